@@ -1,0 +1,194 @@
+"""The four seams of the engine: a model, a tier of memory, a vector index, a benchmark."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from jaxtyping import Float, Float32, Float64
+from torch import Tensor
+
+from engine.records import ChunkRef, Fingerprint, Hit, ModelCard, TimeSpan, Turn, VideoId
+from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, VisualTokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How answer tokens are drawn."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must not be negative, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
+
+
+class Stream(Protocol):
+    """The memory of one running video: what a new chunk may look back on.
+
+    The caller owns it; a model keeps nothing between calls. A stream that was opened with
+    past chunks equals one that remembered them one by one, byte for byte.
+    """
+
+    @property
+    def compression_ratio(self) -> int:
+        """Visual tokens per latent in this stream."""
+        ...
+
+    def remember(self, latents: Latents) -> None:
+        """Add a chunk exactly as it was stored; the oldest leave when the limit is passed."""
+        ...
+
+
+class VideoModel(Protocol):
+    """A family: frames to latents, then latents and a question to text."""
+
+    @property
+    def card(self) -> ModelCard:
+        """What this model costs and promises."""
+        ...
+
+    def encode(self, frames: FrameBatch) -> VisualTokens:
+        """Towers and projector; frames are independent, so batches may be cut anywhere."""
+        ...
+
+    def open_stream(
+        self,
+        past: Sequence[Latents] = (),
+        *,
+        compression_ratio: int | None = None,
+        max_past_latents: int | None = None,
+    ) -> Stream:
+        """Start or resume a video.
+
+        Args:
+            past: Stored chunks of this video, oldest first.
+            compression_ratio: Visual tokens per latent; the card's when `None`.
+            max_past_latents: How many latents a chunk may look back on; whole chunks leave,
+                oldest first. `None` keeps all: upstream's behaviour.
+        """
+        ...
+
+    def compress(self, tokens: VisualTokens, stream: Stream) -> Latents:
+        """Fold the visual tokens of one chunk; does not change the stream."""
+        ...
+
+    def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
+        """A query as a unit vector in the space of frame vectors."""
+        ...
+
+    def attend(
+        self, question: str, candidates: Sequence[ChunkLatents]
+    ) -> Float32[Tensor, " chunk"]:
+        """How strongly the question attends to each candidate, compared side by side.
+
+        Each candidate stands alone behind the prompt prefix, so the order and number of
+        candidates do not matter; higher is stronger. The second retrieval signal.
+        """
+        ...
+
+    def generate(
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        sampling: Sampling,
+        *,
+        history: Sequence[Turn] = (),
+    ) -> Iterator[Token]:
+        """Answer from recalled chunks, in time order, token by token."""
+        ...
+
+
+class LatentTier(Protocol):
+    """One level of the memory for latents: device, host or disk."""
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes held now."""
+        ...
+
+    def get(self, ref: ChunkRef) -> ChunkLatents | None:
+        """The chunk, or `None` when this tier does not hold it."""
+        ...
+
+    def put(self, chunk: ChunkLatents) -> None:
+        """Hold a chunk; making room first is the caller's business."""
+        ...
+
+    def drop(self, ref: ChunkRef) -> None:
+        """Forget a chunk; nothing happens when it is not held."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """Frame vectors of many videos, searchable with time and video filters."""
+
+    @property
+    def n_vectors(self) -> int:
+        """Vectors held."""
+        ...
+
+    def add(
+        self,
+        chunk: ChunkRef,
+        vectors: Float[Tensor, "frame dim"],
+        pts_s: Float64[Tensor, " frame"],
+    ) -> None:
+        """Add the frames of a chunk; a chunk that is already there is replaced."""
+        ...
+
+    def remove(self, video: VideoId) -> None:
+        """Forget a video."""
+        ...
+
+    def search(
+        self,
+        query: Float[Tensor, " dim"],
+        top: int,
+        *,
+        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
+    ) -> tuple[Hit, ...]:
+        """The best chunks, best first, each once, at its best frame.
+
+        Args:
+            query: Unit vector.
+            top: Most hits to return.
+            within: Only these spans of these videos; `None` searches everything.
+        """
+        ...
+
+    def save(self, path: Path, fingerprint: Fingerprint) -> None:
+        """Write beside `path`, then rename over it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """One item of a benchmark: a video, a question, and what counts as right."""
+
+    id: str
+    video: Path
+    text: str
+    answer: str
+    options: tuple[str, ...] = ()
+    span: TimeSpan | None = None
+
+
+class Benchmark(Protocol):
+    """A file under `engine/evaluation/benchmarks`."""
+
+    def questions(self, root: Path) -> Iterator[Question]:
+        """Every item of a local copy of the benchmark's data."""
+        ...
+
+    def score(self, answer: str, question: Question) -> float:
+        """How right an answer is, in [0, 1]."""
+        ...

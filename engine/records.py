@@ -1,0 +1,242 @@
+"""Torch-free records that storage and app may see: what came in, what was found, what was said.
+
+Times are seconds of media time from the first frame of the video; spans are half-open.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal, NewType
+
+VideoId = NewType("VideoId", str)
+Fingerprint = NewType("Fingerprint", str)
+"""Hex digest of everything that shapes latents: config, weights, ratio, fps, thinning, dtype."""
+
+Origin = Literal["retrieval", "attention"]
+Recall = Literal["top", "overview", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class TimeSpan:
+    """Half-open interval `[start_s, end_s)` of media time."""
+
+    start_s: float
+    end_s: float
+
+    def __post_init__(self) -> None:
+        if not self.start_s <= self.end_s:
+            raise ValueError(f"a span must not end before it starts: {self.start_s}..{self.end_s}")
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the span."""
+        return self.end_s - self.start_s
+
+    def contains(self, time_s: float) -> bool:
+        """Whether a moment lies inside; the end does not."""
+        return self.start_s <= time_s < self.end_s
+
+    def overlap_s(self, other: "TimeSpan") -> float:
+        """Seconds that two spans share."""
+        return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
+
+    def iou(self, other: "TimeSpan") -> float:
+        """Shared seconds over covered seconds, in [0, 1]; 0 for two empty spans."""
+        shared = self.overlap_s(other)
+        covered = self.duration_s + other.duration_s - shared
+        return shared / covered if covered > 0 else 0.0
+
+    def hull(self, other: "TimeSpan") -> "TimeSpan":
+        """The smallest span that holds both."""
+        return TimeSpan(
+            start_s=min(self.start_s, other.start_s), end_s=max(self.end_s, other.end_s)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """What is known of a source before its frames are read; header values are hints."""
+
+    uri: str
+    container: str
+    video_codec: str | None
+    """`None` where there is no moving picture."""
+    fps: float | None
+    height_px: int
+    width_px: int
+    """Size as shown: after rotation and with square pixels."""
+    duration_s: float | None
+    """From the header; `None` means unknown, never 0."""
+    is_live: bool = False
+    has_audio: bool = False
+    rotation_deg: int = 0
+    warnings: tuple[str, ...] = ()
+    tags: tuple[tuple[str, str], ...] = ()
+    """Metadata of the container as text; foreign, to be escaped wherever it is shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkRef:
+    """One chunk of one video: the unit of compression, storage, retrieval and evidence."""
+
+    video: VideoId
+    ordinal: int
+    span: TimeSpan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCard:
+    """What a model costs and promises; all sums of the application come from here."""
+
+    family: str
+    variant: str
+    fingerprint: Fingerprint
+    """Hash of config and weights; latents of two fingerprints never mix."""
+    chunk_frames: int
+    tokens_per_frame: int
+    compression_ratio: int
+    """Visual tokens per latent, at least 1; the default of a stream, which may choose another."""
+    latent_bytes: int
+    """Bytes of one latent over all layers, in the dtype it is stored in."""
+    vector_dim: int
+    """Size of a frame vector in the joint image-text space."""
+    max_positions: int
+    """Positions the decoder was trained for: prompt, recalled latents and answer together."""
+    wants_audio: bool = False
+
+    @property
+    def latents_per_chunk(self) -> int:
+        """Latents of one full chunk at the default ratio."""
+        return self.chunk_frames * self.tokens_per_frame // self.compression_ratio
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of the latents of one full chunk."""
+        return self.latents_per_chunk * self.latent_bytes
+
+    def bytes_per_hour(self, fps: float) -> int:
+        """Bytes of latents that one hour of video keeps at `fps` sampled frames a second."""
+        return round(3600 * fps / self.chunk_frames * self.chunk_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """A chunk that answers a query, and the moment in it that does so best."""
+
+    chunk: ChunkRef
+    score: float
+    """Cosine of query and best frame, in [-1, 1]; higher is nearer."""
+    peak_s: float
+    """Presentation time of the best frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A span that supports an answer; its times are stored presentation times."""
+
+    video: VideoId
+    span: TimeSpan
+    score: float
+    """Support, in [0, 1]."""
+    origin: Origin
+    keyframe_s: float
+    """The frame to show for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerTiming:
+    """Milliseconds since the question arrived."""
+
+    retrieve_ms: float
+    first_token_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What was said, what supports it, and how much was searched."""
+
+    text: str
+    evidence: tuple[Evidence, ...]
+    """Best first; empty when nothing supports the answer, which the text then says."""
+    card: ModelCard
+    timing: AnswerTiming
+    searched_s: float
+    recalled_chunks: int
+    recall: Recall
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """One earlier question of a conversation and what was answered."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleStats:
+    """Counts of one read-through of a source; each only grows."""
+
+    frames_decoded: int = 0
+    frames_sampled: int = 0
+    frames_skipped_static: int = 0
+    packets_damaged: int = 0
+    gaps: int = 0
+    """Jumps of the clock that were bridged without inventing frames."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkCommitted:
+    """A chunk whose latent file is on disk: what ingest yields and storage writes down."""
+
+    ref: ChunkRef
+    fingerprint: Fingerprint
+    n_frames: int
+    n_latents: int
+    file_bytes: int
+    checksum: str
+    activity: float
+    """Mean change between its sampled frames, in [0, 1]: what the timeline draws."""
+    stats: SampleStats
+    """Counts of the whole video so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeCell:
+    """Needles of one haystack length and depth."""
+
+    length_frames: int
+    length_s: float
+    depth: float
+    """0 is the start of the haystack, 1 its end."""
+    n: int
+    answers_right: int
+    evidence_hit_at_1: int
+    evidence_hit_at_5: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """A grid of needle cells over length and depth."""
+
+    haystack: str
+    model: str
+    compression_ratio: int
+    recall: Recall
+    cells: tuple[ProbeCell, ...] = field(default_factory=tuple)
+    wall_s: float = 0.0
+
+    @property
+    def answer_accuracy(self) -> float:
+        """Share of all needles answered right; 0 for an empty grid."""
+        return _share(((cell.answers_right, cell.n) for cell in self.cells))
+
+    @property
+    def evidence_hit_at_1(self) -> float:
+        """Share of all needles whose first evidence covers the planted moment."""
+        return _share(((cell.evidence_hit_at_1, cell.n) for cell in self.cells))
+
+
+def _share(counts: Iterable[tuple[int, int]]) -> float:
+    right, total = (sum(column) for column in zip(*counts, (0, 0), strict=True))
+    return right / total if total else 0.0

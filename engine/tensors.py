@@ -1,0 +1,102 @@
+"""Tensor records of the flow: frames, visual tokens, latents, answer tokens.
+
+Axis names come from one vocabulary: frame h w patch token vst latent width layer head kv_head
+head_dim vector dim query chunk sample.
+"""
+
+from dataclasses import dataclass
+
+from jaxtyping import Float, Float32, Float64, UInt8
+from torch import Tensor
+
+from engine.records import ChunkRef
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioWindow:
+    """The stretch of sound that belongs to a batch of frames, on the frames' clock."""
+
+    samples: Float32[Tensor, " sample"]
+    """16 kHz, one channel, in [-1, 1]."""
+    start_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameBatch:
+    """Frames in presentation order, RGB, of one size."""
+
+    pixels: UInt8[Tensor, "frame 3 h w"]
+    pts_s: Float64[Tensor, " frame"]
+    """On the CPU, and 64 bits wide: 32 would step by 8 ms after a day."""
+    audio: AudioWindow | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisualTokens:
+    """What the towers and the projector make of frames: the input of compression."""
+
+    embeddings: Float[Tensor, "frame patch width"]
+    frame_vectors: Float32[Tensor, "frame dim"]
+    """Unit norm, in one space with text."""
+    pts_s: Float64[Tensor, " frame"]
+    audio: Float[Tensor, "audio_token width"] | None = None
+    """Audio tokens of the same stretch, for families that hear."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KvLatents:
+    """Keys and values of summary tokens, per layer: what a chunk leaves behind."""
+
+    keys: Float[Tensor, "layer kv_head latent head_dim"]
+    """Before rotary embedding, so a recalled chunk can take any position."""
+    values: Float[Tensor, "layer kv_head latent head_dim"]
+
+    @property
+    def n_latents(self) -> int:
+        """Latents along the sequence axis."""
+        return self.keys.shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of keys and values."""
+        return self.keys.nbytes + self.values.nbytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenLatents:
+    """Embeddings of a chunk in decoder space, for families without KV compression."""
+
+    embeddings: Float[Tensor, "latent width"]
+
+    @property
+    def n_latents(self) -> int:
+        """Latents along the sequence axis."""
+        return self.embeddings.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the embeddings."""
+        return self.embeddings.nbytes
+
+
+Latents = KvLatents | TokenLatents
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkLatents:
+    """All that is kept of a chunk: where it stands, its latents, and its frames as vectors."""
+
+    ref: ChunkRef
+    latents: Latents
+    frame_vectors: Float32[Tensor, "frame dim"]
+    pts_s: Float64[Tensor, " frame"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """One step of an answer: the text it adds, and where the model looked while saying it."""
+
+    text: str
+    chunk_mass: Float32[Tensor, " chunk"] | None
+    """Attention mass on each recalled chunk, in the order given; sums to at most 1.
+    `None` where a family cannot tell."""
