@@ -1,17 +1,17 @@
 """Every exception that Longwatch raises on purpose, with the facts as attributes.
 
-    LongwatchError                exit  code in JSON
-    |-- InputRefusedError          5    input_refused      what the caller gave cannot be accepted
-    |   |-- MediaRefusedError      5    media_refused      a file or stream is unsafe, unsupported or empty
-    |   |-- MediaDecodeError       5    media_decode       a file passed the gate and then could not be read
-    |   |-- LimitExceededError     5    limit_exceeded     a stated limit (pixels, hours, bytes) is passed
-    |   `-- WeightsError           5    weights            a checkpoint does not fit the model, key by key
-    |-- NotFoundError              2    not_found          a name or id that the caller gave does not exist
-    |-- UnreachableError           3    unreachable        a file, service or address cannot be reached now
-    |   |-- StorageBusyError       3    storage_busy       the database is locked by another process
-    |   `-- DiskFullError          3    disk_full          a write failed for lack of space
-    |-- MissingCapabilityError     4    missing_capability this machine lacks a package, codec or device
-    `-- CorruptLatentsError        3    corrupt_latents    a stored chunk fails its checksum or format version
+    LongwatchError              exit  meaning
+    |-- InputRefusedError        5    what the caller gave cannot be accepted
+    |   |-- MediaRefusedError    5    a file or stream is unsafe, unsupported or empty
+    |   |-- MediaDecodeError     5    a file passed the gate and then could not be read
+    |   |-- LimitExceededError   5    a stated limit (pixels, hours, bytes) is passed
+    |   `-- WeightsError         5    a checkpoint does not fit the model, key by key
+    |-- NotFoundError            2    a name or id that the caller gave does not exist
+    |-- UnreachableError         3    a file, service or address cannot be reached now
+    |   |-- StorageBusyError     3    the database is locked by another process
+    |   `-- DiskFullError        3    a write failed for lack of space
+    |-- MissingCapabilityError   4    this machine lacks a package, codec or device
+    `-- CorruptLatentsError      3    a stored chunk fails its checksum or format version
 
 The exit codes are those of the command line; the engine itself never exits.
 """

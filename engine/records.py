@@ -229,12 +229,12 @@ class ProbeResult:
     @property
     def answer_accuracy(self) -> float:
         """Share of all needles answered right; 0 for an empty grid."""
-        return _share(((cell.answers_right, cell.n) for cell in self.cells))
+        return _share((cell.answers_right, cell.n) for cell in self.cells)
 
     @property
     def evidence_hit_at_1(self) -> float:
         """Share of all needles whose first evidence covers the planted moment."""
-        return _share(((cell.evidence_hit_at_1, cell.n) for cell in self.cells))
+        return _share((cell.evidence_hit_at_1, cell.n) for cell in self.cells)
 
 
 def _share(counts: Iterable[tuple[int, int]]) -> float:
