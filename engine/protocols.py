@@ -8,8 +8,17 @@ from typing import Protocol
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from engine.records import ChunkRef, Fingerprint, Hit, ModelCard, TimeSpan, Turn, VideoId
-from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, VisualTokens
+from engine.records import (
+    ChunkRef,
+    Fingerprint,
+    Hit,
+    ModelCard,
+    Spread,
+    TimeSpan,
+    Turn,
+    VideoId,
+)
+from engine.tensors import ChunkLatents, FrameBatch, Latents, PackedChunk, Token, VisualTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,18 +117,18 @@ class VideoModel(Protocol):
 
 
 class LatentTier(Protocol):
-    """One level of the memory for latents: device, host or disk."""
+    """One level of the memory for latents: device, host or disk; all hold the stored form."""
 
     @property
     def used_bytes(self) -> int:
         """Bytes held now."""
         ...
 
-    def get(self, ref: ChunkRef) -> ChunkLatents | None:
+    def get(self, ref: ChunkRef) -> PackedChunk | None:
         """The chunk, or `None` when this tier does not hold it."""
         ...
 
-    def put(self, chunk: ChunkLatents) -> None:
+    def put(self, chunk: PackedChunk) -> None:
         """Hold a chunk; making room first is the caller's business."""
         ...
 
@@ -163,6 +172,21 @@ class VectorIndex(Protocol):
             top: Most hits to return.
             within: Only these spans of these videos; `None` searches everything.
         """
+        ...
+
+    def refs(
+        self, within: Sequence[tuple[VideoId, TimeSpan]] | None = None
+    ) -> tuple[ChunkRef, ...]:
+        """The chunks that reach into a scope, by video, then in time order."""
+        ...
+
+    def spread(
+        self,
+        query: Float[Tensor, " dim"],
+        *,
+        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
+    ) -> tuple[Spread, ...]:
+        """Per video of a scope, the mean and deviation of the query's scores over its frames."""
         ...
 
     def save(self, path: Path, fingerprint: Fingerprint) -> None:

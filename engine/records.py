@@ -13,6 +13,8 @@ Fingerprint = NewType("Fingerprint", str)
 
 Origin = Literal["retrieval", "attention"]
 Recall = Literal["top", "overview", "all"]
+Storage = Literal["native", "int8"]
+"""How latents are kept: in the model's own dtype, or as 8-bit integers with scales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -127,6 +129,16 @@ class Hit:
     """Cosine of query and best frame, in [-1, 1]; higher is nearer."""
     peak_s: float
     """Presentation time of the best frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a query scores against the frames of one video: what any score is compared with."""
+
+    video: VideoId
+    n_frames: int
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
