@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
@@ -40,6 +40,7 @@ class Sampling:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
 
 
+@runtime_checkable
 class Stream(Protocol):
     """The memory of one running video: what a new chunk may look back on.
 
@@ -57,6 +58,7 @@ class Stream(Protocol):
         ...
 
 
+@runtime_checkable
 class VideoModel(Protocol):
     """A family: frames to latents, then latents and a question to text."""
 
@@ -116,6 +118,7 @@ class VideoModel(Protocol):
         ...
 
 
+@runtime_checkable
 class LatentTier(Protocol):
     """One level of the memory for latents: device, host or disk; all hold the stored form."""
 
@@ -137,6 +140,7 @@ class LatentTier(Protocol):
         ...
 
 
+@runtime_checkable
 class VectorIndex(Protocol):
     """Frame vectors of many videos, searchable with time and video filters."""
 
@@ -206,6 +210,7 @@ class Question:
     span: TimeSpan | None = None
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A file under `engine/evaluation/benchmarks`."""
 

@@ -111,7 +111,9 @@ class PackedLatents:
     def n_latents(self) -> int:
         """Latents along the sequence axis."""
         tensors = dict(self.tensors)
-        return int(tensors["keys"].shape[2] if "keys" in tensors else tensors["embeddings"].shape[0])
+        return int(
+            tensors["keys"].shape[2] if "keys" in tensors else tensors["embeddings"].shape[0]
+        )
 
     def to(self, place: device, *, pinned: bool = False) -> "PackedLatents":
         """The same latents on a device; pinned host memory when asked."""

@@ -251,7 +251,7 @@ def _committed(header: Mapping[str, Any], file_bytes: int) -> ChunkCommitted:
 
 
 def _verified(path: Path, header: Mapping[str, Any], file: safe_open, name: str) -> Tensor:
-    tensor: Tensor = file.get_tensor(name)
+    tensor: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
     if _digest(tensor) != header["digests"][name]:
         raise CorruptLatentsError(str(path), f"its {name} fail their checksum")
     return tensor
@@ -260,7 +260,7 @@ def _verified(path: Path, header: Mapping[str, Any], file: safe_open, name: str)
 def _digest(tensor: Tensor) -> str:
     """SHA-256 over dtype, shape and bytes."""
     digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-    digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

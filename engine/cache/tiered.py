@@ -67,7 +67,9 @@ class LatentCache:
         wanted = sorted(unique.values(), key=lambda ref: (order[ref.video], ref.ordinal))
         return tuple(self._unpacked(self._fetch(ref)) for ref in wanted)
 
-    def tail(self, video: VideoId, ordinals: Sequence[int], most: int | None) -> tuple[Latents, ...]:
+    def tail(
+        self, video: VideoId, ordinals: Sequence[int], most: int | None
+    ) -> tuple[Latents, ...]:
         """The newest chunks of a video, oldest first, that hold at most so many latents."""
         kept: list[Latents] = []
         total = 0

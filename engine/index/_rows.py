@@ -85,8 +85,8 @@ class Rows:
     def rows_of(self, video: VideoId, ordinal: int | None = None) -> Bool[np.ndarray, " row"]:
         """The rows of a video, or of one of its chunks."""
         if ordinal is None:
-            return self.columns.video == self.videos.get(video, -1)
-        return self.columns.chunk == self._places.get((video, ordinal), -1)
+            return np.asarray(self.columns.video == self.videos.get(video, -1))
+        return np.asarray(self.columns.chunk == self._places.get((video, ordinal), -1))
 
     def hits(
         self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, " hit"], top: int

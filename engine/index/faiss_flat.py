@@ -116,7 +116,9 @@ class FaissFlatIndex:
         if within is None:
             return None
         inside = np.packbits(self._rows.matching(within), bitorder="little")
-        return faiss.SearchParameters(sel=faiss.IDSelectorBitmap(inside))
+        # The stubs know the C++ constructors only.
+        selector = faiss.IDSelectorBitmap(inside)  # type: ignore[call-arg,arg-type]
+        return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
 
     def _drop(self, rows: np.ndarray) -> None:
         self._faiss.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(rows)))

@@ -44,9 +44,7 @@ def search(engine: Engine, query: str, *, scope: Scope | None = None, top: int =
     retrieved = retrieve(engine, query, scope=scope, recall="top")
     moments = from_hits(engine, retrieved, scope=scope, least_support=0.0)[:top]
     total_ms = (time.perf_counter() - started) * 1000
-    return Moments(
-        query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms
-    )
+    return Moments(query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms)
 
 
 def from_hits(
@@ -94,9 +92,7 @@ def from_attention(
     )
 
 
-def combined(
-    by_hits: Sequence[Evidence], by_attention: Sequence[Evidence]
-) -> tuple[Evidence, ...]:
+def combined(by_hits: Sequence[Evidence], by_attention: Sequence[Evidence]) -> tuple[Evidence, ...]:
     """Retrieval first, then what attention adds elsewhere."""
     added = [
         each
@@ -134,7 +130,9 @@ def _refined(
     if query is not None and spread is not None:
         _, vectors, pts_s = engine.cache.disk.vectors(hit.chunk.video, hit.chunk.ordinal)
         scores = vectors @ query.float().cpu()
-        span = _matching(scores, pts_s, span, level=(hit.score + spread.mean) / 2, peak_s=hit.peak_s)
+        span = _matching(
+            scores, pts_s, span, level=(hit.score + spread.mean) / 2, peak_s=hit.peak_s
+        )
     return Evidence(
         video=hit.chunk.video,
         span=span,

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
 
 from engine.errors import CorruptLatentsError, MediaDecodeError
 from engine.media.frames import Frame
+from engine.media.prefetch import Prefetch
 from engine.pipeline.assemble import Engine
 from engine.protocols import Stream, VideoModel
 from engine.records import ChunkCommitted, ChunkRef, MediaInfo, SampleStats, TimeSpan, VideoId
@@ -22,6 +24,7 @@ _ACTIVITY_STRIDE_PX = 8
 """Every eighth pixel is enough to see how much changed."""
 
 
+@runtime_checkable
 class FrameSource(Protocol):
     """Frames in order, with what is known of them: a `FrameReader`, or one in a sandbox."""
 
@@ -85,10 +88,12 @@ def ingest(
     Cost: memory for one chunk of frames and the stream's bounded past; time per chunk is constant.
     """
     resume = resume or resume_point(engine, video)
-    encoded = _encoded(engine, frames, after_s=resume.after_s)
     earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
-    for committed in ingest_encoded(engine, video, encoded, resume=resume):
-        yield replace(committed, stats=_sum(earlier, frames.stats))
+    with Prefetch(iter(frames)) as ahead:
+        fresh = (each for each in ahead if resume.after_s is None or each.pts_s > resume.after_s)
+        encoded = _encoded(engine, fresh, frames.info)
+        for committed in ingest_encoded(engine, video, encoded, resume=resume):
+            yield replace(committed, stats=_sum(earlier, frames.stats))
 
 
 def ingest_encoded(
@@ -125,14 +130,14 @@ def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
     ordinals = disk.ordinals(video)
     n_whole = next((n for n, ordinal in enumerate(ordinals) if n != ordinal), len(ordinals))
     for stray in ordinals[n_whole:]:
-        disk.drop(ChunkRef(video=video, ordinal=stray, span=TimeSpan(start_s=0, end_s=0)))
+        disk.drop(ChunkRef(video=video, ordinal=stray, span=TimeSpan(start_s=0.0, end_s=0.0)))
     while n_whole:
         try:
             last = disk.committed(video, n_whole - 1)
             _, _, pts_s = disk.vectors(video, n_whole - 1)
         except CorruptLatentsError:
             n_whole -= 1
-            disk.drop(ChunkRef(video=video, ordinal=n_whole, span=TimeSpan(start_s=0, end_s=0)))
+            disk.drop(ChunkRef(video=video, ordinal=n_whole, span=TimeSpan(start_s=0.0, end_s=0.0)))
             continue
         return ResumePoint(
             ordinal=n_whole, after_s=float(pts_s[-1]), frames_sampled=last.stats.frames_sampled
@@ -170,15 +175,11 @@ def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
     )
 
 
-def _encoded(
-    engine: Engine, frames: FrameSource, *, after_s: float | None
-) -> Iterator[EncodedChunk]:
+def _encoded(engine: Engine, frames: Iterable[Frame], info: MediaInfo) -> Iterator[EncodedChunk]:
     """Whole chunks of frames, encoded; each waits for the first frame of the next."""
     waiting: list[Frame] = []
     try:
         for frame in frames:
-            if after_s is not None and frame.pts_s <= after_s:
-                continue
             if len(waiting) == engine.model.card.chunk_frames:
                 yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s))
                 waiting = []
@@ -188,7 +189,7 @@ def _encoded(
             yield _encode(engine, waiting, _end_s(engine, waiting, None))
         raise
     if waiting:
-        yield _encode(engine, waiting, _end_s(engine, waiting, frames.info.duration_s))
+        yield _encode(engine, waiting, _end_s(engine, waiting, info.duration_s))
 
 
 def _end_s(engine: Engine, frames: Sequence[Frame], next_s: float | None) -> float:
@@ -235,7 +236,7 @@ def _activity(frames: Sequence[Frame]) -> float:
     small = [frame.pixels[::stride, ::stride].astype(np.int16) for frame in frames]
     changes = [
         float(np.abs(after - before).mean()) / 255
-        for before, after in zip(small, small[1:], strict=False)
+        for before, after in pairwise(small)
         if before.shape == after.shape
     ]
     return sum(changes) / len(changes) if changes else 0.0

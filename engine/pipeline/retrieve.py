@@ -198,9 +198,7 @@ def _standardised(scores: Float32[Tensor, " chunk"]) -> Float32[Tensor, " chunk"
     return (scores - scores.mean()) / scores.std().clamp_min(_LEAST_STD)
 
 
-def _diverse(
-    scored: Sequence[Found], most: int
-) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
+def _diverse(scored: Sequence[Found], most: int) -> tuple[tuple[Found, ...], tuple[Found, ...]]:
     """Keep the best of neighbouring chunks; the others come back as its neighbourhood."""
     found: list[Found] = []
     nearby: list[Found] = []
