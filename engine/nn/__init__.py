@@ -1,1 +1,1 @@
-"""engine.nn"""
+"""Layers the families share; only `weights` and `tokenizer` open files."""

@@ -1,0 +1,53 @@
+# Every target makes .venv by itself on first use and reuses it afterwards.
+#   make demo    the main job on a clip that Longwatch draws
+#   make test    every test; make check: format, lint, types, layers
+# PYTHON chooses the interpreter; TORCH the torch that is installed, e.g. make setup TORCH=torch
+# for the newest CUDA build. Without an NVIDIA driver a fixed release is taken, with a small CPU
+# build where the package index has one.
+
+PYTHON ?= python3
+TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch>=2.13,torch==2.13.0)
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup demo test serve check fix bench parity browser
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Longwatch needs Python 3.11 or newer: make PYTHON=python3.11 $@"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv (a few minutes, once) ..."
+	@$(BIN)/python -m pip install --quiet --upgrade pip
+	@$(BIN)/python -m pip install --quiet '$(TORCH)'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@# Machines without the desktop's GL library cannot load opencv-python; the headless build can.
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
+		$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
+		$(BIN)/python -m pip install --quiet opencv-python-headless; }
+	@touch $@
+
+demo: $(READY)
+	@$(BIN)/longwatch demo
+
+serve: $(READY)
+	@$(BIN)/longwatch serve
+
+test: $(READY)
+	$(BIN)/python -m pytest -q
+
+parity: $(READY)
+	@$(BIN)/python -m tests.parity
+
+bench: $(READY)
+	@$(BIN)/longwatch bench
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .

@@ -1,0 +1,244 @@
+"""safetensors to module: one strict loader for every checkpoint.
+
+A key map is a sequence of `(pattern, replacement)`: a released key that a pattern matches in
+full takes the replacement as its name in our module, an empty replacement drops it. Projections
+that we fuse are named by their part, `attention.qkv.q.weight`, and fill their rows.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.errors import NotFoundError, WeightsError
+from engine.nn.decoder import FusedLinear
+from engine.records import Fingerprint
+
+KeyMap = Sequence[tuple[str, str]]
+INDEX_NAME = "model.safetensors.index.json"
+FINGERPRINT_DIGITS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place that one released tensor fills: a parameter, or some of its rows."""
+
+    parameter: nn.Parameter
+    rows: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What must be put here."""
+        rows = range(self.parameter.shape[0])[self.rows] if self.parameter.dim() else ()
+        head = (len(rows),) if self.parameter.dim() else ()
+        return (*head, *self.parameter.shape[1:])
+
+
+def slots(module: nn.Module) -> dict[str, Slot]:
+    """Every parameter by name, fused ones by their parts."""
+    found: dict[str, Slot] = {}
+    for prefix, owner in module.named_modules():
+        dot = f"{prefix}." if prefix else ""
+        for name, parameter in owner.named_parameters(recurse=False):
+            if not isinstance(owner, FusedLinear):
+                found[f"{dot}{name}"] = Slot(parameter, slice(None))
+                continue
+            start = 0
+            for part, n_rows in owner.parts.items():
+                found[f"{dot}{part}.{name}"] = Slot(parameter, slice(start, start + n_rows))
+                start += n_rows
+    return found
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A JSON file of a checkpoint folder.
+
+    Raises:
+        NotFoundError: There is none.
+        WeightsError: It is no JSON object.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise NotFoundError(f"{folder} has no {name}", hint="name the checkpoint's own folder")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} holds no JSON object")
+    return config
+
+
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a checkpoint: those of its index, or all that lie there.
+
+    Raises:
+        WeightsError: There are none, or the index names one that is missing.
+    """
+    index = folder / INDEX_NAME
+    if index.is_file():
+        names = sorted(set(read_config(folder, INDEX_NAME)["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise WeightsError(f"{index} names files that are missing: {_first(missing)}")
+        return tuple(folder / name for name in names)
+    single = folder / "model.safetensors"
+    found = (single,) if single.is_file() else tuple(sorted(folder.glob("model*.safetensors")))
+    if not found:
+        raise WeightsError(f"{folder} holds no model*.safetensors")
+    return found
+
+
+def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of a checkpoint folder, one at a time, on the CPU.
+
+    Raises:
+        WeightsError: No files, or one that cannot be read.
+    """
+    for path in files_of(folder):
+        yield from read_file(path)
+
+
+def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Every tensor of one file: safetensors, or a pickle of tensors and nothing else."""
+    if path.suffix in {".bin", ".pt", ".pth"}:
+        yield from torch.load(path, map_location="cpu", weights_only=True).items()
+        return
+    with ExitStack() as stack:
+        try:
+            file = stack.enter_context(safe_open(path, framework="pt"))
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} cannot be read: {error}") from error
+        for key in file.keys():  # noqa: SIM118
+            yield key, file.get_tensor(key)
+
+
+def translate(key: str, key_map: KeyMap) -> str | None:
+    """Our name of a released key; empty if it is dropped, `None` if no rule knows it."""
+    for pattern, replacement in key_map:
+        match = re.fullmatch(pattern, key)
+        if match:
+            return match.expand(replacement)
+    return None
+
+
+def fill(
+    module: nn.Module,
+    tensors: Iterable[tuple[str, Tensor]],
+    key_map: KeyMap,
+    *,
+    source: str,
+    cut_rows: Mapping[str, int] | None = None,
+    optional: str = "",
+) -> frozenset[str]:
+    """Copy released tensors into a module, strictly both ways.
+
+    Args:
+        module: Its parameters have memory and a dtype; tensors are cast to it.
+        tensors: Released names and tensors, in any order.
+        key_map: Rules from released names to ours.
+        source: What to call the checkpoint in an error.
+        cut_rows: For these of our names, rows beyond this count are ignored.
+        optional: Pattern of our names that may stay unfilled; the caller sees to them.
+    Returns:
+        Our names that were filled.
+    Raises:
+        WeightsError: Keys without a home, slots without a key, or wrong shapes; the first three.
+    """
+    places, filled = slots(module), set[str]()
+    unknown, misshapen = list[str](), list[str]()
+    for key, tensor in tensors:
+        name = translate(key, key_map)
+        if name == "":
+            continue
+        if name is None or name not in places:
+            unknown.append(key)
+            continue
+        rows = (cut_rows or {}).get(name)
+        value = tensor if rows is None else tensor[:rows]
+        slot = places[name]
+        if tuple(value.shape) != slot.shape:
+            misshapen.append(f"{key} is {list(tensor.shape)}, not {list(slot.shape)}")
+            continue
+        with torch.no_grad():
+            target = slot.parameter[slot.rows] if slot.parameter.dim() else slot.parameter
+            target.copy_(value)
+        filled.add(name)
+    missing = [n for n in places if n not in filled and not re.fullmatch(optional, n)]
+    _refuse(source, missing=missing, unknown=unknown, misshapen=misshapen)
+    return frozenset(filled)
+
+
+def save(module: nn.Module, folder: Path, names: Mapping[str, str], *, n_shards: int = 1) -> None:
+    """Write a module under released names, as one file or as shards with an index.
+
+    Args:
+        module: Any.
+        folder: Exists; files are written beside their names, then renamed.
+        names: Our name of every slot to its released name.
+        n_shards: More than one writes an index.
+    """
+    tensors = {}
+    for ours, slot in slots(module).items():
+        value = slot.parameter.detach()
+        tensors[names[ours]] = value[slot.rows].contiguous().cpu() if value.dim() else value.cpu()
+    keys = sorted(tensors)
+    if n_shards == 1:
+        _write(folder / "model.safetensors", tensors)
+        return
+    weight_map = {}
+    for shard in range(n_shards):
+        name = f"model-{shard + 1:05d}-of-{n_shards:05d}.safetensors"
+        part = {key: tensors[key] for key in keys[shard::n_shards]}
+        _write(folder / name, part)
+        weight_map.update(dict.fromkeys(part, name))
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    (folder / INDEX_NAME).write_text(json.dumps(index, indent=1), encoding="utf-8")
+
+
+def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Give a module built on the meta device uninitialised memory for its parameters."""
+    module.to(dtype=dtype)
+    module.to_empty(device=device)
+
+
+def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
+    """Hash of a config and of all parameters as they stand in memory.
+
+    Cost: one pass over the weights on the CPU, about a second for 2 GB.
+    """
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, parameter in sorted(module.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        raw = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return Fingerprint(digest.hexdigest()[:FINGERPRINT_DIGITS])
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.replace(path)
+
+
+def _refuse(source: str, **problems: list[str]) -> None:
+    said = [f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found]
+    if said:
+        raise WeightsError(
+            f"{source} does not fit; {'; '.join(said)}",
+            hint="run `longwatch models check` on the folder",
+        )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
