@@ -104,11 +104,19 @@ class ModelCard:
     max_positions: int
     """Positions the decoder was trained for: prompt, recalled latents and answer together."""
     wants_audio: bool = False
+    fixed_latents: int | None = None
+    """Latents of one full chunk where the connector alone decides; no ratio changes them."""
+
+    def latents_at(self, compression_ratio: int) -> int:
+        """Latents of one full chunk of a stream with this ratio."""
+        if self.fixed_latents is not None:
+            return self.fixed_latents
+        return self.chunk_frames * self.tokens_per_frame // compression_ratio
 
     @property
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at the default ratio."""
-        return self.chunk_frames * self.tokens_per_frame // self.compression_ratio
+        return self.latents_at(self.compression_ratio)
 
     @property
     def chunk_bytes(self) -> int:
