@@ -1,6 +1,6 @@
 """Packets to pictures with exact times, in presentation order; counts what it drops."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -52,6 +52,7 @@ class Decoder:
     def __init__(self, source: Source, limits: MediaLimits, *, gap_s: float) -> None:
         self.counts = Counts()
         self.warnings: tuple[str, ...] = ()
+        self.on_packet: Callable[[], None] | None = None
         self._source = source
         self._stream: VideoStream = source.stream
         self._limits = limits
@@ -130,6 +131,8 @@ class Decoder:
                     self._source.uri, "it is encrypted", hint="export it without copy protection"
                 )
             bad = 0
+            if self.on_packet is not None:
+                self.on_packet()
             yield packet
 
     def _decode(self, packet: VideoPacket) -> list[VideoFrame]:

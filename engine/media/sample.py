@@ -5,8 +5,9 @@ its own exact time, is given out once however long it is shown, and the rule nee
 its own stretch of the clock, so that it does not matter where a reader starts.
 """
 
+import functools
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -65,6 +66,7 @@ class FrameReader:
         *,
         limits: MediaLimits,
         after_s: float | None = None,
+        on_packet: Callable[["FrameReader"], None] | None = None,
     ) -> None:
         """Open a source.
 
@@ -72,12 +74,15 @@ class FrameReader:
             uri: A path, or the address of a live feed.
             after_s: Go on behind the frame of this time, which must have ended a group; what
                 follows equals what an undisturbed reader gives out, byte for byte.
+            on_packet: Called for every packet, so that a watchdog sees life between frames.
         """
         self._config = config
         self._after_s = after_s
         self._source = open_source(uri, limits)
         try:
             self._decoder = Decoder(self._source, limits, gap_s=config.gap_s)
+            if on_packet is not None:
+                self._decoder.on_packet = functools.partial(on_packet, self)
             self._pictures = iter(self._decoder)
             self._first: Picture | None = next(self._pictures)
             self._upright = Upright(
