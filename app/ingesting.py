@@ -4,6 +4,7 @@ A chunk counts when its file is on disk and its row is in the database. After a 
 first brought up to the files, then reading goes on behind the last chunk.
 """
 
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -16,7 +17,7 @@ from app.settings import Settings
 from app.sources import identify
 from app.wiring import media_limits
 from engine.errors import DiskFullError, LongwatchError
-from engine.media.source import is_live_uri
+from engine.media.source import is_live_uri, redact
 from engine.pipeline.assemble import Engine
 from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
 from engine.records import ChunkCommitted, SampleStats
@@ -94,6 +95,7 @@ def read_video(
         sample_fps=engine.sampling.fps,
         compression_ratio=engine.compression_ratio,
     )
+    engine.adopt(video.id, engine.fingerprint)
     point = resume_point(engine, video.id)
     catalog.videos.replace_chunks(
         video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id))
@@ -157,8 +159,6 @@ def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:
 
 
 def _check_reserve(settings: Settings) -> None:
-    import shutil
-
     free_bytes = shutil.disk_usage(settings.home).free
     if free_bytes < settings.limits.disk_reserve_bytes:
         raise DiskFullError(
@@ -174,7 +174,5 @@ def _failure(error: LongwatchError) -> Failure:
 
 def _name_of(source: str) -> str:
     if is_live_uri(source):
-        from engine.media.source import redact
-
         return redact(source)
     return Path(source).stem or Path(source).name

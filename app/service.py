@@ -57,7 +57,10 @@ class Service:
     @cached_property
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
-        return assemble(engine_config(self.settings))
+        homes = {
+            row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint
+        }
+        return assemble(engine_config(self.settings), homes=homes)
 
     def close(self) -> None:
         """Give back connections; the service may be used again."""
