@@ -4,10 +4,13 @@ Without a file of the user's, the clip is drawn: what is in it is then known exa
 says of every answer whether it is right and whether its evidence covers the true moment.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
 
 from app.clock import format_offset
 from app.contact_sheet import Row, Still, write_contact_sheet
@@ -85,7 +88,7 @@ def run_demo(
 def _draw_clip(path: Path, *, report: Callable[[Step], None]) -> Story:
     story = draw_story(CLIP_SEED, CLIP_S, CLIP_FPS)
 
-    def frames():  # type: ignore[no-untyped-def]
+    def frames() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for n, frame in enumerate(story, start=1):
             if n % 50 == 0 or n == story.n_frames:
                 report(Step(what="drawing a clip", done=n, total=story.n_frames))

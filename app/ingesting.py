@@ -22,7 +22,7 @@ from engine.pipeline.assemble import Engine
 from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
 from engine.records import ChunkCommitted, SampleStats
 from storage.catalog import Catalog
-from storage.rows import Failure, VideoRow
+from storage.rows import Failure, VideoRow, VideoStatus
 
 KIND = "ingest"
 
@@ -109,7 +109,7 @@ def read_video(
         raise
     finally:
         engine.save_index()
-    status = "cancelled" if is_cancelled() else "ready"
+    status: VideoStatus = "cancelled" if is_cancelled() else "ready"
     return catalog.videos.end_ingest(
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )

@@ -216,9 +216,7 @@ def _(demo: wire.DemoDocument) -> RenderableType:
     # Questions, answers and evidence were told as they came.
     ingest = wire.IngestDocument(videos=[demo.ingest])
     files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
-    return Group(
-        "", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files)
-    )
+    return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
 
 
 @render.register

@@ -5,21 +5,17 @@ only for what reads, asks, searches or probes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
 from app import wire
-from app.clock import format_duration
 from app.ingesting import KIND, Reading, add_source, read_video
-from app.jobs import JobContext, Worker
 from app.render import Step
 from app.settings import Settings
 from app.sources import expand
-from app.wiring import engine_config, media_limits
+from app.wiring import engine_config
 from engine.errors import InputRefusedError, LimitExceededError, NotFoundError
-from engine.media.cut import cut
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.evidence import search
@@ -57,9 +53,7 @@ class Service:
     @cached_property
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
-        homes = {
-            row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint
-        }
+        homes = {row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint}
         return assemble(engine_config(self.settings), homes=homes)
 
     def close(self) -> None:
@@ -95,15 +89,9 @@ class Service:
                 return job
         return self.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
 
-    def worker(self) -> Worker:
-        """What works off jobs, as many at a time as the settings allow."""
-        return Worker(
-            self.catalog.jobs,
-            {KIND: self._handle_ingest},
-            n_slots=self.settings.limits.concurrent_ingests,
-        )
-
-    def scope(self, videos: Sequence[str] = (), *, after: Bound = None, before: Bound = None) -> Scope:
+    def scope(
+        self, videos: Sequence[str] = (), *, after: Bound = None, before: Bound = None
+    ) -> Scope:
         """Which stretches of which videos to look at.
 
         Args:
@@ -184,6 +172,24 @@ class Service:
             timing=wire.SearchTiming(total_ms=found.total_ms),
         )
 
+    def probe(
+        self,
+        haystack: str | None,
+        *,
+        lengths: Sequence[int],
+        depths: Sequence[float],
+        ratio: int | None = None,
+        needles: Path | None = None,
+        n_seeds: int = 4,
+        first_seed: int = 0,
+        recall: Recall = "top",
+        plot: Path | None = None,
+        csv: Path | None = None,
+        report: Report = _silent,
+    ) -> wire.ProbeDocument:
+        """Plant needles in a haystack and see where they are found again."""
+        raise NotImplementedError
+
     def labels(self) -> wire.Labels:
         """What every video is called."""
         return {
@@ -208,17 +214,6 @@ class Service:
         self.catalog.videos.remove(row.id)
         return wire.NoteDocument(message=f"{row.name} is forgotten; {row.uri} was left alone")
 
-    def export_clip(self, video: str, start_s: float, end_s: float, path: Path) -> wire.NoteDocument:
-        """Cut a clip out of the original."""
-        if end_s <= start_s:
-            raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")
-        row = self.catalog.videos.resolve(video)
-        span = cut(
-            row.uri, TimeSpan(start_s=start_s, end_s=end_s), path, limits=media_limits(self.settings)
-        )
-        moment = wire.place(row.id, span, self.labels())
-        return wire.NoteDocument(message=f"{path} holds {moment.start} to {moment.end} of {row.name}")
-
     def reindex(self) -> wire.NoteDocument:
         """Rebuild chunk rows and the vector index from the latent files."""
         n_chunks = 0
@@ -227,35 +222,30 @@ class Service:
             if chunks:
                 self.catalog.videos.replace_chunks(row.id, self.engine.fingerprint, chunks)
             n_chunks += len(chunks)
-        self.engine.rebuild_index()
+        self.engine.save_index()
         return wire.NoteDocument(message=f"{n_chunks} chunks are indexed")
 
     def _read_now(self, video: VideoRow, report: Report) -> VideoRow:
         """Read one video in this process, as a job, so that no other worker reads it too."""
         if video.status == "ready" and video.fingerprint == self.engine.fingerprint:
             return video
-        job = self.enqueue(video)
-        self.worker().run(job.id, report=report)
-        return self.catalog.videos.get(video.id)
-
-    def _handle_ingest(self, job: JobRow, context: JobContext) -> None:
-        assert job.video is not None, "an ingest job belongs to a video"
-
-        def report(reading: Reading) -> None:
-            context.progress(
-                done=reading.position_s,
-                total=reading.duration_s,
-                note=f"chunk {reading.n_chunks}, {reading.realtime_factor:.1f}x real time",
-            )
-
-        read_video(
+        return read_video(
             self.catalog,
             self.engine,
             self.settings,
-            self.catalog.videos.get(job.video),
-            report=report,
-            is_cancelled=context.is_cancelled,
+            video,
+            report=lambda reading: report(describe_reading(reading)),
         )
+
+
+def describe_reading(reading: Reading) -> Step:
+    """How far an ingest is, as a progress step."""
+    return Step(
+        what=reading.video.name,
+        done=reading.position_s,
+        total=reading.duration_s,
+        note=f"chunk {reading.n_chunks}, {reading.realtime_factor:.1f}x real time",
+    )
 
 
 def describe_ingest(row: VideoRow) -> wire.IngestItem:

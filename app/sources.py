@@ -8,7 +8,25 @@ from engine.errors import InputRefusedError, UnreachableError
 from engine.media.source import is_live_uri
 
 MEDIA_SUFFIXES = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogg .ogv .ts .vob .webm .y4m".split()
+    {
+        ".3gp",
+        ".avi",
+        ".flv",
+        ".m2ts",
+        ".m4v",
+        ".mkv",
+        ".mov",
+        ".mp4",
+        ".mpeg",
+        ".mpg",
+        ".mts",
+        ".ogg",
+        ".ogv",
+        ".ts",
+        ".vob",
+        ".webm",
+        ".y4m",
+    }
 )
 """What is taken from a folder; a file that is named outright is judged by its content alone."""
 

@@ -1,6 +1,7 @@
 """Settings to the engine's own configuration, and model names to checkpoint folders."""
 
 from pathlib import Path
+from typing import Any
 
 from app.settings import Settings
 from engine.cache.budget import CacheConfig
@@ -58,9 +59,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         sampling=SamplingConfig(
             fps=sampling.fps,
             thin_static=sampling.thin_static,
-            **_given(
-                static_threshold=sampling.static_threshold, heartbeat_s=sampling.heartbeat_s
-            ),
+            **_given(static_threshold=sampling.static_threshold, heartbeat_s=sampling.heartbeat_s),
         ),
         cache=CacheConfig(
             **_given(
@@ -87,5 +86,5 @@ def media_limits(settings: Settings) -> MediaLimits:
     )
 
 
-def _given(**values: object) -> dict[str, object]:
+def _given(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
