@@ -5,9 +5,13 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
+from storage.accounts import Accounts
+from storage.conversations import Conversations
 from storage.database import BUSY_TIMEOUT_S, Database
 from storage.jobs import Jobs
 from storage.migrations import upgrade
+from storage.probes import Probes
+from storage.uploads import Uploads
 from storage.videos import Videos
 
 
@@ -23,6 +27,10 @@ class Catalog:
         self._database = database
         self.videos = Videos(database, now)
         self.jobs = Jobs(database, now)
+        self.conversations = Conversations(database, now)
+        self.probes = Probes(database, now)
+        self.accounts = Accounts(database, now)
+        self.uploads = Uploads(database, now)
 
     @property
     def where(self) -> str:
@@ -64,5 +72,9 @@ def open_catalog(
         MissingCapabilityError: The driver is not installed.
     """
     database = Database(url, busy_timeout_s=busy_timeout_s)
-    upgrade(database)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
     return Catalog(database, now)

@@ -1,15 +1,33 @@
-"""Records of what only the application knows: videos, jobs and their states. No SQL, no torch."""
+"""Records of what only the application knows: videos, jobs, people, talks. No SQL, no torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NewType
 
-from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
+from engine.records import (
+    AnswerTiming,
+    Evidence,
+    Fingerprint,
+    MediaInfo,
+    ProbeResult,
+    Recall,
+    SampleStats,
+    VideoId,
+)
 
 JobId = NewType("JobId", int)
 """Grows with every job, so the smaller of two was asked for first."""
+UserId = NewType("UserId", str)
+TokenId = NewType("TokenId", int)
+UploadId = NewType("UploadId", str)
+ConversationId = NewType("ConversationId", str)
+ProbeRunId = NewType("ProbeRunId", int)
 
+Role = Literal["admin", "viewer"]
+"""An admin sees and changes everything; a viewer sees the videos that were granted."""
+TokenKind = Literal["api", "sign_in"]
+"""A token of the API is used again and again, one for signing in works once."""
 VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 Pulse = Literal["go_on", "cancel", "lost"]
@@ -108,3 +126,103 @@ class JobRow:
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRow:
+    """An account of the web app."""
+
+    id: UserId
+    name: str
+    role: Role
+    password_hash: str | None = field(repr=False)
+    """`None` where only a one-time token signs in."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """Someone who is signed in; the secret of the cookie is only known as a hash."""
+
+    user: UserRow
+    csrf: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """A token as its owner sees it later: all but the secret."""
+
+    id: TokenId
+    user: UserId
+    name: str
+    kind: TokenKind
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRow:
+    """A file on its way in; its bytes lie under `uploads/` until it is whole."""
+
+    id: UploadId
+    user: UserId | None
+    name: str
+    size_bytes: int
+    offset_bytes: int
+    """Bytes that are safely here: where the next part begins."""
+    metadata: Json
+    video: VideoId | None
+    """The video it became."""
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is here."""
+        return self.offset_bytes == self.size_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRow:
+    """Questions that belong together, and the videos they were asked of."""
+
+    id: ConversationId
+    user: UserId | None
+    title: str
+    videos: tuple[VideoId, ...]
+    """Empty means all that the user may see."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRow:
+    """One question and its answer, as it was given."""
+
+    ordinal: int
+    question: str
+    answer: str
+    evidence: tuple[Evidence, ...]
+    """Best first; that of videos removed since is gone."""
+    model: str
+    recall: Recall
+    searched_s: float
+    recalled_chunks: int
+    timing: AnswerTiming
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRunRow:
+    """A grid of needles, finished or still growing."""
+
+    id: ProbeRunId
+    result: ProbeResult
+    settings: Json
+    """What was asked for: lengths, depths, seeds, needles."""
+    job: JobId | None
+    created_at: datetime

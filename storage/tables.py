@@ -13,13 +13,14 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     MetaData,
     TypeDecorator,
     text,
 )
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -56,6 +57,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         list[list[str]]: JSON,
+        list[dict[str, Any]]: JSON,
     }
 
 
@@ -163,3 +165,185 @@ class JobTable(Base):
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+
+class UserTable(Base):
+    """An account."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    password_hash: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class GrantTable(Base):
+    """A viewer may see a video."""
+
+    __tablename__ = "grants"
+
+    user_id: Mapped[str] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class SessionTable(Base):
+    """Someone who is signed in."""
+
+    __tablename__ = "sessions"
+
+    secret_hash: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    csrf: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+    user: Mapped[UserTable] = relationship(lazy="joined")
+
+
+class TokenTable(Base):
+    """A secret that stands for a user; only its hash is here."""
+
+    __tablename__ = "tokens"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+    user: Mapped[UserTable] = relationship(lazy="joined")
+
+
+class UploadTable(Base):
+    """A file on its way in."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    details: Mapped[dict[str, Any]]
+    video_id: Mapped[str | None] = mapped_column(
+        ForeignKey("videos.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ConversationTable(Base):
+    """Questions that belong together."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    title: Mapped[str]
+    videos: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TurnTable(Base):
+    """One question and its answer."""
+
+    __tablename__ = "turns"
+
+    conversation_id: Mapped[str] = mapped_column(
+        ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    question: Mapped[str]
+    answer: Mapped[str]
+    model: Mapped[str]
+    recall: Mapped[str]
+    searched_s: Mapped[float]
+    recalled_chunks: Mapped[int]
+    retrieve_ms: Mapped[float]
+    first_token_ms: Mapped[float]
+    total_ms: Mapped[float]
+    created_at: Mapped[datetime]
+
+    evidence: Mapped[list["EvidenceTable"]] = relationship(
+        lazy="selectin", order_by="EvidenceTable.rank"
+    )
+
+
+class EvidenceTable(Base):
+    """A span that supports an answer; it leaves with its video."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["conversation_id", "ordinal"],
+            ["turns.conversation_id", "turns.ordinal"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    video_id: Mapped[str] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), index=True)
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    score: Mapped[float]
+    origin: Mapped[str]
+    keyframe_s: Mapped[float]
+
+
+class ProbeRunTable(Base):
+    """A grid of needles."""
+
+    __tablename__ = "probe_runs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    haystack: Mapped[str]
+    model: Mapped[str]
+    compression_ratio: Mapped[int]
+    recall: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    wall_s: Mapped[float]
+    created_at: Mapped[datetime]
+
+    cells: Mapped[list["ProbeCellTable"]] = relationship(
+        lazy="selectin", order_by="ProbeCellTable.ordinal"
+    )
+
+
+class ProbeCellTable(Base):
+    """Needles of one haystack length and depth."""
+
+    __tablename__ = "probe_cells"
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("probe_runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    length_frames: Mapped[int]
+    length_s: Mapped[float]
+    depth: Mapped[float]
+    n: Mapped[int]
+    answers_right: Mapped[int]
+    evidence_hit_at_1: Mapped[int]
+    evidence_hit_at_5: Mapped[int]
+    trials: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """What was asked, answered and retrieved, needle by needle."""
