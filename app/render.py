@@ -212,6 +212,14 @@ def _(report: wire.DoctorDocument) -> RenderableType:
 
 
 @render.register
+def _(demo: wire.DemoDocument) -> RenderableType:
+    # Questions, answers and evidence were told as they came.
+    ingest = wire.IngestDocument(videos=[demo.ingest])
+    files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
+    return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

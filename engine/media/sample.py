@@ -5,8 +5,9 @@ its own exact time, is given out once however long it is shown, and the rule nee
 its own stretch of the clock, so that it does not matter where a reader starts.
 """
 
+import functools
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -65,6 +66,7 @@ class FrameReader:
         *,
         limits: MediaLimits,
         after_s: float | None = None,
+        on_packet: Callable[["FrameReader"], None] | None = None,
     ) -> None:
         """Open a source.
 
@@ -72,27 +74,31 @@ class FrameReader:
             uri: A path, or the address of a live feed.
             after_s: Go on behind the frame of this time, which must have ended a group; what
                 follows equals what an undisturbed reader gives out, byte for byte.
+            on_packet: Called for every packet, so that a watchdog sees life between frames.
         """
         self._config = config
         self._after_s = after_s
         self._source = open_source(uri, limits)
         try:
             self._decoder = Decoder(self._source, limits, gap_s=config.gap_s)
+            if on_packet is not None:
+                self._decoder.on_packet = functools.partial(on_packet, self)
             self._pictures = iter(self._decoder)
             self._first: Picture | None = next(self._pictures)
             self._upright = Upright(
                 self._first.frame, self._source.stream, max_side_px=config.max_side_px
             )
+            self._opened = describe(
+                self._source,
+                size_px=self._upright.size_px,
+                rotation_deg=self._upright.rotation_deg,
+                first_s=self._decoder.first_s(self._first.frame),
+                warnings=self._upright.warnings,
+            )
+            self._decoder.check_duration(self._opened.duration_s or 0.0)
         except BaseException:
             self._source.close()
             raise
-        self._opened = describe(
-            self._source,
-            size_px=self._upright.size_px,
-            rotation_deg=self._upright.rotation_deg,
-            first_s=self._decoder.first_s(self._first.frame),
-            warnings=self._upright.warnings,
-        )
         self._thinning = Thinning(config)
         self._frames = self._read()
 
@@ -133,7 +139,7 @@ class FrameReader:
     def _read(self) -> Generator[Frame, None, None]:
         rate = Fraction(self._config.fps).limit_denominator(1_000_000)
         per_tick = rate * self._decoder.tick_s
-        picture = self._first
+        picture, end = self._first, 0
         self._first = None
         while picture is not None:
             if on_grid(picture, per_tick):
@@ -144,7 +150,11 @@ class FrameReader:
                         yield Frame(pixels=self._upright.rgb(picture.frame), pts_s=pts_s)
                     else:
                         self._decoder.counts.static += 1
+            end = picture.end
             picture = next(self._pictures, None)
+        self._decoder.finished(
+            end_s=float(end * self._decoder.tick_s), duration_s=self._opened.duration_s
+        )
         self._source.close()
 
 

@@ -10,6 +10,8 @@ from jaxtyping import UInt8
 
 # Pixel shapes beyond this are header nonsense: anamorphic film is 2:1.
 _MAX_ASPECT = 4
+# Rounding of a size to whole pixels leaves shapes such as 136:135, not worth a resampling.
+_SQUARE_ENOUGH = Fraction(1, 50)
 
 
 class Upright:
@@ -65,7 +67,8 @@ def _shown_size(frame: VideoFrame, stream: VideoStream, max_side_px: int | None)
     """
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     aspect = Fraction(aspect) if aspect else Fraction(1)
-    if not Fraction(1, _MAX_ASPECT) <= aspect <= _MAX_ASPECT:
+    odd = not Fraction(1, _MAX_ASPECT) <= aspect <= _MAX_ASPECT
+    if odd or abs(aspect - 1) < _SQUARE_ENOUGH:
         aspect = Fraction(1)
     width, height = Fraction(frame.width), Fraction(frame.height)
     if aspect >= 1:
