@@ -8,7 +8,11 @@ from engine.tensors import ChunkLatents, KvLatents
 
 CAMERA = VideoId("camera")
 PEDIGREE = Pedigree(
-    fingerprint=Fingerprint("f00d"), family="colour", variant="tiny", compression_ratio=2
+    fingerprint=Fingerprint("f00d"),
+    model=Fingerprint("c0102"),
+    family="colour",
+    variant="tiny",
+    compression_ratio=2,
 )
 
 

@@ -2,13 +2,14 @@
 
 import os
 import resource
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from engine.cache.codec import pack
-from engine.cache.disk import DiskTier, Pedigree
+from engine.cache.disk import DiskTier
 from engine.errors import CorruptLatentsError, DiskFullError, LimitExceededError
 from engine.records import ChunkCommitted, Fingerprint, SampleStats, VideoId
 from engine.tensors import ChunkLatents, PackedChunk
@@ -72,11 +73,26 @@ def test_a_cut_file_is_corrupt(tmp_path: Path, kept_bytes: int) -> None:
 def test_latents_of_another_pipeline_are_refused(tmp_path: Path) -> None:
     commit(DiskTier(tmp_path, PEDIGREE), 0)
     (tmp_path / "f00d").rename(tmp_path / "beef")
-    other = Pedigree(
-        fingerprint=Fingerprint("beef"), family="colour", variant="tiny", compression_ratio=2
-    )
+    other = replace(PEDIGREE, fingerprint=Fingerprint("beef"))
     with pytest.raises(CorruptLatentsError, match="pipeline f00d"):
         DiskTier(tmp_path, other).committed(CAMERA, 0)
+
+
+def test_a_video_of_another_pipeline_of_the_same_model_is_adopted(tmp_path: Path) -> None:
+    denser = replace(PEDIGREE, fingerprint=Fingerprint("beef"))
+    commit(DiskTier(tmp_path, denser), 0)
+    tier = DiskTier(tmp_path, PEDIGREE)
+    assert tier.ordinals(CAMERA) == ()
+    assert tier.adopt(CAMERA, denser.fingerprint)
+    assert tier.committed(CAMERA, 0).fingerprint == "beef"
+
+
+def test_a_video_of_another_model_is_not(tmp_path: Path) -> None:
+    foreign = replace(PEDIGREE, fingerprint=Fingerprint("beef"), model=Fingerprint("c0ffee"))
+    commit(DiskTier(tmp_path, foreign), 0)
+    tier = DiskTier(tmp_path, PEDIGREE)
+    assert not tier.adopt(CAMERA, foreign.fingerprint)
+    assert tier.videos() == ()
 
 
 def test_vectors_are_read_without_the_latents(tmp_path: Path) -> None:
