@@ -87,7 +87,7 @@ class SandboxedReader:
             self._request(uri, config, limits, after_s, probe_only=probe_only)
             self._info, self.walls = self._opened()
         except BaseException:
-            self.close()
+            self._end_child()
             raise
         self._frames = self._read()
 
@@ -107,8 +107,17 @@ class SandboxedReader:
     def __next__(self) -> Frame:
         return next(self._frames)
 
+    @property
+    def pid(self) -> int:
+        """The child, for whoever watches its memory."""
+        return self._child.pid
+
     def close(self) -> None:
-        """End the child; may be called twice."""
+        """End the child, and the iteration with it; may be called twice."""
+        self._end_child()
+        self._frames.close()
+
+    def _end_child(self) -> None:
         if self._child.poll() is None:
             self._child.kill()
         self._child.wait()
@@ -164,7 +173,7 @@ class SandboxedReader:
                 self._info, _ = self._parsed_info(payload)
             elif kind == END:
                 self._stats = _unpacked_stats(STATS.unpack(payload))
-                self.close()
+                self._end_child()
                 return
 
     def _message(self) -> tuple[bytes, memoryview]:
@@ -177,7 +186,7 @@ class SandboxedReader:
             if kind == BEAT:
                 self._stats = _unpacked_stats(STATS.unpack(payload))
             elif kind == ERROR:
-                self.close()
+                self._end_child()
                 raise _parsed_error(self._uri, json.loads(bytes(payload)), self._sandbox)
             else:
                 return kind, payload
@@ -214,13 +223,13 @@ class SandboxedReader:
         return MediaInfo(**info), Confinement(**facts["walls"])
 
     def _broken(self, reason: str) -> MediaDecodeError:
-        self.close()
+        self._end_child()
         return _decode_error(self._uri, reason, self._pts_s)
 
     def _ended(self) -> LongwatchError:
         """The child is gone without a word: say what its exit status means."""
         status = self._child.wait()
-        self.close()
+        self._end_child()
         if status == -signal.SIGALRM:
             return _decode_error(
                 self._uri, f"nothing moved for {self._sandbox.stall_s:.0f} s", self._pts_s

@@ -135,6 +135,8 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     database_url: SecretStr | None = None
     """PostgreSQL for many machines; SQLite below the home folder when `None`."""
+    database_wait_s: float = Field(default=10.0, gt=0)
+    """How long a statement waits while another process holds the database."""
     allow_network: bool = False
     """Whether sources may be HTTP(S) streams; cameras that are named may always be reached."""
     sampling: SamplingSettings = SamplingSettings()

@@ -140,6 +140,27 @@ class IngestDocument(BaseModel):
     videos: list[IngestItem]
 
 
+class DemoItem(BaseModel):
+    """One question of the demo; the verdicts are there where the truth is known."""
+
+    asked: AskDocument
+    expected: str | None = None
+    right: bool | None = None
+    covers_truth: bool | None = None
+    """Whether the first evidence overlaps the true moment."""
+
+
+class DemoDocument(BaseModel):
+    """What `demo` did, and where its files lie."""
+
+    ingest: IngestItem
+    questions: list[DemoItem]
+    probe: ProbeDocument
+    clip: str
+    contact_sheet: str
+    heat_map: str
+
+
 class LibraryItem(BaseModel):
     """One video of the library."""
 

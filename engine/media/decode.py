@@ -13,6 +13,10 @@ from av.video.stream import VideoStream
 from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
 from engine.media.source import MediaLimits, Source
 
+# These skip what they cannot read in silence; others report it.
+_SYNCED_ANYWHERE = ("mpegts", "mpeg")
+_UNREADABLE_TAIL = 0.1
+
 if TYPE_CHECKING:
     VideoPacket = Packet[VideoStream]
 else:  # The class takes no parameters at run time.
@@ -21,6 +25,8 @@ else:  # The class takes no parameters at run time.
 _MAX_BAD_READS = 64
 # A step back of up to this is disorder, and the frame is dropped; beyond it, a new clock.
 _DISORDER_S = 1.0
+# A reordered stream starts with a packet that is shown up to 16 frames later; that is no loss.
+_LATE_START_S = 0.25
 # Above this size a second and third decoder thread would each hold a few pictures of 50 MB.
 _THREADED_PX = 4096 * 2304
 
@@ -53,6 +59,8 @@ class Decoder:
         self.counts = Counts()
         self.warnings: tuple[str, ...] = ()
         self.on_packet: Callable[[], None] | None = None
+        self._read_up_to = 0
+        self._first_packet: int | None = None
         self._source = source
         self._stream: VideoStream = source.stream
         self._limits = limits
@@ -61,6 +69,34 @@ class Decoder:
         self._disorder = round(_DISORDER_S / self.tick_s)
         self._frame_ticks = self._nominal_ticks()
         set_threads(self._stream)
+
+    def finished(self, *, end_s: float, duration_s: float | None) -> None:
+        """Add the warnings that can only be given at the end.
+
+        Args:
+            end_s: Where the last frame ended.
+            duration_s: What the header promised.
+        """
+        if self.counts.damaged:
+            self._warn(f"{self.counts.damaged} packets or frames were damaged")
+        if duration_s is not None and duration_s - end_s > max(1.0, duration_s / 20):
+            self._warn(
+                f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
+            )
+        if self._source.container.format.name in _SYNCED_ANYWHERE:
+            unread = 1 - self._read_up_to / max(1, self._source.container.size)
+            if unread > _UNREADABLE_TAIL:
+                self._warn(f"the last {unread:.0%} of the file hold nothing that can be read")
+
+    def check_duration(self, duration_s: float) -> None:
+        """Refuse a file that is longer than allowed; a live feed may go on."""
+        if not self._source.is_live and duration_s > self._limits.max_duration_s:
+            raise LimitExceededError(
+                f"{self._source.uri}: duration in seconds",
+                round(duration_s, 1),
+                self._limits.max_duration_s,
+                setting="media.max_duration_s",
+            )
 
     def first_s(self, frame: VideoFrame) -> float:
         """Time of a frame on the file's own clock; 0 where it has none."""
@@ -88,9 +124,7 @@ class Decoder:
             raw = _raw_ticks(frame)
             if shift is None:
                 shift = 0 if raw is None else -raw
-                if raw is None:
-                    self._warn("it has no time stamps; times follow its nominal frame rate")
-                last = 0
+                self._note_start(raw)
             elif raw is None:
                 last += self._frame_ticks
             elif raw + shift > last:
@@ -101,8 +135,19 @@ class Decoder:
                 self.counts.gaps += 1
                 shift = last + self._frame_ticks - raw
                 last += self._frame_ticks
-            self._check_duration(last)
+            self.check_duration(float(last * self.tick_s))
             yield frame, last
+
+    def _note_start(self, raw: int | None) -> None:
+        if raw is None:
+            self._warn("it has no time stamps; times follow its nominal frame rate")
+        elif self._first_packet is not None:
+            late_s = float((raw - self._first_packet) * self.tick_s)
+            if late_s > _LATE_START_S:
+                self._warn(
+                    f"it starts between keyframes: the first {late_s:.2f} s cannot be decoded,"
+                    " and times count from the first frame that can"
+                )
 
     def _frames(self) -> Iterator[VideoFrame]:
         for packet in self._packets():
@@ -131,6 +176,10 @@ class Decoder:
                     self._source.uri, "it is encrypted", hint="export it without copy protection"
                 )
             bad = 0
+            if packet.pos is not None:
+                self._read_up_to = max(self._read_up_to, packet.pos + packet.size)
+            if self._first_packet is None:
+                self._first_packet = packet.pts
             if self.on_packet is not None:
                 self.on_packet()
             yield packet
@@ -144,16 +193,6 @@ class Decoder:
         self.counts.decoded += len(frames)
         self.counts.damaged += sum(frame.is_corrupt for frame in frames)
         return frames
-
-    def _check_duration(self, ticks: int) -> None:
-        limit_s = self._limits.max_duration_s
-        if not self._source.is_live and ticks * self.tick_s > limit_s:
-            raise LimitExceededError(
-                f"{self._source.uri}: duration in seconds",
-                round(float(ticks * self.tick_s)),
-                round(limit_s),
-                setting="media.max_duration_s",
-            )
 
     def _nothing_decoded(self) -> MediaRefusedError:
         return MediaRefusedError(

@@ -88,16 +88,17 @@ class FrameReader:
             self._upright = Upright(
                 self._first.frame, self._source.stream, max_side_px=config.max_side_px
             )
+            self._opened = describe(
+                self._source,
+                size_px=self._upright.size_px,
+                rotation_deg=self._upright.rotation_deg,
+                first_s=self._decoder.first_s(self._first.frame),
+                warnings=self._upright.warnings,
+            )
+            self._decoder.check_duration(self._opened.duration_s or 0.0)
         except BaseException:
             self._source.close()
             raise
-        self._opened = describe(
-            self._source,
-            size_px=self._upright.size_px,
-            rotation_deg=self._upright.rotation_deg,
-            first_s=self._decoder.first_s(self._first.frame),
-            warnings=self._upright.warnings,
-        )
         self._thinning = Thinning(config)
         self._frames = self._read()
 
@@ -138,7 +139,7 @@ class FrameReader:
     def _read(self) -> Generator[Frame, None, None]:
         rate = Fraction(self._config.fps).limit_denominator(1_000_000)
         per_tick = rate * self._decoder.tick_s
-        picture = self._first
+        picture, end = self._first, 0
         self._first = None
         while picture is not None:
             if on_grid(picture, per_tick):
@@ -149,7 +150,11 @@ class FrameReader:
                         yield Frame(pixels=self._upright.rgb(picture.frame), pts_s=pts_s)
                     else:
                         self._decoder.counts.static += 1
+            end = picture.end
             picture = next(self._pictures, None)
+        self._decoder.finished(
+            end_s=float(end * self._decoder.tick_s), duration_s=self._opened.duration_s
+        )
         self._source.close()
 
 

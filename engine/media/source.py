@@ -179,6 +179,8 @@ def sniff(head: bytes) -> str | None:
     if not head:
         return "the file is empty (0 bytes)"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "this is a web page, not a video; a download that failed leaves such a file"
     for prefix, what in _UNSAFE_TEXT:
         if text.startswith(prefix):
             return f"this is {what}, not a video; it could name other files or hosts"
@@ -198,8 +200,7 @@ _UNSAFE_TEXT = (
     (b"v=0", "a session description (SDP)"),
     (b"<?xml", "an XML document"),
     (b"<svg", "an SVG document"),
-    (b"<!doctype", "an HTML or XML document"),
-    (b"<html", "an HTML page"),
+    (b"<!doctype", "an XML document"),
     (b"<mpd", "a DASH manifest"),
     (b"<smil", "a SMIL playlist"),
     (b"<asx", "a playlist"),

@@ -29,6 +29,24 @@ class PixelConfig:
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a `preprocessor_config.json` that `from_json` reads."""
+        side = {"height": self.size_px, "width": self.size_px}
+        return {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_resize": True,
+            "size": {"shortest_edge": self.size_px} if self.fit == "crop" else side,
+            "do_center_crop": self.fit == "crop",
+            "crop_size": side,
+            "fit": self.fit,
+            "resample": 3,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+        }
+
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> "PixelConfig":
         """Read a `preprocessor_config.json`.

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
@@ -114,6 +114,19 @@ class Engine:
         """Where the index of this pipeline is saved."""
         return self.config.index_folder / f"{self.fingerprint}.index"
 
+    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where the pipeline of `fingerprint` left it.
+
+        Returns:
+            Whether that can be done: it was the same model.
+        """
+        if self.cache.disk.home(video) == fingerprint:
+            return True
+        adopted = self.cache.adopt(video, fingerprint)
+        self.index.remove(video)
+        self._seen.pop(video, None)
+        return adopted
+
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
         self.index.save(self.index_path, self.fingerprint)
@@ -126,12 +139,18 @@ class Engine:
         self.save_index()
 
 
-def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine:
+def assemble(
+    config: EngineConfig,
+    *,
+    model: VideoModel | None = None,
+    homes: Mapping[VideoId, Fingerprint] | None = None,
+) -> Engine:
     """Load the model, open cache and index, and catch up with the chunks on disk.
 
     Args:
         config: Everything.
         model: One that is loaded already; `None` loads `config.model.folder`.
+        homes: Which pipeline read each video; those of the same model are adopted.
     Raises:
         WeightsError: The checkpoint does not fit its family.
         MissingCapabilityError: The device that was asked for is not there.
@@ -145,6 +164,7 @@ def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine
     fingerprint = _fingerprint(config, model.card, sampling, ratio, past)
     pedigree = Pedigree(
         fingerprint=fingerprint,
+        model=model.card.fingerprint,
         family=model.card.family,
         variant=model.card.variant,
         compression_ratio=ratio,
@@ -155,6 +175,8 @@ def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine
         limit_bytes=config.cache.disk_bytes,
         durable=config.durable,
     )
+    for video, pipeline in (homes or {}).items():
+        disk.adopt(video, pipeline)
     backend = plugins.load(index, config.index_backend, defines=("open_index",))
     path = config.index_folder / f"{fingerprint}.index"
     engine = Engine(
