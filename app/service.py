@@ -48,7 +48,9 @@ class Service:
     def catalog(self) -> Catalog:
         """Everything that is written down."""
         self.settings.home.mkdir(parents=True, exist_ok=True)
-        return open_catalog(self.settings.catalog_url)
+        return open_catalog(
+            self.settings.catalog_url, busy_timeout_s=float(self.settings.database_wait_s)
+        )
 
     @cached_property
     def engine(self) -> Engine:
