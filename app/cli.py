@@ -64,7 +64,9 @@ def main(arguments: list[str] | None = None) -> int:
     json = "--json" in words
     sys.excepthook = _report_bug
     try:
-        return int(cli(args=words, standalone_mode=False) or 0)
+        # Calling the Typer object would put its own hook in place of ours.
+        command = typer.main.get_command(cli)
+        return int(command.main(args=words, standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _screen(json=json).fail("usage", error.format_message(), None, USAGE)
     except LongwatchError as error:

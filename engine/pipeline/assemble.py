@@ -32,7 +32,6 @@ class ModelConfig:
     """Which checkpoint runs, where, and how hard it compresses."""
 
     folder: Path
-    family: str = "video_xl"
     device: str = "auto"
     """`auto` takes an accelerator when there is one; else a name that torch knows."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -243,12 +242,10 @@ def _catch_up(engine: Engine, video: VideoId) -> None:
 
 
 def _load(config: ModelConfig, device: torch.device) -> VideoModel:
-    family = plugins.load(families, config.family, defines=("VARIANTS", "KEY_MAP", "load_model"))
     name = config.dtype
     if name == "auto":
         name = "float32" if device.type == "cpu" else "bfloat16"
-    model: VideoModel = family.load_model(config.folder, device=device, dtype=getattr(torch, name))
-    return model
+    return families.load_model(config.folder, device=device, dtype=getattr(torch, name))
 
 
 def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int | None:
