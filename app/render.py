@@ -195,6 +195,7 @@ def _(ingest: wire.IngestDocument) -> RenderableType:
             f"{video.realtime_factor:.0f}x real time",
         )
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
     return Group(*lines)
 
 
