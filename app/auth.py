@@ -44,7 +44,6 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = re.compile(r"/(healthz|readyz|sign-in|favicon\.svg|assets/[\w./-]+)")
-_OPEN_FONTS = re.compile(r"/ui/static/fonts/\w+/[\w-]+\.woff2")
 _GRADIO = re.compile(
     r"/ui/?([a-z]+/?)?"  # pages
     r"|/ui/(assets|static)/[\w./@-]+"
@@ -251,7 +250,7 @@ class Gate:
         scope.setdefault("state", {})["principal"] = principal
         if method not in _SAFE_METHODS and not _same_origin(headers, principal):
             return _Refusal(403, "cross_site", "this request came from another site")
-        if _OPEN.fullmatch(path) or _OPEN_FONTS.fullmatch(path):
+        if _OPEN.fullmatch(path):
             return None
         if principal is None:
             return _Refusal.for_strangers(path, scope, headers)

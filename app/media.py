@@ -1,8 +1,8 @@
 """Originals, playback copies, stills and clips by id, with Range; no path from a client is used.
 
-    /media/{id}             the original                /media/{id}/frame.jpg?t=  the frame shown then
-    /media/{id}/play.mp4    what a browser plays        /media/{id}/sprite.jpg    stills for scrubbing
-    /media/{id}/clip?start= a cut, kept as it is        /media/{id}/chapters.vtt  moments asked about
+    /media/{id}               the original          /media/{id}/play.mp4      what a browser plays
+    /media/{id}/frame.jpg?t=  the frame shown then  /media/{id}/sprite.jpg    stills for scrubbing
+    /media/{id}/clip?start=   a cut of it           /media/{id}/chapters.vtt  moments asked about
 
 Decision: nothing is transcoded inside a request. A copy that browsers can play is made by the
 worker (`app/previews.py`); until then the page says so, and stills and answers work.
@@ -50,8 +50,14 @@ _TYPES = {
     "mpegts": "video/mp2t",
     "ogg": "video/ogg",
 }
-_SUFFIXES = {"video/mp4": "mp4", "video/webm": "webm", "video/x-matroska": "mkv",
-             "video/x-msvideo": "avi", "video/mp2t": "ts", "video/ogg": "ogv"}
+_SUFFIXES = {
+    "video/mp4": "mp4",
+    "video/webm": "webm",
+    "video/x-matroska": "mkv",
+    "video/x-msvideo": "avi",
+    "video/mp2t": "ts",
+    "video/ogg": "ogv",
+}
 
 router = APIRouter(prefix="/media", tags=["media"])
 
@@ -233,9 +239,7 @@ def _keep_still(desk: Desk, row: VideoRow, time_s: float, width: int, target: Pa
     """Decode one frame in a child process; behind the end it is the last one that comes."""
     source = proxy_file(desk.home, row.id)
     uri = str(source if source.is_file() else original_file(row))
-    config = SamplingConfig(
-        fps=_GRID_FPS, thin_static=False, group_frames=1, max_side_px=width
-    )
+    config = SamplingConfig(fps=_GRID_FPS, thin_static=False, group_frames=1, max_side_px=width)
     limits = media_limits(desk.settings)
     tries: tuple[Callable[[], float | None], ...] = (
         lambda: time_s - 1 / _GRID_FPS if time_s > 0 else None,
@@ -271,4 +275,3 @@ def _plain(text: str) -> str:
     """A question as one line of a cue: markup of WebVTT is escaped."""
     line = " ".join(text.split())[:120]
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-

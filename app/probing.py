@@ -91,9 +91,7 @@ def _fill(
     done = 0
     for step in cells:
         if isinstance(step, ProbeCell):
-            trials = [
-                _trial(seed, needles[seed], found) for seed, found in enumerate(findings)
-            ]
+            trials = [_trial(seed, needles[seed], found) for seed, found in enumerate(findings)]
             service.catalog.probes.add_cell(run, step, wall_s=0.0, trials=trials)
             findings.clear()
             done += 1

@@ -245,6 +245,14 @@ def _(demo: wire.DemoDocument) -> RenderableType:
 
 
 @render.register
+def _(accounts: wire.AccountsDocument) -> RenderableType:
+    table = Table("account", "role", "signs in by", box=None)
+    for user in accounts.users:
+        table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
+    return table
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

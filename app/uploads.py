@@ -185,9 +185,7 @@ async def _receive(desk: Desk, row: UploadRow, request: Request) -> UploadRow:
             pass
         finally:
             # What is here stays here: the sender goes on behind it.
-            await asyncio.shield(
-                run_in_threadpool(_note, desk, row.id, file.fileno(), noted, at)
-            )
+            await asyncio.shield(run_in_threadpool(_note, desk, row.id, file.fileno(), noted, at))
     return await run_in_threadpool(desk.catalog.uploads.get, row.id)
 
 

@@ -29,7 +29,7 @@ def show_session(desk: TheDesk, who: Someone) -> docs.SessionDocument:
         csrf=who.csrf,
         model=_model(desk),
         offline=not desk.settings.allow_network,
-        version=importlib.metadata.version("longwatch"),
+        version=_version(),
     )
 
 
@@ -127,6 +127,13 @@ def show_settings(desk: TheDesk, who: Admin) -> docs.SettingsDocument:
     )
 
 
+def _version() -> str:
+    try:
+        return importlib.metadata.version("longwatch")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def _model(desk: Desk) -> docs.ModelItem:
     name = desk.settings.model
     try:
@@ -144,8 +151,11 @@ def _facts(desk: Desk) -> list[docs.FactItem]:
         ("Device", f"{settings.device}, {settings.dtype}", "device, dtype"),
         ("Frames sampled per second", f"{settings.sampling.fps:g}", "sampling.fps"),
         ("Static frames are skipped", _yes(settings.sampling.thin_static), "sampling.thin_static"),
-        ("Visual tokens per latent", _own_or(settings.stream.compression_ratio),
-         "stream.compression_ratio"),
+        (
+            "Visual tokens per latent",
+            _own_or(settings.stream.compression_ratio),
+            "stream.compression_ratio",
+        ),
         ("Latents on disk", _own_or(settings.stream.latent_format), "stream.latent_format"),
         ("Budget on the device", _bytes(cache.device_bytes), "cache.device_bytes"),
         ("Budget in memory", _bytes(cache.host_bytes), "cache.host_bytes"),
@@ -155,8 +165,11 @@ def _facts(desk: Desk) -> list[docs.FactItem]:
         ("Longest video", f"{limits.duration_s / 3600:g} h", "limits.duration_s"),
         ("Ingests at once", str(limits.concurrent_ingests), "limits.concurrent_ingests"),
         ("Questions that may wait", str(limits.queued_questions), "limits.queued_questions"),
-        ("Server folders", ", ".join(map(str, settings.paths.media_roots)) or "none",
-         "paths.media_roots"),
+        (
+            "Server folders",
+            ", ".join(map(str, settings.paths.media_roots)) or "none",
+            "paths.media_roots",
+        ),
         ("Library", str(desk.home), "LONGWATCH_HOME"),
         ("Database", desk.catalog.where, "database_url"),
         ("Jobs run here", _yes(desk.with_worker), "serve --no-worker"),

@@ -33,7 +33,9 @@ def list_runs(desk: TheDesk, who: Someone) -> docs.ProbeRunsDocument:
     """Finished and growing ones; those over videos that the user may not see are left out."""
     runs = [run for run in desk.catalog.probes.listed(limit=MAX_LISTED) if _may_see(who, run)]
     jobs = desk.catalog.jobs.listed("queued", "running", "failed")
-    mine = [job for job in jobs if job.kind == KIND and (who.is_admin or not job.payload["haystack"])]
+    mine = [
+        job for job in jobs if job.kind == KIND and (who.is_admin or not job.payload["haystack"])
+    ]
     return docs.ProbeRunsDocument(
         runs=[_describe(desk, run) for run in runs],
         jobs=[describe_job(desk, job) for job in mine[::-1]],

@@ -8,8 +8,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from app import media
-from app.api import documents as docs
 from app.alike import similarity
+from app.api import documents as docs
 from app.api.desk import Admin, Desk, Someone, TheDesk
 from app.api.work import describe_job
 from app.service import describe_video
@@ -66,9 +66,7 @@ def list_roots(desk: TheDesk, who: Admin) -> docs.RootsDocument:
 
 
 @router.patch("/videos/{video_id}", summary="Rename")
-def rename_video(
-    desk: TheDesk, who: Admin, video_id: str, body: docs.RenameBody
-) -> docs.VideoItem:
+def rename_video(desk: TheDesk, who: Admin, video_id: str, body: docs.RenameBody) -> docs.VideoItem:
     """Call it something else; a name that is taken gets a number behind it."""
     row = desk.video(who, video_id)
     return describe(desk, desk.catalog.videos.rename(row.id, body.name), None)
@@ -221,6 +219,4 @@ def _sprite(desk: Desk, row: VideoRow) -> docs.SpriteItem | None:
     made = media.read_sprite(desk.home, row.id)
     if made is None:
         return None
-    return docs.SpriteItem(
-        url=f"/media/{row.id}/sprite.jpg", step_s=made.step_s, count=made.count
-    )
+    return docs.SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=made.step_s, count=made.count)

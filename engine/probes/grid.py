@@ -3,7 +3,7 @@
 import csv
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,7 @@ def run_grid(
     *,
     haystack: str,
     on_finding: Callable[[Finding], None] = lambda finding: None,
-) -> Iterator[ProbeCell | ProbeResult]:
+) -> Generator[ProbeCell | ProbeResult, None, None]:
     """Plant every needle in every cell; cells as they are done, then the ProbeResult.
 
     Args:

@@ -7,7 +7,7 @@ export async function mount(element) {
   const root = element.querySelector(".lw");
   if (!root || root.dataset.mounted) return;
   root.dataset.mounted = "yes";
-  const main = root.querySelector("main");
+  const main = root.querySelector(".page");
   try {
     const session = await getSession();
     account(root, session);
