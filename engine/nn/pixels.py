@@ -108,3 +108,17 @@ def _pad(image: Image.Image, config: PixelConfig) -> Image.Image:
     square = Image.new("RGB", (side, side), (red, green, blue))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
+
+
+def resize(
+    frames: UInt8[Tensor, "frame 3 h w"], height_px: int, width_px: int
+) -> UInt8[Tensor, "frame 3 height width"]:
+    """Frames at another size, as bytes again; unchanged where the size is right already."""
+    if tuple(frames.shape[2:]) == (height_px, width_px):
+        return frames
+    planes = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    sized = (
+        np.asarray(Image.fromarray(plane).resize((width_px, height_px), Image.Resampling.BICUBIC))
+        for plane in planes
+    )
+    return torch.from_numpy(np.stack(list(sized))).permute(0, 3, 1, 2)

@@ -59,6 +59,27 @@ class Tokenizer:
         )
         return ids
 
+    def opened(self, text: str) -> list[int]:
+        """Ids of our own text with the start token, where this tokenizer puts one."""
+        ids: list[int] = self._inner.encode(_encodable(text))
+        return ids
+
+    def part_controls(self, text: str) -> str:
+        """Foreign text in which whatever spells a control token is parted by a space.
+
+        For prompts that must be read in one piece, where `plain` cannot keep them apart.
+        """
+        known = {*self._inner.all_special_tokens, *self._inner.get_added_vocab()}
+        for token in sorted(known, key=len, reverse=True):
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        return text
+
+    def ends(self) -> frozenset[int]:
+        """Ids that end an answer: the tokenizer's own, and those of the chat formats we know."""
+        named = (self.id_of(token) for token in ("</s>", "<|im_end|>", "<|endoftext|>"))
+        own = self._inner.eos_token_id
+        return frozenset(each for each in (own, *named) if each is not None)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, control tokens left out."""
         text: str = self._inner.decode(list(ids), skip_special_tokens=True)

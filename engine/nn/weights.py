@@ -189,30 +189,6 @@ def under(prefix: str, key_map: KeyMap, ours: str) -> KeyMap:
     )
 
 
-def fuse_lora(folder: Path, scale: float) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a folder with its low-rank adapters added in, under the bare names.
-
-    Args:
-        folder: Keys end in `.base_layer.weight`, `.lora_A.*weight`, `.lora_B.*weight`.
-        scale: Alpha over rank, as the adapters are to be applied.
-    Cost: the adapters are read once more; products in float32.
-    """
-    factors = dict(read_tensors(folder, wanted=lambda key: ".lora_" in key))
-    for key, tensor in read_tensors(folder, wanted=lambda key: ".lora_" not in key):
-        stem, is_base, tail = key.partition(".base_layer.")
-        if not is_base:
-            yield key, tensor
-            continue
-        pair = [
-            next((v for k, v in factors.items() if k.startswith(f"{stem}.lora_{side}.")), None)
-            for side in "AB"
-        ]
-        if tail == "weight" and pair[0] is not None and pair[1] is not None:
-            added = scale * (pair[1].float() @ pair[0].float())
-            tensor = (tensor.float() + added).to(tensor.dtype)
-        yield f"{stem}.{tail}", tensor
-
-
 def fill(
     module: nn.Module,
     tensors: Iterable[tuple[str, Tensor]],
@@ -285,7 +261,12 @@ def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1)
         weight_map.update(dict.fromkeys(part, name))
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / INDEX_NAME).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    write_json(folder / INDEX_NAME, index)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file of a checkpoint folder."""
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
