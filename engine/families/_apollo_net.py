@@ -147,25 +147,12 @@ def _resize(grid: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 
 def build(config: ApolloConfig, device: torch.device, dtype: torch.dtype) -> ApolloNet:
-    """A net with memory but without values; `load_net` and `initialise` fill it."""
+    """A net with memory but without values; `load_net` fills it."""
     with torch.device("meta"):
         net = ApolloNet(config)
     materialise(net, device, dtype)
     net.vision.siglip.restore_buffers()
     return net.eval()
-
-
-def initialise(net: ApolloNet, *, seed: int) -> ApolloNet:
-    """Random weights of a usable scale."""
-    random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in sorted(net.named_parameters()):
-            if parameter.dim() > 1:
-                scale = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
-                parameter.copy_(torch.randn(parameter.shape, generator=random) * scale)
-            else:
-                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
-    return net
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,8 +195,15 @@ def read(folder: Path) -> ApolloConfig:
         WeightsError: It asks for what the released checkpoints do not use.
     """
     top, parts = read_config(folder), Folders.of(folder)
-    llm = read_config(parts.llm)
     _refuse_others(top)
+    try:
+        return _read(folder, top, parts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"the config files below {folder} do not fit Apollo: {error}") from error
+
+
+def _read(folder: Path, top: Mapping[str, Any], parts: Folders) -> ApolloConfig:
+    llm = read_config(parts.llm)
     return ApolloConfig(
         decoder=DecoderConfig.from_json(llm),
         vision=read_vision(

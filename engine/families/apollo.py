@@ -9,8 +9,8 @@ The released way, at most 84 clips of a file of known length, is `ClipSampling.c
 
 Differs from upstream, each on purpose:
 - Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
-- A last clip of fewer frames keeps the features of its own frames; upstream drops the rest of
-  consecutive fours, or repeats the last frame up to four.
+- A last clip of fewer frames is kept, its last frame repeated; upstream's files never end in one,
+  and its loader drops what is left over behind the last four.
 - The prompt gives the length of what was recalled, since a stream has no end, and the real length
   of a clip, which is 2 seconds at the released 2 frames a second.
 - The generation config of the release repeats less and draws from the top 20 tokens unasked;
@@ -29,7 +29,6 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from engine.errors import MissingCapabilityError
 from engine.families._apollo_clips import introduce
 from engine.families._apollo_net import KEY_MAP as KEY_MAP
 from engine.families._apollo_net import (
@@ -37,15 +36,15 @@ from engine.families._apollo_net import (
     ApolloNet,
     Folders,
     VisionConfig,
-    initialise,
     load_net,
     save_net,
 )
 from engine.families._apollo_net import build as build
-from engine.families._tiny import write_byte_tokenizer
+from engine.families._tiny import randomise, write_byte_tokenizer
 from engine.nn import internvideo2, pixels, token_stream
 from engine.nn.decoder import DecoderConfig
 from engine.nn.internvideo2 import InternVideo2Config
+from engine.nn.joint import TextSide
 from engine.nn.pixels import PixelConfig
 from engine.nn.resampler import ConnectorConfig
 from engine.nn.token_stream import Prompt, TokenStream
@@ -58,6 +57,8 @@ from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatent
 
 CLIPS_PER_BATCH = 25
 """Upstream's `encode_batch_size`: bounds the towers' activations."""
+WORDS_OF_CLIP = 20
+"""Tokens that introduce a clip; Qwen2.5 takes 17 for `,\\n1234.5-1236.0 seconds: `: one a digit."""
 TEMPLATE = ChatTemplate(
     system="<|im_start|>system\n\nYou are a helpful vision-language assistant.<|im_end|>\n",
     user="<|im_start|>user\n",
@@ -166,8 +167,9 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
         seed: Of the weights.
     """
     net = build(VARIANTS["tiny"], torch.device("cpu"), torch.float32)
+    randomise(net, seed=seed)
     folder.mkdir(parents=True, exist_ok=True)
-    save_net(initialise(net, seed=seed), folder, variant="tiny", n_shards=2)
+    save_net(net, folder, variant="tiny", n_shards=2)
     parts = Folders.of(folder)
     write_byte_tokenizer(parts.llm, CONTROL)
     write_byte_tokenizer(parts.siglip, CONTROL, framed=True)
@@ -185,16 +187,15 @@ class Apollo:
         self,
         net: ApolloNet,
         tokenizer: Tokenizer,
+        text_side: TextSide,
         *,
         variant: str,
-        joint_tokenizer: Tokenizer | None,
         seal: Fingerprint,
     ) -> None:
-        self.net = net
-        self.tokenizer = tokenizer
-        self.joint_tokenizer = joint_tokenizer
+        self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
         vision, weight = net.config.vision, net.decoder.embed.weight
         self.device, self.dtype = weight.device, weight.dtype
+        n_queries = vision.connector.n_queries
         n_tokens = vision.grid[0] * vision.tokens_per_frame
         self.card = ModelCard(
             family="apollo",
@@ -202,14 +203,14 @@ class Apollo:
             fingerprint=seal,
             chunk_frames=vision.grid[0],
             tokens_per_frame=vision.tokens_per_frame,
-            compression_ratio=max(1, n_tokens // vision.connector.n_queries),
+            compression_ratio=max(1, n_tokens // n_queries),
             latent_bytes=net.config.decoder.width * weight.itemsize,
-            vector_dim=net.vision.siglip.width,
-            max_positions=net.config.max_positions,
-            fixed_latents=vision.connector.n_queries,
+            vector_dim=text_side.vector_dim,
+            # Each recalled clip brings words of its own, which nobody else counts.
+            max_positions=net.config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
+            fixed_latents=n_queries,
         )
-        end = tokenizer.id_of(CONTROL[-1])
-        self._stop = frozenset(net.config.eos_ids) | (frozenset() if end is None else {end})
+        self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -222,9 +223,6 @@ class Apollo:
         filler = frames.pixels[-1:].expand(missing, -1, -1, -1)
         filled = torch.cat([frames.pixels, filler])
         parts = [self._encode(batch) for batch in torch.split(filled, CLIPS_PER_BATCH * clip)]
-        # Differs from upstream: repeated frames help InternVideo2 to a full clip, and then their
-        # features are left out. Upstream's connector reads the last frame several times; a test
-        # holds that SigLIP's share of that changes nothing once a clip is one frame repeated.
         return VisualTokens(
             embeddings=torch.cat([tokens for tokens, _ in parts])[:n_frames],
             frame_vectors=torch.cat([vectors for _, vectors in parts])[:n_frames].cpu(),
@@ -271,11 +269,14 @@ class Apollo:
 
     @torch.inference_mode()
     def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
-        """Resample one clip to the connector's queries."""
+        """Resample one clip to the connector's queries; a short one repeats its last frame."""
         n_frames = len(tokens.embeddings)
         if not 0 < n_frames <= self.card.chunk_frames:
             raise ValueError(f"a clip has 1 to {self.card.chunk_frames} frames, not {n_frames}")
-        context = tokens.embeddings.flatten(0, 1)[None]
+        # Differs from upstream: InternVideo2 saw the repeated frames too, but what it made of them
+        # is taken from the last own frame. SigLIP's channels agree exactly: a test says so.
+        last = tokens.embeddings[-1:].expand(self.card.chunk_frames - n_frames, -1, -1)
+        context = torch.cat([tokens.embeddings, last]).flatten(0, 1)[None]
         return TokenLatents(embeddings=self.net.vision.connector.resampler(context)[0])
 
     @torch.inference_mode()
@@ -285,23 +286,19 @@ class Apollo:
         Raises:
             MissingCapabilityError: The tower's folder holds no text side, as released.
         """
-        tower = self.net.vision.siglip
-        if self.joint_tokenizer is None or not tower.has_text:
-            raise MissingCapabilityError(
-                "this checkpoint cannot compare text with frames: its tower has no text side",
-                hint="put the full google/siglip-so400m-patch14-384 into the tower's folder",
-            )
-        ids = tower.text_ids(self.joint_tokenizer, text)
-        return tower.embed_ids(torch.tensor(ids, device=self.device)).cpu()
+        return self.text_side.embed(text)
 
     @torch.inference_mode()
     def attend(
         self, question: str, candidates: Sequence[ChunkLatents]
     ) -> Float32[Tensor, " chunk"]:
         """Attention of the question on each candidate, alone behind the prompt prefix."""
-        before = TEMPLATE.before_video(self.tokenizer)
-        after = _after(self.tokenizer, question, has_clips=True)
-        return token_stream.attend(self.net.decoder, before, after, candidates)
+        prompt = Prompt(
+            before=TEMPLATE.before_video(self.tokenizer),
+            after=_after(self.tokenizer, question, has_clips=True),
+        )
+        full = self.card.latents_per_chunk
+        return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
     @torch.inference_mode()
     def generate(
@@ -340,11 +337,12 @@ def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Apollo:
         WeightsError: It does not fit, key by key.
     """
     net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
+    net.requires_grad_(False)
     return Apollo(
         net,
         Tokenizer.load(parts.llm),
+        TextSide(net.vision.siglip, None, parts.siglip),
         variant=str(raw.get("variant", folder.name)),
-        joint_tokenizer=Tokenizer.load(parts.siglip) if net.vision.siglip.has_text else None,
         seal=fingerprint(asdict(net.config), net),
     )
 

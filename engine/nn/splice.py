@@ -65,8 +65,8 @@ def splice(
 
 def splice_batch(
     embed: nn.Embedding,
-    samples: Sequence[tuple[Int64[Tensor, " token"], Float[Tensor, "visual width"]]],
-    labels: Sequence[Int64[Tensor, " token"]],
+    samples: Sequence[tuple[Int64[Tensor, " _"], Float[Tensor, "_ width"]]],
+    labels: Sequence[Int64[Tensor, " _"]],
     *,
     max_tokens: int,
     pads_left: bool = False,
