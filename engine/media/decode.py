@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 from engine.errors import LimitExceededError, MediaRefusedError
 from engine.media.gops import Clock, Placed, Wanted, gops
 from engine.media.group import GopDecoder, Picture
+from engine.media.nal import starts_gradual_refresh
 from engine.media.packets import Counts, PacketReader, VideoPacket
 from engine.media.source import MediaLimits, Source
 
@@ -23,6 +24,9 @@ from engine.media.source import MediaLimits, Source
 _PEEKED_PACKETS = 64
 # Packets after which a file that yielded no frame is given up.
 _MAX_SILENT_PACKETS = 2000
+# AVI numbers its packets but does not say in which order they are shown; among this many frames
+# it is seen whether the numbers fit.
+_MAX_REORDERED = 17
 _DISORDER_S = 1.0
 # A reordered stream starts with a packet that is shown up to 16 frames later; that is no loss.
 _LATE_START_S = 0.25
@@ -53,9 +57,10 @@ class Decoder:
         self._context = source.stream.codec_context
         _set_threads(self._context)
         self._frame_ticks = self._nominal_ticks()
+        self._counts_frames = source.container.format.name == "avi"
         self._peeked: list[VideoPacket] = []
         self.first = self._first_frame()
-        stamp = self.first.pts
+        stamp = self._stamp(self.first)
         self.first_s = float(stamp * self.tick_s) if stamp is not None else 0.0
         """Time of the first frame on the file's own clock; 0 where it has none."""
         self._note_start()
@@ -86,17 +91,18 @@ class Decoder:
             return self._end_to_end(packets, wanted)
         return self._group_by_group(packets, wanted)
 
-    def jump(self, time_s: float) -> None:
-        """Go to the group that holds a moment, if the container has an index; else stay."""
+    def jump(self, tick: int) -> None:
+        """Go to the group that holds a tick, if the container has an index; else stay."""
         if self._source.container.format.name not in _INDEXED or self._lacks_stamps:
             return
-        stamp = self._origin + int(time_s / self.tick_s)
+        stamp = self._origin + tick
         back = 0
         while stamp - back > self._origin:
             self._source.container.seek(stamp - back, stream=self._source.stream)
             self.packets.restart()
             head = next((p for p in self.packets if p.is_keyframe), None)
-            if head is not None and head.pts is not None and head.pts <= stamp:
+            reached = head is not None and head.pts is not None and head.pts <= stamp
+            if head is not None and reached and self._is_entry(head):
                 self._peeked = [head]
                 return
             back = 2 * back or round(1 / self.tick_s)
@@ -135,12 +141,13 @@ class Decoder:
     def _first_frame(self) -> VideoFrame:
         """The first intact frame; the packets up to it are kept for decoding in earnest."""
         first: VideoFrame | None = None
+        frames: list[VideoFrame] = []
         damaged = self.counts.damaged
         for packet in itertools.islice(self.packets, _MAX_SILENT_PACKETS):
             self._peeked.append(packet)
-            if first is None:
-                frames = self._send(packet)
-                first = next((frame for frame in frames if not frame.is_corrupt), None)
+            if first is None or (self._counts_frames and len(frames) < _MAX_REORDERED):
+                frames += (frame for frame in self._send(packet) if not frame.is_corrupt)
+                first = next(iter(frames), None)
             if first is not None and len(self._peeked) >= _PEEKED_PACKETS:
                 break
         if first is None:
@@ -151,8 +158,11 @@ class Decoder:
             )
         self._context.flush_buffers()
         self.counts.decoded, self.counts.damaged = 0, damaged
-        self._lacks_stamps = first.pts is None or any(
-            packet.pts is None for packet in self._peeked if packet.size
+        stamps = [frame.pts for frame in frames if frame.pts is not None]
+        self._lacks_stamps = (
+            first.pts is None
+            or any(packet.pts is None for packet in self._peeked if packet.size)
+            or stamps != sorted(set(stamps))
         )
         return first
 
@@ -170,7 +180,7 @@ class Decoder:
 
     def _group_by_group(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
         decoder = GopDecoder(self._context, self.counts, wanted)
-        groups = map(self._clock.place, gops(p for p in packets if p.size))
+        groups = map(self._clock.place, gops((p for p in packets if p.size), self._is_entry))
         current = next(groups, None)
         while current is not None:
             following = next(groups, None)
@@ -188,6 +198,13 @@ class Decoder:
                 yield from decoder.decode(current, shown, feeds_next=feeds_next)
             current = following
         yield from decoder.settle()
+
+    def _is_entry(self, packet: VideoPacket) -> bool:
+        if self._context.name != "h264":
+            return True
+        # Decoder settings of MP4 and Matroska start with version 1, start codes with 0.
+        prefixed = (self._context.extradata or b"")[:1] == b"\x01"
+        return not starts_gradual_refresh(bytes(packet), length_prefixed=prefixed)
 
     def _end_of(self, current: Placed, following: Placed | None) -> int:
         last, index = current.times[-1] if current.times else (current.key, 0)
@@ -222,7 +239,7 @@ class Decoder:
     def _end_to_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
         for packet in packets:
             for frame in self._send(packet):
-                start = self._clock.tick(frame.pts if frame.pts is not None else frame.dts)
+                start = self._clock.tick(self._stamp(frame))
                 self.counts.gaps = self._clock.gaps
                 if start is None:
                     continue
@@ -244,6 +261,12 @@ class Decoder:
         self.counts.decoded += len(frames)
         self.counts.damaged += sum(frame.is_corrupt for frame in frames)
         return frames
+
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """Its time stamp: where frames are only counted, the count when it came out."""
+        if self._lacks_stamps and self._counts_frames:
+            return frame.dts
+        return frame.pts if frame.pts is not None else frame.dts
 
     def _nominal_ticks(self) -> int:
         rate = self._source.stream.average_rate or self._source.stream.guessed_rate or 25

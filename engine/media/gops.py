@@ -142,12 +142,15 @@ class Clock:
         return start
 
 
-def gops(packets: Iterator[VideoPacket]) -> Iterator[Gop]:
-    """Cut packets before each keyframe; what precedes the first one cannot be decoded."""
+def gops(packets: Iterator[VideoPacket], is_entry: Callable[[VideoPacket], bool]) -> Iterator[Gop]:
+    """Cut packets before each one that decodes on its own.
+
+    What precedes the first keyframe cannot be decoded and is left out.
+    """
     held: list[VideoPacket] = []
     n_bytes, continues = 0, False
     for packet in packets:
-        if packet.is_keyframe:
+        if packet.is_keyframe and (is_entry(packet) or not (held or continues)):
             if held:
                 yield Gop(held, continues)
             held, n_bytes, continues = [], 0, False

@@ -28,18 +28,28 @@ def frame_at(
         InputRefusedError: As for any source.
     """
     limits = limits or MediaLimits()
-    for _ in range(2):
+    last: int | None = None
+    while True:
         with open_source(uri, limits) as source:
             decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
             upright = Upright(decoder.first, source.stream, max_side_px=max_side_px)
-            tick = max(0, math.floor(Fraction(time_s) / decoder.tick_s))
-            decoder.jump(time_s)
+            tick = _tick(time_s, decoder.tick_s) if last is None else last
+            decoder.jump(tick)
             for picture in decoder.pictures(functools.partial(_holds, tick)):
                 pts_s = float(picture.start * decoder.tick_s)
                 return Frame(pixels=upright.rgb(picture.frame), pts_s=pts_s)
+            if last is not None:
+                raise MediaDecodeError(redact(uri), "the frame could not be decoded", pts_s=time_s)
             # Behind the end: the last frame is shown, which is known now.
-            time_s = float(decoder.last * decoder.tick_s)
-    raise MediaDecodeError(redact(uri), "the frame could not be decoded", pts_s=time_s)
+            last = decoder.last
+
+
+def _tick(time_s: float, tick_s: Fraction) -> int:
+    """The tick that holds a moment; the float of a time stamp may lie a hair below its own."""
+    return max(0, math.floor((Fraction(time_s) + _HAIR_S) / tick_s))
+
+
+_HAIR_S = Fraction(1, 10_000_000)
 
 
 def _holds(tick: int, start: int, end: int) -> bool:
