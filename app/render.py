@@ -195,6 +195,7 @@ def _(ingest: wire.IngestDocument) -> RenderableType:
             f"{video.realtime_factor:.0f}x real time",
         )
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
     return Group(*lines)
 
 
@@ -251,7 +252,7 @@ def _(note: wire.NoteDocument) -> RenderableType:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in ("video", "name", "found"))
     return table
 
 
