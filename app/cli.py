@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.service import Service
 
 USAGE = 2
+REFUSED = 5
 INTERRUPTED = 130
 
 cli = typer.Typer(
@@ -64,7 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     json = "--json" in words
     sys.excepthook = _report_bug
     try:
-        return int(cli(args=words, standalone_mode=False) or 0)
+        # Calling the Typer object would put its own hook in place of ours.
+        command = typer.main.get_command(cli)
+        return int(command.main(args=words, standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _screen(json=json).fail("usage", error.format_message(), None, USAGE)
     except LongwatchError as error:
@@ -98,10 +101,10 @@ def ingest(
     started = None if start_at is None else _parsed(parse_moment, start_at)
     screen = _screen(json=json)
     with _service(home, model=model, fps=fps) as service, screen.progress() as progress:
-        document = service.ingest(
-            sources, name=name, start_at=started, watch=watch, report=progress.step
-        )
+        document = service.ingest(sources, name=name, start_at=started, report=progress.step)
     screen.show(document)
+    if document.failures:
+        raise typer.Exit(REFUSED)
 
 
 @cli.command()
@@ -241,21 +244,6 @@ def remove_video(
     _screen(json=json).show(document)
 
 
-@videos.command("export")
-def export_clip(
-    video: Annotated[str, typer.Argument(help="Id or name.")],
-    file: Annotated[Path, typer.Argument(help="Where the clip goes.")],
-    start: Annotated[str, typer.Option("--start", help="Offset, such as 1:02:03.")],
-    end: Annotated[str, typer.Option("--end", help="Offset, such as 1:02:33.")],
-    json: Json = False,
-    home: Home = None,
-) -> None:
-    """Cut a clip, without encoding again where the container allows it."""
-    with _service(home) as service:
-        document = service.export_clip(video, _offset(start), _offset(end), file)
-    _screen(json=json).show(document)
-
-
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
     """Rebuild chunk rows and the vector index from the latent files."""
@@ -264,29 +252,11 @@ def reindex_videos(json: Json = False, home: Home = None) -> None:
     _screen(json=json).show(document)
 
 
-@models.command("list")
-def list_models(json: Json = False) -> None:
-    """The families, what can be had, and what is verified."""
-    from app.models import list_families
-
-    _screen(json=json).show(list_families())
-
-
-@models.command("check")
-def check_model(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False
-) -> None:
-    """Whether a checkpoint folder loads strictly, key by key."""
-    from app.models import check_checkpoint
-
-    _screen(json=json).show(check_checkpoint(folder))
-
-
 @cli.command()
 def worker(model: Model = None, home: Home = None) -> None:
-    """Work off ingest jobs until interrupted."""
+    """Work off jobs until interrupted; any number may run, on any machine with the files."""
     with _service(home, model=model) as service:
-        service.work()
+        service.worker().run()
 
 
 @cli.command()
@@ -298,41 +268,6 @@ def doctor(json: Json = False, home: Home = None) -> None:
     _screen(json=json).show(examine(load_settings(home=home).home))
 
 
-@cli.command()
-def train(
-    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
-    output: Annotated[
-        Path, typer.Option("--output", help="Where checkpoints and curves go.")
-    ] = Path("runs"),
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """Run a training recipe; its docstring states command, hours and the score to expect."""
-    from app.workbench import train_recipe
-
-    screen = _screen(json=json)
-    with screen.progress() as progress:
-        document = train_recipe(recipe, output, resume=resume, report=progress.step)
-    screen.show(document)
-
-
-@cli.command()
-def bench(
-    name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
-    model: Model = None,
-    json: Json = False,
-) -> None:
-    """Measure speed and memory as ratios; writes assets/bench/<machine>.json."""
-    from app.workbench import run_benchmarks
-
-    screen = _screen(json=json)
-    with screen.progress() as progress:
-        document = run_benchmarks(name, model=model, report=progress.say)
-    screen.show(document)
-
-
 def _screen(*, json: bool) -> "Screen":
     from app.render import Screen
 
@@ -340,12 +275,14 @@ def _screen(*, json: bool) -> "Screen":
 
 
 @contextmanager
-def _service(home: Path | None, **overrides: Any) -> Iterator["Service"]:
+def _service(
+    home: Path | None, *, model: str | None = None, fps: float | None = None
+) -> Iterator["Service"]:
     from app.service import Service
     from app.settings import load_settings
 
-    given = {key: value for key, value in overrides.items() if value is not None}
-    service = Service(load_settings(home=home, **given))
+    flags = {"model": model, "sampling.fps": fps}
+    service = Service(load_settings(flags, home=home))
     try:
         yield service
     finally:

@@ -115,6 +115,14 @@ class ProbeDocument(BaseModel):
     wall_s: float
 
 
+class ErrorBody(BaseModel):
+    """A failure in one sentence."""
+
+    code: str
+    message: str
+    hint: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
 class IngestItem(BaseModel):
     """One video after its ingest."""
 
@@ -138,6 +146,29 @@ class IngestDocument(BaseModel):
     """What `ingest` did."""
 
     videos: list[IngestItem]
+    failures: list[ErrorBody] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Sources of several that could not be read."""
+
+
+class DemoItem(BaseModel):
+    """One question of the demo; the verdicts are there where the truth is known."""
+
+    asked: AskDocument
+    expected: str | None = None
+    right: bool | None = None
+    covers_truth: bool | None = None
+    """Whether the first evidence overlaps the true moment."""
+
+
+class DemoDocument(BaseModel):
+    """What `demo` did, and where its files lie."""
+
+    ingest: IngestItem
+    questions: list[DemoItem]
+    probe: ProbeDocument
+    clip: str
+    contact_sheet: str
+    heat_map: str
 
 
 class LibraryItem(BaseModel):
@@ -182,14 +213,6 @@ class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 
     message: str
-
-
-class ErrorBody(BaseModel):
-    """A failure in one sentence."""
-
-    code: str
-    message: str
-    hint: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ErrorDocument(BaseModel):

@@ -46,13 +46,19 @@ class Pedigree:
     """What all files of one pipeline fingerprint share, written into each of them."""
 
     fingerprint: Fingerprint
+    model: Fingerprint
+    """Of the checkpoint alone: latents of one model may be recalled together, however densely
+    they were sampled and however hard they were compressed."""
     family: str
     variant: str
     compression_ratio: int
 
 
 class DiskTier:
-    """The chunks of one pipeline fingerprint as files: what is here is committed.
+    """Chunks as files: what is here is committed.
+
+    Chunks are written for one pipeline fingerprint. Videos that another pipeline of the same
+    model has read can be adopted: they are then read where they lie.
 
     Args:
         root: Folder of all latents; this tier writes below `root/<fingerprint>`.
@@ -69,15 +75,43 @@ class DiskTier:
         limit_bytes: int | None = None,
         durable: bool = True,
     ) -> None:
+        self.root = root
         self.folder = root / pedigree.fingerprint
         self.pedigree = pedigree
+        self._homes: dict[VideoId, Fingerprint] = {}
         self._limit_bytes = limit_bytes
         self._durable = durable
+        self._counted_bytes: int | None = None
 
     @property
     def used_bytes(self) -> int:
         """Bytes of all files, counted now."""
         return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_ENDING}"))
+
+    def home(self, video: VideoId) -> Fingerprint:
+        """The pipeline whose chunks of a video are read."""
+        return self._homes.get(video, self.pedigree.fingerprint)
+
+    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where the pipeline of `fingerprint` left it, from now on.
+
+        Returns:
+            Whether that can be done: a pipeline of another model's cannot be read.
+        """
+        before = self._homes.pop(video, None)
+        if fingerprint == self.pedigree.fingerprint:
+            return True
+        self._homes[video] = fingerprint
+        try:
+            for ordinal in self.ordinals(video)[:1]:
+                self.committed(video, ordinal)
+                return True
+        except CorruptLatentsError:
+            pass
+        self._homes.pop(video)
+        if before is not None:
+            self._homes[video] = before
+        return False
 
     def path(self, video: VideoId, ordinal: int) -> Path:
         """Where a chunk lies, whether it is there or not."""
@@ -92,13 +126,7 @@ class DiskTier:
         """
         header, tensors = self._describe(chunk, activity=activity, stats=stats)
         content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
-        if self._limit_bytes is not None and self.used_bytes + len(content) > self._limit_bytes:
-            raise LimitExceededError(
-                "bytes of latents on disk",
-                self.used_bytes + len(content),
-                self._limit_bytes,
-                setting="cache.disk_bytes",
-            )
+        self._check_limit(len(content))
         _write(self.path(chunk.ref.video, chunk.ref.ordinal), content, durable=self._durable)
         return _committed(header, len(content))
 
@@ -129,20 +157,25 @@ class DiskTier:
         self.path(ref.video, ref.ordinal).unlink(missing_ok=True)
 
     def remove(self, video: VideoId) -> None:
-        """Delete every chunk of a video; readers see all of it or nothing."""
-        folder = self._video_folder(video)
-        leaving = folder.with_name(f".{folder.name}.removed")
-        shutil.rmtree(leaving, ignore_errors=True)
-        if folder.exists():
-            folder.rename(leaving)
+        """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
+        self._homes.pop(video, None)
+        for folder in (self._video_folder(video), *self.root.glob(f"*/{video}")):
+            leaving = folder.with_name(f".{folder.name}.removed")
             shutil.rmtree(leaving, ignore_errors=True)
+            if folder.exists():
+                folder.rename(leaving)
+                shutil.rmtree(leaving, ignore_errors=True)
+
+    def sweep(self, video: VideoId) -> None:
+        """Delete what killed writers left half written."""
+        for path in self._video_folder(video).glob(".*"):
+            path.unlink(missing_ok=True)
 
     def videos(self) -> tuple[VideoId, ...]:
-        """The videos that have a folder here, sorted."""
-        if not self.folder.is_dir():
-            return ()
-        names = (entry.name for entry in os.scandir(self.folder) if entry.is_dir())
-        return tuple(VideoId(name) for name in sorted(names) if _VIDEO_ID.fullmatch(name))
+        """The videos that have a folder here, and the adopted ones, sorted."""
+        own = os.scandir(self.folder) if self.folder.is_dir() else ()
+        names = {entry.name for entry in own if entry.is_dir() and _VIDEO_ID.fullmatch(entry.name)}
+        return tuple(VideoId(name) for name in sorted(names | self._homes.keys()))
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """The committed chunks of a video, in order; nothing is opened."""
@@ -172,13 +205,26 @@ class DiskTier:
             vectors = _verified(path, header, file, "frame_vectors")
             return _ref(header), vectors, _verified(path, header, file, "pts_s")
 
+    def _check_limit(self, more_bytes: int) -> None:
+        """Refuse what passes the limit; files are counted anew only when it seems passed."""
+        if self._limit_bytes is None:
+            return
+        wanted = (self._counted_bytes or 0) + more_bytes
+        if self._counted_bytes is None or wanted > self._limit_bytes:
+            wanted = self.used_bytes + more_bytes
+        if wanted > self._limit_bytes:
+            raise LimitExceededError(
+                "bytes of latents on disk", wanted, self._limit_bytes, setting="cache.disk_bytes"
+            )
+        self._counted_bytes = wanted
+
     def _video_folder(self, video: VideoId) -> Path:
         if not _VIDEO_ID.fullmatch(video):
             raise ValueError(
                 f"a video id is up to 128 letters, digits, dots, dashes and underscores, "
                 f"not {video!r}"
             )
-        return self.folder / video
+        return self.root / self.home(video) / video
 
     def _describe(
         self, chunk: PackedChunk, *, activity: float, stats: SampleStats
@@ -227,8 +273,10 @@ class DiskTier:
             raise CorruptLatentsError(str(path), f"format {version}; this version reads {FORMAT}")
         if checksum != _checksum(header):
             raise CorruptLatentsError(str(path), "its header fails its checksum")
-        if header["fingerprint"] != self.pedigree.fingerprint:
+        if header["fingerprint"] != path.parents[1].name:
             raise CorruptLatentsError(str(path), f"it is of pipeline {header['fingerprint']}")
+        if header["model"] != self.pedigree.model:
+            raise CorruptLatentsError(str(path), f"it was made by the model {header['model']}")
         return {**header, "checksum": checksum}
 
 

@@ -10,7 +10,7 @@ from engine.cache.codec import pack, unpack
 from engine.cache.disk import DiskTier
 from engine.cache.memory import MemoryTier
 from engine.errors import CorruptLatentsError
-from engine.records import ChunkCommitted, ChunkRef, SampleStats, VideoId
+from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, VideoId
 from engine.tensors import ChunkLatents, Latents, PackedChunk
 
 
@@ -84,15 +84,24 @@ class LatentCache:
     def forget(self, video: VideoId) -> None:
         """Delete a video from every tier."""
         with self._lock:
-            for memory, budget in zip(self._memories, self._budgets, strict=True):
-                for ref in budget.held(video):
-                    memory.drop(ref)
-                    budget.release(ref)
+            self._clear(video)
             self.disk.remove(video)
+
+    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where another pipeline of the same model left it; whether that can be."""
+        with self._lock:
+            self._clear(video)
+            return self.disk.adopt(video, fingerprint)
 
     def near_bytes(self) -> int:
         """Bytes of latents in memory, device and host together."""
         return sum(memory.used_bytes for memory in self._memories)
+
+    def _clear(self, video: VideoId) -> None:
+        for memory, budget in zip(self._memories, self._budgets, strict=True):
+            for ref in budget.held(video):
+                memory.drop(ref)
+                budget.release(ref)
 
     def _fetch(self, ref: ChunkRef) -> PackedChunk:
         with self._lock:

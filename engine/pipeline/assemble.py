@@ -3,18 +3,19 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from engine import families, index, plugins
+from engine import index, plugins
 from engine.cache.budget import CacheConfig
 from engine.cache.disk import DiskTier, Pedigree
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
+from engine.families import load_model
 from engine.media.sample import SamplingConfig
 from engine.protocols import VectorIndex, VideoModel
 from engine.records import Fingerprint, ModelCard, VideoId
@@ -32,7 +33,6 @@ class ModelConfig:
     """Which checkpoint runs, where, and how hard it compresses."""
 
     folder: Path
-    family: str = "video_xl"
     device: str = "auto"
     """`auto` takes an accelerator when there is one; else a name that torch knows."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -107,12 +107,25 @@ class Engine:
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at this engine's ratio."""
         card = self.model.card
-        return max(1, card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
+        return -(-card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
 
     @property
     def index_path(self) -> Path:
         """Where the index of this pipeline is saved."""
         return self.config.index_folder / f"{self.fingerprint}.index"
+
+    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where the pipeline of `fingerprint` left it.
+
+        Returns:
+            Whether that can be done: it was the same model.
+        """
+        if self.cache.disk.home(video) == fingerprint:
+            return True
+        adopted = self.cache.adopt(video, fingerprint)
+        self.index.remove(video)
+        self._seen.pop(video, None)
+        return adopted
 
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
@@ -126,12 +139,18 @@ class Engine:
         self.save_index()
 
 
-def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine:
+def assemble(
+    config: EngineConfig,
+    *,
+    model: VideoModel | None = None,
+    homes: Mapping[VideoId, Fingerprint] | None = None,
+) -> Engine:
     """Load the model, open cache and index, and catch up with the chunks on disk.
 
     Args:
         config: Everything.
         model: One that is loaded already; `None` loads `config.model.folder`.
+        homes: Which pipeline read each video; those of the same model are adopted.
     Raises:
         WeightsError: The checkpoint does not fit its family.
         MissingCapabilityError: The device that was asked for is not there.
@@ -145,6 +164,7 @@ def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine
     fingerprint = _fingerprint(config, model.card, sampling, ratio, past)
     pedigree = Pedigree(
         fingerprint=fingerprint,
+        model=model.card.fingerprint,
         family=model.card.family,
         variant=model.card.variant,
         compression_ratio=ratio,
@@ -155,6 +175,8 @@ def assemble(config: EngineConfig, *, model: VideoModel | None = None) -> Engine
         limit_bytes=config.cache.disk_bytes,
         durable=config.durable,
     )
+    for video, pipeline in (homes or {}).items():
+        disk.adopt(video, pipeline)
     backend = plugins.load(index, config.index_backend, defines=("open_index",))
     path = config.index_folder / f"{fingerprint}.index"
     engine = Engine(
@@ -221,17 +243,15 @@ def _catch_up(engine: Engine, video: VideoId) -> None:
 
 
 def _load(config: ModelConfig, device: torch.device) -> VideoModel:
-    family = plugins.load(families, config.family, defines=("VARIANTS", "KEY_MAP", "load_model"))
     name = config.dtype
     if name == "auto":
         name = "float32" if device.type == "cpu" else "bfloat16"
-    model: VideoModel = family.load_model(config.folder, device=device, dtype=getattr(torch, name))
-    return model
+    return load_model(config.folder, device=device, dtype=getattr(torch, name))
 
 
 def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int | None:
     if config.max_past_latents == "auto":
-        return PAST_CHUNKS * max(1, card.chunk_frames * card.tokens_per_frame // ratio)
+        return PAST_CHUNKS * -(-card.chunk_frames * card.tokens_per_frame // ratio)
     return config.max_past_latents
 
 
