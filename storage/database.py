@@ -7,16 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from engine.errors import (
     DiskFullError,
+    InputRefusedError,
     LongwatchError,
     MissingCapabilityError,
+    NotFoundError,
     StorageBusyError,
     UnreachableError,
 )
@@ -46,7 +48,7 @@ class Database:
         """
         self.engine = _engine(url, busy_timeout_s)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self.where = self.engine.url.render_as_string(hide_password=True)
+        self.where = _place(self.engine.url)
 
     @property
     def is_sqlite(self) -> bool:
@@ -55,7 +57,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """One consistent view; nothing that it returns may be changed."""
+        """A transaction that is rolled back: rows that it returns must not be changed."""
         with self._sentences(), Session(self.engine) as session:
             yield session
 
@@ -83,6 +85,11 @@ class Database:
             raise StorageBusyError(
                 f"every connection to {self.where} is in use", hint="ask again in a moment"
             ) from error
+        except UnicodeEncodeError as error:
+            raise InputRefusedError(
+                f"text that is not valid Unicode cannot be stored: {error.object!r}",
+                hint="rename the file, or write it another way",
+            ) from error
         except DBAPIError as error:
             sentence = _sentence(error, self.where)
             if sentence is None:
@@ -95,30 +102,53 @@ def _engine(url: str, busy_timeout_s: float) -> Engine:
         # SQLAlchemy would choose psycopg2 for a bare `postgresql:`; the `pg` extra brings psycopg.
         parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
         if parsed.get_backend_name() == "sqlite":
-            if parsed.database and parsed.database != ":memory:":
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            engine = create_engine(parsed, connect_args={"timeout": busy_timeout_s})
-            event.listen(engine, "connect", _set_pragmas)
-            event.listen(engine, "begin", _begin)
-            return engine
-        lock_ms = round(busy_timeout_s * 1000)
-        options = f"{parsed.query.get('options', '')} -c lock_timeout={lock_ms} -c timezone=utc"
-        return create_engine(
-            parsed,
-            connect_args={"options": options, "connect_timeout": 10},
-            pool_pre_ping=True,
-        )
-    except ArgumentError as error:
-        raise UnreachableError(
-            "the database address cannot be understood",
-            hint="write it as postgresql://user:password@host/name",
-        ) from error
-    except (NoSuchModuleError, ModuleNotFoundError) as error:
+            return _sqlite(parsed, busy_timeout_s)
+        if parsed.get_backend_name() == "postgresql":
+            return _postgresql(parsed, busy_timeout_s)
+    except ArgumentError:
+        pass
+    except ModuleNotFoundError as error:
         raise MissingCapabilityError(
             f"no driver for this database: {error}", hint="pip install 'longwatch[pg]'"
         ) from error
+    raise UnreachableError(
+        "the database address cannot be understood",
+        hint="write it as postgresql://user:password@host/name, or leave it out",
+    )
+
+
+def _place(url: URL) -> str:
+    """As the user knows it: the file, or the address without its password."""
+    if url.get_backend_name() == "sqlite":
+        return url.database or "memory"
+    return url.render_as_string(hide_password=True)
+
+
+def _sqlite(url: URL, busy_timeout_s: float) -> Engine:
+    folder = Path(url.database or "").parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UnreachableError(f"the folder of the database cannot be made: {error}") from error
+        raise UnreachableError(
+            f"{folder}: the folder of the database cannot be made: {error.strerror}"
+        ) from error
+    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
+    options = f"-c lock_timeout={round(busy_timeout_s * 1000)} -c timezone=utc"
+    return create_engine(
+        url,
+        connect_args={
+            "options": f"{url.query.get('options', '')} {options}",
+            "connect_timeout": 10,
+        },
+        # A server that restarted is noticed before a statement is lost to a dead connection.
+        pool_pre_ping=True,
+    )
 
 
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
@@ -148,6 +178,10 @@ def _sentence(error: DBAPIError, where: str) -> LongwatchError | None:
         return DiskFullError(
             f"no space left for {where}", hint="free some space; what is stored is intact"
         )
+    if state == "23503" or sqlite_name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+        return NotFoundError("what this belongs to is not there, or was removed meanwhile")
+    if isinstance(error, DataError):
+        return InputRefusedError(f"this cannot be stored: {cause}")
     if sqlite_name in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
         return UnreachableError(
             f"{where} is damaged or not a database of ours",

@@ -191,7 +191,8 @@ class Jobs:
             if row.state in {"queued", "running"}:
                 row.cancel_requested = True
             if row.state == "queued" or (row.state == "running" and _expired(row, self._now())):
-                row.state, row.ended_at, row.lease = "cancelled", self._now(), None
+                row.state, row.ended_at = "cancelled", self._now()
+                row.lease = row.lease_until = None
             return _job(row)
 
     def retry(self, job: JobId) -> JobRow:
@@ -202,6 +203,7 @@ class Jobs:
                 row.state, row.run_at = "queued", self._now()
                 row.attempts, row.cancel_requested = 0, False
                 row.failure, row.ended_at = None, None
+                row.progress_done, row.progress_total, row.progress_note = 0.0, None, ""
             return _job(row)
 
     def _held(self, session: Session, job: JobRow, **values: Any) -> bool:
