@@ -108,8 +108,7 @@ class Engine:
     @property
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at this engine's ratio."""
-        card = self.model.card
-        return -(-card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
+        return self.model.card.latents_at(self.compression_ratio)
 
     @property
     def index_path(self) -> Path:
