@@ -55,6 +55,11 @@ def filter_banks(samples: Float32[Tensor, " sample"]) -> Float32[Tensor, "time m
     return log_energies
 
 
+def bank_rows(n_samples: int) -> int:
+    """Rows that `filter_banks` makes of so many samples."""
+    return 1 + (n_samples - FRAME_SAMPLES) // HOP_SAMPLES
+
+
 @cache
 def _povey_window() -> Float32[Tensor, " sample"]:
     return torch.hann_window(FRAME_SAMPLES, periodic=False).pow(POVEY_EXPONENT)
