@@ -130,11 +130,16 @@ class BeatsTower(nn.Module):
 
     def embed(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
         """Patches as the encoder takes them, before its position convolution."""
-        normed = (banks - BANK_MEAN) / (2 * BANK_STD)
-        patches: Tensor = self.patch_embedding(normed.unsqueeze(0))
         # width time pitch -> (time pitch) width
-        tokens: Tensor = self.post_extract_proj(self.layer_norm(patches.flatten(1).T))
+        patches = self.patches(banks).flatten(1).T
+        tokens: Tensor = self.post_extract_proj(self.layer_norm(patches))
         return tokens
+
+    def patches(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "width patch_time pitch"]:
+        """Standardised banks, convolved in squares."""
+        normed = (banks - BANK_MEAN) / (2 * BANK_STD)
+        convolved: Tensor = self.patch_embedding(normed.unsqueeze(0))
+        return convolved
 
 
 class _Encoder(nn.Module):
