@@ -122,11 +122,23 @@ class ChatTemplate:
         return tokenizer.control(self.system + self.user)
 
     def after_video(
-        self, tokenizer: Tokenizer, question: str, history: Sequence[Turn] = ()
+        self,
+        tokenizer: Tokenizer,
+        question: str,
+        history: Sequence[Turn] = (),
+        *,
+        opening: str = "\n",
     ) -> list[int]:
-        """Everything behind the video: earlier turns, the question, the opening of the answer."""
+        """Everything behind the video: earlier turns, the question, the opening of the answer.
+
+        Args:
+            tokenizer: The checkpoint's.
+            question: What is asked now.
+            history: Earlier turns, oldest first.
+            opening: Between the video and the first words.
+        """
         ids: list[int] = []
-        before = "\n"
+        before = opening
         for turn in history:
             ids += tokenizer.plain(before + turn.question)
             ids += tokenizer.control(self.end + self.assistant)
