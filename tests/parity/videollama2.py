@@ -1,10 +1,10 @@
 """VideoLLaMA 2: DAMO-NLP-SG/VideoLLaMA2 at c0bb03a (video) and 8cedfbd (audio).
 
-transformers 4.44.2, float32, eager attention. Tolerance 1e-4 absolute, with two exceptions: filter banks 1e-3, where
-the logarithm of nearly empty bands magnifies float32 rounding, and their bfloat16 rounding 0.125,
-one step at this size, since a value on the edge may fall to either side. Towers are fed the case's
-own rounded banks. Ids, indices and prompts must be equal. Weights go through the loader of real
-checkpoints.
+transformers 4.44.2, float32, eager attention. Tolerance 1e-4 absolute, with two exceptions:
+filter banks 1e-3, where the logarithm of nearly empty bands magnifies float32 rounding, and their
+bfloat16 rounding 0.125, one step at this size, since a value on the edge may fall to either side.
+Towers are fed the case's own rounded banks. Ids, indices and prompts must be equal. Weights go
+through the loader of real checkpoints.
 """
 
 import json
