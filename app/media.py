@@ -11,7 +11,6 @@ worker (`app/previews.py`); until then the page says so, and stills and answers 
 import json
 import os
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -27,10 +26,9 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.desk import Desk, Someone, TheDesk
 from app.clock import format_offset
-from app.sandbox import SandboxedReader, SandboxLimits
+from app.sandbox import SandboxLimits, frame_at_foreign
 from app.wiring import media_limits
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
-from engine.media.sample import SamplingConfig
 from engine.media.source import is_live_uri
 from engine.records import MediaInfo, VideoId
 from storage.rows import VideoRow
@@ -236,24 +234,12 @@ def write_still(pixels: UInt8[np.ndarray, "h w 3"], target: Path, *, quality: in
 
 
 def _keep_still(desk: Desk, row: VideoRow, time_s: float, width: int, target: Path) -> None:
-    """Decode one frame in a child process; behind the end it is the last one that comes."""
-    source = proxy_file(desk.home, row.id)
-    uri = str(source if source.is_file() else original_file(row))
-    config = SamplingConfig(fps=_GRID_FPS, thin_static=False, group_frames=1, max_side_px=width)
+    """Decode one frame in a child process; behind the end it is the last one."""
+    copy = proxy_file(desk.home, row.id)
+    uri = str(copy if copy.is_file() else original_file(row))
     limits = media_limits(desk.settings)
-    tries: tuple[Callable[[], float | None], ...] = (
-        lambda: time_s - 1 / _GRID_FPS if time_s > 0 else None,
-        lambda: max(0.0, (row.duration_s or time_s) - 1.0),
-    )
-    for after in tries:
-        with SandboxedReader(
-            uri, config, limits=limits, after_s=after(), sandbox=_STILL_LIMITS
-        ) as reader:
-            picture = next(reader, None)
-        if picture is not None:
-            write_still(picture.pixels, target)
-            return
-    raise NotFoundError(f"{row.name} has no frame at {format_offset(time_s)}")
+    picture = frame_at_foreign(uri, time_s, limits=limits, max_side_px=width, sandbox=_STILL_LIMITS)
+    write_still(picture.pixels, target)
 
 
 def _kept(path: Path, kind: str, missing: str) -> FileResponse:

@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.desk import Admin, Desk, TheDesk
+from app.previews import order_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
 from storage.catalog import utc_now
 from storage.rows import UploadId, UploadRow, VideoRow
@@ -244,6 +245,7 @@ def _admit(desk: Desk, row: UploadRow) -> VideoRow:
     desk.catalog.uploads.became(row.id, video.id)
     if video.status in {"queued", "failed", "cancelled"}:
         desk.service.enqueue(video)
+    order_preview(desk.service, video)
     return video
 
 

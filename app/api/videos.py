@@ -12,6 +12,7 @@ from app.alike import similarity
 from app.api import documents as docs
 from app.api.desk import Admin, Desk, Someone, TheDesk
 from app.api.work import describe_job
+from app.previews import order_preview
 from app.service import describe_video
 from app.sources import expand
 from engine.errors import InputRefusedError, LongwatchError
@@ -49,6 +50,7 @@ def add_video(desk: TheDesk, who: Admin, body: docs.AddVideoBody) -> docs.VideoI
     source = _allowed_source(desk, body.source)
     video = desk.service.add_source(source, name=body.name, start_at=body.start_at)
     job = desk.service.enqueue(video)
+    order_preview(desk.service, video)
     return describe(desk, desk.catalog.videos.get(video.id), job)
 
 
