@@ -21,6 +21,7 @@ from app.settings import Settings
 from app.sources import expand
 from app.wiring import choose_threads, engine_config, media_limits
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
+from engine.media.clip import cut
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
@@ -286,6 +287,19 @@ class Service:
         self.engine.forget(row.id)
         self.catalog.videos.remove(row.id)
         return wire.NoteDocument(message=f"{row.name} is forgotten; {row.uri} was left alone")
+
+    def export_clip(self, video: str, start_s: float, end_s: float, path: Path) -> wire.NoteDocument:
+        """Cut a clip out of the original."""
+        if end_s <= start_s:
+            raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")
+        row = self.catalog.videos.resolve(video)
+        limits = media_limits(self.settings)
+        clip = cut(row.uri, TimeSpan(start_s=start_s, end_s=end_s), path, limits=limits)
+        moment = wire.place(row.id, clip.span, self.labels())
+        how = "copied" if clip.is_copy else "encoded again"
+        return wire.NoteDocument(
+            message=f"{path} holds {moment.start} to {moment.end} of {row.name}, {how}"
+        )
 
     def reindex(self) -> wire.NoteDocument:
         """Rebuild chunk rows and the vector index from the latent files."""
