@@ -92,7 +92,6 @@ def ingest(
     start_at: Annotated[
         str | None, typer.Option("--start-at", help="Wall clock of the first frame, ISO 8601.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Live: go on until interrupted.")] = False,
     model: Model = None,
     json: Json = False,
     home: Home = None,
