@@ -33,7 +33,6 @@ PROGRESS_EVERY_S = 0.5
 
 _log = logging.getLogger(__name__)
 
-
 Watch = Callable[[JobProgress], None]
 
 
@@ -196,7 +195,7 @@ class Worker:
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop`, or until nothing is left that may run now."""
-        with ThreadPoolExecutor(self._n_slots, "job") as pool, self._heartbeats():
+        with self._heartbeats(), ThreadPoolExecutor(self._n_slots, "job") as pool:
             try:
                 self._loop(pool, until_idle)
             except BaseException:
@@ -248,6 +247,8 @@ class Worker:
                 return
             else:
                 self._stopping.wait(self._poll_s)
+        for future in running:
+            future.result()
 
     def _claim(self) -> JobRow | None:
         try:

@@ -19,7 +19,7 @@ from app.render import Step
 from app.sandbox import SandboxedReader
 from app.settings import Settings
 from app.sources import expand
-from app.wiring import engine_config, media_limits
+from app.wiring import choose_threads, engine_config, media_limits
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
@@ -64,7 +64,9 @@ class Service:
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
         homes = {row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint}
-        return assemble(engine_config(self.settings), homes=homes)
+        config = engine_config(self.settings)
+        choose_threads(config.model.folder)
+        return assemble(config, homes=homes)
 
     def close(self) -> None:
         """Give back connections; the service may be used again."""

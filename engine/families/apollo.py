@@ -5,7 +5,7 @@ authors and mirrored as `GoodiesHere/Apollo-LMMs-Apollo-{1_5B,3B,7B}-t32`. Rules
 the authors' code by the cases of `tests/golden/apollo`.
 
 Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour is covered whole.
-The released way, at most 84 clips of a file of known length, is `ClipSampling.clips`.
+The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
 
 Differs from upstream, each on purpose:
 - Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
@@ -19,7 +19,7 @@ Differs from upstream, each on purpose:
 - Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -29,7 +29,7 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from engine.families._apollo_clips import introduce
+from engine.families._apollo_clips import ClipSampling, introduce
 from engine.families._apollo_net import KEY_MAP as KEY_MAP
 from engine.families._apollo_net import (
     ApolloConfig,
@@ -43,6 +43,7 @@ from engine.families._apollo_net import build as build
 from engine.families._tiny import randomise, write_byte_tokenizer
 from engine.nn import internvideo2, pixels, token_stream
 from engine.nn.decoder import DecoderConfig
+from engine.nn.generate import generate
 from engine.nn.internvideo2 import InternVideo2Config
 from engine.nn.joint import TextSide
 from engine.nn.pixels import PixelConfig
@@ -99,7 +100,6 @@ def _tiny() -> ApolloConfig:
             grid=(4, 3, 3),
         ),
         eos_ids=(258,),
-        max_positions=2048,
     )
 
 
@@ -293,10 +293,7 @@ class Apollo:
         self, question: str, candidates: Sequence[ChunkLatents]
     ) -> Float32[Tensor, " chunk"]:
         """Attention of the question on each candidate, alone behind the prompt prefix."""
-        prompt = Prompt(
-            before=TEMPLATE.before_video(self.tokenizer),
-            after=_after(self.tokenizer, question, has_clips=True),
-        )
+        prompt = self._prompt(("",), question)
         full = self.card.latents_per_chunk
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
@@ -319,14 +316,55 @@ class Apollo:
             stop=self._stop,
         )
 
+    @torch.inference_mode()
+    def answer_file(
+        self,
+        question: str,
+        read: Callable[[Sequence[int]], FrameBatch],
+        n_frames: int,
+        fps: float,
+        sampling: Sampling,
+    ) -> Iterator[Token]:
+        """Answer about a file of known length the released way: at most 84 clips, nothing kept.
+
+        Args:
+            question: What is asked.
+            read: Hands out the frames of these numbers, repeated ones as often as asked for.
+            n_frames: Frames of the file.
+            fps: Their mean rate.
+            sampling: How tokens are drawn.
+        """
+        vision, decoder = self.net.config.vision, self.net.decoder
+        budget = ClipSampling(
+            frames_per_clip=vision.grid[0],
+            tokens_per_clip=vision.connector.n_queries,
+            max_positions=self.net.config.max_positions,
+        )
+        stream, clips, spans = self.open_stream(), list[Tensor](), list[tuple[float, float]]()
+        for numbers in budget.clips(n_frames, fps):
+            frames = read(numbers)
+            clips.append(self.compress(self.encode(frames), stream).embeddings)
+            spans.append((float(frames.pts_s[0]), float(frames.pts_s[-1])))
+        words = introduce(spans, clip_s=budget.clip_s, duration_s=n_frames / fps)
+        prompt = self._prompt(words, question)
+        memory, chunks = token_stream.place(decoder, prompt, clips)
+        rows = token_stream.embed_ids(decoder, prompt.after)
+        yield from generate(
+            decoder, memory, rows, self.tokenizer, sampling, stop=self._stop, chunks=chunks
+        )
+
     def prompt(
         self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
     ) -> Prompt:
         """The words around clips: their number and times, then the conversation."""
+        return self._prompt(_words(recalled), question, history)
+
+    def _prompt(self, words: Sequence[str], question: str, history: Sequence[Turn] = ()) -> Prompt:
+        opening = "\n\n" if words else ""
         return Prompt(
             before=TEMPLATE.before_video(self.tokenizer),
-            labels=[self.tokenizer.control(words) for words in _words(recalled)],
-            after=_after(self.tokenizer, question, history, has_clips=bool(recalled)),
+            labels=[self.tokenizer.control(each) for each in words],
+            after=TEMPLATE.after_video(self.tokenizer, question, history, opening=opening),
         )
 
 
@@ -357,10 +395,3 @@ def _words(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:
         clip_s=round(median(span.duration_s for span in spans), 1),
         duration_s=max(span.end_s for span in spans),
     )
-
-
-def _after(
-    tokenizer: Tokenizer, question: str, history: Sequence[Turn] = (), *, has_clips: bool
-) -> list[int]:
-    opening = "\n\n" if has_clips else ""
-    return TEMPLATE.after_video(tokenizer, question, history, opening=opening)

@@ -71,6 +71,7 @@ def _tiny() -> PllavaConfig:
     tower |= {"num_attention_heads": 2, "image_size": 32, "patch_size": 8}
     text = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2}
     text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 32}
+    text |= {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 256}
     return PllavaConfig(
         decoder=DecoderConfig(
             vocab_size=264,

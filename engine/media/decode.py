@@ -87,13 +87,13 @@ class Decoder:
         """
         packets = itertools.chain(self._peeked, self.packets)
         self._peeked = []
-        if self._source.is_live or self._lacks_stamps:
+        if self._source.is_live or self.lacks_stamps:
             return self._end_to_end(packets, wanted)
         return self._group_by_group(packets, wanted)
 
     def jump(self, tick: int) -> None:
         """Go to the group that holds a tick, if the container has an index; else stay."""
-        if self._source.container.format.name not in _INDEXED or self._lacks_stamps:
+        if self._source.container.format.name not in _INDEXED or self.lacks_stamps:
             return
         stamp = self._origin + tick
         back = 0
@@ -159,7 +159,7 @@ class Decoder:
         self._context.flush_buffers()
         self.counts.decoded, self.counts.damaged = 0, damaged
         stamps = [frame.pts for frame in frames if frame.pts is not None]
-        self._lacks_stamps = (
+        self.lacks_stamps = (
             first.pts is None
             or any(packet.pts is None for packet in self._peeked if packet.size)
             or stamps != sorted(set(stamps))
@@ -264,7 +264,7 @@ class Decoder:
 
     def _stamp(self, frame: VideoFrame) -> int | None:
         """Its time stamp: where frames are only counted, the count when it came out."""
-        if self._lacks_stamps and self._counts_frames:
+        if self.lacks_stamps and self._counts_frames:
             return frame.dts
         return frame.pts if frame.pts is not None else frame.dts
 

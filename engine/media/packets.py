@@ -6,15 +6,17 @@ from typing import TYPE_CHECKING
 
 import av
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 from engine.errors import MediaDecodeError, MediaRefusedError
 from engine.media.source import Source
 
 if TYPE_CHECKING:
+    AnyPacket = Packet[Stream]
     VideoPacket = Packet[VideoStream]
 else:  # The class takes no parameters at run time.
-    VideoPacket = Packet
+    AnyPacket = VideoPacket = Packet
 
 _MAX_BAD_READS = 64
 

@@ -161,6 +161,19 @@ def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:
     assert (row.state, row.lease, row.attempts) == ("queued", None, 0)
 
 
+def test_job_that_is_slow_to_stop_keeps_its_lease(catalog: Catalog) -> None:
+    def handler(job: JobRow, context: JobContext) -> None:
+        stopped.stop()
+        wait_for(context.should_stop)
+        first = catalog.jobs.get(job.id).heartbeat_at
+        wait_for(lambda: catalog.jobs.get(job.id).heartbeat_at != first)
+
+    job = catalog.jobs.add("test", {})
+    stopped = worker(catalog, handler, lease_s=0.3)
+    stopped.run()
+    assert catalog.jobs.get(job.id).state == "queued"
+
+
 def test_handler_that_finished_before_it_was_told_is_done(catalog: Catalog) -> None:
     stopped: Worker
 

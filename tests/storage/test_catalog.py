@@ -1,6 +1,7 @@
 """The catalog is shared: between processes, which lose nothing to each other."""
 
 import multiprocessing
+import time
 from multiprocessing.synchronize import Barrier
 
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
@@ -57,6 +58,28 @@ def test_two_processes_count_every_chunk_once(catalog: Catalog, database_url: st
     assert row.latent_bytes == sum(10 + ordinal for ordinal in range(N_CHUNKS))
     assert row.stats.frames_sampled == N_CHUNKS - 1
     assert catalog.videos.missing_ordinals(video, NANO) == ()
+
+
+def test_killed_writer_leaves_counts_that_add_up(catalog: Catalog, database_url: str) -> None:
+    video = catalog.videos.add(name="lobby", uri="x").id
+    catalog.videos.begin_ingest(
+        video, fingerprint=NANO, model="nano", sample_fps=1.0, compression_ratio=8
+    )
+    spawn = multiprocessing.get_context("spawn")
+    for wait_s in (0.05, 0.11, 0.17):
+        barrier = spawn.Barrier(2)
+        writer = spawn.Process(target=commit, args=(database_url, video, range(10_000), barrier))
+        writer.start()
+        barrier.wait(30)
+        time.sleep(wait_s)
+        writer.kill()
+        writer.join(30)
+        kept = catalog.videos.get(video)
+        chunks = catalog.videos.chunks(video, NANO)
+        assert catalog.videos.missing_ordinals(video, NANO) == ()
+        assert kept.n_chunks == len(chunks)
+        assert kept.latent_bytes == sum(one.file_bytes for one in chunks)
+        catalog.videos.commit_chunk(chunk(video, len(chunks)))
 
 
 def test_catalog_shows_where_it_is_without_its_password(

@@ -1,6 +1,7 @@
 """Apollo: clips of a file, words of the prompt, checkpoints as released, and clips one by one."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -332,6 +333,26 @@ def test_tokens_say_where_they_looked(model: apollo.Apollo) -> None:
     assert masses.shape[1] == 2
     assert bool((masses > 0).all())
     assert float(masses.sum(dim=1).max()) <= 1
+
+
+def test_a_file_is_watched_in_the_released_clips(model: apollo.Apollo) -> None:
+    film, asked = frames(30 * 10, fps=30.0), list[list[int]]()
+
+    def read(numbers: Sequence[int]) -> FrameBatch:
+        asked.append(list(numbers))
+        return FrameBatch(pixels=film.pixels[asked[-1]], pts_s=film.pts_s[asked[-1]])
+
+    sampling = Sampling(max_tokens=3)
+    tokens = list(model.answer_file("What?", read, 300, 30.0, sampling))
+    assert asked == RELEASED.clips(300, 30.0)
+    streamed = chunks(model, 20, fps=2.0)
+    at_two_fps = [
+        replace(chunk, latents=model.compress(model.encode(read(numbers)), model.open_stream()))
+        for chunk, numbers in zip(streamed, RELEASED.clips(300, 30.0), strict=True)
+    ]
+    expected = list(model.generate("What?", at_two_fps, sampling))
+    assert [token.text for token in tokens] == [token.text for token in expected]
+    torch.testing.assert_close(tokens[0].chunk_mass, expected[0].chunk_mass, atol=1e-6, rtol=0)
 
 
 def test_texts_stand_in_the_space_of_frames(model: apollo.Apollo) -> None:
