@@ -25,6 +25,7 @@ from engine.errors import LongwatchError
 if TYPE_CHECKING:
     from app.render import Screen
     from app.service import Service
+    from app.settings import Settings
 
 USAGE = 2
 REFUSED = 5
@@ -85,10 +86,12 @@ def ingest(
         str | None, typer.Option("--name", help="What to call it (one source).")
     ] = None,
     fps: Annotated[float | None, typer.Option("--fps", help="Frames sampled per second.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: new files of a folder, a camera that returns.")
+    ] = False,
     start_at: Annotated[
         str | None, typer.Option("--start-at", help="Wall clock of the first frame, ISO 8601.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Live: go on until interrupted.")] = False,
     model: Model = None,
     json: Json = False,
     home: Home = None,
@@ -101,7 +104,8 @@ def ingest(
     started = None if start_at is None else _parsed(parse_moment, start_at)
     screen = _screen(json=json)
     with _service(home, model=model, fps=fps) as service, screen.progress() as progress:
-        document = service.ingest(sources, name=name, start_at=started, report=progress.step)
+        read = service.watch if watch else service.ingest
+        document = read(sources, name=name, start_at=started, report=progress.step)
     screen.show(document)
     if document.failures:
         raise typer.Exit(REFUSED)
@@ -244,12 +248,53 @@ def remove_video(
     _screen(json=json).show(document)
 
 
+@videos.command("export")
+def export_clip(
+    video: Annotated[str, typer.Argument(help="Id or name.")],
+    file: Annotated[Path, typer.Argument(help="Where the clip goes (MP4).")],
+    start: Annotated[str, typer.Option("--start", help="Offset, such as 1:02:03.")],
+    end: Annotated[str, typer.Option("--end", help="Offset, such as 1:02:33.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Cut a clip, without encoding again where the container allows it."""
+    with _service(home) as service:
+        document = service.export_clip(video, _offset(start), _offset(end), file)
+    _screen(json=json).show(document)
+
+
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
     """Rebuild chunk rows and the vector index from the latent files."""
     with _service(home) as service:
         document = service.reindex()
     _screen(json=json).show(document)
+
+
+@models.command("list")
+def list_models(json: Json = False, home: Home = None) -> None:
+    """The families, what can be had, what is here, and what is verified."""
+    from app.models import list_models
+
+    _screen(json=json).show(list_models(_settings(home)))
+
+
+@models.command("check")
+def check_model(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False
+) -> None:
+    """Whether a checkpoint folder loads strictly, key by key."""
+    from app.models import check_model
+
+    _screen(json=json).show(check_model(folder))
+
+
+@models.command("compare")
+def compare_models(json: Json = False) -> None:
+    """The families side by side: tokens per frame, bytes per hour, context for an hour."""
+    from app.models import compare_models
+
+    _screen(json=json).show(compare_models())
 
 
 @cli.command()
@@ -263,9 +308,8 @@ def worker(model: Model = None, home: Home = None) -> None:
 def doctor(json: Json = False, home: Home = None) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from app.doctor import examine
-    from app.settings import load_settings
 
-    _screen(json=json).show(examine(load_settings(home=home).home))
+    _screen(json=json).show(examine(_settings(home).home))
 
 
 def _screen(*, json: bool) -> "Screen":
@@ -274,15 +318,19 @@ def _screen(*, json: bool) -> "Screen":
     return Screen(json=json)
 
 
+def _settings(home: Path | None, **flags: object) -> "Settings":
+    from app.settings import load_settings
+
+    return load_settings({name.replace("__", "."): flag for name, flag in flags.items()}, home=home)
+
+
 @contextmanager
 def _service(
     home: Path | None, *, model: str | None = None, fps: float | None = None
 ) -> Iterator["Service"]:
     from app.service import Service
-    from app.settings import load_settings
 
-    flags = {"model": model, "sampling.fps": fps}
-    service = Service(load_settings(flags, home=home))
+    service = Service(_settings(home, model=model, sampling__fps=fps))
     try:
         yield service
     finally:

@@ -43,7 +43,7 @@ from engine.nn.token_stream import Prompt, TokenStream
 from engine.nn.tokenizer import ChatTemplate, Tokenizer
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
 
 CLIPS_PER_BATCH = 25
@@ -115,6 +115,29 @@ def card_of(
         max_positions=config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
         fixed_latents=n_queries,
     )
+
+
+BEST_AT = "what moves: two towers, clips of two seconds with their times in the prompt"
+RELEASES = tuple(
+    Release(
+        repository=f"Apollo-LMMs/Apollo-{size}-t32",
+        parameters=parameters,
+        licence=licence,
+        card=card_of(
+            VARIANTS[variant],
+            variant=variant,
+            seal=Fingerprint(""),
+            vector_dim=VARIANTS[variant].vision.siglip.vision["hidden_size"],
+        ),
+        fps=2.0,
+        note="taken offline by its authors; only re-uploads exist",
+    )
+    for variant, size, parameters, licence in (
+        ("1_5b", "1_5B", "3.1B", "Apache-2.0 (tag of the re-uploads)"),
+        ("3b", "3B", "4.6B", "Qwen research (tag of the re-uploads)"),
+        ("7b", "7B", "9.3B", "Apache-2.0 (tag of the re-uploads)"),
+    )
+)
 
 
 class Apollo:
