@@ -304,8 +304,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
+    net = load_net(folder, device, dtype, tower=tower, base=base)
     files = find_files(folder, tower)
-    net = load_net(folder, device, dtype, files=files, base=base)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
     raw = read_config(folder)
