@@ -234,7 +234,6 @@ class VideoLlama2:
         prompt = self._prompt(question)
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
