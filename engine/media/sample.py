@@ -29,9 +29,10 @@ class SamplingConfig:
     """Samples a second of media time; more than the video has gives every frame once."""
     thin_static: bool = True
     """Leave out frames that look like the last one kept."""
-    static_threshold: float = 0.02
-    """Change below which a frame counts as static: the mean grey difference of the most changed
-    sixteenth of a 64x36 picture, in [0, 1]."""
+    static_threshold: float = 0.03
+    """`change` below which a frame counts as static. Measured on a fixed indoor camera, frames
+    1 s apart: 95 % of empty moments lie below 0.026; a thing of 2 cells of 2304 that differs by
+    a quarter of the grey scale lies above 0.038."""
     heartbeat_s: float = 30.0
     """While nothing changes, one frame is kept this often."""
     group_frames: int = 10
@@ -189,12 +190,12 @@ def on_grid(start: int, end: int, per_tick: Fraction) -> bool:
 
 
 def change(before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"]) -> float:
-    """How much the most changed sixteenth of a grey picture differs, in [0, 1].
+    """How much the most changed 16 cells of a 64x36 grey picture differ, in [0, 1].
 
-    The mean over all would miss a person far away; the single most changed cell would be noise.
+    The mean over all cells would miss a person far away; the single most changed is noise.
     """
     differences = np.abs(before.astype(np.int16) - now.astype(np.int16)).ravel()
-    n = max(1, differences.size // 16)
+    n = max(1, differences.size // 144)
     return float(np.partition(differences, -n)[-n:].mean()) / 255
 
 

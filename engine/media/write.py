@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.container import OutputContainer
+from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
@@ -16,6 +17,8 @@ from engine.media.frames import Frame
 
 # Fine enough for any frame rate in use and for times such as 1/3 s of a thousandth.
 _TICK_S = Fraction(1, 90_000)
+# AVCOL_SPC_SMPTE170M, which PyAV has no name for.
+_BT601 = 6
 
 
 def write_video(
@@ -68,6 +71,9 @@ def add_picture_stream(
     stream.gop_size = gop_frames
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = _TICK_S
+    # The matrix that the conversion from RGB uses; unsaid, players guess another for HD.
+    stream.codec_context.colorspace = _BT601
+    stream.codec_context.color_range = ColorRange.MPEG
     stream.width = stream.height = 0
     return stream
 

@@ -4,7 +4,7 @@ What people type is encoded as plain text: a question that spells `<|im_end|>` d
 anything. Any string can be encoded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ class Tokenizer:
 
     def control(self, text: str) -> list[int]:
         """Ids of our own text, in which control tokens count as such."""
-        ids: list[int] = self._inner.encode(text, add_special_tokens=False)
+        ids: list[int] = self._inner.encode(_encodable(text), add_special_tokens=False)
         return ids
 
     def framed(self, text: str, max_tokens: int, *, is_padded: bool = False) -> list[int]:
@@ -79,6 +79,21 @@ class Tokenizer:
         named = (self.id_of(token) for token in ("</s>", "<|im_end|>", "<|endoftext|>"))
         own = self._inner.eos_token_id
         return frozenset(each for each in (own, *named) if each is not None)
+
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        """A conversation up to where the model continues, by the checkpoint's own template.
+
+        Args:
+            messages: `role` and `content` of every turn.
+        Returns:
+            `None` where the checkpoint brings no template.
+        """
+        if not self._inner.chat_template:
+            return None
+        text: str = self._inner.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
+        return text
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, control tokens left out."""

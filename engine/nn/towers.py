@@ -63,7 +63,22 @@ CLIP_LARGE_336 = {
     "layer_norm_eps": 1e-5,
     "projection_dim": 768,
 }
-"""Known sizes of clip-vit-large-patch14-336, for a release whose tower folder is not at hand."""
+SIGLIP_SO400M_384 = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "image_size": 384,
+    "patch_size": 14,
+    "hidden_act": "gelu_pytorch_tanh",
+    "layer_norm_eps": 1e-6,
+}
+KNOWN_TOWERS = {
+    "clip-vit-large-patch14-336": CLIP_LARGE_336,
+    "siglip-so400m-patch14-384": SIGLIP_SO400M_384,
+}
+"""Sizes of released towers, for a checkpoint whose tower folder is not at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,9 +264,9 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
     places = (given,) if given else (checkpoint / name, checkpoint / last, checkpoint.parent / last)
     place = next((path for path in places if path.exists()), None)
     if place is None:
-        if given is None and last == "clip-vit-large-patch14-336":
-            config = TowerConfig.from_json(CLIP_LARGE_336)
-            return TowerFiles(config=config, pixels=PixelConfig(size_px=336), folder=None)
+        if given is None and last in KNOWN_TOWERS:
+            config = TowerConfig.from_json(KNOWN_TOWERS[last])
+            return TowerFiles(config=config, pixels=pixels_of(config), folder=None)
         raise WeightsError(
             f"{checkpoint} names the tower {name!r}, which is not there",
             hint=f"put its folder beside the weights as {last!r}",
@@ -267,6 +282,15 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
         pixels=PixelConfig.from_json(pixels),
         folder=place if has_weights else None,
     )
+
+
+def pixels_of(config: TowerConfig) -> PixelConfig:
+    """How a tower of this kind was trained to be shown frames, where no file says."""
+    size_px = int(config.vision["image_size"])
+    if config.kind == "clip":
+        return PixelConfig(size_px=size_px)
+    half = (0.5, 0.5, 0.5)
+    return PixelConfig(size_px=size_px, fit="squash", mean=half, std=half)
 
 
 def load_tower(tower: Tower, folder: Path) -> None:
