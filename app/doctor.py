@@ -8,11 +8,10 @@ import importlib.util
 import platform
 import shutil
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
 
-State = Literal["ok", "missing", "warning"]
+from app.wire import DoctorDocument
+from app.wire import FindingItem as Finding
 
 PACKAGES = (
     "longwatch",
@@ -29,19 +28,9 @@ MIN_FREE_BYTES = 2 * 1024**3
 """Below this an ingest soon runs into a full disk: an hour at the 7B size keeps 3.7 GB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One line of the report."""
-
-    name: str
-    state: State
-    detail: str
-    hint: str | None = None
-
-
-def examine(home: Path) -> tuple[Finding, ...]:
+def examine(home: Path) -> DoctorDocument:
     """Look at everything; takes a few seconds because torch is imported."""
-    return (
+    findings = (
         Finding(name="python", state="ok", detail=f"{platform.python_version()} {sys.executable}"),
         Finding(name="system", state="ok", detail=platform.platform()),
         *(_package(name) for name in PACKAGES),
@@ -51,14 +40,7 @@ def examine(home: Path) -> tuple[Finding, ...]:
         _memory(),
         _disk(home),
     )
-
-
-def as_json(findings: tuple[Finding, ...]) -> dict[str, object]:
-    """The report as one JSON document."""
-    return {
-        "findings": [asdict(finding) for finding in findings],
-        "ok": all(finding.state != "missing" for finding in findings),
-    }
+    return DoctorDocument(findings=list(findings))
 
 
 def _package(name: str) -> Finding:

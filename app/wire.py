@@ -6,7 +6,7 @@ ISO 8601 when the video has a wall clock.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -138,6 +138,71 @@ class IngestDocument(BaseModel):
     """What `ingest` did."""
 
     videos: list[IngestItem]
+
+
+class DemoItem(BaseModel):
+    """One question of the demo; the verdicts are there where the truth is known."""
+
+    asked: AskDocument
+    expected: str | None = None
+    right: bool | None = None
+    covers_truth: bool | None = None
+    """Whether the first evidence overlaps the true moment."""
+
+
+class DemoDocument(BaseModel):
+    """What `demo` did, and where its files lie."""
+
+    ingest: IngestItem
+    questions: list[DemoItem]
+    probe: ProbeDocument
+    clip: str
+    contact_sheet: str
+    heat_map: str
+
+
+class LibraryItem(BaseModel):
+    """One video of the library."""
+
+    video_id: str
+    name: str
+    status: str
+    duration_s: float | None
+    start_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    uri: str
+    chunks: int
+    latent_bytes: int
+    fps: float | None
+    compression_ratio: int | None
+    warnings: list[str] = Field(default_factory=list)
+    error: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class LibraryDocument(BaseModel):
+    """What `videos list` and `videos show` tell."""
+
+    videos: list[LibraryItem]
+
+
+class FindingItem(BaseModel):
+    """One line of `doctor`."""
+
+    name: str
+    state: Literal["ok", "missing", "warning"]
+    detail: str
+    hint: str | None = None
+
+
+class DoctorDocument(BaseModel):
+    """What `doctor` finds."""
+
+    findings: list[FindingItem]
+
+
+class NoteDocument(BaseModel):
+    """The outcome of a command that has nothing to list."""
+
+    message: str
 
 
 class ErrorBody(BaseModel):

@@ -7,6 +7,7 @@
     |   |-- LimitExceededError   5    a stated limit (pixels, hours, bytes) is passed
     |   `-- WeightsError         5    a checkpoint does not fit the model, key by key
     |-- NotFoundError            2    a name or id that the caller gave does not exist
+    |-- SettingsError            2    a settings file, variable or flag is not understood
     |-- UnreachableError         3    a file, service or address cannot be reached now
     |   |-- StorageBusyError     3    the database is locked by another process
     |   `-- DiskFullError        3    a write failed for lack of space
@@ -90,6 +91,13 @@ class NotFoundError(LongwatchError):
 
     exit_code = 2
     code = "not_found"
+
+
+class SettingsError(LongwatchError):
+    """A settings file, environment variable or flag holds a name or value that is not allowed."""
+
+    exit_code = 2
+    code = "settings"
 
 
 class UnreachableError(LongwatchError):

@@ -3,13 +3,22 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
-from engine.records import ChunkRef, Fingerprint, Hit, ModelCard, TimeSpan, Turn, VideoId
-from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, VisualTokens
+from engine.records import (
+    ChunkRef,
+    Fingerprint,
+    Hit,
+    ModelCard,
+    Spread,
+    TimeSpan,
+    Turn,
+    VideoId,
+)
+from engine.tensors import ChunkLatents, FrameBatch, Latents, PackedChunk, Token, VisualTokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +40,7 @@ class Sampling:
             raise ValueError(f"top_p must lie in (0, 1], not {self.top_p}")
 
 
+@runtime_checkable
 class Stream(Protocol):
     """The memory of one running video: what a new chunk may look back on.
 
@@ -48,6 +58,7 @@ class Stream(Protocol):
         ...
 
 
+@runtime_checkable
 class VideoModel(Protocol):
     """A family: frames to latents, then latents and a question to text."""
 
@@ -107,19 +118,20 @@ class VideoModel(Protocol):
         ...
 
 
+@runtime_checkable
 class LatentTier(Protocol):
-    """One level of the memory for latents: device, host or disk."""
+    """One level of the memory for latents: device, host or disk; all hold the stored form."""
 
     @property
     def used_bytes(self) -> int:
         """Bytes held now."""
         ...
 
-    def get(self, ref: ChunkRef) -> ChunkLatents | None:
+    def get(self, ref: ChunkRef) -> PackedChunk | None:
         """The chunk, or `None` when this tier does not hold it."""
         ...
 
-    def put(self, chunk: ChunkLatents) -> None:
+    def put(self, chunk: PackedChunk) -> None:
         """Hold a chunk; making room first is the caller's business."""
         ...
 
@@ -128,6 +140,7 @@ class LatentTier(Protocol):
         ...
 
 
+@runtime_checkable
 class VectorIndex(Protocol):
     """Frame vectors of many videos, searchable with time and video filters."""
 
@@ -165,6 +178,21 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def refs(
+        self, within: Sequence[tuple[VideoId, TimeSpan]] | None = None
+    ) -> tuple[ChunkRef, ...]:
+        """The chunks that reach into a scope, by video, then in time order."""
+        ...
+
+    def spread(
+        self,
+        query: Float[Tensor, " dim"],
+        *,
+        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
+    ) -> tuple[Spread, ...]:
+        """Per video of a scope, the mean and deviation of the query's scores over its frames."""
+        ...
+
     def save(self, path: Path, fingerprint: Fingerprint) -> None:
         """Write beside `path`, then rename over it."""
         ...
@@ -182,6 +210,7 @@ class Question:
     span: TimeSpan | None = None
 
 
+@runtime_checkable
 class Benchmark(Protocol):
     """A file under `engine/evaluation/benchmarks`."""
 

@@ -13,6 +13,8 @@ Fingerprint = NewType("Fingerprint", str)
 
 Origin = Literal["retrieval", "attention"]
 Recall = Literal["top", "overview", "all"]
+Storage = Literal["native", "int8"]
+"""How latents are kept: in the model's own dtype, or as 8-bit integers with scales."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -102,11 +104,19 @@ class ModelCard:
     max_positions: int
     """Positions the decoder was trained for: prompt, recalled latents and answer together."""
     wants_audio: bool = False
+    fixed_latents: int | None = None
+    """Latents of one full chunk where the connector alone decides; no ratio changes them."""
+
+    def latents_at(self, compression_ratio: int) -> int:
+        """Latents of one full chunk of a stream with this ratio."""
+        if self.fixed_latents is not None:
+            return self.fixed_latents
+        return self.chunk_frames * self.tokens_per_frame // compression_ratio
 
     @property
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at the default ratio."""
-        return self.chunk_frames * self.tokens_per_frame // self.compression_ratio
+        return self.latents_at(self.compression_ratio)
 
     @property
     def chunk_bytes(self) -> int:
@@ -127,6 +137,16 @@ class Hit:
     """Cosine of query and best frame, in [-1, 1]; higher is nearer."""
     peak_s: float
     """Presentation time of the best frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spread:
+    """How a query scores against the frames of one video: what any score is compared with."""
+
+    video: VideoId
+    n_frames: int
+    mean: float
+    std: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

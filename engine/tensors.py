@@ -7,9 +7,9 @@ head_dim vector dim query chunk sample.
 from dataclasses import dataclass
 
 from jaxtyping import Float, Float32, Float64, UInt8
-from torch import Tensor
+from torch import Tensor, device
 
-from engine.records import ChunkRef
+from engine.records import ChunkRef, Storage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,50 @@ class ChunkLatents:
     ref: ChunkRef
     latents: Latents
     frame_vectors: Float32[Tensor, "frame dim"]
+    pts_s: Float64[Tensor, " frame"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedLatents:
+    """Latents as they lie in a file: named tensors and the dtype they unpack to."""
+
+    storage: Storage
+    dtype: str
+    """Of the unpacked latents: `float32`, `float16` or `bfloat16`."""
+    tensors: tuple[tuple[str, Tensor], ...]
+    """Sorted by name; `NAME` and, for integers, `NAME.scale`."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for _, tensor in self.tensors)
+
+    @property
+    def n_latents(self) -> int:
+        """Latents along the sequence axis."""
+        tensors = dict(self.tensors)
+        return int(
+            tensors["keys"].shape[2] if "keys" in tensors else tensors["embeddings"].shape[0]
+        )
+
+    def to(self, place: device, *, pinned: bool = False) -> "PackedLatents":
+        """The same latents on a device; pinned host memory when asked."""
+        moved = ((name, tensor.to(place)) for name, tensor in self.tensors)
+        return PackedLatents(
+            storage=self.storage,
+            dtype=self.dtype,
+            tensors=tuple((name, each.pin_memory() if pinned else each) for name, each in moved),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedChunk:
+    """A chunk as the tiers hold it; unpacking gives `ChunkLatents`."""
+
+    ref: ChunkRef
+    latents: PackedLatents
+    frame_vectors: Float32[Tensor, "frame dim"]
+    """On the CPU, like the times."""
     pts_s: Float64[Tensor, " frame"]
 
 

@@ -1,1 +1,9 @@
-"""engine.index"""
+"""Frame vectors of many videos; one file is one backend with `open_index(dim, path)`.
+
+*Decision*: an index file is a copy that may be lost. *Because* every chunk's latent file holds
+its frame vectors: an index that is missing, stale, corrupt or of another fingerprint starts empty
+and is filled from those.
+
+*Decision*: filters are exact, by row masks, in every backend. *Because* "this camera, last night"
+is the common question, and filtering after a top-k search loses hits.
+"""

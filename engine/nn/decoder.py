@@ -168,7 +168,7 @@ class Attention(nn.Module):
         """Heads of q, k and v, as views."""
         n_heads, n_kv_heads, head_dim = self.shape
         heads = qkv.view(*qkv.shape[:2], -1, head_dim).transpose(1, 2)
-        q, k, v = torch.split(heads, (n_heads, n_kv_heads, n_kv_heads), 1)
+        q, k, v = torch.split(heads, [n_heads, n_kv_heads, n_kv_heads], 1)
         return q, k, v
 
     def split_kv(

@@ -65,8 +65,8 @@ def prepare(
         sized = sized.permute(0, 3, 1, 2)
     mean = torch.tensor(config.mean, device=sized.device)[:, None, None]
     std = torch.tensor(config.std, device=sized.device)[:, None, None]
-    # The three steps stay apart as in upstream's processor, whose rounding the fixtures hold.
-    return (sized.contiguous().float() * (1 / 255) - mean) / std
+    # Dividing rounds like upstream's product in float64; a float32 product would not.
+    return (sized.contiguous().float() / 255 - mean) / std
 
 
 def _fit(plane: "np.ndarray[Any, np.dtype[np.uint8]]", config: PixelConfig) -> Any:

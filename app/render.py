@@ -1,0 +1,252 @@
+"""Documents and progress on a terminal: what a person sees where `--json` is not given."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.pretty import Pretty
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from app import wire
+from app.clock import format_duration, format_offset
+
+
+class Document(Protocol):
+    """Anything with a JSON form; pydantic models are."""
+
+    def model_dump_json(self, *, indent: int | None = None) -> str:
+        """The document as JSON text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a long piece of work is."""
+
+    what: str
+    done: float
+    total: float | None
+    """`None` where nobody knows: a live camera, a header without a duration."""
+    note: str = ""
+
+
+class Board:
+    """Progress bars on stderr, one per piece of work."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+
+    def step(self, step: Step) -> None:
+        """Draw one bar further; the first step of a new `what` opens it."""
+        if step.what not in self._tasks:
+            self._tasks[step.what] = self._progress.add_task(escape(step.what), note="")
+        self._progress.update(
+            self._tasks[step.what],
+            completed=step.done,
+            total=step.total,
+            note=escape(step.note),
+        )
+
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._progress.console.print(text, markup=False, highlight=False)
+
+
+class Screen:
+    """Where a command's results, progress and failures go."""
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+        self._out = Console(highlight=False, soft_wrap=True)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def show(self, document: Document) -> None:
+        """The result, on stdout."""
+        if self._json:
+            sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+            sys.stdout.flush()
+        else:
+            self._out.print(render(document))
+
+    def say(self, text: str = "", *, style: str | None = None) -> None:
+        """A line for people: on stdout, or on stderr beside a JSON document."""
+        (self._err if self._json else self._out).print(text, style=style, markup=False)
+
+    def fail(self, code: str, message: str, hint: str | None, exit_code: int) -> int:
+        """A failure in one sentence; hands its exit code back."""
+        sentence = message if hint is None else f"{message} ({hint})"
+        self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
+        if self._json:
+            self.show(
+                wire.ErrorDocument(error=wire.ErrorBody(code=code, message=message, hint=hint))
+            )
+        return exit_code
+
+    @contextmanager
+    def progress(self) -> Iterator[Board]:
+        """Bars on stderr while the body runs."""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[note]}", style="dim"),
+            TimeElapsedColumn(),
+        )
+        with Progress(*columns, console=self._err, transient=False) as progress:
+            yield Board(progress)
+
+    @contextmanager
+    def streaming(self) -> Iterator[Callable[[str], None]]:
+        """A function that writes answer tokens as they come; silent beside JSON."""
+        if self._json:
+            yield lambda text: None
+            return
+
+        def write(text: str) -> None:
+            sys.stdout.write(printable(text))
+            sys.stdout.flush()
+
+        yield write
+        write("\n")
+
+
+def printable(text: str) -> str:
+    """Text from a model or a file without terminal control codes; newlines stay."""
+    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+
+
+@singledispatch
+def render(document: object) -> RenderableType:
+    """A document as something Rich can draw."""
+    return Pretty(document)
+
+
+@render.register
+def _(answer: wire.AskDocument) -> RenderableType:
+    # The words were streamed already; what is left is the proof.
+    searched = format_duration(answer.searched_s)
+    timing = f"first word after {answer.timing.first_token_ms:.0f} ms"
+    foot = Text(f"searched {searched}, read {answer.recalled_chunks} chunks, {timing}", "dim")
+    if not answer.evidence:
+        return foot
+    table = _table("video", "from", "to", "score", "origin")
+    for item in answer.evidence:
+        table.add_row(*_moment_cells(item), f"{item.score:.2f}", item.origin)
+    return Group(table, foot)
+
+
+@render.register
+def _(search: wire.SearchDocument) -> RenderableType:
+    foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
+    if not search.hits:
+        return Group(Text("nothing found"), foot)
+    table = _table("#", "video", "from", "to", "best at", "score")
+    for hit in search.hits:
+        peak = format_offset(hit.peak_s)
+        table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
+    return Group(table, foot)
+
+
+@render.register
+def _(ingest: wire.IngestDocument) -> RenderableType:
+    table = _table("video", "id", "status", "length", "chunks", "frames", "latents", "speed")
+    lines: list[RenderableType] = [table]
+    for video in ingest.videos:
+        table.add_row(
+            _cell(video.name),
+            video.video_id,
+            video.status,
+            "?" if video.duration_s is None else format_offset(video.duration_s),
+            str(video.chunks),
+            f"{video.frames_encoded} (+{video.frames_skipped_static} static)",
+            _size(video.latent_bytes),
+            f"{video.realtime_factor:.0f}x real time",
+        )
+        lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    return Group(*lines)
+
+
+@render.register
+def _(probe: wire.ProbeDocument) -> RenderableType:
+    depths = sorted({cell.depth for cell in probe.cells})
+    table = _table("frames", *(f"depth {depth:.2f}" for depth in depths))
+    for length in sorted({cell.length_frames for cell in probe.cells}):
+        row = {cell.depth: cell for cell in probe.cells if cell.length_frames == length}
+        table.add_row(str(length), *(_cell_text(row.get(depth)) for depth in depths))
+    foot = (
+        f"answers right {probe.answer_accuracy:.2f}, first evidence right "
+        f"{probe.evidence_hit_at_1:.2f}, recall={probe.recall}, ratio {probe.compression_ratio}"
+    )
+    return Group(table, Text("each cell: answers right / first evidence right / needles"), foot)
+
+
+@render.register
+def _(library: wire.LibraryDocument) -> RenderableType:
+    if not library.videos:
+        return Text("the library is empty: longwatch ingest VIDEO")
+    table = _table("id", "name", "status", "length", "chunks", "latents")
+    for video in library.videos:
+        length = "?" if video.duration_s is None else format_offset(video.duration_s)
+        size = _size(video.latent_bytes)
+        table.add_row(
+            video.video_id, _cell(video.name), video.status, length, str(video.chunks), size
+        )
+    return table
+
+
+@render.register
+def _(report: wire.DoctorDocument) -> RenderableType:
+    table = _table("", "what", "found", "what to do")
+    marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
+    for finding in report.findings:
+        table.add_row(marks[finding.state], finding.name, _cell(finding.detail), finding.hint or "")
+    return table
+
+
+@render.register
+def _(demo: wire.DemoDocument) -> RenderableType:
+    # Questions, answers and evidence were told as they came.
+    ingest = wire.IngestDocument(videos=[demo.ingest])
+    files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
+    return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
+
+
+@render.register
+def _(note: wire.NoteDocument) -> RenderableType:
+    return Text(printable(note.message))
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _moment_cells(moment: wire.Moment) -> tuple[str, str, str]:
+    return _cell(moment.video), moment.start, moment.end
+
+
+def _cell(text: str) -> str:
+    return escape(printable(text))
+
+
+def _cell_text(cell: wire.ProbeCellItem | None) -> str:
+    return "" if cell is None else f"{cell.answers_right} / {cell.evidence_hit_at_1} / {cell.n}"
+
+
+def _size(n_bytes: int) -> str:
+    size = float(n_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

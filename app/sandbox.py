@@ -1,0 +1,315 @@
+"""Probes and decodes foreign media in a child process with limits.
+
+The same face as reading in this process: `probe_foreign` like `probe`, `SandboxedReader` like
+`FrameReader`. A crash, hang or passed limit of the child ends as a sentence about the file.
+
+Decision: frames come through a pipe and not through shared memory, because one copy more costs
+little beside decoding and the pipe bounds what is buffered by itself. Measured: see
+`tests/bench/bench_decode.py`. Revisit when frames larger than 1280 px a side are the rule.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from app.confine import Confinement
+from app.sandbox_child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, INFO, STATS
+from engine.errors import (
+    LimitExceededError,
+    LongwatchError,
+    MediaDecodeError,
+    MediaRefusedError,
+    MissingCapabilityError,
+    UnreachableError,
+)
+from engine.media.frames import Frame
+from engine.media.sample import SamplingConfig
+from engine.media.source import MediaLimits, is_live_uri, redact
+from engine.records import MediaInfo, SampleStats
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app import sandbox_child as c; c.main()"
+_MAX_TEXT_BYTES = 1 << 20
+# The child measures its own stall and is stopped by the kernel; this is for one that cannot.
+_GRACE_S = 5.0
+_PIPE_BYTES = 1 << 20
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxLimits:
+    """What a child process may use."""
+
+    memory_bytes: int = 3 * 2**30
+    """Address space, of which libraries take about 0.3 GiB: enough for 8192x8192 H.264."""
+    cpu_s: int = 24 * 3600
+    """Over all threads of one read-through; a guard against a loop, not a budget."""
+    stall_s: float = 20.0
+    """Longest wait for the next packet or frame."""
+
+
+class SandboxedReader:
+    """Sampled frames of foreign media, decoded by a child process.
+
+    Close it, or leave its `with` block, to end the child early. Not for use from two threads
+    at once.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        *,
+        limits: MediaLimits,
+        after_s: float | None = None,
+        sandbox: SandboxLimits | None = None,
+        probe_only: bool = False,
+    ) -> None:
+        """Start the child and wait until it has opened the source; arguments as `FrameReader`'s."""
+        self._uri = redact(uri)
+        self._sandbox = sandbox or SandboxLimits()
+        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
+        self._stats = SampleStats()
+        self._pts_s: float | None = None
+        self._child = _start()
+        assert self._child.stdout is not None
+        self._pipe = self._child.stdout.fileno()
+        try:
+            self._request(uri, config, limits, after_s, probe_only=probe_only)
+            self._info, self.walls = self._opened()
+        except BaseException:
+            self._end_child()
+            raise
+        self._frames = self._read()
+
+    @property
+    def info(self) -> MediaInfo:
+        """What is known of the source; warnings are complete once it is read to its end."""
+        return self._info
+
+    @property
+    def stats(self) -> SampleStats:
+        """Counts up to the last frame taken."""
+        return self._stats
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    @property
+    def pid(self) -> int:
+        """The child, for whoever watches its memory."""
+        return self._child.pid
+
+    def close(self) -> None:
+        """End the child, and the iteration with it; may be called twice."""
+        self._end_child()
+        self._frames.close()
+
+    def _end_child(self) -> None:
+        if self._child.poll() is None:
+            self._child.kill()
+        self._child.wait()
+        for pipe in (self._child.stdin, self._child.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> "SandboxedReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _request(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        limits: MediaLimits,
+        after_s: float | None,
+        *,
+        probe_only: bool,
+    ) -> None:
+        network = is_live_uri(uri)
+        request = {
+            "uri": uri if network else os.path.abspath(uri),
+            "config": asdict(config),
+            "limits": asdict(limits),
+            "after_s": after_s,
+            "probe_only": probe_only,
+            "network": network,
+            "root": str(_ROOT),
+            **asdict(self._sandbox),
+        }
+        assert self._child.stdin is not None
+        try:
+            self._child.stdin.write(json.dumps(request).encode() + b"\n")
+            self._child.stdin.close()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def _opened(self) -> tuple[MediaInfo, Confinement]:
+        while True:
+            kind, payload = self._message()
+            if kind == INFO:
+                return self._parsed_info(payload)
+
+    def _read(self) -> Generator[Frame, None, None]:
+        while True:
+            kind, payload = self._message()
+            if kind == FRAME:
+                yield self._parsed_frame(payload)
+            elif kind == INFO:
+                self._info, _ = self._parsed_info(payload)
+            elif kind == END:
+                self._stats = _unpacked_stats(STATS.unpack(payload))
+                self._end_child()
+                return
+
+    def _message(self) -> tuple[bytes, memoryview]:
+        """The next message; beats only update the counts, errors are raised."""
+        while True:
+            kind, n_bytes = HEADER.unpack(self._exactly(HEADER.size))
+            if n_bytes > (self._max_frame_bytes if kind == FRAME else _MAX_TEXT_BYTES):
+                raise self._broken("it sent a message that is too large")
+            payload = self._exactly(n_bytes)
+            if kind == BEAT:
+                self._stats = _unpacked_stats(STATS.unpack(payload))
+            elif kind == ERROR:
+                self._end_child()
+                raise _parsed_error(self._uri, json.loads(bytes(payload)), self._sandbox)
+            else:
+                return kind, payload
+
+    def _exactly(self, n_bytes: int) -> memoryview:
+        """Read so many bytes from the child, into memory of their own."""
+        buffer = np.empty(n_bytes, dtype=np.uint8).data
+        filled = 0
+        deadline = time.monotonic() + self._sandbox.stall_s + _GRACE_S
+        while filled < n_bytes:
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise self._broken(f"nothing moved for {self._sandbox.stall_s:.0f} s")
+            got = os.readv(self._pipe, [buffer[filled:]])
+            if not got:
+                raise self._ended()
+            filled += got
+        return buffer
+
+    def _parsed_frame(self, payload: memoryview) -> Frame:
+        pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
+        pixels = np.frombuffer(payload, dtype=np.uint8, offset=FRAME_HEAD.size)
+        if pixels.size != height * width * 3:
+            raise self._broken("it sent a frame of the wrong size")
+        self._stats = _unpacked_stats(stats)
+        self._pts_s = pts_s
+        return Frame(pixels=pixels.reshape(height, width, 3), pts_s=pts_s)
+
+    def _parsed_info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:
+        facts = json.loads(bytes(payload))
+        info = facts["info"]
+        info["warnings"] = tuple(info["warnings"])
+        info["tags"] = tuple((key, value) for key, value in info["tags"])
+        return MediaInfo(**info), Confinement(**facts["walls"])
+
+    def _broken(self, reason: str) -> MediaDecodeError:
+        self._end_child()
+        return _decode_error(self._uri, reason, self._pts_s)
+
+    def _ended(self) -> LongwatchError:
+        """The child is gone without a word: say what its exit status means."""
+        status = self._child.wait()
+        self._end_child()
+        if status == -signal.SIGALRM:
+            return _decode_error(
+                self._uri, f"nothing moved for {self._sandbox.stall_s:.0f} s", self._pts_s
+            )
+        if status in (-signal.SIGXCPU, -signal.SIGKILL):
+            reason = "the decoder was stopped by the system: too much memory or processor time"
+        elif status < 0:
+            reason = f"the decoder crashed on it ({signal.Signals(-status).name})"
+        else:
+            reason = f"the decoder process ended early (exit code {status})"
+        return _decode_error(self._uri, reason, self._pts_s)
+
+
+def probe_foreign(
+    uri: str, limits: MediaLimits, *, sandbox: SandboxLimits | None = None
+) -> MediaInfo:
+    """State what a foreign source is, from a child process.
+
+    Raises:
+        LongwatchError: As `engine.media.sample.probe`, and MediaDecodeError where the child
+            crashed, hung or passed a limit.
+    """
+    with SandboxedReader(
+        uri, SamplingConfig(), limits=limits, sandbox=sandbox, probe_only=True
+    ) as reader:
+        return reader.info
+
+
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, str(_ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # One thread for numpy's linear algebra, which is never used: it reserves memory for each.
+        env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **kept},
+        cwd="/",
+        start_new_session=True,
+        pipesize=_PIPE_BYTES,
+    )
+
+
+def _unpacked_stats(values: Sequence[int]) -> SampleStats:
+    return SampleStats(**dict(zip(_STATS_FIELDS, values, strict=True)))
+
+
+_STATS_FIELDS = tuple(field.name for field in fields(SampleStats))
+
+
+def _decode_error(uri: str, reason: str, pts_s: float | None) -> MediaDecodeError:
+    return MediaDecodeError(
+        uri, reason, pts_s=pts_s, hint="convert it to H.264 with a tool you trust, then try again"
+    )
+
+
+def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> LongwatchError:
+    """The child's refusal as one of our own classes; nothing else can be raised by it."""
+    facts = message["fields"]
+    match message["class"]:
+        case "MediaRefusedError":
+            return MediaRefusedError(uri, facts["reason"], hint=facts["hint"])
+        case "MediaDecodeError":
+            return MediaDecodeError(uri, facts["reason"], pts_s=facts["pts_s"], hint=facts["hint"])
+        case "LimitExceededError":
+            return LimitExceededError(
+                facts["what"], facts["value"], facts["limit"], setting=facts["setting"]
+            )
+        case "UnreachableError":
+            return UnreachableError(facts["message"], hint=facts["hint"])
+        case "MissingCapabilityError":
+            return MissingCapabilityError(facts["message"], hint=facts["hint"])
+        case "MemoryError":
+            return LimitExceededError(
+                f"{uri}: memory for decoding",
+                f"more than {sandbox.memory_bytes} bytes",
+                sandbox.memory_bytes,
+                setting="media.sandbox_memory_bytes",
+            )
+    return _decode_error(uri, "the decoder process failed", None)

@@ -1,0 +1,158 @@
+"""The child of the sandbox: confines itself, reads one source, writes frames to a pipe.
+
+Started by `app/sandbox.py` as `python -I -c "... sandbox_child.main()"`. The request is one line
+of JSON on stdin; the answer is a row of messages on the former stdout, each a kind, a length and
+a payload. Nothing is unpickled on either side.
+"""
+
+import json
+import os
+import signal
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from app.confine import Confinement, confine
+
+if TYPE_CHECKING:
+    from engine.media.sample import FrameReader
+
+INFO, FRAME, BEAT, END, ERROR = b"I", b"F", b"B", b"E", b"X"
+HEADER = struct.Struct("<cQ")
+"""Kind, and bytes of payload that follow."""
+STATS = struct.Struct("<5Q")
+"""Fields of `SampleStats` in their order."""
+FRAME_HEAD = struct.Struct("<d5QII")
+"""Presentation time, statistics, height, width; the pixels follow."""
+
+_BEAT_S = 1.0
+_NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/run")
+
+
+def main() -> None:
+    """Read the request, confine this process, serve it, exit."""
+    request = json.loads(sys.stdin.buffer.readline())
+    pipe = os.dup(1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    walls = confine(
+        memory_bytes=request["memory_bytes"],
+        cpu_s=request["cpu_s"],
+        readable=_readable(request),
+        network=request["network"],
+    )
+    wire = Wire(pipe, stall_s=request["stall_s"])
+    try:
+        _serve(request, wire, walls)
+    except BrokenPipeError:
+        os._exit(0)
+
+
+class Wire:
+    """The pipe to the parent, and the alarm clock that ends this process when nothing moves."""
+
+    def __init__(self, pipe: int, *, stall_s: float) -> None:
+        self._pipe = pipe
+        self._stall_s = stall_s
+        self._beat_at = self._armed_at = time.monotonic()
+        self.arm()
+
+    def arm(self) -> None:
+        """Die by SIGALRM unless something happens in time; the kernel keeps this promise."""
+        signal.setitimer(signal.ITIMER_REAL, self._stall_s)
+
+    def send(self, kind: bytes, *parts: bytes | memoryview) -> None:
+        """Write one message; waiting for a slow parent is no stall."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        self._write(HEADER.pack(kind, sum(len(part) for part in parts)))
+        for part in parts:
+            self._write(part)
+        self._beat_at = time.monotonic()
+        self.arm()
+
+    def beat(self, reader: "FrameReader") -> None:
+        """Tell the parent now and then that packets are moving though no frame is due."""
+        now = time.monotonic()
+        if now - self._beat_at >= _BEAT_S:
+            self.send(BEAT, STATS.pack(*_stats(reader)))
+        elif now - self._armed_at >= _BEAT_S:
+            self._armed_at = now
+            self.arm()
+
+    def _write(self, part: bytes | memoryview) -> None:
+        view = memoryview(part)
+        while view:
+            view = view[os.write(self._pipe, view) :]
+
+
+def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
+    # Imported here, so that everything above runs before numpy starts a thread.
+    from engine.errors import LongwatchError
+    from engine.media.sample import FrameReader, SamplingConfig
+    from engine.media.source import MediaLimits
+
+    try:
+        with FrameReader(
+            request["uri"],
+            SamplingConfig(**request["config"]),
+            limits=MediaLimits(**request["limits"]),
+            after_s=request["after_s"],
+            on_packet=wire.beat,
+        ) as reader:
+            opened = reader.info
+            wire.send(INFO, _json(_info(reader, walls)))
+            if not request["probe_only"]:
+                for head, pixels in _frames(reader):
+                    wire.send(FRAME, head, pixels)
+                if reader.info != opened:
+                    wire.send(INFO, _json(_info(reader, walls)))
+            wire.send(END, STATS.pack(*_stats(reader)))
+    except LongwatchError as error:
+        wire.send(ERROR, _json({"class": type(error).__name__, "fields": _fields(error)}))
+    except MemoryError:
+        wire.send(ERROR, _json({"class": "MemoryError", "fields": {}}))
+
+
+def _frames(reader: "FrameReader") -> Iterator[tuple[bytes, memoryview]]:
+    for frame in reader:
+        height, width = frame.pixels.shape[:2]
+        head = FRAME_HEAD.pack(frame.pts_s, *_stats(reader), height, width)
+        yield head, frame.pixels.data.cast("B")
+
+
+def _info(reader: "FrameReader", walls: Confinement) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return {"info": asdict(reader.info), "walls": asdict(walls)}
+
+
+def _stats(reader: "FrameReader") -> tuple[int, ...]:
+    from dataclasses import astuple
+
+    return astuple(reader.stats)
+
+
+def _fields(error: Exception) -> dict[str, object]:
+    return {
+        name: value if isinstance(value, int | float | None) else str(value)
+        for name, value in vars(error).items()
+    }
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _readable(request: dict[str, Any]) -> list[Path]:
+    """The file itself, and where Python and its packages lie."""
+    code = {sys.prefix, sys.base_prefix, *(entry for entry in sys.path if entry)}
+    system = ("/lib", "/lib64", "/usr/lib", "/usr/local/lib", "/dev/null", "/dev/urandom")
+    network = _NETWORK_FILES if request["network"] else ()
+    # The folder of our own packages may be a home: only the packages in it are opened.
+    root = request["root"]
+    code -= {root}
+    packages = (f"{root}/app", f"{root}/engine")
+    source = () if request["network"] else (request["uri"],)
+    return [Path(path) for path in (*sorted(code), *packages, *system, *network, *source)]

@@ -1,0 +1,273 @@
+"""The only reader of files and environment for configuration.
+
+Later ones win: defaults, `longwatch.toml` in the home folder, `longwatch.toml` in the working
+folder, environment (`LONGWATCH_MODEL`, `LONGWATCH_CACHE__DEVICE_BYTES`), flags. Sizes may be
+written as `20GiB`. Where a value is `None`, the engine's own default holds: it stands beside the
+code that reads it, and only there.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as EnvironmentSettingsError
+
+from engine.errors import SettingsError
+
+FILE_NAME = "longwatch.toml"
+_PREFIX = "LONGWATCH_"
+_FOREIGN_PREFIX = "LONGWATCH_TEST_"
+"""Variables of the test suite; they configure nothing here."""
+
+GIB = 2**30
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SamplingSettings(_Section):
+    """Which frames are kept."""
+
+    fps: float = Field(default=1.0, gt=0, le=240)
+    """Frames sampled for each second of media time."""
+    thin_static: bool = True
+    """Skip frames that show what the last one showed."""
+    static_threshold: float | None = Field(default=None, ge=0, le=1)
+    """Mean change below which a frame counts as static."""
+    heartbeat_s: float | None = Field(default=None, gt=0)
+    """Static footage keeps a frame at least this often."""
+
+
+class StreamSettings(_Section):
+    """How chunks become latents."""
+
+    compression_ratio: int | None = Field(default=None, ge=1)
+    """Visual tokens per latent; the model's own when `None`."""
+    max_past_latents: int | None = Field(default=None, ge=0)
+    """Latents of earlier chunks that a chunk may look back on."""
+    latent_format: Literal["bf16", "int8", "int4"] | None = None
+    """How latents lie on disk."""
+
+
+class CacheSettings(_Section):
+    """Bytes for latents in each tier; `None` leaves the choice to the engine."""
+
+    device_bytes: ByteSize | None = None
+    host_bytes: ByteSize | None = None
+    disk_bytes: ByteSize | None = None
+
+
+class RetrievalSettings(_Section):
+    """How a question finds its chunks."""
+
+    index: str | None = None
+    """A file of `engine/index`."""
+    recall: Literal["auto", "top", "overview", "all"] = "auto"
+    top_chunks: int | None = Field(default=None, ge=1)
+    """Chunks that are recalled for a question about one thing."""
+
+
+class LimitSettings(_Section):
+    """What is refused, and how much goes on at once."""
+
+    upload_bytes: ByteSize = ByteSize(20 * GIB)
+    duration_s: float = Field(default=24 * 3600, gt=0)
+    height_px: int = Field(default=8192, ge=1)
+    width_px: int = Field(default=8192, ge=1)
+    fps: float = Field(default=240, gt=0)
+    streams: int = Field(default=16, ge=1)
+    concurrent_ingests: int = Field(default=4, ge=1)
+    queued_questions: int = Field(default=64, ge=1)
+    answer_tokens: int = Field(default=512, ge=1)
+    question_chars: int = Field(default=4000, ge=1)
+    disk_reserve_bytes: ByteSize = ByteSize(GIB)
+    """Ingest pauses when less than this is free."""
+
+
+class ServerSettings(_Section):
+    """Where the web app listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=7860, ge=0, le=65535)
+
+
+class PathSettings(_Section):
+    """Folders of this machine that are ours to read."""
+
+    media_roots: tuple[Path, ...] = ()
+    """Folders whose files may be added from the web app."""
+    models: Path | None = None
+    """Where pulled checkpoints lie; `models/` below the home folder when `None`."""
+
+
+class Settings(BaseSettings):
+    """Every setting, checked; it never changes after it is read."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__"
+    )
+
+    home: Path
+    """Everything that outlives the process lies below."""
+    model: str = "nano"
+    """`nano`, a checkpoint folder, or `org/name[@revision]`."""
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    database_url: SecretStr | None = None
+    """PostgreSQL for many machines; SQLite below the home folder when `None`."""
+    allow_network: bool = False
+    """Whether sources may be HTTP(S) streams; cameras that are named may always be reached."""
+    sampling: SamplingSettings = SamplingSettings()
+    stream: StreamSettings = StreamSettings()
+    cache: CacheSettings = CacheSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    limits: LimitSettings = LimitSettings()
+    server: ServerSettings = ServerSettings()
+    paths: PathSettings = PathSettings()
+
+    @property
+    def catalog_url(self) -> str:
+        """Address of the database, password included: not to be shown."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.home / 'longwatch.db'}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load_settings` hands over, which knows where each value came from."""
+        return (init_settings,)
+
+
+def load_settings(
+    flags: Mapping[str, object] | None = None,
+    *,
+    home: Path | None = None,
+    folder: Path | None = None,
+) -> Settings:
+    """Read files and environment, and put flags on top.
+
+    Args:
+        flags: Dotted keys, as `{"sampling.fps": 2.0}`; `None` values are flags not given.
+        home: The `--home` flag; else `LONGWATCH_HOME`, else the platform's user data folder.
+        folder: The working folder; the process's own when `None`.
+    Raises:
+        SettingsError: An unknown key, named with the nearest known one, or a value not allowed.
+    """
+    home = home or Path(os.environ.get(f"{_PREFIX}HOME") or user_data_path("longwatch"))
+    home = home.expanduser().absolute()
+    files = dict.fromkeys(at / FILE_NAME for at in (home, (folder or Path.cwd()).absolute()))
+    layers = [(str(file), _read_file(file)) for file in files if file.is_file()]
+    layers.append(("environment", _read_environment()))
+    layers.append(("flags", _nested((flags or {}).items(), ".")))
+    merged: dict[str, Any] = {}
+    for source, values in layers:
+        _refuse_unknown(source, Settings, values)
+        _merge(merged, values)
+    try:
+        return Settings(**{**merged, "home": home})
+    except ValidationError as error:
+        raise _not_allowed(error, layers) from error
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from error
+    if "home" in values:
+        raise SettingsError(f"{file}: home cannot be set in a file", hint="set LONGWATCH_HOME")
+    return values
+
+
+def _read_environment() -> dict[str, Any]:
+    named = (
+        (name.removeprefix(_PREFIX).lower(), value)
+        for name, value in os.environ.items()
+        if name.startswith(_PREFIX) and not name.startswith(_FOREIGN_PREFIX)
+    )
+    unparsed = _nested(named, "__")
+    _refuse_unknown("environment", Settings, unparsed)
+    try:
+        return EnvSettingsSource(Settings)()
+    except EnvironmentSettingsError as error:
+        raise SettingsError(f"environment: {error}", hint="lists are written as JSON") from error
+
+
+def _nested(items: Iterable[tuple[str, object]], delimiter: str) -> dict[str, Any]:
+    """Dotted names to sections; values that were not given are left out."""
+    sections: dict[str, Any] = {}
+    for name, value in items:
+        *path, key = name.split(delimiter)
+        section = sections
+        for step in path:
+            section = section.setdefault(step, {})
+        if value is not None:
+            section[key] = value
+    return sections
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            _merge(into.setdefault(key, {}), value)
+        else:
+            into[key] = value
+
+
+def _refuse_unknown(
+    source: str, section: type[BaseModel], values: Mapping[str, Any], path: str = ""
+) -> None:
+    known = section.model_fields
+    for key, value in values.items():
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.0)
+            raise SettingsError(
+                f"{source}: unknown setting {path + key!r}; did you mean {path + near[0]!r}?",
+                hint=f"known here: {', '.join(known)}",
+            )
+        inner = known[key].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            if not isinstance(value, Mapping):
+                raise SettingsError(f"{source}: {path + key!r} is a section, not a value")
+            _refuse_unknown(source, inner, value, f"{path}{key}.")
+
+
+def _not_allowed(
+    error: ValidationError, layers: Iterable[tuple[str, Mapping[str, Any]]]
+) -> SettingsError:
+    """One sentence for the first value that is not allowed, with the place it was read from."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    path = [str(step) for step in first["loc"]]
+    held_by = [source for source, values in layers if _holds(values, path)]
+    where = f"{held_by[-1]}: " if held_by else ""
+    return SettingsError(f"{where}{'.'.join(path)} = {first['input']!r}: {first['msg']}")
+
+
+def _holds(values: object, path: Iterable[str]) -> bool:
+    for step in path:
+        if not isinstance(values, Mapping) or step not in values:
+            return False
+        values = values[step]
+    return True

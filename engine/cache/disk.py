@@ -1,0 +1,338 @@
+"""One safetensors file per chunk: self-describing, checksummed, written atomically.
+
+    ROOT/<pipeline fingerprint>/<video>/<ordinal>.safetensors
+
+The header names everything that a database row about the chunk says, so rows can be rebuilt from
+files. Each tensor has its own digest, and the checksum of the chunk covers header and digests:
+reading only the frame vectors verifies only those.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from engine.errors import (
+    CorruptLatentsError,
+    DiskFullError,
+    LimitExceededError,
+    UnreachableError,
+)
+from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
+from engine.tensors import PackedChunk, PackedLatents
+
+FORMAT = 1
+"""Version of the file; readers refuse what they do not know."""
+
+_ENDING = ".safetensors"
+_VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pedigree:
+    """What all files of one pipeline fingerprint share, written into each of them."""
+
+    fingerprint: Fingerprint
+    model: Fingerprint
+    """Of the checkpoint alone: latents of one model may be recalled together, however densely
+    they were sampled and however hard they were compressed."""
+    family: str
+    variant: str
+    compression_ratio: int
+
+
+class DiskTier:
+    """Chunks as files: what is here is committed.
+
+    Chunks are written for one pipeline fingerprint. Videos that another pipeline of the same
+    model has read can be adopted: they are then read where they lie.
+
+    Args:
+        root: Folder of all latents; this tier writes below `root/<fingerprint>`.
+        pedigree: Written into every file; a file of another fingerprint is refused.
+        limit_bytes: Most bytes to keep; `None` leaves it to the disk.
+        durable: Whether a write waits for the disk; only throw-away caches do without.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        pedigree: Pedigree,
+        *,
+        limit_bytes: int | None = None,
+        durable: bool = True,
+    ) -> None:
+        self.root = root
+        self.folder = root / pedigree.fingerprint
+        self.pedigree = pedigree
+        self._homes: dict[VideoId, Fingerprint] = {}
+        self._limit_bytes = limit_bytes
+        self._durable = durable
+
+    @property
+    def used_bytes(self) -> int:
+        """Bytes of all files, counted now."""
+        return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_ENDING}"))
+
+    def home(self, video: VideoId) -> Fingerprint:
+        """The pipeline whose chunks of a video are read."""
+        return self._homes.get(video, self.pedigree.fingerprint)
+
+    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where the pipeline of `fingerprint` left it, from now on.
+
+        Returns:
+            Whether that can be done: a pipeline of another model's cannot be read.
+        """
+        before = self._homes.pop(video, None)
+        if fingerprint == self.pedigree.fingerprint:
+            return True
+        self._homes[video] = fingerprint
+        try:
+            for ordinal in self.ordinals(video)[:1]:
+                self.committed(video, ordinal)
+                return True
+        except CorruptLatentsError:
+            pass
+        self._homes.pop(video)
+        if before is not None:
+            self._homes[video] = before
+        return False
+
+    def path(self, video: VideoId, ordinal: int) -> Path:
+        """Where a chunk lies, whether it is there or not."""
+        return self._video_folder(video) / f"{ordinal:08d}{_ENDING}"
+
+    def commit(self, chunk: PackedChunk, *, activity: float, stats: SampleStats) -> ChunkCommitted:
+        """Write a chunk; when this returns, the chunk survives a loss of power.
+
+        Raises:
+            DiskFullError: No space; nothing that was stored before is touched.
+            LimitExceededError: The tier's own limit is passed.
+        """
+        header, tensors = self._describe(chunk, activity=activity, stats=stats)
+        content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
+        if self._limit_bytes is not None and self.used_bytes + len(content) > self._limit_bytes:
+            raise LimitExceededError(
+                "bytes of latents on disk",
+                self.used_bytes + len(content),
+                self._limit_bytes,
+                setting="cache.disk_bytes",
+            )
+        _write(self.path(chunk.ref.video, chunk.ref.ordinal), content, durable=self._durable)
+        return _committed(header, len(content))
+
+    def put(self, chunk: PackedChunk) -> None:
+        """Write a chunk of which nothing but its tensors is known."""
+        self.commit(chunk, activity=0.0, stats=SampleStats())
+
+    def get(self, ref: ChunkRef) -> PackedChunk | None:
+        """The chunk, every byte verified, or `None` when there is no file."""
+        path = self.path(ref.video, ref.ordinal)
+        if not path.exists():
+            return None
+        with self._open(path) as (header, file):
+            tensors = {name: _verified(path, header, file, name) for name in header["digests"]}
+        return PackedChunk(
+            ref=_ref(header),
+            frame_vectors=tensors.pop("frame_vectors"),
+            pts_s=tensors.pop("pts_s"),
+            latents=PackedLatents(
+                storage=header["storage"],
+                dtype=header["dtype"],
+                tensors=tuple(sorted(tensors.items())),
+            ),
+        )
+
+    def drop(self, ref: ChunkRef) -> None:
+        """Delete a chunk's file; nothing happens when there is none."""
+        self.path(ref.video, ref.ordinal).unlink(missing_ok=True)
+
+    def remove(self, video: VideoId) -> None:
+        """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
+        self._homes.pop(video, None)
+        for folder in (self._video_folder(video), *self.root.glob(f"*/{video}")):
+            leaving = folder.with_name(f".{folder.name}.removed")
+            shutil.rmtree(leaving, ignore_errors=True)
+            if folder.exists():
+                folder.rename(leaving)
+                shutil.rmtree(leaving, ignore_errors=True)
+
+    def videos(self) -> tuple[VideoId, ...]:
+        """The videos that have a folder here, and the adopted ones, sorted."""
+        own = os.scandir(self.folder) if self.folder.is_dir() else ()
+        names = {entry.name for entry in own if entry.is_dir() and _VIDEO_ID.fullmatch(entry.name)}
+        return tuple(VideoId(name) for name in sorted(names | self._homes.keys()))
+
+    def ordinals(self, video: VideoId) -> tuple[int, ...]:
+        """The committed chunks of a video, in order; nothing is opened."""
+        folder = self._video_folder(video)
+        if not folder.is_dir():
+            return ()
+        stems = (name[: -len(_ENDING)] for name in os.listdir(folder) if name.endswith(_ENDING))
+        return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
+
+    def changed_at_ns(self, video: VideoId) -> int | None:
+        """When a chunk of the video last came or went; `None` when it has no folder."""
+        try:
+            return self._video_folder(video).stat().st_mtime_ns
+        except FileNotFoundError:
+            return None
+
+    def committed(self, video: VideoId, ordinal: int) -> ChunkCommitted:
+        """What ingest said when it wrote the chunk, from the file's header alone."""
+        path = self.path(video, ordinal)
+        with self._open(path) as (header, _):
+            return _committed(header, path.stat().st_size)
+
+    def vectors(self, video: VideoId, ordinal: int) -> tuple[ChunkRef, Tensor, Tensor]:
+        """A chunk's place, frame vectors and times, verified, without its latents."""
+        path = self.path(video, ordinal)
+        with self._open(path) as (header, file):
+            vectors = _verified(path, header, file, "frame_vectors")
+            return _ref(header), vectors, _verified(path, header, file, "pts_s")
+
+    def _video_folder(self, video: VideoId) -> Path:
+        if not _VIDEO_ID.fullmatch(video):
+            raise ValueError(
+                f"a video id is up to 128 letters, digits, dots, dashes and underscores, "
+                f"not {video!r}"
+            )
+        return self.root / self.home(video) / video
+
+    def _describe(
+        self, chunk: PackedChunk, *, activity: float, stats: SampleStats
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The header, checksum included, and the tensors on the CPU."""
+        tensors = {"frame_vectors": chunk.frame_vectors, "pts_s": chunk.pts_s}
+        tensors.update(chunk.latents.tensors)
+        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
+        header: dict[str, Any] = {
+            "format": FORMAT,
+            **asdict(self.pedigree),
+            "video": chunk.ref.video,
+            "ordinal": chunk.ref.ordinal,
+            "start_s": chunk.ref.span.start_s,
+            "end_s": chunk.ref.span.end_s,
+            "n_frames": len(chunk.pts_s),
+            "n_latents": chunk.latents.n_latents,
+            "storage": chunk.latents.storage,
+            "dtype": chunk.latents.dtype,
+            "activity": activity,
+            "stats": asdict(stats),
+            "digests": {name: _digest(tensor) for name, tensor in tensors.items()},
+        }
+        return {**header, "checksum": _checksum(header)}, tensors
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[tuple[dict[str, Any], safe_open]]:
+        """A file's verified header, and the file to read tensors from."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                yield self._header(path, file.metadata() or {}), file
+        except FileNotFoundError as error:
+            raise CorruptLatentsError(str(path), "the file is missing") from error
+        except SafetensorError as error:
+            raise CorruptLatentsError(str(path), f"not a readable chunk ({error})") from error
+        except OSError as error:
+            raise UnreachableError(f"{path}: cannot be read ({error.strerror})") from error
+
+    def _header(self, path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+        try:
+            header = json.loads(metadata["longwatch"])
+            version, checksum = header["format"], header.pop("checksum")
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CorruptLatentsError(str(path), "its header is not one of ours") from error
+        if version != FORMAT:
+            raise CorruptLatentsError(str(path), f"format {version}; this version reads {FORMAT}")
+        if checksum != _checksum(header):
+            raise CorruptLatentsError(str(path), "its header fails its checksum")
+        if header["fingerprint"] != path.parents[1].name:
+            raise CorruptLatentsError(str(path), f"it is of pipeline {header['fingerprint']}")
+        if header["model"] != self.pedigree.model:
+            raise CorruptLatentsError(str(path), f"it was made by the model {header['model']}")
+        return {**header, "checksum": checksum}
+
+
+def _ref(header: Mapping[str, Any]) -> ChunkRef:
+    span = TimeSpan(start_s=header["start_s"], end_s=header["end_s"])
+    return ChunkRef(video=VideoId(header["video"]), ordinal=header["ordinal"], span=span)
+
+
+def _committed(header: Mapping[str, Any], file_bytes: int) -> ChunkCommitted:
+    return ChunkCommitted(
+        ref=_ref(header),
+        fingerprint=Fingerprint(header["fingerprint"]),
+        n_frames=header["n_frames"],
+        n_latents=header["n_latents"],
+        file_bytes=file_bytes,
+        checksum=header["checksum"],
+        activity=header["activity"],
+        stats=SampleStats(**header["stats"]),
+    )
+
+
+def _verified(path: Path, header: Mapping[str, Any], file: safe_open, name: str) -> Tensor:
+    tensor: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
+    if _digest(tensor) != header["digests"][name]:
+        raise CorruptLatentsError(str(path), f"its {name} fail their checksum")
+    return tensor
+
+
+def _digest(tensor: Tensor) -> str:
+    """SHA-256 over dtype, shape and bytes."""
+    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def _checksum(header: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+
+
+def _write(path: Path, content: bytes, *, durable: bool) -> None:
+    """Write beside the name, then rename over it; on failure nothing but the attempt is lost."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _sync_folder(path.parent.parent, durable=durable)
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent, durable=durable)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if error.errno in _NO_SPACE:
+            raise DiskFullError(
+                f"{path}: no space left for {len(content)} bytes; everything before it is kept",
+                hint="free some space and run the same command again: it goes on from here",
+            ) from error
+        raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error
+
+
+def _sync_folder(folder: Path, *, durable: bool) -> None:
+    """Make a new name in a folder survive a loss of power."""
+    if not durable:
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

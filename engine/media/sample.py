@@ -1,0 +1,214 @@
+"""Which frames to keep: one at each multiple of 1/fps, static footage thinned.
+
+The frame at grid time k/fps is the one shown then: the last whose time is not after it. It keeps
+its own exact time, is given out once however long it is shown, and the rule needs nothing but
+its own stretch of the clock, so that it does not matter where a reader starts.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+import numpy as np
+from jaxtyping import UInt8
+
+from engine.media.decode import Decoder, Picture
+from engine.media.frames import Frame
+from engine.media.source import MediaLimits, describe, open_source
+from engine.media.upright import Upright
+from engine.records import MediaInfo, SampleStats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingConfig:
+    """How densely a video is looked at."""
+
+    fps: float = 1.0
+    """Samples a second of media time; more than the video has gives every frame once."""
+    thin_static: bool = True
+    """Leave out frames that look like the last one kept."""
+    static_threshold: float = 0.02
+    """Change below which a frame counts as static: the mean grey difference of the most changed
+    sixteenth of a 64x36 picture, in [0, 1]."""
+    heartbeat_s: float = 30.0
+    """While nothing changes, one frame is kept this often."""
+    group_frames: int = 10
+    """Frames given out before thinning starts afresh: the chunk of the model, so that a chunk
+    never depends on the one before it and reading may resume at any chunk."""
+    max_side_px: int | None = 1280
+    """Larger pictures are scaled down while they are converted; `None` never scales."""
+    gap_s: float = 10.0
+    """A frame shown for longer than this is counted as a gap in the recording."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.fps <= 1000:
+            raise ValueError(f"fps must lie in (0, 1000], not {self.fps}")
+        if self.group_frames < 1:
+            raise ValueError(f"group_frames must be at least 1, not {self.group_frames}")
+        if self.max_side_px is not None and self.max_side_px < 1:
+            raise ValueError(f"max_side_px must be at least 1, not {self.max_side_px}")
+        if not 0 <= self.static_threshold <= 1:
+            raise ValueError(f"static_threshold must lie in [0, 1], not {self.static_threshold}")
+
+
+class FrameReader:
+    """The sampled frames of a file or feed, in order, each with its exact time.
+
+    Opening decodes the first frame, so that a source which holds none is refused at once.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        *,
+        limits: MediaLimits,
+        after_s: float | None = None,
+        on_packet: Callable[["FrameReader"], None] | None = None,
+    ) -> None:
+        """Open a source.
+
+        Args:
+            uri: A path, or the address of a live feed.
+            after_s: Go on behind the frame of this time, which must have ended a group; what
+                follows equals what an undisturbed reader gives out, byte for byte.
+            on_packet: Called for every packet, so that a watchdog sees life between frames.
+        """
+        self._config = config
+        self._after_s = after_s
+        self._source = open_source(uri, limits)
+        try:
+            self._decoder = Decoder(self._source, limits, gap_s=config.gap_s)
+            if on_packet is not None:
+                self._decoder.on_packet = functools.partial(on_packet, self)
+            self._pictures = iter(self._decoder)
+            self._first: Picture | None = next(self._pictures)
+            self._upright = Upright(
+                self._first.frame, self._source.stream, max_side_px=config.max_side_px
+            )
+            self._opened = describe(
+                self._source,
+                size_px=self._upright.size_px,
+                rotation_deg=self._upright.rotation_deg,
+                first_s=self._decoder.first_s(self._first.frame),
+                warnings=self._upright.warnings,
+            )
+            self._decoder.check_duration(self._opened.duration_s or 0.0)
+        except BaseException:
+            self._source.close()
+            raise
+        self._thinning = Thinning(config)
+        self._frames = self._read()
+
+    @property
+    def info(self) -> MediaInfo:
+        """What is known of the source; warnings grow while it is read."""
+        return replace(self._opened, warnings=self._opened.warnings + self._decoder.warnings)
+
+    @property
+    def stats(self) -> SampleStats:
+        """Counts so far."""
+        counts = self._decoder.counts
+        return SampleStats(
+            frames_decoded=counts.decoded,
+            frames_sampled=counts.sampled,
+            frames_skipped_static=counts.static,
+            packets_damaged=counts.damaged,
+            gaps=counts.gaps,
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Give the source back; iterating ends. May be called twice."""
+        self._frames.close()
+        self._source.close()
+
+    def __enter__(self) -> "FrameReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> Generator[Frame, None, None]:
+        rate = Fraction(self._config.fps).limit_denominator(1_000_000)
+        per_tick = rate * self._decoder.tick_s
+        picture, end = self._first, 0
+        self._first = None
+        while picture is not None:
+            if on_grid(picture, per_tick):
+                pts_s = float(picture.start * self._decoder.tick_s)
+                if self._after_s is None or pts_s > self._after_s:
+                    if self._thinning.keeps(pts_s, self._upright.tiny(picture.frame)):
+                        self._decoder.counts.sampled += 1
+                        yield Frame(pixels=self._upright.rgb(picture.frame), pts_s=pts_s)
+                    else:
+                        self._decoder.counts.static += 1
+            end = picture.end
+            picture = next(self._pictures, None)
+        self._decoder.finished(
+            end_s=float(end * self._decoder.tick_s), duration_s=self._opened.duration_s
+        )
+        self._source.close()
+
+
+class Thinning:
+    """Decides frame by frame whether anything changed since the last one kept."""
+
+    def __init__(self, config: SamplingConfig) -> None:
+        self._config = config
+        self._kept: UInt8[np.ndarray, "h w"] | None = None
+        self._kept_s = 0.0
+        self._in_group = 0
+
+    def keeps(self, pts_s: float, tiny: UInt8[np.ndarray, "h w"]) -> bool:
+        """Whether to give this frame out; remembers it if so."""
+        config = self._config
+        if (
+            config.thin_static
+            and self._kept is not None
+            and pts_s - self._kept_s < config.heartbeat_s
+            and change(self._kept, tiny) < config.static_threshold
+        ):
+            return False
+        self._kept, self._kept_s = tiny, pts_s
+        self._in_group += 1
+        if self._in_group == config.group_frames:
+            self._kept, self._in_group = None, 0
+        return True
+
+
+def on_grid(picture: Picture, per_tick: Fraction) -> bool:
+    """Whether some multiple of the sampling interval falls into the picture's stretch.
+
+    Args:
+        per_tick: Samples per tick of the clock.
+    """
+    return math.ceil(picture.start * per_tick) < picture.end * per_tick
+
+
+def change(before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"]) -> float:
+    """How much the most changed sixteenth of a grey picture differs, in [0, 1].
+
+    The mean over all would miss a person far away; the single most changed cell would be noise.
+    """
+    differences = np.abs(before.astype(np.int16) - now.astype(np.int16)).ravel()
+    n = max(1, differences.size // 16)
+    return float(np.partition(differences, -n)[-n:].mean()) / 255
+
+
+def probe(uri: str, limits: MediaLimits) -> MediaInfo:
+    """State what a source is; its first frame is decoded, so what passes can be read.
+
+    Raises:
+        InputRefusedError: Unsafe, unsupported, too large, or nothing in it decodes.
+        UnreachableError: No such file, or nobody answers.
+    """
+    with FrameReader(uri, SamplingConfig(), limits=limits) as reader:
+        return reader.info

@@ -1,0 +1,373 @@
+"""Opens a file or a live feed, states its MediaInfo, and refuses what is unsafe or too large.
+
+What a file is follows from its first bytes, never from its name. Everything is decided by
+allowlists: containers, codecs, protocols. Limits hold before the first frame is decoded.
+"""
+
+import os
+import stat
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import av
+from av.container import InputContainer
+from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
+
+from engine.errors import (
+    LimitExceededError,
+    MediaRefusedError,
+    MissingCapabilityError,
+    UnreachableError,
+)
+from engine.records import MediaInfo
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+CONTAINERS = _words(
+    """
+    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv ogg gif yuv4mpegpipe h264 hevc
+    mp3 flac wav aac
+    """
+)
+VIDEO_CODECS = _words(
+    """
+    h264 hevc av1 libdav1d vp8 libvpx vp9 libvpx-vp9 mpeg1video mpeg2video mpeg4 mjpeg theora
+    rawvideo gif h263 flv
+    """
+)
+AUDIO_CODECS = _words(
+    """
+    aac aac_latm mp2 mp2float mp3 mp3float opus libopus vorbis libvorbis flac alac ac3 eac3
+    pcm_s16le pcm_s16be pcm_s24le pcm_f32le pcm_u8 pcm_alaw pcm_mulaw amrnb amrwb
+    """
+)
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps"})
+WEB_SCHEMES = frozenset({"http", "https"})
+
+_HEAD_BYTES = 4096
+_MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaLimits:
+    """What is accepted at most; passing a limit is a sentence that names its setting."""
+
+    max_bytes: int = 20 * 2**30
+    max_duration_s: float = 24 * 3600.0
+    """Of a file; a live feed has no end."""
+    max_side_px: int = 8192
+    max_fps: float = 240.0
+    max_streams: int = 16
+    open_timeout_s: float = 5.0
+    read_timeout_s: float = 10.0
+    allow_http: bool = False
+    """Whether http(s) addresses may be opened at all; nothing is ever fetched otherwise."""
+    reconnect_attempts: int = 8
+    """Tries in a row before a live feed is given up; waits double from 1 s to 60 s."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes", "max_duration_s", "max_side_px", "max_fps", "max_streams"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be positive, not {getattr(self, name)}")
+
+    @property
+    def max_pixels(self) -> int:
+        """Most pixels of one picture."""
+        return self.max_side_px**2
+
+
+@dataclass(slots=True, kw_only=True)
+class Source:
+    """An open container and the stream chosen from it; the holder closes it."""
+
+    uri: str
+    container: InputContainer
+    stream: VideoStream
+    is_live: bool
+    warnings: tuple[str, ...]
+
+    def close(self) -> None:
+        """Give the file or connection back; may be called twice."""
+        self.container.close()
+
+    def __enter__(self) -> "Source":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_live_uri(uri: str) -> bool:
+    """Whether a uri names a network feed and not a file."""
+    return urlsplit(uri).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES and "://" in uri
+
+
+def redact(uri: str) -> str:
+    """A uri without the name and password that camera addresses carry."""
+    if not is_live_uri(uri):
+        return uri
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
+def open_source(uri: str, limits: MediaLimits) -> Source:
+    """Open a file or feed by the allowlists and pick its moving picture.
+
+    Raises:
+        MediaRefusedError: Not a video, unsafe, or of a kind that is not on the lists.
+        LimitExceededError: More bytes, pixels, frames a second or hours than allowed.
+        UnreachableError: No such file, or nobody answers at the address.
+    """
+    # FFmpeg would write every damaged packet to stderr; damage is counted and reported by us.
+    av.logging.set_libav_level(av.logging.PANIC)
+    container = _open_feed(uri, limits) if is_live_uri(uri) else _open_file(uri, limits)
+    shown = redact(uri)
+    try:
+        stream, warnings = _pick_stream(shown, container, limits)
+        _check_stream(shown, stream, limits)
+    except BaseException:
+        container.close()
+        raise
+    is_live = is_live_uri(uri) and container.duration is None
+    return Source(uri=shown, container=container, stream=stream, is_live=is_live, warnings=warnings)
+
+
+def describe(
+    source: Source,
+    *,
+    size_px: tuple[int, int],
+    rotation_deg: int,
+    first_s: float,
+    warnings: tuple[str, ...] = (),
+) -> MediaInfo:
+    """What the header says, corrected by the first frame.
+
+    Args:
+        size_px: Height and width as shown.
+        rotation_deg: Degrees counter-clockwise that the stored picture was turned.
+        first_s: Time of the first frame on the file's own clock.
+    """
+    container, stream = source.container, source.stream
+    rate = stream.average_rate
+    return MediaInfo(
+        uri=source.uri,
+        container=container.format.name,
+        video_codec=_codec_name(stream),
+        fps=float(rate) if rate else None,
+        height_px=size_px[0],
+        width_px=size_px[1],
+        duration_s=None if source.is_live else _duration_s(container, first_s),
+        is_live=source.is_live,
+        has_audio=bool(container.streams.audio),
+        rotation_deg=rotation_deg,
+        warnings=source.warnings + warnings,
+        tags=tuple(
+            (str(key)[:_MAX_TAG_CHARS], str(value)[:_MAX_TAG_CHARS])
+            for key, value in list(container.metadata.items())[:_MAX_TAGS]
+        ),
+    )
+
+
+def sniff(head: bytes) -> str | None:
+    """Why the first bytes of a file cannot be a video we open, or `None` when they may be."""
+    if not head:
+        return "the file is empty (0 bytes)"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "this is a web page, not a video; a download that failed leaves such a file"
+    for prefix, what in _UNSAFE_TEXT:
+        if text.startswith(prefix):
+            return f"this is {what}, not a video; it could name other files or hosts"
+    if any(head.startswith(magic, at) for at, magic in _MAGIC) or _is_mpegts(head):
+        return None
+    if _is_mp3_or_adts(head) or head.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
+        return None
+    if all(byte in _TEXT_BYTES for byte in head[:512]):
+        return "this is text, not a video"
+    return "the content is no video format that is known here, whatever the name says"
+
+
+_UNSAFE_TEXT = (
+    (b"#extm3u", "a playlist"),
+    (b"[playlist]", "a playlist"),
+    (b"ffconcat", "a concat script"),
+    (b"v=0", "a session description (SDP)"),
+    (b"<?xml", "an XML document"),
+    (b"<svg", "an SVG document"),
+    (b"<!doctype", "an XML document"),
+    (b"<mpd", "a DASH manifest"),
+    (b"<smil", "a SMIL playlist"),
+    (b"<asx", "a playlist"),
+    (b"[reference]", "a playlist"),
+    (b"rtsptext", "a playlist"),
+)
+_MAGIC = (
+    *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof")),
+    (0, b"\x1a\x45\xdf\xa3"),
+    (0, b"RIFF"),
+    (0, b"OggS"),
+    (0, b"FLV\x01"),
+    (0, b"GIF8"),
+    (0, b"YUV4MPEG2 "),
+    (0, b"ID3"),
+    (0, b"fLaC"),
+)
+_TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\r\n\f") | frozenset(range(128, 256))
+
+
+def _is_mpegts(head: bytes) -> bool:
+    """Three sync bytes in step, for packets of 188, 192 (Blu-ray) or 204 bytes."""
+    for size in (188, 192, 204):
+        for at in range(min(size, max(0, len(head) - 2 * size))):
+            if head[at] == head[at + size] == head[at + 2 * size] == 0x47:
+                return True
+    return False
+
+
+def _is_mp3_or_adts(head: bytes) -> bool:
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
+
+
+def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
+    path = Path(uri).absolute()
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise MediaRefusedError(uri, "this is not a file", hint="give a video file")
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise UnreachableError(f"{uri}: {reason.lower()}") from error
+    if status.st_size > limits.max_bytes:
+        raise LimitExceededError(
+            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="media.max_bytes"
+        )
+    if reason := sniff(head):
+        raise MediaRefusedError(uri, reason, hint="give a video file such as MP4, MKV or TS")
+    try:
+        return av.open(
+            f"file:{path}",
+            options=_options("file", limits),
+            timeout=(limits.open_timeout_s, limits.read_timeout_s),
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, ValueError) as error:
+        raise MediaRefusedError(
+            uri,
+            "damaged or incomplete: no index of a video could be read from it",
+            hint="copy or download the file again",
+        ) from error
+
+
+def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
+    scheme, shown = urlsplit(uri).scheme.lower(), redact(uri)
+    if scheme in WEB_SCHEMES and not limits.allow_http:
+        raise MediaRefusedError(
+            shown,
+            "addresses on the web are not opened",
+            hint="download the file first, or set media.allow_http = true",
+        )
+    protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
+    options = _options(protocols, limits)
+    if scheme in LIVE_SCHEMES:
+        options |= {"rtsp_transport": "tcp"}
+        options["format_whitelist"] += ",rtsp,sdp"
+    try:
+        return av.open(
+            uri,
+            options=options,
+            timeout=(limits.open_timeout_s, limits.read_timeout_s),
+            metadata_errors="replace",
+        )
+    except (OSError, ValueError) as error:
+        raise UnreachableError(
+            f"{shown}: nobody answers there with video",
+            hint="check the address, the camera and the network",
+        ) from error
+
+
+def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
+    return {
+        "protocol_whitelist": protocols,
+        "format_whitelist": ",".join(sorted(CONTAINERS)),
+        "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
+        "max_streams": str(limits.max_streams),
+    }
+
+
+def _pick_stream(
+    uri: str, container: InputContainer, limits: MediaLimits
+) -> tuple[VideoStream, tuple[str, ...]]:
+    """The first moving picture of the file; further ones are named in a warning."""
+    if len(container.streams) > limits.max_streams:
+        raise LimitExceededError(
+            f"{uri}: number of streams",
+            len(container.streams),
+            limits.max_streams,
+            setting="media.max_streams",
+        )
+    still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
+    moving = [s for s in container.streams.video if not s.disposition & still]
+    if not moving and container.streams.audio:
+        raise MediaRefusedError(
+            uri, "this is sound only: it has no moving picture", hint="give a video file"
+        )
+    if not moving:
+        raise MediaRefusedError(
+            uri, "damaged or incomplete: it holds no video stream", hint="copy the file again"
+        )
+    for other in container.streams:
+        if other.index != moving[0].index:
+            other.discard = Discard.all
+    if len(moving) == 1:
+        return moving[0], ()
+    others = ", ".join(f"stream {s.index} ({s.width}x{s.height})" for s in moving[1:])
+    return moving[0], (
+        f"{len(moving)} video streams; stream {moving[0].index}"
+        f" ({moving[0].width}x{moving[0].height}) is read, not {others}",
+    )
+
+
+def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
+    context = stream.codec_context
+    side = limits.max_side_px
+    if context is not None and max(context.width, context.height) > side:
+        size = f"{context.width}x{context.height}"
+        raise LimitExceededError(
+            f"{uri}: picture size in pixels", size, f"{side}x{side}", setting="media.max_side_px"
+        )
+    if context is None:
+        raise MissingCapabilityError(
+            f"{uri}: no decoder for its video codec is installed", hint="convert it to H.264"
+        )
+    if context.name not in VIDEO_CODECS:
+        raise MediaRefusedError(
+            uri, f"video codec {context.name} is not accepted", hint="convert it to H.264"
+        )
+    rate = stream.average_rate
+    if rate and limits.max_fps < rate <= 1000:
+        raise LimitExceededError(
+            f"{uri}: frames per second", float(rate), limits.max_fps, setting="media.max_fps"
+        )
+    # Set on the context, because the option of the same name given to `av.open` has no effect.
+    context.options = {"max_pixels": str(limits.max_pixels)}
+
+
+def _codec_name(stream: VideoStream) -> str:
+    name = stream.codec_context.name
+    return {"libdav1d": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}.get(name, name)
+
+
+def _duration_s(container: InputContainer, first_s: float) -> float | None:
+    if container.duration is None:
+        return None
+    start = container.start_time or 0
+    ends_s = float(Fraction(start + container.duration, av.time_base))
+    return ends_s - first_s if ends_s > first_s else None

@@ -1,0 +1,164 @@
+"""Apollo's token connector: a projection, then queries that read a whole clip.
+
+A fixed number of learned queries attends to all tokens of a clip, so a clip costs the same in
+the decoder whatever the towers make of it. The connector has no positions of its own: order
+inside a clip is known only from what the towers wrote into their features.
+
+Source: arXiv:2412.10360; checked against upstream by `tests/golden/apollo/connector_*`.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectorConfig:
+    """Shape of the projection and the resampler."""
+
+    width_in: int
+    """Joined channels of the towers."""
+    width: int
+    """The decoder's."""
+    n_queries: int
+    n_projections: int = 1
+    """Linear layers of the projection, with GELU between them; one means no activation."""
+    depth: int = 1
+    n_heads: int = 16
+    n_kv_heads: int = 4
+    head_dim: int = 96
+    mlp_ratio: int = 4
+
+    def __post_init__(self) -> None:
+        if self.n_projections < 1:
+            raise ValueError(f"n_projections must be at least 1, not {self.n_projections}")
+        if self.n_heads % self.n_kv_heads:
+            raise ValueError(
+                f"n_heads {self.n_heads} must be a multiple of n_kv_heads {self.n_kv_heads}"
+            )
+
+
+class Connector(nn.Module):
+    """Projects the towers' tokens and resamples each clip to its queries."""
+
+    def __init__(self, config: ConnectorConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width_in] + [config.width] * config.n_projections
+        self.projections = nn.ModuleList(
+            nn.Linear(wide, narrow) for wide, narrow in pairwise(widths)
+        )
+        self.resampler = Resampler(config)
+
+    def project(self, features: Float[Tensor, "*batch width_in"]) -> Float[Tensor, "*batch width"]:
+        """Tower features in the decoder's width; tokens are independent of each other."""
+        hidden: Tensor = self.projections[0](features)
+        for layer in self.projections[1:]:
+            hidden = layer(functional.gelu(hidden))
+        return hidden
+
+    def forward(
+        self, features: Float[Tensor, "clip token width_in"]
+    ) -> Float[Tensor, "clip query width"]:
+        """Features of whole clips to the tokens that stand for them."""
+        queries: Tensor = self.resampler(self.project(features))
+        return queries
+
+
+class Resampler(nn.Module):
+    """Queries that read a clip."""
+
+    def __init__(self, config: ConnectorConfig) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.empty(config.n_queries, config.width))
+        self.layers = nn.ModuleList(ResamplerLayer(config) for _ in range(config.depth))
+        self.norm = GainedNorm(config.width)
+        self.reset_queries()
+
+    def reset_queries(self) -> None:
+        """Start training from distinct queries; equal ones would stay equal forever."""
+        with torch.no_grad():
+            nn.init.trunc_normal_(self.queries, mean=0.5, std=0.1)
+
+    def forward(
+        self, context: Float[Tensor, "clip token width"]
+    ) -> Float[Tensor, "clip query width"]:
+        """Every layer reads the same context with what the queries know by then."""
+        queries = self.queries.expand(len(context), -1, -1)
+        for layer in self.layers:
+            queries = layer(queries, context)
+        out: Tensor = self.norm(queries)
+        return out
+
+
+class ResamplerLayer(nn.Module):
+    """The queries read the context and each other, then a gated MLP."""
+
+    def __init__(self, config: ConnectorConfig) -> None:
+        super().__init__()
+        width, wide = config.width, config.mlp_ratio * config.width
+        self.query_norm = GainedNorm(width)
+        self.context_norm = GainedNorm(width)
+        self.attention = CrossAttention(config)
+        self.mlp_norm = GainedNorm(width)
+        self.gate = nn.Linear(width, wide, bias=False)
+        self.up = nn.Linear(width, wide, bias=False)
+        self.down = nn.Linear(wide, width, bias=False)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "clip query width"],
+        context: Float[Tensor, "clip token width"],
+    ) -> Float[Tensor, "clip query width"]:
+        """One step of the queries; the context does not change."""
+        read = self.attention(self.query_norm(queries), self.context_norm(context))
+        queries = queries + read
+        normed = self.mlp_norm(queries)
+        folded: Tensor = self.down(functional.silu(self.gate(normed)) * self.up(normed))
+        return queries + folded
+
+
+class CrossAttention(nn.Module):
+    """Grouped-query attention of the queries over the context and themselves."""
+
+    def __init__(self, config: ConnectorConfig) -> None:
+        super().__init__()
+        self.head_dim = config.head_dim
+        inner, inner_kv = (n * config.head_dim for n in (config.n_heads, config.n_kv_heads))
+        self.query = nn.Linear(config.width, inner, bias=False)
+        self.key = nn.Linear(config.width, inner_kv, bias=False)
+        self.value = nn.Linear(config.width, inner_kv, bias=False)
+        self.out = nn.Linear(inner, config.width, bias=False)
+
+    def forward(
+        self,
+        queries: Float[Tensor, "clip query width"],
+        context: Float[Tensor, "clip token width"],
+    ) -> Float[Tensor, "clip query width"]:
+        """Keys and values are the context, then the queries; nothing is masked."""
+        sources = torch.cat([context, queries], dim=1)
+        query, key, value = (
+            part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for part in (self.query(queries), self.key(sources), self.value(sources))
+        )
+        mixed = functional.scaled_dot_product_attention(query, key, value, enable_gqa=True)
+        out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
+        return out
+
+
+class GainedNorm(nn.Module):
+    """Layer norm with one more gain for each channel, kept apart as upstream trains it."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(width)
+        self.gain = nn.Parameter(torch.ones(width))
+
+    def forward(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        """Normalise the last axis."""
+        normed: Tensor = self.norm(hidden)
+        return normed * self.gain

@@ -1,0 +1,74 @@
+"""Visual tokens in the place of their placeholders, among the embeddings of text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+PLACEHOLDER_ID = -200
+"""Stands for one visual token among token ids; no vocabulary has it."""
+IGNORED_LABEL = -100
+"""A row that the loss does not look at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """Samples of one batch as embeddings, padded to the longest."""
+
+    embeddings: Float[Tensor, "sample token width"]
+    labels: Int64[Tensor, "sample token"]
+    is_real: Bool[Tensor, "sample token"]
+    """False where a sample is padded."""
+
+
+def splice(
+    embed: nn.Embedding,
+    ids: Int64[Tensor, " token"],
+    visual: Float[Tensor, "visual width"],
+) -> Float[Tensor, "token width"]:
+    """Embed a prompt; its placeholders take the visual tokens in order.
+
+    Raises:
+        ValueError: There are not as many placeholders as visual tokens.
+    """
+    is_visual = ids == PLACEHOLDER_ID
+    n_places = int(is_visual.sum())
+    if n_places != len(visual):
+        raise ValueError(f"{n_places} placeholders for {len(visual)} visual tokens")
+    rows = embed(ids.masked_fill(is_visual, 0))
+    spliced: Tensor = rows.masked_scatter(is_visual[:, None], visual.to(rows))
+    return spliced
+
+
+def splice_batch(
+    embed: nn.Embedding,
+    samples: Sequence[tuple[Int64[Tensor, " token"], Float[Tensor, "visual width"]]],
+    labels: Sequence[Int64[Tensor, " token"]],
+    *,
+    max_tokens: int,
+    pads_left: bool = False,
+) -> Spliced:
+    """Splice samples of different lengths into one batch for training.
+
+    Args:
+        embed: The decoder's table.
+        samples: Ids without padding, and the visual tokens that they hold places for.
+        labels: The next tokens to learn, one for each id; visual rows are ignored anyway.
+        max_tokens: Longer samples lose their end.
+        pads_left: Padding stands before the samples instead of behind.
+    """
+    rows = [splice(embed, ids, visual)[:max_tokens] for ids, visual in samples]
+    wanted = [
+        known.masked_fill(ids == PLACEHOLDER_ID, IGNORED_LABEL)[:max_tokens]
+        for (ids, _), known in zip(samples, labels, strict=True)
+    ]
+    side = "left" if pads_left else "right"
+    real = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
+    return Spliced(
+        pad_sequence(rows, batch_first=True, padding_side=side),
+        pad_sequence(wanted, True, padding_value=IGNORED_LABEL, padding_side=side),
+        pad_sequence(real, batch_first=True, padding_value=False, padding_side=side),
+    )

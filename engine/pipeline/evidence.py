@@ -1,0 +1,161 @@
+"""Hits and attention mass to the spans that support an answer; the times are stored ones."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from engine.pipeline.assemble import Engine
+from engine.pipeline.retrieve import Found, Retrieved, Scope, retrieve
+from engine.records import ChunkRef, Evidence, Spread, TimeSpan
+
+ATTENTION_SHARE = 2.0
+"""A recalled chunk that draws this many times its even share of attention is evidence too."""
+
+_EDGE_S = 1e-6
+"""Spans that end and begin this close to each other touch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moments:
+    """What a search found: best first, neighbours merged."""
+
+    query: str
+    moments: tuple[Evidence, ...]
+    searched_s: float
+    total_ms: float
+
+
+def search(engine: Engine, query: str, *, scope: Scope | None = None, top: int = 10) -> Moments:
+    """The moments that show something, best first, however weak: scores say how sure.
+
+    Args:
+        engine: Whose index to search.
+        query: A phrase or a question.
+        scope: Only these spans of these videos; `None` searches everything.
+        top: Most moments to return.
+    Raises:
+        NotFoundError: The scope holds no chunk.
+    """
+    started = time.perf_counter()
+    retrieved = retrieve(engine, query, scope=scope, recall="top")
+    moments = from_hits(engine, retrieved, scope=scope, least_support=0.0)[:top]
+    total_ms = (time.perf_counter() - started) * 1000
+    return Moments(query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms)
+
+
+def from_hits(
+    engine: Engine,
+    retrieved: Retrieved,
+    *,
+    scope: Scope | None = None,
+    least_support: float = 0.5,
+) -> tuple[Evidence, ...]:
+    """The spans of the hits that stand out, cut to the frames that match, neighbours merged."""
+    spreads = {}
+    if retrieved.query is not None:
+        spreads = {each.video: each for each in engine.index.spread(retrieved.query, within=scope)}
+    strong = [each for each in retrieved.found if each.support >= least_support]
+    beside = [each for each in retrieved.nearby if each.support >= max(least_support, 0.5)]
+    spans = (
+        _refined(engine, each, retrieved.query, spreads.get(each.hit.chunk.video))
+        for each in [*strong, *beside]
+    )
+    return merged(spans)
+
+
+def from_attention(
+    chunks: Sequence[ChunkRef], mass: Float32[Tensor, " chunk"] | None
+) -> tuple[Evidence, ...]:
+    """The recalled chunks that the answer's tokens looked at far more than evenly.
+
+    Args:
+        chunks: As recalled, in order.
+        mass: Mean attention of the answer's tokens on each; `None` where a family cannot tell.
+    """
+    if mass is None or len(chunks) < 2 or float(mass.sum()) <= 0:
+        return ()
+    shares = (mass / mass.sum()).tolist()
+    return merged(
+        Evidence(
+            video=ref.video,
+            span=ref.span,
+            score=share,
+            origin="attention",
+            keyframe_s=ref.span.start_s,
+        )
+        for ref, share in zip(chunks, shares, strict=True)
+        if share >= ATTENTION_SHARE / len(chunks)
+    )
+
+
+def combined(by_hits: Sequence[Evidence], by_attention: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    """Retrieval first, then what attention adds elsewhere."""
+    added = [
+        each
+        for each in by_attention
+        if not any(
+            kept.video == each.video and kept.span.overlap_s(each.span) > 0 for kept in by_hits
+        )
+    ]
+    return (*by_hits, *added)
+
+
+def merged(spans: Iterable[Evidence]) -> tuple[Evidence, ...]:
+    """Spans that touch become one, with the best one's score and keyframe; best first."""
+    kept: list[Evidence] = []
+    for each in sorted(spans, key=lambda one: (one.video, one.span.start_s)):
+        last = kept[-1] if kept else None
+        if (
+            last is not None
+            and last.video == each.video
+            and each.span.start_s <= last.span.end_s + _EDGE_S
+        ):
+            best = max(last, each, key=lambda one: one.score)
+            kept[-1] = replace(best, span=last.span.hull(each.span))
+        else:
+            kept.append(each)
+    return tuple(sorted(kept, key=lambda one: -one.score))
+
+
+def _refined(
+    engine: Engine, found: Found, query: Float32[Tensor, " dim"] | None, spread: Spread | None
+) -> Evidence:
+    """The frames around the best one that match at least half as well, seen from the mean."""
+    hit = found.hit
+    span = hit.chunk.span
+    if query is not None and spread is not None:
+        _, vectors, pts_s = engine.cache.disk.vectors(hit.chunk.video, hit.chunk.ordinal)
+        scores = vectors @ query.float().cpu()
+        span = _matching(
+            scores, pts_s, span, level=(hit.score + spread.mean) / 2, peak_s=hit.peak_s
+        )
+    return Evidence(
+        video=hit.chunk.video,
+        span=span,
+        score=found.support,
+        origin=found.origin,
+        keyframe_s=hit.peak_s,
+    )
+
+
+def _matching(
+    scores: Float32[Tensor, " frame"],
+    pts_s: Tensor,
+    span: TimeSpan,
+    *,
+    level: float,
+    peak_s: float,
+) -> TimeSpan:
+    """From the first to the end of the last frame of the run around the peak."""
+    peak = int(torch.argmin((pts_s - peak_s).abs()))
+    first = last = peak
+    while first > 0 and scores[first - 1] >= level:
+        first -= 1
+    while last + 1 < len(scores) and scores[last + 1] >= level:
+        last += 1
+    end_s = float(pts_s[last + 1]) if last + 1 < len(pts_s) else span.end_s
+    return TimeSpan(start_s=float(pts_s[first]), end_s=end_s)

@@ -1,0 +1,247 @@
+"""Frames to visual tokens to latents, chunk by chunk: into the cache first, then the index."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import pairwise
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from engine.errors import CorruptLatentsError, MediaDecodeError
+from engine.media.frames import Frame
+from engine.media.prefetch import Prefetch
+from engine.pipeline.assemble import Engine
+from engine.protocols import Stream, VideoModel
+from engine.records import ChunkCommitted, ChunkRef, MediaInfo, SampleStats, TimeSpan, VideoId
+from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
+
+VISION_BATCH = 16
+"""Most frames in one call of the towers: small batches keep their activations in the CPU's caches
+and their memory flat. Batches start at the chunk, so that a resumed run cuts them alike."""
+
+_ACTIVITY_STRIDE_PX = 8
+"""Every eighth pixel is enough to see how much changed."""
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Frames in order, with what is known of them: a `FrameReader`, or one in a sandbox."""
+
+    @property
+    def info(self) -> MediaInfo:
+        """The source as far as it is known."""
+        ...
+
+    @property
+    def stats(self) -> SampleStats:
+        """Counts so far."""
+        ...
+
+    def __iter__(self) -> Iterator[Frame]:
+        """The frames."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResumePoint:
+    """Where a video goes on: behind the chunks that are committed."""
+
+    ordinal: int
+    """Of the next chunk; 0 starts from the beginning."""
+    after_s: float | None
+    """Time of the last frame that is stored; give it to the reader."""
+    frames_sampled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodedChunk:
+    """The visual tokens of one chunk, and where it stands."""
+
+    tokens: VisualTokens
+    span: TimeSpan
+    activity: float
+
+
+def ingest(
+    engine: Engine,
+    video: VideoId,
+    frames: FrameSource,
+    *,
+    resume: ResumePoint | None = None,
+    before: SampleStats | None = None,
+) -> Iterator[ChunkCommitted]:
+    """Take a video in; what is yielded is on disk.
+
+    Killed anywhere and run again with a reader that starts at `resume_point`, it ends with the
+    same files, byte for byte, as if it had never been disturbed.
+
+    Args:
+        engine: Where the chunks go.
+        video: Under which name.
+        frames: Sampled by `engine.sampling`; frames that are stored already are passed over.
+        resume: From `resume_point`; looked up when `None`.
+        before: Counts of earlier runs over the same video, to be added to.
+    Raises:
+        DiskFullError: No space; what was yielded is kept, and running again goes on from there.
+        MediaDecodeError: The source broke; the frames before are committed first.
+    Cost: memory for one chunk of frames and the stream's bounded past; time per chunk is constant.
+    """
+    resume = resume or resume_point(engine, video)
+    earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
+    with Prefetch(iter(frames)) as ahead:
+        fresh = (each for each in ahead if resume.after_s is None or each.pts_s > resume.after_s)
+        encoded = _encoded(engine, fresh, frames.info)
+        for committed in ingest_encoded(engine, video, encoded, resume=resume):
+            yield replace(committed, stats=_sum(earlier, frames.stats))
+
+
+def ingest_encoded(
+    engine: Engine,
+    video: VideoId,
+    chunks: Iterable[EncodedChunk],
+    *,
+    resume: ResumePoint,
+) -> Iterator[ChunkCommitted]:
+    """Fold, store and index chunks whose frames are encoded already."""
+    ordinal, n_frames = resume.ordinal, resume.frames_sampled
+    stream = _open_stream(engine, video, ordinal)
+    for chunk in chunks:
+        n_frames += len(chunk.tokens.pts_s)
+        latents = engine.model.compress(chunk.tokens, stream)
+        kept = ChunkLatents(
+            ref=ChunkRef(video=video, ordinal=ordinal, span=chunk.span),
+            latents=latents,
+            frame_vectors=chunk.tokens.frame_vectors,
+            pts_s=chunk.tokens.pts_s,
+        )
+        # The file holds only counts that a resumed run repeats exactly.
+        stats = SampleStats(frames_sampled=n_frames)
+        committed = engine.cache.put(kept, activity=chunk.activity, stats=stats)
+        stream.remember(engine.cache.as_stored(latents))
+        engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
+        yield committed
+        ordinal += 1
+
+
+def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
+    """Where to go on with a video; chunks behind a damaged or missing one are dropped."""
+    disk = engine.cache.disk
+    ordinals = disk.ordinals(video)
+    n_whole = next((n for n, ordinal in enumerate(ordinals) if n != ordinal), len(ordinals))
+    for stray in ordinals[n_whole:]:
+        disk.drop(ChunkRef(video=video, ordinal=stray, span=TimeSpan(start_s=0.0, end_s=0.0)))
+    while n_whole:
+        try:
+            last = disk.committed(video, n_whole - 1)
+            _, _, pts_s = disk.vectors(video, n_whole - 1)
+        except CorruptLatentsError:
+            n_whole -= 1
+            disk.drop(ChunkRef(video=video, ordinal=n_whole, span=TimeSpan(start_s=0.0, end_s=0.0)))
+            continue
+        return ResumePoint(
+            ordinal=n_whole, after_s=float(pts_s[-1]), frames_sampled=last.stats.frames_sampled
+        )
+    return ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
+
+
+def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
+    """What ingest yielded for the chunks on disk: rows can be rebuilt from it.
+
+    Raises:
+        CorruptLatentsError: A file's header fails its checksum.
+    """
+    for ordinal in engine.cache.disk.ordinals(video):
+        yield engine.cache.disk.committed(video, ordinal)
+
+
+def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> VisualTokens:
+    """Towers and projector over frames of any sizes, in small batches from the first on."""
+    parts = [model.encode(batch) for batch in _batches(frames)]
+    return VisualTokens(
+        embeddings=torch.cat([part.embeddings for part in parts]),
+        frame_vectors=torch.cat([part.frame_vectors for part in parts]),
+        pts_s=torch.cat([part.pts_s for part in parts]),
+    )
+
+
+def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
+    """The stream of a video behind its first `ordinal` chunks, as it was then."""
+    past = engine.cache.tail(video, range(ordinal), engine.max_past_latents)
+    return engine.model.open_stream(
+        past,
+        compression_ratio=engine.compression_ratio,
+        max_past_latents=engine.max_past_latents,
+    )
+
+
+def _encoded(engine: Engine, frames: Iterable[Frame], info: MediaInfo) -> Iterator[EncodedChunk]:
+    """Whole chunks of frames, encoded; each waits for the first frame of the next."""
+    waiting: list[Frame] = []
+    try:
+        for frame in frames:
+            if len(waiting) == engine.model.card.chunk_frames:
+                yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s))
+                waiting = []
+            waiting.append(frame)
+    except MediaDecodeError:
+        if waiting:
+            yield _encode(engine, waiting, _end_s(engine, waiting, None))
+        raise
+    if waiting:
+        yield _encode(engine, waiting, _end_s(engine, waiting, info.duration_s))
+
+
+def _end_s(engine: Engine, frames: Sequence[Frame], next_s: float | None) -> float:
+    """When the last frame of a chunk stops standing for what is seen.
+
+    That is when the next begins, or the video ends; but a frame never stands for a gap.
+    """
+    sampling, last_s = engine.sampling, frames[-1].pts_s
+    period_s = 1 / sampling.fps
+    longest_s = max(2 * period_s, sampling.gap_s)
+    if sampling.thin_static:
+        longest_s = max(longest_s, sampling.heartbeat_s + period_s)
+    if next_s is None or next_s <= last_s:
+        return last_s + period_s
+    return min(next_s, last_s + longest_s)
+
+
+def _encode(engine: Engine, frames: Sequence[Frame], end_s: float) -> EncodedChunk:
+    return EncodedChunk(
+        tokens=encode_frames(engine.model, frames),
+        span=TimeSpan(start_s=frames[0].pts_s, end_s=end_s),
+        activity=_activity(frames),
+    )
+
+
+def _batches(frames: Sequence[Frame]) -> Iterator[FrameBatch]:
+    """Runs of frames of one size, at most `VISION_BATCH` long."""
+    start = 0
+    for stop in range(1, len(frames) + 1):
+        at_end = stop == len(frames) or stop - start == VISION_BATCH
+        if at_end or frames[stop].pixels.shape != frames[start].pixels.shape:
+            run = frames[start:stop]
+            pixels = torch.from_numpy(np.stack([frame.pixels for frame in run]))
+            yield FrameBatch(
+                pixels=pixels.permute(0, 3, 1, 2),
+                pts_s=torch.tensor([frame.pts_s for frame in run], dtype=torch.float64),
+            )
+            start = stop
+
+
+def _activity(frames: Sequence[Frame]) -> float:
+    """Mean change from frame to frame, in [0, 1]; a change of size does not count."""
+    stride = _ACTIVITY_STRIDE_PX
+    small = [frame.pixels[::stride, ::stride].astype(np.int16) for frame in frames]
+    changes = [
+        float(np.abs(after - before).mean()) / 255
+        for before, after in pairwise(small)
+        if before.shape == after.shape
+    ]
+    return sum(changes) / len(changes) if changes else 0.0
+
+
+def _sum(earlier: SampleStats, now: SampleStats) -> SampleStats:
+    names = [each.name for each in fields(SampleStats)]
+    return SampleStats(**{name: getattr(earlier, name) + getattr(now, name) for name in names})

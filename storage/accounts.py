@@ -1,0 +1,224 @@
+"""People: accounts, what they may see, who is signed in, and tokens. Secrets arrive hashed."""
+
+import secrets
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, delete, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from engine.errors import InputRefusedError, NotFoundError
+from engine.records import VideoId
+from storage.database import Database
+from storage.rows import Role, SessionRow, TokenId, TokenKind, TokenRow, UserId, UserRow
+from storage.tables import GrantTable, SessionTable, TokenTable, UserTable
+
+
+class Accounts:
+    """Users and everything that proves or limits who they are."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def add_user(self, name: str, role: Role, *, password_hash: str | None = None) -> UserRow:
+        """Open an account.
+
+        Raises:
+            InputRefusedError: The name is taken.
+        """
+        row = UserTable(
+            id=secrets.token_hex(6),
+            name=name,
+            role=role,
+            password_hash=password_hash,
+            created_at=self._now(),
+        )
+        try:
+            with self._database.writing() as session:
+                session.add(row)
+                session.flush()
+                return _user(row)
+        except IntegrityError as error:
+            raise InputRefusedError(f"there is a user {name!r} already") from error
+
+    def users(self) -> tuple[UserRow, ...]:
+        """Every account, by name."""
+        with self._database.reading() as session:
+            return tuple(map(_user, session.scalars(select(UserTable).order_by(UserTable.name))))
+
+    def user(self, name: str) -> UserRow | None:
+        """The account of a name; `None` rather than an error, because signing in may not tell."""
+        with self._database.reading() as session:
+            row = session.scalar(select(UserTable).where(UserTable.name == name))
+            return None if row is None else _user(row)
+
+    def set_password(self, user: UserId, password_hash: str | None) -> UserRow:
+        """Change a password; whoever is signed in as this user is signed out."""
+        with self._database.writing() as session:
+            row = _row(session, user)
+            row.password_hash = password_hash
+            session.execute(delete(SessionTable).where(SessionTable.user_id == user))
+            return _user(row)
+
+    def set_role(self, user: UserId, role: Role) -> UserRow:
+        """Change what a user may do."""
+        with self._database.writing() as session:
+            row = _row(session, user)
+            row.role = role
+            return _user(row)
+
+    def remove_user(self, user: UserId) -> None:
+        """Close an account with its sessions, tokens, uploads and conversations."""
+        with self._database.writing() as session:
+            session.execute(delete(UserTable).where(UserTable.id == _row(session, user).id))
+
+    def grant(self, user: UserId, video: VideoId) -> None:
+        """Let a viewer see a video."""
+        with self._database.writing() as session:
+            session.merge(GrantTable(user_id=user, video_id=video))
+
+    def revoke(self, user: UserId, video: VideoId) -> None:
+        """Take that back."""
+        with self._database.writing() as session:
+            session.execute(
+                delete(GrantTable).where(GrantTable.user_id == user, GrantTable.video_id == video)
+            )
+
+    def granted(self, user: UserId) -> frozenset[VideoId]:
+        """The videos a viewer was granted; an admin sees all, granted or not."""
+        with self._database.reading() as session:
+            query = select(GrantTable.video_id).where(GrantTable.user_id == user)
+            return frozenset(map(VideoId, session.scalars(query)))
+
+    def open_session(
+        self, user: UserId, secret_hash: str, *, csrf: str, expires_at: datetime
+    ) -> SessionRow:
+        """Sign in; sessions that ran out meanwhile are swept."""
+        now = self._now()
+        with self._database.writing() as session:
+            session.execute(delete(SessionTable).where(SessionTable.expires_at <= now))
+            row = SessionTable(
+                secret_hash=secret_hash,
+                user=_row(session, user),
+                csrf=csrf,
+                created_at=now,
+                expires_at=expires_at,
+            )
+            session.add(row)
+            session.flush()
+            return _session(row)
+
+    def session(self, secret_hash: str) -> SessionRow | None:
+        """Who is signed in with this secret; `None` when nobody is, or no longer."""
+        with self._database.reading() as session:
+            row = session.get(SessionTable, secret_hash)
+            return None if row is None or row.expires_at <= self._now() else _session(row)
+
+    def close_session(self, secret_hash: str) -> None:
+        """Sign out."""
+        with self._database.writing() as session:
+            session.execute(delete(SessionTable).where(SessionTable.secret_hash == secret_hash))
+
+    def add_token(
+        self,
+        user: UserId,
+        name: str,
+        secret_hash: str,
+        *,
+        kind: TokenKind = "api",
+        scopes: Collection[str] = (),
+        expires_at: datetime | None = None,
+    ) -> TokenRow:
+        """Write down a token that was just handed out."""
+        with self._database.writing() as session:
+            row = TokenTable(
+                user=_row(session, user),
+                name=name,
+                kind=kind,
+                secret_hash=secret_hash,
+                scopes=[*scopes],
+                created_at=self._now(),
+                expires_at=expires_at,
+            )
+            session.add(row)
+            session.flush()
+            return _token(row)
+
+    def use_token(self, secret_hash: str, kind: TokenKind) -> tuple[UserRow, TokenRow] | None:
+        """Whom a token stands for, and note its use; one for signing in works only once."""
+        now = self._now()
+        fits = [
+            TokenTable.secret_hash == secret_hash,
+            TokenTable.kind == kind,
+            or_(TokenTable.expires_at.is_(None), TokenTable.expires_at > now),
+        ]
+        if kind == "sign_in":
+            fits.append(TokenTable.used_at.is_(None))
+        with self._database.writing() as session:
+            used = session.execute(update(TokenTable).where(*fits).values(used_at=now))
+            if cast(CursorResult[Any], used).rowcount != 1:
+                return None
+            row = session.scalars(
+                select(TokenTable).where(TokenTable.secret_hash == secret_hash)
+            ).one()
+            return _user(row.user), _token(row)
+
+    def tokens(self, user: UserId) -> tuple[TokenRow, ...]:
+        """The tokens of a user, oldest first."""
+        query = select(TokenTable).where(TokenTable.user_id == user).order_by(TokenTable.id)
+        with self._database.reading() as session:
+            return tuple(map(_token, session.scalars(query)))
+
+    def remove_token(self, user: UserId, token: TokenId) -> None:
+        """Make a token of this user worthless.
+
+        Raises:
+            NotFoundError: The user has no such token.
+        """
+        mine = (TokenTable.id == token, TokenTable.user_id == user)
+        with self._database.writing() as session:
+            removed = session.execute(delete(TokenTable).where(*mine))
+            if cast(CursorResult[Any], removed).rowcount == 0:
+                raise NotFoundError(f"no token {token}")
+
+
+def _row(session: Session, user: UserId) -> UserTable:
+    row = session.get(UserTable, user)
+    if row is None:
+        raise NotFoundError(f"no user {user!r}", hint="`longwatch user list` shows all")
+    return row
+
+
+def _user(row: UserTable) -> UserRow:
+    return UserRow(
+        id=UserId(row.id),
+        name=row.name,
+        role=cast(Role, row.role),
+        password_hash=row.password_hash,
+        created_at=row.created_at,
+    )
+
+
+def _session(row: SessionTable) -> SessionRow:
+    return SessionRow(
+        user=_user(row.user),
+        csrf=row.csrf,
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+    )
+
+
+def _token(row: TokenTable) -> TokenRow:
+    return TokenRow(
+        id=TokenId(row.id),
+        user=UserId(row.user_id),
+        name=row.name,
+        kind=cast(TokenKind, row.kind),
+        scopes=tuple(row.scopes),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        used_at=row.used_at,
+    )

@@ -1,0 +1,80 @@
+"""Everything that is written down, by noun: what app talks to."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+from storage.accounts import Accounts
+from storage.conversations import Conversations
+from storage.database import BUSY_TIMEOUT_S, Database
+from storage.jobs import Jobs
+from storage.migrations import upgrade
+from storage.probes import Probes
+from storage.uploads import Uploads
+from storage.videos import Videos
+
+
+def utc_now() -> datetime:
+    """The clock of every row."""
+    return datetime.now(UTC)
+
+
+class Catalog:
+    """Records in, records out; safe to share between threads."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self.videos = Videos(database, now)
+        self.jobs = Jobs(database, now)
+        self.conversations = Conversations(database, now)
+        self.probes = Probes(database, now)
+        self.accounts = Accounts(database, now)
+        self.uploads = Uploads(database, now)
+
+    @property
+    def where(self) -> str:
+        """The address of the database, without its password."""
+        return self._database.where
+
+    def close(self) -> None:
+        """Give back every connection; using the catalog again opens new ones."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_catalog(
+    url: str,
+    *,
+    now: Callable[[], datetime] = utc_now,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+) -> Catalog:
+    """Open a database and bring its tables up to date.
+
+    Args:
+        url: `sqlite:////home/of/longwatch.db` or `postgresql://user:password@host/name`.
+        now: The clock; tests bring their own.
+        busy_timeout_s: How long a statement waits for another process.
+    Raises:
+        UnreachableError: It cannot be reached, is damaged, or was written by a newer Longwatch.
+        StorageBusyError: Another process holds it.
+        DiskFullError: There is no room for its tables.
+        MissingCapabilityError: The driver is not installed.
+    """
+    database = Database(url, busy_timeout_s=busy_timeout_s)
+    try:
+        upgrade(database)
+    except BaseException:
+        database.close()
+        raise
+    return Catalog(database, now)

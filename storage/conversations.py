@@ -1,0 +1,180 @@
+"""Questions, answers and the moments that support them, kept for whoever comes back."""
+
+import secrets
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from engine.errors import NotFoundError
+from engine.records import Answer, AnswerTiming, Evidence, Origin, Recall, TimeSpan, VideoId
+from storage.database import Database
+from storage.rows import ConversationId, ConversationRow, TurnRow, UserId
+from storage.tables import ConversationTable, EvidenceTable, TurnTable, VideoTable
+
+
+class Conversations:
+    """Conversations and their turns."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def add(
+        self, title: str, *, user: UserId | None = None, videos: Collection[VideoId] = ()
+    ) -> ConversationRow:
+        """Begin a conversation about `videos`, or about all when there are none."""
+        now = self._now()
+        with self._database.writing() as session:
+            row = ConversationTable(
+                id=secrets.token_hex(8),
+                user_id=user,
+                title=title,
+                videos=[*videos],
+                created_at=now,
+                updated_at=now,
+            )
+            session.add(row)
+            session.flush()
+            return _conversation(row)
+
+    def get(self, conversation: ConversationId) -> ConversationRow:
+        """The conversation of an id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.reading() as session:
+            return _conversation(_row(session, conversation))
+
+    def listed(
+        self, user: UserId | None = None, *, limit: int | None = None
+    ) -> tuple[ConversationRow, ...]:
+        """Conversations of a user (those without one when `None`), the liveliest first."""
+        query = (
+            select(ConversationTable)
+            .where(ConversationTable.user_id == user)
+            .order_by(ConversationTable.updated_at.desc(), ConversationTable.id)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return tuple(map(_conversation, session.scalars(query)))
+
+    def rename(self, conversation: ConversationId, title: str) -> ConversationRow:
+        """Call it something else."""
+        with self._database.writing() as session:
+            row = _row(session, conversation)
+            row.title = title
+            return _conversation(row)
+
+    def remove(self, conversation: ConversationId) -> None:
+        """Forget a conversation with its turns."""
+        with self._database.writing() as session:
+            row = _row(session, conversation)
+            session.execute(delete(ConversationTable).where(ConversationTable.id == row.id))
+
+    def add_turn(self, conversation: ConversationId, question: str, answer: Answer) -> TurnRow:
+        """Write down an answer; evidence of a video removed meanwhile is left out."""
+        now = self._now()
+        with self._database.writing() as session:
+            row = _row(session, conversation, lock=True)
+            row.updated_at = now
+            of_this = TurnTable.conversation_id == conversation
+            last = session.scalar(select(func.max(TurnTable.ordinal)).where(of_this))
+            wanted = {one.video for one in answer.evidence}
+            known = set(session.scalars(select(VideoTable.id).where(VideoTable.id.in_(wanted))))
+            turn = TurnTable(
+                conversation_id=conversation,
+                ordinal=0 if last is None else last + 1,
+                question=question,
+                answer=answer.text,
+                model=f"{answer.card.family}/{answer.card.variant}",
+                recall=answer.recall,
+                searched_s=answer.searched_s,
+                recalled_chunks=answer.recalled_chunks,
+                retrieve_ms=answer.timing.retrieve_ms,
+                first_token_ms=answer.timing.first_token_ms,
+                total_ms=answer.timing.total_ms,
+                created_at=now,
+            )
+            turn.evidence = [
+                _evidence_row(rank, one)
+                for rank, one in enumerate(answer.evidence)
+                if one.video in known
+            ]
+            session.add(turn)
+            session.flush()
+            return _turn(turn)
+
+    def turns(self, conversation: ConversationId) -> tuple[TurnRow, ...]:
+        """Every turn in order."""
+        query = (
+            select(TurnTable)
+            .where(TurnTable.conversation_id == conversation)
+            .order_by(TurnTable.ordinal)
+        )
+        with self._database.reading() as session:
+            return tuple(map(_turn, session.scalars(query)))
+
+
+def _row(
+    session: Session, conversation: ConversationId, *, lock: bool = False
+) -> ConversationTable:
+    row = session.get(ConversationTable, conversation, with_for_update=lock or None)
+    if row is None:
+        raise NotFoundError(f"no conversation {conversation!r}")
+    return row
+
+
+def _evidence_row(rank: int, evidence: Evidence) -> EvidenceTable:
+    return EvidenceTable(
+        rank=rank,
+        video_id=evidence.video,
+        start_s=evidence.span.start_s,
+        end_s=evidence.span.end_s,
+        score=evidence.score,
+        origin=evidence.origin,
+        keyframe_s=evidence.keyframe_s,
+    )
+
+
+def _evidence(row: EvidenceTable) -> Evidence:
+    return Evidence(
+        video=VideoId(row.video_id),
+        span=TimeSpan(start_s=row.start_s, end_s=row.end_s),
+        score=row.score,
+        origin=cast(Origin, row.origin),
+        keyframe_s=row.keyframe_s,
+    )
+
+
+def _conversation(row: ConversationTable) -> ConversationRow:
+    return ConversationRow(
+        id=ConversationId(row.id),
+        user=None if row.user_id is None else UserId(row.user_id),
+        title=row.title,
+        videos=tuple(map(VideoId, row.videos)),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _turn(row: TurnTable) -> TurnRow:
+    return TurnRow(
+        ordinal=row.ordinal,
+        question=row.question,
+        answer=row.answer,
+        evidence=tuple(map(_evidence, row.evidence)),
+        model=row.model,
+        recall=cast(Recall, row.recall),
+        searched_s=row.searched_s,
+        recalled_chunks=row.recalled_chunks,
+        timing=AnswerTiming(
+            retrieve_ms=row.retrieve_ms,
+            first_token_ms=row.first_token_ms,
+            total_ms=row.total_ms,
+        ),
+        created_at=row.created_at,
+    )

@@ -1,0 +1,150 @@
+"""Needle runs, cell by cell, so that a grid can be watched while it grows and compared later."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import cast
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from engine.errors import NotFoundError
+from engine.records import ProbeCell, ProbeResult, Recall
+from storage.database import Database
+from storage.rows import JobId, Json, ProbeRunId, ProbeRunRow
+from storage.tables import ProbeCellTable, ProbeRunTable
+
+
+class Probes:
+    """Probe runs and their cells."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def add(
+        self, result: ProbeResult, *, settings: Json | None = None, job: JobId | None = None
+    ) -> ProbeRunRow:
+        """Write down a run with the cells it has; those still to come follow by `add_cell`."""
+        with self._database.writing() as session:
+            row = ProbeRunTable(
+                job_id=job,
+                haystack=result.haystack,
+                model=result.model,
+                compression_ratio=result.compression_ratio,
+                recall=result.recall,
+                settings=dict(settings or {}),
+                wall_s=result.wall_s,
+                created_at=self._now(),
+            )
+            row.cells = [_cell_row(ordinal, cell) for ordinal, cell in enumerate(result.cells)]
+            session.add(row)
+            session.flush()
+            return _run(row)
+
+    def add_cell(
+        self,
+        run: ProbeRunId,
+        cell: ProbeCell,
+        *,
+        wall_s: float,
+        trials: Sequence[Json] = (),
+    ) -> None:
+        """Add the next cell.
+
+        Args:
+            wall_s: Time of the whole run so far.
+            trials: Needle by needle what was asked, answered and retrieved.
+        """
+        with self._database.writing() as session:
+            row = session.get(ProbeRunTable, run, with_for_update=True)
+            if row is None:
+                raise _no_run(run)
+            row.wall_s = wall_s
+            n_cells = session.scalar(
+                select(func.count()).select_from(ProbeCellTable).where(ProbeCellTable.run_id == run)
+            )
+            added = _cell_row(n_cells or 0, cell)
+            added.run_id = run
+            added.trials = [dict(trial) for trial in trials]
+            session.add(added)
+
+    def get(self, run: ProbeRunId) -> ProbeRunRow:
+        """The run of an id.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        with self._database.reading() as session:
+            return _run(_row(session, run))
+
+    def trials(self, run: ProbeRunId, cell: int) -> tuple[Json, ...]:
+        """What happened in the cell of this position."""
+        with self._database.reading() as session:
+            row = session.get(ProbeCellTable, (run, cell))
+            if row is None:
+                raise NotFoundError(f"no cell {cell} in probe run {run}")
+            return tuple(row.trials)
+
+    def listed(self, *, limit: int | None = None) -> tuple[ProbeRunRow, ...]:
+        """Runs, newest first."""
+        query = select(ProbeRunTable).order_by(ProbeRunTable.id.desc()).limit(limit)
+        with self._database.reading() as session:
+            return tuple(map(_run, session.scalars(query)))
+
+    def remove(self, run: ProbeRunId) -> None:
+        """Forget a run."""
+        with self._database.writing() as session:
+            session.execute(delete(ProbeRunTable).where(ProbeRunTable.id == _row(session, run).id))
+
+
+def _row(session: Session, run: ProbeRunId) -> ProbeRunTable:
+    row = session.get(ProbeRunTable, run)
+    if row is None:
+        raise _no_run(run)
+    return row
+
+
+def _no_run(run: ProbeRunId) -> NotFoundError:
+    return NotFoundError(f"no probe run {run}")
+
+
+def _cell_row(ordinal: int, cell: ProbeCell) -> ProbeCellTable:
+    return ProbeCellTable(
+        ordinal=ordinal,
+        length_frames=cell.length_frames,
+        length_s=cell.length_s,
+        depth=cell.depth,
+        n=cell.n,
+        answers_right=cell.answers_right,
+        evidence_hit_at_1=cell.evidence_hit_at_1,
+        evidence_hit_at_5=cell.evidence_hit_at_5,
+    )
+
+
+def _cell(row: ProbeCellTable) -> ProbeCell:
+    return ProbeCell(
+        length_frames=row.length_frames,
+        length_s=row.length_s,
+        depth=row.depth,
+        n=row.n,
+        answers_right=row.answers_right,
+        evidence_hit_at_1=row.evidence_hit_at_1,
+        evidence_hit_at_5=row.evidence_hit_at_5,
+    )
+
+
+def _run(row: ProbeRunTable) -> ProbeRunRow:
+    return ProbeRunRow(
+        id=ProbeRunId(row.id),
+        result=ProbeResult(
+            haystack=row.haystack,
+            model=row.model,
+            compression_ratio=row.compression_ratio,
+            recall=cast(Recall, row.recall),
+            cells=tuple(map(_cell, row.cells)),
+            wall_s=row.wall_s,
+        ),
+        settings=row.settings,
+        job=None if row.job_id is None else JobId(row.job_id),
+        created_at=row.created_at,
+    )

@@ -1,0 +1,228 @@
+"""Records of what only the application knows: videos, jobs, people, talks. No SQL, no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Literal, NewType
+
+from engine.records import (
+    AnswerTiming,
+    Evidence,
+    Fingerprint,
+    MediaInfo,
+    ProbeResult,
+    Recall,
+    SampleStats,
+    VideoId,
+)
+
+JobId = NewType("JobId", int)
+"""Grows with every job, so the smaller of two was asked for first."""
+UserId = NewType("UserId", str)
+TokenId = NewType("TokenId", int)
+UploadId = NewType("UploadId", str)
+ConversationId = NewType("ConversationId", str)
+ProbeRunId = NewType("ProbeRunId", int)
+
+Role = Literal["admin", "viewer"]
+"""An admin sees and changes everything; a viewer sees the videos that were granted."""
+TokenKind = Literal["api", "sign_in"]
+"""A token of the API is used again and again, one for signing in works once."""
+VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
+JobState = Literal["queued", "running", "done", "failed", "cancelled"]
+Pulse = Literal["go_on", "cancel", "lost"]
+"""What a heartbeat tells a worker: carry on, the user cancelled, or another worker has the job."""
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something failed, as the user reads it."""
+
+    code: str
+    message: str
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoRow:
+    """A video of the library; its counters belong to the pipeline of `fingerprint`."""
+
+    id: VideoId
+    name: str
+    """Unique, as the user reads it."""
+    uri: str
+    identity: str | None
+    """Digest of the content: the same file twice is one video. `None` for live sources."""
+    media: MediaInfo | None
+    """`None` until the source has been probed."""
+    status: VideoStatus
+    start_at: datetime | None
+    """Wall clock of its first frame."""
+    fingerprint: Fingerprint | None
+    """The pipeline that ingests it, `None` before the first time."""
+    model: str | None
+    sample_fps: float | None
+    compression_ratio: int | None
+    n_chunks: int
+    latent_bytes: int
+    ingested_s: float
+    """End of the last chunk committed."""
+    stats: SampleStats
+    wall_s: float
+    """Time spent ingesting, resumed runs included."""
+    warnings: tuple[str, ...]
+    failure: Failure | None
+    created_at: datetime
+    updated_at: datetime
+
+    @property
+    def duration_s(self) -> float | None:
+        """Scanned length once it is ready, the header's until then; `None` means unknown."""
+        if self.status == "ready" or self.media is None:
+            return self.ingested_s or None
+        return self.media.duration_s
+
+    def at(self, time_s: float) -> datetime | None:
+        """Wall clock of a moment, where the video has one."""
+        return None if self.start_at is None else self.start_at + timedelta(seconds=time_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobProgress:
+    """How far a job is, in units of its own (chunks, cells, bytes)."""
+
+    done: float = 0.0
+    total: float | None = None
+    """`None` where nobody knows, as for a camera."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """Work that goes on when the tab closes and the process dies."""
+
+    id: JobId
+    kind: str
+    payload: Json
+    video: VideoId | None
+    """The job leaves with this video."""
+    stream: str | None
+    """Jobs of one stream run one at a time, in the order they were asked for."""
+    state: JobState
+    lease: str | None
+    """Names one claim by one worker; every later word about the job must show it."""
+    lease_until: datetime | None
+    heartbeat_at: datetime | None
+    run_at: datetime
+    """Not before this."""
+    attempts: int
+    """Starts since it last got further."""
+    max_attempts: int
+    progress: JobProgress
+    cancel_requested: bool
+    failure: Failure | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserRow:
+    """An account of the web app."""
+
+    id: UserId
+    name: str
+    role: Role
+    password_hash: str | None = field(repr=False)
+    """`None` where only a one-time token signs in."""
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionRow:
+    """Someone who is signed in; the secret of the cookie is only known as a hash."""
+
+    user: UserRow
+    csrf: str = field(repr=False)
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRow:
+    """A token as its owner sees it later: all but the secret."""
+
+    id: TokenId
+    user: UserId
+    name: str
+    kind: TokenKind
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRow:
+    """A file on its way in; its bytes lie under `uploads/` until it is whole."""
+
+    id: UploadId
+    user: UserId | None
+    name: str
+    size_bytes: int
+    offset_bytes: int
+    """Bytes that are safely here: where the next part begins."""
+    metadata: Json
+    video: VideoId | None
+    """The video it became."""
+    created_at: datetime
+    expires_at: datetime
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of it is here."""
+        return self.offset_bytes == self.size_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConversationRow:
+    """Questions that belong together, and the videos they were asked of."""
+
+    id: ConversationId
+    user: UserId | None
+    title: str
+    videos: tuple[VideoId, ...]
+    """Empty means all that the user may see."""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnRow:
+    """One question and its answer, as it was given."""
+
+    ordinal: int
+    question: str
+    answer: str
+    evidence: tuple[Evidence, ...]
+    """Best first; that of videos removed since is gone."""
+    model: str
+    recall: Recall
+    searched_s: float
+    recalled_chunks: int
+    timing: AnswerTiming
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRunRow:
+    """A grid of needles, finished or still growing."""
+
+    id: ProbeRunId
+    result: ProbeResult
+    settings: Json
+    """What was asked for: lengths, depths, seeds, needles."""
+    job: JobId | None
+    created_at: datetime

@@ -1,0 +1,349 @@
+"""Mapped classes: one table per noun of the application.
+
+Columns carry the units of the records they hold. Times of day are aware UTC; JSON holds what is
+read and written whole and never searched.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    MetaData,
+    TypeDecorator,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC in, aware UTC out; SQLite would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuses a time of day without a zone: nobody could say when it was."""
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"a time of day needs a zone: {value.isoformat()}")
+        return value if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """What SQLite hands back is UTC without saying so."""
+        return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Constraints have names, so that a migration can find them on every database."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        datetime: UtcDateTime,
+        dict[str, Any]: JSON,
+        list[str]: JSON,
+        list[list[str]]: JSON,
+        list[dict[str, Any]]: JSON,
+    }
+
+
+# SQLite numbers rows by itself only where the key is spelled INTEGER.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+
+class VideoTable(Base):
+    """A source, what is known of it, and how far it has been read."""
+
+    __tablename__ = "videos"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    uri: Mapped[str]
+    identity: Mapped[str | None] = mapped_column(index=True)
+    status: Mapped[str] = mapped_column(index=True)
+    start_at: Mapped[datetime | None]
+
+    container: Mapped[str | None]
+    """`None` until probed, like everything of the media."""
+    video_codec: Mapped[str | None]
+    media_fps: Mapped[float | None]
+    height_px: Mapped[int | None]
+    width_px: Mapped[int | None]
+    duration_s_header: Mapped[float | None]
+    is_live: Mapped[bool | None]
+    has_audio: Mapped[bool | None]
+    rotation_deg: Mapped[int | None]
+    media_warnings: Mapped[list[str]] = mapped_column(default=list)
+    media_tags: Mapped[list[list[str]]] = mapped_column(default=list)
+
+    fingerprint: Mapped[str | None]
+    model: Mapped[str | None]
+    sample_fps: Mapped[float | None]
+    compression_ratio: Mapped[int | None]
+    n_chunks: Mapped[int] = mapped_column(default=0)
+    latent_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    ingested_s: Mapped[float] = mapped_column(default=0.0)
+    stats: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    wall_s: Mapped[float] = mapped_column(default=0.0)
+    warnings: Mapped[list[str]] = mapped_column(default=list)
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class ChunkTable(Base):
+    """A projection of one latent file; a row means that the file is on disk."""
+
+    __tablename__ = "chunks"
+
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True
+    )
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    n_frames: Mapped[int]
+    n_latents: Mapped[int]
+    file_bytes: Mapped[int] = mapped_column(BigInteger)
+    checksum: Mapped[str]
+    activity: Mapped[float]
+    stats: Mapped[dict[str, Any]]
+
+
+class JobTable(Base):
+    """Work with a lease: whoever holds it beats, and whoever stops beating loses it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_state_run_at", "state", "run_at"),
+        # Two workers never run one stream, whatever the timing.
+        Index(
+            "uq_jobs_running_stream",
+            "stream",
+            unique=True,
+            sqlite_where=text("state = 'running'"),
+            postgresql_where=text("state = 'running'"),
+        ),
+        # The id of a job that was removed is never given again.
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    kind: Mapped[str]
+    payload: Mapped[dict[str, Any]]
+    video_id: Mapped[str | None] = mapped_column(
+        ForeignKey("videos.id", ondelete="CASCADE"), index=True
+    )
+    stream: Mapped[str | None] = mapped_column(index=True)
+    state: Mapped[str]
+    lease: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+    heartbeat_at: Mapped[datetime | None]
+    run_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    progress_done: Mapped[float] = mapped_column(default=0.0)
+    progress_total: Mapped[float | None]
+    progress_note: Mapped[str] = mapped_column(default="")
+    cancel_requested: Mapped[bool] = mapped_column(default=False)
+    failure: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    created_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+
+class UserTable(Base):
+    """An account."""
+
+    __tablename__ = "users"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(unique=True)
+    role: Mapped[str]
+    password_hash: Mapped[str | None]
+    created_at: Mapped[datetime]
+
+
+class GrantTable(Base):
+    """A viewer may see a video."""
+
+    __tablename__ = "grants"
+
+    user_id: Mapped[str] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), primary_key=True
+    )
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True, index=True
+    )
+
+
+class SessionTable(Base):
+    """Someone who is signed in."""
+
+    __tablename__ = "sessions"
+
+    secret_hash: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    csrf: Mapped[str]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+    user: Mapped[UserTable] = relationship(lazy="joined")
+
+
+class TokenTable(Base):
+    """A secret that stands for a user; only its hash is here."""
+
+    __tablename__ = "tokens"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str]
+    kind: Mapped[str]
+    secret_hash: Mapped[str] = mapped_column(unique=True)
+    scopes: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    used_at: Mapped[datetime | None]
+
+    user: Mapped[UserTable] = relationship(lazy="joined")
+
+
+class UploadTable(Base):
+    """A file on its way in."""
+
+    __tablename__ = "uploads"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    name: Mapped[str]
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
+    details: Mapped[dict[str, Any]]
+    video_id: Mapped[str | None] = mapped_column(
+        ForeignKey("videos.id", ondelete="SET NULL"), index=True
+    )
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ConversationTable(Base):
+    """Questions that belong together."""
+
+    __tablename__ = "conversations"
+
+    id: Mapped[str] = mapped_column(primary_key=True)
+    user_id: Mapped[str | None] = mapped_column(
+        ForeignKey("users.id", ondelete="CASCADE"), index=True
+    )
+    title: Mapped[str]
+    videos: Mapped[list[str]]
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TurnTable(Base):
+    """One question and its answer."""
+
+    __tablename__ = "turns"
+
+    conversation_id: Mapped[str] = mapped_column(
+        ForeignKey("conversations.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    question: Mapped[str]
+    answer: Mapped[str]
+    model: Mapped[str]
+    recall: Mapped[str]
+    searched_s: Mapped[float]
+    recalled_chunks: Mapped[int]
+    retrieve_ms: Mapped[float]
+    first_token_ms: Mapped[float]
+    total_ms: Mapped[float]
+    created_at: Mapped[datetime]
+
+    evidence: Mapped[list["EvidenceTable"]] = relationship(
+        lazy="selectin", order_by="EvidenceTable.rank"
+    )
+
+
+class EvidenceTable(Base):
+    """A span that supports an answer; it leaves with its video."""
+
+    __tablename__ = "evidence"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["conversation_id", "ordinal"],
+            ["turns.conversation_id", "turns.ordinal"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    conversation_id: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    rank: Mapped[int] = mapped_column(primary_key=True)
+    video_id: Mapped[str] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"), index=True)
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    score: Mapped[float]
+    origin: Mapped[str]
+    keyframe_s: Mapped[float]
+
+
+class ProbeRunTable(Base):
+    """A grid of needles."""
+
+    __tablename__ = "probe_runs"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    job_id: Mapped[int | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    haystack: Mapped[str]
+    model: Mapped[str]
+    compression_ratio: Mapped[int]
+    recall: Mapped[str]
+    settings: Mapped[dict[str, Any]]
+    wall_s: Mapped[float]
+    created_at: Mapped[datetime]
+
+    cells: Mapped[list["ProbeCellTable"]] = relationship(
+        lazy="selectin", order_by="ProbeCellTable.ordinal"
+    )
+
+
+class ProbeCellTable(Base):
+    """Needles of one haystack length and depth."""
+
+    __tablename__ = "probe_cells"
+
+    run_id: Mapped[int] = mapped_column(
+        ForeignKey("probe_runs.id", ondelete="CASCADE"), primary_key=True
+    )
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    length_frames: Mapped[int]
+    length_s: Mapped[float]
+    depth: Mapped[float]
+    n: Mapped[int]
+    answers_right: Mapped[int]
+    evidence_hit_at_1: Mapped[int]
+    evidence_hit_at_5: Mapped[int]
+    trials: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    """What was asked, answered and retrieved, needle by needle."""

@@ -1,0 +1,41 @@
+"""An engine over the colour model in a throw-away folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from engine.cache.budget import CacheConfig
+from engine.media.sample import SamplingConfig
+from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, RetrievalConfig, assemble
+from engine.protocols import VideoModel
+from engine.records import VideoId
+from tests.fakes import ColourModel
+
+CAMERA = VideoId("camera")
+
+
+@pytest.fixture
+def build(tmp_path: Path) -> Callable[..., Engine]:
+    """Assembles an engine; two calls with one home share its files, as two processes would."""
+
+    def assembled(
+        model: VideoModel | None = None,
+        *,
+        home: str = "home",
+        cache: CacheConfig | None = None,
+        retrieval: RetrievalConfig | None = None,
+        max_past_latents: int | None = 8,
+    ) -> Engine:
+        folder = tmp_path / home
+        config = EngineConfig(
+            model=ModelConfig(folder=folder, device="cpu", max_past_latents=max_past_latents),
+            latents_folder=folder / "latents",
+            index_folder=folder / "index",
+            sampling=SamplingConfig(thin_static=False),
+            cache=cache or CacheConfig(),
+            retrieval=retrieval or RetrievalConfig(top_chunks=1),
+        )
+        return assemble(config, model=model or ColourModel())
+
+    return assembled

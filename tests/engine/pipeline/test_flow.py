@@ -1,0 +1,84 @@
+"""The whole way: frames in, an answer with its moment out."""
+
+from collections.abc import Callable
+
+import pytest
+
+from engine.errors import NotFoundError
+from engine.pipeline.answer import answer
+from engine.pipeline.assemble import Engine
+from engine.pipeline.evidence import search
+from engine.pipeline.ingest import ingest
+from engine.records import Answer, TimeSpan, VideoId
+from engine.tensors import Token
+from tests.engine.pipeline.conftest import CAMERA
+from tests.fakes import ColourModel, story
+
+DAY = "grey*30 red grey*20 blue*6 grey*40"
+
+
+def asked(engine: Engine, question: str, **how: object) -> Answer:
+    *tokens, last = answer(engine, question, **how)  # type: ignore[arg-type]
+    assert all(isinstance(token, Token) for token in tokens)
+    assert isinstance(last, Answer)
+    return last
+
+
+def test_the_answer_comes_with_the_moment_that_proves_it(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "What colour is the red flash?")
+    assert said.text == "It is red."
+    assert said.recall == "top"
+    assert said.evidence[0].span == TimeSpan(start_s=30.0, end_s=31.0)
+    assert said.evidence[0].keyframe_s == 30
+    assert said.searched_s == 97
+
+
+def test_an_event_over_several_chunks_is_one_moment(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    found = search(engine, "blue")
+    assert found.moments[0].span == TimeSpan(start_s=51.0, end_s=57.0)
+
+
+def test_what_never_happened_is_not_found_in_so_much_video(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*180")))
+    said = asked(engine, "When does the red flash appear?")
+    assert said.text == "Not found in 3 minutes of video."
+    assert said.evidence == ()
+
+
+def test_a_scope_hides_everything_outside_it(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    list(ingest(engine, VideoId("other"), story("grey*50 red grey*9")))
+    scope = [(VideoId("other"), TimeSpan(start_s=0.0, end_s=60.0))]
+    said = asked(engine, "What colour is the red flash?", scope=scope)
+    assert [each.video for each in said.evidence] == [VideoId("other")]
+    assert said.searched_s == 60
+    early = [(CAMERA, TimeSpan(start_s=0.0, end_s=20.0))]
+    assert asked(engine, "When is the red flash?", scope=early).evidence == ()
+
+
+def test_a_question_about_the_whole_gets_an_even_overview(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "How many red flashes are there?")
+    assert said.recall == "overview"
+    assert said.recalled_chunks > 5
+
+
+def test_a_family_without_text_vectors_answers_by_attention(build: Callable[..., Engine]) -> None:
+    engine = build(ColourModel(knows_text=False))
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "What colour is the red flash?")
+    assert said.text == "It is red."
+    assert said.evidence[0].origin == "attention"
+    assert said.evidence[0].span.contains(30.0)
+
+
+def test_nothing_ingested_is_said_in_one_sentence(build: Callable[..., Engine]) -> None:
+    with pytest.raises(NotFoundError, match="no video"):
+        asked(build(), "What happens?")

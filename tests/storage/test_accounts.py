@@ -1,0 +1,114 @@
+"""Accounts: names, grants, sessions and tokens."""
+
+from datetime import timedelta
+
+import pytest
+
+from engine.errors import InputRefusedError, NotFoundError
+from storage.catalog import Catalog
+from storage.rows import UserId
+from tests.storage.conftest import Clock
+
+
+def test_account_comes_out_as_it_went_in(catalog: Catalog) -> None:
+    user = catalog.accounts.add_user("ada", "admin", password_hash="$argon2id$secret")
+    assert catalog.accounts.user("ada") == user
+    assert catalog.accounts.users() == (user,)
+    assert "argon2" not in repr(user)
+
+
+def test_name_is_taken_once(catalog: Catalog) -> None:
+    catalog.accounts.add_user("ada", "admin")
+    with pytest.raises(InputRefusedError, match="user 'ada' already"):
+        catalog.accounts.add_user("ada", "viewer")
+    assert catalog.accounts.user("bob") is None
+
+
+def test_viewer_sees_what_was_granted(catalog: Catalog) -> None:
+    viewer = catalog.accounts.add_user("bob", "viewer").id
+    lobby, gate = (catalog.videos.add(name=name, uri="x").id for name in ("lobby", "gate"))
+    for video in (lobby, lobby, gate):
+        catalog.accounts.grant(viewer, video)
+    assert catalog.accounts.granted(viewer) == {lobby, gate}
+    catalog.accounts.revoke(viewer, gate)
+    catalog.videos.remove(lobby)
+    assert catalog.accounts.granted(viewer) == frozenset()
+
+
+def test_session_lasts_until_it_ends(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    opened = catalog.accounts.open_session(
+        user.id, "hash", csrf="c", expires_at=clock.time + timedelta(hours=1)
+    )
+    assert opened.user == user
+    assert catalog.accounts.session("hash") == opened
+    assert catalog.accounts.session("other") is None
+    clock.advance(3600)
+    assert catalog.accounts.session("hash") is None
+
+
+def test_signing_out_ends_a_session(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    soon = clock.time + timedelta(hours=1)
+    catalog.accounts.open_session(user.id, "hash", csrf="c", expires_at=soon)
+    catalog.accounts.close_session("hash")
+    assert catalog.accounts.session("hash") is None
+
+
+def test_new_password_signs_everyone_out(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    soon = clock.time + timedelta(hours=1)
+    catalog.accounts.open_session(user.id, "hash", csrf="c", expires_at=soon)
+    assert catalog.accounts.set_password(user.id, "new").password_hash == "new"
+    assert catalog.accounts.session("hash") is None
+
+
+def test_token_of_the_api_works_until_it_expires(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "viewer")
+    expires_at = clock.time + timedelta(days=1)
+    catalog.accounts.add_token(user.id, "script", "h", scopes=["ask"], expires_at=expires_at)
+    for _ in range(2):
+        used = catalog.accounts.use_token("h", "api")
+        assert used is not None
+        assert (used[0], used[1].scopes, used[1].used_at) == (user, ("ask",), clock.time)
+    assert catalog.accounts.use_token("h", "sign_in") is None
+    clock.advance(24 * 3600)
+    assert catalog.accounts.use_token("h", "api") is None
+
+
+def test_token_for_signing_in_works_once(catalog: Catalog) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    catalog.accounts.add_token(user.id, "first start", "h", kind="sign_in")
+    assert catalog.accounts.use_token("h", "sign_in") is not None
+    assert catalog.accounts.use_token("h", "sign_in") is None
+
+
+def test_nobody_removes_the_token_of_another(catalog: Catalog) -> None:
+    ada, bob = (catalog.accounts.add_user(name, "viewer").id for name in ("ada", "bob"))
+    token = catalog.accounts.add_token(ada, "script", "h")
+    with pytest.raises(NotFoundError):
+        catalog.accounts.remove_token(bob, token.id)
+    assert catalog.accounts.tokens(ada) == (token,)
+    catalog.accounts.remove_token(ada, token.id)
+    assert catalog.accounts.use_token("h", "api") is None
+
+
+def test_everything_leaves_with_its_account(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "admin").id
+    soon = clock.time + timedelta(hours=1)
+    catalog.accounts.open_session(user, "hash", csrf="c", expires_at=soon)
+    catalog.accounts.add_token(user, "script", "h")
+    catalog.conversations.add("gate", user=user)
+    catalog.accounts.remove_user(user)
+    assert catalog.accounts.session("hash") is None
+    assert catalog.accounts.use_token("h", "api") is None
+    assert catalog.conversations.listed(user) == ()
+    with pytest.raises(NotFoundError):
+        catalog.accounts.set_role(user, "viewer")
+
+
+def test_role_can_change(catalog: Catalog) -> None:
+    user = catalog.accounts.add_user("ada", "viewer").id
+    assert catalog.accounts.set_role(user, "admin").role == "admin"
+    with pytest.raises(NotFoundError, match="no user 'nobody'"):
+        catalog.accounts.set_role(UserId("nobody"), "admin")

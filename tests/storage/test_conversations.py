@@ -1,0 +1,104 @@
+"""Conversations: answers come back with the moments that support them."""
+
+import pytest
+
+from engine.errors import NotFoundError
+from engine.records import (
+    Answer,
+    AnswerTiming,
+    Evidence,
+    Fingerprint,
+    ModelCard,
+    TimeSpan,
+    VideoId,
+)
+from storage.catalog import Catalog
+from tests.storage.conftest import Clock
+
+CARD = ModelCard(
+    family="video_xl",
+    variant="nano",
+    fingerprint=Fingerprint("f"),
+    chunk_frames=10,
+    tokens_per_frame=16,
+    compression_ratio=8,
+    latent_bytes=1024,
+    vector_dim=64,
+    max_positions=4096,
+)
+
+
+def evidence(video: VideoId, start_s: float) -> Evidence:
+    return Evidence(
+        video=video,
+        span=TimeSpan(start_s=start_s, end_s=start_s + 10),
+        score=0.75,
+        origin="attention",
+        keyframe_s=start_s + 3,
+    )
+
+
+def answer(*support: Evidence) -> Answer:
+    return Answer(
+        text="a red van",
+        evidence=support,
+        card=CARD,
+        timing=AnswerTiming(retrieve_ms=3.5, first_token_ms=40.0, total_ms=90.0),
+        searched_s=3600.0,
+        recalled_chunks=4,
+        recall="top",
+    )
+
+
+def test_turn_comes_out_as_it_went_in(catalog: Catalog) -> None:
+    lobby, gate = (catalog.videos.add(name=name, uri="x").id for name in ("lobby", "gate"))
+    talk = catalog.conversations.add("vans", videos=[lobby, gate])
+    said = answer(evidence(gate, 50.0), evidence(lobby, 10.0))
+    turn = catalog.conversations.add_turn(talk.id, "what stood there?", said)
+    assert catalog.conversations.turns(talk.id) == (turn,)
+    assert (turn.question, turn.answer) == ("what stood there?", "a red van")
+    assert (turn.evidence, turn.timing) == (said.evidence, said.timing)
+    assert (turn.model, turn.recall, turn.recalled_chunks) == ("video_xl/nano", "top", 4)
+    assert catalog.conversations.get(talk.id).videos == (lobby, gate)
+
+
+def test_turns_keep_their_order_and_move_the_conversation_up(
+    catalog: Catalog, clock: Clock
+) -> None:
+    first, second = catalog.conversations.add("a"), catalog.conversations.add("b")
+    clock.advance(5)
+    for question in ("one", "two", "three"):
+        catalog.conversations.add_turn(first.id, question, answer())
+    turns = catalog.conversations.turns(first.id)
+    assert [turn.question for turn in turns] == ["one", "two", "three"]
+    assert [talk.id for talk in catalog.conversations.listed()] == [first.id, second.id]
+    assert len(catalog.conversations.listed(limit=1)) == 1
+
+
+def test_evidence_leaves_with_its_video(catalog: Catalog) -> None:
+    lobby, gate = (catalog.videos.add(name=name, uri="x").id for name in ("lobby", "gate"))
+    talk = catalog.conversations.add("vans")
+    said = answer(evidence(lobby, 10.0), evidence(gate, 50.0))
+    catalog.conversations.add_turn(talk.id, "?", said)
+    catalog.videos.remove(lobby)
+    late = catalog.conversations.add_turn(talk.id, "and now?", said)
+    assert late.evidence == (evidence(gate, 50.0),)
+    turns = catalog.conversations.turns(talk.id)
+    assert [turn.evidence for turn in turns] == [(evidence(gate, 50.0),)] * 2
+
+
+def test_conversation_belongs_to_one_user(catalog: Catalog) -> None:
+    ada = catalog.accounts.add_user("ada", "viewer").id
+    mine, open_to_all = catalog.conversations.add("a", user=ada), catalog.conversations.add("b")
+    assert catalog.conversations.listed(ada) == (mine,)
+    assert catalog.conversations.listed() == (open_to_all,)
+
+
+def test_removed_conversation_is_gone(catalog: Catalog) -> None:
+    talk = catalog.conversations.add("a")
+    catalog.conversations.add_turn(talk.id, "?", answer())
+    assert catalog.conversations.rename(talk.id, "b").title == "b"
+    catalog.conversations.remove(talk.id)
+    assert catalog.conversations.turns(talk.id) == ()
+    with pytest.raises(NotFoundError):
+        catalog.conversations.get(talk.id)

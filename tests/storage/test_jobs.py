@@ -1,0 +1,207 @@
+"""Jobs: who gets one, who loses it, and what a stream means."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from engine.errors import NotFoundError
+from storage.catalog import Catalog
+from storage.rows import Failure, JobId, JobProgress, JobRow
+from tests.storage.conftest import Clock
+
+FAILURE = Failure(code="unreachable", message="camera is silent", hint="is it on?")
+
+
+def claim(catalog: Catalog, owner: str = "worker", *kinds: str) -> JobRow | None:
+    return catalog.jobs.claim(owner, kinds or ("ingest",), lease_s=30)
+
+
+def claimed(catalog: Catalog, owner: str = "worker") -> JobRow:
+    job = claim(catalog, owner)
+    assert job is not None
+    return job
+
+
+def test_job_comes_out_as_it_went_in(catalog: Catalog, clock: Clock) -> None:
+    video = catalog.videos.add(name="lobby", uri="x").id
+    added = catalog.jobs.add("ingest", {"source": "a.mp4", "fps": 1.5}, video=video, stream="s")
+    assert catalog.jobs.get(added.id) == added
+    assert added.payload == {"source": "a.mp4", "fps": 1.5}
+    assert (added.state, added.attempts, added.created_at) == ("queued", 0, clock.time)
+
+
+def test_oldest_job_of_a_known_kind_goes_first(catalog: Catalog) -> None:
+    catalog.jobs.add("probe", {})
+    first = catalog.jobs.add("ingest", {})
+    catalog.jobs.add("ingest", {})
+    assert claimed(catalog).id == first.id
+
+
+def test_claimed_job_goes_to_nobody_else(catalog: Catalog) -> None:
+    catalog.jobs.add("ingest", {})
+    assert claimed(catalog, "one").state == "running"
+    assert claim(catalog, "two") is None
+
+
+def test_many_workers_at_once_get_each_job_once(catalog: Catalog) -> None:
+    wanted = {catalog.jobs.add("ingest", {}).id for _ in range(12)}
+
+    def work(number: int) -> list[JobId]:
+        mine = []
+        while (job := claim(catalog, f"worker {number}")) is not None:
+            mine.append(job.id)
+        return mine
+
+    with ThreadPoolExecutor(4) as pool:
+        got = [job for jobs in pool.map(work, range(4)) for job in jobs]
+    assert sorted(got) == sorted(wanted)
+
+
+def test_stream_runs_one_at_a_time_in_order(catalog: Catalog) -> None:
+    first = catalog.jobs.add("ingest", {}, stream="lobby")
+    second = catalog.jobs.add("ingest", {}, stream="lobby")
+    other = catalog.jobs.add("ingest", {}, stream="gate")
+    running = claimed(catalog)
+    assert running.id == first.id
+    assert claimed(catalog).id == other.id
+    assert claim(catalog) is None
+    catalog.jobs.finish(running)
+    assert claimed(catalog).id == second.id
+
+
+def test_retried_job_waits_for_the_one_that_runs_in_its_stream(catalog: Catalog) -> None:
+    first = catalog.jobs.add("ingest", {}, stream="lobby")
+    catalog.jobs.add("ingest", {}, stream="lobby")
+    catalog.jobs.fail(claimed(catalog), FAILURE)
+    running = claimed(catalog)
+    catalog.jobs.retry(first.id)
+    assert claim(catalog) is None
+    catalog.jobs.finish(running)
+    assert claimed(catalog).id == first.id
+
+
+def test_many_workers_at_once_keep_a_stream_to_one(catalog: Catalog) -> None:
+    for _ in range(8):
+        catalog.jobs.add("ingest", {}, stream="lobby")
+
+    def work(number: int) -> JobRow | None:
+        return claim(catalog, f"worker {number}")
+
+    with ThreadPoolExecutor(4) as pool:
+        got = [job for job in pool.map(work, range(8)) if job is not None]
+    assert len(got) == 1
+
+
+def test_silent_worker_loses_its_job(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {})
+    dead = claimed(catalog, "dead")
+    clock.advance(29)
+    assert claim(catalog, "heir") is None
+    clock.advance(2)
+    heir = claimed(catalog, "heir")
+    assert (heir.id, heir.attempts) == (dead.id, 2)
+    assert catalog.jobs.heartbeat(dead, lease_s=30) == "lost"
+    assert not catalog.jobs.report(dead, JobProgress(done=1))
+    assert not catalog.jobs.finish(dead)
+    assert not catalog.jobs.fail(dead, FAILURE)
+    assert not catalog.jobs.release(dead)
+    assert catalog.jobs.get(heir.id) == heir
+
+
+def test_heartbeat_keeps_the_job(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {})
+    job = claimed(catalog)
+    for _ in range(5):
+        clock.advance(20)
+        assert catalog.jobs.heartbeat(job, lease_s=30) == "go_on"
+        assert claim(catalog, "thief") is None
+
+
+def test_job_that_kills_its_workers_is_given_up(catalog: Catalog, clock: Clock) -> None:
+    added = catalog.jobs.add("ingest", {}, max_attempts=3)
+    for _ in range(3):
+        claimed(catalog)
+        clock.advance(31)
+    assert claim(catalog) is None
+    row = catalog.jobs.get(added.id)
+    assert row.state == "failed"
+    assert row.failure is not None
+    assert row.failure.code == "worker_died"
+
+
+def test_job_that_gets_further_each_time_is_never_given_up(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {}, max_attempts=2)
+    for done in range(1, 20):
+        assert catalog.jobs.report(claimed(catalog), JobProgress(done=done, total=900))
+        clock.advance(31)
+    assert claimed(catalog).progress == JobProgress(done=19, total=900)
+
+
+def test_cancelled_job_never_starts(catalog: Catalog) -> None:
+    added = catalog.jobs.add("ingest", {})
+    assert catalog.jobs.cancel(added.id).state == "cancelled"
+    assert claim(catalog) is None
+
+
+def test_worker_hears_of_the_cancel(catalog: Catalog) -> None:
+    catalog.jobs.add("ingest", {})
+    job = claimed(catalog)
+    assert catalog.jobs.cancel(job.id).state == "running"
+    assert catalog.jobs.heartbeat(job, lease_s=30) == "cancel"
+    assert catalog.jobs.finish(job, "cancelled")
+    assert catalog.jobs.get(job.id).state == "cancelled"
+
+
+def test_cancelled_job_of_a_dead_worker_is_not_taken_over(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {})
+    job = claimed(catalog)
+    catalog.jobs.cancel(job.id)
+    clock.advance(31)
+    assert claim(catalog) is None
+    assert catalog.jobs.get(job.id).state == "cancelled"
+
+
+def test_failed_job_waits_before_it_is_tried_again(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {})
+    job = claimed(catalog)
+    assert catalog.jobs.fail(job, FAILURE, retry_in_s=60)
+    assert claim(catalog) is None
+    assert catalog.jobs.get(job.id).failure == FAILURE
+    clock.advance(60)
+    assert claimed(catalog).attempts == 2
+
+
+def test_job_failed_for_good_can_be_retried_by_hand(catalog: Catalog) -> None:
+    catalog.jobs.add("ingest", {})
+    job = claimed(catalog)
+    assert catalog.jobs.fail(job, FAILURE)
+    assert claim(catalog) is None
+    again = catalog.jobs.retry(job.id)
+    assert (again.state, again.attempts, again.failure) == ("queued", 0, None)
+    assert claimed(catalog).id == job.id
+
+
+def test_released_job_counts_no_attempt(catalog: Catalog) -> None:
+    catalog.jobs.add("ingest", {})
+    assert catalog.jobs.release(claimed(catalog))
+    assert claimed(catalog).attempts == 1
+
+
+def test_jobs_leave_with_their_video(catalog: Catalog) -> None:
+    video = catalog.videos.add(name="lobby", uri="x").id
+    catalog.jobs.add("ingest", {}, video=video)
+    kept = catalog.jobs.add("probe", {})
+    catalog.videos.remove(video)
+    assert catalog.jobs.listed() == (kept,)
+
+
+def test_jobs_are_listed_newest_first(catalog: Catalog) -> None:
+    jobs = [catalog.jobs.add("ingest", {}) for _ in range(3)]
+    catalog.jobs.cancel(jobs[1].id)
+    assert [job.id for job in catalog.jobs.listed()] == [job.id for job in reversed(jobs)]
+    assert [job.id for job in catalog.jobs.listed("queued", limit=1)] == [jobs[2].id]
+
+
+def test_unknown_job_is_not_found(catalog: Catalog) -> None:
+    with pytest.raises(NotFoundError, match="no job 7"):
+        catalog.jobs.get(JobId(7))

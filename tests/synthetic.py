@@ -1,0 +1,62 @@
+"""Writes videos whose every frame spells its index in black and white bars, and reads them back.
+
+A frame shows 16 bars from left to right, the lowest bit first, white for 1, over its upper half;
+the lower half shows the inverted bits, so that a smeared or empty picture is noticed.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from engine.media.write import write_video
+
+N_BITS = 16
+
+
+def spelled(index: int, *, height: int = 90, width: int = 160) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame that spells `index`."""
+    bits = (index >> np.arange(N_BITS)) & 1
+    columns = np.repeat(bits, -(-width // N_BITS))[:width].astype(np.uint8) * 255
+    frame = np.empty((height, width, 3), dtype=np.uint8)
+    frame[: height // 2] = columns[None, :, None]
+    frame[height // 2 :] = 255 - columns[None, :, None]
+    return frame
+
+
+def read_index(pixels: UInt8[np.ndarray, "h w 3"]) -> int:
+    """The index that a frame spells.
+
+    Raises:
+        ValueError: The two halves contradict each other: no frame of ours, or a smeared one.
+    """
+    height, width = pixels.shape[:2]
+    bar = -(-width // N_BITS)
+    centres = np.minimum(np.arange(N_BITS) * bar + bar // 2, width - 1)
+    upper = pixels[height // 4, centres].mean(axis=-1) > 127
+    lower = pixels[height * 3 // 4, centres].mean(axis=-1) > 127
+    if (upper == lower).any():
+        raise ValueError("the frame spells no index")
+    return int((upper.astype(np.int64) << np.arange(N_BITS)).sum())
+
+
+def spelled_frames(n: int, **size: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Frames 0 to n - 1."""
+    return (spelled(index, **size) for index in range(n))
+
+
+def spelled_video(
+    path: Path,
+    n: int,
+    *,
+    fps: float = 25.0,
+    gop_frames: int = 50,
+    height: int = 90,
+    width: int = 160,
+) -> Path:
+    """Write a video of `n` spelled frames and return its path."""
+    write_video(
+        path, spelled_frames(n, height=height, width=width), fps, gop_frames=gop_frames, crf=18
+    )
+    return path
