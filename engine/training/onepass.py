@@ -22,7 +22,6 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from engine.nn.decoder import Decoder, Layer
-from engine.nn.rotary import Turn, rotate
 from engine.nn.vst import weave
 
 Layers = list[tuple[Tensor, Tensor]]
@@ -39,6 +38,21 @@ class Folded:
     """Summary tokens of each chunk; places beyond are padding."""
     middle: Float[Tensor, "video chunk vst width"]
     """Rows of the VSTs at half depth, for supervision."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spin:
+    """Rotations of rows whose positions differ from batch to batch; axes in front broadcast."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        swapped = torch.roll(x, x.shape[-1] // 2, -1)
+        return (x * self.cos + swapped * self.sin).to(x.dtype)
+
+    def rows(self, chosen: slice) -> "_Spin":
+        return _Spin(self.cos[..., chosen, :], self.sin[..., chosen, :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +73,12 @@ def run_prefix(decoder: Decoder, prefix: Float[Tensor, "sink width"]) -> Layers:
     positions = torch.arange(n)
     mask = _additive(torch.ones(n, n, dtype=torch.bool).tril())
     x, kv = prefix[None], []
+    turned = _spin(decoder, positions)
     for layer in decoder.stack():
         attention = layer.attention
         q, k, v = attention.split(attention.qkv(layer.attention_norm(x)))
         kv.append((k, v))
-        turned = decoder.turn(positions)
-        x = x + attention.merge(_attend(rotate(q, turned), rotate(k, turned), v, mask))
+        x = x + attention.merge(_attend(turned(q), turned(k), v, mask))
         x = x + layer.mlp(x)
     return kv
 
@@ -104,8 +118,7 @@ def fold_chunks(
         kv.append(kept)
         if depth == (len(layers) - 1) // 2:
             middle = x[:, n_raw:]
-    middle = middle.unflatten(0, (n_videos, n_chunks))
-    return Folded(kv, plan.n_vst, middle)
+    return Folded(kv, plan.n_vst, _split(middle, n_videos))
 
 
 def read_text(
@@ -130,8 +143,8 @@ def read_text(
     """
     n_sink, n_latents, n = sink[0][0].shape[2], memory[0][0].shape[2], text.shape[1]
     start = n_sink + n_latents
-    past = decoder.turn(torch.arange(start))
-    current = _turn_rows(decoder, start + offset)
+    past = _spin(decoder, torch.arange(start))
+    current = _spin(decoder, start + offset)
     same = question[:, :, None] == question[:, None, :]
     visible = same & torch.ones(n, n, dtype=torch.bool).tril()
     mask = _additive(F.pad(visible, (start, 0), value=True))[:, None, None]
@@ -142,9 +155,9 @@ def read_text(
         attention = layer.attention
         q, k, v = attention.split(attention.qkv(layer.attention_norm(x)))
         k_past = torch.cat((sink_k.expand(len(text), -1, -1, -1).to(k_past.dtype), k_past), 2)
-        keys = torch.cat((rotate(k_past, past), rotate(k, current).to(k_past.dtype)), 2)
+        keys = torch.cat((past(k_past), current(k).to(k_past.dtype)), 2)
         values = torch.cat((sink_v.expand(len(text), -1, -1, -1).to(v.dtype), v_past, v), 2)
-        x = x + attention.merge(_attend(rotate(q, current), keys, values, mask))
+        x = x + attention.merge(_attend(current(q), keys, values, mask))
         x = x + layer.mlp(x)
     out: Tensor = decoder.norm(x)
     return out
@@ -178,9 +191,9 @@ class _FoldRun:
     def __init__(self, decoder: Decoder, plan: _Plan, n_videos: int, n_raw: int) -> None:
         self._decoder, self._plan = decoder, plan
         self._n_videos, self._n_raw = n_videos, n_raw
-        self._rows = _turn_rows(decoder, plan.place)
-        self._memory = decoder.turn(plan.memory_place)
-        self._sink = _turn_rows(decoder, plan.sink_place)
+        self._rows = _spin(decoder, plan.place)
+        self._memory = _spin(decoder, plan.memory_place)
+        self._sink = _spin(decoder, plan.sink_place)
         self._mask = plan.mask[:, None, None]
 
     def step(
@@ -220,32 +233,30 @@ class _FoldRun:
         n_chunks = self._plan.place.shape[0]
 
         def split(t: Tensor) -> Tensor:
-            return t.unflatten(0, (self._n_videos, n_chunks))
+            return _split(t, self._n_videos)
 
         def spread(t: Tensor) -> Tensor:
             return t.unsqueeze(1).expand(-1, n_chunks, -1, -1, -1)
 
-        sunk = rotate(sink[0].expand(n_chunks, -1, -1, -1), self._sink).to(k.dtype)
+        sunk = self._sink(sink[0].expand(n_chunks, -1, -1, -1)).to(k.dtype)
         sunk_v = sink[1].expand(n_chunks, -1, -1, -1).to(v.dtype)
-        turned = Turn(self._rows.cos[:, :, rows], self._rows.sin[:, :, rows])
         keys = torch.cat(
             (
                 sunk.expand(self._n_videos, -1, -1, -1, -1),
-                spread(rotate(memory[0], self._memory)),
-                rotate(split(k), self._rows),
+                spread(self._memory(memory[0])),
+                self._rows(split(k)),
             ),
             3,
         )
         values = torch.cat(
             (sunk_v.expand(self._n_videos, -1, -1, -1, -1), spread(memory[1]), split(v)), 3
         )
-        out = _attend(rotate(split(q), turned), keys, values, self._mask[:, :, :, rows])
+        out = _attend(self._rows.rows(rows)(split(q)), keys, values, self._mask[:, :, :, rows])
         return out.flatten(0, 1)
 
     def _as_memory(self, t: Tensor) -> Tensor:
         """From `video*chunk kv_head vst head_dim` to `video kv_head chunk*vst head_dim`."""
-        n_chunks = self._plan.place.shape[0]
-        return t.unflatten(0, (self._n_videos, n_chunks)).transpose(1, 2).flatten(2, 3)
+        return _split(t, self._n_videos).transpose(1, 2).flatten(2, 3)
 
 
 def _plan(
@@ -279,12 +290,13 @@ def _plan(
     )
 
 
-def _turn_rows(decoder: Decoder, places: Int64[Tensor, "group row"]) -> Turn:
-    """Rotations of `group row` positions, shaped to multiply `group head row head_dim`."""
+def _spin(decoder: Decoder, places: Tensor) -> _Spin:
+    """Rotations of `row` or `group row` positions, the latter shaped for `group head row`."""
     flat = decoder.turn(places.flatten())
+    if places.ndim == 1:
+        return _Spin(flat.cos, flat.sin)
     shape = (places.shape[0], 1, places.shape[1], -1)
-    # Built without its annotation check: the extra axes broadcast over heads.
-    return Turn(flat.cos.view(shape), flat.sin.view(shape))
+    return _Spin(flat.cos.view(shape), flat.sin.view(shape))
 
 
 def _additive(visible: Bool[Tensor, "*batch row key"]) -> Float[Tensor, "*batch row key"]:
@@ -294,8 +306,13 @@ def _additive(visible: Bool[Tensor, "*batch row key"]) -> Float[Tensor, "*batch 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Grouped attention spelled out: the fused CPU kernel is several times slower to train."""
     n_kv, head_dim = k.shape[-3], q.shape[-1]
-    grouped = q.unflatten(-3, (n_kv, -1))
+    grouped = q.reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
     scores = grouped @ k.unsqueeze(-3).transpose(-1, -2) * head_dim**-0.5
     weights = (scores + mask.to(scores.dtype)).softmax(-1)
-    out = weights.to(v.dtype) @ v.unsqueeze(-3)
+    out: Tensor = weights.to(v.dtype) @ v.unsqueeze(-3)
     return out.flatten(-4, -3)
+
+
+def _split(t: Tensor, n_videos: int) -> Tensor:
+    """From `video*chunk ...` to `video chunk ...`."""
+    return t.reshape(n_videos, -1, *t.shape[1:])

@@ -10,25 +10,25 @@ from typing import Final
 
 import numpy as np
 
-_SUBJECTS: Final = (
-    "- president weather tomorrow music song price money bank stock market recipe soup bread cheese "
-    "coffee tea wine beer pizza cake sugar salt apple banana potato rice fish chicken cow horse "
-    "elephant tiger lion snake bird eagle whale shark spider planet moon mars sun galaxy ocean river "
-    "mountain island desert forest volcano earthquake storm winter summer christmas birthday wedding "
-    "school teacher student exam homework university library book author poem novel film actor "
-    "director guitar piano violin drum orchestra football tennis chess hockey referee goal team coach "
-    "doctor nurse hospital medicine vaccine virus heart brain bone tooth blood skin diet vitamin "
-    "computer keyboard mouse printer robot software python internet password email website phone "
-    "battery camera engine rocket airplane train submarine bridge tower castle church museum palace "
-    "king queen emperor war treaty law court judge lawyer police prison election parliament tax "
-    "language grammar word letter alphabet number equation triangle theorem physics chemistry atom "
-    "electron gravity energy oxygen carbon gold silver iron diamond ring watch shirt shoe hat coat "
-    "kitchen bedroom garden window roof furniture chair lamp carpet baby mother father uncle cousin "
-    "friend neighbour boss job salary company factory shop customer ticket hotel passport airport "
-    "paris london tokyo berlin rome madrid egypt china brazil france germany japan africa europe "
-    "einstein shakespeare mozart napoleon newton darwin picasso cleopatra history future dream god "
-    "cats sheep rabbit frog butterfly bee flower rose tulip oak leaf grass seed farmer tractor milk"
-).split()[1:]
+_SUBJECTS: Final = """
+president weather tomorrow music song price money bank stock market recipe soup bread cheese
+coffee tea wine beer pizza cake sugar salt apple banana potato rice fish chicken cow horse
+elephant tiger lion snake bird eagle whale shark spider planet moon mars sun galaxy ocean river
+mountain island desert forest volcano earthquake storm winter summer christmas birthday wedding
+school teacher student exam homework university library book author poem novel film actor
+director guitar piano violin drum orchestra football tennis chess hockey referee goal team coach
+doctor nurse hospital medicine vaccine virus heart brain bone tooth blood skin diet vitamin
+computer keyboard mouse printer robot software python internet password email website phone
+battery camera engine rocket airplane train submarine bridge tower castle church museum palace
+king queen emperor war treaty law court judge lawyer police prison election parliament tax
+language grammar word letter alphabet number equation triangle theorem physics chemistry atom
+electron gravity energy oxygen carbon gold silver iron diamond ring watch shirt shoe hat coat
+kitchen bedroom garden window roof furniture chair lamp carpet baby mother father uncle cousin
+friend neighbour boss job salary company factory shop customer ticket hotel passport airport
+paris london tokyo berlin rome madrid egypt china brazil france germany japan africa europe
+einstein shakespeare mozart napoleon newton darwin picasso cleopatra history future dream god
+cats sheep rabbit frog butterfly bee flower rose tulip oak leaf grass seed farmer tractor milk
+"""
 _WORDINGS: Final = (
     "What is the capital of {a}?",
     "Who invented the {a}?",
@@ -101,7 +101,7 @@ _WORDINGS: Final = (
 
 def outside_question(rng: np.random.Generator, *, held_out: bool) -> str:
     """A question from beyond the world; `held_out` has other wordings and other subjects."""
-    wordings, subjects = _half(_WORDINGS, held_out), _half(_SUBJECTS, held_out)
+    wordings, subjects = _half(_WORDINGS, held_out), _half(_SUBJECTS.split(), held_out)
     first, second = (str(word) for word in rng.choice(subjects, size=2, replace=False))
     wording = str(rng.choice(wordings))
     return wording.format(a=first, b=second, n=int(rng.integers(100)), m=int(rng.integers(100)))
