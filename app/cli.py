@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from app.service import Service
 
 USAGE = 2
+REFUSED = 5
 INTERRUPTED = 130
 
 cli = typer.Typer(
@@ -64,7 +65,9 @@ def main(arguments: list[str] | None = None) -> int:
     json = "--json" in words
     sys.excepthook = _report_bug
     try:
-        return int(cli(args=words, standalone_mode=False) or 0)
+        # Calling the Typer object would put its own hook in place of ours.
+        command = typer.main.get_command(cli)
+        return int(command.main(args=words, standalone_mode=False) or 0)
     except typer.TyperException as error:
         return _screen(json=json).fail("usage", error.format_message(), None, USAGE)
     except LongwatchError as error:
@@ -100,6 +103,8 @@ def ingest(
     with _service(home, model=model, fps=fps) as service, screen.progress() as progress:
         document = service.ingest(sources, name=name, start_at=started, report=progress.step)
     screen.show(document)
+    if document.failures:
+        raise typer.Exit(REFUSED)
 
 
 @cli.command()
@@ -248,6 +253,13 @@ def reindex_videos(json: Json = False, home: Home = None) -> None:
 
 
 @cli.command()
+def worker(model: Model = None, home: Home = None) -> None:
+    """Work off jobs until interrupted; any number may run, on any machine with the files."""
+    with _service(home, model=model) as service:
+        service.worker().run()
+
+
+@cli.command()
 def doctor(json: Json = False, home: Home = None) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from app.doctor import examine
@@ -263,12 +275,14 @@ def _screen(*, json: bool) -> "Screen":
 
 
 @contextmanager
-def _service(home: Path | None, **overrides: Any) -> Iterator["Service"]:
+def _service(
+    home: Path | None, *, model: str | None = None, fps: float | None = None
+) -> Iterator["Service"]:
     from app.service import Service
     from app.settings import load_settings
 
-    given = {key: value for key, value in overrides.items() if value is not None}
-    service = Service(load_settings(home=home, **given))
+    flags = {"model": model, "sampling.fps": fps}
+    service = Service(load_settings(flags, home=home))
     try:
         yield service
     finally:

@@ -79,9 +79,10 @@ def read_video(
     video: VideoRow,
     *,
     report: Callable[[Reading], None],
+    should_stop: Callable[[], bool] = lambda: False,
     is_cancelled: Callable[[], bool] = lambda: False,
 ) -> VideoRow:
-    """Ingest a video from where it stands to its end, or until it is cancelled.
+    """Ingest a video from where it stands to its end, or until it has to stop.
 
     Raises:
         LongwatchError: It cannot go on; what was committed stays, and the row says why.
@@ -101,7 +102,7 @@ def read_video(
         video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id))
     )
     try:
-        stats, warnings = _read(catalog, engine, settings, video, point, report, is_cancelled)
+        stats, warnings = _read(catalog, engine, settings, video, point, report, should_stop)
     except LongwatchError as error:
         catalog.videos.end_ingest(
             video.id, "failed", wall_s=time.monotonic() - started, failure=_failure(error)
@@ -109,7 +110,9 @@ def read_video(
         raise
     finally:
         engine.save_index()
-    status: VideoStatus = "cancelled" if is_cancelled() else "ready"
+    status: VideoStatus = "ready"
+    if should_stop():
+        status = "cancelled" if is_cancelled() else "queued"
     return catalog.videos.end_ingest(
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )
@@ -122,7 +125,7 @@ def _read(
     video: VideoRow,
     point: ResumePoint,
     report: Callable[[Reading], None],
-    is_cancelled: Callable[[], bool],
+    should_stop: Callable[[], bool],
 ) -> tuple[SampleStats | None, tuple[str, ...]]:
     started = time.monotonic()
     start_s = point.after_s or 0.0
@@ -148,7 +151,7 @@ def _read(
             if committed.ref.ordinal % SAVE_INDEX_EVERY == SAVE_INDEX_EVERY - 1:
                 engine.save_index()
                 _check_reserve(settings)
-            if is_cancelled():
+            if should_stop():
                 break
         return (None if committed is None else committed.stats), reader.info.warnings
 

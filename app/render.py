@@ -1,6 +1,7 @@
 """Documents and progress on a terminal: what a person sees where `--json` is not given."""
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ from rich.text import Text
 
 from app import wire
 from app.clock import format_duration, format_offset
+
+LINE_EVERY_S = 10.0
+"""How often work that no bar can show says how far it is."""
 
 
 class Document(Protocol):
@@ -38,26 +42,50 @@ class Step:
 
 
 class Board:
-    """Progress bars on stderr, one per piece of work."""
+    """Progress on stderr: a bar for each piece of work, or lines where there is no terminal."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, console: Console) -> None:
+        self._console = console
         self._tasks: dict[str, TaskID] = {}
+        self._told_at: dict[str, float] = {}
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            self._bars = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[note]}", style="dim"),
+                TimeElapsedColumn(),
+                console=console,
+            )
+            self._bars.start()
 
     def step(self, step: Step) -> None:
-        """Draw one bar further; the first step of a new `what` opens it."""
-        if step.what not in self._tasks:
-            self._tasks[step.what] = self._progress.add_task(escape(step.what), note="")
-        self._progress.update(
-            self._tasks[step.what],
-            completed=step.done,
-            total=step.total,
-            note=escape(step.note),
-        )
+        """Draw one piece of work further; the first step of a new `what` opens it."""
+        what, note = escape(printable(step.what)), escape(printable(step.note))
+        if self._bars is None:
+            self._tell(what, step, note)
+            return
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, note="")
+        self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
 
     def say(self, text: str) -> None:
         """A line above the bars."""
-        self._progress.console.print(text, markup=False, highlight=False)
+        self._console.print(text, markup=False)
+
+    def close(self) -> None:
+        """Leave the bars as they stand."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _tell(self, what: str, step: Step, note: str) -> None:
+        now = time.monotonic()
+        finished = step.total is not None and step.done >= step.total
+        if finished or now - self._told_at.setdefault(what, now) >= LINE_EVERY_S:
+            self._told_at[what] = now
+            share = "" if not step.total else f"{min(1.0, step.done / step.total):4.0%} "
+            self._console.print(f"{what}: {share}{note}")
 
 
 class Screen:
@@ -93,15 +121,11 @@ class Screen:
     @contextmanager
     def progress(self) -> Iterator[Board]:
         """Bars on stderr while the body runs."""
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            TextColumn("{task.fields[note]}", style="dim"),
-            TimeElapsedColumn(),
-        )
-        with Progress(*columns, console=self._err, transient=False) as progress:
-            yield Board(progress)
+        board = Board(self._err)
+        try:
+            yield board
+        finally:
+            board.close()
 
     @contextmanager
     def streaming(self) -> Iterator[Callable[[str], None]]:
@@ -171,6 +195,7 @@ def _(ingest: wire.IngestDocument) -> RenderableType:
             f"{video.realtime_factor:.0f}x real time",
         )
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
     return Group(*lines)
 
 
@@ -227,7 +252,7 @@ def _(note: wire.NoteDocument) -> RenderableType:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold", no_wrap=column not in ("video", "name", "found"))
     return table
 
 

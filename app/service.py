@@ -11,11 +11,12 @@ from pathlib import Path
 
 from app import wire
 from app.ingesting import KIND, Reading, add_source, read_video
+from app.jobs import JobContext, Worker
 from app.render import Step
 from app.settings import Settings
 from app.sources import expand
 from app.wiring import engine_config
-from engine.errors import InputRefusedError, LimitExceededError, NotFoundError
+from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.evidence import search
@@ -24,7 +25,7 @@ from engine.protocols import Sampling
 from engine.records import Answer, Recall, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from storage.catalog import Catalog, open_catalog
-from storage.rows import JobRow, VideoRow
+from storage.rows import JobProgress, JobRow, VideoRow
 
 Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Report = Callable[[Step], None]
@@ -48,7 +49,9 @@ class Service:
     def catalog(self) -> Catalog:
         """Everything that is written down."""
         self.settings.home.mkdir(parents=True, exist_ok=True)
-        return open_catalog(self.settings.catalog_url)
+        return open_catalog(
+            self.settings.catalog_url, busy_timeout_s=float(self.settings.database_wait_s)
+        )
 
     @cached_property
     def engine(self) -> Engine:
@@ -69,12 +72,24 @@ class Service:
         start_at: datetime | None = None,
         report: Report = _silent,
     ) -> wire.IngestDocument:
-        """Read sources to their end, here and now; what was read before is not read again."""
-        rows = []
-        for source in expand(list(sources)):
-            video = self.add_source(source, name=name, start_at=start_at)
-            rows.append(self._read_now(video, report))
-        return wire.IngestDocument(videos=[describe_ingest(row) for row in rows])
+        """Read sources to their end, here and now; what was read before is not read again.
+
+        Of several sources, one that fails does not stop the others: the document names it.
+        """
+        found = list(expand(list(sources)))
+        rows, failures = [], []
+        for source in found:
+            try:
+                video = self.add_source(source, name=name, start_at=start_at)
+                rows.append(self._read_now(video, report))
+            except LongwatchError as error:
+                if len(found) == 1:
+                    raise
+                failures.append(error)
+        return wire.IngestDocument(
+            videos=[describe_ingest(row) for row in rows],
+            failures=[wire.describe_error(error).error for error in failures],
+        )
 
     def add_source(
         self, source: str, *, name: str | None = None, start_at: datetime | None = None
@@ -88,6 +103,14 @@ class Service:
             if job.kind == KIND:
                 return job
         return self.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
+
+    def worker(self) -> Worker:
+        """What works off jobs, as many at a time as the settings allow."""
+        return Worker(
+            self.catalog.jobs,
+            {KIND: self._handle_ingest},
+            n_slots=self.settings.limits.concurrent_ingests,
+        )
 
     def scope(
         self, videos: Sequence[str] = (), *, after: Bound = None, before: Bound = None
@@ -229,23 +252,37 @@ class Service:
         """Read one video in this process, as a job, so that no other worker reads it too."""
         if video.status == "ready" and video.fingerprint == self.engine.fingerprint:
             return video
-        return read_video(
+        job = self.enqueue(video)
+
+        def watch(progress: JobProgress) -> None:
+            report(
+                Step(what=video.name, done=progress.done, total=progress.total, note=progress.note)
+            )
+
+        row = self.worker().run_job(job.id, watch=watch)
+        if row.failure is not None:
+            raise InputRefusedError(row.failure.message, hint=row.failure.hint)
+        return self.catalog.videos.get(video.id)
+
+    def _handle_ingest(self, job: JobRow, context: JobContext) -> None:
+        assert job.video is not None, "an ingest job belongs to a video"
+
+        def report(reading: Reading) -> None:
+            context.progress(
+                done=reading.position_s,
+                total=reading.duration_s,
+                note=f"chunk {reading.n_chunks}, {reading.realtime_factor:.1f}x real time",
+            )
+
+        read_video(
             self.catalog,
             self.engine,
             self.settings,
-            video,
-            report=lambda reading: report(describe_reading(reading)),
+            self.catalog.videos.get(job.video),
+            report=report,
+            should_stop=context.should_stop,
+            is_cancelled=context.is_cancelled,
         )
-
-
-def describe_reading(reading: Reading) -> Step:
-    """How far an ingest is, as a progress step."""
-    return Step(
-        what=reading.video.name,
-        done=reading.position_s,
-        total=reading.duration_s,
-        note=f"chunk {reading.n_chunks}, {reading.realtime_factor:.1f}x real time",
-    )
 
 
 def describe_ingest(row: VideoRow) -> wire.IngestItem:

@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from platformdirs import user_data_path
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -55,10 +63,10 @@ class StreamSettings(_Section):
 
     compression_ratio: int | None = Field(default=None, ge=1)
     """Visual tokens per latent; the model's own when `None`."""
-    max_past_latents: int | None = Field(default=None, ge=0)
-    """Latents of earlier chunks that a chunk may look back on."""
-    latent_format: Literal["bf16", "int8", "int4"] | None = None
-    """How latents lie on disk."""
+    max_past_latents: NonNegativeInt | Literal["auto", "all"] = "auto"
+    """Latents of earlier chunks that a chunk may look back on; `all` is upstream's way."""
+    latent_format: Literal["native", "int8"] | None = None
+    """How latents are kept: in the model's own dtype, or as 8-bit integers with scales."""
 
 
 class CacheSettings(_Section):
@@ -75,8 +83,7 @@ class RetrievalSettings(_Section):
     index: str | None = None
     """A file of `engine/index`."""
     recall: Literal["auto", "top", "overview", "all"] = "auto"
-    top_chunks: int | None = Field(default=None, ge=1)
-    """Chunks that are recalled for a question about one thing."""
+    """Which chunks a question gets; `auto` lets its wording decide."""
 
 
 class LimitSettings(_Section):
@@ -128,6 +135,8 @@ class Settings(BaseSettings):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     database_url: SecretStr | None = None
     """PostgreSQL for many machines; SQLite below the home folder when `None`."""
+    database_wait_s: float = Field(default=10.0, gt=0)
+    """How long a statement waits while another process holds the database."""
     allow_network: bool = False
     """Whether sources may be HTTP(S) streams; cameras that are named may always be reached."""
     sampling: SamplingSettings = SamplingSettings()

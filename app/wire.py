@@ -115,6 +115,14 @@ class ProbeDocument(BaseModel):
     wall_s: float
 
 
+class ErrorBody(BaseModel):
+    """A failure in one sentence."""
+
+    code: str
+    message: str
+    hint: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
 class IngestItem(BaseModel):
     """One video after its ingest."""
 
@@ -138,6 +146,8 @@ class IngestDocument(BaseModel):
     """What `ingest` did."""
 
     videos: list[IngestItem]
+    failures: list[ErrorBody] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Sources of several that could not be read."""
 
 
 class DemoItem(BaseModel):
@@ -203,14 +213,6 @@ class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 
     message: str
-
-
-class ErrorBody(BaseModel):
-    """A failure in one sentence."""
-
-    code: str
-    message: str
-    hint: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
 class ErrorDocument(BaseModel):

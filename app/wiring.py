@@ -57,7 +57,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         latents_folder=settings.home / "latents",
         index_folder=settings.home / "index",
         sampling=SamplingConfig(
-            fps=sampling.fps,
+            fps=float(sampling.fps),
             thin_static=sampling.thin_static,
             **_given(static_threshold=sampling.static_threshold, heartbeat_s=sampling.heartbeat_s),
         ),
@@ -78,9 +78,9 @@ def media_limits(settings: Settings) -> MediaLimits:
     limits = settings.limits
     return MediaLimits(
         max_bytes=int(limits.upload_bytes),
-        max_duration_s=limits.duration_s,
+        max_duration_s=float(limits.duration_s),
         max_side_px=max(limits.height_px, limits.width_px),
-        max_fps=limits.fps,
+        max_fps=float(limits.fps),
         max_streams=limits.streams,
         allow_http=settings.allow_network,
     )

@@ -4,7 +4,7 @@
     app -> blobs                                                    (files below the home folder)
 
 Records go in and records come out: those of `engine.records`, and those of `rows.py` for nouns
-that the engine does not know. App imports `catalog`, `rows` and `blobs`, nothing deeper.
+that the engine does not know. App opens a `Catalog` and imports `rows` and `blobs`, nothing deeper.
 
 Decision: one file a noun behind `Catalog`, because one file for all of them passes 600 lines.
 Decision: counters of a video are kept in its row, not summed, because a page polls them every

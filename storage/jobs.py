@@ -11,7 +11,17 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Select, and_, exists, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    Select,
+    and_,
+    exists,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, aliased
 
@@ -86,7 +96,9 @@ class Jobs:
         with self._database.reading() as session:
             return tuple(_job(row) for row in session.scalars(query))
 
-    def claim(self, owner: str, kinds: Collection[str], *, lease_s: float) -> JobRow | None:
+    def claim(
+        self, owner: str, kinds: Collection[str], *, lease_s: float, job: JobId | None = None
+    ) -> JobRow | None:
         """Take the oldest job that may run now, or one whose worker stopped beating.
 
         Of any number of workers that ask at once, each job goes to one.
@@ -95,18 +107,24 @@ class Jobs:
             owner: Names the worker in the row; need not be unique.
             kinds: What the worker can do.
             lease_s: How long the job is its own without a heartbeat.
+            job: Only this one, at once and as if it had never been tried: someone asks by hand.
         """
         try:
-            return self._claim(owner, kinds, lease_s)
+            return self._claim(owner, kinds, lease_s, job)
         except IntegrityError:
             # Another worker began a job of the same stream meanwhile: there will be a next time.
             return None
 
-    def _claim(self, owner: str, kinds: Collection[str], lease_s: float) -> JobRow | None:
+    def _claim(
+        self, owner: str, kinds: Collection[str], lease_s: float, job: JobId | None
+    ) -> JobRow | None:
         now = self._now()
         with self._database.writing() as session:
+            if job is not None:
+                by_hand = (JobTable.id == job, JobTable.state.in_(["queued", "running"]))
+                session.execute(update(JobTable).where(*by_hand).values(attempts=0, run_at=now))
             self._give_up(session, now)
-            row = session.scalar(_claimable(kinds, now))
+            row = session.scalar(_claimable(kinds, now, job))
             if row is None:
                 return None
             row.state = "running"
@@ -160,6 +178,11 @@ class Jobs:
     def release(self, job: JobRow) -> bool:
         """Hand it back unharmed: this worker stops, the start does not count."""
         return self._let_go(job, state="queued", attempts=JobTable.attempts - 1)
+
+    def abandon(self, job: JobRow) -> bool:
+        """Say that its worker is known to be dead: the next claim need not wait for the lease."""
+        with self._database.writing() as session:
+            return self._held(session, job, lease_until=self._now() - timedelta(seconds=1))
 
     def cancel(self, job: JobId) -> JobRow:
         """Stop a job: at once if nobody runs it, else as soon as its worker hears of it."""
@@ -216,7 +239,7 @@ def _abandoned(now: datetime) -> ColumnElement[bool]:
     return and_(JobTable.state == "running", JobTable.lease_until < now)
 
 
-def _claimable(kinds: Collection[str], now: datetime) -> Select[JobTable]:
+def _claimable(kinds: Collection[str], now: datetime, job: JobId | None) -> Select[JobTable]:
     """The oldest job that may run; of a stream only its first unfinished one, and only alone."""
     other = aliased(JobTable)
     stream_is_taken = exists().where(
@@ -225,9 +248,10 @@ def _claimable(kinds: Collection[str], now: datetime) -> Select[JobTable]:
         or_(other.state == "running", and_(other.state == "queued", other.id < JobTable.id)),
     )
     due = and_(JobTable.state == "queued", JobTable.run_at <= now)
+    wanted = true() if job is None else JobTable.id == job
     return (
         select(JobTable)
-        .where(JobTable.kind.in_(kinds), or_(due, _abandoned(now)), ~stream_is_taken)
+        .where(wanted, JobTable.kind.in_(kinds), or_(due, _abandoned(now)), ~stream_is_taken)
         .order_by(JobTable.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -241,7 +265,7 @@ def _expired(row: JobTable, now: datetime) -> bool:
 def _row(session: Session, job: JobId, *, lock: bool = False) -> JobTable:
     row = session.get(JobTable, job, with_for_update=lock or None)
     if row is None:
-        raise NotFoundError(f"no job {job}", hint="`longwatch videos list` shows what there is")
+        raise NotFoundError(f"no job {job}", hint="it may have left with its video")
     return row
 
 

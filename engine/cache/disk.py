@@ -81,6 +81,7 @@ class DiskTier:
         self._homes: dict[VideoId, Fingerprint] = {}
         self._limit_bytes = limit_bytes
         self._durable = durable
+        self._counted_bytes: int | None = None
 
     @property
     def used_bytes(self) -> int:
@@ -125,13 +126,7 @@ class DiskTier:
         """
         header, tensors = self._describe(chunk, activity=activity, stats=stats)
         content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
-        if self._limit_bytes is not None and self.used_bytes + len(content) > self._limit_bytes:
-            raise LimitExceededError(
-                "bytes of latents on disk",
-                self.used_bytes + len(content),
-                self._limit_bytes,
-                setting="cache.disk_bytes",
-            )
+        self._check_limit(len(content))
         _write(self.path(chunk.ref.video, chunk.ref.ordinal), content, durable=self._durable)
         return _committed(header, len(content))
 
@@ -171,6 +166,11 @@ class DiskTier:
                 folder.rename(leaving)
                 shutil.rmtree(leaving, ignore_errors=True)
 
+    def sweep(self, video: VideoId) -> None:
+        """Delete what killed writers left half written."""
+        for path in self._video_folder(video).glob(".*"):
+            path.unlink(missing_ok=True)
+
     def videos(self) -> tuple[VideoId, ...]:
         """The videos that have a folder here, and the adopted ones, sorted."""
         own = os.scandir(self.folder) if self.folder.is_dir() else ()
@@ -204,6 +204,19 @@ class DiskTier:
         with self._open(path) as (header, file):
             vectors = _verified(path, header, file, "frame_vectors")
             return _ref(header), vectors, _verified(path, header, file, "pts_s")
+
+    def _check_limit(self, more_bytes: int) -> None:
+        """Refuse what passes the limit; files are counted anew only when it seems passed."""
+        if self._limit_bytes is None:
+            return
+        wanted = (self._counted_bytes or 0) + more_bytes
+        if self._counted_bytes is None or wanted > self._limit_bytes:
+            wanted = self.used_bytes + more_bytes
+        if wanted > self._limit_bytes:
+            raise LimitExceededError(
+                "bytes of latents on disk", wanted, self._limit_bytes, setting="cache.disk_bytes"
+            )
+        self._counted_bytes = wanted
 
     def _video_folder(self, video: VideoId) -> Path:
         if not _VIDEO_ID.fullmatch(video):

@@ -16,6 +16,23 @@ from torch import Tensor, nn
 from engine.nn.attention import attend, causal, view, weights_of
 from engine.nn.rotary import Turn, rotate, turn
 
+KEY_MAP = (
+    ("model.embed_tokens.weight", "embed.weight"),
+    ("model.norm.weight", "norm.weight"),
+    ("lm_head.weight", "head.weight"),
+    ("model.layers.*.self_attn.rotary_emb.inv_freq", ""),
+    ("model.layers.*.input_layernorm.weight", "layers.*.attention_norm.weight"),
+    ("model.layers.*.post_attention_layernorm.weight", "layers.*.mlp_norm.weight"),
+    ("model.layers.*.self_attn.q_proj.*", "layers.*.attention.qkv.q.*"),
+    ("model.layers.*.self_attn.k_proj.*", "layers.*.attention.qkv.k.*"),
+    ("model.layers.*.self_attn.v_proj.*", "layers.*.attention.qkv.v.*"),
+    ("model.layers.*.self_attn.o_proj.*", "layers.*.attention.out.*"),
+    ("model.layers.*.mlp.gate_proj.*", "layers.*.gate_up.gate.*"),
+    ("model.layers.*.mlp.up_proj.*", "layers.*.gate_up.up.*"),
+    ("model.layers.*.mlp.down_proj.*", "layers.*.down.*"),
+)
+"""The names that Qwen2, LLaMA, Vicuna and Mistral share; see `nn.weights`."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecoderConfig:
@@ -47,6 +64,25 @@ class DecoderConfig:
     def n_groups(self) -> int:
         """Query heads for each key and value head."""
         return self.n_heads // self.n_kv_heads
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a `config.json` that `from_json` reads."""
+        return {
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.width,
+            "intermediate_size": self.mlp_width,
+            "num_hidden_layers": self.n_layers,
+            "num_attention_heads": self.n_heads,
+            "num_key_value_heads": self.n_kv_heads,
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "rope_theta": self.rope_theta,
+            "rms_norm_eps": self.norm_eps,
+            "attention_bias": self.qkv_bias,
+            "tie_word_embeddings": self.is_tied,
+            "use_sliding_window": False,
+            "max_position_embeddings": self.max_positions,
+        }
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any], *, has_vst: bool = False) -> "DecoderConfig":
@@ -258,6 +294,7 @@ class Decoder(nn.Module):
         written: Written | None = None,
         looks: list[Tensor] | None = None,
         n_looking: int = 1,
+        is_survey: bool = False,
     ) -> Float[Tensor, "batch token width"]:
         """Run tokens behind the memory, causally, and append them to it.
 
@@ -266,6 +303,9 @@ class Decoder(nn.Module):
             memory: Read and appended to in place.
             written: Receives each layer's keys (before rotary embedding) and values.
             looks: Receives each layer's attention weights of the last `n_looking` rows.
+            n_looking: Rows whose attention is wanted.
+            is_survey: Only the looks are wanted: stop once the last are known, and leave the
+                memory's length as it was.
         Returns:
             Rows after the final norm.
         """
@@ -290,6 +330,8 @@ class Decoder(nn.Module):
             values[:, :, n_past:end] = v
             if looks is not None:
                 looks.append(weights_of(q[:, :, -n_looking:], keys[:, :, :end], looking))
+                if is_survey and depth + 1 == len(self.layers):
+                    return x
             x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], sight))
             x = x + layer.mlp(x)
         memory.n = end

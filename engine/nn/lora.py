@@ -7,65 +7,93 @@ Source: arXiv:2106.09685; the load-time strength is arXiv:2404.16994 section 3.4
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
 from engine.errors import WeightsError
 
-_PART = re.compile(r"(?P<owner>.+)\.(?P<part>lora_A|lora_B)(?:\.\w+)?\.weight")
+_PART = re.compile(r"(?P<owner>.+)\.lora_(?P<side>[AB])(?:\.\w+)?\.weight")
 _BASE = re.compile(r"\.base_layer(?=\.(?:weight|bias)$)")
 
 
-def fuse_weight(
-    base: Float[Tensor, "out in"],
-    down: Float[Tensor, "rank in"],
-    up: Float[Tensor, "out rank"],
-    alpha: float,
-) -> Float[Tensor, "out in"]:
-    """One adapted weight, summed in float32 and returned in the base's dtype.
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """What training added to one weight."""
+
+    down: Float[Tensor, "rank in"]
+    """Upstream's A."""
+    up: Float[Tensor, "out rank"]
+    """Upstream's B."""
+
+    def fuse(self, base: Float[Tensor, "out in"], alpha: float) -> Float[Tensor, "out in"]:
+        """The adapted weight, summed in float32 and returned in the base's dtype.
+
+        Args:
+            base: The weight before adaptation.
+            alpha: Strength; 0 is the base itself, the training value the full adapter.
+        """
+        if alpha == 0:
+            return base
+        fused = base.float() + alpha / self.down.shape[0] * (self.up.float() @ self.down.float())
+        return fused.to(base.dtype)
+
+
+def is_adapter(key: str) -> bool:
+    """Whether a stored tensor is half of an adapter."""
+    return _PART.fullmatch(key) is not None
+
+
+def bare(key: str) -> str:
+    """The name that an adapted tensor had before it was adapted."""
+    return _BASE.sub("", key)
+
+
+def adapters(tensors: Iterable[tuple[str, Tensor]], *, source: str) -> dict[str, Adapter]:
+    """Adapters by the bare name of the weight they adapt.
 
     Args:
-        base: The weight before adaptation.
-        down: Upstream's A.
-        up: Upstream's B.
-        alpha: Strength; 0 is the base itself, the training value the full adapter.
+        tensors: Halves of adapters, in any order; others are passed over.
+        source: What to call the checkpoint in an error.
+    Raises:
+        WeightsError: Half of an adapter is missing.
     """
-    if alpha == 0:
-        return base
-    fused = base.float() + alpha / down.shape[0] * (up.float() @ down.float())
-    return fused.to(base.dtype)
+    halves = dict[str, dict[str, Tensor]]()
+    for key, tensor in tensors:
+        match = _PART.fullmatch(key)
+        if match is not None:
+            halves.setdefault(f"{match['owner']}.weight", {})[match["side"]] = tensor
+    for name, sides in halves.items():
+        if len(sides) < 2:
+            lost = "B" if "A" in sides else "A"
+            raise WeightsError(f"{source} does not fit; {name} has an adapter without lora_{lost}")
+    return {name: Adapter(sides["A"], sides["B"]) for name, sides in halves.items()}
 
 
 def fuse(
-    tensors: Iterable[tuple[str, Tensor]], alpha: float, *, source: str
+    tensors: Iterable[tuple[str, Tensor]],
+    adapted: Mapping[str, Adapter],
+    alpha: float,
+    *,
+    source: str,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Replace every adapted weight by its fused one; the others pass through.
-
-    A base may be named `X.base_layer.weight` or `X.weight`, and parts may come in any order, so
-    adapters may lie in a file of their own behind a plain checkpoint.
+    """Every tensor under its bare name, adapted ones fused; halves of adapters are left out.
 
     Args:
-        tensors: Names and tensors as stored.
-        alpha: Strength of the adapters.
+        tensors: Names and tensors as stored, plain or wrapped, one at a time.
+        adapted: From `adapters`, under the same bare names.
+        alpha: Strength.
         source: What to call the checkpoint in an error.
     Raises:
-        WeightsError: Half of an adapter is missing, or the weight that it adapts.
-    Cost: holds the tensors seen so far, since a weight's adapter may come last.
+        WeightsError: An adapter's weight is not among the tensors.
     """
-    plain, halves = dict[str, Tensor](), dict[str, dict[str, Tensor]]()
+    left = dict(adapted)
     for key, tensor in tensors:
-        match = _PART.fullmatch(key)
-        if match is None:
-            plain[_BASE.sub("", key)] = tensor
-        else:
-            halves.setdefault(match["owner"], {})[match["part"]] = tensor
-    for owner, parts in halves.items():
-        name = f"{owner}.weight"
-        missing = [part for part in ("lora_A", "lora_B") if part not in parts]
-        if name not in plain or missing:
-            lacks = f"{owner}.{missing[0]}" if missing else name
-            raise WeightsError(f"{source} does not fit; an adapter of {name} lacks {lacks}")
-        plain[name] = fuse_weight(plain[name], parts["lora_A"], parts["lora_B"], alpha)
-    yield from plain.items()
+        if is_adapter(key):
+            continue
+        adapter = left.pop(bare(key), None)
+        yield bare(key), tensor if adapter is None else adapter.fuse(tensor, alpha)
+    if left:
+        raise WeightsError(f"{source} does not fit; it adapts {next(iter(left))}, which is missing")

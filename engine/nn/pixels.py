@@ -29,6 +29,24 @@ class PixelConfig:
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a `preprocessor_config.json` that `from_json` reads."""
+        side = {"height": self.size_px, "width": self.size_px}
+        return {
+            "image_processor_type": "CLIPImageProcessor",
+            "do_resize": True,
+            "size": {"shortest_edge": self.size_px} if self.fit == "crop" else side,
+            "do_center_crop": self.fit == "crop",
+            "crop_size": side,
+            "fit": self.fit,
+            "resample": 3,
+            "do_rescale": True,
+            "rescale_factor": 1 / 255,
+            "do_normalize": True,
+            "image_mean": list(self.mean),
+            "image_std": list(self.std),
+        }
+
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> "PixelConfig":
         """Read a `preprocessor_config.json`.
@@ -90,3 +108,17 @@ def _pad(image: Image.Image, config: PixelConfig) -> Image.Image:
     square = Image.new("RGB", (side, side), (red, green, blue))
     square.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
     return square
+
+
+def resize(
+    frames: UInt8[Tensor, "frame 3 h w"], height_px: int, width_px: int
+) -> UInt8[Tensor, "frame 3 height width"]:
+    """Frames at another size, as bytes again; unchanged where the size is right already."""
+    if tuple(frames.shape[2:]) == (height_px, width_px):
+        return frames
+    planes = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    sized = (
+        np.asarray(Image.fromarray(plane).resize((width_px, height_px), Image.Resampling.BICUBIC))
+        for plane in planes
+    )
+    return torch.from_numpy(np.stack(list(sized))).permute(0, 3, 1, 2)

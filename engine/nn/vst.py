@@ -13,10 +13,12 @@ but keys and values for visual rows.
 Source: arXiv:2409.14485; upstream calls VSTs beacons and chunks windows.
 """
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from engine.nn.attention import attend, view
@@ -81,30 +83,38 @@ def weave(n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool
 class Memory:
     """What a running video has left behind: sink and VSTs, ready for attention.
 
-    VST keys are turned once, when they enter; their compact position never changes after.
+    VST keys are turned once, when they enter; their compact position changes only when older
+    chunks leave. Where a limit makes them leave, the unturned latents are kept beside.
     """
 
-    def __init__(self, decoder: Decoder, *, capacity: int = 256) -> None:
+    def __init__(self, decoder: Decoder, *, capacity: int, max_latents: int | None = None) -> None:
         self.decoder = decoder
         self.buffer = decoder.buffer(capacity)
         self.n_sink = 0
+        self.max_latents = max_latents
+        self._held: deque[KvLatents] = deque()
 
     @property
     def n_latents(self) -> int:
         """VSTs held."""
         return self.buffer.n - self.n_sink
 
-    def append(self, latents: KvLatents) -> None:
-        """Place a chunk's VSTs behind what is held."""
-        buffer, n = self.buffer, latents.n_latents
-        buffer.reserve(n)
-        start, end = buffer.n, buffer.n + n
-        device = buffer.keys.device
-        turned = self.decoder.turn(torch.arange(start, end, device=device))
-        keys = latents.keys.to(device=device, dtype=buffer.keys.dtype)
-        buffer.keys[:, 0, :, start:end] = rotate(keys, turned)
-        buffer.values[:, 0, :, start:end] = latents.values.to(device=device)
-        buffer.n = end
+    def append(self, chunks: Sequence[KvLatents]) -> None:
+        """Place chunks behind what is held; whole chunks leave at the limit, oldest first."""
+        if self.max_latents is None:
+            self._place(chunks)
+            return
+        self._held.extend(chunks)
+        total = sum(chunk.n_latents for chunk in self._held)
+        if total <= self.max_latents:
+            self._place(chunks)
+            return
+        while total > self.max_latents:
+            total -= self._held.popleft().n_latents
+        # All positions move; turning the stored keys anew keeps a resumed stream byte for byte
+        # equal to one that never stopped, which turning turned keys back would not.
+        self.buffer.n = self.n_sink
+        self._place(tuple(self._held))
 
     def fork(self, n_more: int) -> KvBuffer:
         """A copy with room for `n_more` tokens, to ask on while the original stays as it is."""
@@ -115,16 +125,56 @@ class Memory:
         copy.n = end
         return copy
 
+    def _place(self, chunks: Sequence[KvLatents]) -> None:
+        n = sum(chunk.n_latents for chunk in chunks)
+        if not n:
+            return
+        buffer = self.buffer
+        buffer.reserve(n)
+        start, end = buffer.n, buffer.n + n
+        device = buffer.keys.device
+        turned = self.decoder.turn(torch.arange(start, end, device=device))
+        keys = torch.cat([chunk.keys.to(device) for chunk in chunks], 2)
+        buffer.keys[:, 0, :, start:end] = rotate(keys.to(buffer.keys.dtype), turned)
+        values = torch.cat([chunk.values.to(device) for chunk in chunks], 2)
+        buffer.values[:, 0, :, start:end] = values
+        buffer.n = end
+
 
 def open_memory(
-    decoder: Decoder, prefix: Float[Tensor, "token width"], *, capacity: int = 256
+    decoder: Decoder,
+    sink: KvBuffer,
+    chunks: Sequence[KvLatents] = (),
+    *,
+    n_more: int = 0,
+    max_latents: int | None = None,
 ) -> Memory:
-    """Run the prompt prefix; its keys and values are the sink of every later step."""
-    memory = Memory(decoder, capacity=max(capacity, prefix.shape[0]))
-    if prefix.shape[0]:
-        decoder.extend(prefix[None], memory.buffer)
-    memory.n_sink = memory.buffer.n
+    """A memory of the prompt prefix and of chunks, oldest first.
+
+    Args:
+        decoder: Whose sink and latents these are.
+        sink: The prompt prefix, run once by `run_sink`; copied.
+        chunks: Placed as `Memory.append` would place them one by one, byte for byte.
+        n_more: Tokens to make room for beyond them.
+        max_latents: Latents held at most; `None` for all.
+    """
+    held = sum(chunk.n_latents for chunk in chunks)
+    if max_latents is not None:
+        held = min(held, max_latents)
+    memory = Memory(decoder, capacity=sink.n + held + n_more, max_latents=max_latents)
+    memory.buffer.keys[:, :, :, : sink.n] = sink.keys[:, :, :, : sink.n]
+    memory.buffer.values[:, :, :, : sink.n] = sink.values[:, :, :, : sink.n]
+    memory.buffer.n = memory.n_sink = sink.n
+    memory.append(chunks)
     return memory
+
+
+def run_sink(decoder: Decoder, prefix: Float[Tensor, "token width"]) -> KvBuffer:
+    """Keys and values of the prompt prefix, which every later step sees; may be empty."""
+    sink = decoder.buffer(prefix.shape[0])
+    if prefix.shape[0]:
+        decoder.extend(prefix[None], sink)
+    return sink
 
 
 def fold(
@@ -146,6 +196,41 @@ def fold(
         Keys before rotary embedding and values, in the decoder's dtype.
     """
     return _Fold(memory, plan).run(tokens, trace)
+
+
+def survey(
+    decoder: Decoder,
+    sink: KvBuffer,
+    chunks: Sequence[KvLatents],
+    question: Float[Tensor, "token width"],
+) -> Float32[Tensor, " chunk"]:
+    """Attention mass of a question on each of some chunks, every one alone behind the sink.
+
+    Args:
+        decoder: Whose sink and latents these are.
+        sink: From `run_sink`.
+        chunks: All of one size.
+        question: Embeddings; every row of it looks.
+    Returns:
+        The mean over layers, heads and rows of the weight that falls on the chunk.
+    Cost: one prefill of chunk x question tokens, without the last layer's MLP.
+    """
+    n_sink, n, n_batch = sink.n, chunks[0].n_latents, len(chunks)
+    held = n_sink + n
+    buffer = decoder.buffer(held + question.shape[0], batch=n_batch)
+    buffer.keys[:, :, :, :n_sink] = sink.keys[:, :, :, :n_sink]
+    buffer.values[:, :, :, :n_sink] = sink.values[:, :, :, :n_sink]
+    device = question.device
+    turned = decoder.turn(torch.arange(n_sink, held, device=device))
+    keys = torch.stack([chunk.keys for chunk in chunks], 1).to(device, question.dtype)
+    buffer.keys[:, :, :, n_sink:held] = rotate(keys, turned)
+    values = torch.stack([chunk.values for chunk in chunks], 1).to(device, question.dtype)
+    buffer.values[:, :, :, n_sink:held] = values
+    buffer.n = held
+    looks: list[Tensor] = []
+    rows = question[None].expand(n_batch, -1, -1)
+    decoder.extend(rows, buffer, looks=looks, n_looking=question.shape[0], is_survey=True)
+    return torch.stack([look[:, :, n_sink:held].sum(-1).mean(-1) for look in looks]).mean(0)
 
 
 class _Fold:

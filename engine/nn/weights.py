@@ -1,16 +1,19 @@
 """safetensors to module: one strict loader for every checkpoint.
 
-A key map is a sequence of `(pattern, replacement)`: a released key that a pattern matches in
-full takes the replacement as its name in our module, an empty replacement drops it. Projections
-that we fuse are named by their part, `attention.qkv.q.weight`, and fill their rows.
+A key map is a sequence of `(released, ours)` names in which `*` stands for one segment between
+dots and `**` for any number of them; the first row that matches counts. An empty name of ours
+drops the key. Projections that we fuse are named by their part, `attention.qkv.q.weight`, and
+fill their rows. The same map read backwards names what we save.
 """
 
 import hashlib
 import json
+import pickle
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,9 @@ from engine.records import Fingerprint
 KeyMap = Sequence[tuple[str, str]]
 INDEX_NAME = "model.safetensors.index.json"
 FINGERPRINT_DIGITS = 24
+PICKLES = frozenset({".bin", ".pt", ".pth"})
+"""Endings of torch's own format; read with nothing but tensors allowed."""
+_STARS = re.compile(r"(\*\*|\*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,43 +98,95 @@ def files_of(folder: Path) -> tuple[Path, ...]:
             raise WeightsError(f"{index} names files that are missing: {_first(missing)}")
         return tuple(folder / name for name in names)
     single = folder / "model.safetensors"
-    found = (single,) if single.is_file() else tuple(sorted(folder.glob("model*.safetensors")))
+    if single.is_file():
+        return (single,)
+    found = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
     if not found:
         raise WeightsError(f"{folder} holds no model*.safetensors")
-    return found
+    return tuple(found)
 
 
-def read_tensors(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of a checkpoint folder, one at a time, on the CPU.
+def keys_of(folder: Path) -> frozenset[str]:
+    """The names of all tensors of a checkpoint folder.
+
+    Raises:
+        WeightsError: No files, or one that cannot be read.
+    """
+    found = set[str]()
+    for path in files_of(folder):
+        if path.suffix in PICKLES:
+            found |= {key for key, _ in read_file(path)}
+        else:
+            with _opened(path) as file:
+                found |= set(file.keys())
+    return frozenset(found)
+
+
+def read_tensors(
+    folder: Path, *, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[str, Tensor]]:
+    """The wanted tensors of a checkpoint folder, one at a time, on the CPU.
 
     Raises:
         WeightsError: No files, or one that cannot be read.
     """
     for path in files_of(folder):
-        yield from read_file(path)
+        yield from read_file(path, wanted=wanted)
 
 
-def read_file(path: Path) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor of one file: safetensors, or a pickle of tensors and nothing else."""
-    if path.suffix in {".bin", ".pt", ".pth"}:
-        yield from torch.load(path, map_location="cpu", weights_only=True).items()
-        return
-    with ExitStack() as stack:
+def read_file(
+    path: Path, *, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[str, Tensor]]:
+    """The wanted tensors of one file: safetensors, or a pickle of tensors and nothing else."""
+    if path.suffix in PICKLES:
         try:
-            file = stack.enter_context(safe_open(path, framework="pt"))
-        except (SafetensorError, OSError) as error:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
             raise WeightsError(f"{path} cannot be read: {error}") from error
+        yield from ((key, tensor) for key, tensor in held.items() if wanted(key))
+        return
+    with _opened(path) as file:
         for key in file.keys():  # noqa: SIM118
-            yield key, file.get_tensor(key)
+            if wanted(key):
+                yield key, file.get_tensor(key)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
 
 
 def translate(key: str, key_map: KeyMap) -> str | None:
-    """Our name of a released key; empty if it is dropped, `None` if no rule knows it."""
-    for pattern, replacement in key_map:
-        match = re.fullmatch(pattern, key)
+    """Our name of a released key; empty if it is dropped, `None` if no row knows it."""
+    for released, ours in key_map:
+        match = _pattern(released).fullmatch(key)
         if match:
-            return match.expand(replacement)
+            for segment in match.groups():
+                star = "**" if "**" in ours else "*"
+                ours = ours.replace(star, segment, 1)
+            return ours
     return None
+
+
+def released_names(module: nn.Module, key_map: KeyMap) -> dict[str, str]:
+    """Our name of every slot to the released one."""
+    backwards = [(ours, released) for released, ours in key_map if ours]
+    names = {name: translate(name, backwards) for name in slots(module)}
+    nameless = [name for name, released in names.items() if released is None]
+    if nameless:
+        raise ValueError(f"key_map must name every parameter, not so {_first(nameless)}")
+    return {name: released for name, released in names.items() if released is not None}
+
+
+def under(prefix: str, key_map: KeyMap, ours: str) -> KeyMap:
+    """The same map for a checkpoint that wraps the names, and a module that holds the part."""
+    return tuple(
+        (f"{prefix}{released}", f"{ours}{name}" if name else "") for released, name in key_map
+    )
 
 
 def fill(
@@ -148,7 +206,7 @@ def fill(
         key_map: Rules from released names to ours.
         source: What to call the checkpoint in an error.
         cut_rows: For these of our names, rows beyond this count are ignored.
-        optional: Pattern of our names that may stay unfilled; the caller sees to them.
+        optional: Regular expression of our names that may stay unfilled; the caller sees to them.
     Returns:
         Our names that were filled.
     Raises:
@@ -178,16 +236,16 @@ def fill(
     return frozenset(filled)
 
 
-def save(module: nn.Module, folder: Path, names: Mapping[str, str], *, n_shards: int = 1) -> None:
+def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1) -> None:
     """Write a module under released names, as one file or as shards with an index.
 
     Args:
         module: Any.
         folder: Exists; files are written beside their names, then renamed.
-        names: Our name of every slot to its released name.
+        key_map: Names every parameter.
         n_shards: More than one writes an index.
     """
-    tensors = {}
+    tensors, names = {}, released_names(module, key_map)
     for ours, slot in slots(module).items():
         value = slot.parameter.detach()
         tensors[names[ours]] = value[slot.rows].contiguous().cpu() if value.dim() else value.cpu()
@@ -203,7 +261,12 @@ def save(module: nn.Module, folder: Path, names: Mapping[str, str], *, n_shards:
         weight_map.update(dict.fromkeys(part, name))
     total = sum(tensor.nbytes for tensor in tensors.values())
     index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
-    (folder / INDEX_NAME).write_text(json.dumps(index, indent=1), encoding="utf-8")
+    write_json(folder / INDEX_NAME, index)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file of a checkpoint folder."""
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
 
 
 def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
@@ -223,6 +286,12 @@ def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
         raw = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         digest.update(raw.numpy().data)
     return Fingerprint(digest.hexdigest()[:FINGERPRINT_DIGITS])
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    parts = [{"*": r"([^.]+)", "**": "(.+)"}.get(p, re.escape(p)) for p in _STARS.split(name)]
+    return re.compile("".join(parts))
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:

@@ -10,11 +10,12 @@ from typing import Literal
 
 import torch
 
-from engine import families, index, plugins
+from engine import index, plugins
 from engine.cache.budget import CacheConfig
 from engine.cache.disk import DiskTier, Pedigree
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
+from engine.families import load_model
 from engine.media.sample import SamplingConfig
 from engine.protocols import VectorIndex, VideoModel
 from engine.records import Fingerprint, ModelCard, VideoId
@@ -32,7 +33,6 @@ class ModelConfig:
     """Which checkpoint runs, where, and how hard it compresses."""
 
     folder: Path
-    family: str = "video_xl"
     device: str = "auto"
     """`auto` takes an accelerator when there is one; else a name that torch knows."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -107,7 +107,7 @@ class Engine:
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at this engine's ratio."""
         card = self.model.card
-        return max(1, card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
+        return -(-card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
 
     @property
     def index_path(self) -> Path:
@@ -243,17 +243,15 @@ def _catch_up(engine: Engine, video: VideoId) -> None:
 
 
 def _load(config: ModelConfig, device: torch.device) -> VideoModel:
-    family = plugins.load(families, config.family, defines=("VARIANTS", "KEY_MAP", "load_model"))
     name = config.dtype
     if name == "auto":
         name = "float32" if device.type == "cpu" else "bfloat16"
-    model: VideoModel = family.load_model(config.folder, device=device, dtype=getattr(torch, name))
-    return model
+    return load_model(config.folder, device=device, dtype=getattr(torch, name))
 
 
 def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int | None:
     if config.max_past_latents == "auto":
-        return PAST_CHUNKS * max(1, card.chunk_frames * card.tokens_per_frame // ratio)
+        return PAST_CHUNKS * -(-card.chunk_frames * card.tokens_per_frame // ratio)
     return config.max_past_latents
 
 

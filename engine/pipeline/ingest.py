@@ -125,8 +125,12 @@ def ingest_encoded(
 
 
 def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
-    """Where to go on with a video; chunks behind a damaged or missing one are dropped."""
+    """Where to go on with a video; chunks behind a damaged or missing one are dropped.
+
+    One process at a time may ingest a video: what a killed one left half written is swept away.
+    """
     disk = engine.cache.disk
+    disk.sweep(video)
     ordinals = disk.ordinals(video)
     n_whole = next((n for n, ordinal in enumerate(ordinals) if n != ordinal), len(ordinals))
     for stray in ordinals[n_whole:]:

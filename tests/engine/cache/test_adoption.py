@@ -24,7 +24,7 @@ def open_tier(root: Path, pipeline: str, model: str) -> DiskTier:
 
 
 def store(tier: DiskTier) -> ChunkRef:
-    ref = ChunkRef(video=VIDEO, ordinal=0, span=TimeSpan(start_s=0, end_s=4))
+    ref = ChunkRef(video=VIDEO, ordinal=0, span=TimeSpan(start_s=0.0, end_s=4.0))
     chunk = PackedChunk(
         ref=ref,
         latents=pack(TokenLatents(embeddings=torch.ones(2, 3)), "native"),

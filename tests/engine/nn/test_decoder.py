@@ -4,20 +4,9 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from engine.nn.decoder import Decoder, DecoderConfig
+from engine.nn.decoder import KEY_MAP, Decoder, DecoderConfig
 from engine.nn.weights import fill
 
-KEY_MAP = (
-    (r"model\.embed_tokens\.weight", "embed.weight"),
-    (r"model\.norm\.weight", "norm.weight"),
-    (r"lm_head\.weight", "head.weight"),
-    (r"model\.layers\.(\d+)\.input_layernorm\.weight", r"layers.\1.attention_norm.weight"),
-    (r"model\.layers\.(\d+)\.post_attention_layernorm\.weight", r"layers.\1.mlp_norm.weight"),
-    (r"model\.layers\.(\d+)\.self_attn\.([qkv])_proj\.(\w+)", r"layers.\1.attention.qkv.\2.\3"),
-    (r"model\.layers\.(\d+)\.self_attn\.o_proj\.weight", r"layers.\1.attention.out.weight"),
-    (r"model\.layers\.(\d+)\.mlp\.(gate|up)_proj\.weight", r"layers.\1.gate_up.\2.weight"),
-    (r"model\.layers\.(\d+)\.mlp\.down_proj\.weight", r"layers.\1.down.weight"),
-)
 SIZES = {
     "vocab_size": 101,
     "hidden_size": 48,

@@ -1,0 +1,143 @@
+"""Text to ids and back (transformers' tokenizers); chat templates.
+
+What people type is encoded as plain text: a question that spells `<|im_end|>` does not end
+anything. Any string can be encoded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
+
+from engine.errors import WeightsError
+from engine.records import Turn
+
+FILES = ("tokenizer.json", "vocab.json", "tokenizer.model")
+
+
+class Tokenizer:
+    """A checkpoint's tokenizer."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    @classmethod
+    def load(cls, folder: Path) -> "Tokenizer":
+        """Read the tokenizer files of a checkpoint folder; nothing is fetched.
+
+        Raises:
+            WeightsError: There are none, or they cannot be read.
+        """
+        if not any((folder / name).is_file() for name in FILES):
+            raise WeightsError(f"{folder} holds no tokenizer: none of {', '.join(FILES)}")
+        try:
+            return cls(_kind(folder).from_pretrained(folder, local_files_only=True))
+        except (ValueError, OSError, KeyError) as error:
+            raise WeightsError(f"the tokenizer in {folder} cannot be read: {error}") from error
+
+    def plain(self, text: str) -> list[int]:
+        """Ids of foreign text; nothing in it is taken for a control token."""
+        ids: list[int] = self._inner.encode(
+            _encodable(text), add_special_tokens=False, split_special_tokens=True
+        )
+        return ids
+
+    def control(self, text: str) -> list[int]:
+        """Ids of our own text, in which control tokens count as such."""
+        ids: list[int] = self._inner.encode(text, add_special_tokens=False)
+        return ids
+
+    def framed(self, text: str, max_tokens: int, *, is_padded: bool = False) -> list[int]:
+        """Ids with the start and end tokens a text tower expects, cut to its length."""
+        ids: list[int] = self._inner.encode(
+            _encodable(text),
+            truncation=True,
+            max_length=max_tokens,
+            padding="max_length" if is_padded else False,
+        )
+        return ids
+
+    def opened(self, text: str) -> list[int]:
+        """Ids of our own text with the start token, where this tokenizer puts one."""
+        ids: list[int] = self._inner.encode(_encodable(text))
+        return ids
+
+    def part_controls(self, text: str) -> str:
+        """Foreign text in which whatever spells a control token is parted by a space.
+
+        For prompts that must be read in one piece, where `plain` cannot keep them apart.
+        """
+        known = {*self._inner.all_special_tokens, *self._inner.get_added_vocab()}
+        for token in sorted(known, key=len, reverse=True):
+            text = text.replace(token, f"{token[:1]} {token[1:]}")
+        return text
+
+    def ends(self) -> frozenset[int]:
+        """Ids that end an answer: the tokenizer's own, and those of the chat formats we know."""
+        named = (self.id_of(token) for token in ("</s>", "<|im_end|>", "<|endoftext|>"))
+        own = self._inner.eos_token_id
+        return frozenset(each for each in (own, *named) if each is not None)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, control tokens left out."""
+        text: str = self._inner.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def id_of(self, token: str) -> int | None:
+        """The id of one token by its spelling."""
+        found = self._inner.convert_tokens_to_ids(token)
+        return found if isinstance(found, int) and found != self._inner.unk_token_id else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTemplate:
+    """How a conversation about one video is written down."""
+
+    system: str
+    """Before everything, with its own line end."""
+    user: str
+    assistant: str
+    end: str
+    """Closes what a person or the model said."""
+
+    def before_video(self, tokenizer: Tokenizer) -> list[int]:
+        """The prompt prefix; its keys and values are the sink."""
+        return tokenizer.control(self.system + self.user)
+
+    def after_video(
+        self, tokenizer: Tokenizer, question: str, history: Sequence[Turn] = ()
+    ) -> list[int]:
+        """Everything behind the video: earlier turns, the question, the opening of the answer."""
+        ids: list[int] = []
+        before = "\n"
+        for turn in history:
+            ids += tokenizer.plain(before + turn.question)
+            ids += tokenizer.control(self.end + self.assistant)
+            ids += tokenizer.plain(turn.answer)
+            ids += tokenizer.control(self.end + self.user)
+            before = ""
+        ids += tokenizer.plain(before + question)
+        return ids + tokenizer.control(self.end + self.assistant)
+
+
+QWEN = ChatTemplate(
+    system="<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n",
+    user="<|im_start|>user\n",
+    assistant="<|im_start|>assistant\n",
+    end="<|im_end|>\n",
+)
+"""Qwen2's ChatML as Video-XL writes it."""
+
+
+def _kind(folder: Path) -> Any:
+    """The class that reads a folder; a complete `tokenizer.json` needs no class of its own."""
+    if (folder / "tokenizer.json").is_file():
+        return PreTrainedTokenizerFast
+    return AutoTokenizer if (folder / "tokenizer_config.json").is_file() else Qwen2Tokenizer
+
+
+def _encodable(text: str) -> str:
+    """The text without what UTF-8 cannot hold, such as half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,153 @@
+"""What every vector backend promises: the answers of the exact one, for any filter."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn.functional import normalize
+
+from engine import index, plugins
+from engine.index.exact import ExactIndex
+from engine.protocols import VectorIndex
+from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
+
+DIM = 8
+PIPELINE = Fingerprint("f00d")
+BACKENDS = plugins.names(index)
+
+
+def opened(name: str, path: Path, fingerprint: Fingerprint = PIPELINE) -> VectorIndex:
+    built: VectorIndex = plugins.load(index, name, defines=("open_index",)).open_index(
+        DIM, path, fingerprint
+    )
+    return built
+
+
+def ref(video: str, ordinal: int) -> ChunkRef:
+    span = TimeSpan(start_s=5.0 * ordinal, end_s=5.0 * ordinal + 5.0)
+    return ChunkRef(video=VideoId(video), ordinal=ordinal, span=span)
+
+
+def fill(target: VectorIndex, *, chunks: int = 6, seed: int = 0) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for ordinal in range(chunks):
+        for video in ("a", "b"):
+            n = 2 + (ordinal + len(video)) % 4
+            vectors = normalize(torch.randn(n, DIM, generator=generator), dim=1)
+            pts_s = 5.0 * ordinal + torch.arange(n, dtype=torch.float64)
+            target.add(ref(video, ordinal), vectors, pts_s)
+
+
+def unit(seed: int) -> torch.Tensor:
+    return normalize(torch.randn(DIM, generator=torch.Generator().manual_seed(seed)), dim=0)
+
+
+spans = st.tuples(st.sampled_from(["a", "b", "unknown"]), st.floats(0, 30), st.floats(0, 12)).map(
+    lambda part: (VideoId(part[0]), TimeSpan(start_s=part[1], end_s=part[1] + part[2]))
+)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(1, 99), top=st.integers(1, 20), within=st.none() | st.lists(spans))
+def test_every_filter_gives_the_exact_hits(
+    name: str, seed: int, top: int, within: list[tuple[VideoId, TimeSpan]] | None
+) -> None:
+    tried, oracle = opened(name, Path("nowhere")), ExactIndex(DIM)
+    fill(tried)
+    fill(oracle)
+    found = tried.search(unit(seed), top, within=within)
+    expected = oracle.search(unit(seed), top, within=within)
+    assert [hit.chunk for hit in found] == [hit.chunk for hit in expected]
+    assert [hit.peak_s for hit in found] == [hit.peak_s for hit in expected]
+    for hit, exact in zip(found, expected, strict=True):
+        assert hit.score == pytest.approx(exact.score, abs=1e-6)
+    assert tried.refs(within) == oracle.refs(within)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_hits_lie_inside_the_filter_and_each_chunk_comes_once(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    fill(tried)
+    within = [(VideoId("a"), TimeSpan(start_s=6.0, end_s=16.0))]
+    hits = tried.search(unit(1), 20, within=within)
+    assert len({hit.chunk for hit in hits}) == len(hits) == 3
+    assert all(6.0 <= hit.peak_s < 16.0 and hit.chunk.video == "a" for hit in hits)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_empty_index_finds_nothing(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    assert tried.search(unit(1), 5) == ()
+    assert tried.search(unit(1), 5, within=[]) == ()
+    assert tried.spread(unit(1)) == ()
+    assert tried.refs() == ()
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_saved_index_opens_with_the_same_answers(name: str, tmp_path: Path) -> None:
+    tried = opened(name, tmp_path / "index")
+    fill(tried)
+    tried.save(tmp_path / "index", PIPELINE)
+    again = opened(name, tmp_path / "index")
+    assert again.n_vectors == tried.n_vectors
+    assert again.refs() == tried.refs()
+    assert again.search(unit(2), 4) == tried.search(unit(2), 4)
+    assert again.spread(unit(2)) == tried.spread(unit(2))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign"])
+def test_an_index_that_cannot_be_trusted_starts_empty(
+    name: str, damage: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "index"
+    tried = opened(name, path)
+    fill(tried)
+    tried.save(path, Fingerprint("other") if damage == "foreign" else PIPELINE)
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    damaged = {
+        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+        "cut": whole[:middle],
+        "empty": b"",
+        "foreign": whole,
+    }
+    path.write_bytes(damaged[damage])
+    assert opened(name, path).n_vectors == 0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_chunk_added_again_is_replaced(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    fill(tried)
+    before = tried.n_vectors
+    tried.add(ref("a", 0), unit(7).repeat(3, 1), torch.arange(3, dtype=torch.float64))
+    assert tried.n_vectors == before  # Chunk 0 of "a" had three frames too.
+    (hit,) = tried.search(unit(7), 1)
+    assert hit.chunk == ref("a", 0)
+    assert hit.score == pytest.approx(1.0, abs=1e-6)
+    assert hit.peak_s == 0.0
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_removed_video_is_never_found_again(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    fill(tried)
+    tried.remove(VideoId("a"))
+    tried.remove(VideoId("unknown"))
+    assert {hit.chunk.video for hit in tried.search(unit(1), 50)} == {"b"}
+    fill(tried)
+    assert {each.video for each in tried.refs()} == {"a", "b"}
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_spread_is_that_of_all_frames_of_a_video(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    vectors = torch.eye(DIM)[:4]
+    tried.add(ref("a", 0), vectors, torch.arange(4, dtype=torch.float64))
+    (spread,) = tried.spread(torch.eye(DIM)[0])
+    assert (spread.video, spread.n_frames, spread.mean) == ("a", 4, 0.25)
+    assert spread.std == pytest.approx(0.75**0.5 * 0.5)

@@ -1,0 +1,53 @@
+"""Measures of answers and moments, on cases that can be counted by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.evaluation.metrics import accuracy, best_iou, covered, moment_error_s, recall_at
+from engine.records import TimeSpan
+
+
+def span(start_s: float, end_s: float) -> TimeSpan:
+    return TimeSpan(start_s=start_s, end_s=end_s)
+
+
+spans = st.tuples(st.floats(0, 100), st.floats(0, 50)).map(lambda p: span(p[0], p[0] + p[1]))
+
+
+def test_accuracy_is_a_share() -> None:
+    assert accuracy([True, False, True, True]) == 0.75
+    assert accuracy([]) == 0.0
+
+
+def test_iou_of_the_best_span() -> None:
+    found = [span(0.0, 4.0), span(10.0, 14.0)]
+    assert best_iou(found, span(12.0, 16.0)) == pytest.approx(2 / 6)
+    assert best_iou([], span(0.0, 1.0)) == 0.0
+
+
+@pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.5), (3, 1.0)])
+def test_recall_counts_wanted_spans_among_the_first(k: int, expected: float) -> None:
+    found = [span(0.0, 2.0), span(1.0, 2.0), span(8.0, 9.0)]
+    assert recall_at(found, [span(1.5, 3.0), span(8.5, 20.0)], k) == expected
+
+
+def test_spans_that_only_touch_do_not_meet() -> None:
+    assert recall_at([span(0.0, 2.0)], [span(2.0, 3.0)], 1) == 0.0
+
+
+def test_overlapping_finds_are_not_counted_twice() -> None:
+    found = [span(0.0, 6.0), span(4.0, 8.0)]
+    assert covered(found, span(0.0, 10.0)) == pytest.approx(0.8)
+
+
+@given(found=st.lists(spans), wanted=spans)
+def test_shares_stay_between_nothing_and_all(found: list[TimeSpan], wanted: TimeSpan) -> None:
+    assert 0 <= covered(found, wanted) <= 1 + 1e-9
+    assert 0 <= best_iou(found, wanted) <= 1
+    assert covered([wanted], wanted) == pytest.approx(1.0) or wanted.duration_s == 0
+
+
+@pytest.mark.parametrize(("found_s", "error_s"), [(3.0, 1.0), (5.0, 0.0), (9.5, 1.5)])
+def test_a_moment_errs_by_its_distance(found_s: float, error_s: float) -> None:
+    assert moment_error_s(found_s, span(4.0, 8.0)) == error_s

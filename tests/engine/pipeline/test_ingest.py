@@ -1,0 +1,197 @@
+"""Taking a video in: whole chunks, the same bytes however often it is killed."""
+
+import os
+import random
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import pytest
+import torch
+
+from engine.errors import DiskFullError, MediaDecodeError
+from engine.media.frames import Frame
+from engine.pipeline.assemble import Engine
+from engine.pipeline.ingest import ingest, resume_point, stored_chunks
+from engine.records import SampleStats, TimeSpan
+from tests.engine.pipeline.conftest import CAMERA
+from tests.fakes import INFO, FakeSource, painted, story
+
+DAY = "grey*9 red*2 blue*3 grey*5 green*4 grey*7"
+
+
+def files(engine: Engine) -> dict[str, bytes]:
+    folder = engine.cache.disk.folder / CAMERA
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def rest(engine: Engine, spelled: str) -> FakeSource:
+    """The frames behind the resume point, as a reader that was opened there gives them."""
+    after_s = resume_point(engine, CAMERA).after_s
+    whole = story(spelled).frames
+    return FakeSource([each for each in whole if after_s is None or each.pts_s > after_s])
+
+
+def test_chunks_are_whole_and_the_last_one_is_what_is_left(build: Callable[..., Engine]) -> None:
+    chunks = list(ingest(build(), CAMERA, story(DAY)))
+    assert [chunk.n_frames for chunk in chunks] == [4] * 7 + [2]
+    assert [chunk.ref.ordinal for chunk in chunks] == list(range(8))
+    assert chunks[-1].stats.frames_sampled == 30
+
+
+def test_spans_follow_each_other_without_a_hole(build: Callable[..., Engine]) -> None:
+    spans = [chunk.ref.span for chunk in ingest(build(), CAMERA, story(DAY))]
+    assert [span.end_s for span in spans[:-1]] == [span.start_s for span in spans[1:]]
+    assert (spans[0].start_s, spans[-1].end_s) == (0.0, 30.0)
+
+
+def test_the_last_chunk_reaches_the_end_of_the_video(build: Callable[..., Engine]) -> None:
+    source = story("grey*5")
+    source.info = replace(INFO, duration_s=5.7)
+    *_, last = ingest(build(), CAMERA, source)
+    assert last.ref.span == TimeSpan(start_s=4.0, end_s=5.7)
+
+
+def test_no_chunk_stands_for_a_gap_in_the_recording(build: Callable[..., Engine]) -> None:
+    frames = [painted("grey", time_s) for time_s in (0.0, 1.0, 2.0, 3.0, 5000.0, 5001.0)]
+    first, _ = ingest(build(), CAMERA, FakeSource(frames))
+    assert first.ref.span == TimeSpan(start_s=0.0, end_s=13.0)
+
+
+def test_activity_is_the_mean_change_between_frames(build: Callable[..., Engine]) -> None:
+    names = ["white"] * 5 + ["grey", "white", "grey"]
+    frames = [painted(name, float(n), side_px=64) for n, name in enumerate(names)]
+    still, moving = ingest(build(), CAMERA, FakeSource(frames))
+    assert still.activity < 0.02
+    assert moving.activity == pytest.approx(120 / 255, abs=0.02)
+
+
+def test_frames_of_another_size_go_through_the_towers_apart(build: Callable[..., Engine]) -> None:
+    frames = [painted("red", float(n), side_px=8 if n < 2 else 16) for n in range(4)]
+    (chunk,) = ingest(build(), CAMERA, FakeSource(frames))
+    assert chunk.n_frames == 4
+
+
+@pytest.mark.parametrize("max_past_latents", [8, None])
+def test_left_off_at_any_chunk_it_ends_with_the_same_bytes(
+    build: Callable[..., Engine], max_past_latents: int | None
+) -> None:
+    undisturbed = build(home="calm", max_past_latents=max_past_latents)
+    list(ingest(undisturbed, CAMERA, story(DAY)))
+    for left_off in range(8):
+        home = f"left-{left_off}"
+        running = ingest(build(home=home, max_past_latents=max_past_latents), CAMERA, story(DAY))
+        for _ in range(left_off):
+            next(running)
+        running.close()
+        engine = build(home=home, max_past_latents=max_past_latents)
+        resumed = list(ingest(engine, CAMERA, rest(engine, DAY)))
+        assert files(engine) == files(undisturbed)
+        assert resumed[-1].stats.frames_sampled == 30
+
+
+def test_killed_twenty_times_it_ends_with_the_same_bytes(build: Callable[..., Engine]) -> None:
+    spelled = " ".join([DAY] * 10)
+    undisturbed = build(home="calm")
+    started = time.perf_counter()
+    list(ingest(undisturbed, CAMERA, story(spelled)))
+    whole_s = time.perf_counter() - started
+    moments = random.Random(7)
+    for _ in range(20):
+        child = os.fork()
+        if child == 0:
+            engine = build(home="killed")
+            list(ingest(engine, CAMERA, rest(engine, spelled)))
+            os._exit(0)
+        time.sleep(moments.uniform(0, whole_s / 8))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    engine = build(home="killed")
+    assert resume_point(engine, CAMERA).ordinal > 0
+    list(ingest(engine, CAMERA, rest(engine, spelled)))
+    assert files(engine) == files(undisturbed)
+
+
+def test_a_full_disk_stops_it_and_more_space_lets_it_go_on(build: Callable[..., Engine]) -> None:
+    undisturbed = build(home="calm")
+    list(ingest(undisturbed, CAMERA, story(DAY)))
+    engine = build(home="full")
+    running = ingest(engine, CAMERA, story(DAY))
+    next(running)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(DiskFullError):
+            next(running)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert resume_point(engine, CAMERA).ordinal == 1
+    list(ingest(engine, CAMERA, rest(engine, DAY)))
+    assert files(engine) == files(undisturbed)
+
+
+@pytest.mark.parametrize("damage", ["last", "middle"])
+def test_chunks_from_a_damaged_one_on_are_made_again(
+    build: Callable[..., Engine], damage: str
+) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    whole = files(engine)
+    if damage == "last":
+        engine.cache.disk.path(CAMERA, 7).write_bytes(b"torn")
+    else:
+        engine.cache.disk.path(CAMERA, 3).unlink()
+    assert resume_point(engine, CAMERA).ordinal == (7 if damage == "last" else 3)
+    fresh = build()
+    list(ingest(fresh, CAMERA, rest(fresh, DAY)))
+    assert files(fresh) == whole
+
+
+def test_frames_before_a_break_of_the_source_are_kept(build: Callable[..., Engine]) -> None:
+    class Breaking(FakeSource):
+        def __iter__(self) -> Iterator[Frame]:
+            yield from super().__iter__()
+            raise MediaDecodeError("fake", "the file ends in the middle", pts_s=5.0)
+
+    engine = build()
+    running = ingest(engine, CAMERA, Breaking(story("grey*6").frames))
+    assert [next(running).n_frames, next(running).n_frames] == [4, 2]
+    with pytest.raises(MediaDecodeError):
+        next(running)
+    assert resume_point(engine, CAMERA).after_s == 5.0
+
+
+def test_rows_can_be_rebuilt_from_the_files(build: Callable[..., Engine]) -> None:
+    engine = build()
+    yielded = list(ingest(engine, CAMERA, story(DAY)))
+    rebuilt = list(stored_chunks(engine, CAMERA))
+    assert [replace(each, stats=SampleStats()) for each in yielded] == [
+        replace(each, stats=SampleStats()) for each in rebuilt
+    ]
+    assert [each.stats.frames_sampled for each in rebuilt] == [4, 8, 12, 16, 20, 24, 28, 30]
+
+
+def test_counts_of_earlier_runs_are_added(build: Callable[..., Engine]) -> None:
+    earlier = SampleStats(frames_decoded=100, frames_sampled=4, gaps=2)
+    *_, last = ingest(build(), CAMERA, story("grey*8"), before=earlier)
+    assert last.stats == SampleStats(frames_decoded=108, frames_sampled=12, gaps=2)
+
+
+def test_towers_see_small_batches_that_start_at_the_chunk(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("red*3")))
+    ref = engine.index.refs()[0]
+    _, vectors, pts_s = engine.cache.disk.vectors(CAMERA, ref.ordinal)
+    assert vectors.shape == (3, 4)
+    assert torch.equal(pts_s, torch.arange(3, dtype=torch.float64))
+
+
+def test_temporary_files_of_a_killed_writer_are_no_chunks(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*4")))
+    beside = engine.cache.disk.path(CAMERA, 1).with_name(".00000001.safetensors.4711")
+    beside.write_bytes(b"half")
+    assert resume_point(engine, CAMERA).ordinal == 1
+    assert not beside.exists()
