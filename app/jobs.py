@@ -19,18 +19,19 @@ from dataclasses import dataclass
 
 import psutil
 
-from engine.errors import LongwatchError, UnreachableError
+from engine.errors import LongwatchError, NotFoundError, UnreachableError
 from storage.jobs import Jobs
-from storage.rows import Failure, JobId, JobProgress, JobRow
+from storage.rows import Failure, JobId, JobProgress, JobRow, Pulse
 
 LEASE_S = 30.0
-"""A worker that was silent for so long has lost its jobs; it beats three times as often."""
+"""A worker that was silent for so long has lost its jobs."""
+BEAT_S = 2.0
+"""How soon a cancel is heard by a job that makes no progress."""
 POLL_S = 1.0
 PROGRESS_EVERY_S = 0.5
 """Progress is written no more often: chunks may pass faster than anyone reads."""
 
 _log = logging.getLogger(__name__)
-
 
 Watch = Callable[[JobProgress], None]
 
@@ -96,10 +97,7 @@ class JobContext:
                 self._lost.set()
             return
         self._held_until = time.monotonic() + self._lease_s
-        if pulse == "cancel":
-            self._cancelled.set()
-        elif pulse == "lost":
-            self._lost.set()
+        self._hear(pulse)
 
     def write_progress(self) -> None:
         """Write down the last progress, if it is not yet."""
@@ -108,8 +106,7 @@ class JobContext:
             return
         self._written_at = time.monotonic()
         try:
-            if not self._jobs.report(self._job, progress):
-                self._lost.set()
+            self._hear(self._jobs.report(self._job, progress))
         except UnreachableError as error:
             _log.warning("job %d: progress not written: %s", self._job.id, error)
 
@@ -118,18 +115,26 @@ class JobContext:
         self.write_progress()
         if self._lost.is_set():
             _log.warning("job %d: another worker has it", self._job.id)
-        elif error is not None:
-            self._jobs.fail(self._job, _failure(error), retry_in_s=self._retry_in_s(error, retry))
         elif self._told and self._cancelled.is_set():
             self._jobs.finish(self._job, "cancelled")
+        elif error is not None:
+            self._jobs.fail(self._job, _failure(error), retry_in_s=self._retry_in_s(error, retry))
         elif self._told:
             self._jobs.release(self._job)
         else:
             self._jobs.finish(self._job)
 
+    def _hear(self, pulse: Pulse) -> None:
+        if pulse == "cancel":
+            self._cancelled.set()
+        elif pulse == "lost":
+            self._lost.set()
+
     def _retry_in_s(self, error: Exception, retry: "RetryPolicy | None") -> float | None:
+        if retry is None or not _may_pass(error):
+            return None
         row = self._jobs.get(self._job.id)
-        if retry is None or not _may_pass(error) or row.attempts >= row.max_attempts:
+        if row.attempts >= row.max_attempts:
             return None
         return retry.delay_s(row.attempts)
 
@@ -190,7 +195,7 @@ class Worker:
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop`, or until nothing is left that may run now."""
-        with ThreadPoolExecutor(self._n_slots, "job") as pool, self._heartbeats():
+        with self._heartbeats(), ThreadPoolExecutor(self._n_slots, "job") as pool:
             try:
                 self._loop(pool, until_idle)
             except BaseException:
@@ -242,6 +247,8 @@ class Worker:
                 return
             else:
                 self._stopping.wait(self._poll_s)
+        for future in running:
+            future.result()
 
     def _claim(self) -> JobRow | None:
         try:
@@ -254,6 +261,8 @@ class Worker:
     def _do_and_report(self, job: JobRow) -> None:
         try:
             self._do(job, retry=self._retry, watch=_unwatched)
+        except NotFoundError:
+            _log.info("job %d left with its video", job.id)
         except UnreachableError as error:
             # The lease runs out and the job is taken over: nothing is lost but time.
             _log.warning("job %d: its end could not be written down: %s", job.id, error)
@@ -286,7 +295,7 @@ class Worker:
         over = threading.Event()
 
         def beat() -> None:
-            while not over.wait(self._lease_s / 3):
+            while not over.wait(min(BEAT_S, self._lease_s / 3)):
                 for context in [*self._contexts]:
                     context.heartbeat()
                     context.write_progress()

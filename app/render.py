@@ -18,6 +18,9 @@ from rich.text import Text
 from app import wire
 from app.clock import format_duration, format_offset
 
+PLAIN_WIDTH = 140
+"""Columns of output that goes to a file or a pipe."""
+
 LINE_EVERY_S = 10.0
 """How often work that no bar can show says how far it is."""
 
@@ -93,7 +96,7 @@ class Screen:
 
     def __init__(self, *, json: bool) -> None:
         self._json = json
-        self._out = Console(highlight=False, soft_wrap=True)
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def show(self, document: Document) -> None:
@@ -181,18 +184,18 @@ def _(search: wire.SearchDocument) -> RenderableType:
 
 @render.register
 def _(ingest: wire.IngestDocument) -> RenderableType:
-    table = _table("video", "id", "status", "length", "chunks", "frames", "latents", "speed")
+    table = _table("video", "status", "length", "chunks", "frames", "latents", "speed", "id")
     lines: list[RenderableType] = [table]
     for video in ingest.videos:
         table.add_row(
             _cell(video.name),
-            video.video_id,
             video.status,
             "?" if video.duration_s is None else format_offset(video.duration_s),
             str(video.chunks),
             f"{video.frames_encoded} (+{video.frames_skipped_static} static)",
             _size(video.latent_bytes),
             f"{video.realtime_factor:.0f}x real time",
+            video.video_id,
         )
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
     lines += [Text(printable(failure.message), "red") for failure in ingest.failures]

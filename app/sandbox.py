@@ -1,7 +1,8 @@
 """Probes and decodes foreign media in a child process with limits.
 
 The same face as reading in this process: `probe_foreign` like `probe`, `SandboxedReader` like
-`FrameReader`. A crash, hang or passed limit of the child ends as a sentence about the file.
+`FrameReader`, `frame_at_foreign` like `frame_at`. A crash, hang or passed limit of the child ends
+as a sentence about the file. What the child sends is checked like any foreign data.
 
 Decision: frames come through a pipe and not through shared memory, because one copy more costs
 little beside decoding and the pipe bounds what is buffered by itself. Measured: see
@@ -75,19 +76,14 @@ class SandboxedReader:
         probe_only: bool = False,
     ) -> None:
         """Start the child and wait until it has opened the source; arguments as `FrameReader`'s."""
-        self._uri = redact(uri)
-        self._sandbox = sandbox or SandboxLimits()
-        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
+        self._child = _Child(uri, config, limits, sandbox or SandboxLimits())
         self._stats = SampleStats()
-        self._pts_s: float | None = None
-        self._child = _start()
-        assert self._child.stdout is not None
-        self._pipe = self._child.stdout.fileno()
         try:
-            self._request(uri, config, limits, after_s, probe_only=probe_only)
-            self._info, self.walls = self._opened()
+            self._child.ask(after_s=after_s, probe_only=probe_only)
+            _, payload = self._child.message(INFO)
+            self._info, self.walls = self._child.info(payload)
         except BaseException:
-            self._end_child()
+            self._child.end()
             raise
         self._frames = self._read()
 
@@ -101,29 +97,21 @@ class SandboxedReader:
         """Counts up to the last frame taken."""
         return self._stats
 
+    @property
+    def pid(self) -> int:
+        """The child, for whoever watches its memory."""
+        return self._child.pid
+
     def __iter__(self) -> Iterator[Frame]:
         return self
 
     def __next__(self) -> Frame:
         return next(self._frames)
 
-    @property
-    def pid(self) -> int:
-        """The child, for whoever watches its memory."""
-        return self._child.pid
-
     def close(self) -> None:
         """End the child, and the iteration with it; may be called twice."""
-        self._end_child()
+        self._child.end()
         self._frames.close()
-
-    def _end_child(self) -> None:
-        if self._child.poll() is None:
-            self._child.kill()
-        self._child.wait()
-        for pipe in (self._child.stdin, self._child.stdout):
-            if pipe is not None:
-                pipe.close()
 
     def __enter__(self) -> "SandboxedReader":
         return self
@@ -131,116 +119,19 @@ class SandboxedReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _request(
-        self,
-        uri: str,
-        config: SamplingConfig,
-        limits: MediaLimits,
-        after_s: float | None,
-        *,
-        probe_only: bool,
-    ) -> None:
-        network = is_live_uri(uri)
-        request = {
-            "uri": uri if network else os.path.abspath(uri),
-            "config": asdict(config),
-            "limits": asdict(limits),
-            "after_s": after_s,
-            "probe_only": probe_only,
-            "network": network,
-            "root": str(_ROOT),
-            **asdict(self._sandbox),
-        }
-        assert self._child.stdin is not None
-        try:
-            self._child.stdin.write(json.dumps(request).encode() + b"\n")
-            self._child.stdin.close()
-        except BrokenPipeError as error:
-            raise self._ended() from error
-
-    def _opened(self) -> tuple[MediaInfo, Confinement]:
-        while True:
-            kind, payload = self._message()
-            if kind == INFO:
-                return self._parsed_info(payload)
-
     def _read(self) -> Generator[Frame, None, None]:
         while True:
-            kind, payload = self._message()
+            kind, payload = self._child.message(FRAME, INFO, BEAT, END)
             if kind == FRAME:
-                yield self._parsed_frame(payload)
+                frame, self._stats = self._child.frame(payload)
+                yield frame
             elif kind == INFO:
-                self._info, _ = self._parsed_info(payload)
-            elif kind == END:
-                self._stats = _unpacked_stats(STATS.unpack(payload))
-                self._end_child()
-                return
-
-    def _message(self) -> tuple[bytes, memoryview]:
-        """The next message; beats only update the counts, errors are raised."""
-        while True:
-            kind, n_bytes = HEADER.unpack(self._exactly(HEADER.size))
-            if n_bytes > (self._max_frame_bytes if kind == FRAME else _MAX_TEXT_BYTES):
-                raise self._broken("it sent a message that is too large")
-            payload = self._exactly(n_bytes)
-            if kind == BEAT:
-                self._stats = _unpacked_stats(STATS.unpack(payload))
-            elif kind == ERROR:
-                self._end_child()
-                raise _parsed_error(self._uri, json.loads(bytes(payload)), self._sandbox)
+                self._info, _ = self._child.info(payload)
             else:
-                return kind, payload
-
-    def _exactly(self, n_bytes: int) -> memoryview:
-        """Read so many bytes from the child, into memory of their own."""
-        buffer = np.empty(n_bytes, dtype=np.uint8).data
-        filled = 0
-        deadline = time.monotonic() + self._sandbox.stall_s + _GRACE_S
-        while filled < n_bytes:
-            ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise self._broken(f"nothing moved for {self._sandbox.stall_s:.0f} s")
-            got = os.readv(self._pipe, [buffer[filled:]])
-            if not got:
-                raise self._ended()
-            filled += got
-        return buffer
-
-    def _parsed_frame(self, payload: memoryview) -> Frame:
-        pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
-        pixels = np.frombuffer(payload, dtype=np.uint8, offset=FRAME_HEAD.size)
-        if pixels.size != height * width * 3:
-            raise self._broken("it sent a frame of the wrong size")
-        self._stats = _unpacked_stats(stats)
-        self._pts_s = pts_s
-        return Frame(pixels=pixels.reshape(height, width, 3), pts_s=pts_s)
-
-    def _parsed_info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:
-        facts = json.loads(bytes(payload))
-        info = facts["info"]
-        info["warnings"] = tuple(info["warnings"])
-        info["tags"] = tuple((key, value) for key, value in info["tags"])
-        return MediaInfo(**info), Confinement(**facts["walls"])
-
-    def _broken(self, reason: str) -> MediaDecodeError:
-        self._end_child()
-        return _decode_error(self._uri, reason, self._pts_s)
-
-    def _ended(self) -> LongwatchError:
-        """The child is gone without a word: say what its exit status means."""
-        status = self._child.wait()
-        self._end_child()
-        if status == -signal.SIGALRM:
-            return _decode_error(
-                self._uri, f"nothing moved for {self._sandbox.stall_s:.0f} s", self._pts_s
-            )
-        if status in (-signal.SIGXCPU, -signal.SIGKILL):
-            reason = "the decoder was stopped by the system: too much memory or processor time"
-        elif status < 0:
-            reason = f"the decoder crashed on it ({signal.Signals(-status).name})"
-        else:
-            reason = f"the decoder process ended early (exit code {status})"
-        return _decode_error(self._uri, reason, self._pts_s)
+                self._stats = _unpacked_stats(STATS.unpack(payload))
+            if kind == END:
+                self._child.end()
+                return
 
 
 def probe_foreign(
@@ -256,6 +147,154 @@ def probe_foreign(
         uri, SamplingConfig(), limits=limits, sandbox=sandbox, probe_only=True
     ) as reader:
         return reader.info
+
+
+def frame_at_foreign(
+    uri: str,
+    time_s: float,
+    *,
+    limits: MediaLimits,
+    max_side_px: int | None = None,
+    sandbox: SandboxLimits | None = None,
+) -> Frame:
+    """`engine.media.moment.frame_at` of a foreign source, from a child process."""
+    config = SamplingConfig(max_side_px=max_side_px)
+    child = _Child(uri, config, limits, sandbox or SandboxLimits())
+    try:
+        child.ask(moment_s=time_s)
+        _, payload = child.message(FRAME)
+        return child.frame(payload)[0]
+    finally:
+        child.end()
+
+
+class _Child:
+    """The process, and the messages that come from it."""
+
+    def __init__(
+        self, uri: str, config: SamplingConfig, limits: MediaLimits, sandbox: SandboxLimits
+    ) -> None:
+        self._uri, self._shown = uri, redact(uri)
+        self._config, self._limits, self._sandbox = config, limits, sandbox
+        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
+        self._pts_s: float | None = None
+        self._process = _start()
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+        self.pid = self._process.pid
+
+    def ask(
+        self,
+        *,
+        after_s: float | None = None,
+        probe_only: bool = False,
+        moment_s: float | None = None,
+    ) -> None:
+        """Send the request; there is one in the life of a child."""
+        network = is_live_uri(self._uri)
+        request = {
+            "uri": self._uri if network else os.path.abspath(self._uri),
+            "config": asdict(self._config),
+            "limits": asdict(self._limits),
+            "after_s": after_s,
+            "probe_only": probe_only,
+            "moment_s": moment_s,
+            "network": network,
+            "root": str(_ROOT),
+            **asdict(self._sandbox),
+        }
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.close()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def message(self, *kinds: bytes) -> tuple[bytes, memoryview]:
+        """The next message of these kinds; what the child refuses is raised.
+
+        A beat that nobody waits for is left out, any other kind breaks the protocol.
+        """
+        while True:
+            kind, n_bytes = HEADER.unpack(self._exactly(HEADER.size))
+            if n_bytes > (self._max_frame_bytes if kind == FRAME else _MAX_TEXT_BYTES):
+                raise self._broken("the decoder sent a message that is too large")
+            payload = self._exactly(n_bytes)
+            if kind == ERROR:
+                raise self._refusal(payload)
+            if kind in kinds:
+                return kind, payload
+            if kind != BEAT:
+                raise self._broken("the decoder sent something unasked")
+
+    def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
+        """A frame and the counts up to it."""
+        pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
+        pixels = np.frombuffer(payload, dtype=np.uint8, offset=FRAME_HEAD.size)
+        if pixels.size != height * width * 3:
+            raise self._broken("the decoder sent a frame of the wrong size")
+        self._pts_s = pts_s
+        frame = Frame(pixels=pixels.reshape(height, width, 3), pts_s=pts_s)
+        return frame, _unpacked_stats(stats)
+
+    def info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:
+        """What is known of the source, and the walls around the child."""
+        try:
+            facts = json.loads(bytes(payload))
+            info = facts["info"]
+            info["warnings"] = tuple(info["warnings"])
+            info["tags"] = tuple((key, value) for key, value in info["tags"])
+            return MediaInfo(**info), Confinement(**facts["walls"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._broken("the decoder sent facts that make no sense") from error
+
+    def _refusal(self, payload: memoryview) -> LongwatchError:
+        try:
+            return _parsed_error(self._shown, json.loads(bytes(payload)), self._sandbox)
+        except (ValueError, KeyError, TypeError):
+            return self._broken("the decoder sent a refusal that makes no sense")
+
+    def end(self) -> None:
+        """Kill the process if it still runs; may be called twice."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def _exactly(self, n_bytes: int) -> memoryview:
+        """Read so many bytes, into memory of their own."""
+        buffer = np.empty(n_bytes, dtype=np.uint8).data
+        filled = 0
+        deadline = time.monotonic() + self._sandbox.stall_s + _GRACE_S
+        while filled < n_bytes:
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise self._broken(f"nothing moved for {self._sandbox.stall_s:.0f} s")
+            got = os.readv(self._pipe, [buffer[filled:]])
+            if not got:
+                raise self._ended()
+            filled += got
+        return buffer
+
+    def _broken(self, reason: str) -> MediaDecodeError:
+        self.end()
+        return _decode_error(self._shown, reason, self._pts_s)
+
+    def _ended(self) -> LongwatchError:
+        """The child is gone without a word: say what its exit status means."""
+        status = self._process.wait()
+        self.end()
+        if status == -signal.SIGALRM:
+            reason = f"nothing moved for {self._sandbox.stall_s:.0f} s"
+        elif status in (-signal.SIGXCPU, -signal.SIGKILL):
+            reason = "the decoder was stopped by the system: too much memory or processor time"
+        elif status < 0:
+            reason = f"the decoder crashed on it ({signal.Signals(-status).name})"
+        else:
+            reason = f"the decoder process ended early (exit code {status})"
+        return _decode_error(self._shown, reason, self._pts_s)
 
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -11,13 +11,13 @@ import signal
 import struct
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.confine import Confinement, confine
 
 if TYPE_CHECKING:
+    from engine.media.frames import Frame
     from engine.media.sample import FrameReader
 
 INFO, FRAME, BEAT, END, ERROR = b"I", b"F", b"B", b"E", b"X"
@@ -88,38 +88,58 @@ class Wire:
 
 
 def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
-    # Imported here, so that everything above runs before numpy starts a thread.
+    # Imported here and below, so that everything above runs before numpy starts a thread.
     from engine.errors import LongwatchError
-    from engine.media.sample import FrameReader, SamplingConfig
-    from engine.media.source import MediaLimits
 
     try:
-        with FrameReader(
-            request["uri"],
-            SamplingConfig(**request["config"]),
-            limits=MediaLimits(**request["limits"]),
-            after_s=request["after_s"],
-            on_packet=wire.beat,
-        ) as reader:
-            opened = reader.info
-            wire.send(INFO, _json(_info(reader, walls)))
-            if not request["probe_only"]:
-                for head, pixels in _frames(reader):
-                    wire.send(FRAME, head, pixels)
-                if reader.info != opened:
-                    wire.send(INFO, _json(_info(reader, walls)))
-            wire.send(END, STATS.pack(*_stats(reader)))
+        if request["moment_s"] is None:
+            _serve_frames(request, wire, walls)
+        else:
+            _serve_moment(request, wire)
     except LongwatchError as error:
         wire.send(ERROR, _json({"class": type(error).__name__, "fields": _fields(error)}))
     except MemoryError:
         wire.send(ERROR, _json({"class": "MemoryError", "fields": {}}))
 
 
-def _frames(reader: "FrameReader") -> Iterator[tuple[bytes, memoryview]]:
-    for frame in reader:
-        height, width = frame.pixels.shape[:2]
-        head = FRAME_HEAD.pack(frame.pts_s, *_stats(reader), height, width)
-        yield head, frame.pixels.data.cast("B")
+def _serve_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
+    from engine.media.sample import FrameReader, SamplingConfig
+    from engine.media.source import MediaLimits
+
+    with FrameReader(
+        request["uri"],
+        SamplingConfig(**request["config"]),
+        limits=MediaLimits(**request["limits"]),
+        after_s=request["after_s"],
+        on_packet=wire.beat,
+    ) as reader:
+        opened = reader.info
+        wire.send(INFO, _json(_info(reader, walls)))
+        if not request["probe_only"]:
+            for frame in reader:
+                wire.send(FRAME, *_packed(frame, _stats(reader)))
+            if reader.info != opened:
+                wire.send(INFO, _json(_info(reader, walls)))
+        wire.send(END, STATS.pack(*_stats(reader)))
+
+
+def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
+    from engine.media.moment import frame_at
+    from engine.media.source import MediaLimits
+
+    frame = frame_at(
+        request["uri"],
+        request["moment_s"],
+        limits=MediaLimits(**request["limits"]),
+        max_side_px=request["config"]["max_side_px"],
+    )
+    wire.send(FRAME, *_packed(frame, (0, 0, 0, 0, 0)))
+
+
+def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:
+    height, width = frame.pixels.shape[:2]
+    head = FRAME_HEAD.pack(frame.pts_s, *stats, height, width)
+    return head, frame.pixels.data.cast("B")
 
 
 def _info(reader: "FrameReader", walls: Confinement) -> dict[str, object]:

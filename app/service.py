@@ -5,24 +5,31 @@ only for what reads, asks, searches or probes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from app import wire
 from app.ingesting import KIND, Reading, add_source, read_video
 from app.jobs import JobContext, Worker
 from app.render import Step
+from app.sandbox import SandboxedReader
 from app.settings import Settings
 from app.sources import expand
-from app.wiring import engine_config
+from app.wiring import choose_threads, engine_config, media_limits
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
+from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import stored_chunks
+from engine.probes.grid import GridConfig, draw_heat_map, drawn_haystack, run_grid, write_table
+from engine.probes.needle import drawn_needles, load_needles
 from engine.protocols import Sampling
-from engine.records import Answer, Recall, TimeSpan, Turn, VideoId
+from engine.records import Answer, ProbeResult, Recall, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from storage.catalog import Catalog, open_catalog
 from storage.rows import JobProgress, JobRow, VideoRow
@@ -57,7 +64,9 @@ class Service:
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
         homes = {row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint}
-        return assemble(engine_config(self.settings), homes=homes)
+        config = engine_config(self.settings)
+        choose_threads(config.model.folder)
+        return assemble(config, homes=homes)
 
     def close(self) -> None:
         """Give back connections; the service may be used again."""
@@ -210,8 +219,49 @@ class Service:
         csv: Path | None = None,
         report: Report = _silent,
     ) -> wire.ProbeDocument:
-        """Plant needles in a haystack and see where they are found again."""
-        raise NotImplementedError
+        """Plant needles in a haystack and see where they are found again.
+
+        Args:
+            haystack: A file or a video of the library; drawn when `None`.
+            lengths: Sampled frames of each haystack; a shorter one is repeated.
+            depths: Where the needle lies, 0 start to 1 end.
+            ratio: Visual tokens per latent; the model's when `None`.
+            needles: A folder of pictures with `needles.jsonl`; drawn cards when `None`.
+            n_seeds: Drawn needles per cell.
+            first_seed: Of the drawn needles.
+            recall: The best chunks, or the full memory.
+            plot: Where a heat map goes.
+            csv: Where the cells go.
+        """
+        config = GridConfig(
+            lengths=tuple(lengths), depths=tuple(depths), recall=recall, compression_ratio=ratio
+        )
+        planted = (
+            drawn_needles(n_seeds, first_seed=first_seed)
+            if needles is None
+            else load_needles(needles)
+        )
+        name, frames = self._haystack(haystack, max(lengths))
+        n_cells = len(config.lengths) * len(config.depths)
+        steps = run_grid(self.engine, frames, planted, config, haystack=name)
+        for n_done, step in enumerate(steps, start=1):
+            if isinstance(step, ProbeResult):
+                break
+            report(
+                Step(
+                    what="probing",
+                    done=n_done,
+                    total=n_cells,
+                    note=f"{step.length_frames} frames, depth {step.depth:.2f}",
+                )
+            )
+        else:
+            raise AssertionError("the last step of a grid is its result")
+        if plot is not None:
+            draw_heat_map(step, plot)
+        if csv is not None:
+            write_table(step, csv)
+        return wire.describe_probe(step)
 
     def labels(self) -> wire.Labels:
         """What every video is called."""
@@ -247,6 +297,21 @@ class Service:
             n_chunks += len(chunks)
         self.engine.save_index()
         return wire.NoteDocument(message=f"{n_chunks} chunks are indexed")
+
+    def _haystack(self, source: str | None, n_frames: int) -> tuple[str, list[Frame]]:
+        """A name and at most so many sampled frames; a drawn recording when nothing is named."""
+        if source is None:
+            frames = drawn_haystack(n_frames, fps=self.engine.sampling.fps)
+            return "a drawn recording", list(frames)
+        uri, name = source, Path(source).name
+        if not Path(source).is_file():
+            row = self.catalog.videos.resolve(source)
+            uri, name = row.uri, row.name
+        # Static footage is not thinned here: a length in frames is then a length in time.
+        config = replace(self.engine.sampling, thin_static=False)
+        reader = SandboxedReader(uri, config, limits=media_limits(self.settings))
+        with closing(reader):
+            return name, list(islice(reader, n_frames))
 
     def _read_now(self, video: VideoRow, report: Report) -> VideoRow:
         """Read one video in this process, as a job, so that no other worker reads it too."""

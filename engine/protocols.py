@@ -68,7 +68,11 @@ class VideoModel(Protocol):
         ...
 
     def encode(self, frames: FrameBatch) -> VisualTokens:
-        """Towers and projector; frames are independent, so batches may be cut anywhere."""
+        """Towers and projector.
+
+        A batch begins at a chunk and holds whole chunks, or a part of one; where the frames of
+        a chunk see each other, only those that are given together do.
+        """
         ...
 
     def open_stream(

@@ -108,10 +108,10 @@ class ModelCard:
     """Latents of one full chunk where the connector alone decides; no ratio changes them."""
 
     def latents_at(self, compression_ratio: int) -> int:
-        """Latents of one full chunk of a stream with this ratio."""
+        """Latents of one full chunk of a stream with this ratio; a remainder keeps one too."""
         if self.fixed_latents is not None:
             return self.fixed_latents
-        return self.chunk_frames * self.tokens_per_frame // compression_ratio
+        return -(-self.chunk_frames * self.tokens_per_frame // compression_ratio)
 
     @property
     def latents_per_chunk(self) -> int:

@@ -24,14 +24,14 @@ class Accounts:
         self._now = now
 
     def add_user(self, name: str, role: Role, *, password_hash: str | None = None) -> UserRow:
-        """Open an account.
+        """Open an account; names are compared and kept in lower case.
 
         Raises:
             InputRefusedError: The name is taken.
         """
         row = UserTable(
             id=secrets.token_hex(6),
-            name=name,
+            name=name.casefold(),
             role=role,
             password_hash=password_hash,
             created_at=self._now(),
@@ -52,7 +52,7 @@ class Accounts:
     def user(self, name: str) -> UserRow | None:
         """The account of a name; `None` rather than an error, because signing in may not tell."""
         with self._database.reading() as session:
-            row = session.scalar(select(UserTable).where(UserTable.name == name))
+            row = session.scalar(select(UserTable).where(UserTable.name == name.casefold()))
             return None if row is None else _user(row)
 
     def set_password(self, user: UserId, password_hash: str | None) -> UserRow:

@@ -147,25 +147,28 @@ class Jobs:
                 return "lost"
             return "cancel" if _row(session, job.id).cancel_requested else "go_on"
 
-    def report(self, job: JobRow, progress: JobProgress) -> bool:
-        """Say how far it is; a job that gets further may fail afresh.
+    def report(self, job: JobRow, progress: JobProgress) -> Pulse:
+        """Say how far it is, and hear the same as by a heartbeat.
 
-        Returns:
-            Whether the lease is still held, as for every word about a claimed job.
+        A job that gets further may fail afresh: its attempts are counted from there.
         """
         with self._database.writing() as session:
             row = session.get(JobTable, job.id, with_for_update=True)
             if row is None or row.state != "running" or row.lease != job.lease:
-                return False
+                return "lost"
             if progress.done > row.progress_done:
                 row.attempts = 1
             row.progress_done = progress.done
             row.progress_total = progress.total
             row.progress_note = progress.note
-            return True
+            return "cancel" if row.cancel_requested else "go_on"
 
     def finish(self, job: JobRow, state: Literal["done", "cancelled"] = "done") -> bool:
-        """The work is over."""
+        """The work is over.
+
+        Returns:
+            Whether the lease was still held; a worker that lost it changes nothing.
+        """
         return self._let_go(job, state=state, ended_at=self._now(), failure=None)
 
     def fail(self, job: JobRow, failure: Failure, *, retry_in_s: float | None = None) -> bool:
@@ -191,7 +194,8 @@ class Jobs:
             if row.state in {"queued", "running"}:
                 row.cancel_requested = True
             if row.state == "queued" or (row.state == "running" and _expired(row, self._now())):
-                row.state, row.ended_at, row.lease = "cancelled", self._now(), None
+                row.state, row.ended_at = "cancelled", self._now()
+                row.lease = row.lease_until = None
             return _job(row)
 
     def retry(self, job: JobId) -> JobRow:
@@ -202,6 +206,7 @@ class Jobs:
                 row.state, row.run_at = "queued", self._now()
                 row.attempts, row.cancel_requested = 0, False
                 row.failure, row.ended_at = None, None
+                row.progress_done, row.progress_total, row.progress_note = 0.0, None, ""
             return _job(row)
 
     def _held(self, session: Session, job: JobRow, **values: Any) -> bool:

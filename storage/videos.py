@@ -4,14 +4,13 @@ import secrets
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
-from difflib import get_close_matches
 from typing import cast
 
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.errors import CorruptLatentsError, NotFoundError, StorageBusyError
+from engine.errors import CorruptLatentsError, StorageBusyError
 from engine.records import (
     ChunkCommitted,
     ChunkRef,
@@ -22,6 +21,7 @@ from engine.records import (
     VideoId,
 )
 from storage.database import Database
+from storage.names import free_name, no_video
 from storage.rows import Failure, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
 
@@ -59,7 +59,7 @@ class Videos:
                 with self._database.writing() as session:
                     row = VideoTable(
                         id=id or VideoId(secrets.token_hex(6)),
-                        name=_free_name(session, name),
+                        name=free_name(session, name),
                         uri=uri,
                         identity=identity,
                         status="queued",
@@ -85,7 +85,7 @@ class Videos:
         with self._database.reading() as session:
             row = session.get(VideoTable, video)
             if row is None:
-                raise _no_video(session, video)
+                raise no_video(session, video)
             return _video(row)
 
     def resolve(self, id_or_name: str) -> VideoRow:
@@ -99,7 +99,7 @@ class Videos:
                 select(VideoTable).where(VideoTable.name == id_or_name)
             )
             if row is None:
-                raise _no_video(session, id_or_name)
+                raise no_video(session, id_or_name)
             return _video(row)
 
     def find(self, identity: str) -> VideoRow | None:
@@ -133,7 +133,7 @@ class Videos:
         with self._database.writing() as session:
             row = _locked(session, video)
             if row.name != name:
-                row.name = _free_name(session, name)
+                row.name = free_name(session, name)
             return self._stored(session, row)
 
     def set_status(
@@ -287,32 +287,8 @@ def _locked(session: Session, video: VideoId) -> VideoTable:
     """The row, held until the transaction ends, so that two writers count one after the other."""
     row = session.get(VideoTable, video, with_for_update=True)
     if row is None:
-        raise _no_video(session, video)
+        raise no_video(session, video)
     return row
-
-
-def _no_video(session: Session, wanted: str) -> NotFoundError:
-    names = tuple(session.scalars(select(VideoTable.name).order_by(VideoTable.name)))
-    if not names:
-        return NotFoundError(
-            f"no video {wanted!r}: the library is empty", hint="run `longwatch ingest FILE`"
-        )
-    lowered = {name.lower(): name for name in names}
-    near = [lowered[name] for name in get_close_matches(wanted.lower(), lowered, n=3, cutoff=0.5)]
-    near += [name for name in names if wanted.lower() in name.lower() and name not in near]
-    meant = f"; did you mean {', '.join(map(repr, near[:3]))}?" if near else ""
-    return NotFoundError(f"no video {wanted!r}{meant}", hint="`longwatch videos list` shows all")
-
-
-def _free_name(session: Session, name: str) -> str:
-    def taken(candidate: str) -> bool:
-        query = select(VideoTable.id).where(VideoTable.name == candidate)
-        return session.scalar(query) is not None
-
-    number, free = 2, name
-    while taken(free):
-        number, free = number + 1, f"{name} {number}"
-    return free
 
 
 def _describe(row: VideoTable, media: MediaInfo) -> None:

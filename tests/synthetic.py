@@ -4,9 +4,11 @@ A frame shows 16 bars from left to right, the lowest bit first, white for 1, ove
 the lower half shows the inverted bits, so that a smeared or empty picture is noticed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 from jaxtyping import UInt8
 
@@ -59,4 +61,42 @@ def spelled_video(
     write_video(
         path, spelled_frames(n, height=height, width=width), fps, gop_frames=gop_frames, crf=18
     )
+    return path
+
+
+def encoded_video(
+    path: Path,
+    n: int,
+    *,
+    codec: str = "libx264",
+    options: dict[str, str] | None = None,
+    gop_frames: int | None = None,
+    size_px: tuple[int, int] = (96, 160),
+    times_s: Sequence[float] | None = None,
+    noise: bool = True,
+) -> Path:
+    """Write `n` frames with any encoder, into the container that the name calls for.
+
+    Args:
+        times_s: When each frame is shown; 25 a second if left out.
+        noise: Grain over faint bars, so that no two pictures are alike; spells nothing then.
+    """
+    generator = np.random.default_rng(0)
+    with av.open(path, "w") as out:
+        stream = out.add_stream(codec, rate=25, options=dict(options or {}))
+        stream.height, stream.width = size_px
+        stream.pix_fmt = "yuv420p"
+        if times_s is not None:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        if gop_frames is not None:
+            stream.gop_size = gop_frames
+        for index in range(n):
+            pixels = spelled(index, height=size_px[0], width=size_px[1])
+            if noise:
+                pixels = pixels // 2 + generator.integers(0, 64, pixels.shape, dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts = index if times_s is None else round(times_s[index] * 1000)
+            frame.time_base = Fraction(1, 25 if times_s is None else 1000)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
     return path

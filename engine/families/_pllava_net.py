@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from math import isqrt
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from engine.nn import lora
 from engine.nn.decoder import Decoder, DecoderConfig
 from engine.nn.joint import load_joint, see
 from engine.nn.pixels import PixelConfig
+from engine.nn.pooling import pool_clip
 from engine.nn.towers import Tower, TowerConfig, TowerFiles, find_tower
 from engine.nn.weights import (
     fill,
@@ -120,6 +121,37 @@ class PllavaNet(nn.Module):
         """Prepared pixels to projected patches and to unit vectors."""
         features, vectors = see(self.tower, self.joint, pixels, self.config.select_layer)
         return self.projector(features), vectors
+
+    def pool(
+        self, tokens: Float[Tensor, "frame patch width"], compression_ratio: int
+    ) -> Float[Tensor, "latent width"]:
+        """Average the volume of one chunk; a short one keeps its share of pooled frames."""
+        n_frames, grid = tokens.shape[0], self.tower.grid
+        rows, cols = self.pooled_grid(compression_ratio)
+        kept = ceil(n_frames * self.config.pooling[0] / self.config.chunk_frames)
+        return pool_clip(tokens, (grid, grid), (kept, rows, cols))
+
+    @property
+    def compression_ratio(self) -> int:
+        """Patches for each pooled token, as configured."""
+        frames, rows, cols = self.config.pooling
+        return max(1, self.config.chunk_frames * self.tower.grid**2 // (frames * rows * cols))
+
+    def pooled_grid(self, compression_ratio: int) -> tuple[int, int]:
+        """Rows and columns of a pooled frame at a ratio: the configured ones, or a square.
+
+        Raises:
+            ValueError: No square has this ratio; the message lists those that do.
+        """
+        grid, (frames, rows, cols) = self.tower.grid, self.config.pooling
+        total = self.config.chunk_frames * grid**2
+        squares = (side for side in range(1, grid + 1) if not total % (frames * side**2))
+        known = {total // (frames * side**2): (side, side) for side in squares}
+        known[self.compression_ratio] = (rows, cols)
+        if compression_ratio not in known:
+            allowed = ", ".join(str(each) for each in sorted(known))
+            raise ValueError(f"compression_ratio must be one of {allowed}, not {compression_ratio}")
+        return known[compression_ratio]
 
 
 def build(config: PllavaConfig, device: torch.device, dtype: torch.dtype) -> PllavaNet:
@@ -249,11 +281,6 @@ def tower_files(folder: Path, given: Path | None = None) -> TowerFiles:
 def join_text(net: PllavaNet, files: TowerFiles) -> None:
     """Give the net the joint space of a stand-alone tower."""
     net.tower, net.joint = load_joint(net.tower, files)
-
-
-def grid_of(n_patches: int) -> tuple[int, int]:
-    """Rows and columns of a square tower."""
-    return isqrt(n_patches), isqrt(n_patches)
 
 
 def _to_json(config: PllavaConfig, variant: str) -> dict[str, Any]:

@@ -47,5 +47,5 @@ def randomise(net: nn.Module, *, seed: int) -> None:
                 scale = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
                 parameter.copy_(torch.randn(parameter.shape, generator=random) * scale)
             else:
-                is_gain = name.endswith("weight")
+                is_gain = name.endswith(("weight", "gain", "scale"))
                 parameter.fill_(1.0 if is_gain else 0.0)

@@ -18,7 +18,6 @@ Differs from upstream, each on purpose:
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,6 @@ from engine.families._pllava_net import (
     PllavaConfig,
     PllavaNet,
     build,
-    grid_of,
     join_text,
     load_net,
     save_net,
@@ -46,7 +44,6 @@ from engine.nn import token_stream
 from engine.nn.decoder import DecoderConfig
 from engine.nn.joint import TextSide
 from engine.nn.pixels import PixelConfig, prepare, resize
-from engine.nn.pooling import pool_clip
 from engine.nn.token_stream import Prompt, TokenStream
 from engine.nn.tokenizer import Tokenizer
 from engine.nn.towers import TowerConfig
@@ -74,6 +71,7 @@ def _tiny() -> PllavaConfig:
     tower |= {"num_attention_heads": 2, "image_size": 32, "patch_size": 8}
     text = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2}
     text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 32}
+    text |= {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 256}
     return PllavaConfig(
         decoder=DecoderConfig(
             vocab_size=264,
@@ -139,14 +137,13 @@ class Pllava:
         self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
         config, weight = net.config, net.decoder.embed.weight
         self.device, self.dtype = weight.device, weight.dtype
-        n_patches = net.tower.grid**2
         self.card = ModelCard(
             family="pllava",
             variant=variant,
             fingerprint=seal,
             chunk_frames=config.chunk_frames,
-            tokens_per_frame=n_patches,
-            compression_ratio=_ratio(config, n_patches),
+            tokens_per_frame=net.tower.grid**2,
+            compression_ratio=net.compression_ratio,
             latent_bytes=config.decoder.width * weight.itemsize,
             vector_dim=text_side.vector_dim,
             max_positions=config.decoder.max_positions,
@@ -187,23 +184,17 @@ class Pllava:
             ValueError: No grid of pooled tokens has this ratio; the message lists those that do.
         """
         ratio = self.card.compression_ratio if compression_ratio is None else compression_ratio
-        _pooled_grid(self.net.config, self.net.tower.grid, ratio)
+        self.net.pooled_grid(ratio)
         return TokenStream(ratio)
 
     @torch.inference_mode()
     def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
         """Average the volume of one chunk: frames, rows and columns."""
-        n_frames, n_patches = tokens.embeddings.shape[:2]
-        config = self.net.config
-        if not 0 < n_frames <= config.chunk_frames:
-            raise ValueError(
-                f"tokens must be one chunk of 1 to {config.chunk_frames} frames, not {n_frames}"
-            )
-        rows, cols = _pooled_grid(config, self.net.tower.grid, stream.compression_ratio)
-        kept = ceil(n_frames * config.pooling[0] / config.chunk_frames)
-        return TokenLatents(
-            embeddings=pool_clip(tokens.embeddings, grid_of(n_patches), (kept, rows, cols))
-        )
+        n_frames, n_most = tokens.embeddings.shape[0], self.net.config.chunk_frames
+        if not 0 < n_frames <= n_most:
+            raise ValueError(f"tokens must be one chunk of 1 to {n_most} frames, not {n_frames}")
+        pooled = self.net.pool(tokens.embeddings, stream.compression_ratio)
+        return TokenLatents(embeddings=pooled)
 
     @torch.inference_mode()
     def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
@@ -303,21 +294,3 @@ def first_resize(height_px: int, width_px: int, size_px: int) -> tuple[int, int]
     small = max(min(short, int(min(LONG_SIDE_PX, long) / ratio)), size_px)
     large = int(small * long / short)
     return (small, large) if height_px <= width_px else (large, small)
-
-
-def _ratio(config: PllavaConfig, n_patches: int) -> int:
-    frames, rows, cols = config.pooling
-    return max(1, config.chunk_frames * n_patches // (frames * rows * cols))
-
-
-def _pooled_grid(config: PllavaConfig, grid: int, ratio: int) -> tuple[int, int]:
-    """Rows and columns that a stream of this ratio keeps of each pooled frame."""
-    frames, rows, cols = config.pooling
-    total = config.chunk_frames * grid**2
-    sides = {total // (frames * side**2): (side, side) for side in range(grid, 0, -1)}
-    exact = {each: side for each, side in sides.items() if each * frames * side[0] ** 2 == total}
-    exact[_ratio(config, grid**2)] = (rows, cols)
-    if ratio not in exact:
-        allowed = ", ".join(str(each) for each in sorted(exact))
-        raise ValueError(f"compression_ratio must be one of {allowed}, not {ratio}")
-    return exact[ratio]

@@ -1,82 +1,122 @@
-"""Packets to pictures with exact times, in presentation order; counts what it drops."""
+"""A source to the pictures that are wanted of it, with exact times, in presentation order.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+Files whose packets carry time stamps are decoded group by group (`gops.py`, `group.py`), each from
+a clean state, so that a picture never depends on where reading started. Feeds, and files without
+time stamps, are decoded from end to end.
+"""
+
+import itertools
+from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import av
-from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
-from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
+from engine.errors import LimitExceededError, MediaRefusedError
+from engine.media.gops import Clock, Placed, Wanted, gops
+from engine.media.group import GopDecoder, Picture
+from engine.media.nal import starts_gradual_refresh
+from engine.media.packets import Counts, PacketReader, VideoPacket
 from engine.media.source import MediaLimits, Source
 
-# These skip what they cannot read in silence; others report it.
-_SYNCED_ANYWHERE = ("mpegts", "mpeg")
-_UNREADABLE_TAIL = 0.1
-
-if TYPE_CHECKING:
-    VideoPacket = Packet[VideoStream]
-else:  # The class takes no parameters at run time.
-    VideoPacket = Packet
-
-_MAX_BAD_READS = 64
-# A step back of up to this is disorder, and the frame is dropped; beyond it, a new clock.
+# Packets looked at before a file counts as one with time stamps.
+_PEEKED_PACKETS = 64
+# Packets after which a file that yielded no frame is given up.
+_MAX_SILENT_PACKETS = 2000
+# AVI numbers its packets but does not say in which order they are shown; among this many frames
+# it is seen whether the numbers fit.
+_MAX_REORDERED = 17
 _DISORDER_S = 1.0
 # A reordered stream starts with a packet that is shown up to 16 frames later; that is no loss.
 _LATE_START_S = 0.25
 # Above this size a second and third decoder thread would each hold a few pictures of 50 MB.
 _THREADED_PX = 4096 * 2304
-
-
-@dataclass(slots=True)
-class Counts:
-    """What happened so far, in one read-through of a source."""
-
-    decoded: int = 0
-    sampled: int = 0
-    static: int = 0
-    damaged: int = 0
-    gaps: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A decoded frame and the half-open stretch of the clock over which it is shown."""
-
-    frame: VideoFrame
-    start: int
-    """Ticks of the stream from the first frame."""
-    end: int
+# These skip what they cannot read in silence; others report it.
+_SYNCED_ANYWHERE = ("mpegts", "mpeg")
+_UNREADABLE_TAIL = 0.1
+# Containers with one index over all frames, in which a seek lands where it should.
+_INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
 class Decoder:
-    """Decodes one source from its start, as an iterator of pictures."""
+    """Decodes one source once; opening it decodes the first frame."""
 
     def __init__(self, source: Source, limits: MediaLimits, *, gap_s: float) -> None:
+        """Find the first frame, which starts the clock.
+
+        Raises:
+            MediaRefusedError: Nothing decodes.
+        """
         self.counts = Counts()
         self.warnings: tuple[str, ...] = ()
-        self.on_packet: Callable[[], None] | None = None
-        self._read_up_to = 0
-        self._first_packet: int | None = None
+        self.tick_s = Fraction(source.stream.time_base or Fraction(1, 90_000))
+        self.packets = PacketReader(source, self.counts)
         self._source = source
-        self._stream: VideoStream = source.stream
         self._limits = limits
-        self.tick_s = Fraction(self._stream.time_base or Fraction(1, 90_000))
-        self._gap = round(gap_s / self.tick_s)
-        self._disorder = round(_DISORDER_S / self.tick_s)
+        self._context = source.stream.codec_context
+        _set_threads(self._context)
         self._frame_ticks = self._nominal_ticks()
-        set_threads(self._stream)
+        self._counts_frames = source.container.format.name == "avi"
+        self._peeked: list[VideoPacket] = []
+        self.first = self._first_frame()
+        stamp = self._stamp(self.first)
+        self.first_s = float(stamp * self.tick_s) if stamp is not None else 0.0
+        """Time of the first frame on the file's own clock; 0 where it has none."""
+        self._note_start()
+        self._origin = stamp or 0
+        self._clock = Clock(
+            self._origin,
+            frame_ticks=self._frame_ticks,
+            disorder=round(_DISORDER_S / self.tick_s),
+            gap=round(gap_s / self.tick_s),
+        )
+        self.end = 0
+        """Tick up to which pictures were seen."""
 
-    def finished(self, *, end_s: float, duration_s: float | None) -> None:
+    @property
+    def last(self) -> int:
+        """Start of the last picture seen."""
+        return self._clock.last
+
+    def pictures(self, wanted: Wanted) -> Iterator[Picture]:
+        """The wanted pictures, decoding little else.
+
+        Raises:
+            LimitExceededError: The file goes on for longer than allowed.
+        """
+        packets = itertools.chain(self._peeked, self.packets)
+        self._peeked = []
+        if self._source.is_live or self.lacks_stamps:
+            return self._end_to_end(packets, wanted)
+        return self._group_by_group(packets, wanted)
+
+    def jump(self, tick: int) -> None:
+        """Go to the group that holds a tick, if the container has an index; else stay."""
+        if self._source.container.format.name not in _INDEXED or self.lacks_stamps:
+            return
+        stamp = self._origin + tick
+        back = 0
+        while stamp - back > self._origin:
+            self._source.container.seek(stamp - back, stream=self._source.stream)
+            self.packets.restart()
+            head = next((p for p in self.packets if p.is_keyframe), None)
+            reached = head is not None and head.pts is not None and head.pts <= stamp
+            if head is not None and reached and self._is_entry(head):
+                self._peeked = [head]
+                return
+            back = 2 * back or round(1 / self.tick_s)
+        self._source.container.seek(self._origin, stream=self._source.stream)
+        self.packets.restart()
+        self._peeked = []
+
+    def finished(self, duration_s: float | None) -> None:
         """Add the warnings that can only be given at the end.
 
         Args:
-            end_s: Where the last frame ended.
             duration_s: What the header promised.
         """
+        end_s = float(self.end * self.tick_s)
         if self.counts.damaged:
             self._warn(f"{self.counts.damaged} packets or frames were damaged")
         if duration_s is not None and duration_s - end_s > max(1.0, duration_s / 20):
@@ -84,7 +124,7 @@ class Decoder:
                 f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
             )
         if self._source.container.format.name in _SYNCED_ANYWHERE:
-            unread = 1 - self._read_up_to / max(1, self._source.container.size)
+            unread = 1 - self.packets.read_up_to / max(1, self._source.container.size)
             if unread > _UNREADABLE_TAIL:
                 self._warn(f"the last {unread:.0%} of the file hold nothing that can be read")
 
@@ -98,95 +138,123 @@ class Decoder:
                 setting="media.max_duration_s",
             )
 
-    def first_s(self, frame: VideoFrame) -> float:
-        """Time of a frame on the file's own clock; 0 where it has none."""
-        ticks = _raw_ticks(frame)
-        return float(ticks * self.tick_s) if ticks is not None else 0.0
+    def _first_frame(self) -> VideoFrame:
+        """The first intact frame; the packets up to it are kept for decoding in earnest."""
+        first: VideoFrame | None = None
+        frames: list[VideoFrame] = []
+        damaged = self.counts.damaged
+        for packet in itertools.islice(self.packets, _MAX_SILENT_PACKETS):
+            self._peeked.append(packet)
+            if first is None or (self._counts_frames and len(frames) < _MAX_REORDERED):
+                frames += (frame for frame in self._send(packet) if not frame.is_corrupt)
+                first = next(iter(frames), None)
+            if first is not None and len(self._peeked) >= _PEEKED_PACKETS:
+                break
+        if first is None:
+            raise MediaRefusedError(
+                self._source.uri,
+                "no frame of it could be decoded",
+                hint="it may be damaged or encrypted; try to play it, then convert it to H.264",
+            )
+        self._context.flush_buffers()
+        self.counts.decoded, self.counts.damaged = 0, damaged
+        stamps = [frame.pts for frame in frames if frame.pts is not None]
+        self.lacks_stamps = (
+            first.pts is None
+            or any(packet.pts is None for packet in self._peeked if packet.size)
+            or stamps != sorted(set(stamps))
+        )
+        return first
 
-    def __iter__(self) -> Iterator[Picture]:
-        held: VideoFrame | None = None
-        start = 0
-        for frame, ticks in self._on_one_clock():
-            if held is not None:
-                if ticks - start > self._gap:
-                    self.counts.gaps += 1
-                yield Picture(held, start, ticks)
-            held, start = frame, ticks
-        if held is None:
-            raise self._nothing_decoded()
-        yield Picture(held, start, start + max(1, held.duration or self._frame_ticks))
-
-    def _on_one_clock(self) -> Iterator[tuple[VideoFrame, int]]:
-        """Frames with ticks from the first one, strictly rising."""
-        shift: int | None = None
-        last = 0
-        for frame in self._frames():
-            raw = _raw_ticks(frame)
-            if shift is None:
-                shift = 0 if raw is None else -raw
-                self._note_start(raw)
-            elif raw is None:
-                last += self._frame_ticks
-            elif raw + shift > last:
-                last = raw + shift
-            elif raw + shift > last - self._disorder:
-                continue
-            else:
-                self.counts.gaps += 1
-                shift = last + self._frame_ticks - raw
-                last += self._frame_ticks
-            self.check_duration(float(last * self.tick_s))
-            yield frame, last
-
-    def _note_start(self, raw: int | None) -> None:
-        if raw is None:
+    def _note_start(self) -> None:
+        stamps = [p.pts for p in self._peeked if p.pts is not None and not p.is_discard]
+        if self.first.pts is None:
             self._warn("it has no time stamps; times follow its nominal frame rate")
-        elif self._first_packet is not None:
-            late_s = float((raw - self._first_packet) * self.tick_s)
-            if late_s > _LATE_START_S:
-                self._warn(
-                    f"it starts between keyframes: the first {late_s:.2f} s cannot be decoded,"
-                    " and times count from the first frame that can"
-                )
+        elif stamps and (late_s := float((self.first.pts - stamps[0]) * self.tick_s)) > (
+            _LATE_START_S
+        ):
+            self._warn(
+                f"it starts between keyframes: the first {late_s:.2f} s cannot be decoded,"
+                " and times count from the first frame that can"
+            )
 
-    def _frames(self) -> Iterator[VideoFrame]:
-        for packet in self._packets():
-            yield from self._decode(packet)
+    def _group_by_group(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+        decoder = GopDecoder(self._context, self.counts, wanted)
+        groups = map(self._clock.place, gops((p for p in packets if p.size), self._is_entry))
+        current = next(groups, None)
+        while current is not None:
+            following = next(groups, None)
+            self.counts.gaps = self._clock.gaps
+            self.end = self._end_of(current, following)
+            self.check_duration(float(self.end * self.tick_s))
+            if current.gop.cut or current.gop.continues:
+                if not current.gop.continues:
+                    yield from decoder.settle()
+                is_last = following is None or not following.gop.continues
+                yield from self._streamed(current, wanted, is_last=is_last)
+            else:
+                feeds_next = following is not None and following.leading(wanted)
+                shown = current.shown(self.end, wanted)
+                yield from decoder.decode(current, shown, feeds_next=feeds_next)
+            current = following
+        yield from decoder.settle()
 
-    def _packets(self) -> Iterator[VideoPacket]:
-        """Packets of the stream, the empty one that flushes the decoder last."""
-        bad = 0
-        reads = self._source.container.demux(self._stream)
-        while bad < _MAX_BAD_READS:
-            try:
-                packet = next(reads)
-            except StopIteration:
-                return
-            except av.InvalidDataError:
-                bad += 1
-                self.counts.damaged += 1
-                reads = self._source.container.demux(self._stream)
-                continue
-            except av.FFmpegError as error:
-                raise MediaDecodeError(
-                    self._source.uri, "reading stopped", hint="check the disk or the network"
-                ) from error
-            if packet.has_sidedata("encryption_info"):
-                raise MediaRefusedError(
-                    self._source.uri, "it is encrypted", hint="export it without copy protection"
-                )
-            bad = 0
-            if packet.pos is not None:
-                self._read_up_to = max(self._read_up_to, packet.pos + packet.size)
-            if self._first_packet is None:
-                self._first_packet = packet.pts
-            if self.on_packet is not None:
-                self.on_packet()
-            yield packet
+    def _is_entry(self, packet: VideoPacket) -> bool:
+        if self._context.name != "h264":
+            return True
+        # Decoder settings of MP4 and Matroska start with version 1, start codes with 0.
+        prefixed = (self._context.extradata or b"")[:1] == b"\x01"
+        return not starts_gradual_refresh(bytes(packet), length_prefixed=prefixed)
 
-    def _decode(self, packet: VideoPacket) -> list[VideoFrame]:
+    def _end_of(self, current: Placed, following: Placed | None) -> int:
+        last, index = current.times[-1] if current.times else (current.key, 0)
+        if following is not None:
+            return max(following.first, last + 1)
+        return last + (current.gop.packets[index].duration or self._frame_ticks)
+
+    def _streamed(self, placed: Placed, wanted: Wanted, *, is_last: bool) -> Iterator[Picture]:
+        """A group too long to be held: everything is decoded, one frame stays in hand."""
+        packets: list[VideoPacket | None] = [*placed.gop.packets]
+        if is_last:
+            packets.append(None)
+        for packet in packets:
+            for frame in self._send(packet):
+                if frame.pts is None:
+                    continue
+                start = frame.pts + placed.shift
+                yield from self._shown_until(start, wanted)
+                if self._held is None or start > self._held[0]:
+                    self._held = (start, frame)
+        if is_last:
+            yield from self._shown_until(self.end, wanted)
+            self._held = None
+            self._context.flush_buffers()
+
+    _held: tuple[int, VideoFrame] | None = None
+
+    def _shown_until(self, end: int, wanted: Wanted) -> Iterator[Picture]:
+        if self._held is not None and end > self._held[0] and wanted(self._held[0], end):
+            yield Picture(self._held[1], self._held[0], end)
+
+    def _end_to_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+        for packet in packets:
+            for frame in self._send(packet):
+                start = self._clock.tick(self._stamp(frame))
+                self.counts.gaps = self._clock.gaps
+                if start is None:
+                    continue
+                self.check_duration(float(start * self.tick_s))
+                yield from self._shown_until(start, wanted)
+                self._held = (start, frame)
+        if self._held is not None:
+            self.end = self._held[0] + (self._held[1].duration or self._frame_ticks)
+            yield from self._shown_until(self.end, wanted)
+
+    def _send(self, packet: VideoPacket | None) -> list[VideoFrame]:
         try:
-            frames = packet.decode()
+            frames = self._context.decode(packet)
+        except EOFError:
+            return []
         except av.FFmpegError:
             self.counts.damaged += 1
             return []
@@ -194,15 +262,14 @@ class Decoder:
         self.counts.damaged += sum(frame.is_corrupt for frame in frames)
         return frames
 
-    def _nothing_decoded(self) -> MediaRefusedError:
-        return MediaRefusedError(
-            self._source.uri,
-            "no frame of it could be decoded",
-            hint="it may be damaged or encrypted; try to play it, then convert it to H.264",
-        )
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """Its time stamp: where frames are only counted, the count when it came out."""
+        if self.lacks_stamps and self._counts_frames:
+            return frame.dts
+        return frame.pts if frame.pts is not None else frame.dts
 
     def _nominal_ticks(self) -> int:
-        rate = self._stream.average_rate or self._stream.guessed_rate or Fraction(25)
+        rate = self._source.stream.average_rate or self._source.stream.guessed_rate or 25
         return max(1, round(1 / (Fraction(rate) * self.tick_s)))
 
     def _warn(self, text: str) -> None:
@@ -210,14 +277,9 @@ class Decoder:
             self.warnings += (text,)
 
 
-def set_threads(stream: VideoStream) -> None:
+def _set_threads(context: VideoCodecContext) -> None:
     """Frame threads for ordinary pictures, one thread for huge ones (they bound memory)."""
-    context = stream.codec_context
     if context.width * context.height > _THREADED_PX:
         context.thread_type, context.thread_count = "NONE", 1
     else:
         context.thread_type = "AUTO"
-
-
-def _raw_ticks(frame: VideoFrame) -> int | None:
-    return frame.pts if frame.pts is not None else frame.dts

@@ -1,50 +1,67 @@
 """Grouped-query attention; keys and values are passed in and handed back.
 
-Heads of a group are folded into the query axis, so keys and values are never repeated.
+Every query sees all of the past and, of the current tokens, what a mask or the causal rule shows
+it. Heads of a group share their keys and values without a copy.
+
+Decision: a short step takes one kernel with a dense mask; a long one attends to the past without
+a mask and to the current tokens with their own, and merges the two by their log-sum-exp, because
+a mask over a past of 65,000 latents would be larger than the keys. Both are exact; gradients
+pass through the dense form only, which `nn.one_pass` keeps to.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
+DENSE_ENTRIES = 1 << 18
+"""Mask entries up to which one masked kernel beats two and a merge; measured on two CPU cores,
+where the two meet between 2^17 and 2^19."""
+
+Current = Literal["all", "causal"] | Tensor
+"""Which current tokens each query sees: all, those up to itself, or a boolean `query current`."""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What the queries of one step may see; made once a step, shared by all layers."""
 
-    mask: Float[Tensor, "row key"] | None
-    """Added to the scores, a row for each query of each head of a group; `None` sees all."""
+    dense: Float[Tensor, "row key"] | None
+    """Added to the scores of a short step; a row for each query of each head of a group."""
+    n_past: int = 0
+    """Keys before the current ones, of a long step; 0 leaves it whole."""
+    near: Float[Tensor, "row current"] | None = None
+    """A long step's mask over its current tokens."""
+    is_causal: bool = False
+    """A long step's current tokens see those up to themselves."""
 
 
 def view(
-    n_past: int,
-    visible: Bool[Tensor, "query current"] | None,
-    n_groups: int,
-    *,
-    dtype: torch.dtype,
+    n_past: int, current: Current, n: int, n_groups: int, *, like: Tensor, is_exact: bool = False
 ) -> View:
-    """All of the past, and of the current tokens what is marked visible.
+    """Prepare the sight of a step.
 
     Args:
         n_past: Keys before the current ones.
-        visible: Which current tokens each query sees; `None` for all of them.
+        current: Which current tokens each query sees.
+        n: Current tokens; also the queries, unless `current` is a mask.
         n_groups: Query heads for each key and value head.
-        dtype: That of the queries.
+        like: Gives dtype and device.
+        is_exact: Keep to the dense form, which `weights_of` needs.
     """
-    if visible is None:
+    if isinstance(current, str) and (current == "all" or n == 1):
         return View(None)
-    mask = torch.zeros(visible.shape[0], n_past + visible.shape[1], dtype=dtype)
-    mask = mask.to(visible.device)
-    mask[:, n_past:].masked_fill_(~visible, float("-inf"))
-    return View(mask.repeat(n_groups, 1))
-
-
-def causal(n: int, device: torch.device) -> Bool[Tensor, "query current"] | None:
-    """Each of `n` current tokens sees itself and those before it."""
-    return None if n == 1 else torch.ones(n, n, dtype=torch.bool, device=device).tril()
+    n_queries = n if isinstance(current, str) else current.shape[0]
+    is_short = n_groups * n_queries * (n_past + n) <= DENSE_ENTRIES
+    if is_short or is_exact:
+        visible = current if isinstance(current, Tensor) else _triangle(n, like.device)
+        return View(_mask(n_past, visible, n_groups, like))
+    if isinstance(current, Tensor):
+        return View(None, n_past, _mask(0, current, n_groups, like))
+    return View(None, n_past, None, True)
 
 
 def attend(
@@ -54,9 +71,17 @@ def attend(
     sight: View,
 ) -> Float[Tensor, "batch head query head_dim"]:
     """Softmax attention of grouped heads, scaled by the root of the head size."""
-    folded = q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
-    out = F.scaled_dot_product_attention(folded, k, v, attn_mask=sight.mask)
-    return out.reshape(q.shape)
+    if sight.near is None and not sight.is_causal:
+        out = F.scaled_dot_product_attention(_fold(q, k), k, v, attn_mask=sight.dense)
+        return out.reshape(q.shape)
+    past, n = sight.n_past, k.shape[2]
+    near, near_lse = _with_lse(q, k[:, :, past:n], v[:, :, past:n], sight.near, sight.is_causal)
+    if not past:
+        return near
+    far, far_lse = _with_lse(q, k[:, :, :past], v[:, :, :past], None, False)
+    # exp(lse - logaddexp) of the far part, as one sigmoid.
+    share = torch.sigmoid(far_lse - near_lse)[..., None]
+    return torch.lerp(near.float(), far.float(), share).to(q.dtype)
 
 
 def weights_of(
@@ -68,10 +93,70 @@ def weights_of(
 
     Cost: the scores of these queries once more; for a few queries little beside a layer.
     """
-    folded = q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
-    scores = (folded @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-    if sight.mask is not None:
-        scores = scores + sight.mask.float()
+    scores = (_fold(q, k) @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+    if sight.dense is not None:
+        scores = scores + sight.dense.float()
     weights: Tensor = scores.softmax(-1)
     per_head: Tensor = weights.reshape(q.shape[0], q.shape[1], q.shape[2], -1)
     return per_head.mean(1)
+
+
+def _fold(q: Tensor, k: Tensor) -> Tensor:
+    """Queries of the heads of a group, one behind the other."""
+    return q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
+
+
+def _triangle(n: int, device: torch.device) -> Bool[Tensor, "query current"]:
+    return torch.ones(n, n, dtype=torch.bool, device=device).tril()
+
+
+def _mask(n_past: int, visible: Tensor, n_groups: int, like: Tensor) -> Tensor:
+    n_queries, n = visible.shape
+    mask = torch.zeros(n_groups, n_queries, n_past + n, dtype=like.dtype, device=like.device)
+    mask[:, :, n_past:].masked_fill_(~visible.to(like.device), float("-inf"))
+    return mask.flatten(0, 1)
+
+
+def _with_lse(
+    q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool
+) -> tuple[Tensor, Tensor]:
+    """Attention and the log-sum-exp of its scores, `batch head query`."""
+    aten = torch.ops.aten
+    shape, folded = q.shape, q if is_causal else _fold(q, k)
+    if q.device.type == "cpu":
+        bias = None if mask is None else mask[None, None]
+        out, lse = aten._scaled_dot_product_flash_attention_for_cpu(
+            folded, k, v, is_causal=is_causal, attn_mask=bias
+        )[:2]
+    elif q.device.type == "cuda" and mask is None and q.dtype != torch.float32:
+        out, lse = aten._scaled_dot_product_flash_attention(folded, k, v, is_causal=is_causal)[:2]
+    else:
+        if is_causal:
+            n = q.shape[2]
+            mask = _mask(0, _triangle(n, q.device), q.shape[1] // k.shape[1], q)
+        out, lse = _blockwise(_fold(q, k), k, v, mask)
+    return out.reshape(shape), lse.reshape(shape[:3])
+
+
+BLOCK_KEYS = 4096
+"""Keys a block where no kernel hands out the log-sum-exp; bounds the scores held at once."""
+
+
+def _blockwise(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Attention by blocks of keys with a running maximum, in float32."""
+    scale = q.shape[-1] ** -0.5
+    top = q.new_full(q.shape[:3], float("-inf"), dtype=torch.float32)
+    total, out = torch.zeros_like(top), torch.zeros_like(q, dtype=torch.float32)
+    for start in range(0, k.shape[2], BLOCK_KEYS):
+        block = slice(start, start + BLOCK_KEYS)
+        scores = (q @ k[:, :, block].transpose(-1, -2)).float() * scale
+        if mask is not None:
+            scores = scores + mask[:, block].float()
+        new_top = torch.maximum(top, scores.amax(-1))
+        # Rows that have seen nothing yet stay at minus infinity, whose difference is no number.
+        safe = new_top.masked_fill(new_top.isinf(), 0.0)
+        chances, fade = (scores - safe[..., None]).exp(), (top - safe).exp()
+        total = total * fade + chances.sum(-1)
+        out = out * fade[..., None] + (chances.to(v.dtype) @ v[:, :, block]).float()
+        top = new_top
+    return (out / total[..., None]).to(q.dtype), total.log() + top

@@ -55,6 +55,11 @@ def filter_banks(samples: Float32[Tensor, " sample"]) -> Float32[Tensor, "time m
     return log_energies
 
 
+def bank_rows(n_samples: int) -> int:
+    """Rows that `filter_banks` makes of so many samples."""
+    return 1 + (n_samples - FRAME_SAMPLES) // HOP_SAMPLES
+
+
 @cache
 def _povey_window() -> Float32[Tensor, " sample"]:
     return torch.hann_window(FRAME_SAMPLES, periodic=False).pow(POVEY_EXPONENT)
@@ -125,11 +130,16 @@ class BeatsTower(nn.Module):
 
     def embed(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
         """Patches as the encoder takes them, before its position convolution."""
-        normed = (banks - BANK_MEAN) / (2 * BANK_STD)
-        patches: Tensor = self.patch_embedding(normed.unsqueeze(0))
         # width time pitch -> (time pitch) width
-        tokens: Tensor = self.post_extract_proj(self.layer_norm(patches.flatten(1).T))
+        patches = self.patches(banks).flatten(1).T
+        tokens: Tensor = self.post_extract_proj(self.layer_norm(patches))
         return tokens
+
+    def patches(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "width patch_time pitch"]:
+        """Standardised banks, convolved in squares."""
+        normed = (banks - BANK_MEAN) / (2 * BANK_STD)
+        convolved: Tensor = self.patch_embedding(normed.unsqueeze(0))
+        return convolved
 
 
 class _Encoder(nn.Module):

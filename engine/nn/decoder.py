@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from engine.nn.attention import attend, causal, view, weights_of
+from engine.nn.attention import attend, view, weights_of
 from engine.nn.rotary import Turn, rotate, turn
 
 KEY_MAP = (
@@ -138,10 +138,8 @@ class RmsNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Normalise the last axis."""
-        if x.dtype == torch.float32:
-            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
-        normed = F.rms_norm(x.float(), self.weight.shape, None, self.eps)
-        return normed.to(x.dtype) * self.weight
+        # Differs from upstream in 16 bit: the weight is applied before the result is rounded.
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
 
 
 class KvBuffer:
@@ -313,11 +311,10 @@ class Decoder(nn.Module):
         memory.reserve(n)
         end = n_past + n
         turned = self.turn(torch.arange(n_past, end, device=x.device))
-        visible, groups = causal(n, x.device), self.config.n_groups
-        sight = view(n_past, visible, groups, dtype=x.dtype)
+        sight = view(n_past, "causal", n, self.config.n_groups, like=x)
         if looks is not None:
-            late = None if visible is None else visible[-n_looking:]
-            looking = view(n_past, late, groups, dtype=x.dtype)
+            late = torch.ones(n_looking, n, dtype=torch.bool).tril(n - n_looking)
+            looking = view(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
         for depth, layer in enumerate(self.stack()):
             attention = layer.attention
             q, k, v = attention.split(attention.qkv(layer.attention_norm(x)))

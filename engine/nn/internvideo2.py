@@ -7,7 +7,9 @@ Source: arXiv:2403.15377; the position table of its training code. Checked again
 `tests/golden/apollo/internvideo2_tiny` and, joined with SigLIP, `vision_pipeline`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,8 +20,35 @@ from torch.nn import functional
 
 RMS_EPS = 1e-6
 """Fixed in upstream's code, not in its config."""
+MLP_RATIO = 48 / 11
+"""Likewise: 6144 for the released width of 1408."""
+RELEASED_DEPTH = 40
+"""Likewise."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+KEY_MAP = (
+    ("patch_embed.proj.*", "patches.*"),
+    ("cls_token", "class_token"),
+    ("pos_embed", "positions"),
+    ("blocks.*.norm1.weight", "blocks.*.attention_norm.weight"),
+    ("blocks.*.norm2.weight", "blocks.*.mlp_norm.weight"),
+    ("blocks.*.attn.qkv.*", "blocks.*.attention.qkv.*"),
+    ("blocks.*.attn.proj.*", "blocks.*.attention.out.*"),
+    ("blocks.*.attn.q_norm.weight", "blocks.*.attention.query_norm.weight"),
+    ("blocks.*.attn.k_norm.weight", "blocks.*.attention.key_norm.weight"),
+    ("blocks.*.ls1.gamma", "blocks.*.attention_scale"),
+    ("blocks.*.ls2.gamma", "blocks.*.mlp_scale"),
+    ("blocks.*.mlp.fc1.*", "blocks.*.mlp_in.*"),
+    ("blocks.*.mlp.fc2.*", "blocks.*.mlp_out.*"),
+    ("img_pos_embed", ""),
+    ("clip_pos_embed", ""),
+    ("clip_img_pos_embed", ""),
+    ("clip_projector.**", ""),
+    ("clip_decoder.**", ""),
+    ("final_clip_decoder.**", ""),
+)
+"""The names of a released tower; see `nn.weights`. What is dropped served only its pretraining."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +69,41 @@ class InternVideo2Config:
     def __post_init__(self) -> None:
         if self.width % self.n_heads:
             raise ValueError(f"width {self.width} does not split into {self.n_heads} heads")
+
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any], *, select_layer: int) -> "InternVideo2Config":
+        """Read a released `config.json`.
+
+        Args:
+            config: Its fields.
+            select_layer: Whose output is used, from the end: -1 is that of the last block.
+        """
+        width = config["d_model"]
+        return cls(
+            image_px=config["img_size"],
+            patch_px=config["patch_size"],
+            n_frames=config["num_frames"],
+            width=width,
+            n_heads=config["num_heads"],
+            mlp_width=int(width * MLP_RATIO),
+            depth=config.get("depth", RELEASED_DEPTH) + 1 + select_layer,
+            qkv_bias=config.get("qkv_bias", False),
+        )
+
+    def to_json(self, *, select_layer: int) -> dict[str, Any]:
+        """The fields of a `config.json` that `from_json` reads."""
+        return {
+            "architectures": ["PretrainInternVideo2"],
+            "model_type": "internvideo2",
+            "img_size": self.image_px,
+            "patch_size": self.patch_px,
+            "tubelet_size": 1,
+            "num_frames": self.n_frames,
+            "d_model": self.width,
+            "num_heads": self.n_heads,
+            "depth": self.depth - 1 - select_layer,
+            "qkv_bias": self.qkv_bias,
+        }
 
     @property
     def grid(self) -> int:
@@ -154,18 +218,26 @@ def prepare(
 
     Cost: one CPU thread, 1.6 ms for a 640x360 frame to 224 pixels.
     """
-    height, width = frames.shape[2:]
-    side = max(height, width)
-    top, left = (side - height) // 2, (side - width) // 2
-    borders = (top, side - height - top, left, side - width - left)
-    fill = [int(255 * level) for level in mean]
-    squares = []
-    for plane in frames.permute(0, 2, 3, 1).contiguous().cpu().numpy():
-        square = cv2.copyMakeBorder(plane, *borders, cv2.BORDER_CONSTANT, value=fill)
-        squares.append(cv2.resize(square, (size_px, size_px), interpolation=cv2.INTER_LINEAR))
+    planes = square(frames, mean).permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    size = (size_px, size_px)
+    squares = [cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR) for plane in planes]
     sized = torch.from_numpy(np.stack(squares)).permute(0, 3, 1, 2).float() / 255
     centre, spread = (torch.tensor(values)[:, None, None] for values in (mean, std))
     return (sized - centre) / spread
+
+
+def square(
+    frames: UInt8[Tensor, "frame 3 h w"], mean: tuple[float, ...]
+) -> UInt8[Tensor, "frame 3 side side"]:
+    """Frames in the middle of squares, whose rest is the mean colour."""
+    n_frames, _, height, width = frames.shape
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    colour = [int(255 * level) for level in mean]
+    fill = torch.tensor(colour, dtype=torch.uint8, device=frames.device)
+    squares = fill[None, :, None, None].repeat(n_frames, 1, side, side)
+    squares[:, :, top : top + height, left : left + width] = frames
+    return squares
 
 
 def fit_frames(

@@ -7,13 +7,36 @@ inside a clip is known only from what the towers wrote into their features.
 Source: arXiv:2412.10360; checked against upstream by `tests/golden/apollo/connector_*`.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+
+_NORMS = {
+    "resampler.layers.*.input_latents_norm": "resampler.layers.*.query_norm",
+    "resampler.layers.*.input_context_norm": "resampler.layers.*.context_norm",
+    "resampler.layers.*.post_attention_layernorm": "resampler.layers.*.mlp_norm",
+    "resampler.norm": "resampler.norm",
+}
+KEY_MAP = (
+    ("proj.*.*", "projections.*.*"),
+    ("resampler.latents", "resampler.queries"),
+    *((f"{released}.wheight", f"{ours}.gain") for released, ours in _NORMS.items()),
+    *((f"{released}.norm.*", f"{ours}.norm.*") for released, ours in _NORMS.items()),
+    ("resampler.layers.*.self_attn.q_proj.weight", "resampler.layers.*.attention.query.weight"),
+    ("resampler.layers.*.self_attn.k_proj.weight", "resampler.layers.*.attention.key.weight"),
+    ("resampler.layers.*.self_attn.v_proj.weight", "resampler.layers.*.attention.value.weight"),
+    ("resampler.layers.*.self_attn.o_proj.weight", "resampler.layers.*.attention.out.weight"),
+    ("resampler.layers.*.mlp.gate_proj.weight", "resampler.layers.*.gate.weight"),
+    ("resampler.layers.*.mlp.up_proj.weight", "resampler.layers.*.up.weight"),
+    ("resampler.layers.*.mlp.down_proj.weight", "resampler.layers.*.down.weight"),
+)
+"""The names of a released connector; see `nn.weights`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +64,50 @@ class ConnectorConfig:
                 f"n_heads {self.n_heads} must be a multiple of n_kv_heads {self.n_kv_heads}"
             )
 
+    @classmethod
+    def from_json(cls, config: Mapping[str, Any]) -> "ConnectorConfig":
+        """Read a released `config.json` of the connector.
+
+        Raises:
+            ValueError: A projector or resampler that no released checkpoint has.
+        """
+        projector = re.fullmatch(r"mlp(\d+)x_gelu", str(config["projector_type"]))
+        # Upstream's spelling of "perceiver".
+        if projector is None or config.get("resampler_type") != "perciver":
+            raise ValueError(
+                "a connector must be mlpNx_gelu and perciver, not "
+                f"{config['projector_type']} and {config.get('resampler_type')}"
+            )
+        return cls(
+            width_in=config["vision_hidden_size"],
+            width=config["text_hidden_size"],
+            n_queries=config["num_output_tokens"],
+            n_projections=int(projector[1]),
+            depth=config["resampler_depth"],
+            n_heads=config["resampler_n_heads"],
+            n_kv_heads=config["num_key_value_heads"],
+            head_dim=config["resampler_head_dim"],
+            mlp_ratio=config["ff_multi"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields of a `config.json` that `from_json` reads."""
+        return {
+            "architectures": ["Connector"],
+            "model_type": "mm_connector",
+            "projector_type": f"mlp{self.n_projections}x_gelu",
+            "resampler_type": "perciver",
+            "vision_hidden_size": self.width_in,
+            "text_hidden_size": self.width,
+            "num_output_tokens": self.n_queries,
+            "resampler_depth": self.depth,
+            "resampler_n_heads": self.n_heads,
+            "num_key_value_heads": self.n_kv_heads,
+            "resampler_head_dim": self.head_dim,
+            "ff_multi": self.mlp_ratio,
+            "hidden_act": "silu",
+        }
+
 
 class Connector(nn.Module):
     """Projects the towers' tokens and resamples each clip to its queries."""
@@ -48,18 +115,15 @@ class Connector(nn.Module):
     def __init__(self, config: ConnectorConfig) -> None:
         super().__init__()
         self.config = config
-        widths = [config.width_in] + [config.width] * config.n_projections
-        self.projections = nn.ModuleList(
-            nn.Linear(wide, narrow) for wide, narrow in pairwise(widths)
-        )
+        self.projections = nn.Sequential(nn.Linear(config.width_in, config.width))
+        for _ in range(1, config.n_projections):
+            self.projections.extend([nn.GELU(), nn.Linear(config.width, config.width)])
         self.resampler = Resampler(config)
 
     def project(self, features: Float[Tensor, "*batch width_in"]) -> Float[Tensor, "*batch width"]:
         """Tower features in the decoder's width; tokens are independent of each other."""
-        hidden: Tensor = self.projections[0](features)
-        for layer in self.projections[1:]:
-            hidden = layer(functional.gelu(hidden))
-        return hidden
+        projected: Tensor = self.projections(features)
+        return projected
 
     def forward(
         self, features: Float[Tensor, "clip token width_in"]

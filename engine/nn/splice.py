@@ -1,6 +1,7 @@
 """Visual tokens in the place of their placeholders, among the embeddings of text."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +25,25 @@ class Spliced:
     """False where a sample is padded."""
 
 
+def cut(text: str, placeholders: Sequence[str], encode: Callable[[str], list[int]]) -> list[int]:
+    """Ids of a text that spells its placeholders: each becomes one `PLACEHOLDER_ID`.
+
+    Only for text of our own making, such as training samples; what people type may spell
+    anything.
+
+    Args:
+        text: The whole conversation.
+        placeholders: How they are spelt.
+        encode: The tokenizer, for the pieces between them.
+    """
+    pattern = "|".join(re.escape(spelling) for spelling in placeholders)
+    ids: list[int] = []
+    for place, piece in enumerate(re.split(pattern, text)):
+        ids += [PLACEHOLDER_ID] if place else []
+        ids += encode(piece) if piece else []
+    return ids
+
+
 def splice(
     embed: nn.Embedding,
     ids: Int64[Tensor, " token"],
@@ -45,8 +65,8 @@ def splice(
 
 def splice_batch(
     embed: nn.Embedding,
-    samples: Sequence[tuple[Int64[Tensor, " token"], Float[Tensor, "visual width"]]],
-    labels: Sequence[Int64[Tensor, " token"]],
+    samples: Sequence[tuple[Int64[Tensor, " _"], Float[Tensor, "_ width"]]],
+    labels: Sequence[Int64[Tensor, " _"]],
     *,
     max_tokens: int,
     pads_left: bool = False,

@@ -4,7 +4,7 @@ What people type is encoded as plain text: a question that spells `<|im_end|>` d
 anything. Any string can be encoded.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,21 @@ class Tokenizer:
         own = self._inner.eos_token_id
         return frozenset(each for each in (own, *named) if each is not None)
 
+    def conversation(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        """A conversation up to where the model continues, by the checkpoint's own template.
+
+        Args:
+            messages: `role` and `content` of every turn.
+        Returns:
+            `None` where the checkpoint brings no template.
+        """
+        if not self._inner.chat_template:
+            return None
+        text: str = self._inner.apply_chat_template(
+            list(messages), tokenize=False, add_generation_prompt=True
+        )
+        return text
+
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, control tokens left out."""
         text: str = self._inner.decode(list(ids), skip_special_tokens=True)
@@ -107,11 +122,23 @@ class ChatTemplate:
         return tokenizer.control(self.system + self.user)
 
     def after_video(
-        self, tokenizer: Tokenizer, question: str, history: Sequence[Turn] = ()
+        self,
+        tokenizer: Tokenizer,
+        question: str,
+        history: Sequence[Turn] = (),
+        *,
+        opening: str = "\n",
     ) -> list[int]:
-        """Everything behind the video: earlier turns, the question, the opening of the answer."""
+        """Everything behind the video: earlier turns, the question, the opening of the answer.
+
+        Args:
+            tokenizer: The checkpoint's.
+            question: What is asked now.
+            history: Earlier turns, oldest first.
+            opening: Between the video and the first words.
+        """
         ids: list[int] = []
-        before = "\n"
+        before = opening
         for turn in history:
             ids += tokenizer.plain(before + turn.question)
             ids += tokenizer.control(self.end + self.assistant)

@@ -63,7 +63,22 @@ CLIP_LARGE_336 = {
     "layer_norm_eps": 1e-5,
     "projection_dim": 768,
 }
-"""Known sizes of clip-vit-large-patch14-336, for a release whose tower folder is not at hand."""
+SIGLIP_SO400M_384 = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 1152,
+    "intermediate_size": 4304,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "image_size": 384,
+    "patch_size": 14,
+    "hidden_act": "gelu_pytorch_tanh",
+    "layer_norm_eps": 1e-6,
+}
+KNOWN_TOWERS = {
+    "clip-vit-large-patch14-336": CLIP_LARGE_336,
+    "siglip-so400m-patch14-384": SIGLIP_SO400M_384,
+}
+"""Sizes of released towers, for a checkpoint whose tower folder is not at hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +183,7 @@ class Tower(nn.Module):
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"] | None]:
         """Patch features behind the chosen layer, and unit vectors of the joint space."""
         model = self.vision_model
-        x = model.embeddings(pixels)
+        x = self._embed(pixels)
         if self.config.kind == "clip":
             x = model.pre_layrnorm(x)
         chosen = self.layer_index(select_layer)
@@ -178,6 +193,20 @@ class Tower(nn.Module):
         if not with_vectors:
             return features, None
         return features, self._vectors(x, chosen)
+
+    def _embed(self, pixels: Tensor) -> Tensor:
+        """Patches as one product; as a convolution it takes several times longer on a CPU."""
+        owner, conv = self.vision_model.embeddings, self.vision_model.embeddings.patch_embedding
+        side = conv.kernel_size[0]
+        # frame 3 (row y) (col x) -> frame (row col) (3 y x)
+        patches = pixels.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5)
+        x = F.linear(
+            patches.reshape(len(pixels), self.grid**2, -1), conv.weight.flatten(1), conv.bias
+        )
+        if self.config.kind == "clip":
+            x = torch.cat((owner.class_embedding.expand(len(x), 1, -1), x), 1)
+        embedded: Tensor = x + owner.position_embedding.weight
+        return embedded
 
     def _vectors(self, x: Tensor, done: int) -> Tensor:
         model = self.vision_model
@@ -235,9 +264,9 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
     places = (given,) if given else (checkpoint / name, checkpoint / last, checkpoint.parent / last)
     place = next((path for path in places if path.exists()), None)
     if place is None:
-        if given is None and last == "clip-vit-large-patch14-336":
-            config = TowerConfig.from_json(CLIP_LARGE_336)
-            return TowerFiles(config=config, pixels=PixelConfig(size_px=336), folder=None)
+        if given is None and last in KNOWN_TOWERS:
+            config = TowerConfig.from_json(KNOWN_TOWERS[last])
+            return TowerFiles(config=config, pixels=pixels_of(config), folder=None)
         raise WeightsError(
             f"{checkpoint} names the tower {name!r}, which is not there",
             hint=f"put its folder beside the weights as {last!r}",
@@ -253,6 +282,15 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
         pixels=PixelConfig.from_json(pixels),
         folder=place if has_weights else None,
     )
+
+
+def pixels_of(config: TowerConfig) -> PixelConfig:
+    """How a tower of this kind was trained to be shown frames, where no file says."""
+    size_px = int(config.vision["image_size"])
+    if config.kind == "clip":
+        return PixelConfig(size_px=size_px)
+    half = (0.5, 0.5, 0.5)
+    return PixelConfig(size_px=size_px, fit="squash", mean=half, std=half)
 
 
 def load_tower(tower: Tower, folder: Path) -> None:

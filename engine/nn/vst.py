@@ -16,6 +16,7 @@ Source: arXiv:2409.14485; upstream calls VSTs beacons and chunks windows.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
@@ -58,6 +59,7 @@ class Weave:
         return kinds
 
 
+@lru_cache(maxsize=64)
 def weave(n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool = False) -> Weave:
     """Put a VST behind every `compression_ratio`-th visual token, counting from `carry`.
 
@@ -93,11 +95,20 @@ class Memory:
         self.n_sink = 0
         self.max_latents = max_latents
         self._held: deque[KvLatents] = deque()
+        self._step: _Step | None = None
 
     @property
     def n_latents(self) -> int:
         """VSTs held."""
         return self.buffer.n - self.n_sink
+
+    def step(self, plan: Weave) -> "_Step":
+        """How a chunk of this shape stands behind what is held now; room for it is made."""
+        self.buffer.reserve(plan.n)
+        held = self._step
+        if held is None or held.plan is not plan or held.start != self.buffer.n:
+            held = self._step = _Step(self.decoder, self.buffer.n, plan)
+        return held
 
     def append(self, chunks: Sequence[KvLatents]) -> None:
         """Place chunks behind what is held; whole chunks leave at the limit, oldest first."""
@@ -195,7 +206,20 @@ def fold(
     Returns:
         Keys before rotary embedding and values, in the decoder's dtype.
     """
-    return _Fold(memory, plan).run(tokens, trace)
+    decoder, step = memory.decoder, memory.step(plan)
+    assert decoder.vst_embed is not None, "this decoder has no summary tokens"
+    x = torch.cat((tokens, decoder.vst_embed.expand(plan.n_vst, -1)))[None]
+    keys, values = [], []
+    for depth, layer in enumerate(decoder.stack()):
+        n_behind = len(decoder.layers) - 1 - depth
+        if trace is not None:
+            trace.append(step.woven(x[0]))
+        x, k, v = _layer(x, depth, layer, memory.buffer, step, n_behind if trace is None else None)
+        keys.append(k)
+        values.append(v)
+    if trace is not None:
+        trace.append(step.woven(decoder.norm(x[0])))
+    return KvLatents(keys=torch.cat(keys), values=torch.cat(values))
 
 
 def survey(
@@ -233,71 +257,69 @@ def survey(
     return torch.stack([look[:, :, n_sink:held].sum(-1).mean(-1) for look in looks]).mean(0)
 
 
-class _Fold:
-    """One chunk on its way through the layers."""
+class _Step:
+    """Positions and sight of a chunk at one length of memory; serves any chunk of that shape."""
 
-    def __init__(self, memory: Memory, plan: Weave) -> None:
-        self.decoder, self.buffer, self.plan = memory.decoder, memory.buffer, plan
-        self.buffer.reserve(plan.n)
-        self.start = self.buffer.n
-        self.end = self.start + plan.n
-        device = self.buffer.keys.device
-        self.place = torch.cat((plan.raw, plan.vst)).to(device)
-        self.turned = self.decoder.turn(self.start + self.place)
-        visible = self.place[:, None] >= self.place[None, :]
-        groups, dtype = self.decoder.config.n_groups, self.buffer.keys.dtype
-        self.sight = view(self.start, visible, groups, dtype=dtype)
-        self.vst_sight = view(self.start, visible[plan.n_raw :], groups, dtype=dtype)
+    def __init__(self, decoder: Decoder, n_past: int, plan: Weave) -> None:
+        like, groups = decoder.embed.weight, decoder.config.n_groups
+        self.plan, self.start, self.end = plan, n_past, n_past + plan.n
+        self.place = torch.cat((plan.raw, plan.vst)).to(like.device)
+        self.turned = decoder.turn(self.start + self.place)
+        # Rows lie grouped; a long step weaves its keys, so that the causal kernel can be used.
+        woven = torch.arange(plan.n, device=like.device)
+        self.sight = view(n_past, "causal", plan.n, groups, like=like)
+        self.is_woven = self.sight.is_causal
+        columns = woven if self.is_woven else self.place
+        if not self.is_woven:
+            visible = self.place[:, None] >= columns
+            self.sight = view(n_past, visible, plan.n, groups, like=like)
+        late = self.place[plan.n_raw :, None] >= columns
+        self.vst_sight = view(n_past, late, plan.n, groups, like=like)
+        self.order = self.place.argsort()
 
-    def run(self, tokens: Tensor, trace: list[Tensor] | None) -> KvLatents:
-        embed = self.decoder.vst_embed
-        assert embed is not None, "this decoder has no summary tokens"
-        x = torch.cat((tokens, embed.expand(self.plan.n_vst, -1)))[None]
-        keys, values = [], []
-        layers = self.decoder.stack()
-        for depth, layer in enumerate(layers):
-            left = None if trace is not None else len(layers) - 1 - depth
-            if trace is not None:
-                trace.append(self._woven(x))
-            x, k, v = self._layer(x, depth, layer, left)
-            keys.append(k)
-            values.append(v)
-        if trace is not None:
-            trace.append(self._woven(self.decoder.norm(x)))
-        return KvLatents(keys=torch.cat(keys), values=torch.cat(values))
+    def woven(self, rows: Tensor) -> Tensor:
+        """Grouped rows in woven order."""
+        return rows[self.order]
 
-    def _layer(
-        self, x: Tensor, depth: int, layer: Layer, left: int | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """One layer; `left` counts the layers behind it, `None` computes every row."""
-        n_raw, attention = self.plan.n_raw, layer.attention
-        assert attention.vst_qkv is not None
-        if left == 0:
-            vst = layer.attention_norm(x[:, -self.plan.n_vst :])
-            k, v = attention.split_kv(attention.vst_qkv.without_first(vst))
-            return x, k, v
-        normed = layer.attention_norm(x)
-        q, k_vst, v_vst = attention.split(attention.vst_qkv(normed[:, n_raw:]))
-        turned, sight = self.turned, self.sight
-        if left == 1:
-            k, v = attention.split_kv(attention.qkv.without_first(normed[:, :n_raw]))
-            x, sight = x[:, n_raw:], self.vst_sight
-            q = rotate(q, turned.slice(n_raw, self.plan.n))
-        else:
-            q_raw, k, v = attention.split(attention.qkv(normed[:, :n_raw]))
-            q = rotate(torch.cat((q_raw, q), 2), turned)
-        keys, values = self._write(depth, torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2))
-        x = x + attention.merge(attend(q, keys, values, sight))
-        return x + layer.mlp(x), k_vst, v_vst
-
-    def _write(self, depth: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, buffer: KvBuffer, depth: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Lay the chunk's keys and values behind the memory; both together come back."""
-        keys, values = self.buffer.keys[depth], self.buffer.values[depth]
-        keys[:, :, self.start : self.end] = rotate(k, self.turned)
+        keys, values = buffer.keys[depth], buffer.values[depth]
+        k = rotate(k, self.turned)
+        if self.is_woven:
+            k, v = k[:, :, self.order], v[:, :, self.order]
+        keys[:, :, self.start : self.end] = k
         values[:, :, self.start : self.end] = v
         return keys[:, :, : self.end], values[:, :, : self.end]
 
-    def _woven(self, x: Tensor) -> Tensor:
-        out = torch.empty_like(x[0])
-        out[self.place] = x[0]
-        return out
+    def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """All rows of the chunk, grouped, over memory and chunk."""
+        if not self.is_woven:
+            return attend(q, keys, values, self.sight)
+        return attend(q[:, :, self.order], keys, values, self.sight)[:, :, self.place]
+
+
+def _layer(
+    x: Tensor, depth: int, layer: Layer, buffer: KvBuffer, step: _Step, n_behind: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """One layer; `n_behind` counts the layers after it, `None` computes every row."""
+    plan, attention = step.plan, layer.attention
+    assert attention.vst_qkv is not None
+    if n_behind == 0:
+        vst = layer.attention_norm(x[:, x.shape[1] - plan.n_vst :])
+        k, v = attention.split_kv(attention.vst_qkv.without_first(vst))
+        return x, k, v
+    normed = layer.attention_norm(x)
+    q, k_vst, v_vst = attention.split(attention.vst_qkv(normed[:, plan.n_raw :]))
+    if n_behind == 1:
+        k, v = attention.split_kv(attention.qkv.without_first(normed[:, : plan.n_raw]))
+        both = torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
+        keys, values = step.write(buffer, depth, *both)
+        q = rotate(q, step.turned.slice(plan.n_raw, plan.n))
+        seen, x = attend(q, keys, values, step.vst_sight), x[:, plan.n_raw :]
+    else:
+        q_raw, k, v = attention.split(attention.qkv(normed[:, : plan.n_raw]))
+        both = torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
+        keys, values = step.write(buffer, depth, *both)
+        seen = step.attend(rotate(torch.cat((q_raw, q), 2), step.turned), keys, values)
+    x = x + attention.merge(seen)
+    return x + layer.mlp(x), k_vst, v_vst

@@ -122,6 +122,16 @@ def keys_of(folder: Path) -> frozenset[str]:
     return frozenset(found)
 
 
+def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
+    """The shape of one tensor of a checkpoint folder, read from a header; `None` if unknown."""
+    safe = sorted(folder.glob("model*.safetensors"))
+    for path in safe:
+        with _opened(path) as file:
+            if key in file.keys():  # noqa: SIM118
+                return tuple(file.get_slice(key).get_shape())
+    return None
+
+
 def read_tensors(
     folder: Path, *, wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[tuple[str, Tensor]]:

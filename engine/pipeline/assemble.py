@@ -54,19 +54,21 @@ class RetrievalConfig:
     """Chunks taken evenly for a question about the whole, beside the top ones."""
     candidates: int = 32
     """Chunks that the vectors propose and the question's attention then weighs."""
-    attention_weight: float = 0.5
-    """Of the attention signal beside the vectors, both in deviations from their mean."""
-    support_threshold: float = 0.0
-    """Margin at which support is one half: below it, nothing was found."""
-    support_scale: float = 0.5
-    """Margin over which support rises from 0.5 to 0.73."""
+    bias: float = 0.0
+    """Support is logistic: 1 / (1 + exp(-(bias + the signals times their weights))). What was
+    measured for a checkpoint says more than these defaults, which know no scale of cosines."""
+    per_cosine: float = 0.0
+    """For the cosine of the phrase and the chunk's best frame."""
+    per_deviation: float = 2.0
+    """For how far that stands out of its video, beyond the best of chance, in deviations."""
+    per_attention: float = 0.5
+    """For the question's attention to the chunk, in deviations among the candidates; 0 spares
+    the pass that measures it."""
 
     def __post_init__(self) -> None:
         for name in ("top_chunks", "overview_chunks", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.support_scale <= 0:
-            raise ValueError(f"support_scale must be above 0, not {self.support_scale}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +108,7 @@ class Engine:
     @property
     def latents_per_chunk(self) -> int:
         """Latents of one full chunk at this engine's ratio."""
-        card = self.model.card
-        return -(-card.chunk_frames * card.tokens_per_frame // self.compression_ratio)
+        return self.model.card.latents_at(self.compression_ratio)
 
     @property
     def index_path(self) -> Path:

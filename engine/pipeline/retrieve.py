@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float32
@@ -24,12 +24,25 @@ _LEAST_STD = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What speaks for a chunk, comparable from question to question and from video to video."""
+
+    cosine: float
+    deviation: float
+    """Above its video's mean in deviations, less what the best of so many frames reaches by
+    chance."""
+    attention: float
+    """Of the question, in deviations among the candidates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A hit, how well it stands out from everything else, and which signal found it."""
+    """A hit, what speaks for it, and how much that is worth."""
 
     hit: Hit
+    signals: Signals
     support: float
-    """In [0, 1]; below 0.5 the hit is no better than the best of chance."""
+    """In [0, 1]; below 0.5 it is more likely chance than not."""
     origin: Origin
 
 
@@ -116,28 +129,41 @@ def _scored(
     refs: Sequence[ChunkRef],
     scope: Scope | None,
 ) -> tuple[Found, ...]:
-    """Candidates, best first, by both signals or by attention alone."""
+    """Candidates, best supported first."""
     config = engine.retrieval
     if query is None:
         return _by_attention(_attention(engine, question, refs), refs, config)
     hits = engine.index.search(query, config.candidates, within=scope)
     deviations = _deviations(hits, engine.index.spread(query, within=scope))
-    n_frames = sum(spread.n_frames for spread in engine.index.spread(query, within=scope))
-    looks = _attention(engine, question, [hit.chunk for hit in hits])
-    weights = _standardised(looks) * config.attention_weight
-    order = sorted(range(len(hits)), key=lambda n: -(deviations[n] + float(weights[n])))
-    return tuple(
-        Found(
-            hit=hits[n],
-            support=_support(deviations[n] - _best_of_chance(n_frames), config),
-            origin="retrieval",
+    attention = torch.zeros(len(hits))
+    if config.per_attention:
+        attention = _standardised(_attention(engine, question, [hit.chunk for hit in hits]))
+    found = (
+        _weighed(
+            hit,
+            Signals(cosine=hit.score, deviation=deviation, attention=float(look)),
+            "retrieval",
+            config,
         )
-        for n in order
+        for hit, deviation, look in zip(hits, deviations, attention, strict=True)
     )
+    return tuple(sorted(found, key=lambda each: -each.support))
+
+
+def _weighed(hit: Hit, signals: Signals, origin: Origin, config: RetrievalConfig) -> Found:
+    worth = (
+        config.bias
+        + config.per_cosine * signals.cosine
+        + config.per_deviation * signals.deviation
+        + config.per_attention * signals.attention
+    )
+    # Beyond 30 a float tells 1 from the share no longer; exp must not overflow.
+    support = 1 / (1 + math.exp(-max(-30.0, min(30.0, worth))))
+    return Found(hit=hit, signals=signals, support=support, origin=origin)
 
 
 def _deviations(hits: Sequence[Hit], spreads: Sequence[Spread]) -> list[float]:
-    """How far each hit stands above its own video's mean, in deviations.
+    """How far each hit stands out of its own video.
 
     The deviation is shared by all videos of the scope: a still video's would be so small that
     its noise outranked another's events.
@@ -146,16 +172,13 @@ def _deviations(hits: Sequence[Hit], spreads: Sequence[Spread]) -> list[float]:
     pooled = sum(spread.n_frames * spread.std**2 for spread in spreads) / max(1, n_frames)
     std = max(math.sqrt(pooled), _LEAST_STD)
     means = {spread.video: spread.mean for spread in spreads}
-    return [(hit.score - means[hit.chunk.video]) / std for hit in hits]
+    chance = _best_of_chance(n_frames)
+    return [(hit.score - means[hit.chunk.video]) / std - chance for hit in hits]
 
 
 def _best_of_chance(n_frames: int) -> float:
     """The deviation that the best of so many unrelated frames reaches (Gumbel's mode)."""
     return math.sqrt(2 * math.log(max(n_frames, 2)))
-
-
-def _support(margin: float, config: RetrievalConfig) -> float:
-    return 1 / (1 + math.exp(-(margin - config.support_threshold) / config.support_scale))
 
 
 def _attention(
@@ -177,12 +200,16 @@ def _by_attention(
     """Candidates of a family without a joint space; a hit is its chunk's middle."""
     standardised = _standardised(looks)
     shares = torch.softmax(standardised, dim=0)
+    chance = _best_of_chance(len(refs))
+    # The weights of the joint space's signals are not known to hold here: deviations alone count.
+    alone = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
     order = torch.argsort(standardised, descending=True, stable=True)[: config.candidates]
     return tuple(
-        Found(
-            hit=Hit(chunk=refs[n], score=float(shares[n]), peak_s=_middle_s(refs[n])),
-            support=_support(float(standardised[n]) - _best_of_chance(len(refs)), config),
-            origin="attention",
+        _weighed(
+            Hit(chunk=refs[n], score=float(shares[n]), peak_s=_middle_s(refs[n])),
+            Signals(cosine=0.0, deviation=float(standardised[n]) - chance, attention=0.0),
+            "attention",
+            alone,
         )
         for n in order.tolist()
     )

@@ -25,7 +25,8 @@ _WHOLE = re.compile(
 _LEAD = re.compile(
     r"""^(?:
         (?:please|can\ you|could\ you|tell\ me|show\ me|find|describe|show|look\ for)\s+ |
-        (?:at\ what\ time|what\ time|when|where|who|how|why)\s+ |
+        (?:at\ what\ time|what\ time|in\ (?:what|which)\ \w+|when|where|who)\s+ |
+        (?:how(?:\ (?:many|much|often|long|far|old))?|why)\s+ |
         (?:which\ direction|what\ direction|what\ colou?r|what\ kind\ of|which|what)\s+ |
         (?:is|are|was|were|do|does|did|has|have|can|will)\s+ |
         (?:there|it|they|you|we|i)\s+ |

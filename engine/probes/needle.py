@@ -172,11 +172,12 @@ def judge(reply: str, needle: Needle) -> bool:
 
 def ingest_planted(engine: Engine, video: VideoId, tokens: VisualTokens) -> None:
     """Fold, store and index a planted stretch, chunk by chunk, as a recording."""
-    for _ in ingest_encoded(engine, video, _chunks(engine, tokens), resume=_FRESH):
+    for _ in ingest_encoded(engine, video, chunked(engine, tokens), resume=_FRESH):
         pass
 
 
-def _chunks(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
+def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
+    """Encoded frames in the model's chunks."""
     size = engine.model.card.chunk_frames
     n_frames = len(tokens.pts_s)
     for start in range(0, n_frames, size):

@@ -124,6 +124,31 @@ def test_cancel_reaches_the_handler(catalog: Catalog) -> None:
     assert catalog.jobs.get(job.id).state == "cancelled"
 
 
+def test_cancel_is_heard_with_the_next_progress(catalog: Catalog) -> None:
+    def handler(job: JobRow, context: JobContext) -> None:
+        catalog.jobs.cancel(job.id)
+        context.progress(1)
+        assert context.should_stop()
+        raise UnreachableError("the camera was switched off as well")
+
+    job = catalog.jobs.add("test", {})
+    worker(catalog, handler, lease_s=600).run(until_idle=True)
+    assert catalog.jobs.get(job.id).state == "cancelled"
+
+
+def test_worker_survives_a_job_that_left_with_its_video(catalog: Catalog) -> None:
+    def handler(job: JobRow, context: JobContext) -> None:
+        if job.video is not None:
+            catalog.videos.remove(job.video)
+            raise UnreachableError("its file is gone")
+
+    video = catalog.videos.add(name="lobby", uri="x").id
+    catalog.jobs.add("test", {}, video=video)
+    kept = catalog.jobs.add("test", {})
+    worker(catalog, handler).run(until_idle=True)
+    assert [(row.id, row.state) for row in catalog.jobs.listed()] == [(kept.id, "done")]
+
+
 def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:
     job = catalog.jobs.add("test", {})
     stopped = worker(catalog, until_told)
@@ -134,6 +159,19 @@ def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:
     thread.join(20)
     row = catalog.jobs.get(job.id)
     assert (row.state, row.lease, row.attempts) == ("queued", None, 0)
+
+
+def test_job_that_is_slow_to_stop_keeps_its_lease(catalog: Catalog) -> None:
+    def handler(job: JobRow, context: JobContext) -> None:
+        stopped.stop()
+        wait_for(context.should_stop)
+        first = catalog.jobs.get(job.id).heartbeat_at
+        wait_for(lambda: catalog.jobs.get(job.id).heartbeat_at != first)
+
+    job = catalog.jobs.add("test", {})
+    stopped = worker(catalog, handler, lease_s=0.3)
+    stopped.run()
+    assert catalog.jobs.get(job.id).state == "queued"
 
 
 def test_handler_that_finished_before_it_was_told_is_done(catalog: Catalog) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from app.sandbox import SandboxedReader, SandboxLimits, probe_foreign
+from app.sandbox import SandboxedReader, SandboxLimits, frame_at_foreign, probe_foreign
 from engine.errors import (
     InputRefusedError,
     LimitExceededError,
@@ -151,6 +151,13 @@ def test_sandboxed_frames_equal_those_read_here(tmp_path: Path) -> None:
     assert all(
         a.pixels.tobytes() == b.pixels.tobytes() for a, b in zip(frames, expected, strict=True)
     )
+
+
+def test_sandboxed_moment_is_the_frame_shown_then(tmp_path: Path) -> None:
+    path = str(spelled_video(tmp_path / "clip.mp4", 60))
+    frame = frame_at_foreign(path, 1.25, limits=LIMITS)
+    assert read_index(frame.pixels) == 31
+    assert frame.pts_s == pytest.approx(1.24)
 
 
 def test_closing_early_ends_the_child(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """What a parity file hands back, and how a folder of cases is walked."""
 
 import importlib
+import json
 import pkgutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import ModuleType
+from typing import Any
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 import tests.parity
@@ -42,6 +47,36 @@ def mismatches(ours: Tensor, expected: Tensor) -> Quantity:
     """How many entries differ, where none may."""
     same_shape = ours.shape == expected.shape
     return Quantity(float(torch.ne(ours, expected).sum()) if same_shape else float("inf"), 0.0)
+
+
+def config_of(folder: Path) -> dict[str, Any]:
+    """A case's `config.json`; empty where it has none."""
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return held
+
+
+@contextmanager
+def checkpoint(folder: Path) -> Iterator[Path]:
+    """A case's config and weights under the file names that a release has."""
+    with TemporaryDirectory() as made:
+        place = Path(made)
+        (place / "config.json").symlink_to(folder.resolve() / "config.json")
+        (place / "model.safetensors").symlink_to(folder.resolve() / "weights.safetensors")
+        yield place
+
+
+def drawn_frames(n_frames: int, height_px: int, width_px: int) -> UInt8[Tensor, "frame 3 h w"]:
+    """The frames of the preprocessing cases: two ramps, and a pattern that moves with time."""
+    row, col = torch.arange(height_px)[:, None], torch.arange(width_px)[None, :]
+    red = (255 * col // max(1, width_px - 1)).expand(height_px, width_px)
+    green = (255 * row // max(1, height_px - 1)).expand(height_px, width_px)
+    planes = [
+        torch.stack((red, green, (3 * col + 5 * row + 40 * time) % 256)) for time in range(n_frames)
+    ]
+    return torch.stack(planes).to(torch.uint8)
 
 
 def families() -> Mapping[str, ModuleType]:

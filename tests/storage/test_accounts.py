@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from engine.errors import InputRefusedError, NotFoundError
+from engine.records import VideoId
 from storage.catalog import Catalog
 from storage.rows import UserId
 from tests.storage.conftest import Clock
@@ -19,8 +20,9 @@ def test_account_comes_out_as_it_went_in(catalog: Catalog) -> None:
 
 def test_name_is_taken_once(catalog: Catalog) -> None:
     catalog.accounts.add_user("ada", "admin")
-    with pytest.raises(InputRefusedError, match="user 'ada' already"):
-        catalog.accounts.add_user("ada", "viewer")
+    with pytest.raises(InputRefusedError, match="user 'Ada' already"):
+        catalog.accounts.add_user("Ada", "viewer")
+    assert catalog.accounts.user("ADA") is not None
     assert catalog.accounts.user("bob") is None
 
 
@@ -33,6 +35,12 @@ def test_viewer_sees_what_was_granted(catalog: Catalog) -> None:
     catalog.accounts.revoke(viewer, gate)
     catalog.videos.remove(lobby)
     assert catalog.accounts.granted(viewer) == frozenset()
+
+
+def test_nothing_is_granted_that_is_not_there(catalog: Catalog) -> None:
+    viewer = catalog.accounts.add_user("bob", "viewer").id
+    with pytest.raises(NotFoundError, match="not there, or was removed"):
+        catalog.accounts.grant(viewer, VideoId("gone"))
 
 
 def test_session_lasts_until_it_ends(catalog: Catalog, clock: Clock) -> None:

@@ -3,6 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from engine.errors import NotFoundError
 from storage.catalog import Catalog
@@ -101,7 +103,7 @@ def test_silent_worker_loses_its_job(catalog: Catalog, clock: Clock) -> None:
     heir = claimed(catalog, "heir")
     assert (heir.id, heir.attempts) == (dead.id, 2)
     assert catalog.jobs.heartbeat(dead, lease_s=30) == "lost"
-    assert not catalog.jobs.report(dead, JobProgress(done=1))
+    assert catalog.jobs.report(dead, JobProgress(done=1)) == "lost"
     assert not catalog.jobs.finish(dead)
     assert not catalog.jobs.fail(dead, FAILURE)
     assert not catalog.jobs.release(dead)
@@ -132,7 +134,8 @@ def test_job_that_kills_its_workers_is_given_up(catalog: Catalog, clock: Clock) 
 def test_job_that_gets_further_each_time_is_never_given_up(catalog: Catalog, clock: Clock) -> None:
     catalog.jobs.add("ingest", {}, max_attempts=2)
     for done in range(1, 20):
-        assert catalog.jobs.report(claimed(catalog), JobProgress(done=done, total=900))
+        step = JobProgress(done=done, total=900)
+        assert catalog.jobs.report(claimed(catalog), step) == "go_on"
         clock.advance(31)
     assert claimed(catalog).progress == JobProgress(done=19, total=900)
 
@@ -148,6 +151,7 @@ def test_worker_hears_of_the_cancel(catalog: Catalog) -> None:
     job = claimed(catalog)
     assert catalog.jobs.cancel(job.id).state == "running"
     assert catalog.jobs.heartbeat(job, lease_s=30) == "cancel"
+    assert catalog.jobs.report(job, JobProgress(done=1)) == "cancel"
     assert catalog.jobs.finish(job, "cancelled")
     assert catalog.jobs.get(job.id).state == "cancelled"
 
@@ -205,3 +209,83 @@ def test_jobs_are_listed_newest_first(catalog: Catalog) -> None:
 def test_unknown_job_is_not_found(catalog: Catalog) -> None:
     with pytest.raises(NotFoundError, match="no job 7"):
         catalog.jobs.get(JobId(7))
+
+
+def test_asked_by_hand_starts_at_once_and_afresh(catalog: Catalog, clock: Clock) -> None:
+    added = catalog.jobs.add("ingest", {}, max_attempts=1)
+    catalog.jobs.add("ingest", {})
+    claimed(catalog)
+    clock.advance(31)
+    again = catalog.jobs.claim("me", ["ingest"], lease_s=30, job=added.id)
+    assert again is not None
+    assert (again.id, again.attempts) == (added.id, 1)
+    catalog.jobs.fail(again, FAILURE, retry_in_s=600)
+    waiting = catalog.jobs.claim("me", ["ingest"], lease_s=30, job=added.id)
+    assert waiting is not None
+    assert waiting.id == added.id
+
+
+def test_abandoned_job_is_taken_over_at_once(catalog: Catalog) -> None:
+    catalog.jobs.add("ingest", {})
+    dead = claimed(catalog)
+    assert catalog.jobs.abandon(dead)
+    assert claimed(catalog, "heir").id == dead.id
+    assert not catalog.jobs.abandon(dead)
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("add"), st.sampled_from(["lobby", "gate", None])),
+    st.tuples(
+        st.sampled_from(["claim", "finish", "fail", "release", "abandon", "cancel", "retry"]),
+        st.integers(0, 5),
+    ),
+    st.tuples(st.just("wait"), st.sampled_from([1, 20, 40])),
+)
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(steps=st.lists(STEPS, min_size=10, max_size=40))
+def test_whatever_happens_a_stream_has_one_worker_and_a_job_one_owner(
+    catalog: Catalog, clock: Clock, steps: list[tuple[str, str | int | None]]
+) -> None:
+    for row in catalog.jobs.listed("queued", "running"):
+        catalog.jobs.cancel(row.id)
+    clock.advance(100)
+    claim(catalog)
+    held: list[JobRow] = []
+    for name, value in steps:
+        _step(catalog, clock, held, name, value)
+        running = catalog.jobs.listed("running")
+        streams = [row.stream for row in running if row.stream is not None]
+        assert len(streams) == len(set(streams))
+        newest = {job.id: job.lease for job in held}
+        assert all(newest[row.id] == row.lease for row in running)
+
+
+def _step(
+    catalog: Catalog, clock: Clock, held: list[JobRow], name: str, value: str | int | None
+) -> None:
+    if name == "add":
+        catalog.jobs.add("ingest", {}, stream=None if value is None else str(value))
+    elif name == "wait":
+        clock.advance(float(value or 0))
+    elif name == "claim":
+        live = {
+            row.id: row.lease
+            for row in catalog.jobs.listed("running")
+            if row.lease_until is not None and row.lease_until >= clock.time
+        }
+        if (job := claim(catalog)) is not None:
+            assert job.id not in live
+            held.append(job)
+    elif held:
+        job = held[int(value or 0) % len(held)]
+        row = catalog.jobs.get(job.id)
+        if name in {"cancel", "retry"}:
+            getattr(catalog.jobs, name)(job.id)
+            return
+        arguments = {"fail": {"failure": FAILURE, "retry_in_s": 5}}.get(name, {})
+        said = getattr(catalog.jobs, name)(job, **arguments)
+        assert said == (row.state == "running" and row.lease == job.lease)

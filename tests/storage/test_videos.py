@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.errors import CorruptLatentsError, NotFoundError
+from engine.errors import CorruptLatentsError, InputRefusedError, NotFoundError
 from engine.records import (
     ChunkCommitted,
     ChunkRef,
@@ -73,6 +73,12 @@ def test_video_comes_out_as_it_went_in(catalog: Catalog) -> None:
 def test_wall_clock_without_zone_is_refused(catalog: Catalog) -> None:
     with pytest.raises(ValueError, match="needs a zone"):
         catalog.videos.add(name="lobby", uri="x", start_at=datetime(2026, 3, 1))
+
+
+def test_text_that_no_database_holds_is_refused_with_a_sentence(catalog: Catalog) -> None:
+    with pytest.raises(InputRefusedError, match="not valid Unicode"):
+        catalog.videos.add(name="lobby", uri="media/caf\udce9.mp4")
+    assert catalog.videos.listed() == ()
 
 
 def test_same_name_gets_a_number(catalog: Catalog) -> None:

@@ -124,9 +124,9 @@ def test_a_damaged_chunk_is_named_when_the_index_needs_it(build: Callable[..., E
 
 
 def test_what_was_calibrated_for_a_checkpoint_is_used(tmp_path: Path) -> None:
-    (tmp_path / "retrieval.json").write_text('{"top_chunks": 5, "support_threshold": 1.5}')
+    (tmp_path / "retrieval.json").write_text('{"top_chunks": 5, "bias": -1.5}')
     engine = assemble(config(tmp_path), model=ColourModel())
-    assert engine.retrieval == RetrievalConfig(top_chunks=5, support_threshold=1.5)
+    assert engine.retrieval == RetrievalConfig(top_chunks=5, bias=-1.5)
 
 
 @pytest.mark.parametrize("content", ['{"topchunks": 5}', "[]", "{"])

@@ -1,0 +1,397 @@
+"""Apollo: clips of four frames, seen by two towers and resampled to 128 tokens each.
+
+Paper arXiv:2412.10360; weights `Apollo-LMMs/Apollo-{1_5B,3B,7B}-t32`, taken offline by their
+authors and mirrored as `GoodiesHere/Apollo-LMMs-Apollo-{1_5B,3B,7B}-t32`. Rules checked against
+the authors' code by the cases of `tests/golden/apollo`.
+
+Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour is covered whole.
+The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
+
+Differs from upstream, each on purpose:
+- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
+- A last clip of fewer frames is kept, its last frame repeated; upstream's files never end in one,
+  and its loader drops what is left over behind the last four.
+- The prompt gives the length of what was recalled, since a stream has no end, and the real length
+  of a clip, which is 2 seconds at the released 2 frames a second.
+- The generation config of the release repeats less and draws from the top 20 tokens unasked;
+  here only `Sampling` decides.
+- Text that people type never turns into placeholders or control tokens.
+- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
+
+from engine.families._apollo_clips import ClipSampling, introduce
+from engine.families._apollo_net import KEY_MAP as KEY_MAP
+from engine.families._apollo_net import (
+    ApolloConfig,
+    ApolloNet,
+    Folders,
+    VisionConfig,
+    load_net,
+    save_net,
+)
+from engine.families._apollo_net import build as build
+from engine.families._tiny import randomise, write_byte_tokenizer
+from engine.nn import internvideo2, pixels, token_stream
+from engine.nn.decoder import DecoderConfig
+from engine.nn.generate import generate
+from engine.nn.internvideo2 import InternVideo2Config
+from engine.nn.joint import TextSide
+from engine.nn.pixels import PixelConfig
+from engine.nn.resampler import ConnectorConfig
+from engine.nn.token_stream import Prompt, TokenStream
+from engine.nn.tokenizer import ChatTemplate, Tokenizer
+from engine.nn.towers import TowerConfig
+from engine.nn.weights import fingerprint, read_config
+from engine.protocols import Sampling, Stream
+from engine.records import Fingerprint, ModelCard, Turn
+from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
+
+CLIPS_PER_BATCH = 25
+"""Upstream's `encode_batch_size`: bounds the towers' activations."""
+WORDS_OF_CLIP = 20
+"""Tokens that introduce a clip; Qwen2.5 takes 17 for `,\\n1234.5-1236.0 seconds: `: one a digit."""
+TEMPLATE = ChatTemplate(
+    system="<|im_start|>system\n\nYou are a helpful vision-language assistant.<|im_end|>\n",
+    user="<|im_start|>user\n",
+    assistant="<|im_start|>assistant\n",
+    end="<|im_end|>\n",
+)
+"""Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
+
+
+def _tiny() -> ApolloConfig:
+    text = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
+    text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 16}
+    text |= {"pad_token_id": 256, "bos_token_id": 257, "eos_token_id": 258}
+    return ApolloConfig(
+        decoder=DecoderConfig(
+            vocab_size=264,
+            width=32,
+            mlp_width=48,
+            n_layers=2,
+            n_heads=4,
+            n_kv_heads=2,
+            head_dim=8,
+            rope_theta=1e6,
+            qkv_bias=True,
+            is_tied=True,
+        ),
+        vision=VisionConfig(
+            siglip=TowerConfig(
+                kind="siglip", vision=_vision(24, 40, 3, 2, 48), text=text, vector_dim=24
+            ),
+            siglip_pixels=_siglip_pixels(48),
+            internvideo2=InternVideo2Config(
+                image_px=28, patch_px=14, n_frames=4, width=16, n_heads=2, mlp_width=69, depth=2
+            ),
+            connector=ConnectorConfig(
+                width_in=40, width=32, n_queries=8, n_heads=4, n_kv_heads=2, head_dim=8
+            ),
+            grid=(4, 3, 3),
+        ),
+        eos_ids=(258,),
+    )
+
+
+def _released(width: int, n_layers: int, n_heads: int, n_kv_heads: int, mlp: int) -> ApolloConfig:
+    is_large = width == 3584
+    return ApolloConfig(
+        decoder=DecoderConfig(
+            vocab_size=152_064 if is_large else 151_936,
+            width=width,
+            mlp_width=mlp,
+            n_layers=n_layers,
+            n_heads=n_heads,
+            n_kv_heads=n_kv_heads,
+            head_dim=128,
+            rope_theta=1e6,
+            qkv_bias=True,
+            is_tied=not is_large,
+        ),
+        vision=VisionConfig(
+            siglip=TowerConfig(kind="siglip", vision=_vision(1152, 4304, 27, 16, 384)),
+            siglip_pixels=_siglip_pixels(384),
+            internvideo2=InternVideo2Config(
+                image_px=224,
+                patch_px=14,
+                n_frames=4,
+                width=1408,
+                n_heads=16,
+                mlp_width=6144,
+                depth=39,
+            ),
+            connector=ConnectorConfig(width_in=2560, width=width, n_queries=128),
+            grid=(4, 27, 27),
+        ),
+        eos_ids=(151_645, 151_643),
+    )
+
+
+def _vision(width: int, mlp: int, n_layers: int, n_heads: int, image_px: int) -> dict[str, Any]:
+    sizes = {"hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": n_layers}
+    sizes |= {"num_attention_heads": n_heads, "image_size": image_px, "patch_size": 14}
+    return {**sizes, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
+
+
+def _siglip_pixels(size_px: int) -> PixelConfig:
+    half = (0.5, 0.5, 0.5)
+    return PixelConfig(size_px=size_px, fit="letterbox", mean=half, std=half)
+
+
+VARIANTS = {
+    "tiny": _tiny(),
+    "1_5b": _released(1536, 28, 12, 2, 8960),
+    "3b": _released(2048, 36, 16, 2, 11_008),
+    "7b": _released(3584, 28, 28, 4, 18_944),
+}
+
+
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+
+
+def write_tiny(folder: Path, *, seed: int = 0) -> None:
+    """Write a complete checkpoint of the tiny variant with random weights, laid out as released.
+
+    Args:
+        folder: Made if missing.
+        seed: Of the weights.
+    """
+    net = build(VARIANTS["tiny"], torch.device("cpu"), torch.float32)
+    randomise(net, seed=seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_net(net, folder, variant="tiny", n_shards=2)
+    parts = Folders.of(folder)
+    write_byte_tokenizer(parts.llm, CONTROL)
+    write_byte_tokenizer(parts.siglip, CONTROL, framed=True)
+
+
+def recognises(config: Mapping[str, Any]) -> bool:
+    """Whether a `config.json` is one of this family."""
+    return config.get("model_type") == "apollo"
+
+
+class Apollo:
+    """The family behind the engine's seam."""
+
+    def __init__(
+        self,
+        net: ApolloNet,
+        tokenizer: Tokenizer,
+        text_side: TextSide,
+        *,
+        variant: str,
+        seal: Fingerprint,
+    ) -> None:
+        self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
+        vision, weight = net.config.vision, net.decoder.embed.weight
+        self.device, self.dtype = weight.device, weight.dtype
+        n_queries = vision.connector.n_queries
+        n_tokens = vision.grid[0] * vision.tokens_per_frame
+        self.card = ModelCard(
+            family="apollo",
+            variant=variant,
+            fingerprint=seal,
+            chunk_frames=vision.grid[0],
+            tokens_per_frame=vision.tokens_per_frame,
+            compression_ratio=max(1, n_tokens // n_queries),
+            latent_bytes=net.config.decoder.width * weight.itemsize,
+            vector_dim=text_side.vector_dim,
+            # Each recalled clip brings words of its own, which nobody else counts.
+            max_positions=net.config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
+            fixed_latents=n_queries,
+        )
+        self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)
+
+    @torch.inference_mode()
+    def encode(self, frames: FrameBatch) -> VisualTokens:
+        """Towers and projection over clips, counted from the first frame given.
+
+        The frames of a clip see each other, so batches may be cut between clips only.
+        """
+        n_frames, clip = len(frames.pts_s), self.card.chunk_frames
+        missing = -n_frames % clip
+        filler = frames.pixels[-1:].expand(missing, -1, -1, -1)
+        filled = torch.cat([frames.pixels, filler])
+        parts = [self._encode(batch) for batch in torch.split(filled, CLIPS_PER_BATCH * clip)]
+        return VisualTokens(
+            embeddings=torch.cat([tokens for tokens, _ in parts])[:n_frames],
+            frame_vectors=torch.cat([vectors for _, vectors in parts])[:n_frames].cpu(),
+            pts_s=frames.pts_s,
+        )
+
+    def _encode(
+        self, frames: Tensor
+    ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
+        vision, config = self.net.vision, self.net.config.vision
+        still = pixels.prepare(frames, config.siglip_pixels)
+        moving = internvideo2.prepare(
+            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
+        )
+        # (clip frame) 3 h w -> clip frame 3 h w
+        clips = (
+            each.reshape(-1, config.grid[0], *each.shape[1:]).to(self.device, self.dtype)
+            for each in (still, moving)
+        )
+        features, vectors = vision.see(*clips)
+        # clip frame row col width -> (clip frame) (row col) width
+        tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
+        return tokens, vectors.flatten(0, 1)
+
+    def open_stream(
+        self,
+        past: Sequence[Latents] = (),
+        *,
+        compression_ratio: int | None = None,
+        max_past_latents: int | None = None,
+    ) -> TokenStream:
+        """A stream; the connector's queries fix its ratio, and no clip looks back.
+
+        Raises:
+            ValueError: Another ratio than the card's.
+        """
+        ratio = self.card.compression_ratio
+        if compression_ratio not in (None, ratio):
+            raise ValueError(
+                f"apollo makes {self.card.fixed_latents} latents of every clip: compression_ratio "
+                f"is {ratio}, not {compression_ratio}"
+            )
+        return TokenStream(ratio)
+
+    @torch.inference_mode()
+    def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
+        """Resample one clip to the connector's queries; a short one repeats its last frame."""
+        n_frames = len(tokens.embeddings)
+        if not 0 < n_frames <= self.card.chunk_frames:
+            raise ValueError(f"a clip has 1 to {self.card.chunk_frames} frames, not {n_frames}")
+        # Differs from upstream: InternVideo2 saw the repeated frames too, but what it made of them
+        # is taken from the last own frame. SigLIP's channels agree exactly: a test says so.
+        last = tokens.embeddings[-1:].expand(self.card.chunk_frames - n_frames, -1, -1)
+        context = torch.cat([tokens.embeddings, last]).flatten(0, 1)[None]
+        return TokenLatents(embeddings=self.net.vision.connector.resampler(context)[0])
+
+    @torch.inference_mode()
+    def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
+        """A query in SigLIP's joint space.
+
+        Raises:
+            MissingCapabilityError: The tower's folder holds no text side, as released.
+        """
+        return self.text_side.embed(text)
+
+    @torch.inference_mode()
+    def attend(
+        self, question: str, candidates: Sequence[ChunkLatents]
+    ) -> Float32[Tensor, " chunk"]:
+        """Attention of the question on each candidate, alone behind the prompt prefix."""
+        prompt = self._prompt(("",), question)
+        full = self.card.latents_per_chunk
+        return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
+
+    @torch.inference_mode()
+    def generate(
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        sampling: Sampling,
+        *,
+        history: Sequence[Turn] = (),
+    ) -> Iterator[Token]:
+        """Answer from clips, each behind the seconds that it shows."""
+        yield from token_stream.answer(
+            self.net.decoder,
+            self.prompt(question, recalled, history),
+            recalled,
+            self.tokenizer,
+            sampling,
+            stop=self._stop,
+        )
+
+    @torch.inference_mode()
+    def answer_file(
+        self,
+        question: str,
+        read: Callable[[Sequence[int]], FrameBatch],
+        n_frames: int,
+        fps: float,
+        sampling: Sampling,
+    ) -> Iterator[Token]:
+        """Answer about a file of known length the released way: at most 84 clips, nothing kept.
+
+        Args:
+            question: What is asked.
+            read: Hands out the frames of these numbers, repeated ones as often as asked for.
+            n_frames: Frames of the file.
+            fps: Their mean rate.
+            sampling: How tokens are drawn.
+        """
+        vision, decoder = self.net.config.vision, self.net.decoder
+        budget = ClipSampling(
+            frames_per_clip=vision.grid[0],
+            tokens_per_clip=vision.connector.n_queries,
+            max_positions=self.net.config.max_positions,
+        )
+        stream, clips, spans = self.open_stream(), list[Tensor](), list[tuple[float, float]]()
+        for numbers in budget.clips(n_frames, fps):
+            frames = read(numbers)
+            clips.append(self.compress(self.encode(frames), stream).embeddings)
+            spans.append((float(frames.pts_s[0]), float(frames.pts_s[-1])))
+        words = introduce(spans, clip_s=budget.clip_s, duration_s=n_frames / fps)
+        prompt = self._prompt(words, question)
+        memory, chunks = token_stream.place(decoder, prompt, clips)
+        rows = token_stream.embed_ids(decoder, prompt.after)
+        yield from generate(
+            decoder, memory, rows, self.tokenizer, sampling, stop=self._stop, chunks=chunks
+        )
+
+    def prompt(
+        self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
+    ) -> Prompt:
+        """The words around clips: their number and times, then the conversation."""
+        return self._prompt(_words(recalled), question, history)
+
+    def _prompt(self, words: Sequence[str], question: str, history: Sequence[Turn] = ()) -> Prompt:
+        opening = "\n\n" if words else ""
+        return Prompt(
+            before=TEMPLATE.before_video(self.tokenizer),
+            labels=[self.tokenizer.control(each) for each in words],
+            after=TEMPLATE.after_video(self.tokenizer, question, history, opening=opening),
+        )
+
+
+def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Apollo:
+    """A checkpoint folder as a model, ready to use.
+
+    Raises:
+        WeightsError: It does not fit, key by key.
+    """
+    net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
+    net.requires_grad_(False)
+    return Apollo(
+        net,
+        Tokenizer.load(parts.llm),
+        TextSide(net.vision.siglip, None, parts.siglip),
+        variant=str(raw.get("variant", folder.name)),
+        seal=fingerprint(asdict(net.config), net),
+    )
+
+
+def _words(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:
+    """What stands before each clip; times are those of its first and last frame."""
+    if not recalled:
+        return ()
+    spans = [chunk.ref.span for chunk in recalled]
+    return introduce(
+        [(float(chunk.pts_s[0]), float(chunk.pts_s[-1])) for chunk in recalled],
+        clip_s=round(median(span.duration_s for span in spans), 1),
+        duration_s=max(span.end_s for span in spans),
+    )

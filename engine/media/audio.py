@@ -1,0 +1,176 @@
+"""The audio track as windows of one rate that share the frames' clock.
+
+Decision: a source without an audio track (or with one whose codec is not accepted) yields `None`,
+a stretch before, after or inside a track where nothing was recorded yields silence. A family that
+hears can then tell a silent film from a silent moment.
+"""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Literal
+
+import av
+import numpy as np
+from av.audio.resampler import AudioResampler
+from av.audio.stream import AudioStream
+from av.stream import Discard
+from jaxtyping import Float32
+
+from engine.media.decode import Decoder
+from engine.media.packets import AnyPacket
+from engine.media.sample import SamplingConfig
+from engine.media.source import AUDIO_CODECS, MediaLimits, open_source
+from engine.records import TimeSpan
+
+RATE_HZ = 16_000
+# Lossy codecs need a little of what came before; AAC and Opus settle within 80 ms.
+_PREROLL_S = 0.5
+# Time stamps of a sound track wander by rounding; beyond this, sound is missing or doubled.
+_DRIFT_S = 0.05
+
+
+class AudioReader:
+    """The sound of one source; windows may be asked for in any order, forward is cheap."""
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        limits: MediaLimits,
+        rate_hz: int = RATE_HZ,
+        layout: Literal["mono", "stereo"] = "mono",
+    ) -> None:
+        """Open a source; raises as `open_source` does."""
+        self._source = open_source(uri, limits)
+        try:
+            self._origin_s = Decoder(self._source, limits, gap_s=SamplingConfig().gap_s).first_s
+        except BaseException:
+            self._source.close()
+            raise
+        self._rate_hz = rate_hz
+        self._layout = layout
+        self._channels = 1 if layout == "mono" else 2
+        self._stream = _audio_stream(self._source.container.streams.audio)
+        self._held = np.zeros((self._channels, 0), dtype=np.float32)
+        self._held_at = 0
+        """Sample number, on the frames' clock, of the first sample held."""
+        self._runs: Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]] | None
+        self._runs = None
+
+    @property
+    def has_track(self) -> bool:
+        """Whether there is sound that can be read."""
+        return self._stream is not None
+
+    def window(self, span: TimeSpan) -> Float32[np.ndarray, "channel sample"] | None:
+        """The sound of a span in [-1, 1], as long as the span; `None` without a track."""
+        if self._stream is None:
+            return None
+        start, end = round(span.start_s * self._rate_hz), round(span.end_s * self._rate_hz)
+        if self._runs is None or start < self._held_at:
+            self._seek(span.start_s)
+        assert self._runs is not None
+        while self._held_at + self._held.shape[1] < end:
+            run = next(self._runs, None)
+            if run is None:
+                break
+            self._append(*run, keep_from=start)
+        return self._cut(start, end)
+
+    def close(self) -> None:
+        """Give the source back."""
+        self._source.close()
+
+    def __enter__(self) -> "AudioReader":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _seek(self, start_s: float) -> None:
+        stream = self._stream
+        assert stream is not None
+        assert stream.time_base is not None
+        container = self._source.container
+        self._source.stream.discard = Discard.all
+        stream.discard = Discard.default
+        at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
+        container.seek(int(at_s / stream.time_base), stream=stream)
+        stream.codec_context.flush_buffers()
+        self._held = self._held[:, :0]
+        self._held_at = round(start_s * self._rate_hz)
+        self._runs = self._read(stream)
+
+    def _read(
+        self, stream: AudioStream
+    ) -> Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]]:
+        """Runs of samples with the number of their first one."""
+        resampler: AudioResampler | None = None
+        at = 0
+        for frame in _frames(iter(self._source.container.demux([stream]))):
+            starts = round((float(frame.time or 0.0) - self._origin_s) * self._rate_hz)
+            lag = 0 if resampler is None else abs(starts - at)
+            if resampler is None or lag > _DRIFT_S * self._rate_hz:
+                resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz)
+                at = starts
+            run_at = at
+            parts = [part.to_ndarray() for part in resampler.resample(frame)]
+            if parts:
+                run = np.concatenate(parts, axis=1).astype(np.float32, copy=False)
+                at += run.shape[1]
+                yield run_at, run
+
+    def _append(
+        self, at: int, run: Float32[np.ndarray, "channel sample"], *, keep_from: int
+    ) -> None:
+        """Put a run behind what is held, over silence or what it overlaps, and drop the past."""
+        end = max(self._held_at + self._held.shape[1], at + run.shape[1], keep_from)
+        joined = np.zeros((self._channels, end - min(keep_from, end)), dtype=np.float32)
+        for first, samples in ((self._held_at, self._held), (at, run)):
+            skipped = max(0, keep_from - first)
+            kept = samples[:, skipped:]
+            offset = first + skipped - keep_from
+            joined[:, offset : offset + kept.shape[1]] = kept
+        self._held, self._held_at = joined, keep_from
+
+    def _cut(self, start: int, end: int) -> Float32[np.ndarray, "channel sample"]:
+        window = np.zeros((self._channels, end - start), dtype=np.float32)
+        skipped = max(0, start - self._held_at)
+        kept = self._held[:, skipped : max(skipped, end - self._held_at)]
+        window[:, : kept.shape[1]] = kept
+        return np.clip(window, -1.0, 1.0)
+
+
+def read_audio(
+    uri: str, span: TimeSpan, *, limits: MediaLimits | None = None
+) -> Float32[np.ndarray, " sample"] | None:
+    """16 kHz mono sound of a span on the frames' clock; `None` where there is no track."""
+    with AudioReader(uri, limits=limits or MediaLimits()) as reader:
+        window = reader.window(span)
+        return None if window is None else window[0]
+
+
+def _audio_stream(streams: tuple[AudioStream, ...]) -> AudioStream | None:
+    for stream in streams:
+        if stream.codec_context is not None and stream.codec_context.name in AUDIO_CODECS:
+            return stream
+    return None
+
+
+def _frames(packets: Iterator[AnyPacket]) -> Iterator[av.AudioFrame]:
+    """What decodes; damaged packets are silence."""
+    while True:
+        try:
+            frames = next(packets).decode()
+        except StopIteration:
+            return
+        except av.FFmpegError:
+            continue
+        for frame in frames:
+            if isinstance(frame, av.AudioFrame):
+                yield frame

@@ -1,0 +1,210 @@
+"""Cuts a span out of a video, without re-encoding where that can be done.
+
+A copy has to start at a keyframe, so it may start earlier than asked; what it really holds is
+returned. Where packets cannot be copied (no time stamps, or a codec that MP4 does not hold), the
+span is encoded anew as H.264, exactly.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.container import OutputContainer
+from av.stream import Discard, Stream
+
+from engine.errors import MediaRefusedError
+from engine.media.decode import Decoder
+from engine.media.frames import Frame
+from engine.media.packets import AnyPacket
+from engine.media.sample import FrameReader, SamplingConfig
+from engine.media.source import AUDIO_CODECS, MediaLimits, Source, open_source
+from engine.media.write import even, write_video, written_beside
+from engine.records import TimeSpan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cut:
+    """What a clip file holds."""
+
+    span: TimeSpan
+    """On the clock of the video it was cut from."""
+    reencoded: bool
+
+
+def cut(uri: str, span: TimeSpan, path: Path, *, limits: MediaLimits | None = None) -> Cut:
+    """Write the span as MP4.
+
+    Args:
+        span: Seconds from the first frame.
+        path: Written beside and renamed.
+    Raises:
+        ValueError: The span is empty.
+        MediaRefusedError: No frame lies in it.
+    """
+    limits = limits or MediaLimits()
+    if span.duration_s <= 0:
+        raise ValueError(f"span must not be empty: {span.start_s}..{span.end_s}")
+    try:
+        return Cut(span=_copied(uri, span, path, limits), reencoded=False)
+    except (av.FFmpegError, _CannotCopyError):
+        return Cut(span=_encoded(uri, span, path, limits), reencoded=True)
+
+
+class _CannotCopyError(Exception):
+    """The packets of this source cannot be put into MP4 as they are."""
+
+
+def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSpan:
+    with open_source(uri, limits) as source:
+        decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
+        if source.is_live or decoder.lacks_stamps:
+            raise _CannotCopyError
+        with (
+            written_beside(path) as part,
+            av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
+        ):
+            return _Copy(source, decoder.first_s, out).run(span)
+
+
+class _Copy:
+    """One run over the packets of picture and sound."""
+
+    def __init__(self, source: Source, origin_s: float, out: OutputContainer) -> None:
+        self._source = source
+        self._origin_s = origin_s
+        sound = [
+            s
+            for s in source.container.streams.audio[:1]
+            if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
+        ]
+        for stream in sound:
+            stream.discard = Discard.default
+        self._out = out
+        self._to: dict[int, Stream] = {
+            stream.index: out.add_stream_from_template(stream) for stream in (source.stream, *sound)
+        }
+        self._video_index = source.stream.index
+
+    def run(self, span: TimeSpan) -> TimeSpan:
+        """Copy from the keyframe at or before the start; tell what was copied."""
+        start_s = end_s = None
+        for stamped in self._packets(span):
+            packet = stamped.packet
+            if packet.stream_index == self._video_index:
+                start_s = stamped.shown_s if start_s is None else start_s
+                end_s = max(end_s or 0.0, stamped.shown_s + stamped.lasts_s)
+            base = round((start_s or 0.0) / stamped.tick_s)
+            packet.pts, packet.dts = stamped.pts - base, stamped.dts - base
+            packet.stream = self._to[packet.stream_index]
+            self._out.mux(packet)
+        if start_s is None or end_s is None:
+            raise _CannotCopyError
+        return TimeSpan(start_s=start_s - self._origin_s, end_s=end_s - self._origin_s)
+
+    def _packets(self, span: TimeSpan) -> Iterator["_Stamped"]:
+        """Picture and sound of the span, the picture from a keyframe on."""
+        start_s, end_s = self._origin_s + span.start_s, self._origin_s + span.end_s
+        key, others = self._from_key(start_s)
+        yield key
+        for stamped in others:
+            if stamped.packet.stream_index != self._video_index:
+                if key.shown_s <= stamped.shown_s < end_s:
+                    yield stamped
+            elif stamped.decoded_s >= end_s:
+                return
+            # Leading pictures refer to what was left out.
+            elif stamped.shown_s >= key.shown_s:
+                yield stamped
+
+    def _from_key(self, start_s: float) -> tuple["_Stamped", Iterator["_Stamped"]]:
+        """The keyframe at or before a moment, and what follows it."""
+        container, stream = self._source.container, self._source.stream
+        assert stream.time_base is not None
+        back_s = 0.0
+        while True:
+            seek_s = max(self._origin_s, start_s - back_s)
+            container.seek(int(seek_s / stream.time_base), stream=stream)
+            packets = self._stamped()
+            for stamped in packets:
+                if stamped.packet.stream_index == self._video_index and stamped.packet.is_keyframe:
+                    if stamped.shown_s <= start_s:
+                        return stamped, packets
+                    break
+            if seek_s <= self._origin_s:
+                raise _CannotCopyError
+            back_s = 2 * back_s + 1
+
+    def _stamped(self) -> Iterator["_Stamped"]:
+        """Packets with both times; Matroska does not say when the first ones are decoded."""
+        streams = [self._source.container.streams[index] for index in self._to]
+        undated: list[AnyPacket] = []
+        for packet in self._source.container.demux(streams):
+            if not packet.size:
+                continue
+            if packet.dts is None and packet.stream_index == self._video_index:
+                undated.append(packet)
+                continue
+            if undated and packet.dts is not None and packet.stream_index == self._video_index:
+                step = max(1, packet.duration or 1)
+                for index, early in enumerate(undated):
+                    early.dts = packet.dts - (len(undated) - index) * step
+                    yield _Stamped.of(early)
+                undated = []
+            yield _Stamped.of(packet)
+        if undated:
+            raise _CannotCopyError
+
+
+@dataclass(frozen=True, slots=True)
+class _Stamped:
+    """A packet whose times are known."""
+
+    packet: AnyPacket
+    pts: int
+    dts: int
+    tick_s: Fraction
+
+    @classmethod
+    def of(cls, packet: AnyPacket) -> "_Stamped":
+        if packet.pts is None or packet.dts is None:
+            raise _CannotCopyError
+        return cls(packet, packet.pts, packet.dts, packet.time_base)
+
+    @property
+    def shown_s(self) -> float:
+        return float(self.pts * self.tick_s)
+
+    @property
+    def decoded_s(self) -> float:
+        return float(self.dts * self.tick_s)
+
+    @property
+    def lasts_s(self) -> float:
+        return float((self.packet.duration or 0) * self.tick_s)
+
+
+def _encoded(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSpan:
+    config = SamplingConfig(fps=limits.max_fps, thin_static=False, max_side_px=None)
+    times: list[float] = []
+    with FrameReader(uri, config, limits=limits) as reader:
+        fps = reader.info.fps or 25.0
+
+        def frames() -> Iterator[Frame]:
+            for frame in reader:
+                if frame.pts_s >= span.end_s:
+                    return
+                if span.contains(frame.pts_s):
+                    times.append(frame.pts_s)
+                    yield frame
+
+        try:
+            write_video(path, (even(f, since_s=times[0]) for f in frames()), fps)
+        except ValueError as error:
+            raise MediaRefusedError(
+                reader.info.uri,
+                f"no frame lies between {span.start_s:.3f} and {span.end_s:.3f} s",
+                hint="choose a span inside the video",
+            ) from error
+    return TimeSpan(start_s=times[0], end_s=times[-1] + float(1 / Fraction(fps)))

@@ -1,0 +1,99 @@
+"""Clips hold the span they say they hold, and proxies keep the clock."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.errors import MediaRefusedError
+from engine.media.clip import cut
+from engine.media.frames import Frame
+from engine.media.moment import frame_at
+from engine.media.proxy import playback_proxy
+from engine.media.sample import FrameReader, SamplingConfig
+from engine.media.source import MediaLimits
+from engine.records import TimeSpan
+from tests.synthetic import encoded_video, read_index, spelled_frames, spelled_video
+
+LIMITS = MediaLimits()
+EVERY = SamplingConfig(fps=1000.0, thin_static=False)
+
+
+def read(path: Path) -> list[Frame]:
+    with FrameReader(str(path), EVERY, limits=LIMITS) as reader:
+        return list(reader)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.ts", "clip.mkv"])
+def test_clip_is_copied_and_says_where_it_starts(tmp_path: Path, name: str) -> None:
+    options = {"sc_threshold": "0", "bf": "2"}
+    source = encoded_video(tmp_path / name, 200, gop_frames=25, options=options, noise=False)
+    made = cut(str(source), TimeSpan(start_s=3.3, end_s=4.5), tmp_path / "cut.mp4")
+    assert not made.reencoded
+    frames = read(tmp_path / "cut.mp4")
+    indices = [read_index(frame.pixels) for frame in frames]
+    first = round(made.span.start_s * 25)
+    assert first == 75, "the keyframe before 3.3 s"
+    assert indices[: 113 - first] == list(range(first, 113))
+    assert made.span.end_s == pytest.approx((indices[-1] + 1) / 25)
+    assert frames[1].pts_s == pytest.approx(0.04)
+
+
+def test_clip_without_time_stamps_is_encoded_anew(tmp_path: Path) -> None:
+    source = encoded_video(tmp_path / "clip.h264", 100, noise=False)
+    made = cut(str(source), TimeSpan(start_s=1.0, end_s=2.0), tmp_path / "cut.mp4")
+    assert made.reencoded
+    assert made.span.start_s == pytest.approx(1.0)
+    assert made.span.end_s == pytest.approx(2.0)
+    assert [read_index(f.pixels) for f in read(tmp_path / "cut.mp4")] == list(range(25, 50))
+
+
+def test_clip_behind_the_end_is_refused(tmp_path: Path) -> None:
+    source = encoded_video(tmp_path / "clip.h264", 25, noise=False)
+    with pytest.raises(MediaRefusedError, match="no frame lies"):
+        cut(str(source), TimeSpan(start_s=50.0, end_s=60.0), tmp_path / "cut.mp4")
+    assert [p.name for p in tmp_path.iterdir()] == ["clip.h264"], "no half-written file is left"
+
+
+def test_clip_of_real_footage_keeps_its_sound(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "clips" / "bbb_opening.mp4"
+    made = cut(str(source), TimeSpan(start_s=8.0, end_s=12.0), tmp_path / "cut.mp4")
+    with FrameReader(str(tmp_path / "cut.mp4"), EVERY, limits=LIMITS) as reader:
+        assert reader.info.has_audio
+        first = next(reader)
+    expected = frame_at(str(source), made.span.start_s, max_side_px=1280)
+    assert np.array_equal(first.pixels, expected.pixels)
+
+
+def test_proxy_keeps_the_clock_and_seeks_within_two_seconds(tmp_path: Path) -> None:
+    source = spelled_video(tmp_path / "clip.mkv".replace("mkv", "mp4"), 250, gop_frames=250)
+    n = playback_proxy(str(source), tmp_path / "proxy.mp4")
+    assert n == 250
+    frames = read(tmp_path / "proxy.mp4")
+    assert [read_index(frame.pixels) for frame in frames] == list(range(250))
+    assert frames[-1].pts_s == pytest.approx(249 / 25, abs=1e-4)
+    assert _keyframe_gaps(tmp_path / "proxy.mp4") <= 2.001
+
+
+def _keyframe_gaps(path: Path) -> float:
+    import av
+
+    with av.open(path) as container:
+        times = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.is_keyframe]
+    return float(np.diff(times).max())
+
+
+def test_proxy_of_real_footage_has_sound(shared_data: Path, tmp_path: Path) -> None:
+    source = shared_data / "clips" / "office_dialogue.mp4"
+    playback_proxy(str(source), tmp_path / "proxy.mp4")
+    with FrameReader(str(tmp_path / "proxy.mp4"), EVERY, limits=LIMITS) as reader:
+        assert reader.info.has_audio
+        assert reader.info.duration_s == pytest.approx(6.166, abs=0.1)
+
+
+def test_odd_frames_are_refused_by_name_of_their_size(tmp_path: Path) -> None:
+    from engine.media.write import write_video
+
+    with pytest.raises(ValueError, match="even sides, not 161x90"):
+        write_video(tmp_path / "odd.mp4", spelled_frames(2, width=161), 25.0)
+    assert not list(tmp_path.iterdir())
