@@ -53,7 +53,7 @@ from engine.nn.tokenizer import ChatTemplate, Tokenizer
 from engine.nn.towers import TowerConfig
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
 
 CLIPS_PER_BATCH = 25
@@ -154,6 +154,34 @@ VARIANTS = {
     "3b": _released(2048, 36, 16, 2, 11_008),
     "7b": _released(3584, 28, 28, 4, 18_944),
 }
+
+BEST_AT = "what moves: two towers, clips of two seconds with their times in the prompt"
+RELEASES = tuple(
+    Release(
+        repository=f"Apollo-LMMs/Apollo-{size}-t32",
+        parameters=parameters,
+        licence=licence,
+        card=ModelCard(
+            family="apollo",
+            variant=variant,
+            fingerprint=Fingerprint(""),
+            chunk_frames=4,
+            tokens_per_frame=729,
+            compression_ratio=22,
+            latent_bytes=2 * VARIANTS[variant].decoder.width,
+            vector_dim=1152,
+            max_positions=16_384,
+            fixed_latents=128,
+        ),
+        fps=2.0,
+        note="taken offline by its authors; only re-uploads exist",
+    )
+    for variant, size, parameters, licence in (
+        ("1_5b", "1_5B", "3.1B", "Apache-2.0 (tag of the re-uploads)"),
+        ("3b", "3B", "4.6B", "Qwen research (tag of the re-uploads)"),
+        ("7b", "7B", "9.3B", "Apache-2.0 (tag of the re-uploads)"),
+    )
+)
 
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
