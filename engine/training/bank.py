@@ -103,7 +103,7 @@ def draw_cards(
         drawn = draw_card(card, _H, _W)
         for take in range(takes):
             if len(real) and rng.random() < 0.3:
-                frame = cv2.resize(real[rng.integers(len(real))], (_W, _H))
+                frame = cv2.resize(real[int(rng.integers(len(real)))], (_W, _H))
             elif rng.random() < 0.3:
                 frame = np.empty((_H, _W, 3), dtype=np.uint8)
                 frame[:] = rng.integers(40, 200, size=3, dtype=np.uint8)

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int16
 
+from engine.pipeline.wording import phrase as looked_for
 from engine.world import grammar
 from engine.world.actors import DIRECTIONS, KINDS
 from engine.world.palette import COLOURS, SHAPES
@@ -21,7 +22,7 @@ CARD: Final = KIND_NAMES.index("card")
 COLOUR_NAMES: Final = tuple(COLOURS)
 N_VALUES: Final = (len(KIND_NAMES), len(COLOURS), len(SHAPES), 10, 10, 2, len(PLACES), len(LIGHTS))
 
-Facts = Int16[np.ndarray, " field"]
+FrameFacts = Int16[np.ndarray, " field"]
 """One value a field, -1 where there is none."""
 
 
@@ -39,7 +40,7 @@ def nothing() -> list[int]:
     return [-1] * len(FIELDS)
 
 
-def phrase_for(facts: Facts, rng: np.random.Generator) -> Phrase | None:
+def phrase_for(facts: FrameFacts, rng: np.random.Generator) -> Phrase | None:
     """A caption or a question about one frame; `None` where nothing is known of it."""
     kind = int(facts[0])
     if kind >= 0:
@@ -57,7 +58,7 @@ def phrase_for(facts: Facts, rng: np.random.Generator) -> Phrase | None:
     return None
 
 
-def thing_text(facts: Facts, *, colour: bool = True, shape: bool = True) -> str:
+def thing_text(facts: FrameFacts, *, colour: bool = True, shape: bool = True) -> str:
     """What the thing of a frame is called, with the facts allowed."""
     kind = KIND_NAMES[facts[0]]
     return grammar.thing_phrase(
@@ -68,7 +69,7 @@ def thing_text(facts: Facts, *, colour: bool = True, shape: bool = True) -> str:
 
 
 def _about_thing(
-    facts: Facts, rng: np.random.Generator, *, plain: bool = False
+    facts: FrameFacts, rng: np.random.Generator, *, plain: bool = False
 ) -> tuple[str, list[int]]:
     spec = nothing()
     spec[0] = int(facts[0])
@@ -89,12 +90,14 @@ def _about_thing(
             spec[1] = spec[2] = -1
             return _pick(rng, "which").format(code=code), spec
         return f"{grammar.an(name)} with the code {code}", spec
-    if rng.random() < 0.45:
+    if rng.random() < 0.4:
         return _statement(facts, name, spec, rng), spec
-    return _question(name, use_colour and is_card and not use_shape, facts, rng), spec
+    asked = _question(name, use_colour and is_card and not use_shape, facts, rng)
+    # The product looks for a question's phrase; other callers may embed the whole question.
+    return (looked_for(asked) if rng.random() < 0.5 else asked), spec
 
 
-def _statement(facts: Facts, name: str, spec: list[int], rng: np.random.Generator) -> str:
+def _statement(facts: FrameFacts, name: str, spec: list[int], rng: np.random.Generator) -> str:
     text = (name, grammar.an(name), f"the {name}")[rng.integers(3)]
     if facts[5] >= 0 and rng.random() < 0.4:
         spec[5] = int(facts[5])
@@ -108,7 +111,7 @@ def _statement(facts: Facts, name: str, spec: list[int], rng: np.random.Generato
     return text
 
 
-def _question(name: str, colour_only: bool, facts: Facts, rng: np.random.Generator) -> str:
+def _question(name: str, colour_only: bool, facts: FrameFacts, rng: np.random.Generator) -> str:
     thing = f"the {name}"
     if colour_only and rng.random() < 0.5:
         return _pick(rng, "shape").format(colour=COLOUR_NAMES[facts[1]])
@@ -122,12 +125,12 @@ def _question(name: str, colour_only: bool, facts: Facts, rng: np.random.Generat
     return _pick(rng, kind).format(thing=thing, a_thing=grammar.an(name), things=plural)
 
 
-def _plural(facts: Facts, name: str) -> str:
+def _plural(facts: FrameFacts, name: str) -> str:
     kind = KIND_NAMES[facts[0]]
     return name.replace(kind, grammar.PLURALS[kind])
 
 
-def _about_scene(facts: Facts, rng: np.random.Generator) -> Phrase:
+def _about_scene(facts: FrameFacts, rng: np.random.Generator) -> Phrase:
     spec = nothing()
     spec[6] = int(facts[6])
     place = PLACES[facts[6]]
@@ -138,7 +141,7 @@ def _about_scene(facts: Facts, rng: np.random.Generator) -> Phrase:
     return Phrase(text=text, specs=(tuple(spec),))
 
 
-def _random_thing(rng: np.random.Generator) -> Facts:
+def _random_thing(rng: np.random.Generator) -> FrameFacts:
     facts = np.full(len(FIELDS), -1, dtype=np.int16)
     facts[0] = CARD if rng.random() < 0.5 else rng.integers(len(KINDS))
     facts[1] = rng.integers(len(COLOURS))

@@ -91,6 +91,13 @@ def save_query_vocabulary(tokenizer: Tokenizer, folder: Path, *, max_tokens: int
     _write_json(folder / "tokenizer_config.json", config)
 
 
+def id_of(tokenizer: Tokenizer, token: str) -> int:
+    """The id of a special token."""
+    found = tokenizer.token_to_id(token)
+    assert found is not None, f"the vocabulary lacks {token}"
+    return int(found)
+
+
 def _corpus() -> Iterator[str]:
     rng = np.random.default_rng(0)
     for colour in COLOURS:

@@ -3,7 +3,7 @@ import torch
 
 from engine.nn.decoder import Decoder, DecoderConfig
 from engine.nn.vst import fold, open_memory, weave
-from engine.training.onepass import choose, fold_chunks, read_text, run_prefix
+from engine.training.fold_batch import choose, fold_chunks, read_text, run_prefix
 
 CONFIG = DecoderConfig(
     vocab_size=40, width=32, mlp_width=48, n_layers=4, n_heads=4, n_kv_heads=2, head_dim=8,
