@@ -6,6 +6,7 @@ document. Heavy imports happen inside the commands, so that `--help` answers at 
     main                                      one sentence and an exit code for every failure
     ingest, ask, search, probe, demo          the uses
     videos, models                            what there is
+    serve, user                               the web app
     worker, doctor, train, bench              the machine room
 """
 
@@ -25,6 +26,7 @@ from engine.errors import LongwatchError
 if TYPE_CHECKING:
     from app.render import Screen
     from app.service import Service
+    from app.settings import Settings
 
 USAGE = 2
 REFUSED = 5
@@ -41,6 +43,8 @@ videos = typer.Typer(help="The library: list, show, rm, export, reindex.", no_ar
 models = typer.Typer(help="What models are here and what can be had.", no_args_is_help=True)
 cli.add_typer(videos, name="videos")
 cli.add_typer(models, name="models")
+users = typer.Typer(help="Accounts of the web app: add, rm, list.", no_args_is_help=True)
+cli.add_typer(users, name="user")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Home = Annotated[
@@ -85,10 +89,12 @@ def ingest(
         str | None, typer.Option("--name", help="What to call it (one source).")
     ] = None,
     fps: Annotated[float | None, typer.Option("--fps", help="Frames sampled per second.")] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Go on: new files of a folder, a camera that returns.")
+    ] = False,
     start_at: Annotated[
         str | None, typer.Option("--start-at", help="Wall clock of the first frame, ISO 8601.")
     ] = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Live: go on until interrupted.")] = False,
     model: Model = None,
     json: Json = False,
     home: Home = None,
@@ -101,7 +107,8 @@ def ingest(
     started = None if start_at is None else _parsed(parse_moment, start_at)
     screen = _screen(json=json)
     with _service(home, model=model, fps=fps) as service, screen.progress() as progress:
-        document = service.ingest(sources, name=name, start_at=started, report=progress.step)
+        read = service.watch if watch else service.ingest
+        document = read(sources, name=name, start_at=started, report=progress.step)
     screen.show(document)
     if document.failures:
         raise typer.Exit(REFUSED)
@@ -244,12 +251,53 @@ def remove_video(
     _screen(json=json).show(document)
 
 
+@videos.command("export")
+def export_clip(
+    video: Annotated[str, typer.Argument(help="Id or name.")],
+    file: Annotated[Path, typer.Argument(help="Where the clip goes (MP4).")],
+    start: Annotated[str, typer.Option("--start", help="Offset, such as 1:02:03.")],
+    end: Annotated[str, typer.Option("--end", help="Offset, such as 1:02:33.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Cut a clip, without encoding again where the container allows it."""
+    with _service(home) as service:
+        document = service.export_clip(video, _offset(start), _offset(end), file)
+    _screen(json=json).show(document)
+
+
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
     """Rebuild chunk rows and the vector index from the latent files."""
     with _service(home) as service:
         document = service.reindex()
     _screen(json=json).show(document)
+
+
+@models.command("list")
+def list_models(json: Json = False, home: Home = None) -> None:
+    """The families, what can be had, what is here, and what is verified."""
+    from app.models import list_models
+
+    _screen(json=json).show(list_models(_settings(home)))
+
+
+@models.command("check")
+def check_model(
+    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False
+) -> None:
+    """Whether a checkpoint folder loads strictly, key by key."""
+    from app.models import check_model
+
+    _screen(json=json).show(check_model(folder))
+
+
+@models.command("compare")
+def compare_models(json: Json = False) -> None:
+    """The families side by side: tokens per frame, bytes per hour, context for an hour."""
+    from app.models import compare_models
+
+    _screen(json=json).show(compare_models())
 
 
 @cli.command()
@@ -260,12 +308,84 @@ def worker(model: Model = None, home: Home = None) -> None:
 
 
 @cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Where to listen.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
+    ] = False,
+    model: Model = None,
+    home: Home = None,
+) -> None:
+    """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
+    from app.server import serve as run
+    from app.settings import load_settings
+
+    settings = load_settings({"model": model}, home=home)
+    run(
+        settings,
+        host=host,
+        port=port,
+        with_worker=not no_worker,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+@users.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="What the account is called.")],
+    role: Annotated[str, typer.Option("--role", help="admin or viewer.")] = "viewer",
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for."
+        ),
+    ] = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Open an account, or give an old one a new password and role."""
+    from app.accounts import put_user
+
+    if role not in ("admin", "viewer"):
+        raise typer.BadParameter(f"--role is admin or viewer, not {role!r}")
+    with _service(home) as service:
+        document = put_user(service.catalog, name, role, password)
+    _screen(json=json).show(document)
+
+
+@users.command("rm")
+def remove_user(
+    name: Annotated[str, typer.Argument(help="The account.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Close an account with its sessions, tokens and conversations."""
+    from app.accounts import drop_user
+
+    with _service(home) as service:
+        document = drop_user(service.catalog, name)
+    _screen(json=json).show(document)
+
+
+@users.command("list")
+def list_users(json: Json = False, home: Home = None) -> None:
+    """Every account and its role."""
+    from app.accounts import list_accounts
+
+    with _service(home) as service:
+        document = list_accounts(service.catalog)
+    _screen(json=json).show(document)
+
+
+@cli.command()
 def doctor(json: Json = False, home: Home = None) -> None:
     """What this machine can do, what is missing, and how to get it."""
     from app.doctor import examine
-    from app.settings import load_settings
 
-    _screen(json=json).show(examine(load_settings(home=home).home))
+    _screen(json=json).show(examine(_settings(home).home))
 
 
 def _screen(*, json: bool) -> "Screen":
@@ -274,15 +394,19 @@ def _screen(*, json: bool) -> "Screen":
     return Screen(json=json)
 
 
+def _settings(home: Path | None, **flags: object) -> "Settings":
+    from app.settings import load_settings
+
+    return load_settings({name.replace("__", "."): flag for name, flag in flags.items()}, home=home)
+
+
 @contextmanager
 def _service(
     home: Path | None, *, model: str | None = None, fps: float | None = None
 ) -> Iterator["Service"]:
     from app.service import Service
-    from app.settings import load_settings
 
-    flags = {"model": model, "sampling.fps": fps}
-    service = Service(load_settings(flags, home=home))
+    service = Service(_settings(home, model=model, sampling__fps=fps))
     try:
         yield service
     finally:

@@ -248,6 +248,46 @@ def _(demo: wire.DemoDocument) -> RenderableType:
 
 
 @render.register
+def _(accounts: wire.AccountsDocument) -> RenderableType:
+    table = _table("account", "role", "signs in by")
+    for user in accounts.users:
+        table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
+    return table
+
+
+@render.register
+def _(listing: wire.ModelsDocument) -> RenderableType:
+    table = _table("model", "family", "parameters", "16-bit weights", "licence", "where")
+    for model in listing.models:
+        table.add_row(
+            model.name,
+            model.family,
+            model.parameters or "",
+            "" if model.weight_bytes is None else _size(model.weight_bytes),
+            model.licence or "",
+            "published" if model.where is None else _cell(model.where),
+        )
+    return table
+
+
+@render.register
+def _(comparison: wire.ComparisonDocument) -> RenderableType:
+    table = _table(
+        "model", "fps", "tokens a frame", "kept a frame", "an hour keeps", "positions an hour takes"
+    )
+    for model in comparison.models:
+        table.add_row(
+            model.name,
+            f"{model.fps:g}",
+            str(model.visual_tokens_per_frame),
+            f"{model.kept_per_frame:g}",
+            _size(model.bytes_per_hour),
+            f"{model.latents_per_hour} of {model.positions}",
+        )
+    return table
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

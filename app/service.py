@@ -4,6 +4,7 @@ A service opens what it needs when it is first needed: the database for everythi
 only for what reads, asks, searches or probes.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +22,7 @@ from app.settings import Settings
 from app.sources import expand
 from app.wiring import choose_threads, engine_config, media_limits
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
+from engine.media.clip import cut
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
@@ -37,6 +39,9 @@ from storage.rows import JobProgress, JobRow, VideoRow
 Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Report = Callable[[Step], None]
 Bound = float | datetime | None
+
+WATCH_EVERY_S = 5.0
+"""Pause between two looks at watched sources."""
 
 _END_OF_TIME_S = 1e12
 """Later than any video: the end of a scope that has none."""
@@ -100,6 +105,26 @@ class Service:
             failures=[wire.describe_error(error).error for error in failures],
         )
 
+    def watch(
+        self,
+        sources: Sequence[str],
+        *,
+        name: str | None = None,
+        start_at: datetime | None = None,
+        report: Report = _silent,
+    ) -> wire.IngestDocument:
+        """Ingest again and again until Ctrl-C: files that are new in a folder, cameras that return.
+
+        What was read before is known by its content and costs a look, nothing more.
+        """
+        document = wire.IngestDocument(videos=[])
+        try:
+            while True:
+                document = self.ingest(sources, name=name, start_at=start_at, report=report)
+                time.sleep(WATCH_EVERY_S)
+        except KeyboardInterrupt:
+            return document
+
     def add_source(
         self, source: str, *, name: str | None = None, start_at: datetime | None = None
     ) -> VideoRow:
@@ -115,9 +140,16 @@ class Service:
 
     def worker(self) -> Worker:
         """What works off jobs, as many at a time as the settings allow."""
+        # These two are built on a service themselves.
+        from app import previews, probing
+
         return Worker(
             self.catalog.jobs,
-            {KIND: self._handle_ingest},
+            {
+                KIND: self._handle_ingest,
+                previews.KIND: previews.preview_handler(self),
+                probing.KIND: probing.probe_handler(self),
+            },
             n_slots=self.settings.limits.concurrent_ingests,
         )
 
@@ -286,6 +318,21 @@ class Service:
         self.engine.forget(row.id)
         self.catalog.videos.remove(row.id)
         return wire.NoteDocument(message=f"{row.name} is forgotten; {row.uri} was left alone")
+
+    def export_clip(
+        self, video: str, start_s: float, end_s: float, path: Path
+    ) -> wire.NoteDocument:
+        """Cut a clip out of the original."""
+        if end_s <= start_s:
+            raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")
+        row = self.catalog.videos.resolve(video)
+        limits = media_limits(self.settings)
+        clip = cut(row.uri, TimeSpan(start_s=start_s, end_s=end_s), path, limits=limits)
+        moment = wire.place(row.id, clip.span, self.labels())
+        how = "encoded again" if clip.reencoded else "copied"
+        return wire.NoteDocument(
+            message=f"{path} holds {moment.start} to {moment.end} of {row.name}, {how}"
+        )
 
     def reindex(self) -> wire.NoteDocument:
         """Rebuild chunk rows and the vector index from the latent files."""

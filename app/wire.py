@@ -194,6 +194,46 @@ class LibraryDocument(BaseModel):
     videos: list[LibraryItem]
 
 
+class ModelItem(BaseModel):
+    """A checkpoint that is here, or that can be had."""
+
+    name: str
+    family: str
+    where: str | None = None
+    """Its folder; nothing where it is only published."""
+    parameters: str | None = None
+    weight_bytes: int | None = None
+    licence: str | None = None
+    verified: str | None = None
+    note: str | None = None
+
+
+class ModelsDocument(BaseModel):
+    """What `models list` tells."""
+
+    models: list[ModelItem]
+
+
+class ComparisonItem(BaseModel):
+    """What an hour of video costs with one checkpoint, at the rate it was meant for."""
+
+    name: str
+    family: str
+    fps: float
+    visual_tokens_per_frame: int
+    kept_per_frame: float
+    bytes_per_hour: int
+    latents_per_hour: int
+    positions: int
+    best_at: str
+
+
+class ComparisonDocument(BaseModel):
+    """What `models compare` tells."""
+
+    models: list[ComparisonItem]
+
+
 class FindingItem(BaseModel):
     """One line of `doctor`."""
 
@@ -207,6 +247,20 @@ class DoctorDocument(BaseModel):
     """What `doctor` finds."""
 
     findings: list[FindingItem]
+
+
+class AccountItem(BaseModel):
+    """One account of the web app."""
+
+    name: str
+    role: str
+    has_password: bool
+
+
+class AccountsDocument(BaseModel):
+    """What `user list` tells."""
+
+    users: list[AccountItem]
 
 
 class NoteDocument(BaseModel):

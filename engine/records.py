@@ -129,6 +129,22 @@ class ModelCard:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """A checkpoint that its authors published, as its config and card state it."""
+
+    repository: str
+    """`org/name` on the model hub."""
+    parameters: str
+    """As the authors count them, such as `7B`."""
+    licence: str
+    card: ModelCard
+    """With an empty fingerprint: nothing is loaded."""
+    fps: float
+    """Frames a second at which it was meant to look."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hit:
     """A chunk that answers a query, and the moment in it that does so best."""
 

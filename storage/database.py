@@ -5,11 +5,10 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
@@ -26,11 +25,16 @@ from engine.errors import (
 BUSY_TIMEOUT_S = 10.0
 """How long a writer waits for another; a chunk's row takes milliseconds, so this is a stall."""
 
+_FILE = "sqlite:///"
 _BEGIN = "longwatch_begin"
-_BUSY = frozenset({"55P03", "40P01", "40001", "57014"})
-"""SQLSTATE: lock not available, deadlock, serialisation failure, statement timeout."""
-_FULL = frozenset({"53100"})
-_SQLITE_BUSY = frozenset({"SQLITE_BUSY", "SQLITE_LOCKED"})
+# Beginnings of SQLite's error names and of PostgreSQL's SQLSTATE codes.
+_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "40P01", "40001", "57014")
+"""Locked, deadlocked, not serialisable, or out of time."""
+_FULL = ("SQLITE_FULL", "53100")
+_NO_PARENT = ("SQLITE_CONSTRAINT_FOREIGNKEY", "23503")
+_DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX001", "XX002")
+_AWAY = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "08", "28", "3D", "53", "57P")
+"""Not there, not ours to write, no such user or database, or shutting down."""
 
 
 class Database:
@@ -98,11 +102,12 @@ class Database:
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:
+    if url.startswith(_FILE):
+        # Not parsed as an address: a folder may be called `what?`.
+        return _sqlite(Path(url.removeprefix(_FILE)), busy_timeout_s)
     try:
         # SQLAlchemy would choose psycopg2 for a bare `postgresql:`; the `pg` extra brings psycopg.
         parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(parsed, busy_timeout_s)
         if parsed.get_backend_name() == "postgresql":
             return _postgresql(parsed, busy_timeout_s)
     except ArgumentError:
@@ -119,20 +124,19 @@ def _engine(url: str, busy_timeout_s: float) -> Engine:
 
 def _place(url: URL) -> str:
     """As the user knows it: the file, or the address without its password."""
-    if url.get_backend_name() == "sqlite":
-        return url.database or "memory"
-    return url.render_as_string(hide_password=True)
+    return url.database if url.database and url.get_backend_name() == "sqlite" else str(url)
 
 
-def _sqlite(url: URL, busy_timeout_s: float) -> Engine:
-    folder = Path(url.database or "").parent
+def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UnreachableError(
-            f"{folder}: the folder of the database cannot be made: {error.strerror}"
+            f"{file.parent}: the folder of the database cannot be made: {error.strerror}"
         ) from error
-    engine = create_engine(url, connect_args={"timeout": busy_timeout_s})
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)), connect_args={"timeout": busy_timeout_s}
+    )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
     return engine
@@ -166,31 +170,29 @@ def _begin(connection: Connection) -> None:
 
 def _sentence(error: DBAPIError, where: str) -> LongwatchError | None:
     """What happened, for what the world does to a database; `None` for our own mistakes."""
-    cause: Any = error.orig
-    sqlite_name = str(getattr(cause, "sqlite_errorname", ""))
-    state = getattr(cause, "sqlstate", None) or ""
-    if state in _BUSY or any(sqlite_name.startswith(name) for name in _SQLITE_BUSY):
+    cause = error.orig
+    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
+    reason = (str(cause).strip() or "no answer").splitlines()[0]
+    if code.startswith(_BUSY):
         return StorageBusyError(
             f"{where} is locked by another process",
             hint="wait for it to finish, or stop it, and try again",
         )
-    if state in _FULL or sqlite_name == "SQLITE_FULL":
+    if code.startswith(_FULL):
         return DiskFullError(
             f"no space left for {where}", hint="free some space; what is stored is intact"
         )
-    if state == "23503" or sqlite_name == "SQLITE_CONSTRAINT_FOREIGNKEY":
+    if code.startswith(_NO_PARENT):
         return NotFoundError("what this belongs to is not there, or was removed meanwhile")
-    if isinstance(error, DataError):
-        return InputRefusedError(f"this cannot be stored: {cause}")
-    if sqlite_name in {"SQLITE_NOTADB", "SQLITE_CORRUPT"}:
+    if code.startswith(_DAMAGED):
         return UnreachableError(
             f"{where} is damaged or not a database of ours",
             hint="put a backup in its place, or move it away to start empty",
         )
-    unreachable = sqlite_name.startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR"))
-    # A server that is gone answers with class 08 or 57P, or with no SQLSTATE at all.
-    gone = error.connection_invalidated or state.startswith(("08", "57P", "28", "3D", "53"))
-    if unreachable or gone or (cause.__class__.__name__ == "OperationalError" and not sqlite_name):
-        reason = str(cause).strip().splitlines()[0] if str(cause).strip() else "no answer"
+    # A server that never answered has no code to give.
+    silent = isinstance(error, OperationalError) and not code
+    if silent or error.connection_invalidated or code.startswith(_AWAY):
         return UnreachableError(f"{where} cannot be used: {reason}", hint="is it there, and ours?")
+    if isinstance(error, DataError):
+        return InputRefusedError(f"this cannot be stored: {reason}")
     return None

@@ -49,7 +49,7 @@ from engine.nn.tokenizer import Tokenizer
 from engine.nn.towers import TowerConfig
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
 
 __all__ = ["KEY_MAP", "VARIANTS", "Pllava", "build", "load", "recognises"]
@@ -91,6 +91,28 @@ def _tiny() -> PllavaConfig:
 
 
 VARIANTS = {"tiny": _tiny()}
+
+BEST_AT = "dense captions of short clips; its adapters' strength is chosen at load time"
+RELEASES = tuple(
+    Release(
+        repository=f"ermu2001/pllava-{size}",
+        parameters=size.upper(),
+        licence="that of its base model",
+        card=ModelCard(
+            family="pllava",
+            variant=size,
+            fingerprint=Fingerprint(""),
+            chunk_frames=16,
+            tokens_per_frame=576,
+            compression_ratio=4,
+            latent_bytes=2 * width,
+            vector_dim=768,
+            max_positions=4096,
+        ),
+        fps=1.0,
+    )
+    for size, width in (("7b", 4096), ("13b", 5120), ("34b", 7168))
+)
 
 
 def write_tiny(folder: Path, *, seed: int = 0) -> None:
@@ -210,7 +232,6 @@ class Pllava:
         full = self.card.latents_per_chunk
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -222,7 +243,6 @@ class Pllava:
         """Answer from recalled chunks, in the order given, token by token."""
         yield from self._say(self._prompt(self._ask, question, history), recalled, sampling)
 
-    @torch.inference_mode()
     def recaption(self, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
         """Describe one chunk at length: the paper's re-captioning use."""
         yield from self._say(self._prompt(self._recaption, RECAPTION), [chunk], sampling)

@@ -45,7 +45,7 @@ from engine.nn.weights import (
     read_config,
 )
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, Token, VisualTokens
 
 VISION_BATCH = 32
@@ -85,6 +85,28 @@ def _tiny() -> VideoXlConfig:
 
 
 VARIANTS = {"tiny": _tiny()}
+
+BEST_AT = "hours of video on one GPU: a few latents per frame, kept for good"
+RELEASES = (
+    Release(
+        repository="sy1998/Video_XL",
+        parameters="8.4B",
+        licence="Apache-2.0",
+        card=ModelCard(
+            family="video_xl",
+            variant="7b",
+            fingerprint=Fingerprint(""),
+            chunk_frames=10,
+            tokens_per_frame=144,
+            compression_ratio=8,
+            latent_bytes=57_344,
+            vector_dim=768,
+            max_positions=32_768,
+        ),
+        fps=1.0,
+        note="trained at ratios 2, 4 and 8; 16 is extrapolation",
+    ),
+)
 
 
 def write_tiny(folder: Path, *, seed: int = 0) -> None:

@@ -53,7 +53,7 @@ from engine.nn.tokenizer import Tokenizer
 from engine.nn.towers import Tower, TowerConfig, pixels_of
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
 
 __all__ = ["KEY_MAP", "VARIANTS", "VideoLlama2", "build", "load", "recognises", "write_tiny"]
@@ -101,6 +101,35 @@ def _tiny() -> VideoLlama2Config:
 
 
 VARIANTS = {"tiny": _tiny()}
+
+BEST_AT = "sound and picture together; short events that convolution over time keeps"
+RELEASES = tuple(
+    Release(
+        repository=f"DAMO-NLP-SG/{name}",
+        parameters="8B",
+        licence="code Apache-2.0, weights for research only",
+        card=ModelCard(
+            family="videollama2",
+            variant=name,
+            fingerprint=Fingerprint(""),
+            chunk_frames=n_frames,
+            tokens_per_frame=per_frame,
+            compression_ratio=per_frame * n_frames // n_latents,
+            latent_bytes=2 * width,
+            vector_dim=dim,
+            max_positions=32_768,
+            wants_audio=name.endswith("AV"),
+            fixed_latents=n_latents,
+        ),
+        fps=1.0,
+    )
+    for name, n_frames, per_frame, n_latents, width, dim in (
+        ("VideoLLaMA2-7B", 8, 576, 845, 4096, 768),
+        ("VideoLLaMA2-7B-16F", 16, 576, 1521, 4096, 768),
+        ("VideoLLaMA2.1-7B-16F", 16, 729, 1352, 3584, 1152),
+        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352, 3584, 1152),
+    )
+)
 
 
 def write_tiny(folder: Path, *, seed: int = 0) -> None:
@@ -234,7 +263,6 @@ class VideoLlama2:
         prompt = self._prompt(question)
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -304,8 +332,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
+    net = load_net(folder, device, dtype, tower=tower, base=base)
     files = find_files(folder, tower)
-    net = load_net(folder, device, dtype, files=files, base=base)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
     raw = read_config(folder)

@@ -201,7 +201,7 @@ class Attention(nn.Module):
     ]:
         """Heads of q, k and v, as views."""
         n_heads, n_kv_heads, head_dim = self.shape
-        heads = qkv.view(*qkv.shape[:2], -1, head_dim).transpose(1, 2)
+        heads = qkv.view(*qkv.shape[:2], n_heads + 2 * n_kv_heads, head_dim).transpose(1, 2)
         q, k, v = torch.split(heads, [n_heads, n_kv_heads, n_kv_heads], 1)
         return q, k, v
 
@@ -213,7 +213,7 @@ class Attention(nn.Module):
     ]:
         """Heads of k and v, as views."""
         _, n_kv_heads, head_dim = self.shape
-        heads = kv.view(*kv.shape[:2], -1, head_dim).transpose(1, 2)
+        heads = kv.view(*kv.shape[:2], 2 * n_kv_heads, head_dim).transpose(1, 2)
         k, v = torch.split(heads, n_kv_heads, 1)
         return k, v
 

@@ -46,7 +46,7 @@ class Tokenizer:
 
     def control(self, text: str) -> list[int]:
         """Ids of our own text, in which control tokens count as such."""
-        ids: list[int] = self._inner.encode(text, add_special_tokens=False)
+        ids: list[int] = self._inner.encode(_encodable(text), add_special_tokens=False)
         return ids
 
     def framed(self, text: str, max_tokens: int, *, is_padded: bool = False) -> list[int]:

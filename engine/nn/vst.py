@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
@@ -76,10 +77,32 @@ def weave(n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool
     if is_closed and left:
         behind, left = [*behind, n_raw], 0
     # A VST behind the first `count` visual tokens has as many VSTs before it as its own index.
-    vst = torch.tensor([count + i for i, count in enumerate(behind)], dtype=torch.int64)
-    is_raw = torch.ones(n_raw + len(behind), dtype=torch.bool)
-    is_raw[vst] = False
-    return Weave(is_raw.nonzero()[:, 0], vst, left)
+    places = [count + i for i, count in enumerate(behind)]
+    # What is kept for later calls must be good for training too.
+    with torch.inference_mode(False):
+        vst = torch.tensor(places, dtype=torch.int64)
+        is_raw = torch.ones(n_raw + len(behind), dtype=torch.bool)
+        is_raw[vst] = False
+        return Weave(is_raw.nonzero()[:, 0], vst, left)
+
+
+def step_random(ratios: Sequence[int], chunks: Sequence[int], *, seed: int) -> tuple[int, ...]:
+    """One ratio for each chunk, drawn among those that divide it: upstream's training policy.
+
+    Args:
+        ratios: Allowed ones.
+        chunks: Visual tokens of each chunk.
+        seed: 42 and a fresh generator repeat upstream's stream.
+    Raises:
+        ValueError: None divides a chunk.
+    """
+    random, drawn = np.random.default_rng(seed), list[int]()
+    for n in chunks:
+        fitting = [ratio for ratio in ratios if 0 < ratio <= n and n % ratio == 0]
+        if not fitting:
+            raise ValueError(f"no ratio of {list(ratios)} divides a chunk of {n} tokens")
+        drawn.append(fitting[int(random.integers(0, len(fitting)))])
+    return tuple(drawn)
 
 
 class Memory:
@@ -206,7 +229,10 @@ def fold(
     Returns:
         Keys before rotary embedding and values, in the decoder's dtype.
     """
-    decoder, step = memory.decoder, memory.step(plan)
+    decoder = memory.decoder
+    if not plan.n_vst and trace is None:
+        return _nothing(decoder)
+    step = memory.step(plan)
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
     x = torch.cat((tokens, decoder.vst_embed.expand(plan.n_vst, -1)))[None]
     keys, values = [], []
@@ -220,6 +246,13 @@ def fold(
     if trace is not None:
         trace.append(step.woven(decoder.norm(x[0])))
     return KvLatents(keys=torch.cat(keys), values=torch.cat(values))
+
+
+def _nothing(decoder: Decoder) -> KvLatents:
+    """What a chunk without a VST leaves."""
+    config = decoder.config
+    empty = decoder.embed.weight.new_empty(config.n_layers, config.n_kv_heads, 0, config.head_dim)
+    return KvLatents(keys=empty, values=empty)
 
 
 def survey(

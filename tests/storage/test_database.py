@@ -107,6 +107,13 @@ def test_server_that_cannot_be_reached_is_a_sentence(url: str, kind: type[Longwa
     assert "\n" not in caught.value.message
 
 
+def test_folder_may_be_called_anything(tmp_path: Path) -> None:
+    home = tmp_path / "what? #1 100% é"
+    with opened(home / "longwatch.db") as catalog:
+        assert catalog.where == str(home / "longwatch.db")
+    assert (home / "longwatch.db").is_file()
+
+
 def test_home_folder_is_made(tmp_path: Path) -> None:
     opened(tmp_path / "new" / "home" / "longwatch.db").close()
     assert (tmp_path / "new" / "home" / "longwatch.db").is_file()

@@ -1,0 +1,107 @@
+"""What models there are: shipped, pulled, published; and whether a checkpoint folder is whole."""
+
+from pathlib import Path
+
+import torch
+
+from app.settings import Settings
+from app.wire import ComparisonDocument, ComparisonItem, ModelItem, ModelsDocument, NoteDocument
+from app.wiring import SHIPPED, models_folder
+from engine import families, plugins
+from engine.errors import WeightsError
+from engine.nn.weights import read_config
+from engine.records import Release
+
+HOUR_S = 3600
+VERIFIED = "its golden cases (make parity) and a tiny checkpoint in the released layout"
+
+
+def list_models(settings: Settings) -> ModelsDocument:
+    """What is on this machine, then what was published for each family."""
+    here = [*_checkpoints(SHIPPED), *_checkpoints(models_folder(settings))]
+    local = [
+        ModelItem(name=folder.name.replace("--", "/"), family=family, where=str(folder))
+        for folder in here
+        if (family := _family(folder)) is not None
+    ]
+    published = [
+        ModelItem(
+            name=release.repository,
+            family=release.card.family,
+            parameters=release.parameters,
+            weight_bytes=_weight_bytes(release),
+            licence=release.licence,
+            verified=VERIFIED,
+            note=release.note or None,
+        )
+        for release in _releases()
+    ]
+    return ModelsDocument(models=[*local, *published])
+
+
+def check_model(folder: Path) -> NoteDocument:
+    """Load a checkpoint strictly, on the CPU.
+
+    Raises:
+        WeightsError: A key without a home, a parameter without a key, or another shape.
+        NotFoundError: There is no checkpoint.
+    """
+    model = families.load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
+    card = model.card
+    return NoteDocument(
+        message=(
+            f"{folder} loads strictly: {card.family}/{card.variant}, fingerprint "
+            f"{card.fingerprint[:12]}, {card.chunk_frames} frames a chunk, "
+            f"{card.latents_per_chunk} latents of {card.latent_bytes} bytes each"
+        )
+    )
+
+
+def compare_models() -> ComparisonDocument:
+    """The published checkpoints side by side, each at the rate it was meant for."""
+    return ComparisonDocument(models=[_compare(release) for release in _releases()])
+
+
+def _compare(release: Release) -> ComparisonItem:
+    card = release.card
+    chunks_per_hour = HOUR_S * release.fps / card.chunk_frames
+    family = plugins.load(families, card.family, defines=("BEST_AT",))
+    return ComparisonItem(
+        name=release.repository,
+        family=card.family,
+        fps=release.fps,
+        visual_tokens_per_frame=card.tokens_per_frame,
+        kept_per_frame=card.latents_per_chunk / card.chunk_frames,
+        bytes_per_hour=card.bytes_per_hour(release.fps),
+        latents_per_hour=round(chunks_per_hour * card.latents_per_chunk),
+        positions=card.max_positions,
+        best_at=family.BEST_AT,
+    )
+
+
+def _releases() -> list[Release]:
+    return [
+        release
+        for name in plugins.names(families)
+        for release in getattr(
+            plugins.load(families, name, defines=families.DEFINES), "RELEASES", ()
+        )
+    ]
+
+
+def _weight_bytes(release: Release) -> int | None:
+    """Two bytes a parameter, as all of them are published in 16 bits."""
+    count = release.parameters.removesuffix("B")
+    return round(float(count) * 2e9) if count.replace(".", "").isdigit() else None
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/config.json"))
+
+
+def _family(folder: Path) -> str | None:
+    """The family that recognises a checkpoint by its config; `None` where none does."""
+    try:
+        return families.family_of(read_config(folder)).__name__.rpartition(".")[2]
+    except WeightsError:
+        return None
