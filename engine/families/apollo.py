@@ -8,15 +8,17 @@ Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour i
 The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
 
 Differs from upstream, each on purpose:
-- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
-- A last clip of fewer frames is kept, its last frame repeated; upstream's files never end in one,
-  and its loader drops what is left over behind the last four.
+- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them
+  (checked: the released clips, streamed one by one, answer like `answer_file`).
+- A last clip of fewer frames is kept, its last frame repeated; upstream's loader drops what is left
+  over behind the last four (checked: equal to the repeated frame in all that sees frames alone).
 - The prompt gives the length of what was recalled, since a stream has no end, and the real length
-  of a clip, which is 2 seconds at the released 2 frames a second.
+  of a clip (checked: at the released 2 frames a second its ids are upstream's, one for one).
 - The generation config of the release repeats less and draws from the top 20 tokens unasked;
-  here only `Sampling` decides.
-- Text that people type never turns into placeholders or control tokens.
-- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side.
+  here only `Sampling` decides (from its file sizes; its contents were never seen).
+- Text that people type never turns into placeholders or control tokens (checked by spelling both).
+- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side
+  (checked against transformers from the same folder).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
