@@ -6,20 +6,20 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import cast
 
-from sqlalchemy import Select, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.errors import CorruptLatentsError, StorageBusyError
 from engine.records import (
     ChunkCommitted,
-    ChunkRef,
     Fingerprint,
     MediaInfo,
     SampleStats,
     TimeSpan,
     VideoId,
 )
+from storage.chunks import agrees, chunk_record, chunk_row, chunks_of
 from storage.database import Database
 from storage.names import free_name, no_video
 from storage.rows import Failure, VideoRow, VideoStatus
@@ -223,7 +223,7 @@ class Videos:
                         f"was stored with checksum {known.checksum}, now has {chunk.checksum}",
                     )
                 return False
-            session.add(_chunk_row(chunk))
+            session.add(chunk_row(chunk))
             if video.fingerprint == chunk.fingerprint:
                 video.n_chunks += 1
                 video.latent_bytes += chunk.file_bytes
@@ -237,12 +237,12 @@ class Videos:
         self, video: VideoId, fingerprint: Fingerprint, *, within: TimeSpan | None = None
     ) -> tuple[ChunkCommitted, ...]:
         """Committed chunks in order, or those that share time with `within`."""
-        query = _chunks_of(video, fingerprint)
+        query = chunks_of(video, fingerprint)
         if within is not None:
             query = query.where(ChunkTable.end_s > within.start_s)
             query = query.where(ChunkTable.start_s < within.end_s)
         with self._database.reading() as session:
-            return tuple(_chunk(row) for row in session.scalars(query))
+            return tuple(chunk_record(row) for row in session.scalars(query))
 
     def missing_ordinals(
         self, video: VideoId, fingerprint: Fingerprint, n_chunks: int | None = None
@@ -259,22 +259,28 @@ class Videos:
     def replace_chunks(
         self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]
     ) -> VideoRow:
-        """Rebuild the rows of one pipeline from what its files say."""
-        found = tuple(chunks)
-        for chunk in found:
+        """Rebuild the rows of one pipeline from what its files say.
+
+        Rows that agree with their file stay as they are: they may know more counts than it.
+        """
+        found = {chunk.ref.ordinal: chunk for chunk in chunks}
+        for chunk in found.values():
             if (chunk.ref.video, chunk.fingerprint) != (video, fingerprint):
                 raise ValueError(f"chunk {chunk.ref} does not belong to {video} {fingerprint}")
         with self._database.writing() as session:
             row = _locked(session, video)
-            session.execute(
-                delete(ChunkTable).where(
-                    ChunkTable.video_id == video, ChunkTable.fingerprint == fingerprint
-                )
-            )
-            session.add_all(_chunk_row(chunk) for chunk in found)
+            known = {each.ordinal: each for each in session.scalars(chunks_of(video, fingerprint))}
+            agree = {at for at in known.keys() & found.keys() if agrees(known[at], found[at])}
+            for ordinal in known.keys() - agree:
+                session.delete(known[ordinal])
+            session.flush()
+            session.add_all(chunk_row(found[ordinal]) for ordinal in found.keys() - agree)
             session.flush()
             if row.fingerprint == fingerprint:
+                stats = row.stats
                 _recount(session, row)
+                if agree and max(agree) == max(known) == max(found):
+                    row.stats = stats
             return self._stored(session, row)
 
     def _stored(self, session: Session, row: VideoTable) -> VideoRow:
@@ -308,7 +314,7 @@ def _describe(row: VideoTable, media: MediaInfo) -> None:
 
 def _recount(session: Session, row: VideoTable) -> None:
     """Counters as the chunk rows of the video's pipeline say."""
-    mine = _chunks_of(VideoId(row.id), Fingerprint(row.fingerprint or "")).order_by(None)
+    mine = chunks_of(VideoId(row.id), Fingerprint(row.fingerprint or "")).order_by(None)
     n_chunks, latent_bytes, end_s = session.execute(
         mine.with_only_columns(
             func.count(), func.sum(ChunkTable.file_bytes), func.max(ChunkTable.end_s)
@@ -319,44 +325,6 @@ def _recount(session: Session, row: VideoTable) -> None:
     row.latent_bytes = int(latent_bytes or 0)
     row.ingested_s = end_s or 0.0
     row.stats = {} if last is None else last.stats
-
-
-def _chunks_of(video: VideoId, fingerprint: Fingerprint) -> Select[ChunkTable]:
-    return (
-        select(ChunkTable)
-        .where(ChunkTable.video_id == video, ChunkTable.fingerprint == fingerprint)
-        .order_by(ChunkTable.ordinal)
-    )
-
-
-def _chunk_row(chunk: ChunkCommitted) -> ChunkTable:
-    return ChunkTable(
-        video_id=chunk.ref.video,
-        fingerprint=chunk.fingerprint,
-        ordinal=chunk.ref.ordinal,
-        start_s=chunk.ref.span.start_s,
-        end_s=chunk.ref.span.end_s,
-        n_frames=chunk.n_frames,
-        n_latents=chunk.n_latents,
-        file_bytes=chunk.file_bytes,
-        checksum=chunk.checksum,
-        activity=chunk.activity,
-        stats=asdict(chunk.stats),
-    )
-
-
-def _chunk(row: ChunkTable) -> ChunkCommitted:
-    span = TimeSpan(start_s=row.start_s, end_s=row.end_s)
-    return ChunkCommitted(
-        ref=ChunkRef(video=VideoId(row.video_id), ordinal=row.ordinal, span=span),
-        fingerprint=Fingerprint(row.fingerprint),
-        n_frames=row.n_frames,
-        n_latents=row.n_latents,
-        file_bytes=row.file_bytes,
-        checksum=row.checksum,
-        activity=row.activity,
-        stats=SampleStats(**row.stats),
-    )
 
 
 def _media(row: VideoTable) -> MediaInfo | None:

@@ -221,6 +221,20 @@ def test_replaced_chunks_follow_the_files(catalog: Catalog) -> None:
     assert catalog.videos.missing_ordinals(video, NANO) == (1,)
 
 
+def test_rebuilding_what_is_right_forgets_no_counts(catalog: Catalog) -> None:
+    video = ingesting(catalog)
+    for ordinal in range(3):
+        catalog.videos.commit_chunk(chunk(video, ordinal))
+    whole = SampleStats(frames_sampled=30, frames_skipped_static=500)
+    ready = catalog.videos.end_ingest(video, "ready", wall_s=1.0, stats=whole)
+    before = catalog.videos.chunks(video, NANO)
+    files = [replace(one, stats=SampleStats(frames_sampled=1)) for one in before]
+    assert catalog.videos.replace_chunks(video, NANO, files) == ready
+    assert catalog.videos.chunks(video, NANO) == before
+    shorter = catalog.videos.replace_chunks(video, NANO, files[:2])
+    assert shorter.stats == before[1].stats
+
+
 def test_foreign_chunk_is_no_replacement(catalog: Catalog) -> None:
     video, other = ingesting(catalog), ingesting(catalog, "gate")
     with pytest.raises(ValueError, match="does not belong"):
