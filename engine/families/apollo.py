@@ -36,7 +36,7 @@ from engine.families._apollo_net import VARIANTS as VARIANTS
 from engine.families._apollo_net import ApolloConfig, ApolloNet
 from engine.families._apollo_net import build as build
 from engine.families._tiny import randomise, write_byte_tokenizer
-from engine.nn import internvideo2, pixels, token_stream
+from engine.nn import token_stream
 from engine.nn.generate import generate
 from engine.nn.joint import TextSide
 from engine.nn.token_stream import Prompt, TokenStream
@@ -57,8 +57,6 @@ TEMPLATE = ChatTemplate(
     end="<|im_end|>\n",
 )
 """Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
-
-
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -184,17 +182,8 @@ class Apollo:
     def _encode(
         self, frames: Tensor
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        vision, config = self.net.vision, self.net.config.vision
-        still = pixels.prepare(frames, config.siglip_pixels)
-        moving = internvideo2.prepare(
-            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
-        )
-        # (clip frame) 3 h w -> clip frame 3 h w
-        clips = (
-            each.reshape(-1, config.grid[0], *each.shape[1:]).to(self.device, self.dtype)
-            for each in (still, moving)
-        )
-        features, vectors = vision.see(*clips)
+        vision = self.net.vision
+        features, vectors = vision.see(*vision.prepare(frames))
         # clip frame row col width -> (clip frame) (row col) width
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
         return tokens, vectors.flatten(0, 1)
