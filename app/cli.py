@@ -6,6 +6,7 @@ document. Heavy imports happen inside the commands, so that `--help` answers at 
     main                                      one sentence and an exit code for every failure
     ingest, ask, search, probe, demo          the uses
     videos, models                            what there is
+    serve, user                               the web app
     worker, doctor, train, bench              the machine room
 """
 
@@ -42,6 +43,8 @@ videos = typer.Typer(help="The library: list, show, rm, export, reindex.", no_ar
 models = typer.Typer(help="What models are here and what can be had.", no_args_is_help=True)
 cli.add_typer(videos, name="videos")
 cli.add_typer(models, name="models")
+users = typer.Typer(help="Accounts of the web app: add, rm, list.", no_args_is_help=True)
+cli.add_typer(users, name="user")
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Home = Annotated[
@@ -302,6 +305,79 @@ def worker(model: Model = None, home: Home = None) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
     with _service(home, model=model) as service:
         service.worker().run()
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Where to listen.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
+    ] = False,
+    model: Model = None,
+    home: Home = None,
+) -> None:
+    """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
+    from app.server import serve as run
+    from app.settings import load_settings
+
+    settings = load_settings({"model": model}, home=home)
+    run(
+        settings,
+        host=host,
+        port=port,
+        with_worker=not no_worker,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+@users.command("add")
+def add_user(
+    name: Annotated[str, typer.Argument(help="What the account is called.")],
+    role: Annotated[str, typer.Option("--role", help="admin or viewer.")] = "viewer",
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for."
+        ),
+    ] = "",
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Open an account, or give an old one a new password and role."""
+    from app.accounts import put_user
+
+    if role not in ("admin", "viewer"):
+        raise typer.BadParameter(f"--role is admin or viewer, not {role!r}")
+    with _service(home) as service:
+        document = put_user(service.catalog, name, role, password)
+    _screen(json=json).show(document)
+
+
+@users.command("rm")
+def remove_user(
+    name: Annotated[str, typer.Argument(help="The account.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Close an account with its sessions, tokens and conversations."""
+    from app.accounts import drop_user
+
+    with _service(home) as service:
+        document = drop_user(service.catalog, name)
+    _screen(json=json).show(document)
+
+
+@users.command("list")
+def list_users(json: Json = False, home: Home = None) -> None:
+    """Every account and its role."""
+    from app.accounts import list_accounts
+
+    with _service(home) as service:
+        document = list_accounts(service.catalog)
+    _screen(json=json).show(document)
 
 
 @cli.command()

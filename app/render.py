@@ -248,6 +248,14 @@ def _(demo: wire.DemoDocument) -> RenderableType:
 
 
 @render.register
+def _(accounts: wire.AccountsDocument) -> RenderableType:
+    table = _table("account", "role", "signs in by")
+    for user in accounts.users:
+        table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
+    return table
+
+
+@render.register
 def _(listing: wire.ModelsDocument) -> RenderableType:
     table = _table("model", "family", "parameters", "16-bit weights", "licence", "where")
     for model in listing.models:

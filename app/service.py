@@ -140,9 +140,16 @@ class Service:
 
     def worker(self) -> Worker:
         """What works off jobs, as many at a time as the settings allow."""
+        # These two are built on a service themselves.
+        from app import previews, probing
+
         return Worker(
             self.catalog.jobs,
-            {KIND: self._handle_ingest},
+            {
+                KIND: self._handle_ingest,
+                previews.KIND: previews.preview_handler(self),
+                probing.KIND: probing.probe_handler(self),
+            },
             n_slots=self.settings.limits.concurrent_ingests,
         )
 

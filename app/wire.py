@@ -249,6 +249,20 @@ class DoctorDocument(BaseModel):
     findings: list[FindingItem]
 
 
+class AccountItem(BaseModel):
+    """One account of the web app."""
+
+    name: str
+    role: str
+    has_password: bool
+
+
+class AccountsDocument(BaseModel):
+    """What `user list` tells."""
+
+    users: list[AccountItem]
+
+
 class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 

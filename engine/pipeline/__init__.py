@@ -6,8 +6,8 @@
     answer     chunks -> recalled latents -> tokens, then the Answer
     evidence   hits and attention mass -> the spans that are shown
 
-`wording` beside them holds the rules on a question's words: which phrase to look for, and whether
-it asks about one thing or about the whole.
+Two files beside them hold rules: `wording` what a question looks for, and whether it asks about
+one thing or about the whole; `signals` what speaks for a chunk, and how much that is worth.
 
 *Decision*: ingest and answer are generators. *Because* the caller then owns threads, progress and
 the database, and leaving off at any yield is safe: what was yielded is on disk.

@@ -45,7 +45,8 @@ def answer(
     sampling = sampling or Sampling()
     retrieved = retrieve(
         engine,
-        in_context(question, history),
+        question,
+        about=in_context(question, history),
         scope=scope,
         recall=recall,
         most_latents=_room(engine, question, sampling, history),

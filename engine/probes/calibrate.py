@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Float64
 
 from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine, RetrievalConfig, assemble
+from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.ingest import ResumePoint, encode_frames, ingest_encoded
-from engine.pipeline.retrieve import Signals, retrieve
+from engine.pipeline.retrieve import retrieve
+from engine.pipeline.signals import RetrievalConfig, Signals
 from engine.probes.needle import chunked
 from engine.records import TimeSpan, VideoId
 from engine.world import grammar

@@ -3,7 +3,7 @@
 import csv
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,8 @@ def run_grid(
     config: GridConfig,
     *,
     haystack: str,
-) -> Iterator[ProbeCell | ProbeResult]:
+    on_finding: Callable[[Finding], None] = lambda finding: None,
+) -> Generator[ProbeCell | ProbeResult, None, None]:
     """Plant every needle in every cell; cells as they are done, then the ProbeResult.
 
     Args:
@@ -62,6 +63,7 @@ def run_grid(
         needles: Each is planted once per cell.
         config: The grid.
         haystack: What to call it.
+        on_finding: Hears what came of each needle, in their order, before its cell is yielded.
     Cost: the towers see each frame once; a cell folds its frames again for each needle.
     """
     started = time.perf_counter()
@@ -73,7 +75,11 @@ def run_grid(
         cells = []
         for length in config.lengths:
             for depth in config.depths:
-                cells.append(_run_cell(probed, hay, needles, length, depth, config.recall))
+                findings = []
+                for needle in needles:
+                    findings.append(_find(probed, hay, needle, length, depth, config.recall))
+                    on_finding(findings[-1])
+                cells.append(_cell(findings, length, length / hay.fps, depth))
                 yield cells[-1]
     card = engine.model.card
     yield ProbeResult(
@@ -145,21 +151,15 @@ def _throw_away(engine: Engine, folder: Path, compression_ratio: int | None) -> 
     return assemble(config, model=engine.model)
 
 
-def _run_cell(
-    engine: Engine,
-    hay: Haystack,
-    needles: Sequence[Needle],
-    length: int,
-    depth: float,
-    recall: Recall,
+def _cell(
+    findings: Sequence[Finding], length_frames: int, length_s: float, depth: float
 ) -> ProbeCell:
-    findings = [_find(engine, hay, needle, length, depth, recall) for needle in needles]
     ranks = [found.evidence_rank for found in findings if found.evidence_rank is not None]
     return ProbeCell(
-        length_frames=length,
-        length_s=length / hay.fps,
+        length_frames=length_frames,
+        length_s=length_s,
         depth=depth,
-        n=len(needles),
+        n=len(findings),
         answers_right=sum(found.is_right for found in findings),
         evidence_hit_at_1=sum(rank == 1 for rank in ranks),
         evidence_hit_at_5=sum(rank <= 5 for rank in ranks),

@@ -71,6 +71,9 @@ class Finding:
     is_right: bool
     evidence_rank: int | None
     """Place of the first evidence that covers the planted frame, from 1; `None` for none."""
+    planted_s: float
+    shown: tuple[TimeSpan, ...]
+    """The spans of the evidence, best first."""
 
 
 def drawn_needles(count: int, *, first_seed: int = 0) -> tuple[Needle, ...]:
@@ -156,6 +159,8 @@ def ask(
         reply=said.text,
         is_right=judge(said.text, needle),
         evidence_rank=next(ranks, None),
+        planted_s=planted_s,
+        shown=tuple(evidence.span for evidence in said.evidence),
     )
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
-from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, RetrievalConfig, assemble
+from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.signals import RetrievalConfig
 from engine.protocols import VideoModel
 from engine.records import VideoId
 from tests.fakes import ColourModel

@@ -13,13 +13,13 @@ from engine.pipeline.assemble import (
     Engine,
     EngineConfig,
     ModelConfig,
-    RetrievalConfig,
     assemble,
     pick_device,
     refresh,
 )
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
+from engine.pipeline.signals import RetrievalConfig
 from engine.records import VideoId
 from tests.engine.pipeline.conftest import CAMERA
 from tests.fakes import CARD, ColourModel, story

@@ -9,7 +9,7 @@ from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
-from engine.records import Answer, TimeSpan, VideoId
+from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from tests.engine.pipeline.conftest import CAMERA
 from tests.fakes import ColourModel, story
@@ -82,3 +82,36 @@ def test_a_family_without_text_vectors_answers_by_attention(build: Callable[...,
 def test_nothing_ingested_is_said_in_one_sentence(build: Callable[..., Engine]) -> None:
     with pytest.raises(NotFoundError, match="no video"):
         asked(build(), "What happens?")
+
+
+def test_a_comparison_recalls_the_moments_of_both(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*30 red grey*50 blue grey*40")))
+    said = asked(engine, "Which came first, the red flash or the blue flash?")
+    assert said.recall == "top"
+    assert said.recalled_chunks == 2
+    assert sorted(each.keyframe_s for each in said.evidence) == [30.0, 81.0]
+
+
+def test_every_occurrence_is_recalled_for_counting(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*40 red " * 4 + "grey*40")))
+    said = asked(engine, "How many red flashes are there?")
+    assert said.recall == "overview"
+    assert sorted(each.keyframe_s for each in said.evidence) == [40.0, 81.0, 122.0, 163.0]
+
+
+def test_a_question_that_names_nothing_claims_no_hit(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "What do you see?")
+    assert said.recall == "overview"
+    assert all(each.origin == "attention" for each in said.evidence)
+
+
+def test_a_follow_up_is_answered_where_the_last_question_was(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    history = [Turn(question="When does the red flash come?", answer="At the moment shown.")]
+    said = asked(engine, "What colour is it?", history=history)
+    assert said.evidence[0].keyframe_s == 30.0

@@ -2,7 +2,15 @@
 
 import pytest
 
-from engine.pipeline.wording import asks_for_whole, in_context, phrase, spell_duration, stem
+from engine.pipeline.wording import (
+    asks_for_whole,
+    in_context,
+    phrase,
+    phrases,
+    recall_for,
+    spell_duration,
+    stem,
+)
 from engine.records import Turn
 
 
@@ -29,6 +37,9 @@ def test_a_question_looks_for_its_phrase(question: str, expected: str) -> None:
         "Summarise the video.",
         "How many cars pass?",
         "Which card appears first?",
+        "What place is this?",
+        "Is it day or night?",
+        "What do you see?",
         "What happens after the truck leaves?",
         "In what order do the cards appear?",
         "What is this video about?",
@@ -57,7 +68,26 @@ def test_options_are_no_part_of_what_is_asked() -> None:
 def test_a_question_that_points_back_takes_the_last_one_along() -> None:
     history = [Turn(question="When does the truck come?", answer="At noon.")]
     assert "truck" in in_context("What colour is it?", history)
+    assert in_context("Where does it meet the red car?", history).startswith("Where")
     assert in_context("Is there a dog?", history) == "Is there a dog?"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which came first, the dog or the red car?",
+        "Did the dog come before the red car?",
+        "What was seen first: the dog or the red car?",
+    ],
+)
+def test_a_comparison_looks_for_both_things(question: str) -> None:
+    assert phrases(question) == ("dog", "red car")
+    assert not asks_for_whole(question)
+
+
+def test_a_question_that_points_back_recalls_what_it_points_to() -> None:
+    assert recall_for("What colour is it?", "When does the truck come?") == "top"
+    assert recall_for("How many of them are there?", "When does the truck come?") == "overview"
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.pipeline.assemble import Engine, RetrievalConfig, assemble
-from engine.pipeline.retrieve import Signals
+from engine.pipeline.assemble import Engine, assemble
+from engine.pipeline.signals import RetrievalConfig, Signals
 from engine.probes.calibrate import Judged, calibrate, fit, write
 from tests.engine.pipeline.conftest import build
 from tests.fakes import ColourModel

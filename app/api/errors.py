@@ -1,0 +1,66 @@
+"""Errors to status codes: one sentence, a code, a hint; never a traceback."""
+
+import logging
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app import wire
+from engine.errors import LongwatchError
+
+_log = logging.getLogger(__name__)
+
+STATUS = {
+    "not_found": 404,
+    "not_allowed": 403,
+    "limit_exceeded": 413,
+    "conflict": 409,
+    "busy": 429,
+    "disk_full": 507,
+    "storage_busy": 503,
+    "unreachable": 503,
+    "corrupt_latents": 500,
+    "missing_capability": 501,
+}
+"""By code of the error; what is not listed is the caller's input, 422."""
+
+
+def speak_in_sentences(app: FastAPI) -> None:
+    """Have every failure of an application answered by an `ErrorDocument`."""
+    app.add_exception_handler(LongwatchError, _ours)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _ours(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LongwatchError)
+    body = wire.describe_error(error).model_dump()
+    return JSONResponse(body, STATUS.get(error.code, 422))
+
+
+def _malformed(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
+    return _answer(422, "malformed", f"{where}: {first['msg']}")
+
+
+def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed"}
+    answer = _answer(error.status_code, codes.get(error.status_code, "http"), str(error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+def _bug(request: Request, error: Exception) -> JSONResponse:
+    _log.exception("a bug in %s %s", request.method, request.url.path, exc_info=error)
+    return _answer(500, "bug", "this is a bug in Longwatch; the log of the server shows where")
+
+
+def _answer(status: int, code: str, message: str) -> JSONResponse:
+    body = wire.ErrorDocument(error=wire.ErrorBody(code=code, message=message))
+    return JSONResponse(body.model_dump(), status)

@@ -1,0 +1,190 @@
+"""OpenAI's chat completions over the library: videos are named, never fetched.
+
+A part `{"type": "video_url", "video_url": {"url": "video://ID#t=60,120"}}` says where to look;
+without one, everything that the user may see is searched. Evidence comes in the field
+`longwatch`, never only in prose. Decoding options that are not ours are accepted and ignored.
+"""
+
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, Field
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from app import wire
+from app.api.desk import Desk, Someone, TheDesk
+from app.auth import Principal
+from app.service import Scope
+from engine.errors import InputRefusedError, LongwatchError, NotFoundError
+from engine.records import Answer, TimeSpan, Turn, VideoId
+from engine.tensors import Token
+
+router = APIRouter(tags=["openai"])
+
+_NAME = re.compile(r"video://([\w-]{1,64})(?:#t=(\d+(?:\.\d+)?)?(?:,(\d+(?:\.\d+)?))?)?")
+
+
+class _VideoUrl(BaseModel):
+    url: str = Field(max_length=200)
+
+
+class _TextPart(BaseModel):
+    type: Literal["text"]
+    text: str = Field(max_length=100_000)
+
+
+class _VideoPart(BaseModel):
+    type: Literal["video_url"]
+    video_url: _VideoUrl
+
+
+_Part = Annotated[_TextPart | _VideoPart, Field(discriminator="type")]
+
+
+class Message(BaseModel):
+    """One message: text, or parts of text and videos."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: (
+        Annotated[str, Field(max_length=100_000)] | Annotated[list[_Part], Field(max_length=64)]
+    )
+
+
+class ChatBody(BaseModel):
+    """A conversation to go on with."""
+
+    model: str = Field(default="longwatch", max_length=200)
+    messages: list[Message] = Field(min_length=1, max_length=200)
+    stream: bool = False
+
+
+@router.get("/v1/models", summary="Models")
+def list_models(desk: TheDesk, who: Someone) -> dict[str, object]:
+    """The one that answers here."""
+    model = {"id": desk.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
+    return {"object": "list", "data": [model]}
+
+
+@router.post("/v1/chat/completions", summary="Chat", response_model=None)
+async def chat(desk: TheDesk, who: Someone, body: ChatBody) -> Response:
+    """Answer the last user message, with the turns before it as history."""
+    question, history = _conversation(body.messages)
+    scope = await run_in_threadpool(_scope, desk, who, body.messages)
+    steps = _steps(desk, question, scope, history)
+    frame = {
+        "id": f"chatcmpl-{secrets.token_hex(8)}",
+        "created": int(time.time()),
+        "model": desk.settings.model,
+    }
+    if body.stream:
+        return StreamingResponse(
+            _stream(desk, steps, frame, question), media_type="text/event-stream"
+        )
+    final: Answer | None = None
+    async for step in steps:
+        final = step if isinstance(step, Answer) else final
+    assert final is not None, "an answer ends with its record"
+    message = {"role": "assistant", "content": final.text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    return JSONResponse(
+        {
+            **frame,
+            "object": "chat.completion",
+            "choices": [choice],
+            "longwatch": _proof(desk, question, final),
+        }
+    )
+
+
+async def _steps(
+    desk: Desk, question: str, scope: Scope, history: tuple[Turn, ...]
+) -> AsyncIterator[Token | Answer]:
+    async with desk.lane.turn():
+        steps = await run_in_threadpool(
+            lambda: desk.service.stream_answer(question, scope, history=history)
+        )
+        async for step in iterate_in_threadpool(steps):
+            yield step
+
+
+async def _stream(
+    desk: Desk, steps: AsyncIterator[Token | Answer], frame: dict[str, object], question: str
+) -> AsyncIterator[str]:
+    def piece(delta: dict[str, str], finish: str | None = None, **more: object) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        body = {**frame, "object": "chat.completion.chunk", "choices": [choice], **more}
+        return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+    yield piece({"role": "assistant", "content": ""})
+    try:
+        async for step in steps:
+            if isinstance(step, Answer):
+                yield piece({}, "stop", longwatch=_proof(desk, question, step))
+            else:
+                yield piece({"content": step.text})
+    except LongwatchError as error:
+        yield f"data: {wire.describe_error(error).model_dump_json()}\n\n"
+    yield "data: [DONE]\n\n"
+
+
+def _proof(desk: Desk, question: str, answer: Answer) -> dict[str, object]:
+    """What supports the answer: everything of `ask` but the words."""
+    document = wire.describe_answer(question, answer, desk.service.labels())
+    return document.model_dump(exclude={"question", "answer"})
+
+
+def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...]]:
+    """The question, and the turns before it; system messages steer models of another kind."""
+    spoken = [(one.role, _text(one)) for one in messages if one.role in {"user", "assistant"}]
+    if not spoken or spoken[-1][0] != "user" or not spoken[-1][1].strip():
+        raise InputRefusedError("the last message is the user's question, in text")
+    turns, asked = [], ""
+    for role, text in spoken[:-1]:
+        if role == "user":
+            asked = text
+        elif asked:
+            turns.append(Turn(question=asked, answer=text))
+            asked = ""
+    return spoken[-1][1], tuple(turns)
+
+
+def _text(message: Message) -> str:
+    if isinstance(message.content, str):
+        return message.content
+    return "\n".join(part.text for part in message.content if isinstance(part, _TextPart))
+
+
+def _scope(desk: Desk, who: Principal, messages: list[Message]) -> Scope:
+    urls = [
+        part.video_url.url
+        for message in messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if isinstance(part, _VideoPart)
+    ]
+    if not urls:
+        return desk.scope(who, [], None, None)
+    return tuple(_named(desk, who, url) for url in urls)
+
+
+def _named(desk: Desk, who: Principal, url: str) -> tuple[VideoId, TimeSpan]:
+    """`video://ID#t=start,end` as a stretch of a video; nothing is ever fetched."""
+    match = _NAME.fullmatch(url)
+    if match is None:
+        raise InputRefusedError(
+            f"{url!r} is not video://ID#t=start,end", hint="add the video to the library first"
+        )
+    video, start, end = match.groups()
+    row = desk.video(who, video)
+    span = TimeSpan(
+        start_s=float(start or 0), end_s=max(float(start or 0), float(end) if end else 1e12)
+    )
+    if not row.n_chunks:
+        raise NotFoundError(f"nothing of {row.name} is indexed yet")
+    return row.id, span

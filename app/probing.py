@@ -1,0 +1,135 @@
+"""Needle runs as jobs: each cell is written down as it is done, so that a grid can be watched."""
+
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from typing import Final
+
+from app.jobs import Handler, JobContext
+from app.sandbox import SandboxedReader
+from app.service import Service
+from app.wiring import media_limits
+from engine.media.frames import Frame
+from engine.probes.grid import GridConfig, drawn_haystack, run_grid
+from engine.probes.needle import Finding, Needle, drawn_needles
+from engine.records import ProbeCell, ProbeResult, Recall, VideoId
+from storage.rows import JobRow, Json, ProbeRunId
+
+KIND: Final = "probe"
+HAYSTACK_SIDE_PX: Final = 448
+"""Frames of a library video are scaled down to this for a probe: above every tower's input, and
+a thousand of them fit in 400 MB."""
+MAX_HAYSTACK_FRAMES: Final = 2048
+"""Frames that are read; longer haystacks repeat them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeOrder:
+    """What a run was asked to do, as its job carries it."""
+
+    haystack: str | None
+    """A video of the library; drawn when `None`."""
+    lengths: tuple[int, ...]
+    depths: tuple[float, ...]
+    seeds: int
+    ratio: int | None
+    recall: Recall
+
+    @classmethod
+    def parse(cls, payload: Json) -> "ProbeOrder":
+        """An order from its JSON."""
+        lists = {key: tuple(payload[key]) for key in ("lengths", "depths")}
+        return cls(**{**payload, **lists})
+
+
+def order_probe(service: Service, order: ProbeOrder) -> JobRow:
+    """Ask for a run; runs go one after the other."""
+    return service.catalog.jobs.add(KIND, asdict(order), stream=KIND)
+
+
+def probe_handler(service: Service) -> Handler:
+    """Does one run. An interrupted run starts afresh: cells are cheap beside a torn grid."""
+
+    def handle(job: JobRow, context: JobContext) -> None:
+        order = ProbeOrder.parse(job.payload)
+        _forget_torn(service, job)
+        needles = drawn_needles(order.seeds)
+        name, frames = _haystack(service, order)
+        card = service.engine.model.card
+        empty = ProbeResult(
+            haystack=name,
+            model=f"{card.family}/{card.variant}",
+            compression_ratio=order.ratio or service.engine.compression_ratio,
+            recall=order.recall,
+        )
+        run = service.catalog.probes.add(empty, settings=asdict(order), job=job.id)
+        _fill(service, run.id, order, needles, name, frames, context)
+
+    return handle
+
+
+def _fill(
+    service: Service,
+    run: ProbeRunId,
+    order: ProbeOrder,
+    needles: tuple[Needle, ...],
+    name: str,
+    frames: list[Frame],
+    context: JobContext,
+) -> None:
+    total = len(order.lengths) * len(order.depths)
+    config = GridConfig(
+        lengths=order.lengths,
+        depths=order.depths,
+        recall=order.recall,
+        compression_ratio=order.ratio,
+    )
+    findings: list[Finding] = []
+    cells = run_grid(
+        service.engine, frames, needles, config, haystack=name, on_finding=findings.append
+    )
+    context.progress(0, total, "reading the haystack")
+    done = 0
+    for step in cells:
+        if isinstance(step, ProbeCell):
+            trials = [_trial(seed, needles[seed], found) for seed, found in enumerate(findings)]
+            service.catalog.probes.add_cell(run, step, wall_s=0.0, trials=trials)
+            findings.clear()
+            done += 1
+            context.progress(done, total, f"cell {done} of {total}")
+        if context.should_stop():
+            service.catalog.probes.remove(run)
+            cells.close()
+            return
+
+
+def _trial(seed: int, needle: Needle, found: Finding) -> Json:
+    return {
+        "seed": seed,
+        "question": needle.question,
+        "expected": needle.answer,
+        "answer": found.reply,
+        "is_right": found.is_right,
+        "evidence_rank": found.evidence_rank,
+        "planted_s": found.planted_s,
+        "shown": [[span.start_s, span.end_s] for span in found.shown[:5]],
+    }
+
+
+def _haystack(service: Service, order: ProbeOrder) -> tuple[str, list[Frame]]:
+    n_frames = min(max(order.lengths), MAX_HAYSTACK_FRAMES)
+    sampling = service.engine.sampling
+    if order.haystack is None:
+        return "drawn", list(drawn_haystack(n_frames, fps=sampling.fps))
+    video = service.catalog.videos.get(VideoId(order.haystack))
+    with SandboxedReader(
+        video.uri,
+        replace(sampling, max_side_px=HAYSTACK_SIDE_PX),
+        limits=media_limits(service.settings),
+    ) as reader:
+        return video.name, list(islice(reader, n_frames))
+
+
+def _forget_torn(service: Service, job: JobRow) -> None:
+    for run in service.catalog.probes.listed():
+        if run.job == job.id:
+            service.catalog.probes.remove(run.id)

@@ -1,0 +1,202 @@
+"""The web app in one process: FastAPI is the product, Gradio draws the pages, a thread works.
+
+uvicorn -> Gate (app/auth.py) -> FastAPI: /api/v1, /v1, /media, health, /assets
+                                  `-> Gradio at /ui: pages and their files, no handlers
+         worker thread: ingest, previews, probes (app/jobs.py)
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.types import ASGIApp
+
+from app import media, uploads
+from app.api import asking, openai, people, probing, videos, work
+from app.api.desk import Desk, Lane
+from app.api.errors import speak_in_sentences
+from app.auth import LOOPBACK, Doorman, Gate
+from app.health import router as health
+from app.jobs import Worker
+from app.previews import order_missing_previews
+from app.service import Service
+from app.settings import Settings
+from app.sign_in import router as sign_in
+from engine.errors import SettingsError, UnreachableError
+
+_log = logging.getLogger(__name__)
+
+STATIC: Final = Path(__file__).parent / "ui" / "static"
+ROUTERS: Final = (
+    health,
+    sign_in,
+    media.router,
+    uploads.router,
+    videos.router,
+    asking.router,
+    probing.router,
+    work.router,
+    people.router,
+    openai.router,
+)
+
+
+def serve(
+    settings: Settings,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    with_worker: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Run until interrupted.
+
+    Args:
+        settings: Where the library lies and what is allowed.
+        host: Where to listen; the setting when `None`.
+        port: Likewise; 0 takes a free one.
+        with_worker: Whether jobs are worked off here, or by `longwatch worker` elsewhere.
+        say: Hears the address, and on loopback the sign-in link.
+    Raises:
+        SettingsError: Another address than loopback without an account to sign in with.
+        UnreachableError: The port is taken.
+    """
+    host = host or settings.server.host
+    service = Service(settings)
+    try:
+        secret = prepare_accounts(service, is_local=host in LOOPBACK)
+        listener = _listen(host, settings.server.port if port is None else port)
+        with listener:
+            app = create_app(service, is_local=host in LOOPBACK, with_worker=with_worker)
+            address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
+            say(f"Longwatch listens on {address}")
+            if secret is not None:
+                say(f"Sign in once with this link: {address}/sign-in?token={secret}")
+            config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+            uvicorn.Server(config).run(sockets=[listener])
+    finally:
+        service.close()
+
+
+def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
+    """Make sure that someone can sign in, and nobody else.
+
+    Returns:
+        On loopback the secret of a one-time link, as long as no admin has a password.
+    Raises:
+        SettingsError: Not on loopback, and nobody has a password.
+    """
+    if os.environ.get("GRADIO_VIBE_MODE"):
+        raise SettingsError(
+            "GRADIO_VIBE_MODE is set: it lets any visitor run code", hint="unset it, then try again"
+        )
+    accounts = service.catalog.accounts
+    users = accounts.users()
+    if any(user.password_hash for user in users):
+        return None
+    if not is_local:
+        raise SettingsError(
+            "this address can be reached by others, and no account has a password",
+            hint="longwatch user add NAME --role admin",
+        )
+    admins = [user for user in users if user.role == "admin"]
+    user = admins[0] if admins else accounts.add_user("admin", "admin")
+    return Doorman(service.catalog, clock=time.monotonic).issue_link(user)
+
+
+def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -> ASGIApp:
+    """Everything behind the gate.
+
+    Args:
+        is_local: Whether only loopback names are answered to.
+        with_worker: Whether jobs are worked off while the application runs.
+    """
+    doorman = Doorman(service.catalog, clock=time.monotonic)
+    app = FastAPI(
+        title="Longwatch",
+        description="Ask questions of very long video and see the moment that proves the answer.",
+        version="1",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.desk = Desk(
+        service=service,
+        doorman=doorman,
+        lane=Lane(service.settings.limits.queued_questions),
+        with_worker=with_worker,
+    )
+    speak_in_sentences(app)
+    for router in ROUTERS:
+        app.include_router(router)
+    app.mount("/assets", StaticFiles(directory=STATIC))
+    app.get("/", include_in_schema=False)(_home)
+    _mount_pages(app)
+    return Gate(app, doorman, hosts=LOOPBACK if is_local else None)
+
+
+async def _home() -> RedirectResponse:
+    return RedirectResponse("/ui/")
+
+
+def _mount_pages(app: FastAPI) -> None:
+    # Gradio reads these when it is imported: nothing is sent, nothing is kept in the browser.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    from app.ui.pages import mount_pages
+
+    mount_pages(app, "/ui")
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    desk: Desk = app.state.desk
+    uploads.sweep(desk)
+    if not desk.with_worker:
+        yield
+        return
+    order_missing_previews(desk.service)
+    with _working(desk.service.worker()):
+        yield
+
+
+@contextmanager
+def _working(worker: Worker) -> Iterator[None]:
+    thread = threading.Thread(target=worker.run, name="worker", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        worker.stop()
+        # What is not handed back in time is taken over from the last committed chunk.
+        thread.join(timeout=20)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        raise UnreachableError(
+            f"cannot listen on {host}:{port}: {error.strerror}", hint="choose another --port"
+        ) from error
+    return listener
+
+
+def _bracketed(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
