@@ -159,7 +159,6 @@ def build(config: ApolloConfig, device: torch.device, dtype: torch.dtype) -> Apo
     with torch.device("meta"):
         net = ApolloNet(config)
     materialise(net, device, dtype)
-    net.vision.siglip.restore_buffers()
     return net.eval()
 
 

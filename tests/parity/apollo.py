@@ -121,7 +121,6 @@ def _vision_pipeline(folder: Path) -> Found:
     weights, inputs, expected = _tensors(folder)
     config = read_vision(said)
     vision = ApolloVision(config).eval()
-    vision.siglip.restore_buffers()
     key_map = (*unused_blocks(config), *VISION_KEY_MAP)
     fill(vision, _by_part(weights, said["vision_tower"]["vision_towers"]), key_map, source="case")
     videos = sorted({name.split(".")[0] for name in inputs})
