@@ -260,7 +260,7 @@ def _preprocess(folder: Path) -> Mapping[str, Quantity]:
                 case["max_frame"],
                 case["fps"],
                 case["num_segments"],
-                bound_s=case["bound"],
+                bound_s=tuple(case["bound"]) if case["bound"] else None,
                 first=case["first_idx"],
             )
             for case in indices["eval"]
