@@ -17,13 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.families._apollo_clips import ClipSampling, introduce
-from engine.families._apollo_net import (
-    VISION_KEY_MAP,
-    ApolloVision,
-    join,
-    read_vision,
-    unused_blocks,
-)
+from engine.families._apollo_files import VISION_KEY_MAP, read_vision, unused_blocks
+from engine.families._apollo_net import ApolloVision, join
 from engine.families.apollo import TEMPLATE
 from engine.nn import internvideo2, pixels, resampler
 from engine.nn.internvideo2 import (
@@ -153,7 +148,7 @@ def _in_batches(
     still = torch.cat([inputs[f"{video}.siglip_pixels"] for video in videos])
     moving = torch.cat([inputs[f"{video}.internvideo_pixels"] for video in videos])
     parts = [
-        vision.connector(vision.see(some, other.transpose(1, 2))[0].flatten(1, 3))
+        vision.clip_tokens(some, other.transpose(1, 2))
         for some, other in zip(still.split(n_at_once), moving.split(n_at_once), strict=True)
     ]
     return torch.cat(parts).split([len(inputs[f"{video}.siglip_pixels"]) for video in videos])
