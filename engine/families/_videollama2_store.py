@@ -57,16 +57,20 @@ KEY_MAP = (
     ("model.vision_tower.vision_tower.vision_model.embeddings.position_ids", ""),
     ("model.vision_tower.vision_tower.**", "tower.**"),
 )
+ADAPTERS = "adapter_model.safetensors"
+CONNECTOR = "mm_projector.bin"
+"""What a folder holds in place of a whole model, after training with adapters or of a connector."""
 TOWER_NAME = "tower"
 """Folder of the stand-alone tower in checkpoints that we write."""
 
 
-def read(folder: Path, files: TowerFiles | None) -> VideoLlama2Config:
+def read(folder: Path, files: TowerFiles | None, *, base: Path | None = None) -> VideoLlama2Config:
     """The family's config from a checkpoint folder and what lies beside it of its tower.
 
     Args:
-        folder: With config.json and weights.
+        folder: With config.json.
         files: Of the tower; `None` where the config itself states its sizes.
+        base: Where the decoder's weights lie, if not in the folder.
     Raises:
         WeightsError: It asks for what no release of ours uses.
     """
@@ -75,13 +79,13 @@ def read(folder: Path, files: TowerFiles | None) -> VideoLlama2Config:
     tower = _stated_tower(raw) if files is None else files.config.vision_only()
     model_type = str(raw.get("model_type", ""))
     return VideoLlama2Config(
-        decoder=_decoder(folder, raw),
+        decoder=_decoder(base or folder, raw),
         tower=tower,
         pixels=pixels_of(tower) if files is None else files.pixels,
         connector=raw.get("mm_projector_type", "stc_connector"),
         chunk_frames=raw.get("num_frames") or RELEASED_FRAMES,
         select_layer=raw.get("mm_vision_select_layer", -2),
-        hearing=_hearing(folder, raw) if raw.get("mm_audio_tower") else None,
+        hearing=_hearing(base or folder, raw) if raw.get("mm_audio_tower") else None,
         is_qwen="qwen" in model_type,
     )
 
@@ -103,7 +107,7 @@ def load_net(
     device: torch.device,
     dtype: torch.dtype,
     *,
-    files: TowerFiles | None = None,
+    tower: Path | None = None,
     base: Path | None = None,
 ) -> VideoLlama2Net:
     """The weights of a checkpoint folder, strictly.
@@ -112,12 +116,19 @@ def load_net(
         folder: A full release, adapters with what was trained beside them, or a connector alone.
         device: Where the weights go.
         dtype: What they are cast to.
-        files: From `find_files`.
+        tower: The tower's folder, if not the one that the config names.
         base: Where the weights come from that the folder does not hold.
     Raises:
         WeightsError: Keys missing, left over, or of another shape.
     """
-    config = read(folder, files)
+    if base is None and _is_part(folder):
+        below = read_config(folder).get("_name_or_path", "another model")
+        raise WeightsError(
+            f"{folder} holds only what was trained on top of {below}",
+            hint="give the folder of that model too",
+        )
+    files = find_files(folder, tower)
+    config = read(folder, files, base=base)
     net = build(config, device, dtype)
     rows = config.decoder.vocab_size
     filled = fill(
@@ -134,32 +145,24 @@ def load_net(
 
 def stored_tensors(folder: Path, base: Path | None = None) -> Iterator[tuple[str, Tensor]]:
     """All tensors of a model: a folder's own, adapters fused, and the rest from its base."""
-    if (folder / "adapter_config.json").is_file():
-        return _adapted(folder, _needed(folder, base))
-    connector = folder / "mm_projector.bin"
-    if connector.is_file() and not any(folder.glob("*model*.safetensors")):
-        own = {key for key, _ in read_file(connector)}
-        rest = read_tensors(_needed(folder, base), wanted=lambda key: key not in own)
-        return chain(read_file(connector), rest)
-    if base is not None:
-        held = keys_of(folder)
-        return chain(read_tensors(folder), read_tensors(base, wanted=lambda key: key not in held))
-    return chain(read_tensors(folder), _audio_file(folder))
-
-
-def _needed(folder: Path, base: Path | None) -> Path:
     if base is None:
-        named = read_config(folder).get("_name_or_path", "its base model")
-        raise WeightsError(
-            f"{folder} holds only what was trained on top of {named}",
-            hint="give the folder of that model too",
-        )
-    return base
+        return chain(read_tensors(folder), _audio_file(folder))
+    if (folder / ADAPTERS).is_file():
+        return _adapted(folder, base)
+    own = dict(read_file(folder / CONNECTOR) if _is_part(folder) else read_tensors(folder))
+    return chain(own.items(), read_tensors(base, wanted=lambda key: key not in own))
+
+
+def _is_part(folder: Path) -> bool:
+    """Whether a folder holds adapters, or a connector, and no whole model."""
+    if (folder / ADAPTERS).is_file():
+        return True
+    return (folder / CONNECTOR).is_file() and not any(folder.glob("*model*.safetensors"))
 
 
 def _adapted(folder: Path, base: Path) -> Iterator[tuple[str, Tensor]]:
     """Adapters fused into their base at the strength they were trained with."""
-    halves = read_file(folder / "adapter_model.safetensors")
+    halves = read_file(folder / ADAPTERS)
     named = ((key.removeprefix("base_model.model."), each) for key, each in halves)
     alpha = float(read_config(folder, "adapter_config.json")["lora_alpha"])
     adapted, own = lora.adapters(named, source=str(folder)), dict[str, Tensor]()
@@ -246,11 +249,13 @@ def _decoder(folder: Path, raw: Mapping[str, Any]) -> DecoderConfig:
 
 def _hearing(folder: Path, raw: Mapping[str, Any]) -> HearingConfig:
     # Derived configs name the projector's kind wrongly; its keys do not lie.
-    prefix = "model.mm_projector_a."
-    weights = [key for key in keys_of(folder) if key.startswith(prefix) and key.endswith("weight")]
+    n_linear = sum(
+        key.startswith("model.mm_projector_a.") and key.endswith("weight")
+        for key in keys_of(folder)
+    )
     return HearingConfig(
         tower=BeatsConfig.from_json(raw.get("audio_config", {})),
-        n_projections=len(weights) or 2,
+        n_projections=n_linear or 2,
         window_s=raw.get("audio_window_s", RELEASED_WINDOW_S),
     )
 

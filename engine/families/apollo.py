@@ -8,15 +8,17 @@ Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour i
 The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
 
 Differs from upstream, each on purpose:
-- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
-- A last clip of fewer frames is kept, its last frame repeated; upstream's files never end in one,
-  and its loader drops what is left over behind the last four.
+- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them
+  (checked: the released clips, streamed one by one, answer like `answer_file`).
+- A last clip of fewer frames is kept, its last frame repeated; upstream's loader drops what is left
+  over behind the last four (checked: equal to the repeated frame in all that sees frames alone).
 - The prompt gives the length of what was recalled, since a stream has no end, and the real length
-  of a clip, which is 2 seconds at the released 2 frames a second.
+  of a clip (checked: at the released 2 frames a second its ids are upstream's, one for one).
 - The generation config of the release repeats less and draws from the top 20 tokens unasked;
-  here only `Sampling` decides.
-- Text that people type never turns into placeholders or control tokens.
-- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side.
+  here only `Sampling` decides (from its file sizes; its contents were never seen).
+- Text that people type never turns into placeholders or control tokens (checked by spelling both).
+- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side
+  (checked against transformers from the same folder).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,27 +32,17 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from engine.families._apollo_clips import ClipSampling, introduce
-from engine.families._apollo_net import KEY_MAP as KEY_MAP
-from engine.families._apollo_net import (
-    ApolloConfig,
-    ApolloNet,
-    Folders,
-    VisionConfig,
-    load_net,
-    save_net,
-)
+from engine.families._apollo_files import KEY_MAP as KEY_MAP
+from engine.families._apollo_files import Folders, load_net, save_net
+from engine.families._apollo_net import VARIANTS as VARIANTS
+from engine.families._apollo_net import ApolloConfig, ApolloNet
 from engine.families._apollo_net import build as build
 from engine.families._tiny import randomise, write_byte_tokenizer
-from engine.nn import internvideo2, pixels, token_stream
-from engine.nn.decoder import DecoderConfig
+from engine.nn import token_stream
 from engine.nn.generate import generate
-from engine.nn.internvideo2 import InternVideo2Config
 from engine.nn.joint import TextSide
-from engine.nn.pixels import PixelConfig
-from engine.nn.resampler import ConnectorConfig
 from engine.nn.token_stream import Prompt, TokenStream
 from engine.nn.tokenizer import ChatTemplate, Tokenizer
-from engine.nn.towers import TowerConfig
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
@@ -67,123 +59,6 @@ TEMPLATE = ChatTemplate(
     end="<|im_end|>\n",
 )
 """Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
-
-
-def _tiny() -> ApolloConfig:
-    text = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 16}
-    text |= {"pad_token_id": 256, "bos_token_id": 257, "eos_token_id": 258}
-    return ApolloConfig(
-        decoder=DecoderConfig(
-            vocab_size=264,
-            width=32,
-            mlp_width=48,
-            n_layers=2,
-            n_heads=4,
-            n_kv_heads=2,
-            head_dim=8,
-            rope_theta=1e6,
-            qkv_bias=True,
-            is_tied=True,
-        ),
-        vision=VisionConfig(
-            siglip=TowerConfig(
-                kind="siglip", vision=_vision(24, 40, 3, 2, 48), text=text, vector_dim=24
-            ),
-            siglip_pixels=_siglip_pixels(48),
-            internvideo2=InternVideo2Config(
-                image_px=28, patch_px=14, n_frames=4, width=16, n_heads=2, mlp_width=69, depth=2
-            ),
-            connector=ConnectorConfig(
-                width_in=40, width=32, n_queries=8, n_heads=4, n_kv_heads=2, head_dim=8
-            ),
-            grid=(4, 3, 3),
-        ),
-        eos_ids=(258,),
-    )
-
-
-def _released(width: int, n_layers: int, n_heads: int, n_kv_heads: int, mlp: int) -> ApolloConfig:
-    is_large = width == 3584
-    return ApolloConfig(
-        decoder=DecoderConfig(
-            vocab_size=152_064 if is_large else 151_936,
-            width=width,
-            mlp_width=mlp,
-            n_layers=n_layers,
-            n_heads=n_heads,
-            n_kv_heads=n_kv_heads,
-            head_dim=128,
-            rope_theta=1e6,
-            qkv_bias=True,
-            is_tied=not is_large,
-        ),
-        vision=VisionConfig(
-            siglip=TowerConfig(kind="siglip", vision=_vision(1152, 4304, 27, 16, 384)),
-            siglip_pixels=_siglip_pixels(384),
-            internvideo2=InternVideo2Config(
-                image_px=224,
-                patch_px=14,
-                n_frames=4,
-                width=1408,
-                n_heads=16,
-                mlp_width=6144,
-                depth=39,
-            ),
-            connector=ConnectorConfig(width_in=2560, width=width, n_queries=128),
-            grid=(4, 27, 27),
-        ),
-        eos_ids=(151_645, 151_643),
-    )
-
-
-def _vision(width: int, mlp: int, n_layers: int, n_heads: int, image_px: int) -> dict[str, Any]:
-    sizes = {"hidden_size": width, "intermediate_size": mlp, "num_hidden_layers": n_layers}
-    sizes |= {"num_attention_heads": n_heads, "image_size": image_px, "patch_size": 14}
-    return {**sizes, "hidden_act": "gelu_pytorch_tanh", "layer_norm_eps": 1e-6}
-
-
-def _siglip_pixels(size_px: int) -> PixelConfig:
-    half = (0.5, 0.5, 0.5)
-    return PixelConfig(size_px=size_px, fit="letterbox", mean=half, std=half)
-
-
-VARIANTS = {
-    "tiny": _tiny(),
-    "1_5b": _released(1536, 28, 12, 2, 8960),
-    "3b": _released(2048, 36, 16, 2, 11_008),
-    "7b": _released(3584, 28, 28, 4, 18_944),
-}
-
-BEST_AT = "what moves: two towers, clips of two seconds with their times in the prompt"
-RELEASES = tuple(
-    Release(
-        repository=f"Apollo-LMMs/Apollo-{size}-t32",
-        parameters=parameters,
-        licence=licence,
-        card=ModelCard(
-            family="apollo",
-            variant=variant,
-            fingerprint=Fingerprint(""),
-            chunk_frames=4,
-            tokens_per_frame=729,
-            compression_ratio=22,
-            latent_bytes=2 * VARIANTS[variant].decoder.width,
-            vector_dim=1152,
-            max_positions=16_384,
-            fixed_latents=128,
-        ),
-        fps=2.0,
-        note="taken offline by its authors; only re-uploads exist",
-    )
-    for variant, size, parameters, licence in (
-        ("1_5b", "1_5B", "3.1B", "Apache-2.0 (tag of the re-uploads)"),
-        ("3b", "3B", "4.6B", "Qwen research (tag of the re-uploads)"),
-        ("7b", "7B", "9.3B", "Apache-2.0 (tag of the re-uploads)"),
-    )
-)
-
-
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -208,6 +83,63 @@ def recognises(config: Mapping[str, Any]) -> bool:
     return config.get("model_type") == "apollo"
 
 
+def card_of(
+    config: ApolloConfig,
+    *,
+    variant: str,
+    seal: Fingerprint,
+    vector_dim: int,
+    bytes_per_number: int = 2,
+) -> ModelCard:
+    """What a model of this shape costs and promises; needs no weights.
+
+    Args:
+        config: The shape.
+        variant: Its name.
+        seal: Of its weights.
+        vector_dim: Size of its frame vectors.
+        bytes_per_number: Of the dtype that latents are kept in; 2 for bfloat16.
+    """
+    vision = config.vision
+    n_queries, n_tokens = vision.connector.n_queries, vision.grid[0] * vision.tokens_per_frame
+    return ModelCard(
+        family="apollo",
+        variant=variant,
+        fingerprint=seal,
+        chunk_frames=vision.grid[0],
+        tokens_per_frame=vision.tokens_per_frame,
+        compression_ratio=max(1, n_tokens // n_queries),
+        latent_bytes=config.decoder.width * bytes_per_number,
+        vector_dim=vector_dim,
+        # Each recalled clip brings words of its own, which nobody else counts.
+        max_positions=config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
+        fixed_latents=n_queries,
+    )
+
+
+BEST_AT = "what moves: two towers, clips of two seconds with their times in the prompt"
+RELEASES = tuple(
+    Release(
+        repository=f"Apollo-LMMs/Apollo-{size}-t32",
+        parameters=parameters,
+        licence=licence,
+        card=card_of(
+            VARIANTS[variant],
+            variant=variant,
+            seal=Fingerprint(""),
+            vector_dim=VARIANTS[variant].vision.siglip.vision["hidden_size"],
+        ),
+        fps=2.0,
+        note="taken offline by its authors; only re-uploads exist",
+    )
+    for variant, size, parameters, licence in (
+        ("1_5b", "1_5B", "3.1B", "Apache-2.0 (tag of the re-uploads)"),
+        ("3b", "3B", "4.6B", "Qwen research (tag of the re-uploads)"),
+        ("7b", "7B", "9.3B", "Apache-2.0 (tag of the re-uploads)"),
+    )
+)
+
+
 class Apollo:
     """The family behind the engine's seam."""
 
@@ -221,22 +153,14 @@ class Apollo:
         seal: Fingerprint,
     ) -> None:
         self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
-        vision, weight = net.config.vision, net.decoder.embed.weight
+        weight = net.decoder.embed.weight
         self.device, self.dtype = weight.device, weight.dtype
-        n_queries = vision.connector.n_queries
-        n_tokens = vision.grid[0] * vision.tokens_per_frame
-        self.card = ModelCard(
-            family="apollo",
+        self.card = card_of(
+            net.config,
             variant=variant,
-            fingerprint=seal,
-            chunk_frames=vision.grid[0],
-            tokens_per_frame=vision.tokens_per_frame,
-            compression_ratio=max(1, n_tokens // n_queries),
-            latent_bytes=net.config.decoder.width * weight.itemsize,
+            seal=seal,
+            bytes_per_number=weight.itemsize,
             vector_dim=text_side.vector_dim,
-            # Each recalled clip brings words of its own, which nobody else counts.
-            max_positions=net.config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
-            fixed_latents=n_queries,
         )
         self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)
 
@@ -260,17 +184,8 @@ class Apollo:
     def _encode(
         self, frames: Tensor
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        vision, config = self.net.vision, self.net.config.vision
-        still = pixels.prepare(frames, config.siglip_pixels)
-        moving = internvideo2.prepare(
-            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
-        )
-        # (clip frame) 3 h w -> clip frame 3 h w
-        clips = (
-            each.reshape(-1, config.grid[0], *each.shape[1:]).to(self.device, self.dtype)
-            for each in (still, moving)
-        )
-        features, vectors = vision.see(*clips)
+        vision = self.net.vision
+        features, vectors = vision.see(*vision.prepare(frames))
         # clip frame row col width -> (clip frame) (row col) width
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
         return tokens, vectors.flatten(0, 1)

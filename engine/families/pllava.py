@@ -232,7 +232,6 @@ class Pllava:
         full = self.card.latents_per_chunk
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -244,7 +243,6 @@ class Pllava:
         """Answer from recalled chunks, in the order given, token by token."""
         yield from self._say(self._prompt(self._ask, question, history), recalled, sampling)
 
-    @torch.inference_mode()
     def recaption(self, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
         """Describe one chunk at length: the paper's re-captioning use."""
         yield from self._say(self._prompt(self._recaption, RECAPTION), [chunk], sampling)

@@ -127,7 +127,7 @@ RELEASES = tuple(
         ("VideoLLaMA2-7B", 8, 576, 845, 4096, 768),
         ("VideoLLaMA2-7B-16F", 16, 576, 1521, 4096, 768),
         ("VideoLLaMA2.1-7B-16F", 16, 729, 1352, 3584, 1152),
-        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352, 3584, 1152),
+        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352 + 1496, 3584, 1152),
     )
 )
 
@@ -263,7 +263,6 @@ class VideoLlama2:
         prompt = self._prompt(question)
         return token_stream.attend(self.net.decoder, prompt, candidates, full_latents=full)
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -333,8 +332,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
+    net = load_net(folder, device, dtype, tower=tower, base=base)
     files = find_files(folder, tower)
-    net = load_net(folder, device, dtype, files=files, base=base)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
     raw = read_config(folder)

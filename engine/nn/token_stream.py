@@ -71,13 +71,22 @@ def answer(
     Raises:
         TypeError: A chunk holds keys and values instead of embeddings.
     """
-    memory, places = place(decoder, prompt, [_embeddings(chunk) for chunk in recalled])
-    rows = embed_ids(decoder, prompt.after)
-    yield from generate_behind(decoder, memory, rows, tokenizer, sampling, stop=stop, chunks=places)
+    # The mode is entered step by step: held across a yield it would rule the caller too.
+    with torch.inference_mode():
+        memory, places = place(decoder, prompt, [_embeddings(chunk) for chunk in recalled])
+        rows = embed_ids(decoder, prompt.after)
+    said = generate_behind(decoder, memory, rows, tokenizer, sampling, stop=stop, chunks=places)
+    while (token := _next(said)) is not None:
+        yield token
+
+
+@torch.inference_mode()
+def _next(said: Iterator[Token]) -> Token | None:
+    return next(said, None)
 
 
 def place(
-    decoder: Decoder, prompt: Prompt, chunks: Sequence[Float[Tensor, "latent width"]]
+    decoder: Decoder, prompt: Prompt, chunks: Sequence[Float[Tensor, "_latent width"]]
 ) -> tuple[KvBuffer, list[range]]:
     """Run everything up to the last chunk, and tell where each chunk stands.
 

@@ -17,13 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.families._apollo_clips import ClipSampling, introduce
-from engine.families._apollo_net import (
-    VISION_KEY_MAP,
-    ApolloVision,
-    join,
-    read_vision,
-    unused_blocks,
-)
+from engine.families._apollo_files import VISION_KEY_MAP, read_vision, unused_blocks
+from engine.families._apollo_net import ApolloVision, join
 from engine.families.apollo import TEMPLATE
 from engine.nn import internvideo2, pixels, resampler
 from engine.nn.internvideo2 import (
@@ -126,7 +121,6 @@ def _vision_pipeline(folder: Path) -> Found:
     weights, inputs, expected = _tensors(folder)
     config = read_vision(said)
     vision = ApolloVision(config).eval()
-    vision.siglip.restore_buffers()
     key_map = (*unused_blocks(config), *VISION_KEY_MAP)
     fill(vision, _by_part(weights, said["vision_tower"]["vision_towers"]), key_map, source="case")
     videos = sorted({name.split(".")[0] for name in inputs})
@@ -134,7 +128,7 @@ def _vision_pipeline(folder: Path) -> Found:
     ours: dict[str, Tensor] = {}
     for video, still in zip(videos, clips, strict=True):
         moving = inputs[f"{video}.internvideo_pixels"].transpose(1, 2)
-        grids = [vision.see_frames(still)[0], vision.internvideo2(moving)]
+        grids = [vision.see_frames(still, with_vectors=False)[0], vision.internvideo2(moving)]
         ours[f"{video}.siglip_grid"], ours[f"{video}.internvideo_grid"] = grids
         ours[f"{video}.tower"] = join(grids, config.grid).flatten(1, 3)
     for video, tokens in zip(videos, _in_batches(vision, inputs, videos, said), strict=True):
@@ -153,7 +147,7 @@ def _in_batches(
     still = torch.cat([inputs[f"{video}.siglip_pixels"] for video in videos])
     moving = torch.cat([inputs[f"{video}.internvideo_pixels"] for video in videos])
     parts = [
-        vision.connector(vision.see(some, other.transpose(1, 2))[0].flatten(1, 3))
+        vision.clip_tokens(some, other.transpose(1, 2))
         for some, other in zip(still.split(n_at_once), moving.split(n_at_once), strict=True)
     ]
     return torch.cat(parts).split([len(inputs[f"{video}.siglip_pixels"]) for video in videos])

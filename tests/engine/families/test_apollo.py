@@ -9,17 +9,20 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Qwen2ForCausalLM, SiglipModel
 
 from engine.errors import MissingCapabilityError, WeightsError
 from engine.families import apollo, load_model
 from engine.families._apollo_clips import ClipSampling, introduce, number_words
-from engine.families._apollo_net import ApolloNet, build, save_net
+from engine.families._apollo_files import save_net
+from engine.families._apollo_net import build
 from engine.families._tiny import randomise
+from engine.nn import pixels, token_stream
 from engine.nn.splice import PLACEHOLDER_ID, cut
 from engine.nn.towers import Tower
 from engine.nn.weights import INDEX_NAME
 from engine.protocols import Sampling
-from engine.records import ChunkRef, TimeSpan, Turn, VideoId
+from engine.records import ChunkRef, Fingerprint, TimeSpan, Turn, VideoId
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
 
 RELEASED = ClipSampling()
@@ -140,17 +143,24 @@ def chunks(model: apollo.Apollo, n_frames: int, fps: float = 2.0) -> list[ChunkL
     return found
 
 
+def tokens_of(chunk: ChunkLatents) -> torch.Tensor:
+    assert isinstance(chunk.latents, TokenLatents)
+    return chunk.latents.embeddings
+
+
 def test_siglip_has_the_released_number_of_parameters() -> None:
     with torch.device("meta"):
         tower = Tower(apollo.VARIANTS["3b"].vision.siglip)
     assert sum(weight.numel() for weight in tower.parameters()) == 428_225_600
 
 
-def test_an_hour_at_two_frames_a_second_is_kept_whole() -> None:
-    with torch.device("meta"):
-        net = ApolloNet(apollo.VARIANTS["3b"]).to(torch.bfloat16)
-    kept = 1800 * net.config.vision.connector.n_queries * net.config.decoder.width * 2
-    assert kept == 943_718_400
+def test_an_hour_of_two_frames_a_second_is_kept_whole() -> None:
+    card = apollo.card_of(
+        apollo.VARIANTS["3b"], variant="3b", seal=Fingerprint("f"), vector_dim=1152
+    )
+    assert card.latents_per_chunk == 128
+    assert card.bytes_per_hour(2.0) == 1800 * 128 * 2048 * 2
+    assert card.max_positions >= 84 * card.latents_per_chunk
 
 
 def test_checkpoint_is_laid_out_as_released(checkpoint: Path) -> None:
@@ -224,6 +234,7 @@ def test_a_repeated_head_must_equal_the_embeddings(tmp_path: Path, is_same: bool
         ("vision_tower/config.json", {"vision_towers": ["internvideo2"]}, "supported are siglip"),
         ("mm_connector/config.json", {"projector_type": "stc"}, "mlpNx_gelu"),
         ("mm_connector/config.json", {"num_output_tokens": "128"}, "do not fit Apollo"),
+        ("llm/config.json", {"num_hidden_layers": "2"}, "do not fit Apollo"),
         ("vision_tower/config.json", {"token_output_shape": [8, 3, 3]}, "4 frames"),
     ],
 )
@@ -235,6 +246,24 @@ def test_what_no_release_uses_is_refused(
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     with pytest.raises(WeightsError, match=said):
         load_model(tmp_path, device=CPU, dtype=torch.float32)
+
+
+def test_a_missing_field_is_named(tmp_path: Path) -> None:
+    apollo.write_tiny(tmp_path)
+    path = tmp_path / "mm_connector/config.json"
+    said = json.loads(path.read_text())
+    del said["resampler_depth"]
+    path.write_text(json.dumps(said))
+    with pytest.raises(WeightsError, match="lack the field 'resampler_depth'"):
+        load_model(tmp_path, device=CPU, dtype=torch.float32)
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "other")]
+    for folder in folders:
+        apollo.write_tiny(folder, seed=3)
+    for path in folders[0].rglob("*.safetensors"):
+        assert path.read_bytes() == (folders[1] / path.relative_to(folders[0])).read_bytes()
 
 
 def test_clips_do_not_depend_on_the_batch_they_come_in(model: apollo.Apollo) -> None:
@@ -307,6 +336,41 @@ def test_prompt_equals_upstreams_text_cut_at_its_placeholders(model: apollo.Apol
     clips = [token for label in prompt.labels for token in (*label, *[PLACEHOLDER_ID] * 8)]
     ours = [*prompt.before, *clips, *prompt.after]
     assert ours == cut(said, (tag,), control)
+
+
+@torch.no_grad()
+def test_transformers_says_the_same_from_the_same_folder(
+    model: apollo.Apollo, checkpoint: Path
+) -> None:
+    recalled, decoder = chunks(model, 8), model.net.decoder
+    prompt = model.prompt("What?", recalled)
+    clips = [tokens_of(chunk) for chunk in recalled]
+    memory, _ = token_stream.place(decoder, prompt, clips)
+    last = token_stream.embed_ids(decoder, prompt.after)
+    ours = decoder.logits(decoder.extend(last[None], memory)[0])
+    rows = [token_stream.embed_ids(decoder, prompt.before)]
+    for label, clip in zip(prompt.labels, clips, strict=True):
+        rows += [token_stream.embed_ids(decoder, label), clip]
+    theirs = Qwen2ForCausalLM.from_pretrained(checkpoint / "llm", dtype=torch.float32).eval()
+    logits = theirs(inputs_embeds=torch.cat([*rows, last])[None]).logits[0, -len(last) :]
+    torch.testing.assert_close(ours, logits, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_transformers_sees_and_reads_the_same_from_the_towers_folder(
+    model: apollo.Apollo, checkpoint: Path
+) -> None:
+    folder = checkpoint / "vision_tower/siglip-so400m-patch14-384"
+    theirs = SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
+    batch = frames(4)
+    still = pixels.prepare(batch.pixels, model.net.config.vision.siglip_pixels)
+    seen = theirs.vision_model(pixel_values=still).pooler_output
+    expected = torch.nn.functional.normalize(seen, dim=-1)
+    torch.testing.assert_close(model.encode(batch).frame_vectors, expected, atol=1e-5, rtol=0)
+    ids = model.text_side.tokenizer.framed("a red car", 16, is_padded=True)
+    read = theirs.text_model(input_ids=torch.tensor([ids])).pooler_output[0]
+    expected = torch.nn.functional.normalize(read, dim=-1)
+    torch.testing.assert_close(model.embed_text("a red car"), expected, atol=1e-5, rtol=0)
 
 
 def test_prompt_without_clips_is_a_plain_question(model: apollo.Apollo) -> None:
