@@ -42,6 +42,13 @@ def test_squash_keeps_all_and_bends_it() -> None:
     assert torch.equal(prepare(frame, PixelConfig(size_px=32, fit="squash"))[0], expected)
 
 
+def test_the_quick_squash_is_at_most_one_level_off() -> None:
+    smooth = torch.nn.functional.avg_pool2d(_frame(200, 300).float(), 5, 1).to(torch.uint8)
+    exact = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1, 1, 1)))
+    quick = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1, 1, 1), is_exact=False))
+    assert (exact - quick).abs().max() < 1.01 / 255
+
+
 def test_letterbox_pads_with_the_mean() -> None:
     white = torch.full((1, 3, 16, 64), 255, dtype=torch.uint8)
     seen = prepare(white, PixelConfig(size_px=32, fit="letterbox"))[0]
