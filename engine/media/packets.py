@@ -50,6 +50,9 @@ class PacketReader:
         for _ in range(_MAX_BAD_READS):
             try:
                 packet = next(self._reads)
+            except IndexError:
+                # At the end, av 18.1 trips over streams that appeared on the way.
+                raise StopIteration from None
             except av.InvalidDataError:
                 self._counts.damaged += 1
                 self.restart()

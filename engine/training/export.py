@@ -41,7 +41,7 @@ def export(
         eos_ids=ends,
         vision=VisionConfig(
             tower=TowerConfig.from_json(clip.config.to_dict()),
-            pixels=PixelConfig(size_px=SIDE_PX, fit="squash"),
+            pixels=PixelConfig(size_px=SIDE_PX, fit="squash", is_exact=False),
         ),
     )
     net = build(config, torch.device("cpu"), torch.float32)
