@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -43,6 +44,13 @@ _MAX_TEXT_BYTES = 1 << 20
 # The child measures its own stall and is stopped by the kernel; this is for one that cannot.
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
+# Threads of numpy's linear algebra, which is never used, and arenas of the allocator would each
+# reserve address space, and that is limited.
+_CHILD_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 
@@ -179,6 +187,8 @@ class _Child:
         self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
         self._pts_s: float | None = None
         self._process = _start()
+        # A reader that is forgotten instead of closed takes its child along.
+        weakref.finalize(self, _kill, self._process)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         self.pid = self._process.pid
@@ -256,12 +266,7 @@ class _Child:
 
     def end(self) -> None:
         """Kill the process if it still runs; may be called twice."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        _kill(self._process)
 
     def _exactly(self, n_bytes: int) -> memoryview:
         """Read so many bytes, into memory of their own."""
@@ -307,12 +312,20 @@ def _start() -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # One thread for numpy's linear algebra, which is never used: it reserves memory for each.
-        env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **kept},
+        env={**_CHILD_ENVIRONMENT, **kept},
         cwd="/",
         start_new_session=True,
         pipesize=_PIPE_BYTES,
     )
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _unpacked_stats(values: Sequence[int]) -> SampleStats:
