@@ -158,6 +158,19 @@ def test_sandboxed_frames_equal_those_read_here(tmp_path: Path) -> None:
     )
 
 
+def test_sandboxed_reader_resumes_with_the_same_bytes(tmp_path: Path) -> None:
+    path = str(spelled_video(tmp_path / "clip.mp4", 120))
+    config = SamplingConfig(fps=5.0, group_frames=4, static_threshold=0.05)
+    with SandboxedReader(path, config, limits=LIMITS) as reader:
+        whole = list(reader)
+    with SandboxedReader(path, config, limits=LIMITS, after_s=whole[7].pts_s) as reader:
+        rest = list(reader)
+    assert [frame.pts_s for frame in rest] == [frame.pts_s for frame in whole[8:]]
+    assert all(
+        a.pixels.tobytes() == b.pixels.tobytes() for a, b in zip(rest, whole[8:], strict=True)
+    )
+
+
 def test_sandboxed_moment_is_the_frame_shown_then(tmp_path: Path) -> None:
     path = str(spelled_video(tmp_path / "clip.mp4", 60))
     frame = frame_at_foreign(path, 1.25, limits=LIMITS)
