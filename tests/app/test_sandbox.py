@@ -51,7 +51,8 @@ def test_hostile_file_ends_as_its_manifest_says(row: dict[str, object], shared_d
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert time.monotonic() - started < MOST_WALL_S
     assert used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime < MOST_CPU_S
-    assert used.ru_maxrss < MOST_RESIDENT_KIB
+    # The largest of all children so far, which need not have been this one.
+    assert used.ru_maxrss <= max(MOST_RESIDENT_KIB, before.ru_maxrss)
     expected, frames = str(row["outcome"]), row["video_frames"]
     match expected:
         case "accept":
