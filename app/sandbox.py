@@ -16,15 +16,17 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from app.confine import Confinement
-from app.sandbox_child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, INFO, STATS
+from app.sandbox_child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, INFO, SOUND, STATS
 from engine.errors import (
     LimitExceededError,
     LongwatchError,
@@ -33,16 +35,26 @@ from engine.errors import (
     MissingCapabilityError,
     UnreachableError,
 )
+from engine.media.audio import RATE_HZ
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, is_live_uri, redact
-from engine.records import MediaInfo, SampleStats
+from engine.records import MediaInfo, SampleStats, TimeSpan
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app import sandbox_child as c; c.main()"
 _MAX_TEXT_BYTES = 1 << 20
+_SOUND_STEP_S = 10.0
+"""Sound is asked for in steps that fit a message: 640 kB of 16 kHz float32."""
 # The child measures its own stall and is stopped by the kernel; this is for one that cannot.
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
+# Threads of numpy's linear algebra, which is never used, and arenas of the allocator would each
+# reserve address space, and that is limited.
+_CHILD_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
 _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 
@@ -168,6 +180,46 @@ def frame_at_foreign(
         child.end()
 
 
+class SandboxedSound:
+    """The sound of foreign media as 16 kHz mono, decoded by a child process.
+
+    Close it, or leave its `with` block, to end the child.
+    """
+
+    def __init__(
+        self, uri: str, *, limits: MediaLimits, sandbox: SandboxLimits | None = None
+    ) -> None:
+        """Start the child; the source is opened when the first span is asked for."""
+        self._child = _Child(uri, SamplingConfig(), limits, sandbox or SandboxLimits())
+        self._child.ask(sound=True)
+
+    def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
+        """The sound of a span in [-1, 1]; `None` where there is no track.
+
+        A span sounds the same whatever was asked before it.
+        """
+        parts: list[Float32[np.ndarray, " sample"]] = []
+        start_s = span.start_s
+        while start_s < span.end_s or not parts:
+            end_s = min(start_s + _SOUND_STEP_S, span.end_s)
+            part = self._child.sound(start_s, end_s, afresh=not parts)
+            if part is None:
+                return None
+            parts.append(part)
+            start_s = end_s
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        """End the child; may be called twice."""
+        self._child.end()
+
+    def __enter__(self) -> "SandboxedSound":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class _Child:
     """The process, and the messages that come from it."""
 
@@ -179,6 +231,8 @@ class _Child:
         self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
         self._pts_s: float | None = None
         self._process = _start()
+        # A reader that is forgotten instead of closed takes its child along.
+        weakref.finalize(self, _kill, self._process)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
         self.pid = self._process.pid
@@ -189,8 +243,9 @@ class _Child:
         after_s: float | None = None,
         probe_only: bool = False,
         moment_s: float | None = None,
+        sound: bool = False,
     ) -> None:
-        """Send the request; there is one in the life of a child."""
+        """Send the request; there is one in the life of a child, but sound is asked for on."""
         network = is_live_uri(self._uri)
         request = {
             "uri": self._uri if network else os.path.abspath(self._uri),
@@ -199,14 +254,36 @@ class _Child:
             "after_s": after_s,
             "probe_only": probe_only,
             "moment_s": moment_s,
+            "sound": sound,
             "network": network,
             "root": str(_ROOT),
             **asdict(self._sandbox),
         }
+        self._say(request, is_last=not sound)
+
+    def sound(
+        self, start_s: float, end_s: float, *, afresh: bool
+    ) -> Float32[np.ndarray, " sample"] | None:
+        """One stretch of sound; `None` where there is no track."""
+        self._say({"start_s": start_s, "end_s": end_s, "afresh": afresh}, is_last=False)
+        kind, payload = self.message(SOUND, END)
+        if kind == END:
+            return None
+        expected = round(end_s * RATE_HZ) - round(start_s * RATE_HZ)
+        if len(payload) != 4 * expected:
+            raise self._broken("the decoder sent sound of the wrong length")
+        samples = np.frombuffer(payload, dtype=np.float32)
+        if not np.isfinite(samples).all():
+            raise self._broken("the decoder sent sound that is not finite")
+        return samples
+
+    def _say(self, request: dict[str, object], *, is_last: bool) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.close()
+            self._process.stdin.flush()
+            if is_last:
+                self._process.stdin.close()
         except BrokenPipeError as error:
             raise self._ended() from error
 
@@ -256,12 +333,7 @@ class _Child:
 
     def end(self) -> None:
         """Kill the process if it still runs; may be called twice."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
+        _kill(self._process)
 
     def _exactly(self, n_bytes: int) -> memoryview:
         """Read so many bytes, into memory of their own."""
@@ -307,12 +379,20 @@ def _start() -> "subprocess.Popen[bytes]":
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        # One thread for numpy's linear algebra, which is never used: it reserves memory for each.
-        env={"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **kept},
+        env={**_CHILD_ENVIRONMENT, **kept},
         cwd="/",
         start_new_session=True,
         pipesize=_PIPE_BYTES,
     )
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
 
 
 def _unpacked_stats(values: Sequence[int]) -> SampleStats:
@@ -345,10 +425,9 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
         case "MissingCapabilityError":
             return MissingCapabilityError(facts["message"], hint=facts["hint"])
         case "MemoryError":
-            return LimitExceededError(
-                f"{uri}: memory for decoding",
-                f"more than {sandbox.memory_bytes} bytes",
-                sandbox.memory_bytes,
-                setting="media.sandbox_memory_bytes",
+            return MediaRefusedError(
+                uri,
+                f"decoding it takes more than {sandbox.memory_bytes / 2**30:.2g} GiB of memory",
+                hint="convert it to a smaller picture size",
             )
     return _decode_error(uri, "the decoder process failed", None)

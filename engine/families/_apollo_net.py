@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.nn import internvideo2, pixels
 from engine.nn.decoder import Decoder, DecoderConfig
 from engine.nn.internvideo2 import IMAGENET_MEAN, IMAGENET_STD, InternVideo2, InternVideo2Config
 from engine.nn.pixels import PixelConfig
@@ -68,14 +69,46 @@ class ApolloVision(nn.Module):
         self.internvideo2 = InternVideo2(config.internvideo2)
         self.connector = Connector(config.connector)
 
+    def prepare(
+        self, frames: UInt8[Tensor, "frame 3 h w"]
+    ) -> tuple[
+        Float[Tensor, "clip clip_frame 3 side side"], Float[Tensor, "clip clip_frame 3 edge edge"]
+    ]:
+        """Frames of whole clips as both towers want them, on their device."""
+        config, weight = self.config, self.internvideo2.positions
+        still = pixels.prepare(frames, config.siglip_pixels)
+        moving = internvideo2.prepare(
+            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
+        )
+        # (clip frame) 3 h w -> clip frame 3 h w
+        still, moving = (
+            each.reshape(-1, config.grid[0], *each.shape[1:]).to(weight) for each in (still, moving)
+        )
+        return still, moving
+
     def see(
         self,
         still: Float[Tensor, "clip frame 3 side side"],
         moving: Float[Tensor, "clip frame 3 edge edge"],
     ) -> tuple[Float[Tensor, "clip frame row col features"], Float32[Tensor, "clip frame dim"]]:
         """Both towers over whole clips: joined features, SigLIP's first, and frame vectors."""
-        grid, vectors = self.see_frames(still)
+        grid, vectors = self.see_frames(still, with_vectors=True)
+        assert vectors is not None
         return join([grid, self.internvideo2(moving)], self.config.grid), vectors
+
+    def see_frames(
+        self, still: Float[Tensor, "clip frame 3 side side"], *, with_vectors: bool
+    ) -> tuple[
+        Float[Tensor, "clip frame row col features"], Float32[Tensor, "clip frame dim"] | None
+    ]:
+        """SigLIP over every frame on its own."""
+        n_clips, n_frames = still.shape[:2]
+        features, vectors = self.siglip.run(
+            still.flatten(0, 1), self.config.select_layer, with_vectors=with_vectors
+        )
+        side = self.siglip.grid
+        grid = features.reshape(n_clips, n_frames, side, side, -1)
+        return grid, None if vectors is None else vectors.reshape(n_clips, n_frames, -1)
 
     def clip_tokens(
         self,
@@ -83,24 +116,11 @@ class ApolloVision(nn.Module):
         moving: Float[Tensor, "clip frame 3 edge edge"],
     ) -> Float[Tensor, "clip query width"]:
         """Whole clips to the tokens that stand for them, in one differentiable pass."""
+        grid, _ = self.see_frames(still, with_vectors=False)
+        joined = join([grid, self.internvideo2(moving)], self.config.grid)
         # clip frame row col features -> clip (frame row col) features
-        tokens: Tensor = self.connector(self.see(still, moving)[0].flatten(1, 3))
+        tokens: Tensor = self.connector(joined.flatten(1, 3))
         return tokens
-
-    def see_frames(
-        self, still: Float[Tensor, "clip frame 3 side side"]
-    ) -> tuple[Float[Tensor, "clip frame row col features"], Float32[Tensor, "clip frame dim"]]:
-        """SigLIP over every frame on its own."""
-        n_clips, n_frames = still.shape[:2]
-        features, vectors = self.siglip.run(
-            still.flatten(0, 1), self.config.select_layer, with_vectors=True
-        )
-        assert vectors is not None
-        side = self.siglip.grid
-        return (
-            features.reshape(n_clips, n_frames, side, side, -1),
-            vectors.reshape(n_clips, n_frames, -1),
-        )
 
 
 class ApolloNet(nn.Module):
@@ -139,7 +159,6 @@ def build(config: ApolloConfig, device: torch.device, dtype: torch.dtype) -> Apo
     with torch.device("meta"):
         net = ApolloNet(config)
     materialise(net, device, dtype)
-    net.vision.siglip.restore_buffers()
     return net.eval()
 
 

@@ -159,7 +159,6 @@ def build(config: PllavaConfig, device: torch.device, dtype: torch.dtype) -> Pll
     with torch.device("meta"):
         net = PllavaNet(config)
     materialise(net, device, dtype)
-    net.tower.restore_buffers()
     return net.eval()
 
 

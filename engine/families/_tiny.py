@@ -1,5 +1,6 @@
 """What the tiny variants share: byte tokenizers, for which no file is fetched, and weights."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +8,6 @@ import torch
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as RustTokenizer
 from torch import nn
-from transformers import PreTrainedTokenizerFast
 
 
 def write_byte_tokenizer(
@@ -34,8 +34,9 @@ def write_byte_tokenizer(
             single=f"{first} $A {last}" if framed else f"{first} $A", special_tokens=ids
         )
     folder.mkdir(parents=True, exist_ok=True)
-    outer = PreTrainedTokenizerFast(tokenizer_object=inner, pad_token=control[0])
-    outer.save_pretrained(folder)
+    inner.save(str(folder / "tokenizer.json"))
+    said = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": control[0]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
 
 
 def randomise(net: nn.Module, *, seed: int) -> None:

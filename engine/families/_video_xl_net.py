@@ -145,9 +145,6 @@ def build(config: VideoXlConfig, device: torch.device, dtype: torch.dtype) -> Vi
     with torch.device("meta"):
         net = VideoXlNet(config)
     materialise(net, device, dtype)
-    for tower in (net.tower, net.joint):
-        if tower is not None:
-            tower.restore_buffers()
     return net.eval()
 
 

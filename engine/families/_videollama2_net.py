@@ -146,7 +146,6 @@ def build(config: VideoLlama2Config, device: torch.device, dtype: torch.dtype) -
     with torch.device("meta"):
         net = VideoLlama2Net(config)
     materialise(net, device, dtype)
-    net.tower.restore_buffers()
     return net.eval()
 
 

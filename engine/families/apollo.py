@@ -8,15 +8,17 @@ Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour i
 The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
 
 Differs from upstream, each on purpose:
-- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them.
-- A last clip of fewer frames is kept, its last frame repeated; upstream's files never end in one,
-  and its loader drops what is left over behind the last four.
+- Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them
+  (checked: the released clips, streamed one by one, answer like `answer_file`).
+- A last clip of fewer frames is kept, its last frame repeated; upstream's loader drops what is left
+  over behind the last four (checked: equal to the repeated frame in all that sees frames alone).
 - The prompt gives the length of what was recalled, since a stream has no end, and the real length
-  of a clip, which is 2 seconds at the released 2 frames a second.
+  of a clip (checked: at the released 2 frames a second its ids are upstream's, one for one).
 - The generation config of the release repeats less and draws from the top 20 tokens unasked;
-  here only `Sampling` decides.
-- Text that people type never turns into placeholders or control tokens.
-- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side.
+  here only `Sampling` decides (from its file sizes; its contents were never seen).
+- Text that people type never turns into placeholders or control tokens (checked by spelling both).
+- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side
+  (checked against transformers from the same folder).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,7 +38,7 @@ from engine.families._apollo_net import VARIANTS as VARIANTS
 from engine.families._apollo_net import ApolloConfig, ApolloNet
 from engine.families._apollo_net import build as build
 from engine.families._tiny import randomise, write_byte_tokenizer
-from engine.nn import internvideo2, pixels, token_stream
+from engine.nn import token_stream
 from engine.nn.generate import generate
 from engine.nn.joint import TextSide
 from engine.nn.token_stream import Prompt, TokenStream
@@ -57,8 +59,6 @@ TEMPLATE = ChatTemplate(
     end="<|im_end|>\n",
 )
 """Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
-
-
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -153,13 +153,11 @@ class Apollo:
         seal: Fingerprint,
     ) -> None:
         self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
-        weight = net.decoder.embed.weight
-        self.device, self.dtype = weight.device, weight.dtype
         self.card = card_of(
             net.config,
             variant=variant,
             seal=seal,
-            bytes_per_number=weight.itemsize,
+            bytes_per_number=net.decoder.embed.weight.itemsize,
             vector_dim=text_side.vector_dim,
         )
         self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)
@@ -184,17 +182,8 @@ class Apollo:
     def _encode(
         self, frames: Tensor
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        vision, config = self.net.vision, self.net.config.vision
-        still = pixels.prepare(frames, config.siglip_pixels)
-        moving = internvideo2.prepare(
-            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
-        )
-        # (clip frame) 3 h w -> clip frame 3 h w
-        clips = (
-            each.reshape(-1, config.grid[0], *each.shape[1:]).to(self.device, self.dtype)
-            for each in (still, moving)
-        )
-        features, vectors = vision.see(*clips)
+        vision = self.net.vision
+        features, vectors = vision.see(*vision.prepare(frames))
         # clip frame row col width -> (clip frame) (row col) width
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
         return tokens, vectors.flatten(0, 1)

@@ -5,7 +5,9 @@ a clean state, so that a picture never depends on where reading started. Feeds, 
 time stamps, are decoded from end to end.
 """
 
+import contextlib
 import itertools
+import time
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -13,7 +15,7 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from engine.errors import LimitExceededError, MediaRefusedError
+from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
 from engine.media.gops import Clock, Placed, Wanted, gops
 from engine.media.group import GopDecoder, Picture
 from engine.media.nal import starts_gradual_refresh
@@ -87,7 +89,9 @@ class Decoder:
         """
         packets = itertools.chain(self._peeked, self.packets)
         self._peeked = []
-        if self._source.is_live or self.lacks_stamps:
+        if self._source.is_live:
+            return self._without_end(packets, wanted)
+        if self.lacks_stamps:
             return self._end_to_end(packets, wanted)
         return self._group_by_group(packets, wanted)
 
@@ -135,7 +139,7 @@ class Decoder:
                 f"{self._source.uri}: duration in seconds",
                 round(duration_s, 1),
                 self._limits.max_duration_s,
-                setting="media.max_duration_s",
+                setting="limits.duration_s",
             )
 
     def _first_frame(self) -> VideoFrame:
@@ -237,7 +241,7 @@ class Decoder:
             yield Picture(self._held[1], self._held[0], end)
 
     def _end_to_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
-        for packet in packets:
+        for packet in itertools.chain(packets, [None]):
             for frame in self._send(packet):
                 start = self._clock.tick(self._stamp(frame))
                 self.counts.gaps = self._clock.gaps
@@ -249,6 +253,20 @@ class Decoder:
         if self._held is not None:
             self.end = self._held[0] + (self._held[1].duration or self._frame_ticks)
             yield from self._shown_until(self.end, wanted)
+
+    def _without_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+        """A feed: when it breaks off, it is opened again, until nobody answers any more."""
+        while True:
+            yield from self._end_to_end(_until_lost(packets), wanted)
+            broke_at = time.monotonic()
+            self._held = None
+            self._source.reopen(self._limits, while_waiting=self.packets.beat)
+            self._context = self._source.stream.codec_context
+            _set_threads(self._context)
+            self.packets.restart()
+            packets = self.packets
+            self._clock.resume(round((time.monotonic() - broke_at) / self.tick_s))
+            self.counts.gaps = self._clock.gaps
 
     def _send(self, packet: VideoPacket | None) -> list[VideoFrame]:
         try:
@@ -275,6 +293,12 @@ class Decoder:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings += (text,)
+
+
+def _until_lost(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+    """The packets of a feed until it can be read no more, which is no failure yet."""
+    with contextlib.suppress(MediaDecodeError):
+        yield from packets
 
 
 def _set_threads(context: VideoCodecContext) -> None:

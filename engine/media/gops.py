@@ -91,6 +91,7 @@ class Clock:
         self.gaps = 0
         self._shift = -origin
         self._last = -1
+        self._resumed: int | None = None
         self._frame_ticks = frame_ticks
         self._disorder = disorder
         self._gap = gap
@@ -124,11 +125,20 @@ class Clock:
             self._last = start
         return Placed(gop, self._shift, key + self._shift, times)
 
+    def resume(self, away: int) -> None:
+        """A feed came back with a clock of its own, so many ticks after its last frame."""
+        self.gaps += 1
+        self._resumed = away
+
     def tick(self, raw: int | None) -> int | None:
         """The place of one frame, or `None` for a frame that came too late to be shown."""
         if self._last < 0:
             self._last = 0
             return 0
+        if self._resumed is not None:
+            start = self._last + max(1, self._resumed)
+            self._shift, self._last, self._resumed = start - (raw or 0), start, None
+            return start
         start = self._last + self._frame_ticks if raw is None else raw + self._shift
         if start <= self._last:
             if start > self._last - self._disorder:

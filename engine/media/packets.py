@@ -50,6 +50,9 @@ class PacketReader:
         for _ in range(_MAX_BAD_READS):
             try:
                 packet = next(self._reads)
+            except IndexError:
+                # At the end, av 18.1 trips over streams that appeared on the way.
+                raise StopIteration from None
             except av.InvalidDataError:
                 self._counts.damaged += 1
                 self.restart()
@@ -66,6 +69,11 @@ class PacketReader:
         """Go on from where the container stands, after a seek or an error."""
         self._reads = self._source.container.demux(self._source.stream)
 
+    def beat(self) -> None:
+        """Show a watchdog that this is alive."""
+        if self.on_packet is not None:
+            self.on_packet()
+
     def _note(self, packet: VideoPacket) -> None:
         if packet.has_sidedata("encryption_info"):
             raise MediaRefusedError(
@@ -73,5 +81,4 @@ class PacketReader:
             )
         if packet.pos is not None:
             self.read_up_to = max(self.read_up_to, packet.pos + packet.size)
-        if self.on_packet is not None:
-            self.on_packet()
+        self.beat()

@@ -4,9 +4,13 @@ What a file is follows from its first bytes, never from its name. Everything is 
 allowlists: containers, codecs, protocols. Limits hold before the first frame is decoded.
 """
 
+import ipaddress
 import os
+import socket
 import stat
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -22,6 +26,7 @@ from engine.errors import (
     MissingCapabilityError,
     UnreachableError,
 )
+from engine.media.sniff import sniff
 from engine.records import MediaInfo
 
 
@@ -56,7 +61,7 @@ _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What is accepted at most; passing a limit is a sentence that names its setting."""
+    """What is accepted at most; passing a limit is a sentence that names the user's setting."""
 
     max_bytes: int = 20 * 2**30
     max_duration_s: float = 24 * 3600.0
@@ -69,7 +74,9 @@ class MediaLimits:
     allow_http: bool = False
     """Whether http(s) addresses may be opened at all; nothing is ever fetched otherwise."""
     reconnect_attempts: int = 8
-    """Tries in a row before a live feed is given up; waits double from 1 s to 60 s."""
+    """Tries in a row before a live feed is given up."""
+    reconnect_wait_s: float = 1.0
+    """Before the first of them; each later one waits twice as long, at most a minute."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_duration_s", "max_side_px", "max_fps", "max_streams"):
@@ -87,6 +94,8 @@ class Source:
     """An open container and the stream chosen from it; the holder closes it."""
 
     uri: str
+    """As shown: without the name and password of a camera."""
+    address: str = field(repr=False)
     container: InputContainer
     stream: VideoStream
     is_live: bool
@@ -95,6 +104,29 @@ class Source:
     def close(self) -> None:
         """Give the file or connection back; may be called twice."""
         self.container.close()
+
+    def reopen(self, limits: MediaLimits, *, while_waiting: Callable[[], None]) -> None:
+        """Connect to a live feed again, waiting longer from try to try.
+
+        Raises:
+            UnreachableError: All tries failed.
+        """
+        self.close()
+        for attempt in range(limits.reconnect_attempts):
+            ends_at = time.monotonic() + min(60.0, limits.reconnect_wait_s * 2**attempt)
+            while (left_s := ends_at - time.monotonic()) > 0:
+                while_waiting()
+                time.sleep(min(1.0, left_s))
+            try:
+                again = open_source(self.address, limits)
+            except (UnreachableError, MediaRefusedError):
+                continue
+            self.container, self.stream = again.container, again.stream
+            return
+        raise UnreachableError(
+            f"{self.uri}: the feed broke off and did not come back",
+            hint="check the camera and the network, then start again",
+        )
 
     def __enter__(self) -> "Source":
         return self
@@ -135,7 +167,14 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
         container.close()
         raise
     is_live = is_live_uri(uri) and container.duration is None
-    return Source(uri=shown, container=container, stream=stream, is_live=is_live, warnings=warnings)
+    return Source(
+        uri=shown,
+        address=uri,
+        container=container,
+        stream=stream,
+        is_live=is_live,
+        warnings=warnings,
+    )
 
 
 def describe(
@@ -174,66 +213,6 @@ def describe(
     )
 
 
-def sniff(head: bytes) -> str | None:
-    """Why the first bytes of a file cannot be a video we open, or `None` when they may be."""
-    if not head:
-        return "the file is empty (0 bytes)"
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "this is a web page, not a video; a download that failed leaves such a file"
-    for prefix, what in _UNSAFE_TEXT:
-        if text.startswith(prefix):
-            return f"this is {what}, not a video; it could name other files or hosts"
-    if any(head.startswith(magic, at) for at, magic in _MAGIC) or _is_mpegts(head):
-        return None
-    if _is_mp3_or_adts(head) or head.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
-        return None
-    if all(byte in _TEXT_BYTES for byte in head[:512]):
-        return "this is text, not a video"
-    return "the content is no video format that is known here, whatever the name says"
-
-
-_UNSAFE_TEXT = (
-    (b"#extm3u", "a playlist"),
-    (b"[playlist]", "a playlist"),
-    (b"ffconcat", "a concat script"),
-    (b"v=0", "a session description (SDP)"),
-    (b"<?xml", "an XML document"),
-    (b"<svg", "an SVG document"),
-    (b"<!doctype", "an XML document"),
-    (b"<mpd", "a DASH manifest"),
-    (b"<smil", "a SMIL playlist"),
-    (b"<asx", "a playlist"),
-    (b"[reference]", "a playlist"),
-    (b"rtsptext", "a playlist"),
-)
-_MAGIC = (
-    *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof")),
-    (0, b"\x1a\x45\xdf\xa3"),
-    (0, b"RIFF"),
-    (0, b"OggS"),
-    (0, b"FLV\x01"),
-    (0, b"GIF8"),
-    (0, b"YUV4MPEG2 "),
-    (0, b"ID3"),
-    (0, b"fLaC"),
-)
-_TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\r\n\f") | frozenset(range(128, 256))
-
-
-def _is_mpegts(head: bytes) -> bool:
-    """Three sync bytes in step, for packets of 188, 192 (Blu-ray) or 204 bytes."""
-    for size in (188, 192, 204):
-        for at in range(min(size, max(0, len(head) - 2 * size))):
-            if head[at] == head[at + size] == head[at + 2 * size] == 0x47:
-                return True
-    return False
-
-
-def _is_mp3_or_adts(head: bytes) -> bool:
-    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
-
-
 def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
     path = Path(uri).absolute()
     try:
@@ -247,7 +226,7 @@ def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
         raise UnreachableError(f"{uri}: {reason.lower()}") from error
     if status.st_size > limits.max_bytes:
         raise LimitExceededError(
-            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="media.max_bytes"
+            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="limits.upload_bytes"
         )
     if reason := sniff(head):
         raise MediaRefusedError(uri, reason, hint="give a video file such as MP4, MKV or TS")
@@ -272,9 +251,10 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
         raise MediaRefusedError(
             shown,
             "addresses on the web are not opened",
-            hint="download the file first, or set media.allow_http = true",
+            hint="download the file first, or set allow_network = true",
         )
     protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
+    _check_host(shown)
     options = _options(protocols, limits)
     if scheme in LIVE_SCHEMES:
         options |= {"rtsp_transport": "tcp"}
@@ -286,11 +266,28 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
             timeout=(limits.open_timeout_s, limits.read_timeout_s),
             metadata_errors="replace",
         )
-    except (OSError, ValueError) as error:
+    except (av.FFmpegError, OSError, ValueError):
+        # Without its cause, which spells the address with its password.
         raise UnreachableError(
             f"{shown}: nobody answers there with video",
             hint="check the address, the camera and the network",
+        ) from None
+
+
+def _check_host(shown: str) -> None:
+    """Refuse addresses that no camera has: link-local ones hold the secrets of cloud machines."""
+    try:
+        found = socket.getaddrinfo(urlsplit(shown).hostname, None)
+    except (OSError, UnicodeError) as error:
+        raise UnreachableError(
+            f"{shown}: no such host", hint="check the address and the network"
         ) from error
+    for *_, where in found:
+        address = ipaddress.ip_address(str(where[0]).partition("%")[0])
+        if address.is_link_local or address.is_multicast or address.is_unspecified:
+            raise MediaRefusedError(
+                shown, f"the address {address} is not opened", hint="give the camera's own address"
+            )
 
 
 def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
@@ -311,7 +308,7 @@ def _pick_stream(
             f"{uri}: number of streams",
             len(container.streams),
             limits.max_streams,
-            setting="media.max_streams",
+            setting="limits.streams",
         )
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [s for s in container.streams.video if not s.disposition & still]
@@ -341,7 +338,10 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     if context is not None and max(context.width, context.height) > side:
         size = f"{context.width}x{context.height}"
         raise LimitExceededError(
-            f"{uri}: picture size in pixels", size, f"{side}x{side}", setting="media.max_side_px"
+            f"{uri}: picture size in pixels",
+            size,
+            f"{side}x{side}",
+            setting="limits.height_px and limits.width_px",
         )
     if context is None:
         raise MissingCapabilityError(
@@ -354,7 +354,7 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     rate = stream.average_rate
     if rate and limits.max_fps < rate <= 1000:
         raise LimitExceededError(
-            f"{uri}: frames per second", float(rate), limits.max_fps, setting="media.max_fps"
+            f"{uri}: frames per second", float(rate), limits.max_fps, setting="limits.fps"
         )
     # Set on the context, because the option of the same name given to `av.open` has no effect.
     context.options = {"max_pixels": str(limits.max_pixels)}

@@ -36,7 +36,6 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     with torch.device("meta"):
         whole = Tower(files.config)
     whole.to(dtype=weight.dtype).to_empty(device=weight.device)
-    whole.restore_buffers()
     load_tower(whole.eval(), files.folder)
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())

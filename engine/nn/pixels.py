@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float32, UInt8
 from PIL import Image
 from torch import Tensor
@@ -28,6 +29,9 @@ class PixelConfig:
     """Crop the centre of the resized frame, squash it, or pad it to a square with the mean."""
     mean: tuple[float, ...] = CLIP_MEAN
     std: tuple[float, ...] = CLIP_STD
+    is_exact: bool = True
+    """Resize as Pillow does, byte for byte; else with torch's antialiased bicubic, which for a
+    squash takes a twelfth of the time and is one grey level off in 0.3 % of the values."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields of a `preprocessor_config.json` that `from_json` reads."""
@@ -39,6 +43,7 @@ class PixelConfig:
             "do_center_crop": self.fit == "crop",
             "crop_size": side,
             "fit": self.fit,
+            "is_exact": self.is_exact,
             "resample": 3,
             "do_rescale": True,
             "rescale_factor": 1 / 255,
@@ -52,7 +57,7 @@ class PixelConfig:
         """Read a `preprocessor_config.json`.
 
         A `shortest_edge` with a centre crop crops, a height and width squash; our own field
-        `fit` says letterbox.
+        `fit` says letterbox, `is_exact` how to resize.
         """
         size = config.get("size", 224)
         crops = bool(config.get("do_center_crop", False))
@@ -64,6 +69,7 @@ class PixelConfig:
             fit=config.get("fit", "crop" if crops else "squash"),
             mean=tuple(config.get("image_mean", CLIP_MEAN)),
             std=tuple(config.get("image_std", CLIP_STD)),
+            is_exact=bool(config.get("is_exact", True)),
         )
 
 
@@ -72,11 +78,13 @@ def prepare(
 ) -> Float32[Tensor, "frame 3 size size"]:
     """Resize, crop and normalise frames.
 
-    Cost: Pillow runs on one CPU thread, about 0.3 ms for a 640x360 frame to 64 pixels.
+    Cost: for a 640x360 frame to 64 pixels 1.2 ms of one CPU core with Pillow, 0.1 ms without.
     """
     side, height, width = config.size_px, frames.shape[2], frames.shape[3]
     if (height, width) == (side, side):
         sized = frames
+    elif config.fit == "squash" and not config.is_exact:
+        sized = F.interpolate(frames, (side, side), mode="bicubic", antialias=True)
     else:
         planes = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
         sized = torch.from_numpy(np.stack([_fit(plane, config) for plane in planes]))

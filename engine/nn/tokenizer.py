@@ -1,15 +1,19 @@
-"""Text to ids and back (transformers' tokenizers); chat templates.
+"""Text to ids and back; chat templates.
+
+A complete `tokenizer.json` is read by the `tokenizers` library alone; transformers, whose import
+takes seconds, is loaded only for older layouts and for a checkpoint's own chat template.
 
 What people type is encoded as plain text: a question that spells `<|im_end|>` does not end
 anything. Any string can be encoded.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
+import tokenizers
 
 from engine.errors import WeightsError
 from engine.records import Turn
@@ -33,7 +37,7 @@ class Tokenizer:
         if not any((folder / name).is_file() for name in FILES):
             raise WeightsError(f"{folder} holds no tokenizer: none of {', '.join(FILES)}")
         try:
-            return cls(_kind(folder).from_pretrained(folder, local_files_only=True))
+            return cls(_open(folder))
         except (ValueError, OSError, KeyError) as error:
             raise WeightsError(f"the tokenizer in {folder} cannot be read: {error}") from error
 
@@ -158,11 +162,85 @@ QWEN = ChatTemplate(
 """Qwen2's ChatML as Video-XL writes it."""
 
 
-def _kind(folder: Path) -> Any:
-    """The class that reads a folder; a complete `tokenizer.json` needs no class of its own."""
-    if (folder / "tokenizer.json").is_file():
-        return PreTrainedTokenizerFast
-    return AutoTokenizer if (folder / "tokenizer_config.json").is_file() else Qwen2Tokenizer
+def _open(folder: Path) -> Any:
+    """The lightest reader of a folder."""
+    path = folder / "tokenizer_config.json"
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    is_complete = (folder / "tokenizer.json").is_file()
+    has_template = "chat_template" in said or (folder / "chat_template.jinja").is_file()
+    if is_complete and not has_template:
+        return _Complete(folder / "tokenizer.json", said)
+    import transformers
+
+    if is_complete:
+        return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    kind = transformers.AutoTokenizer if said else transformers.Qwen2Tokenizer
+    return kind.from_pretrained(folder, local_files_only=True)
+
+
+class _Complete:
+    """A `tokenizer.json`, with the few calls of transformers' classes that `Tokenizer` makes."""
+
+    chat_template = None
+
+    def __init__(self, path: Path, said: Mapping[str, Any]) -> None:
+        try:
+            self._inner = tokenizers.Tokenizer.from_file(str(path))
+            # A second one, because a switch on the first would be seen by other threads.
+            self._plain = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:
+            # The library raises bare exceptions for a file that it cannot read.
+            raise ValueError(str(error)) from error
+        self._plain.encode_special_tokens = True
+        for inner in (self._inner, self._plain):
+            inner.no_truncation()
+            inner.no_padding()
+        named = {name: _spelling(said.get(f"{name}_token")) for name in ("eos", "unk", "pad")}
+        self.eos_token_id, self.unk_token_id, pad = (
+            None if token is None else self._inner.token_to_id(token) for token in named.values()
+        )
+        self._pad_id = pad or 0
+        added = self._inner.get_added_tokens_decoder()
+        self.all_special_tokens = [token.content for token in added.values() if token.special]
+        self._added = {token.content: i for i, token in added.items()}
+
+    def encode(
+        self,
+        text: str,
+        *,
+        add_special_tokens: bool = True,
+        split_special_tokens: bool = False,
+        truncation: bool = False,
+        max_length: int | None = None,
+        padding: str | bool = False,
+    ) -> list[int]:
+        inner = self._plain if split_special_tokens else self._inner
+        encoded = inner.encode(text, add_special_tokens=False)
+        if truncation and max_length is not None:
+            # Cut the text, not the end token behind it.
+            encoded.truncate(max_length - inner.num_special_tokens_to_add(False))
+        if add_special_tokens:
+            encoded = inner.post_process(encoded, None, True)
+        ids = list(encoded.ids)
+        if padding and max_length is not None:
+            ids += [self._pad_id] * (max_length - len(ids))
+        return ids
+
+    def decode(self, ids: list[int], *, skip_special_tokens: bool) -> str:
+        text: str = self._inner.decode(ids, skip_special_tokens=skip_special_tokens)
+        return text
+
+    def convert_tokens_to_ids(self, token: str) -> int | None:
+        found: int | None = self._inner.token_to_id(token)
+        return found
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return dict(self._added)
+
+
+def _spelling(token: Any) -> str | None:
+    """A token as configs write it: its text, or an object that holds it."""
+    return token.get("content") if isinstance(token, Mapping) else token
 
 
 def _encodable(text: str) -> str:

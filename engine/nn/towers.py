@@ -1,4 +1,4 @@
-"""CLIP and SigLIP towers, vision and text: transformers' modules behind one face.
+"""CLIP and SigLIP towers, vision and text, behind one face.
 
 Only what is asked for is computed: patch features stop at the chosen layer, and the last layer
 of a CLIP vector runs its queries and its MLP for the class token alone.
@@ -9,22 +9,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
-from transformers import (
-    CLIPTextConfig,
-    CLIPTextModel,
-    CLIPVisionConfig,
-    CLIPVisionModel,
-    SiglipTextConfig,
-    SiglipTextModel,
-    SiglipVisionConfig,
-    SiglipVisionModel,
-)
 
 from engine.errors import WeightsError
+from engine.nn.encoder import (
+    CLIP_TEXT,
+    CLIP_VISION,
+    SIGLIP_TEXT,
+    SIGLIP_VISION,
+    TextModel,
+    VisionModel,
+)
 from engine.nn.pixels import PixelConfig
 from engine.nn.tokenizer import Tokenizer
 from engine.nn.weights import fill, read_config, read_tensors
@@ -112,7 +109,7 @@ class TowerConfig:
         text = dict(config["text_config"])
         dim = config.get("projection_dim", 512)
         if kind == "siglip":
-            dim = text.get("projection_size", text.get("hidden_size", 768))
+            dim = text.get("projection_size", text.get("hidden_size", SIGLIP_TEXT["hidden_size"]))
         return cls(kind=kind, vision=dict(vision), text=text, vector_dim=dim)
 
     def to_json(self) -> dict[str, Any]:
@@ -137,39 +134,26 @@ class Tower(nn.Module):
     def __init__(self, config: TowerConfig) -> None:
         super().__init__()
         self.config = config
-        if config.kind == "clip":
-            vision = CLIPVisionConfig(**_plain(config.vision))
-            self.vision_model = CLIPVisionModel._from_config(vision)
-        else:
-            vision = SiglipVisionConfig(**_plain(config.vision))
-            self.vision_model = SiglipVisionModel._from_config(vision)
-        self.width: int = vision.hidden_size
-        self.grid: int = vision.image_size // vision.patch_size
+        is_clip = config.kind == "clip"
+        vision = (CLIP_VISION if is_clip else SIGLIP_VISION) | dict(config.vision)
+        self.vision_model = VisionModel(vision, is_clip=is_clip)
+        self.width: int = vision["hidden_size"]
+        self.grid: int = vision["image_size"] // vision["patch_size"]
         """Patches along one side."""
-        self.size_px: int = vision.image_size
-        self.n_layers: int = vision.num_hidden_layers
-        if config.text is not None and config.kind == "clip":
-            # Ids that transformers checks but that `embed_ids` never asks for.
-            unused = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-            text = CLIPTextConfig(**(_plain(config.text) | unused))
-            self.text_model = CLIPTextModel._from_config(text)
+        self.size_px: int = vision["image_size"]
+        self.n_layers: int = vision["num_hidden_layers"]
+        if config.text is not None:
+            text = (CLIP_TEXT if is_clip else SIGLIP_TEXT) | dict(config.text)
+            self.text_model = TextModel(text, is_clip=is_clip)
+            self.n_text_tokens: int = text["max_position_embeddings"]
+        if config.text is not None and is_clip:
             self.visual_projection = nn.Linear(self.width, config.vector_dim, bias=False)
-            self.text_projection = nn.Linear(text.hidden_size, config.vector_dim, bias=False)
-        elif config.text is not None:
-            self.text_model = SiglipTextModel._from_config(SiglipTextConfig(**_plain(config.text)))
+            self.text_projection = nn.Linear(text["hidden_size"], config.vector_dim, bias=False)
 
     @property
     def has_text(self) -> bool:
         """Whether text and frames share a space."""
         return self.config.text is not None
-
-    def restore_buffers(self) -> None:
-        """Fill what a build on the meta device left empty."""
-        for module in self.modules():
-            held = getattr(module, "position_ids", None)
-            if isinstance(held, Tensor):
-                ids = torch.arange(held.shape[-1], device=held.device)
-                module.position_ids = ids.expand(1, -1)
 
     def layer_index(self, select_layer: int) -> int:
         """Layers to run for `hidden_states[select_layer]`, whose entry 0 precedes the first."""
@@ -183,59 +167,41 @@ class Tower(nn.Module):
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"] | None]:
         """Patch features behind the chosen layer, and unit vectors of the joint space."""
         model = self.vision_model
-        x = self._embed(pixels)
+        x = model.embeddings(pixels)
         if self.config.kind == "clip":
             x = model.pre_layrnorm(x)
         chosen = self.layer_index(select_layer)
         for layer in model.encoder.layers[:chosen]:
-            x = layer(x, None)
+            x = layer(x)
         features = x[:, 1:] if self.config.kind == "clip" else x
         if not with_vectors:
             return features, None
         return features, self._vectors(x, chosen)
 
-    def _embed(self, pixels: Tensor) -> Tensor:
-        """Patches as one product; as a convolution it takes several times longer on a CPU."""
-        owner, conv = self.vision_model.embeddings, self.vision_model.embeddings.patch_embedding
-        side = conv.kernel_size[0]
-        # frame 3 (row y) (col x) -> frame (row col) (3 y x)
-        patches = pixels.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5)
-        x = F.linear(
-            patches.reshape(len(pixels), self.grid**2, -1), conv.weight.flatten(1), conv.bias
-        )
-        if self.config.kind == "clip":
-            x = torch.cat((owner.class_embedding.expand(len(x), 1, -1), x), 1)
-        embedded: Tensor = x + owner.position_embedding.weight
-        return embedded
-
     def _vectors(self, x: Tensor, done: int) -> Tensor:
         model = self.vision_model
-        rest = model.encoder.layers[done:]
+        rest = list(model.encoder.layers)[done:]
         if self.config.kind == "siglip":
             for layer in rest:
-                x = layer(x, None)
+                x = layer(x)
             pooled = model.head(model.post_layernorm(x))
         else:
             for layer in rest[:-1]:
-                x = layer(x, None)
-            first = _first_row(rest[-1], x) if len(rest) else x[:, 0]
-            pooled = self.visual_projection(model.post_layernorm(first))
+                x = layer(x)
+            # Only the class token is wanted of the last layer.
+            x = rest[-1](x, 1) if rest else x
+            pooled = self.visual_projection(model.post_layernorm(x[:, 0]))
         return F.normalize(pooled.float(), dim=-1)
 
     def text_ids(self, tokenizer: Tokenizer, text: str) -> list[int]:
         """A text as this tower expects it: start and end token, cut to its length."""
-        limit = int(self.text_model.config.max_position_embeddings)
-        return tokenizer.framed(text, limit, is_padded=self.config.kind == "siglip")
+        return tokenizer.framed(text, self.n_text_tokens, is_padded=self.config.kind == "siglip")
 
     def embed_ids(self, ids: Int64[Tensor, " token"]) -> Float32[Tensor, " dim"]:
         """A tokenised text, with its end token last, as a unit vector."""
-        out = self.text_model(ids[None])
-        if self.config.kind == "siglip":
-            pooled = out.pooler_output[0]
-        else:
-            # The last row is the end token; asking for its id would trip over transformers'
-            # legacy rule for eos_token_id 2, which pools at the largest id instead.
-            pooled = self.text_projection(out.last_hidden_state[0, -1])
+        pooled = self.text_model(ids)
+        if self.config.kind == "clip":
+            pooled = self.text_projection(pooled)
         return F.normalize(pooled.float(), dim=-1)
 
 
@@ -301,22 +267,3 @@ def load_tower(tower: Tower, folder: Path) -> None:
     """
     key_map = KEY_MAP if tower.has_text else (*TEXT_SIDE, *KEY_MAP)
     fill(tower, read_tensors(folder), key_map, source=str(folder))
-
-
-def _first_row(layer: Any, x: Tensor) -> Tensor:
-    """A CLIP layer's output at the class token alone."""
-    attention, normed = layer.self_attn, layer.layer_norm1(x)
-    heads = (-1, attention.head_dim)
-    q = attention.q_proj(normed[:, :1]).unflatten(-1, heads).transpose(1, 2)
-    k = attention.k_proj(normed).unflatten(-1, heads).transpose(1, 2)
-    v = attention.v_proj(normed).unflatten(-1, heads).transpose(1, 2)
-    seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    row = x[:, :1] + attention.out_proj(seen)
-    out: Tensor = (row + layer.mlp(layer.layer_norm2(row)))[:, 0]
-    return out
-
-
-def _plain(config: Mapping[str, Any]) -> dict[str, Any]:
-    """A sub-config without what belongs to the file around it."""
-    dropped = {"model_type", "architectures", "torch_dtype", "dtype", "transformers_version"}
-    return {key: value for key, value in config.items() if key not in dropped}

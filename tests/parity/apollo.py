@@ -121,7 +121,6 @@ def _vision_pipeline(folder: Path) -> Found:
     weights, inputs, expected = _tensors(folder)
     config = read_vision(said)
     vision = ApolloVision(config).eval()
-    vision.siglip.restore_buffers()
     key_map = (*unused_blocks(config), *VISION_KEY_MAP)
     fill(vision, _by_part(weights, said["vision_tower"]["vision_towers"]), key_map, source="case")
     videos = sorted({name.split(".")[0] for name in inputs})
@@ -129,7 +128,7 @@ def _vision_pipeline(folder: Path) -> Found:
     ours: dict[str, Tensor] = {}
     for video, still in zip(videos, clips, strict=True):
         moving = inputs[f"{video}.internvideo_pixels"].transpose(1, 2)
-        grids = [vision.see_frames(still)[0], vision.internvideo2(moving)]
+        grids = [vision.see_frames(still, with_vectors=False)[0], vision.internvideo2(moving)]
         ours[f"{video}.siglip_grid"], ours[f"{video}.internvideo_grid"] = grids
         ours[f"{video}.tower"] = join(grids, config.grid).flatten(1, 3)
     for video, tokens in zip(videos, _in_batches(vision, inputs, videos, said), strict=True):

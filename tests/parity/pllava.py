@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -260,7 +261,7 @@ def _preprocess(folder: Path) -> Mapping[str, Quantity]:
                 case["max_frame"],
                 case["fps"],
                 case["num_segments"],
-                bound_s=case["bound"],
+                bound_s=_seconds(case["bound"]),
                 first=case["first_idx"],
             )
             for case in indices["eval"]
@@ -315,3 +316,7 @@ def _equal(ours: list[object], expected: list[object]) -> Quantity:
 
 def _read(path: Path):  # type: ignore[no-untyped-def]
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _seconds(bound: Any) -> tuple[float, float] | None:
+    return None if bound is None else (float(bound[0]), float(bound[1]))

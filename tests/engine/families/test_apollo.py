@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Qwen2ForCausalLM, SiglipModel
 
 from engine.errors import MissingCapabilityError, WeightsError
 from engine.families import apollo, load_model
@@ -16,6 +17,8 @@ from engine.families._apollo_clips import ClipSampling, introduce, number_words
 from engine.families._apollo_files import save_net
 from engine.families._apollo_net import build
 from engine.families._tiny import randomise
+from engine.nn import pixels, token_stream
+from engine.nn.decoder import Decoder
 from engine.nn.splice import PLACEHOLDER_ID, cut
 from engine.nn.towers import Tower
 from engine.nn.weights import INDEX_NAME
@@ -141,10 +144,23 @@ def chunks(model: apollo.Apollo, n_frames: int, fps: float = 2.0) -> list[ChunkL
     return found
 
 
+def tokens_of(chunk: ChunkLatents) -> torch.Tensor:
+    assert isinstance(chunk.latents, TokenLatents)
+    return chunk.latents.embeddings
+
+
 def test_siglip_has_the_released_number_of_parameters() -> None:
     with torch.device("meta"):
         tower = Tower(apollo.VARIANTS["3b"].vision.siglip)
     assert sum(weight.numel() for weight in tower.parameters()) == 428_225_600
+
+
+@pytest.mark.parametrize(("variant", "billions"), [("1_5b", 1.54), ("3b", 3.09), ("7b", 7.62)])
+def test_decoders_have_the_published_number_of_parameters(variant: str, billions: float) -> None:
+    with torch.device("meta"):
+        decoder = Decoder(apollo.VARIANTS[variant].decoder)
+    n_parameters = sum(weight.numel() for weight in decoder.parameters())
+    assert round(n_parameters / 1e9, 2) == billions
 
 
 def test_an_hour_of_two_frames_a_second_is_kept_whole() -> None:
@@ -302,6 +318,13 @@ def test_every_clip_keeps_the_queries_of_the_connector(model: apollo.Apollo) -> 
     assert found[0].latents.nbytes == model.card.chunk_bytes
 
 
+def test_clips_as_they_arrive_equal_all_at_once(model: apollo.Apollo) -> None:
+    vision = model.net.vision
+    whole = vision.clip_tokens(*vision.prepare(frames(12).pixels))
+    arrived = torch.stack([tokens_of(chunk) for chunk in chunks(model, 12)])
+    torch.testing.assert_close(arrived, whole, atol=1e-5, rtol=0)
+
+
 def test_a_stream_has_the_ratio_of_the_connector(model: apollo.Apollo) -> None:
     ratio = model.card.compression_ratio
     assert model.open_stream(compression_ratio=ratio).compression_ratio == ratio
@@ -329,6 +352,41 @@ def test_prompt_equals_upstreams_text_cut_at_its_placeholders(model: apollo.Apol
     clips = [token for label in prompt.labels for token in (*label, *[PLACEHOLDER_ID] * 8)]
     ours = [*prompt.before, *clips, *prompt.after]
     assert ours == cut(said, (tag,), control)
+
+
+@torch.no_grad()
+def test_transformers_says_the_same_from_the_same_folder(
+    model: apollo.Apollo, checkpoint: Path
+) -> None:
+    recalled, decoder = chunks(model, 8), model.net.decoder
+    prompt = model.prompt("What?", recalled)
+    clips = [tokens_of(chunk) for chunk in recalled]
+    memory, _ = token_stream.place(decoder, prompt, clips)
+    last = token_stream.embed_ids(decoder, prompt.after)
+    ours = decoder.logits(decoder.extend(last[None], memory)[0])
+    rows = [token_stream.embed_ids(decoder, prompt.before)]
+    for label, clip in zip(prompt.labels, clips, strict=True):
+        rows += [token_stream.embed_ids(decoder, label), clip]
+    theirs = Qwen2ForCausalLM.from_pretrained(checkpoint / "llm", dtype=torch.float32).eval()
+    logits = theirs(inputs_embeds=torch.cat([*rows, last])[None]).logits[0, -len(last) :]
+    torch.testing.assert_close(ours, logits, atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_transformers_sees_and_reads_the_same_from_the_towers_folder(
+    model: apollo.Apollo, checkpoint: Path
+) -> None:
+    folder = checkpoint / "vision_tower/siglip-so400m-patch14-384"
+    theirs = SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
+    batch = frames(4)
+    still = pixels.prepare(batch.pixels, model.net.config.vision.siglip_pixels)
+    seen = theirs.vision_model(pixel_values=still).pooler_output
+    expected = torch.nn.functional.normalize(seen, dim=-1)
+    torch.testing.assert_close(model.encode(batch).frame_vectors, expected, atol=1e-5, rtol=0)
+    ids = model.text_side.tokenizer.framed("a red car", 16, is_padded=True)
+    read = theirs.text_model(input_ids=torch.tensor([ids])).pooler_output[0]
+    expected = torch.nn.functional.normalize(read, dim=-1)
+    torch.testing.assert_close(model.embed_text("a red car"), expected, atol=1e-5, rtol=0)
 
 
 def test_prompt_without_clips_is_a_plain_question(model: apollo.Apollo) -> None:

@@ -24,15 +24,15 @@ OPEN_X265 = {"x265-params": "open-gop=1:keyint=40:min-keyint=40:scenecut=0:log-l
 REFRESH = {"x264-params": "intra-refresh=1:keyint=50"}
 
 STREAMS = {
-    "closed.mp4": ("libx264", 200, {"bf": "3"}, 50),
-    "closed.mkv": ("libx264", 200, {"bf": "2"}, 30),
-    "open.mp4": ("libx264", 200, OPEN_X264, None),
-    "open.ts": ("libx264", 200, OPEN_X264, None),
-    "refresh.ts": ("libx264", 200, REFRESH, None),
-    "refresh.mp4": ("libx264", 200, REFRESH, None),
-    "long_group.mp4": ("libx264", 700, {"preset": "ultrafast", "bf": "2"}, 5000),
+    "closed.mp4": ("libx264", 130, {"bf": "3"}, 50),
+    "closed.mkv": ("libx264", 130, {"bf": "2"}, 30),
+    "open.mp4": ("libx264", 130, OPEN_X264, None),
+    "open.ts": ("libx264", 130, OPEN_X264, None),
+    "refresh.ts": ("libx264", 130, REFRESH, None),
+    "refresh.mp4": ("libx264", 130, REFRESH, None),
+    "long_group.mp4": ("libx264", 640, {"preset": "ultrafast", "bf": "2"}, 5000),
     "intra.mp4": ("libx264", 100, {}, 1),
-    "short_group.flv": ("libx264", 200, {"bf": "2"}, 5),
+    "short_group.flv": ("libx264", 130, {"bf": "2"}, 5),
     "open_hevc.mp4": ("libx265", 120, OPEN_X265, None),
     "mpeg2.mpg": ("mpeg2video", 120, {"bf": "2", "b": "2M"}, 15),
     "mpeg4.mp4": ("mpeg4", 120, {"bf": "2", "b": "2M"}, 15),
@@ -87,7 +87,7 @@ def assert_same(
         assert frame.pixels.tobytes() == pixels.tobytes(), f"the frame at {pts_s} s differs"
 
 
-@pytest.mark.parametrize("fps", [1000.0, 7.3, 1.0, 0.3])
+@pytest.mark.parametrize("fps", [1000.0, 7.3, 1.0])
 def test_planned_decoding_equals_decoding_everything(stream: Path, fps: float) -> None:
     config = SamplingConfig(fps=fps, thin_static=False)
     assert_same(read(stream, config), slowly(stream, config))

@@ -1,0 +1,64 @@
+"""What a file is by its first bytes, whatever its name says.
+
+Playlists, manifests and session descriptions are told apart by name, because FFmpeg would open
+what they point at.
+"""
+
+_UNSAFE_TEXT = (
+    (b"#extm3u", "a playlist"),
+    (b"[playlist]", "a playlist"),
+    (b"ffconcat", "a concat script"),
+    (b"v=0", "a session description (SDP)"),
+    (b"<?xml", "an XML document"),
+    (b"<svg", "an SVG document"),
+    (b"<!doctype", "an XML document"),
+    (b"<mpd", "a DASH manifest"),
+    (b"<smil", "a SMIL playlist"),
+    (b"<asx", "a playlist"),
+    (b"[reference]", "a playlist"),
+    (b"rtsptext", "a playlist"),
+)
+_MAGIC = (
+    *((4, box) for box in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp", b"moof")),
+    (0, b"\x1a\x45\xdf\xa3"),
+    (0, b"RIFF"),
+    (0, b"OggS"),
+    (0, b"FLV\x01"),
+    (0, b"GIF8"),
+    (0, b"YUV4MPEG2 "),
+    (0, b"ID3"),
+    (0, b"fLaC"),
+)
+_TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\r\n\f") | frozenset(range(128, 256))
+
+
+def sniff(head: bytes) -> str | None:
+    """Why the first bytes of a file cannot be a video we open, or `None` when they may be."""
+    if not head:
+        return "the file is empty (0 bytes)"
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "this is a web page, not a video; a download that failed leaves such a file"
+    for prefix, what in _UNSAFE_TEXT:
+        if text.startswith(prefix):
+            return f"this is {what}, not a video; it could name other files or hosts"
+    if any(head.startswith(magic, at) for at, magic in _MAGIC) or _is_mpegts(head):
+        return None
+    if _is_mp3_or_adts(head) or head.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
+        return None
+    if all(byte in _TEXT_BYTES for byte in head[:512]):
+        return "this is text, not a video"
+    return "the content is no video format that is known here, whatever the name says"
+
+
+def _is_mpegts(head: bytes) -> bool:
+    """Three sync bytes in step, for packets of 188, 192 (Blu-ray) or 204 bytes."""
+    for size in (188, 192, 204):
+        for at in range(min(size, max(0, len(head) - 2 * size))):
+            if head[at] == head[at + size] == head[at + 2 * size] == 0x47:
+                return True
+    return False
+
+
+def _is_mp3_or_adts(head: bytes) -> bool:
+    return len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0

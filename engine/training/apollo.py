@@ -1,0 +1,176 @@
+"""Apollo's three stages: align, vision pretraining, fine-tuning.
+
+Source: arXiv:2412.10360, table 7 and appendix C; the rule of its data study in `check_mixture`.
+The paper states neither betas, weight decay nor seed, and its table prints half the tokens of the
+released checkpoints. Not run at scale here: tests take a few steps of every stage on the tiny
+variant.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from engine.families._apollo_clips import introduce
+from engine.families._apollo_net import ApolloNet
+from engine.families.apollo import TEMPLATE
+from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID, Spliced, splice_batch
+from engine.nn.tokenizer import Tokenizer
+from engine.tensors import FrameBatch
+from engine.training.spliced import loss_of
+from engine.training.stages import Kind, Stage, prepare, rate_at
+
+TOWERS = ("vision.siglip.", "vision.internvideo2.")
+CONNECTOR = "vision.connector."
+DECODER = "decoder."
+DECODER_RATES = {"1_5b": 5e-5, "3b": 2e-5, "7b": 1e-5}
+"""Falls about as the root of the size."""
+TEXT_SHARES = (0.10, 0.15)
+"""Where the decoder learns: 15 % was best of the mixtures tried; 7 % and 25 % hurt."""
+CLIP_S = 2.0
+
+
+def stages(variant: str) -> tuple[Stage, Stage, Stage]:
+    """The stages of a released size, in order."""
+    if variant not in DECODER_RATES:
+        raise ValueError(f"variant must be one of {', '.join(DECODER_RATES)}, not {variant!r}")
+    found = (
+        Stage(
+            name="align",
+            rates={CONNECTOR: 1e-4},
+            mixture={"image": 0.5, "video": 0.5},
+            max_clips=25,
+        ),
+        Stage(
+            name="vision_pretraining",
+            rates={**dict.fromkeys(TOWERS, 5e-6), CONNECTOR: 1e-4},
+            mixture={"video": 1.0},
+            max_clips=25,
+        ),
+        Stage(
+            name="fine_tuning",
+            rates={CONNECTOR: 1e-4, DECODER: DECODER_RATES[variant]},
+            # Figure 7; which number belongs to which kind is our reading.
+            mixture={"video": 0.36, "image": 0.33, "multi_image": 0.166, "text": 0.144},
+            max_clips=150 if variant == "7b" else 200,
+        ),
+    )
+    for stage in found:
+        check_mixture(stage)
+    return found
+
+
+def check_mixture(stage: Stage) -> None:
+    """Hold a stage to what the paper's data study found.
+
+    Raises:
+        ValueError: Towers learn from anything but video or together with the decoder, or the
+            decoder learns from too little or too much text, or from less video than images.
+    """
+    share = {kind: stage.mixture.get(kind, 0.0) for kind in ("text", "image", "video")}
+    if any(stage.trains(tower) for tower in TOWERS):
+        if stage.trains(DECODER):
+            raise ValueError(f"{stage.name!r} trains towers and decoder together")
+        if share["video"] < 1:
+            raise ValueError(f"{stage.name!r} trains towers on more than video")
+    if stage.trains(DECODER):
+        low, high = TEXT_SHARES
+        if not low <= share["text"] <= high:
+            raise ValueError(f"text must be {low:.0%} to {high:.0%}, not {share['text']:.1%}")
+        if share["video"] < share["image"]:
+            raise ValueError(f"{stage.name!r} has less video than images")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """A question, what was seen, and the answer to learn."""
+
+    kind: Kind
+    clips: tuple[FrameBatch, ...]
+    """Each the frames of one clip; a picture is a clip that repeats it."""
+    duration_s: float
+    question: str
+    answer: str
+
+
+def train(
+    net: ApolloNet, tokenizer: Tokenizer, stage: Stage, samples: Iterator[Sample], *, n_steps: int
+) -> Iterator[float]:
+    """Run a stage, a batch a step.
+
+    Args:
+        net: Trained in place.
+        tokenizer: The decoder's.
+        stage: What learns, and how fast.
+        samples: In the shares of the stage's mixture.
+        n_steps: Steps of the whole stage, which the rates are laid out over.
+    Yields:
+        The loss of every step, before its update.
+    """
+    groups = prepare(net, stage)
+    optimiser = torch.optim.AdamW(groups)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate_at(s, n_steps, stage))
+    learning = [parameter for group in groups for parameter in group["params"]]
+    for _ in range(n_steps):
+        batch = collate(net, tokenizer, [next(samples) for _ in range(stage.batch)], stage)
+        loss = loss_of(net.decoder, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(learning, stage.max_gradient_norm)
+        optimiser.step()
+        schedule.step()
+        yield float(loss.detach())
+
+
+def collate(
+    net: ApolloNet, tokenizer: Tokenizer, samples: Sequence[Sample], stage: Stage
+) -> Spliced:
+    """A batch of samples, their clips seen and spliced in."""
+    seen, labels = [], []
+    for sample in samples:
+        clips = spread(sample.clips, stage.max_clips)
+        visual = _see(net, clips)
+        ids, wanted = write(tokenizer, sample, clips, net.config.vision.connector.n_queries)
+        device = visual.device
+        seen.append((ids.to(device), visual))
+        labels.append(wanted.to(device))
+    return splice_batch(net.decoder.embed, seen, labels, max_tokens=net.config.max_positions)
+
+
+def spread(clips: Sequence[FrameBatch], most: int) -> Sequence[FrameBatch]:
+    """At most so many clips, the middles of equal stretches."""
+    if len(clips) <= most:
+        return clips
+    return [clips[(2 * place + 1) * len(clips) // (2 * most)] for place in range(most)]
+
+
+def write(
+    tokenizer: Tokenizer, sample: Sample, clips: Sequence[FrameBatch], n_queries: int
+) -> tuple[Int64[Tensor, " token"], Int64[Tensor, " token"]]:
+    """Ids with a place for every visual token, and labels on the answer alone."""
+    ids = TEMPLATE.before_video(tokenizer)
+    for words in _words(sample, clips):
+        ids += [*tokenizer.control(words), *[PLACEHOLDER_ID] * n_queries]
+    opening = "\n\n" if clips else ""
+    ids += TEMPLATE.after_video(tokenizer, sample.question, opening=opening)
+    answer = [*tokenizer.plain(sample.answer), *tokenizer.control(TEMPLATE.end)]
+    labels = [IGNORED_LABEL] * len(ids) + answer
+    return torch.tensor(ids + answer), torch.tensor(labels)
+
+
+def _words(sample: Sample, clips: Sequence[FrameBatch]) -> Sequence[str]:
+    """Before each clip of a video its times; before a picture nothing, upstream's is unknown."""
+    if sample.kind != "video":
+        return [""] * len(clips)
+    spans = [(float(clip.pts_s[0]), float(clip.pts_s[-1])) for clip in clips]
+    return introduce(spans, clip_s=CLIP_S, duration_s=sample.duration_s)
+
+
+def _see(net: ApolloNet, clips: Sequence[FrameBatch]) -> Float[Tensor, "visual width"]:
+    if not clips:
+        return net.decoder.embed.weight.new_zeros(0, net.config.decoder.width)
+    prepared = [net.vision.prepare(clip.pixels) for clip in clips]
+    still, moving = (torch.cat(part) for part in zip(*prepared, strict=True))
+    return net.vision.clip_tokens(still, moving).flatten(0, 1)

@@ -1,0 +1,44 @@
+"""Next-token loss over answers that stand behind visual tokens, for families without VSTs."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from engine.nn.decoder import Decoder
+from engine.nn.rotary import rotate
+from engine.nn.splice import IGNORED_LABEL, Spliced
+
+
+def run_causal(
+    decoder: Decoder, rows: Float[Tensor, "sample token width"]
+) -> Float[Tensor, "sample token width"]:
+    """Whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty memory.
+
+    Padding has to stand behind the samples: no row sees what comes after it.
+    """
+    turned = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
+    for layer in decoder.stack():
+        attention = layer.attention
+        q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
+        mixed = F.scaled_dot_product_attention(
+            rotate(q, turned), rotate(k, turned), v, is_causal=True, enable_gqa=True
+        )
+        rows = rows + attention.merge(mixed)
+        rows = rows + layer.mlp(rows)
+    out: Tensor = decoder.norm(rows)
+    return out
+
+
+def loss_of(decoder: Decoder, batch: Spliced) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the labelled tokens of a batch, padded behind.
+
+    Cost: logits only where there is a label; for a vocabulary of 152,000 they would outweigh
+    everything else.
+    """
+    wanted = batch.labels[:, 1:]
+    is_wanted = wanted != IGNORED_LABEL
+    if not bool(is_wanted.any()):
+        raise ValueError("a batch must have at least one label")
+    hidden = run_causal(decoder, batch.embeddings)[:, :-1]
+    return F.cross_entropy(decoder.logits(hidden[is_wanted]).float(), wanted[is_wanted])
