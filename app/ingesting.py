@@ -7,12 +7,12 @@ first brought up to the files, then reading goes on behind the last chunk.
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from app.sandbox import SandboxedReader, probe_foreign
+from app.sandbox import SandboxedReader, SandboxedSound, probe_foreign
 from app.settings import Settings
 from app.sources import identify
 from app.wiring import media_limits
@@ -133,8 +133,10 @@ def _read(
     reader = SandboxedReader(
         video.uri, engine.sampling, limits=media_limits(settings), after_s=point.after_s
     )
-    with closing(reader):
-        chunks = ingest(engine, video.id, reader, resume=point, before=_before(video, point))
+    with closing(reader), _sound(engine, settings, video, reader) as sound:
+        chunks = ingest(
+            engine, video.id, reader, sound=sound, resume=point, before=_before(video, point)
+        )
         for committed in chunks:
             catalog.videos.commit_chunk(committed)
             position_s = committed.ref.span.end_s
@@ -154,6 +156,16 @@ def _read(
             if should_stop():
                 break
         return (None if committed is None else committed.stats), reader.info.warnings
+
+
+def _sound(
+    engine: Engine, settings: Settings, video: VideoRow, reader: SandboxedReader
+) -> AbstractContextManager[SandboxedSound | None]:
+    """The sound of a file, for a model that hears; a live source is not opened a second time."""
+    hears = engine.model.card.wants_audio and reader.info.has_audio
+    if not hears or is_live_uri(video.uri):
+        return nullcontext()
+    return SandboxedSound(video.uri, limits=media_limits(settings))
 
 
 def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float32
 
 from app.confine import Confinement
-from app.sandbox_child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, INFO, STATS
+from app.sandbox_child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, INFO, SOUND, STATS
 from engine.errors import (
     LimitExceededError,
     LongwatchError,
@@ -34,13 +35,16 @@ from engine.errors import (
     MissingCapabilityError,
     UnreachableError,
 )
+from engine.media.audio import RATE_HZ
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, is_live_uri, redact
-from engine.records import MediaInfo, SampleStats
+from engine.records import MediaInfo, SampleStats, TimeSpan
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app import sandbox_child as c; c.main()"
 _MAX_TEXT_BYTES = 1 << 20
+_SOUND_STEP_S = 10.0
+"""Sound is asked for in steps that fit a message: 640 kB of 16 kHz float32."""
 # The child measures its own stall and is stopped by the kernel; this is for one that cannot.
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
@@ -176,6 +180,46 @@ def frame_at_foreign(
         child.end()
 
 
+class SandboxedSound:
+    """The sound of foreign media as 16 kHz mono, decoded by a child process.
+
+    Close it, or leave its `with` block, to end the child.
+    """
+
+    def __init__(
+        self, uri: str, *, limits: MediaLimits, sandbox: SandboxLimits | None = None
+    ) -> None:
+        """Start the child; the source is opened when the first span is asked for."""
+        self._child = _Child(uri, SamplingConfig(), limits, sandbox or SandboxLimits())
+        self._child.ask(sound=True)
+
+    def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
+        """The sound of a span in [-1, 1]; `None` where there is no track.
+
+        A span sounds the same whatever was asked before it.
+        """
+        parts: list[Float32[np.ndarray, " sample"]] = []
+        start_s = span.start_s
+        while start_s < span.end_s or not parts:
+            end_s = min(start_s + _SOUND_STEP_S, span.end_s)
+            part = self._child.sound(start_s, end_s, afresh=not parts)
+            if part is None:
+                return None
+            parts.append(part)
+            start_s = end_s
+        return np.concatenate(parts)
+
+    def close(self) -> None:
+        """End the child; may be called twice."""
+        self._child.end()
+
+    def __enter__(self) -> "SandboxedSound":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 class _Child:
     """The process, and the messages that come from it."""
 
@@ -199,8 +243,9 @@ class _Child:
         after_s: float | None = None,
         probe_only: bool = False,
         moment_s: float | None = None,
+        sound: bool = False,
     ) -> None:
-        """Send the request; there is one in the life of a child."""
+        """Send the request; there is one in the life of a child, but sound is asked for on."""
         network = is_live_uri(self._uri)
         request = {
             "uri": self._uri if network else os.path.abspath(self._uri),
@@ -209,14 +254,36 @@ class _Child:
             "after_s": after_s,
             "probe_only": probe_only,
             "moment_s": moment_s,
+            "sound": sound,
             "network": network,
             "root": str(_ROOT),
             **asdict(self._sandbox),
         }
+        self._say(request, is_last=not sound)
+
+    def sound(
+        self, start_s: float, end_s: float, *, afresh: bool
+    ) -> Float32[np.ndarray, " sample"] | None:
+        """One stretch of sound; `None` where there is no track."""
+        self._say({"start_s": start_s, "end_s": end_s, "afresh": afresh}, is_last=False)
+        kind, payload = self.message(SOUND, END)
+        if kind == END:
+            return None
+        expected = round(end_s * RATE_HZ) - round(start_s * RATE_HZ)
+        if len(payload) != 4 * expected:
+            raise self._broken("the decoder sent sound of the wrong length")
+        samples = np.frombuffer(payload, dtype=np.float32)
+        if not np.isfinite(samples).all():
+            raise self._broken("the decoder sent sound that is not finite")
+        return samples
+
+    def _say(self, request: dict[str, object], *, is_last: bool) -> None:
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.close()
+            self._process.stdin.flush()
+            if is_last:
+                self._process.stdin.close()
         except BrokenPipeError as error:
             raise self._ended() from error
 
@@ -358,10 +425,9 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
         case "MissingCapabilityError":
             return MissingCapabilityError(facts["message"], hint=facts["hint"])
         case "MemoryError":
-            return LimitExceededError(
-                f"{uri}: memory for decoding",
-                f"more than {sandbox.memory_bytes} bytes",
-                sandbox.memory_bytes,
-                setting="media.sandbox_memory_bytes",
+            return MediaRefusedError(
+                uri,
+                f"decoding it takes more than {sandbox.memory_bytes / 2**30:.2g} GiB of memory",
+                hint="convert it to a smaller picture size",
             )
     return _decode_error(uri, "the decoder process failed", None)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from engine.media.frames import Frame
     from engine.media.sample import FrameReader
 
-INFO, FRAME, BEAT, END, ERROR = b"I", b"F", b"B", b"E", b"X"
+INFO, FRAME, SOUND, BEAT, END, ERROR = b"I", b"F", b"S", b"B", b"E", b"X"
 HEADER = struct.Struct("<cQ")
 """Kind, and bytes of payload that follow."""
 STATS = struct.Struct("<5Q")
@@ -72,6 +72,10 @@ class Wire:
         self._beat_at = time.monotonic()
         self.arm()
 
+    def rest(self) -> None:
+        """Wait for the parent without dying of it."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
     def beat(self, reader: "FrameReader") -> None:
         """Tell the parent now and then that packets are moving though no frame is due."""
         now = time.monotonic()
@@ -92,7 +96,9 @@ def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
     from engine.errors import LongwatchError
 
     try:
-        if request["moment_s"] is None:
+        if request["sound"]:
+            _serve_sound(request, wire)
+        elif request["moment_s"] is None:
             _serve_frames(request, wire, walls)
         else:
             _serve_moment(request, wire)
@@ -134,6 +140,28 @@ def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
         max_side_px=request["config"]["max_side_px"],
     )
     wire.send(FRAME, *_packed(frame, (0, 0, 0, 0, 0)))
+
+
+def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
+    """Answer spans, one line of JSON each, until the parent closes the pipe."""
+    from engine.media.audio import AudioReader
+    from engine.media.source import MediaLimits
+    from engine.records import TimeSpan
+
+    with AudioReader(request["uri"], limits=MediaLimits(**request["limits"])) as reader:
+        while True:
+            wire.rest()
+            line = sys.stdin.buffer.readline()
+            if not line:
+                return
+            wire.arm()
+            asked = json.loads(line)
+            span = TimeSpan(start_s=asked["start_s"], end_s=asked["end_s"])
+            window = reader.window(span, afresh=asked["afresh"])
+            if window is None:
+                wire.send(END)
+            else:
+                wire.send(SOUND, window[0].tobytes())
 
 
 def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:

@@ -62,12 +62,20 @@ class AudioReader:
         """Whether there is sound that can be read."""
         return self._stream is not None
 
-    def window(self, span: TimeSpan) -> Float32[np.ndarray, "channel sample"] | None:
-        """The sound of a span in [-1, 1], as long as the span; `None` without a track."""
+    def window(
+        self, span: TimeSpan, *, afresh: bool = False
+    ) -> Float32[np.ndarray, "channel sample"] | None:
+        """The sound of a span in [-1, 1], as long as the span; `None` without a track.
+
+        Args:
+            span: On the frames' clock.
+            afresh: Seek even where reading on would do. A decoder carries traces of what came
+                before; afresh, a span sounds the same whatever was read before it.
+        """
         if self._stream is None:
             return None
         start, end = round(span.start_s * self._rate_hz), round(span.end_s * self._rate_hz)
-        if self._runs is None or start < self._held_at:
+        if afresh or self._runs is None or start < self._held_at:
             self._seek(span.start_s)
         assert self._runs is not None
         while self._held_at + self._held.shape[1] < end:

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from jaxtyping import Float32
 
 from engine.errors import CorruptLatentsError, MediaDecodeError
 from engine.media.frames import Frame
@@ -14,7 +15,7 @@ from engine.media.prefetch import Prefetch
 from engine.pipeline.assemble import Engine
 from engine.protocols import Stream, VideoModel
 from engine.records import ChunkCommitted, ChunkRef, MediaInfo, SampleStats, TimeSpan, VideoId
-from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
+from engine.tensors import AudioWindow, ChunkLatents, FrameBatch, VisualTokens
 
 VISION_BATCH = 16
 """Most frames in one call of the towers: small batches keep their activations in the CPU's caches
@@ -43,6 +44,15 @@ class FrameSource(Protocol):
         ...
 
 
+@runtime_checkable
+class SoundSource(Protocol):
+    """The sound of a source on its frames' clock, in spans of any length."""
+
+    def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
+        """16 kHz, one channel, in [-1, 1]; `None` where the source has no sound."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumePoint:
     """Where a video goes on: behind the chunks that are committed."""
@@ -68,6 +78,7 @@ def ingest(
     video: VideoId,
     frames: FrameSource,
     *,
+    sound: SoundSource | None = None,
     resume: ResumePoint | None = None,
     before: SampleStats | None = None,
 ) -> Iterator[ChunkCommitted]:
@@ -80,6 +91,7 @@ def ingest(
         engine: Where the chunks go.
         video: Under which name.
         frames: Sampled by `engine.sampling`; frames that are stored already are passed over.
+        sound: What a model that hears listens to; a span must sound the same in every run.
         resume: From `resume_point`; looked up when `None`.
         before: Counts of earlier runs over the same video, to be added to.
     Raises:
@@ -91,7 +103,7 @@ def ingest(
     earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
     with Prefetch(iter(frames)) as ahead:
         fresh = (each for each in ahead if resume.after_s is None or each.pts_s > resume.after_s)
-        encoded = _encoded(engine, fresh, frames.info)
+        encoded = _encoded(engine, fresh, frames.info, sound)
         for committed in ingest_encoded(engine, video, encoded, resume=resume):
             yield replace(committed, stats=_sum(earlier, frames.stats))
 
@@ -159,13 +171,23 @@ def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
         yield engine.cache.disk.committed(video, ordinal)
 
 
-def encode_frames(model: VideoModel, frames: Sequence[Frame]) -> VisualTokens:
-    """Towers and projector over frames of any sizes, in small batches from the first on."""
-    parts = [model.encode(batch) for batch in _batches(frames)]
+def encode_frames(
+    model: VideoModel, frames: Sequence[Frame], audio: AudioWindow | None = None
+) -> VisualTokens:
+    """Towers and projector over frames of any sizes, in small batches from the first on.
+
+    Args:
+        model: Any.
+        frames: At least one.
+        audio: The sound of the whole stretch; it goes with the first batch.
+    """
+    first, *rest = _batches(frames)
+    parts = [model.encode(replace(first, audio=audio)), *(model.encode(batch) for batch in rest)]
     return VisualTokens(
         embeddings=torch.cat([part.embeddings for part in parts]),
         frame_vectors=torch.cat([part.frame_vectors for part in parts]),
         pts_s=torch.cat([part.pts_s for part in parts]),
+        audio=parts[0].audio,
     )
 
 
@@ -179,21 +201,23 @@ def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
     )
 
 
-def _encoded(engine: Engine, frames: Iterable[Frame], info: MediaInfo) -> Iterator[EncodedChunk]:
+def _encoded(
+    engine: Engine, frames: Iterable[Frame], info: MediaInfo, sound: SoundSource | None
+) -> Iterator[EncodedChunk]:
     """Whole chunks of frames, encoded; each waits for the first frame of the next."""
     waiting: list[Frame] = []
     try:
         for frame in frames:
             if len(waiting) == engine.model.card.chunk_frames:
-                yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s))
+                yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s), sound)
                 waiting = []
             waiting.append(frame)
     except MediaDecodeError:
         if waiting:
-            yield _encode(engine, waiting, _end_s(engine, waiting, None))
+            yield _encode(engine, waiting, _end_s(engine, waiting, None), sound)
         raise
     if waiting:
-        yield _encode(engine, waiting, _end_s(engine, waiting, info.duration_s))
+        yield _encode(engine, waiting, _end_s(engine, waiting, info.duration_s), sound)
 
 
 def _end_s(engine: Engine, frames: Sequence[Frame], next_s: float | None) -> float:
@@ -211,12 +235,25 @@ def _end_s(engine: Engine, frames: Sequence[Frame], next_s: float | None) -> flo
     return min(next_s, last_s + longest_s)
 
 
-def _encode(engine: Engine, frames: Sequence[Frame], end_s: float) -> EncodedChunk:
+def _encode(
+    engine: Engine, frames: Sequence[Frame], end_s: float, sound: SoundSource | None
+) -> EncodedChunk:
+    span = TimeSpan(start_s=frames[0].pts_s, end_s=end_s)
     return EncodedChunk(
-        tokens=encode_frames(engine.model, frames),
-        span=TimeSpan(start_s=frames[0].pts_s, end_s=end_s),
+        tokens=encode_frames(engine.model, frames, _audio(engine, span, sound)),
+        span=span,
         activity=_activity(frames),
     )
+
+
+def _audio(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWindow | None:
+    """What is heard in a span, for a model that hears."""
+    if sound is None or not engine.model.card.wants_audio:
+        return None
+    samples = sound.window(span)
+    if samples is None:
+        return None
+    return AudioWindow(samples=torch.from_numpy(samples), start_s=span.start_s)
 
 
 def _batches(frames: Sequence[Frame]) -> Iterator[FrameBatch]:
