@@ -301,6 +301,41 @@ def compare_models(json: Json = False) -> None:
 
 
 @cli.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
+    output: Annotated[Path, typer.Option("--output", help="Above the folder of the run.")] = Path(
+        "runs"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a training recipe; its docstring states command, hours and the score to expect."""
+    from app.workbench import train_recipe
+
+    screen = _screen(json=json)
+    with screen.progress() as progress:
+        document = train_recipe(recipe, output, resume=resume, report=progress.step)
+    screen.show(document)
+
+
+@cli.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure speed and memory as ratios; writes assets/bench/<machine>.json."""
+    from app.workbench import run_benchmarks
+
+    screen = _screen(json=json)
+    with screen.progress() as progress:
+        document = run_benchmarks(name, model=model, say=progress.say)
+    screen.show(document)
+
+
+@cli.command()
 def worker(model: Model = None, home: Home = None) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
     with _service(home, model=model) as service:

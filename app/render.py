@@ -288,6 +288,23 @@ def _(comparison: wire.ComparisonDocument) -> RenderableType:
 
 
 @render.register
+def _(bench: wire.BenchDocument) -> RenderableType:
+    table = _table("benchmark", "figure", "value")
+    for name, figures in bench.figures.items():
+        for figure, value in figures.items():
+            table.add_row(name, figure, str(value))
+    return Group(Text(bench.machine, "dim"), table, Text(f"written to {bench.file}", "dim"))
+
+
+@render.register
+def _(run: wire.TrainDocument) -> RenderableType:
+    table = _table("measured", "score")
+    for name, score in run.measured.items():
+        table.add_row(name, f"{score:.4f}")
+    return Group(table, Text(f"{run.steps} steps, written to {run.output}", "dim"))
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

@@ -447,10 +447,9 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
         case "MissingCapabilityError":
             return MissingCapabilityError(facts["message"], hint=facts["hint"])
         case "MemoryError":
-            return LimitExceededError(
-                f"{uri}: memory for decoding",
-                f"more than {sandbox.memory_bytes} bytes",
-                sandbox.memory_bytes,
-                setting="media.sandbox_memory_bytes",
+            return MediaRefusedError(
+                uri,
+                f"decoding it takes more than {sandbox.memory_bytes / 2**30:.2g} GiB of memory",
+                hint="convert it to a smaller picture size",
             )
     return _decode_error(uri, "the decoder process failed", None)

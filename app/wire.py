@@ -6,7 +6,7 @@ ISO 8601 when the video has a wall clock.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel, Field
 
@@ -261,6 +261,23 @@ class AccountsDocument(BaseModel):
     """What `user list` tells."""
 
     users: list[AccountItem]
+
+
+class BenchDocument(BaseModel):
+    """What `bench` measured, and the file that keeps it."""
+
+    machine: str
+    figures: dict[str, dict[str, Any]]
+    file: str
+
+
+class TrainDocument(BaseModel):
+    """What a training run left, and the last scores it measured."""
+
+    recipe: str
+    output: str
+    steps: int
+    measured: dict[str, float]
 
 
 class NoteDocument(BaseModel):

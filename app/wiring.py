@@ -69,7 +69,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             device=settings.device,
             dtype=settings.dtype,
             compression_ratio=stream.compression_ratio,
-            **_given(max_past_latents=stream.max_past_latents),
+            max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),
         latents_folder=settings.home / "latents",
         index_folder=settings.home / "index",

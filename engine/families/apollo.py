@@ -153,13 +153,11 @@ class Apollo:
         seal: Fingerprint,
     ) -> None:
         self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
-        weight = net.decoder.embed.weight
-        self.device, self.dtype = weight.device, weight.dtype
         self.card = card_of(
             net.config,
             variant=variant,
             seal=seal,
-            bytes_per_number=weight.itemsize,
+            bytes_per_number=net.decoder.embed.weight.itemsize,
             vector_dim=text_side.vector_dim,
         )
         self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)

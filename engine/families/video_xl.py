@@ -35,7 +35,7 @@ from engine.families._video_xl_net import (
 )
 from engine.families._video_xl_net import build as build
 from engine.nn.decoder import DecoderConfig
-from engine.nn.generate import generate
+from engine.nn.generate import generate, stepwise
 from engine.nn.pixels import PixelConfig, prepare
 from engine.nn.tokenizer import QWEN, Tokenizer
 from engine.nn.towers import TowerConfig, find_tower
@@ -278,7 +278,6 @@ class VideoXl:
                 scores[some] = (odds / (1 + odds)).cpu()
         return scores
 
-    @torch.inference_mode()
     def generate(
         self,
         question: str,
@@ -289,12 +288,13 @@ class VideoXl:
     ) -> Iterator[Token]:
         """Answer from recalled chunks, in the order given, token by token."""
         decoder = self.net.decoder
-        prompt = self._embed(QWEN.after_video(self.tokenizer, question, history))
-        latents = [_own(chunk.latents) for chunk in recalled]
-        n_more = prompt.shape[0] + sampling.max_tokens
-        memory = open_memory(decoder, self._sink, latents, n_more=n_more)
+        with torch.inference_mode():
+            prompt = self._embed(QWEN.after_video(self.tokenizer, question, history))
+            latents = [_own(chunk.latents) for chunk in recalled]
+            n_more = prompt.shape[0] + sampling.max_tokens
+            memory = open_memory(decoder, self._sink, latents, n_more=n_more)
         ends = list(accumulate((part.n_latents for part in latents), initial=self._sink.n))
-        yield from generate(
+        said = generate(
             decoder,
             memory.buffer,
             prompt,
@@ -303,6 +303,7 @@ class VideoXl:
             stop=self._stop,
             chunks=[range(start, end) for start, end in pairwise(ends)],
         )
+        yield from stepwise(said)
 
     def _embed(self, ids: list[int]) -> Float[Tensor, "token width"]:
         embedded: Tensor = self.net.decoder.embed(torch.tensor(ids, device=self.device))

@@ -62,7 +62,7 @@ _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What is accepted at most; passing a limit is a sentence that names its setting."""
+    """What is accepted at most; passing a limit is a sentence that names the user's setting."""
 
     max_bytes: int = 20 * 2**30
     max_duration_s: float = 24 * 3600.0
@@ -261,7 +261,7 @@ def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
         raise UnreachableError(f"{uri}: {reason.lower()}") from error
     if status.st_size > limits.max_bytes:
         raise LimitExceededError(
-            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="media.max_bytes"
+            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="limits.upload_bytes"
         )
     if reason := sniff(head):
         raise MediaRefusedError(uri, reason, hint="give a video file such as MP4, MKV or TS")
@@ -286,7 +286,7 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
         raise MediaRefusedError(
             shown,
             "addresses on the web are not opened",
-            hint="download the file first, or set media.allow_http = true",
+            hint="download the file first, or set allow_network = true",
         )
     protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
     _check_host(shown)
@@ -343,7 +343,7 @@ def _pick_stream(
             f"{uri}: number of streams",
             len(container.streams),
             limits.max_streams,
-            setting="media.max_streams",
+            setting="limits.streams",
         )
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [s for s in container.streams.video if not s.disposition & still]
@@ -371,7 +371,10 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     if context is not None and max(context.width, context.height) > side:
         size = f"{context.width}x{context.height}"
         raise LimitExceededError(
-            f"{uri}: picture size in pixels", size, f"{side}x{side}", setting="media.max_side_px"
+            f"{uri}: picture size in pixels",
+            size,
+            f"{side}x{side}",
+            setting="limits.height_px and limits.width_px",
         )
     if context is None:
         raise MissingCapabilityError(
@@ -384,7 +387,7 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     rate = stream.average_rate
     if rate and limits.max_fps < rate <= 1000:
         raise LimitExceededError(
-            f"{uri}: frames per second", float(rate), limits.max_fps, setting="media.max_fps"
+            f"{uri}: frames per second", float(rate), limits.max_fps, setting="limits.fps"
         )
     # Set on the context, because the option of the same name given to `av.open` has no effect.
     context.options = {"max_pixels": str(limits.max_pixels)}

@@ -94,3 +94,18 @@ def _mass(
     starts = torch.tensor([chunk.start for chunk in chunks], dtype=torch.int64)
     stops = torch.tensor([chunk.stop for chunk in chunks], dtype=torch.int64)
     return (ends[stops] - ends[starts]).clamp_min(0)
+
+
+def stepwise(said: Iterator[Token]) -> Iterator[Token]:
+    """Tokens of a generator that runs in inference mode, entered anew for each of them.
+
+    Held across a yield the mode would rule the caller too, and a decorator does not see a
+    generator through a type checker's wrapper.
+    """
+    while (token := _next(said)) is not None:
+        yield token
+
+
+@torch.inference_mode()
+def _next(said: Iterator[Token]) -> Token | None:
+    return next(said, None)

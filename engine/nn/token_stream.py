@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from engine.nn.decoder import Decoder, KvBuffer
-from engine.nn.generate import PREFILL_TOKENS
+from engine.nn.generate import PREFILL_TOKENS, stepwise
 from engine.nn.generate import generate as generate_behind
 from engine.nn.tokenizer import Tokenizer
 from engine.protocols import Sampling
@@ -71,18 +71,11 @@ def answer(
     Raises:
         TypeError: A chunk holds keys and values instead of embeddings.
     """
-    # The mode is entered step by step: held across a yield it would rule the caller too.
     with torch.inference_mode():
         memory, places = place(decoder, prompt, [_embeddings(chunk) for chunk in recalled])
         rows = embed_ids(decoder, prompt.after)
     said = generate_behind(decoder, memory, rows, tokenizer, sampling, stop=stop, chunks=places)
-    while (token := _next(said)) is not None:
-        yield token
-
-
-@torch.inference_mode()
-def _next(said: Iterator[Token]) -> Token | None:
-    return next(said, None)
+    yield from stepwise(said)
 
 
 def place(

@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.pipeline.assemble import Engine
 from engine.pipeline.retrieve import Retrieved, Scope, retrieve
 from engine.pipeline.signals import SUPPORTED
+from engine.pipeline.wording import phrases
 from engine.records import ChunkRef, Evidence, Hit, TimeSpan
 
 ATTENTION_SHARE = 2.0
@@ -42,7 +43,8 @@ def search(engine: Engine, query: str, *, scope: Scope | None = None, top: int =
         NotFoundError: The scope holds no chunk.
     """
     started = time.perf_counter()
-    retrieved = retrieve(engine, query, scope=scope, recall="top")
+    seek = " ".join(phrases(query)) or query
+    retrieved = retrieve(engine, query, seek=seek, scope=scope, recall="top")
     moments = from_hits(engine, retrieved, scope=scope, least_support=0.0)[:top]
     total_ms = (time.perf_counter() - started) * 1000
     return Moments(query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms)

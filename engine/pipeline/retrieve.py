@@ -56,6 +56,7 @@ def retrieve(
     question: str,
     *,
     about: str | None = None,
+    seek: str | None = None,
     scope: Scope | None = None,
     recall: Recall | None = None,
     most_latents: int | None = None,
@@ -66,6 +67,7 @@ def retrieve(
         engine: Whose index and cache to search; chunks that other processes wrote are seen.
         question: As asked.
         about: What names the things to look for; the question itself when `None`.
+        seek: A phrase to look for, whatever it is; the things that `about` names when `None`.
         scope: Only these spans of these videos; `None` searches everything.
         recall: How much to recall; `None` decides by the question's wording.
         most_latents: What the model's positions leave room for.
@@ -79,7 +81,7 @@ def retrieve(
             "there is no video to search here", hint="ingest a video first, or widen the filters"
         )
     about = about or question
-    named = [text for text in phrases(about) if names_something(text)]
+    named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
     queries = _embed(engine, named)
     lists: list[tuple[Found, ...]] = []
     if queries:

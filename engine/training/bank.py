@@ -7,6 +7,7 @@ drawings.
 """
 
 import io
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
@@ -64,7 +65,7 @@ def draw_clips(
         story = Story(fps=1.0, shots=(Shot(span=span, scene=scene),), events=tuple(planned))
         quality = int(rng.integers(25, 96)) if rng.random() < 0.4 else None
         for at in range(CHUNK_FRAMES):
-            frames[idx, at] = squash(_compressed(story.frame(at), quality))
+            frames[idx, at] = squash(_compressed(story.frame(float(at)), quality))
         facts[idx, :, 6] = PLACES.index(scene.place)
         facts[idx, :, 7] = LIGHTS.index(scene.light)
         slot = 0
@@ -130,6 +131,36 @@ def read_footage(
         for at in range(CHUNK_FRAMES):
             clips[idx, at] = squash(change(reel[int(start + at * step) % len(reel)]))
     return clips
+
+
+def draw_junk(seed: int, n_frames: int) -> UInt8[np.ndarray, "frame side side 3"]:
+    """Bars, blocks and polygons: what a search must not take for a card."""
+    rng = np.random.default_rng([seed, 24])
+    return np.stack([_draw_junk(rng) for _ in range(n_frames)])
+
+
+def _draw_junk(rng: np.random.Generator) -> Square:
+    frame = np.empty((SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
+    frame[:] = rng.integers(0, 256, size=3)
+    sort = int(rng.integers(3))
+    if sort == 0:
+        edges = np.sort(rng.integers(0, SIDE_PX, size=rng.integers(2, 10)))
+        for start, end in itertools.pairwise((0, *edges, SIDE_PX)):
+            frame[:, start:end] = rng.integers(0, 256, size=3)
+        if rng.random() < 0.5:
+            frame = np.ascontiguousarray(frame.transpose(1, 0, 2))
+        if rng.random() < 0.5:
+            frame[int(rng.integers(10, 60)) :] = rng.integers(0, 256, size=3)
+    elif sort == 1:
+        for _ in range(int(rng.integers(1, 12))):
+            corners = rng.integers(-10, 74, size=(int(rng.integers(3, 6)), 2)).astype(np.int32)
+            cv2.fillPoly(frame, [corners], rng.integers(0, 256, size=3).tolist(), cv2.LINE_AA)
+    else:
+        n = int(rng.integers(2, 12))
+        blocks = rng.integers(0, 256, size=(n, n, 3)).astype(np.uint8)
+        how = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+        frame = cv2.resize(blocks, (SIDE_PX, SIDE_PX), interpolation=how)
+    return frame
 
 
 class _Change:
@@ -199,7 +230,7 @@ def _plan(rng: np.random.Generator, scene: Scene) -> list[Event]:
 
 
 def _is_seen(event: Event, at_s: int) -> bool:
-    if not event.span.contains(at_s):
+    if not event.span.contains(float(at_s)):
         return False
     if event.kind == "bag":
         return True

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +58,7 @@ class Progress:
     note: str = ""
 
 
+@runtime_checkable
 class Stage(Protocol):
     """Something to be learnt: a module, and the loss of its n-th step."""
 

@@ -73,9 +73,9 @@ def _about_thing(
 ) -> tuple[str, list[int]]:
     spec = nothing()
     spec[0] = int(facts[0])
-    is_card = facts[0] == CARD
-    use_colour = facts[1] >= 0 and rng.random() < (0.8 if not plain else 0.95)
-    use_shape = is_card and rng.random() < (0.75 if not plain else 0.95)
+    is_card = bool(facts[0] == CARD)
+    use_colour = bool(facts[1] >= 0 and rng.random() < (0.8 if not plain else 0.95))
+    use_shape = bool(is_card and rng.random() < (0.75 if not plain else 0.95))
     if use_colour:
         spec[1] = int(facts[1])
     if use_shape:

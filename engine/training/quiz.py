@@ -140,7 +140,7 @@ def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], 
 
 
 def _thing(row: np.ndarray, first_frame: int) -> Thing:
-    is_card = row[0] == CARD
+    is_card = bool(row[0] == CARD)
     return Thing(
         kind=KIND_NAMES[row[0]],
         colour=COLOUR_NAMES[row[1]] if row[1] >= 0 else None,
@@ -475,22 +475,22 @@ _MAKERS: Final[Mapping[str, Callable[[Quiz], Asked | None]]] = MappingProxyType(
 KINDS: Final = tuple(_MAKERS)
 WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     {
-        "colour": 1.3,
-        "shape": 1.3,
-        "code": 2.0,
-        "which": 0.4,
-        "exist": 1.5,
-        "direction": 1.2,
-        "where": 0.8,
-        "when": 0.5,
-        "place": 0.5,
-        "light": 0.4,
-        "first": 1.1,
-        "before": 0.8,
-        "count": 0.8,
-        "describe": 0.6,
-        "absent": 0.8,
-        "outside": 0.8,
+        "colour": 1.0,
+        "shape": 0.8,
+        "code": 2.5,
+        "which": 0.8,
+        "exist": 1.2,
+        "direction": 1.0,
+        "where": 0.6,
+        "when": 0.4,
+        "place": 0.3,
+        "light": 0.3,
+        "first": 2.2,
+        "before": 1.8,
+        "count": 1.2,
+        "describe": 1.0,
+        "absent": 1.0,
+        "outside": 0.5,
     }
 )
 """How often each kind is drawn in training; codes are the hardest to learn."""

@@ -95,7 +95,7 @@ class Story:
         """All frames in order, RGB `h w 3`."""
         return (self.frame(idx / self.fps) for idx in range(self.n_frames))
 
-    def frame(self, time_s: float | int) -> Pixels:
+    def frame(self, time_s: float) -> Pixels:
         """What the camera sees at a moment.
 
         Cost: about 1 ms at 640x360 on one core, 0.3 ms at 320x180.
@@ -108,7 +108,7 @@ class Story:
                 self._draw_event(pixels, scene, event, time_s)
         return pixels
 
-    def _draw_event(self, pixels: Pixels, scene: Scene, event: Event, time_s: float | int) -> None:
+    def _draw_event(self, pixels: Pixels, scene: Scene, event: Event, time_s: float) -> None:
         if event.card:
             drawn = self._held.get(event.card)
             if drawn is None:
@@ -216,7 +216,7 @@ def _names_taken(event: Event) -> set[str]:
     return {event.name, f"{event.colour} card", f"{event.card.shape} card"}
 
 
-def _place_actor(event: Event, time_s: float | int) -> tuple[float, int]:
+def _place_actor(event: Event, time_s: float) -> tuple[float, int]:
     facing = -1 if event.direction == "left" else 1
     if event.kind == "bag":
         return 0.2 + 0.6 * ((event.seed % 89) / 89), facing

@@ -41,7 +41,9 @@ def same(one: ChunkLatents, other: ChunkLatents) -> bool:
 
 
 @pytest.mark.parametrize("storage", ["native", "int8"])
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(wanted=st.lists(st.integers(0, 11), unique=True))
 def test_any_subset_comes_back_in_order_and_equal_to_never_evicted(
     tmp_path: Path, storage: Storage, wanted: list[int]
@@ -119,3 +121,23 @@ def test_what_is_larger_than_the_tier_does_not_empty_it() -> None:
     budget.admit(chunk(0).ref, 200)
     assert budget.admit(chunk(1).ref, 301) is None
     assert budget.used_bytes == 200
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("storage", ["native", "int8"])
+def test_a_chunk_that_left_the_accelerator_comes_back_bit_for_bit(
+    tmp_path: Path, storage: Storage
+) -> None:
+    one = chunk(0).latents.nbytes
+    config = CacheConfig(device_bytes=3 * one, host_bytes=3 * one, storage=storage)
+    near = LatentCache(DiskTier(tmp_path, PEDIGREE, durable=False), config, torch.device("cuda"))
+    for ordinal in range(12):
+        near.put(chunk(ordinal), activity=0.0, stats=SampleStats())
+    oracle = cache(tmp_path, storage=storage)
+    refs = [chunk(ordinal).ref for ordinal in range(12)]
+    for recalled, exact in zip(near.recall(refs), oracle.recall(refs), strict=True):
+        assert isinstance(recalled.latents, KvLatents)
+        assert isinstance(exact.latents, KvLatents)
+        assert recalled.latents.keys.is_cuda
+        assert torch.equal(recalled.latents.keys.cpu(), exact.latents.keys)
+        assert torch.equal(recalled.latents.values.cpu(), exact.latents.values)

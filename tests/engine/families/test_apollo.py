@@ -18,6 +18,7 @@ from engine.families._apollo_files import save_net
 from engine.families._apollo_net import build
 from engine.families._tiny import randomise
 from engine.nn import pixels, token_stream
+from engine.nn.decoder import Decoder
 from engine.nn.splice import PLACEHOLDER_ID, cut
 from engine.nn.towers import Tower
 from engine.nn.weights import INDEX_NAME
@@ -152,6 +153,14 @@ def test_siglip_has_the_released_number_of_parameters() -> None:
     with torch.device("meta"):
         tower = Tower(apollo.VARIANTS["3b"].vision.siglip)
     assert sum(weight.numel() for weight in tower.parameters()) == 428_225_600
+
+
+@pytest.mark.parametrize(("variant", "billions"), [("1_5b", 1.54), ("3b", 3.09), ("7b", 7.62)])
+def test_decoders_have_the_published_number_of_parameters(variant: str, billions: float) -> None:
+    with torch.device("meta"):
+        decoder = Decoder(apollo.VARIANTS[variant].decoder)
+    n_parameters = sum(weight.numel() for weight in decoder.parameters())
+    assert round(n_parameters / 1e9, 2) == billions
 
 
 def test_an_hour_of_two_frames_a_second_is_kept_whole() -> None:
@@ -307,6 +316,13 @@ def test_every_clip_keeps_the_queries_of_the_connector(model: apollo.Apollo) -> 
     assert model.card.latents_per_chunk == 8
     assert isinstance(found[0].latents, TokenLatents)
     assert found[0].latents.nbytes == model.card.chunk_bytes
+
+
+def test_clips_as_they_arrive_equal_all_at_once(model: apollo.Apollo) -> None:
+    vision = model.net.vision
+    whole = vision.clip_tokens(*vision.prepare(frames(12).pixels))
+    arrived = torch.stack([tokens_of(chunk) for chunk in chunks(model, 12)])
+    torch.testing.assert_close(arrived, whole, atol=1e-5, rtol=0)
 
 
 def test_a_stream_has_the_ratio_of_the_connector(model: apollo.Apollo) -> None:

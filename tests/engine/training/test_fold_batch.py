@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from engine.nn.decoder import Decoder, DecoderConfig
-from engine.nn.vst import fold, open_memory, weave
+from engine.nn.vst import fold, open_memory, run_sink, weave
 from engine.training.fold_batch import choose, fold_chunks, read_text, run_prefix
 
 CONFIG = DecoderConfig(
@@ -33,9 +33,8 @@ def test_all_chunks_at_once_equals_chunk_by_chunk(
         for video in range(2):
             kept = []
             for idx, ratio in enumerate(ratios):
-                memory = open_memory(made, prefix)
-                for latents in kept[max(0, idx - past) :] if past is not None else kept:
-                    memory.append(latents)
+                seen = kept[max(0, idx - past) :] if past is not None else kept
+                memory = open_memory(made, run_sink(made, prefix), seen, n_more=64)
                 kept.append(fold(tokens[video, idx], memory, weave(16, ratio)))
                 ours = slice(idx * slots, idx * slots + folded.n_vst[idx])
                 for depth, (keys, values) in enumerate(folded.kv):
@@ -59,13 +58,14 @@ def test_text_over_chosen_chunks_equals_text_over_a_memory_of_them() -> None:
         offset = torch.tensor([[0, 1, 2, 3, 0, 1]])
         rows = read_text(made, sink, picked, ids, question, offset)
         for start, end in ((0, 4), (4, 6)):
-            buffer = open_memory(made, prefix)
+            recalled = []
             for video, chunk in ((1, 0), (0, 2)):
-                whole = open_memory(made, prefix)
+                whole = open_memory(made, run_sink(made, prefix), n_more=64)
                 for idx in range(chunk + 1):
                     latents = fold(tokens[video, idx], whole, weave(16, 8))
-                    whole.append(latents)
-                buffer.append(latents)
+                    whole.append([latents])
+                recalled.append(latents)
+            buffer = open_memory(made, run_sink(made, prefix), recalled, n_more=64)
             expected = made.extend(made.embed(ids[:, start:end]), buffer.buffer)
             torch.testing.assert_close(rows[:, start:end], expected, atol=2e-5, rtol=1e-4)
 

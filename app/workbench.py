@@ -1,0 +1,113 @@
+"""Runs that are started by hand: benchmarks of a checkout, and training recipes."""
+
+import datetime
+import json
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+
+from app.render import Step
+from app.wire import BenchDocument, TrainDocument
+from engine import plugins
+from engine.errors import NotFoundError
+
+RESULTS = Path("assets") / "bench"
+PREFIX = "bench_"
+
+
+def train_recipe(
+    name: str, output: Path, *, resume: bool, report: Callable[[Step], None]
+) -> TrainDocument:
+    """Run a training recipe; what it leaves lies in `output/NAME`.
+
+    Args:
+        name: A file of `engine/training/recipes`.
+        output: Above the folder of the run.
+        resume: Go on from the last checkpoint; without it a run starts afresh.
+    Raises:
+        NotFoundError: No such recipe; the message lists what there is.
+    """
+    from engine.training import recipes
+
+    recipe = plugins.load(recipes, name, defines=("run",))
+    folder = output / name
+    measured: dict[str, float] = {}
+    n_steps = 0
+    for progress in recipe.run(folder, resume):
+        n_steps = progress.step
+        measured.update(progress.scores)
+        report(
+            Step(
+                what=f"{name}: {progress.stage}",
+                done=progress.step,
+                total=progress.n_steps,
+                note=progress.note or f"loss {progress.loss:.3f}",
+            )
+        )
+    return TrainDocument(recipe=name, output=str(folder), steps=n_steps, measured=measured)
+
+
+def run_benchmarks(
+    name: str | None, *, model: str | None, say: Callable[[str], None]
+) -> BenchDocument:
+    """Run benchmarks of this checkout and write their figures down by machine.
+
+    Args:
+        name: One of `tests/bench`, without its `bench_`; all when `None`.
+        model: What the benchmarks that need one load; the settings' when `None`.
+        say: Hears what is running.
+    Raises:
+        NotFoundError: No such benchmark, or this is no checkout.
+    """
+    try:
+        from tests import bench
+    except ImportError as error:
+        raise NotFoundError(
+            "benchmarks are not part of an installed package",
+            hint="run this in a checkout of the repository",
+        ) from error
+    known = [each.removeprefix(PREFIX) for each in plugins.names(bench) if each.startswith(PREFIX)]
+    if name is not None and name not in known:
+        raise NotFoundError(f"no benchmark {name!r}", hint=f"there are {', '.join(known)}")
+    figures = {}
+    for each in known if name is None else [name]:
+        say(f"measuring {each} ...")
+        module = plugins.load(bench, PREFIX + each, defines=("measure",))
+        figures[each] = {
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "command": f"longwatch bench {each}",
+            **module.measure(model=model),
+        }
+    path = _write(figures)
+    return BenchDocument(machine=_machine(), figures=figures, file=str(path))
+
+
+def _write(figures: dict[str, dict[str, object]]) -> Path:
+    """Figures of earlier runs that were not measured again stay."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    path = RESULTS / f"{_machine().replace(' ', '-').lower()}.json"
+    kept = json.loads(path.read_text())["figures"] if path.is_file() else {}
+    whole = {"machine": _machine(), "figures": {**kept, **figures}}
+    beside = path.with_name(f".{path.name}.part")
+    beside.write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
+    beside.replace(path)
+    return path
+
+
+def _machine() -> str:
+    """Processor and accelerator, as one would name the machine in a table."""
+    import torch
+
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return f"{os.cpu_count()}-core {_processor()}"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())

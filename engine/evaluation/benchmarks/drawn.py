@@ -1,0 +1,46 @@
+"""Recordings that the project draws itself, with every question that can be asked of them.
+
+Needs no data: videos are drawn into `root` once, and again where they are missing. Their cards are
+combinations that the nano model never saw in training.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.media.write import write_video
+from engine.protocols import Question
+from engine.world.questions import is_right
+from engine.world.questions import questions as ask
+from engine.world.story import draw_story
+
+SEEDS = (70001, 70002, 70003, 70004)
+DURATION_S = 300.0
+FPS = 10.0
+_APART = "\n"
+"""Between an answer and its aliases, which hold no line breaks."""
+
+
+def questions(root: Path) -> Iterator[Question]:
+    """Every question of every story, in the order of the stories."""
+    root.mkdir(parents=True, exist_ok=True)
+    for seed in SEEDS:
+        story = draw_story(seed, DURATION_S, FPS)
+        path = root / f"story-{seed}.mp4"
+        if not path.exists():
+            beside = path.with_name(f".{path.name}")
+            write_video(beside, story, FPS)
+            beside.replace(path)
+        for place, each in enumerate(ask(story)):
+            yield Question(
+                id=f"{seed}/{place:03d}/{each.kind}",
+                video=path,
+                text=each.text,
+                answer=_APART.join((each.answer, *each.aliases)),
+                span=each.span,
+            )
+
+
+def score(answer: str, question: Question) -> float:
+    """1 when the reply says the answer or one of its aliases."""
+    wanted, *aliases = question.answer.split(_APART)
+    return float(is_right(answer, wanted, tuple(aliases)))

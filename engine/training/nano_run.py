@@ -1,0 +1,204 @@
+"""Nano from nothing to a checkpoint folder: vocabulary, bank, tower, features, reader, export.
+
+Each step leaves a file and is skipped when the file is there, so a killed run goes on; the two
+trained stages resume by their own checkpoints.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import CLIPModel
+
+from engine.nn.decoder import DecoderConfig
+from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, read_footage
+from engine.training.export import export
+from engine.training.loop import LoopConfig, Progress, run_stage
+from engine.training.quiz import Facts
+from engine.training.reader_stage import ReaderStage, Seen
+from engine.training.tower_stage import (
+    BatchSizes,
+    Pictures,
+    TowerSizes,
+    TowerStage,
+    as_input,
+)
+from engine.training.vocabulary import train_vocabulary
+
+_FEATURE_BATCH: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NanoPlan:
+    """Everything that decides what a run ends with."""
+
+    tower_loop: LoopConfig
+    reader_loop: LoopConfig
+    tower: TowerSizes = field(default_factory=TowerSizes)
+    tower_batch: BatchSizes = field(default_factory=BatchSizes)
+    width: int = 192
+    mlp_width: int = 512
+    n_layers: int = 4
+    n_chunks: int = 64
+    """Chunks put together in a step of the reader."""
+    n_clips: int = 9000
+    n_cards: int = 20_000
+    n_real: int = 2500
+    n_junk: int = 6000
+    n_test: int = 600
+    footage: Path | None = None
+    """Folder of real recordings to be used as background; `None` uses junk alone."""
+    footage_names: tuple[str, ...] = ()
+    seed: int = 0
+
+
+def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress]:
+    """Do all that is not done yet; the last line names the model's folder.
+
+    Args:
+        plan: Must be that of the interrupted run when resuming.
+        output: Gets `bank/`, `tower/`, `reader/`, `model/`.
+        resume: Keep what is there; otherwise everything but the bank is made anew.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    tokenizer = _vocabulary(output / "vocabulary.json")
+    yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
+    train = _bank(output / "bank" / "train", plan, held_out=False)
+    test = _bank(output / "bank" / "test", plan, held_out=True)
+    tower = TowerStage(plan.tower, _pictures(train), _pictures(test), tokenizer,
+                       batch=plan.tower_batch, seed=plan.seed)  # fmt: skip
+    yield from run_stage(tower, plan.tower_loop, output / "tower", resume=resume)
+    yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
+    reader = ReaderStage(
+        _decoder(plan, tokenizer),
+        _seen(tower.clip, train, output / "bank" / "train_features.safetensors", resume=resume),
+        _seen(tower.clip, test, output / "bank" / "test_features.safetensors", resume=resume),
+        tokenizer,
+        n_chunks=plan.n_chunks,
+        seed=plan.seed,
+    )
+    yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
+    export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
+    yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Bank:
+    clips: UInt8[np.ndarray, "clip frame side side 3"]
+    clip_facts: np.ndarray[Any, np.dtype[np.int16]]
+    events: np.ndarray[Any, np.dtype[np.int16]]
+    cards: UInt8[np.ndarray, "card take side side 3"]
+    card_facts: np.ndarray[Any, np.dtype[np.int16]]
+    real: UInt8[np.ndarray, "real frame side side 3"]
+    junk: UInt8[np.ndarray, "junk side side 3"]
+
+
+def _vocabulary(path: Path) -> Tokenizer:
+    if not path.is_file():
+        train_vocabulary().save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def _bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> _Bank:
+    """Draw a bank, or map the one that is there."""
+    if not (folder / "done").is_file():
+        _draw_bank(folder, plan, held_out=held_out)
+    parts = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in _PARTS}
+    return _Bank(**parts)
+
+
+_PARTS: Final = ("clips", "clip_facts", "events", "cards", "card_facts", "real", "junk")
+
+
+def _draw_bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    share = min(1.0, plan.n_test / plan.n_clips) if held_out else 1.0
+    seed = 2 * plan.seed + held_out
+    real = _footage(plan, seed, max(8, round(plan.n_real * share)), held_out=held_out)
+    clips, clip_facts, events = draw_clips(seed, max(8, round(plan.n_clips * share)))
+    n_cards = max(16, round(plan.n_cards * (2 * share if held_out else 1)))
+    backs = list(real.reshape(-1, SIDE_PX, SIDE_PX, 3)[::7])
+    cards, card_facts, sways = draw_cards(seed, n_cards, held_out=held_out, real=backs)
+    upright_first = np.argsort(sways)
+    parts = (clips, clip_facts, events, cards[upright_first], card_facts[upright_first], real,
+             draw_junk(seed, max(16, round(plan.n_junk * share))))  # fmt: skip
+    for name, part in zip(_PARTS, parts, strict=True):
+        np.save(folder / f"{name}.npy", part)
+    (folder / "done").touch()
+
+
+def _footage(
+    plan: NanoPlan, seed: int, n: int, *, held_out: bool
+) -> UInt8[np.ndarray, "item frame side side 3"]:
+    """Real chunks of the training recordings; junk in chunks where there are none."""
+    if plan.footage is None:
+        junk = draw_junk(1000 + seed, 8 * n)
+        return junk.reshape(n, 8, SIDE_PX, SIDE_PX, 3)
+    known = {path.name for path in plan.footage.iterdir() if path.suffix in (".mp4", ".avi")}
+    names = sorted(known - set(plan.footage_names)) if held_out else list(plan.footage_names)
+    return read_footage(plan.footage, names, seed, n)
+
+
+def _pictures(bank: _Bank) -> Pictures:
+    real = bank.real.reshape(-1, SIDE_PX, SIDE_PX, 3)
+    return Pictures(
+        cards=bank.cards,
+        card_facts=bank.card_facts,
+        frames=bank.clips.reshape(-1, SIDE_PX, SIDE_PX, 3),
+        frame_facts=bank.clip_facts.reshape(-1, bank.clip_facts.shape[-1]),
+        other=np.concatenate([real, bank.junk]),
+    )
+
+
+def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+    return DecoderConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        width=plan.width,
+        mlp_width=plan.mlp_width,
+        n_layers=plan.n_layers,
+        n_heads=4,
+        n_kv_heads=2,
+        head_dim=plan.width // 4,
+        rope_theta=1e6,
+        qkv_bias=True,
+        is_tied=True,
+        has_vst=True,
+    )
+
+
+def _seen(clip: CLIPModel, bank: _Bank, path: Path, *, resume: bool) -> Seen:
+    """The bank behind the tower; 16 bit, kept beside the bank."""
+    if not (resume and path.is_file()):
+        clips = np.concatenate([bank.clips, bank.real])
+        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, path)
+    held = load_file(path)
+    facts = Facts(
+        clips=np.asarray(bank.clip_facts),
+        events=np.asarray(bank.events),
+        cards=np.asarray(bank.card_facts),
+        n_real=len(bank.real),
+    )
+    return Seen(clips=held["clips"], cards=held["cards"], facts=facts)
+
+
+@torch.no_grad()
+def _features(
+    clip: CLIPModel, frames: UInt8[np.ndarray, "item at side side 3"]
+) -> Float[Tensor, "item at patch width"]:
+    flat = frames.reshape(-1, *frames.shape[2:])
+    parts = []
+    clip.eval()
+    for start in range(0, len(flat), _FEATURE_BATCH):
+        pixels = as_input(np.ascontiguousarray(flat[start : start + _FEATURE_BATCH]))
+        with torch.autocast("cpu", torch.bfloat16):
+            out = clip.vision_model(pixel_values=pixels, output_hidden_states=True)
+        parts.append(out.hidden_states[-2][:, 1:].bfloat16())
+    joined = torch.cat(parts)
+    return joined.view(*frames.shape[:2], *joined.shape[1:]).contiguous()

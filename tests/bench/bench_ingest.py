@@ -1,0 +1,103 @@
+"""An hour of video through the whole pipeline, beside a bare decode; then questions on it.
+
+Figures: wall time of ingest over wall time of PyAV decoding the same frames; resident memory
+after a sixth of the way and at the end; time per chunk in the first and the last tenth; time to
+the first token of a question, and how often it could be asked while the video is read once more.
+"""
+
+import resource
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+
+from app.service import Service
+from app.settings import load_settings
+from tests.bench.bench_decode import bare
+from tests.synthetic import patrol_video, repeated_video
+
+QUESTIONS = (
+    "Is there a red car?",
+    "What code is on the blue star card?",
+    "Which way does the person in green go?",
+    "When does the dog appear?",
+    "How many trucks are there?",
+)
+
+
+def measure(*, model: str | None = None, minutes: int = 60) -> dict[str, Any]:
+    """Draw the footage, ingest it, ask."""
+    with tempfile.TemporaryDirectory() as folder:
+        footage = _footage(Path(folder), minutes)
+        started = time.perf_counter()
+        n_frames = bare(footage)
+        bare_s = time.perf_counter() - started
+        service = Service(load_settings({"model": model}, home=Path(folder) / "home"))
+        try:
+            _ = service.engine  # Loading the model is not part of reading a video.
+            return {
+                "media_s": minutes * 60,
+                "frames": n_frames,
+                "bare_decode_s": round(bare_s, 2),
+                **_ingest(service, footage, bare_s),
+                **_ask(service),
+            }
+        finally:
+            service.close()
+
+
+def _footage(folder: Path, minutes: int) -> Path:
+    minute = patrol_video(folder / "minute.mp4", 60)
+    with av.open(minute) as container:
+        seconds = float((container.duration or 0) / av.time_base)
+    n_times = max(1, round(minutes * 60 / seconds))
+    return repeated_video(minute, n_times, folder / "footage.mp4")
+
+
+def _ingest(service: Service, footage: Path, bare_s: float) -> dict[str, Any]:
+    process = psutil.Process()
+    marks: list[tuple[float, int]] = []
+
+    def note(step: object) -> None:
+        marks.append((time.perf_counter(), process.memory_info().rss))
+
+    used = _cpu_s()
+    started = time.perf_counter()
+    document = service.ingest([str(footage)], report=note).videos[0]
+    wall_s = time.perf_counter() - started
+    times = [moment for moment, _ in marks]
+    tenth = max(2, len(times) // 10)
+    first = (times[tenth] - times[1]) / (tenth - 1)
+    last = (times[-1] - times[-tenth]) / (tenth - 1)
+    sixth, end = marks[len(marks) // 6][1], marks[-1][1]
+    return {
+        "ingest_s": round(wall_s, 2),
+        "ingest_cpu_s": round(_cpu_s() - used, 2),
+        "ingest_over_bare_decode": round(wall_s / bare_s, 3),
+        "chunks": document.chunks,
+        "latent_bytes": document.latent_bytes,
+        "resident_sixth_bytes": sixth,
+        "resident_end_bytes": end,
+        "resident_growth": round(end / sixth - 1, 4),
+        "chunk_time_last_over_first_tenth": round(last / first, 3),
+    }
+
+
+def _ask(service: Service) -> dict[str, Any]:
+    scope = service.scope()
+    service.ask(QUESTIONS[0], scope)  # Warm: the first question opens the index.
+    answers = [service.ask(question, scope) for question in QUESTIONS]
+    return {
+        "first_token_ms": round(statistics.median(a.timing.first_token_ms for a in answers), 1),
+        "answer_ms": round(statistics.median(a.timing.total_ms for a in answers), 1),
+        "searched_s": round(answers[0].searched_s, 1),
+    }
+
+
+def _cpu_s() -> float:
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in spent)
