@@ -301,6 +301,26 @@ def compare_models(json: Json = False) -> None:
 
 
 @cli.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
+    output: Annotated[Path, typer.Option("--output", help="Above the folder of the run.")] = Path(
+        "runs"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a training recipe; its docstring states command, hours and the score to expect."""
+    from app.workbench import train_recipe
+
+    screen = _screen(json=json)
+    with screen.progress() as progress:
+        document = train_recipe(recipe, output, resume=resume, report=progress.step)
+    screen.show(document)
+
+
+@cli.command()
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
     model: Model = None,
