@@ -297,6 +297,14 @@ def _(bench: wire.BenchDocument) -> RenderableType:
 
 
 @render.register
+def _(run: wire.TrainDocument) -> RenderableType:
+    table = _table("measured", "score")
+    for name, score in run.measured.items():
+        table.add_row(name, f"{score:.4f}")
+    return Group(table, Text(f"{run.steps} steps, written to {run.output}", "dim"))
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

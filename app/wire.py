@@ -271,6 +271,15 @@ class BenchDocument(BaseModel):
     file: str
 
 
+class TrainDocument(BaseModel):
+    """What a training run left, and the last scores it measured."""
+
+    recipe: str
+    output: str
+    steps: int
+    measured: dict[str, float]
+
+
 class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 
