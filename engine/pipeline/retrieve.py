@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.errors import MissingCapabilityError, NotFoundError
 from engine.pipeline.assemble import Engine, refresh
 from engine.pipeline.signals import (
+    LEAST_STD,
     SUPPORTED,
     Found,
     RetrievalConfig,
@@ -82,7 +83,7 @@ def retrieve(
         )
     about = about or question
     named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
-    queries = _embed(engine, named)
+    queries = _telling(engine, _embed(engine, named), scope)
     lists: list[tuple[Found, ...]] = []
     if queries:
         lists = [_by_vectors(engine, question, n, query, scope) for n, query in enumerate(queries)]
@@ -116,6 +117,14 @@ def _embed(engine: Engine, texts: Sequence[str]) -> tuple[Float32[Tensor, " dim"
         return tuple(engine.model.embed_text(text) for text in texts)
     except MissingCapabilityError:
         return ()
+
+
+def _telling(
+    engine: Engine, queries: tuple[Float32[Tensor, " dim"], ...], scope: Scope | None
+) -> tuple[Float32[Tensor, " dim"], ...]:
+    """The queries, or none where all frames look alike to them, as moments of mere sound do."""
+    spreads = (spread for query in queries for spread in engine.index.spread(query, within=scope))
+    return queries if any(spread.std > LEAST_STD for spread in spreads) else ()
 
 
 def _by_vectors(
