@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 WIDTH_PX = 960
 MARGIN_PX = 28
+HEAD_PX = 50
+WORDS_PX = 78
+"""A question and its answer."""
 STILL_PX = (272, 153)
+CAPTION_PX = 52
 BACKGROUND = (20, 23, 28)
 INK = (236, 238, 241)
 FAINT = (142, 150, 161)
@@ -39,16 +44,20 @@ class Row:
 
 def write_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
     """Draw the rows below one another into a PNG, written beside and renamed."""
-    row_px = 78 + STILL_PX[1] + 52
-    height_px = MARGIN_PX + 62 + len(rows) * row_px
-    sheet = Image.new("RGB", (WIDTH_PX, height_px), BACKGROUND)
+    tops_px = list(accumulate(map(_height_px, rows), initial=MARGIN_PX + HEAD_PX))
+    sheet = Image.new("RGB", (WIDTH_PX, tops_px[-1]), BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     draw.text((MARGIN_PX, MARGIN_PX), title, fill=FAINT, font=_font(18))
-    for number, row in enumerate(rows):
-        _draw_row(sheet, draw, row, MARGIN_PX + 50 + number * row_px)
+    for row, top_px in zip(rows, tops_px, strict=False):
+        _draw_row(sheet, draw, row, top_px)
     beside = path.with_name(f".{path.name}.part")
     sheet.save(beside, format="PNG", optimize=True)
     os.replace(beside, path)
+
+
+def _height_px(row: Row) -> int:
+    """A row without stills is its two lines of text."""
+    return WORDS_PX + (STILL_PX[1] + CAPTION_PX if row.stills else 0)
 
 
 def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top_px: int) -> None:
@@ -59,7 +68,7 @@ def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top_px: i
     draw.text((MARGIN_PX, top_px + 30), row.answer, fill=INK, font=_font(26))
     for column, still in enumerate(row.stills[:3]):
         left_px = MARGIN_PX + column * (STILL_PX[0] + 44)
-        _draw_still(sheet, draw, still, left_px, top_px + 78)
+        _draw_still(sheet, draw, still, left_px, top_px + WORDS_PX)
 
 
 def _draw_still(

@@ -16,11 +16,11 @@ from app.sandbox import SandboxedReader, SandboxedSound, probe_foreign
 from app.settings import Settings
 from app.sources import identify
 from app.wiring import media_limits
-from engine.errors import DiskFullError, LongwatchError
+from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
 from engine.media.source import is_live_uri, redact
 from engine.pipeline.assemble import Engine
 from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
-from engine.records import ChunkCommitted, SampleStats
+from engine.records import ChunkCommitted, MediaInfo, SampleStats
 from storage.catalog import Catalog
 from storage.rows import Failure, VideoRow, VideoStatus
 
@@ -62,14 +62,22 @@ def add_source(
     known = None if identity is None else catalog.videos.find(identity)
     if known is not None:
         return known if name is None else catalog.videos.rename(known.id, name)
-    media = probe_foreign(source, media_limits(settings))
     return catalog.videos.add(
         name=name or _name_of(source),
         uri=source,
         identity=identity,
-        media=media,
+        media=_probe(source, settings),
         start_at=start_at,
     )
+
+
+def _probe(source: str, settings: Settings) -> MediaInfo:
+    """What a source is; one of sound alone is taken, for a model that hears."""
+    limits = media_limits(settings)
+    try:
+        return probe_foreign(source, limits)
+    except SoundOnlyError:
+        return probe_foreign(source, limits, sound_only=True)
 
 
 def read_video(
@@ -130,8 +138,15 @@ def _read(
     started = time.monotonic()
     start_s = point.after_s or 0.0
     committed: ChunkCommitted | None = None
+    sound_only = video.media is not None and video.media.video_codec is None
+    if sound_only and not engine.model.card.wants_audio:
+        raise SoundOnlyError(video.uri)
     reader = SandboxedReader(
-        video.uri, engine.sampling, limits=media_limits(settings), after_s=point.after_s
+        video.uri,
+        engine.sampling,
+        limits=media_limits(settings),
+        after_s=point.after_s,
+        sound_only=sound_only,
     )
     with closing(reader), _sound(engine, settings, video, reader) as sound:
         chunks = ingest(

@@ -297,6 +297,22 @@ def _(bench: wire.BenchDocument) -> RenderableType:
 
 
 @render.register
+def _(run: wire.TrainDocument) -> RenderableType:
+    table = _table("measured", "score")
+    for name, score in run.measured.items():
+        table.add_row(name, f"{score:.4f}")
+    return Group(table, Text(f"{run.steps} steps, written to {run.output}", "dim"))
+
+
+@render.register
+def _(measured: wire.CalibrationDocument) -> RenderableType:
+    return Text(
+        f"found what is there: {measured.found_what_is_there:.3f}, silent about what is not: "
+        f"{measured.denied_what_is_not:.3f} (of {measured.n} questions); written to {measured.file}"
+    )
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

@@ -33,6 +33,7 @@ from engine.errors import (
     MediaDecodeError,
     MediaRefusedError,
     MissingCapabilityError,
+    SoundOnlyError,
     UnreachableError,
 )
 from engine.media.audio import RATE_HZ
@@ -86,12 +87,18 @@ class SandboxedReader:
         after_s: float | None = None,
         sandbox: SandboxLimits | None = None,
         probe_only: bool = False,
+        sound_only: bool = False,
     ) -> None:
-        """Start the child and wait until it has opened the source; arguments as `FrameReader`'s."""
+        """Start the child and wait until it has opened the source.
+
+        Args:
+            sound_only: Read a file without pictures, as `SoundFrames` does; the other arguments
+                are `FrameReader`'s.
+        """
         self._child = _Child(uri, config, limits, sandbox or SandboxLimits())
         self._stats = SampleStats()
         try:
-            self._child.ask(after_s=after_s, probe_only=probe_only)
+            self._child.ask(after_s=after_s, probe_only=probe_only, sound_only=sound_only)
             _, payload = self._child.message(INFO)
             self._info, self.walls = self._child.info(payload)
         except BaseException:
@@ -147,16 +154,27 @@ class SandboxedReader:
 
 
 def probe_foreign(
-    uri: str, limits: MediaLimits, *, sandbox: SandboxLimits | None = None
+    uri: str,
+    limits: MediaLimits,
+    *,
+    sandbox: SandboxLimits | None = None,
+    sound_only: bool = False,
 ) -> MediaInfo:
     """State what a foreign source is, from a child process.
 
+    Args:
+        sound_only: Whether it is to be read as a file without pictures.
     Raises:
         LongwatchError: As `engine.media.sample.probe`, and MediaDecodeError where the child
             crashed, hung or passed a limit.
     """
     with SandboxedReader(
-        uri, SamplingConfig(), limits=limits, sandbox=sandbox, probe_only=True
+        uri,
+        SamplingConfig(),
+        limits=limits,
+        sandbox=sandbox,
+        probe_only=True,
+        sound_only=sound_only,
     ) as reader:
         return reader.info
 
@@ -244,6 +262,7 @@ class _Child:
         probe_only: bool = False,
         moment_s: float | None = None,
         sound: bool = False,
+        sound_only: bool = False,
     ) -> None:
         """Send the request; there is one in the life of a child, but sound is asked for on."""
         network = is_live_uri(self._uri)
@@ -255,6 +274,7 @@ class _Child:
             "probe_only": probe_only,
             "moment_s": moment_s,
             "sound": sound,
+            "sound_only": sound_only,
             "network": network,
             "root": str(_ROOT),
             **asdict(self._sandbox),
@@ -307,7 +327,7 @@ class _Child:
     def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
         """A frame and the counts up to it."""
         pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
-        pixels = np.frombuffer(payload, dtype=np.uint8, offset=FRAME_HEAD.size)
+        pixels = np.frombuffer(payload, dtype=np.uint8)[FRAME_HEAD.size :]
         if pixels.size != height * width * 3:
             raise self._broken("the decoder sent a frame of the wrong size")
         self._pts_s = pts_s
@@ -412,6 +432,8 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
     """The child's refusal as one of our own classes; nothing else can be raised by it."""
     facts = message["fields"]
     match message["class"]:
+        case "SoundOnlyError":
+            return SoundOnlyError(uri)
         case "MediaRefusedError":
             return MediaRefusedError(uri, facts["reason"], hint=facts["hint"])
         case "MediaDecodeError":

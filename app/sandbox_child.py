@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from app.confine import Confinement, confine
 
 if TYPE_CHECKING:
+    from engine.media.audio import SoundFrames
     from engine.media.frames import Frame
     from engine.media.sample import FrameReader
 
@@ -98,6 +99,8 @@ def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
     try:
         if request["sound"]:
             _serve_sound(request, wire)
+        elif request["sound_only"]:
+            _serve_sound_frames(request, wire, walls)
         elif request["moment_s"] is None:
             _serve_frames(request, wire, walls)
         else:
@@ -142,6 +145,23 @@ def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
     wire.send(FRAME, *_packed(frame, (0, 0, 0, 0, 0)))
 
 
+def _serve_sound_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
+    from engine.media.audio import SoundFrames
+    from engine.media.sample import SamplingConfig
+    from engine.media.source import MediaLimits
+
+    reader = SoundFrames(
+        request["uri"],
+        SamplingConfig(**request["config"]),
+        limits=MediaLimits(**request["limits"]),
+        after_s=request["after_s"],
+    )
+    wire.send(INFO, _json(_info(reader, walls)))
+    for frame in () if request["probe_only"] else reader:
+        wire.send(FRAME, *_packed(frame, _stats(reader)))
+    wire.send(END, STATS.pack(*_stats(reader)))
+
+
 def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
     """Answer spans, one line of JSON each, until the parent closes the pipe."""
     from engine.media.audio import AudioReader
@@ -167,16 +187,17 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
 def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:
     height, width = frame.pixels.shape[:2]
     head = FRAME_HEAD.pack(frame.pts_s, *stats, height, width)
-    return head, frame.pixels.data.cast("B")
+    # A frame without pixels stands for a moment of sound.
+    return head, frame.pixels.data.cast("B") if frame.pixels.size else memoryview(b"")
 
 
-def _info(reader: "FrameReader", walls: Confinement) -> dict[str, object]:
+def _info(reader: "FrameReader | SoundFrames", walls: Confinement) -> dict[str, object]:
     from dataclasses import asdict
 
     return {"info": asdict(reader.info), "walls": asdict(walls)}
 
 
-def _stats(reader: "FrameReader") -> tuple[int, ...]:
+def _stats(reader: "FrameReader | SoundFrames") -> tuple[int, ...]:
     from dataclasses import astuple
 
     return astuple(reader.stats)

@@ -7,12 +7,45 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
-from app.wire import BenchDocument
+from app.render import Step
+from app.wire import BenchDocument, TrainDocument
 from engine import plugins
 from engine.errors import NotFoundError
 
 RESULTS = Path("assets") / "bench"
 PREFIX = "bench_"
+
+
+def train_recipe(
+    name: str, output: Path, *, resume: bool, report: Callable[[Step], None]
+) -> TrainDocument:
+    """Run a training recipe; what it leaves lies in `output/NAME`.
+
+    Args:
+        name: A file of `engine/training/recipes`.
+        output: Above the folder of the run.
+        resume: Go on from the last checkpoint; without it a run starts afresh.
+    Raises:
+        NotFoundError: No such recipe; the message lists what there is.
+    """
+    from engine.training import recipes
+
+    recipe = plugins.load(recipes, name, defines=("run",))
+    folder = output / name
+    measured: dict[str, float] = {}
+    n_steps = 0
+    for progress in recipe.run(folder, resume):
+        n_steps = progress.step
+        measured.update(progress.scores)
+        report(
+            Step(
+                what=f"{name}: {progress.stage}",
+                done=progress.step,
+                total=progress.n_steps,
+                note=progress.note or f"loss {progress.loss:.3f}",
+            )
+        )
+    return TrainDocument(recipe=name, output=str(folder), steps=n_steps, measured=measured)
 
 
 def run_benchmarks(

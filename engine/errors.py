@@ -3,6 +3,7 @@
     LongwatchError              exit  meaning
     |-- InputRefusedError        5    what the caller gave cannot be accepted
     |   |-- MediaRefusedError    5    a file or stream is unsafe, unsupported or empty
+    |   |   `-- SoundOnlyError   5    a file holds sound and no moving picture
     |   |-- MediaDecodeError     5    a file passed the gate and then could not be read
     |   |-- LimitExceededError   5    a stated limit (pixels, hours, bytes) is passed
     |   `-- WeightsError         5    a checkpoint does not fit the model, key by key
@@ -48,6 +49,17 @@ class MediaRefusedError(InputRefusedError):
         super().__init__(f"{uri}: {reason}", hint=hint)
         self.uri = uri
         self.reason = reason
+
+
+class SoundOnlyError(MediaRefusedError):
+    """A file holds sound and no moving picture, and the model at hand does not hear."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(
+            uri,
+            "this is sound only: it has no moving picture",
+            hint="give a video file, or take a model that hears",
+        )
 
 
 class MediaDecodeError(InputRefusedError):

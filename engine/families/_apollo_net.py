@@ -86,16 +86,6 @@ class ApolloVision(nn.Module):
         )
         return still, moving
 
-    def see(
-        self,
-        still: Float[Tensor, "clip frame 3 side side"],
-        moving: Float[Tensor, "clip frame 3 edge edge"],
-    ) -> tuple[Float[Tensor, "clip frame row col features"], Float32[Tensor, "clip frame dim"]]:
-        """Both towers over whole clips: joined features, SigLIP's first, and frame vectors."""
-        grid, vectors = self.see_frames(still, with_vectors=True)
-        assert vectors is not None
-        return join([grid, self.internvideo2(moving)], self.config.grid), vectors
-
     def see_frames(
         self, still: Float[Tensor, "clip frame 3 side side"], *, with_vectors: bool
     ) -> tuple[
@@ -110,6 +100,14 @@ class ApolloVision(nn.Module):
         grid = features.reshape(n_clips, n_frames, side, side, -1)
         return grid, None if vectors is None else vectors.reshape(n_clips, n_frames, -1)
 
+    def add_motion(
+        self,
+        grid: Float[Tensor, "clip frame row col features"],
+        moving: Float[Tensor, "clip frame 3 edge edge"],
+    ) -> Float[Tensor, "clip frame place_row place_col joined"]:
+        """SigLIP's features with InternVideo2's beside them, on the common grid."""
+        return join([grid, self.internvideo2(moving)], self.config.grid)
+
     def clip_tokens(
         self,
         still: Float[Tensor, "clip frame 3 side side"],
@@ -117,20 +115,21 @@ class ApolloVision(nn.Module):
     ) -> Float[Tensor, "clip query width"]:
         """Whole clips to the tokens that stand for them, in one differentiable pass."""
         grid, _ = self.see_frames(still, with_vectors=False)
-        joined = join([grid, self.internvideo2(moving)], self.config.grid)
         # clip frame row col features -> clip (frame row col) features
-        tokens: Tensor = self.connector(joined.flatten(1, 3))
+        tokens: Tensor = self.connector(self.add_motion(grid, moving).flatten(1, 3))
         return tokens
 
 
 class ApolloNet(nn.Module):
-    """The weights: vision and decoder."""
+    """The weights: vision, decoder, and SigLIP as published where it lies beside them."""
 
     def __init__(self, config: ApolloConfig) -> None:
         super().__init__()
         self.config = config
         self.vision = ApolloVision(config.vision)
         self.decoder = Decoder(config.decoder)
+        self.joint: Tower | None = None
+        """Gives frame and text vectors; Apollo's own tower was trained on and lost its text."""
 
 
 def join(

@@ -17,7 +17,8 @@ Differs from upstream, each on purpose:
 - The generation config of the release repeats less and draws from the top 20 tokens unasked;
   here only `Sampling` decides (from its file sizes; its contents were never seen).
 - Text that people type never turns into placeholders or control tokens (checked by spelling both).
-- Frame vectors are SigLIP's pooled ones; text joins them where the tower's folder holds its side
+- Frame vectors are SigLIP's pooled ones. Apollo trained its SigLIP on and left the text side out:
+  the published one, put beside the checkpoint, gives vectors of frames and texts in one space
   (checked against transformers from the same folder).
 """
 
@@ -38,11 +39,13 @@ from engine.families._apollo_net import VARIANTS as VARIANTS
 from engine.families._apollo_net import ApolloConfig, ApolloNet
 from engine.families._apollo_net import build as build
 from engine.families._tiny import randomise, write_byte_tokenizer
-from engine.nn import token_stream
+from engine.nn import pixels, token_stream
 from engine.nn.generate import generate
-from engine.nn.joint import TextSide
+from engine.nn.joint import TextSide, load_joint
+from engine.nn.pixels import PixelConfig
 from engine.nn.token_stream import Prompt, TokenStream
 from engine.nn.tokenizer import ChatTemplate, Tokenizer
+from engine.nn.towers import TowerFiles, find_tower
 from engine.nn.weights import fingerprint, read_config
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
@@ -151,8 +154,10 @@ class Apollo:
         *,
         variant: str,
         seal: Fingerprint,
+        joint_pixels: PixelConfig | None = None,
     ) -> None:
         self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
+        self.joint_pixels = joint_pixels or net.config.vision.siglip_pixels
         self.card = card_of(
             net.config,
             variant=variant,
@@ -183,9 +188,17 @@ class Apollo:
         self, frames: Tensor
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
         vision = self.net.vision
-        features, vectors = vision.see(*vision.prepare(frames))
+        still, moving = vision.prepare(frames)
+        grid, vectors = vision.see_frames(still, with_vectors=self.net.joint is None)
         # clip frame row col width -> (clip frame) (row col) width
+        features = vision.add_motion(grid, moving)
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
+        if self.net.joint is not None:
+            alone = pixels.prepare(frames, self.joint_pixels).to(tokens)
+            _, vectors = self.net.joint.run(alone, -1, with_vectors=True)
+            assert vectors is not None
+            return tokens, vectors
+        assert vectors is not None
         return tokens, vectors.flatten(0, 1)
 
     def open_stream(
@@ -225,7 +238,7 @@ class Apollo:
         """A query in SigLIP's joint space.
 
         Raises:
-            MissingCapabilityError: The tower's folder holds no text side, as released.
+            MissingCapabilityError: No SigLIP with a text side is at hand, as released.
         """
         return self.text_side.embed(text)
 
@@ -309,21 +322,42 @@ class Apollo:
         )
 
 
-def load(folder: Path, device: torch.device, dtype: torch.dtype) -> Apollo:
+def load(
+    folder: Path, device: torch.device, dtype: torch.dtype, *, tower: Path | None = None
+) -> Apollo:
     """A checkpoint folder as a model, ready to use.
 
+    Args:
+        folder: With config.json and a folder for each part.
+        device: Where the weights go.
+        dtype: What they are cast to.
+        tower: The published SigLIP's folder, if it does not lie beside the parts or the checkpoint.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
+    files = _published(folder, parts.siglip.name, tower)
+    if files is not None and not net.vision.siglip.has_text:
+        net.vision.siglip, net.joint = load_joint(net.vision.siglip, files)
     net.requires_grad_(False)
+    shape = {**asdict(net.config), "joint_pixels": None if files is None else asdict(files.pixels)}
     return Apollo(
         net,
         Tokenizer.load(parts.llm),
-        TextSide(net.vision.siglip, None, parts.siglip),
+        TextSide(net.vision.siglip, net.joint, parts.siglip if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
-        seal=fingerprint(asdict(net.config), net),
+        seal=fingerprint(shape, net),
+        joint_pixels=None if files is None else files.pixels,
     )
+
+
+def _published(folder: Path, name: str, given: Path | None) -> TowerFiles | None:
+    """SigLIP with its text side, as its authors published it; `None` where it is not at hand."""
+    is_beside = any((home / name / "config.json").is_file() for home in (folder, folder.parent))
+    if given is None and not is_beside:
+        return None
+    files = find_tower(folder, name, given)
+    return files if files.config.text is not None else None
 
 
 def _words(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:

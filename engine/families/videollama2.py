@@ -199,24 +199,23 @@ class VideoLlama2:
     def encode(self, frames: FrameBatch) -> VisualTokens:
         """Tower and first stage over single frames, in small batches; the sound beside them.
 
-        A batch may hold no frames, only sound.
+        Frames without pixels stand for moments of sound alone; their vectors are all the same.
         """
         tokens, vectors = [], []
-        for pixels in torch.split(frames.pixels, VISION_BATCH) if len(frames.pts_s) else ():
+        for pixels in torch.split(frames.pixels, VISION_BATCH) if frames.pixels.numel() else ():
             ready = prepare(pixels, self.net.config.pixels).to(self.device, self.dtype)
             seen, unit = self.net.visual_tokens(ready)
             tokens.append(seen)
             vectors.append(unit)
-        width, n_patches = self.net.config.decoder.width, self.net.tower.grid**2
-        none = torch.zeros(0, n_patches, width, device=self.device, dtype=self.dtype)
-        return VisualTokens(
-            embeddings=torch.cat(tokens) if tokens else none,
-            frame_vectors=torch.cat(vectors).cpu()
-            if vectors
-            else torch.zeros(0, self.card.vector_dim),
-            pts_s=frames.pts_s,
-            audio=self._hear(frames),
-        )
+        audio = self._hear(frames)
+        if tokens:
+            seen, unit = torch.cat(tokens), torch.cat(vectors).cpu()
+        else:
+            n_frames, dim = len(frames.pts_s), self.card.vector_dim
+            shape = (n_frames, 0, self.net.config.decoder.width)
+            seen = torch.zeros(shape, device=self.device, dtype=self.dtype)
+            unit = torch.full((n_frames, dim), dim**-0.5)
+        return VisualTokens(embeddings=seen, frame_vectors=unit, pts_s=frames.pts_s, audio=audio)
 
     def open_stream(
         self,
@@ -241,7 +240,7 @@ class VideoLlama2:
         n_frames, n_most = tokens.embeddings.shape[0], self.net.config.chunk_frames
         if n_frames > n_most:
             raise ValueError(f"tokens must be one chunk of at most {n_most} frames, not {n_frames}")
-        parts = [self.net.fold(tokens.embeddings)] if n_frames else []
+        parts = [self.net.fold(tokens.embeddings)] if tokens.embeddings.numel() else []
         heard = self._silence if tokens.audio is None else tokens.audio
         if heard is not None:
             parts.append(heard)

@@ -6,6 +6,9 @@ hears can then tell a silent film from a silent moment.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from math import ceil
 from types import TracebackType
 from typing import Literal
 
@@ -13,14 +16,17 @@ import av
 import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
+from av.container import InputContainer
 from av.stream import Discard
 from jaxtyping import Float32
 
+from engine.errors import MediaRefusedError, SoundOnlyError
 from engine.media.decode import Decoder
+from engine.media.frames import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import SamplingConfig
-from engine.media.source import AUDIO_CODECS, MediaLimits, open_source
-from engine.records import TimeSpan
+from engine.media.source import AUDIO_CODECS, MediaLimits, open_sound, open_source
+from engine.records import MediaInfo, SampleStats, TimeSpan
 
 RATE_HZ = 16_000
 # Lossy codecs need a little of what came before; AAC and Opus settle within 80 ms.
@@ -41,16 +47,11 @@ class AudioReader:
         layout: Literal["mono", "stereo"] = "mono",
     ) -> None:
         """Open a source; raises as `open_source` does."""
-        self._source = open_source(uri, limits)
-        try:
-            self._origin_s = Decoder(self._source, limits, gap_s=SamplingConfig().gap_s).first_s
-        except BaseException:
-            self._source.close()
-            raise
+        self._container, self._origin_s = _open(uri, limits)
         self._rate_hz = rate_hz
         self._layout = layout
         self._channels = 1 if layout == "mono" else 2
-        self._stream = _audio_stream(self._source.container.streams.audio)
+        self._stream = _audio_stream(self._container.streams.audio)
         self._held = np.zeros((self._channels, 0), dtype=np.float32)
         self._held_at = 0
         """Sample number, on the frames' clock, of the first sample held."""
@@ -87,7 +88,7 @@ class AudioReader:
 
     def close(self) -> None:
         """Give the source back."""
-        self._source.close()
+        self._container.close()
 
     def __enter__(self) -> "AudioReader":
         return self
@@ -104,8 +105,9 @@ class AudioReader:
         stream = self._stream
         assert stream is not None
         assert stream.time_base is not None
-        container = self._source.container
-        self._source.stream.discard = Discard.all
+        container = self._container
+        for other in container.streams:
+            other.discard = Discard.all
         stream.discard = Discard.default
         at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
         container.seek(int(at_s / stream.time_base), stream=stream)
@@ -120,7 +122,7 @@ class AudioReader:
         """Runs of samples with the number of their first one."""
         resampler: AudioResampler | None = None
         at = 0
-        for frame in _frames(iter(self._source.container.demux([stream]))):
+        for frame in _frames(iter(self._container.demux([stream]))):
             starts = round((float(frame.time or 0.0) - self._origin_s) * self._rate_hz)
             lag = 0 if resampler is None else abs(starts - at)
             if resampler is None or lag > _DRIFT_S * self._rate_hz:
@@ -154,6 +156,59 @@ class AudioReader:
         return np.clip(window, -1.0, 1.0)
 
 
+class SoundFrames:
+    """A file without pictures as a source of frames: empty ones, at the sampling rate.
+
+    They carry the clock, so that chunks, spans and evidence are made as for any video.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        *,
+        limits: MediaLimits,
+        after_s: float | None = None,
+    ) -> None:
+        """Open a file.
+
+        Raises:
+            MediaRefusedError: It has no sound that can be read, or does not say how long it is.
+        """
+        with closing(open_sound(uri, limits)) as container:
+            stream = _audio_stream(container.streams.audio)
+            if stream is None or container.duration is None:
+                raise MediaRefusedError(
+                    uri, "no sound of known length can be read from it", hint="convert it to FLAC"
+                )
+            self.info = MediaInfo(
+                uri=uri,
+                container=container.format.name,
+                video_codec=None,
+                fps=None,
+                height_px=0,
+                width_px=0,
+                duration_s=container.duration / av.time_base,
+                has_audio=True,
+            )
+        self.stats = SampleStats()
+        self._fps, self._after_s = config.fps, after_s
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Frames without pixels, behind `after_s`."""
+        for n in range(ceil((self.info.duration_s or 0.0) * self._fps)):
+            pts_s = n / self._fps
+            if self._after_s is None or pts_s > self._after_s:
+                self.stats = replace(self.stats, frames_sampled=self.stats.frames_sampled + 1)
+                yield Frame(pixels=np.zeros((0, 0, 3), dtype=np.uint8), pts_s=pts_s)
+
+    def __enter__(self) -> "SoundFrames":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Nothing is held open."""
+
+
 def read_audio(
     uri: str, span: TimeSpan, *, limits: MediaLimits | None = None
 ) -> Float32[np.ndarray, " sample"] | None:
@@ -161,6 +216,20 @@ def read_audio(
     with AudioReader(uri, limits=limits or MediaLimits()) as reader:
         window = reader.window(span)
         return None if window is None else window[0]
+
+
+def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
+    """A container, and when its first frame, or else its sound, begins on its own clock."""
+    try:
+        source = open_source(uri, limits)
+    except SoundOnlyError:
+        container = open_sound(uri, limits)
+        return container, (container.start_time or 0) / av.time_base
+    try:
+        return source.container, Decoder(source, limits, gap_s=SamplingConfig().gap_s).first_s
+    except BaseException:
+        source.close()
+        raise
 
 
 def _audio_stream(streams: tuple[AudioStream, ...]) -> AudioStream | None:

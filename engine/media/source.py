@@ -24,6 +24,7 @@ from engine.errors import (
     LimitExceededError,
     MediaRefusedError,
     MissingCapabilityError,
+    SoundOnlyError,
     UnreachableError,
 )
 from engine.media.sniff import sniff
@@ -177,6 +178,40 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
     )
 
 
+def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
+    """Open a file for its sound alone, by the same allowlists; the caller closes it.
+
+    Raises:
+        MediaRefusedError: Unsafe, or of a kind that is not on the lists, or without sound.
+        LimitExceededError: More bytes, streams or hours than allowed.
+        UnreachableError: No such file.
+    """
+    av.logging.set_libav_level(av.logging.PANIC)
+    container = _open_file(uri, limits)
+    n_streams, hours_s = len(container.streams), (container.duration or 0) / av.time_base
+    try:
+        if n_streams > limits.max_streams:
+            raise LimitExceededError(
+                f"{uri}: number of streams",
+                n_streams,
+                limits.max_streams,
+                setting="media.max_streams",
+            )
+        if hours_s > limits.max_duration_s:
+            raise LimitExceededError(
+                f"{uri}: duration in seconds",
+                hours_s,
+                limits.max_duration_s,
+                setting="media.max_duration_s",
+            )
+        if not container.streams.audio:
+            raise MediaRefusedError(uri, "it holds no sound", hint="give another file")
+    except BaseException:
+        container.close()
+        raise
+    return container
+
+
 def describe(
     source: Source,
     *,
@@ -313,9 +348,7 @@ def _pick_stream(
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [s for s in container.streams.video if not s.disposition & still]
     if not moving and container.streams.audio:
-        raise MediaRefusedError(
-            uri, "this is sound only: it has no moving picture", hint="give a video file"
-        )
+        raise SoundOnlyError(uri)
     if not moving:
         raise MediaRefusedError(
             uri, "damaged or incomplete: it holds no video stream", hint="copy the file again"

@@ -67,8 +67,8 @@ class PixelConfig:
         return cls(
             size_px=int(side if crops else edge),
             fit=config.get("fit", "crop" if crops else "squash"),
-            mean=tuple(config.get("image_mean", CLIP_MEAN)),
-            std=tuple(config.get("image_std", CLIP_STD)),
+            mean=tuple(float(level) for level in config.get("image_mean", CLIP_MEAN)),
+            std=tuple(float(level) for level in config.get("image_std", CLIP_STD)),
             is_exact=bool(config.get("is_exact", True)),
         )
 

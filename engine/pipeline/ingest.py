@@ -278,7 +278,7 @@ def _activity(frames: Sequence[Frame]) -> float:
     changes = [
         float(np.abs(after - before).mean()) / 255
         for before, after in pairwise(small)
-        if before.shape == after.shape
+        if before.shape == after.shape and before.size
     ]
     return sum(changes) / len(changes) if changes else 0.0
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from engine.errors import MissingCapabilityError, NotFoundError
 from engine.pipeline.assemble import Engine, refresh
 from engine.pipeline.signals import (
+    LEAST_STD,
     SUPPORTED,
     Found,
     RetrievalConfig,
@@ -82,10 +83,12 @@ def retrieve(
         )
     about = about or question
     named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
-    queries = _embed(engine, named)
+    queries = _telling(engine, _embed(engine, named), scope)
     lists: list[tuple[Found, ...]] = []
     if queries:
-        lists = [_by_vectors(engine, question, n, query, scope) for n, query in enumerate(queries)]
+        # Attention to a question about two things cannot tell them apart.
+        asked = question if len(queries) == 1 else None
+        lists = [_by_vectors(engine, asked, n, query, scope) for n, query in enumerate(queries)]
     elif named:
         lists = [_by_attention(engine, question, refs)]
     found, nearby = _in_turn([_diverse(scored, engine.retrieval) for scored in lists])
@@ -118,19 +121,30 @@ def _embed(engine: Engine, texts: Sequence[str]) -> tuple[Float32[Tensor, " dim"
         return ()
 
 
+def _telling(
+    engine: Engine, queries: tuple[Float32[Tensor, " dim"], ...], scope: Scope | None
+) -> tuple[Float32[Tensor, " dim"], ...]:
+    """The queries, or none where all frames look alike to them, as moments of mere sound do."""
+    spreads = (spread for query in queries for spread in engine.index.spread(query, within=scope))
+    return queries if any(spread.std > LEAST_STD for spread in spreads) else ()
+
+
 def _by_vectors(
     engine: Engine,
-    question: str,
+    question: str | None,
     sought: int,
     query: Float32[Tensor, " dim"],
     scope: Scope | None,
 ) -> tuple[Found, ...]:
-    """Candidates that the joint space proposes, best supported first."""
+    """Candidates that the joint space proposes, best supported first.
+
+    The question's attention is weighed in where there is a question.
+    """
     config = engine.retrieval
     hits = engine.index.search(query, config.candidates, within=scope)
     above = deviations(hits, engine.index.spread(query, within=scope))
     attention = torch.zeros(len(hits))
-    if config.per_attention:
+    if config.per_attention and question is not None:
         attention = standardised(_attention(engine, question, [hit.chunk for hit in hits]))
     found = (
         weighed(

@@ -12,7 +12,7 @@ from engine.records import Hit, Origin, Spread
 SUPPORTED = 0.5
 """Support from which a hit counts as evidence."""
 
-_LEAST_STD = 1e-4
+LEAST_STD = 1e-4
 """Deviation of scores below which a video counts as uniform: float32 noise of a dot product."""
 
 
@@ -91,7 +91,7 @@ def deviations(hits: Sequence[Hit], spreads: Sequence[Spread]) -> list[float]:
     """
     n_frames = sum(spread.n_frames for spread in spreads)
     pooled = sum(spread.n_frames * spread.std**2 for spread in spreads) / max(1, n_frames)
-    std = max(math.sqrt(pooled), _LEAST_STD)
+    std = max(math.sqrt(pooled), LEAST_STD)
     means = {spread.video: spread.mean for spread in spreads}
     chance = best_of_chance(n_frames)
     return [(hit.score - means[hit.chunk.video]) / std - chance for hit in hits]
@@ -106,4 +106,4 @@ def standardised(scores: Float32[Tensor, " chunk"]) -> Float32[Tensor, " chunk"]
     """Scores as deviations from their mean; zeros where there is nothing to compare."""
     if len(scores) < 2:
         return zeros_like(scores)
-    return (scores - scores.mean()) / scores.std().clamp_min(_LEAST_STD)
+    return (scores - scores.mean()) / scores.std().clamp_min(LEAST_STD)

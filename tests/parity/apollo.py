@@ -55,9 +55,8 @@ def run(folder: Path) -> Found:
 def _kind(folder: Path) -> Callable[[Path], Found] | None:
     """What a folder holds, by the fields of its files."""
     config = _json(folder / "config.json", {})
-    if (folder / "sampling.json").is_file() and "clip_duration" in str(
-        _json(folder / "sampling.json", [])[:1]
-    ):
+    sampled = _json(folder / "sampling.json", []) or [{}]
+    if "clip_duration" in sampled[0].get("input", {}):
         return _host_side
     if config.get("model_type") == "mm_connector":
         return _connector
@@ -183,13 +182,13 @@ def _embed_merge(folder: Path) -> Found:
     ]
     found: dict[str, Quantity] = {}
     for name in sorted({key.split(".")[0] for key in expected} - {"generate"}):
-        most = re.fullmatch(r"trunc(\d+)", name)
+        most = re.search(r"trunc(\d+)", name)
         batch = splice_batch(
             embed,
             list(zip(ids, used, strict=True)),
             labels,
             max_tokens=int(most[1]) if most else given.shape[1],
-            pads_left=name == "left",
+            pads_left="left" in name,
         )
         embeddings = difference(batch.embeddings, expected[f"{name}.inputs_embeds"])
         found[name] = Quantity(embeddings)

@@ -259,7 +259,7 @@ def _preprocess(folder: Path) -> Mapping[str, Quantity]:
         [
             pllava_frames(
                 case["max_frame"],
-                case["fps"],
+                float(case["fps"]),
                 case["num_segments"],
                 bound_s=_seconds(case["bound"]),
                 first=case["first_idx"],

@@ -1,6 +1,7 @@
 """Apollo: clips of a file, words of the prompt, checkpoints as released, and clips one by one."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -16,7 +17,7 @@ from engine.families import apollo, load_model
 from engine.families._apollo_clips import ClipSampling, introduce, number_words
 from engine.families._apollo_files import save_net
 from engine.families._apollo_net import build
-from engine.families._tiny import randomise
+from engine.families._tiny import randomise, write_byte_tokenizer
 from engine.nn import pixels, token_stream
 from engine.nn.decoder import Decoder
 from engine.nn.splice import PLACEHOLDER_ID, cut
@@ -441,19 +442,36 @@ def test_texts_stand_in_the_space_of_frames(model: apollo.Apollo) -> None:
     torch.testing.assert_close(vector.norm(), torch.tensor(1.0))
 
 
-def test_released_towers_have_no_text_side(tmp_path: Path) -> None:
+def write_bare(folder: Path) -> None:
+    """A checkpoint whose SigLIP is a vision tower alone, as released."""
     config = apollo.VARIANTS["tiny"]
     vision = replace(config.vision, siglip=config.vision.siglip.vision_only())
     net = build(replace(config, vision=vision), CPU, torch.float32)
     randomise(net, seed=0)
-    save_net(net, tmp_path, variant="tiny")
-    (tmp_path / "llm/tokenizer.json").write_bytes(_tokenizer(tmp_path / "elsewhere"))
-    model = apollo.load(tmp_path, CPU, torch.float32)
+    folder.mkdir()
+    save_net(net, folder, variant="tiny")
+    write_byte_tokenizer(folder / "llm", apollo.CONTROL)
+
+
+def test_released_towers_have_no_text_side(tmp_path: Path) -> None:
+    write_bare(tmp_path / "bare")
+    model = apollo.load(tmp_path / "bare", CPU, torch.float32)
     assert model.encode(frames(4)).frame_vectors.shape == (4, model.card.vector_dim)
     with pytest.raises(MissingCapabilityError, match="no text side"):
         model.embed_text("a red car")
 
 
-def _tokenizer(folder: Path) -> bytes:
-    apollo.write_tiny(folder)
-    return (folder / "llm/tokenizer.json").read_bytes()
+def test_the_published_tower_beside_it_gives_the_vectors_and_changes_no_latents(
+    tmp_path: Path, model: apollo.Apollo, checkpoint: Path
+) -> None:
+    write_bare(tmp_path / "bare")
+    bare = apollo.load(tmp_path / "bare", CPU, torch.float32)
+    published = checkpoint / "vision_tower/siglip-so400m-patch14-384"
+    shutil.copytree(published, tmp_path / published.name)
+    with_text = apollo.load(tmp_path / "bare", CPU, torch.float32)
+    batch = frames(4)
+    seen = with_text.encode(batch)
+    assert torch.equal(seen.embeddings, bare.encode(batch).embeddings)
+    torch.testing.assert_close(seen.frame_vectors, model.encode(batch).frame_vectors)
+    torch.testing.assert_close(with_text.embed_text("a dog"), model.embed_text("a dog"))
+    assert with_text.card.fingerprint != bare.card.fingerprint

@@ -44,8 +44,10 @@ def test_squash_keeps_all_and_bends_it() -> None:
 
 def test_the_quick_squash_is_at_most_one_level_off() -> None:
     smooth = torch.nn.functional.avg_pool2d(_frame(200, 300).float(), 5, 1).to(torch.uint8)
-    exact = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1, 1, 1)))
-    quick = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1, 1, 1), is_exact=False))
+    exact = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1.0, 1.0, 1.0)))
+    quick = prepare(
+        smooth, PixelConfig(size_px=32, fit="squash", std=(1.0, 1.0, 1.0), is_exact=False)
+    )
     assert (exact - quick).abs().max() < 1.01 / 255
 
 

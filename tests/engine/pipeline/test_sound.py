@@ -10,9 +10,11 @@ from jaxtyping import Float32
 
 from engine.families import videollama2
 from engine.families.videollama2 import VideoLlama2
+from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine
 from engine.pipeline.ingest import SoundSource, ingest
+from engine.pipeline.retrieve import retrieve
 from engine.protocols import Sampling
 from engine.records import Answer, ChunkRef, TimeSpan
 from engine.tensors import TokenLatents
@@ -107,3 +109,14 @@ def test_frames_of_two_sizes_share_the_sound_of_their_chunk(
     assert hearing is not None
     width = model.net.config.decoder.width
     assert len(sizes[0][0]) == 4 * width * (8 + hearing.window_tokens)
+
+
+def test_sound_alone_is_searched_by_attention(
+    build: Callable[..., Engine], model: VideoLlama2
+) -> None:
+    moments = [Frame(pixels=np.zeros((0, 0, 3), dtype=np.uint8), pts_s=float(n)) for n in range(10)]
+    engine = build(model)
+    refs = [each.ref for each in ingest(engine, CAMERA, FakeSource(moments), sound=Tone())]
+    assert [ref.span.end_s for ref in refs] == [4, 8, 10]
+    found = retrieve(engine, "the high tone").found
+    assert {each.origin for each in found} == {"attention"}

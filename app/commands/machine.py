@@ -1,0 +1,93 @@
+"""The machine room: serve, worker, doctor, train, bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.commands.common import (
+    Home,
+    Json,
+    Model,
+    open_screen,
+    open_service,
+    open_settings,
+)
+
+cli = typer.Typer()
+
+
+@cli.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
+    output: Annotated[Path, typer.Option("--output", help="Above the folder of the run.")] = Path(
+        "runs"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a training recipe; its docstring states command, hours and the score to expect."""
+    from app.workbench import train_recipe
+
+    screen = open_screen(json=json)
+    with screen.progress() as progress:
+        document = train_recipe(recipe, output, resume=resume, report=progress.step)
+    screen.show(document)
+
+
+@cli.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure speed and memory as ratios; writes assets/bench/<machine>.json."""
+    from app.workbench import run_benchmarks
+
+    screen = open_screen(json=json)
+    with screen.progress() as progress:
+        document = run_benchmarks(name, model=model, say=progress.say)
+    screen.show(document)
+
+
+@cli.command()
+def worker(model: Model = None, home: Home = None) -> None:
+    """Work off jobs until interrupted; any number may run, on any machine with the files."""
+    with open_service(home, model=model) as service:
+        service.worker().run()
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Where to listen.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
+    ] = False,
+    model: Model = None,
+    home: Home = None,
+) -> None:
+    """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
+    from app.server import serve as run
+    from app.settings import load_settings
+
+    settings = load_settings({"model": model}, home=home)
+    run(
+        settings,
+        host=host,
+        port=port,
+        with_worker=not no_worker,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+@cli.command()
+def doctor(json: Json = False, home: Home = None) -> None:
+    """What this machine can do, what is missing, and how to get it."""
+    from app.doctor import examine
+
+    open_screen(json=json).show(examine(open_settings(home).home))
