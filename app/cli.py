@@ -42,6 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
         command = typer.main.get_command(cli)
         return int(command.main(args=words, standalone_mode=False) or 0)
     except typer.TyperException as error:
+        if not error.format_message():  # The help was shown for want of a command.
+            return USAGE
         return open_screen(json=json).fail("usage", error.format_message(), None, USAGE)
     except LongwatchError as error:
         return open_screen(json=json).fail(error.code, str(error), error.hint, error.exit_code)

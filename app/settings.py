@@ -133,6 +133,8 @@ class Settings(BaseSettings):
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    adapter_alpha: float | None = Field(default=None, ge=0)
+    """Strength of a checkpoint's adapters; `None` takes the released one (PLLaVA: 4 of 32)."""
     database_url: SecretStr | None = None
     """PostgreSQL for many machines; SQLite below the home folder when `None`."""
     database_wait_s: float = Field(default=10.0, gt=0)

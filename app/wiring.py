@@ -68,6 +68,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             folder=find_model(settings.model, settings),
             device=settings.device,
             dtype=settings.dtype,
+            adapter_alpha=settings.adapter_alpha,
             compression_ratio=stream.compression_ratio,
             max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),

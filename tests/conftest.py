@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+# Tiny layers on shared cores: a second thread is waited for longer than it works.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 

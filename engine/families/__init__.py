@@ -5,6 +5,7 @@ take minutes to read. Revisit when two families share every field.
 """
 
 from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,27 +14,46 @@ import torch
 
 import engine.families
 from engine import plugins
-from engine.errors import WeightsError
+from engine.errors import InputRefusedError, WeightsError
 from engine.nn.weights import read_config
 from engine.protocols import VideoModel
 
 DEFINES = ("VARIANTS", "KEY_MAP", "build", "load", "recognises", "write_tiny")
 
 
-def load_model(folder: Path, *, device: torch.device, dtype: torch.dtype) -> VideoModel:
+def load_model(
+    folder: Path,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    adapter_alpha: float | None = None,
+) -> VideoModel:
     """Load a checkpoint folder with the family that its config names.
 
     Args:
         folder: The checkpoint, or a folder in which it is the only one.
         device: Where the weights go.
         dtype: What they are cast to.
+        adapter_alpha: Strength of the adapters, where the family fuses them at load time;
+            `None` takes the released one.
     Raises:
         NotFoundError: No config there.
         WeightsError: No family knows the config, or the weights do not fit.
+        InputRefusedError: A strength was given, and the family has no adapters.
     """
     home = checkpoint_home(folder)
-    model: VideoModel = family_of(read_config(home)).load(home, device, dtype)
-    return model
+    family = family_of(read_config(home))
+    if adapter_alpha is None:
+        model: VideoModel = family.load(home, device, dtype)
+        return model
+    if "alpha" not in signature(family.load).parameters:
+        name = family.__name__.rpartition(".")[2]
+        raise InputRefusedError(
+            f"adapter_alpha is {adapter_alpha}, but {name} has no adapters of free strength",
+            hint="leave the setting adapter_alpha out",
+        )
+    adapted: VideoModel = family.load(home, device, dtype, alpha=adapter_alpha)
+    return adapted
 
 
 def checkpoint_home(folder: Path) -> Path:

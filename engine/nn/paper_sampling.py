@@ -58,12 +58,14 @@ def videollama2_frames_by_second(available: int, fps: float) -> list[int]:
     return list(range(step // 2, available, step))
 
 
-def videollama2_audio_windows(duration_s: float) -> list[tuple[float, float]]:
+def videollama2_audio_windows(
+    duration_s: float, *, n_windows: int = AUDIO_WINDOWS, window_s: float = AUDIO_WINDOW_S
+) -> list[tuple[float, float]]:
     """The stretches of a track that VideoLLaMA 2's evaluation hears, in seconds.
 
     Eight windows of two seconds at even distances; they overlap in tracks under 18 s, repeat the
     track when it is shorter than two, and never reach its end.
     """
-    room_s = max(duration_s - AUDIO_WINDOW_S, 0.0)
-    starts = (idx * room_s / AUDIO_WINDOWS for idx in range(AUDIO_WINDOWS))
-    return [(start_s, start_s + AUDIO_WINDOW_S) for start_s in starts]
+    room_s = max(duration_s - window_s, 0.0)
+    starts = (idx * room_s / n_windows for idx in range(n_windows))
+    return [(start_s, start_s + window_s) for start_s in starts]

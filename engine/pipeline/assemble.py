@@ -38,6 +38,9 @@ class ModelConfig:
     """`auto` takes an accelerator when there is one; else a name that torch knows."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """`auto` is float32 on the CPU and bfloat16 elsewhere."""
+    adapter_alpha: float | None = None
+    """Strength of the checkpoint's adapters, for families that fuse them at load time; `None`
+    takes the released one."""
     compression_ratio: int | None = None
     """Visual tokens per latent; `None` takes the checkpoint's own."""
     max_past_latents: int | Literal["auto"] | None = "auto"
@@ -222,7 +225,8 @@ def _load(config: ModelConfig, device: torch.device) -> VideoModel:
     name = config.dtype
     if name == "auto":
         name = "float32" if device.type == "cpu" else "bfloat16"
-    return load_model(config.folder, device=device, dtype=getattr(torch, name))
+    dtype = getattr(torch, name)
+    return load_model(config.folder, device=device, dtype=dtype, adapter_alpha=config.adapter_alpha)
 
 
 def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int | None:

@@ -65,6 +65,13 @@ def test_wrong_usage_is_one_sentence(words: list[str], capsys: pytest.CaptureFix
     assert heard.count("\n") == 1
 
 
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run() == 2
+    heard = capsys.readouterr()
+    assert "ingest" in heard.out + heard.err
+    assert "longwatch: \n" not in heard.err
+
+
 def test_unknown_setting_names_the_nearest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -288,12 +288,13 @@ def _track(folder: Path) -> Mapping[str, Quantity]:
     """The sound of a video, as upstream's evaluation feeds it."""
     config, expected = config_of(folder), load_file(folder / "tensors.safetensors")
     n_target = round(config["target_seconds"] * config["sample_rate"])
-    found = {"windows": _windows(_read(folder / "clip_times.json"))}
+    cut = {"n_windows": config["clips_per_video"], "window_s": float(config["clip_duration"])}
+    found = {"windows": _windows(_read(folder / "clip_times.json"), cut)}
     for name, rows in expected.items():
         label = name.removeprefix("fbank_").removesuffix("_rows")
         if name.endswith("_rows"):
             track = _floats(expected[f"waveform_{label}_int16"])
-            banks = _heard(track, n_target).bfloat16().float()
+            banks = _heard(track, n_target, cut).bfloat16().float()
             shape = [1, *banks.shape]
             found[f"shape_{label}"] = _equal([shape], [config["full_fbank_shape"]])
             step = -(-banks.shape[0] // rows.shape[0])
@@ -304,8 +305,8 @@ def _track(folder: Path) -> Mapping[str, Quantity]:
     return found
 
 
-def _heard(track: Tensor, n_target: int) -> Tensor:
-    windows = videollama2_audio_windows(len(track) / SAMPLE_RATE_HZ)
+def _heard(track: Tensor, n_target: int, cut: Mapping[str, Any]) -> Tensor:
+    windows = videollama2_audio_windows(len(track) / SAMPLE_RATE_HZ, **cut)
     joined = torch.cat([track[slice(*_samples(window, len(track)))] for window in windows])
     return filter_banks(F.pad(joined, (0, max(0, n_target - len(joined))))[:n_target])
 
@@ -315,10 +316,10 @@ def _samples(window: tuple[float, float], n_samples: int) -> tuple[int, int]:
     return start, min(end, n_samples)
 
 
-def _windows(times: Mapping[str, Any]) -> Quantity:
+def _windows(times: Mapping[str, Any], cut: Mapping[str, Any]) -> Quantity:
     off = 0
     for duration, said in times.items():
-        windows = videollama2_audio_windows(float(duration))
+        windows = videollama2_audio_windows(float(duration), **cut)
         n_samples = int(float(duration) * SAMPLE_RATE_HZ)
         ranges = [list(_samples(window, n_samples)) for window in windows]
         edges = torch.tensor(windows).double() - torch.tensor(said["start_end_seconds"]).double()

@@ -6,11 +6,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.errors import WeightsError
-from engine.families import pllava
-from engine.families._pllava_net import WRAPPER, load_net
+from engine.errors import InputRefusedError, WeightsError
+from engine.families import load_model, pllava, video_xl
+from engine.families._pllava_net import (
+    LLAMA_7B,
+    WRAPPER,
+    Adapters,
+    PllavaConfig,
+    PllavaNet,
+    load_net,
+)
 from engine.families.pllava import Pllava
+from engine.nn.decoder import DecoderConfig
+from engine.nn.pixels import PixelConfig
 from engine.nn.pooling import pool_clip
+from engine.nn.towers import CLIP_LARGE_336, TowerConfig
 from engine.protocols import Sampling
 from engine.records import ChunkRef, TimeSpan, Turn, VideoId
 from engine.tensors import ChunkLatents, FrameBatch
@@ -94,6 +104,33 @@ def test_alpha_blends_between_image_and_video_model(folder: Path) -> None:
 def test_another_alpha_is_another_model(folder: Path, model: Pllava) -> None:
     other = pllava.load(folder, CPU, F32, alpha=32.0)
     assert other.card.fingerprint != model.card.fingerprint
+
+
+def test_released_sizes_have_the_published_parameters() -> None:
+    sizes = LLAMA_7B | {"vocab_size": 32064, "max_position_embeddings": 4096}
+    config = PllavaConfig(
+        decoder=DecoderConfig.from_json(sizes),
+        tower=TowerConfig.from_json(CLIP_LARGE_336),
+        pixels=PixelConfig(size_px=336),
+    )
+    with torch.device("meta"):
+        net = PllavaNet(config)
+        adapters = [Adapters(config.decoder, rank=128) for _ in range(32)]
+    count = sum(each.numel() for module in (net, *adapters) for each in module.parameters())
+    assert round(count / 1e9, 2) == 7.13
+    assert net.compression_ratio == 4
+
+
+def test_alpha_reaches_the_family_from_the_settings(folder: Path, model: Pllava) -> None:
+    full = load_model(folder, device=CPU, dtype=F32, adapter_alpha=32.0)
+    released = load_model(folder, device=CPU, dtype=F32, adapter_alpha=4.0)
+    assert full.card.fingerprint != model.card.fingerprint == released.card.fingerprint
+
+
+def test_alpha_without_adapters_is_refused(tmp_path: Path) -> None:
+    video_xl.write_tiny(tmp_path / "tiny")
+    with pytest.raises(InputRefusedError, match="video_xl has no adapters"):
+        load_model(tmp_path / "tiny", device=CPU, dtype=F32, adapter_alpha=4.0)
 
 
 def test_adapters_alone_need_their_base_and_then_equal_the_full_dict(

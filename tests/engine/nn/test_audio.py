@@ -98,6 +98,15 @@ def test_tower_gives_eight_tokens_for_every_sixteen_rows() -> None:
     assert not torch.allclose(heard, changed)
 
 
+def test_released_tower_has_the_published_parameters() -> None:
+    with torch.device("meta"):
+        tower = BeatsTower(BeatsConfig())
+    count = sum(each.numel() for each in tower.parameters())
+    # Checkpoints repeat the shared table for each layer and bring a classifier that is not used.
+    repeated, classifier = 11 * 320 * 12, 527 * 768 + 527
+    assert round((count - repeated + classifier) / 1e6, 1) == 90.7
+
+
 def test_config_keeps_sizes_and_leaves_what_training_needs() -> None:
     config = BeatsConfig.from_json({"encoder_layers": 3, "encoder_layerdrop": 0.05})
     assert config == BeatsConfig(encoder_layers=3)

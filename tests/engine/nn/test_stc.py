@@ -48,6 +48,19 @@ def test_released_sizes_give_the_published_token_counts(
     assert frames * rows * cols == tokens
 
 
+@pytest.mark.parametrize(
+    ("tower_width", "width", "millions"), [(1024, 4096, 489.2), (1152, 3584, 376.9)]
+)
+def test_released_sizes_have_the_published_parameters(
+    tower_width: int, width: int, millions: float
+) -> None:
+    with torch.device("meta"):
+        connector = StcConnector("stc_connector", tower_width, width)
+    assert len(connector.state_dict()) == 113
+    count = sum(each.numel() for each in connector.parameters())
+    assert round(count / 1e6, 1) == millions
+
+
 def test_unknown_kind_names_the_known_ones() -> None:
     with pytest.raises(ValueError, match="stc_connector_v35"):
         StcConnector("stc_connector_v36", 8, 8)

@@ -1,0 +1,90 @@
+"""Every family takes the same road: frames in, files, an answer out, and no byte is lost."""
+
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import engine.families
+from engine import plugins
+from engine.families import DEFINES
+from engine.media.sample import SamplingConfig
+from engine.pipeline.answer import answer
+from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.evidence import search
+from engine.pipeline.ingest import ingest
+from engine.protocols import Sampling
+from engine.records import Answer, VideoId
+from tests.fakes import FakeSource, story
+
+CAMERA = VideoId("camera")
+
+
+@pytest.fixture(scope="module", params=plugins.names(engine.families))
+def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp(str(request.param)) / "tiny"
+    plugins.load(engine.families, str(request.param), defines=DEFINES).write_tiny(home)
+    return home
+
+
+def opened(checkpoint: Path, home: Path) -> Engine:
+    """An engine over a checkpoint that its family recognises by itself."""
+    return assemble(
+        EngineConfig(
+            model=ModelConfig(folder=checkpoint, device="cpu"),
+            latents_folder=home / "latents",
+            index_folder=home / "index",
+            sampling=SamplingConfig(thin_static=False),
+        )
+    )
+
+
+def recording(engine: Engine) -> FakeSource:
+    """Three chunks and a half."""
+    n = engine.model.card.chunk_frames
+    return story(f"red*{n} green*{n} blue*{n} grey*{max(1, n // 2)}")
+
+
+def files(home: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(home)): path.read_bytes()
+        for path in sorted((home / "latents").rglob("*.safetensors"))
+    }
+
+
+def test_what_was_taken_in_is_answered_from(checkpoint: Path, tmp_path: Path) -> None:
+    engine = opened(checkpoint, tmp_path)
+    committed = list(ingest(engine, CAMERA, recording(engine)))
+    assert [each.ref.ordinal for each in committed] == [0, 1, 2, 3]
+    ends_s = committed[-1].ref.span.end_s
+    sampling = Sampling(max_tokens=3)
+    *_, said = answer(engine, "What is seen?", recall="all", sampling=sampling)
+    assert isinstance(said, Answer)
+    assert said.recalled_chunks == 4
+    assert said.searched_s == pytest.approx(ends_s)
+    assert all(0 <= each.span.start_s < each.span.end_s <= ends_s for each in said.evidence)
+    found = search(engine, "red")
+    assert all(each.span.end_s <= ends_s for each in found.moments)
+
+
+def test_another_process_answers_from_the_files_alone(checkpoint: Path, tmp_path: Path) -> None:
+    first = opened(checkpoint, tmp_path)
+    list(ingest(first, CAMERA, recording(first)))
+    texts = []
+    for process in (first, opened(checkpoint, tmp_path)):
+        sampling = Sampling(max_tokens=3)
+        *_, said = answer(process, "What is seen?", recall="all", sampling=sampling)
+        assert isinstance(said, Answer)
+        texts.append((said.text, said.evidence))
+    assert texts[0] == texts[1]
+
+
+def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
+    whole = opened(checkpoint, tmp_path / "whole")
+    list(ingest(whole, CAMERA, recording(whole)))
+    cut = opened(checkpoint, tmp_path / "cut")
+    taken = list(islice(ingest(cut, CAMERA, recording(cut)), 2))
+    assert len(taken) == 2
+    again = opened(checkpoint, tmp_path / "cut")
+    assert len(list(ingest(again, CAMERA, recording(again)))) == 2
+    assert files(tmp_path / "cut") == files(tmp_path / "whole")
