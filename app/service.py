@@ -28,6 +28,7 @@ from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import stored_chunks
+from engine.probes.calibrate import calibrate, write
 from engine.probes.grid import GridConfig, draw_heat_map, drawn_haystack, run_grid, write_table
 from engine.probes.needle import drawn_needles, load_needles
 from engine.protocols import Sampling
@@ -39,6 +40,9 @@ from storage.rows import JobProgress, JobRow, VideoRow
 Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Report = Callable[[Step], None]
 Bound = float | datetime | None
+
+CALIBRATION_FRAMES = 300
+"""Of each foreign recording: as many as a drawn one has at one frame a second."""
 
 WATCH_EVERY_S = 5.0
 """Pause between two looks at watched sources."""
@@ -294,6 +298,22 @@ class Service:
         if csv is not None:
             write_table(step, csv)
         return wire.describe_probe(step)
+
+    def calibrate(self, haystacks: Sequence[str] = ()) -> wire.CalibrationDocument:
+        """Measure what the model's retrieval signals are worth; the result lies by its weights.
+
+        Args:
+            haystacks: Footage in which nothing drawn is to be found.
+        """
+        frames = [self._haystack(source, CALIBRATION_FRAMES)[1] for source in haystacks]
+        measured = calibrate(self.engine, haystacks=frames)
+        path = write(measured.retrieval, self.engine.config.model.folder)
+        return wire.CalibrationDocument(
+            file=str(path),
+            n=measured.n,
+            found_what_is_there=measured.found_what_is_there,
+            denied_what_is_not=measured.denied_what_is_not,
+        )
 
     def labels(self) -> wire.Labels:
         """What every video is called."""

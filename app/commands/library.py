@@ -8,6 +8,7 @@ import typer
 from app.commands.common import (
     Home,
     Json,
+    Model,
     open_screen,
     open_service,
     open_settings,
@@ -90,6 +91,21 @@ def check_model(
     from app.models import check_model
 
     open_screen(json=json).show(check_model(folder))
+
+
+@models.command("calibrate")
+def calibrate_model(
+    haystacks: Annotated[
+        list[str] | None, typer.Argument(help="Footage in which nothing drawn is to be found.")
+    ] = None,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Measure when a model should say "not found"; writes retrieval.json beside its weights."""
+    with open_service(home, model=model) as service:
+        document = service.calibrate(haystacks or ())
+    open_screen(json=json).show(document)
 
 
 @models.command("compare")
