@@ -223,6 +223,20 @@ def test_all_of_a_long_stretch_is_heard(model: VideoLlama2) -> None:
         assert not torch.allclose(model.net.hear(changed), tokens)
 
 
+def test_silence_behind_a_long_stretch_takes_no_places(model: VideoLlama2) -> None:
+    hearing = model.net.config.hearing
+    assert hearing is not None
+    window = _sound(5.0)
+    ends = torch.cat((window, window, window[:2560]))
+    tokens = model.net.hear(ends).reshape(-1, hearing.pitches, 48)
+    # 63 moments share the places of 31, so the first place holds the mean of the first three.
+    alone = model.net.hear(window).reshape(-1, hearing.pitches, 48)
+    assert len(tokens) == len(alone)
+    torch.testing.assert_close(tokens[0], alone[:3].mean(0))
+    assert hearing.tokens_of(2560) == hearing.pitches
+    assert hearing.tokens_of(10**9) == hearing.window_tokens
+
+
 def test_sound_alone_can_be_kept_and_asked(model: VideoLlama2) -> None:
     chunk = _chunk(model, _sound(3), n_frames=0)
     assert chunk.frame_vectors.shape == (0, model.card.vector_dim)
