@@ -72,6 +72,23 @@ def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str])
     assert "longwatch: \n" not in heard.err
 
 
+@pytest.mark.parametrize(
+    ("name", "exit_code"), [("no-such-shape", 5), ("nobody-here/no-such-model", 3)]
+)
+def test_model_that_cannot_be_fetched_is_one_sentence(
+    name: str,
+    exit_code: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    assert run("models", "pull", name, "--home", tmp_path) == exit_code
+    heard = capsys.readouterr().err
+    assert name in heard
+    assert heard.count("\n") == 1
+
+
 def test_unknown_setting_names_the_nearest(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
