@@ -167,6 +167,13 @@ def test_mixture_of_experts_is_refused(folder: Path, tmp_path: Path) -> None:
         videollama2.load(other, CPU, F32)
 
 
+def test_config_without_a_field_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    other = rewritten(folder, tmp_path / "other", dict)
+    edit_config(other, num_attention_heads=None)
+    with pytest.raises(WeightsError, match="lacks the field 'num_attention_heads'"):
+        videollama2.load(other, CPU, F32)
+
+
 def test_early_revisions_are_recognised() -> None:
     assert videollama2.recognises({"model_type": "mistral", "mm_projector_type": "stc_connector"})
     assert not videollama2.recognises({"model_type": "mistral"})
