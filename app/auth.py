@@ -43,7 +43,7 @@ FAILURE_WINDOW_S: Final = 300.0
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN = re.compile(r"/(healthz|readyz|sign-in|favicon\.svg|assets/[\w./-]+)")
+_OPEN = re.compile(r"/(healthz|readyz|sign-in|favicon\.(?:svg|ico)|assets/[\w./-]+)")
 _GRADIO = re.compile(
     r"/ui/?([a-z]+/?)?"  # pages
     r"|/ui/(assets|static)/[\w./@-]+"

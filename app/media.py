@@ -39,10 +39,10 @@ _GRID_FPS: Final = 5.0
 _MAX_CLIP_S: Final = 600.0
 _STILL_LIMITS = SandboxLimits(cpu_s=60, stall_s=15.0)
 _IMMUTABLE = {"cache-control": "private, max-age=86400"}
+_WEBM_CODECS = frozenset({"vp8", "vp9", "av1"})
 _TYPES = {
     "mp4": "video/mp4",
     "mov": "video/mp4",
-    "webm": "video/webm",
     "matroska": "video/x-matroska",
     "avi": "video/x-msvideo",
     "mpegts": "video/mp2t",
@@ -182,6 +182,9 @@ def original_file(row: VideoRow) -> Path:
 def media_type(media: MediaInfo | None) -> str:
     """The type of an original, by its container as probed, never by its name."""
     names = [] if media is None else media.container.split(",")
+    # One demuxer reads both; browsers take Matroska under the name of the subset.
+    if media is not None and "webm" in names and media.video_codec in _WEBM_CODECS:
+        return "video/webm"
     return next((_TYPES[name] for name in names if name in _TYPES), "application/octet-stream")
 
 
@@ -189,7 +192,7 @@ def browser_plays(media: MediaInfo | None) -> bool:
     """Whether today's browsers play the original; when in doubt a copy is made."""
     if media is None or media.is_live:
         return False
-    codecs = {"video/mp4": {"h264", "av1"}, "video/webm": {"vp8", "vp9", "av1"}}
+    codecs = {"video/mp4": {"h264", "av1"}, "video/webm": _WEBM_CODECS}
     return media.video_codec in codecs.get(media_type(media), set())
 
 

@@ -305,6 +305,14 @@ def _(run: wire.TrainDocument) -> RenderableType:
 
 
 @render.register
+def _(measured: wire.CalibrationDocument) -> RenderableType:
+    return Text(
+        f"found what is there: {measured.found_what_is_there:.3f}, silent about what is not: "
+        f"{measured.denied_what_is_not:.3f} (of {measured.n} questions); written to {measured.file}"
+    )
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

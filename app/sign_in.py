@@ -63,6 +63,7 @@ def sign_in(
     return _let_in(request, secret, safe_target(next))
 
 
+@router.get("/favicon.ico")
 @router.get("/favicon.svg")
 def favicon() -> FileResponse:
     """The lamp."""

@@ -235,10 +235,13 @@ def _admit(desk: Desk, row: UploadRow) -> VideoRow:
         part.replace(target)
     try:
         video = desk.service.add_source(str(target), name=row.name)
-    except InputRefusedError:
+    except InputRefusedError as error:
         target.unlink(missing_ok=True)
         desk.catalog.uploads.remove(row.id)
-        raise
+        # The user knows the file by its name, and need not know where it lay.
+        said = error.message.replace(str(target), row.name)
+        refused = InputRefusedError(said, hint=error.hint)
+        raise refused from error
     if video.uri != str(target):
         # The same content is here already: the older file is the one that counts.
         target.unlink(missing_ok=True)

@@ -280,6 +280,17 @@ class TrainDocument(BaseModel):
     measured: dict[str, float]
 
 
+class CalibrationDocument(BaseModel):
+    """What `models calibrate` measured on recordings that were not fitted."""
+
+    file: str
+    n: int
+    found_what_is_there: float
+    """Share of things that are there of which the first evidence is one."""
+    denied_what_is_not: float
+    """Share of things that are not there for which nothing was claimed."""
+
+
 class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 

@@ -15,7 +15,11 @@ from torch import Tensor
 class SlowVideoXl:
     """One video and its questions, on weights under their released names."""
 
-    def __init__(self, weights: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, weights: Mapping[str, Tensor], config: Mapping[str, Any], *, is_eager: bool = True
+    ) -> None:
+        self.is_eager = is_eager
+        """Scores written out; else torch's fused attention, the public code's other back-end."""
         self.w = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
         self.n_layers: int = config["num_hidden_layers"]
         self.n_heads: int = config["num_attention_heads"]
@@ -74,11 +78,17 @@ class SlowVideoXl:
         turned_q = self._turn(q, places[n_all - n :])
         repeat = self.n_heads // self.n_kv_heads
         turned_k = self._turn(all_k, places).repeat_interleave(repeat, 0)
-        scores = turned_q @ turned_k.transpose(1, 2) / self.head_dim**0.5
         hidden = places[None, :] > places[n_all - n :, None]
-        scores = scores.masked_fill(hidden, float("-inf"))
-        chances = scores.float().softmax(-1).to(x.dtype)
-        out = chances @ all_v.repeat_interleave(repeat, 0)
+        repeated_v = all_v.repeat_interleave(repeat, 0)
+        if self.is_eager:
+            scores = turned_q @ turned_k.transpose(1, 2) / self.head_dim**0.5
+            scores = scores.masked_fill(hidden, float("-inf"))
+            out = scores.float().softmax(-1).to(x.dtype) @ repeated_v
+        else:
+            mask = torch.zeros(n, n_all).masked_fill(hidden, float("-inf")).to(x.dtype)
+            out = torch.nn.functional.scaled_dot_product_attention(
+                turned_q[None], turned_k[None], repeated_v[None], attn_mask=mask
+            )[0]
         n_past = n_all - n
         self.keys[depth] = torch.cat((all_k[:, :n_past], k[:, kept]), 1)
         self.values[depth] = torch.cat((all_v[:, :n_past], v[:, kept]), 1)

@@ -38,7 +38,7 @@ def list_runs(desk: TheDesk, who: Someone) -> docs.ProbeRunsDocument:
     ]
     return docs.ProbeRunsDocument(
         runs=[_describe(desk, run) for run in runs],
-        jobs=[describe_job(desk, job) for job in mine[::-1]],
+        jobs=[describe_job(desk, job) for job in mine],
     )
 
 

@@ -20,8 +20,8 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 @router.get("/jobs", summary="Jobs, newest first")
 def list_jobs(desk: TheDesk, who: Someone) -> docs.JobsDocument:
     """Those of videos that the user may see."""
-    jobs = [job for job in desk.catalog.jobs.listed() if _may_see(who, job)]
-    return docs.JobsDocument(jobs=[describe_job(desk, job) for job in jobs[::-1][:MAX_LISTED]])
+    jobs = [job for job in desk.catalog.jobs.listed() if _may_see(who, job)][:MAX_LISTED]
+    return docs.JobsDocument(jobs=[describe_job(desk, job) for job in jobs])
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel")

@@ -8,6 +8,7 @@ import typer
 from app.commands.common import (
     Home,
     Json,
+    Model,
     open_screen,
     open_service,
     open_settings,
@@ -82,6 +83,18 @@ def list_models(json: Json = False, home: Home = None) -> None:
     open_screen(json=json).show(list_models(open_settings(home)))
 
 
+@models.command("pull")
+def pull_model(
+    name: Annotated[str, typer.Argument(help="org/name[@revision]")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Fetch a checkpoint from the model hub; the only command that does so."""
+    from app.models import pull_model
+
+    open_screen(json=json).show(pull_model(name, open_settings(home)))
+
+
 @models.command("check")
 def check_model(
     folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False
@@ -90,6 +103,21 @@ def check_model(
     from app.models import check_model
 
     open_screen(json=json).show(check_model(folder))
+
+
+@models.command("calibrate")
+def calibrate_model(
+    haystacks: Annotated[
+        list[str] | None, typer.Argument(help="Footage in which nothing drawn is to be found.")
+    ] = None,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Measure when a model should say "not found"; writes retrieval.json beside its weights."""
+    with open_service(home, model=model) as service:
+        document = service.calibrate(haystacks or ())
+    open_screen(json=json).show(document)
 
 
 @models.command("compare")

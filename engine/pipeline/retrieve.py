@@ -86,7 +86,9 @@ def retrieve(
     queries = _telling(engine, _embed(engine, named), scope)
     lists: list[tuple[Found, ...]] = []
     if queries:
-        lists = [_by_vectors(engine, question, n, query, scope) for n, query in enumerate(queries)]
+        # Attention to a question about two things cannot tell them apart.
+        asked = question if len(queries) == 1 else None
+        lists = [_by_vectors(engine, asked, n, query, scope) for n, query in enumerate(queries)]
     elif named:
         lists = [_by_attention(engine, question, refs)]
     found, nearby = _in_turn([_diverse(scored, engine.retrieval) for scored in lists])
@@ -129,17 +131,20 @@ def _telling(
 
 def _by_vectors(
     engine: Engine,
-    question: str,
+    question: str | None,
     sought: int,
     query: Float32[Tensor, " dim"],
     scope: Scope | None,
 ) -> tuple[Found, ...]:
-    """Candidates that the joint space proposes, best supported first."""
+    """Candidates that the joint space proposes, best supported first.
+
+    The question's attention is weighed in where there is a question.
+    """
     config = engine.retrieval
     hits = engine.index.search(query, config.candidates, within=scope)
     above = deviations(hits, engine.index.spread(query, within=scope))
     attention = torch.zeros(len(hits))
-    if config.per_attention:
+    if config.per_attention and question is not None:
         attention = standardised(_attention(engine, question, [hit.chunk for hit in hits]))
     found = (
         weighed(

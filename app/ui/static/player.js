@@ -34,7 +34,7 @@ export class Player {
         label: "Moments asked about", default: true }));
     if (!video.play_url) { this.say(...video.play_note); return; }
     this.word.hidden = true;
-    this.video.poster = video.thumb_url ?? "";
+    this.video.poster = video.thumb_url ? `${video.thumb_url}&w=1280` : "";
     this.video.src = video.play_url;
   }
 

@@ -26,6 +26,8 @@ export class Upload {
       this.say("done");
     } catch (error) {
       if (error.name === "AbortError") return;
+      // What was refused is gone on the server too: the same file would begin anew.
+      if (error.status === 422) localStorage.removeItem(keyOf(this.file));
       this.error = error;
       this.say("failed");
     }
@@ -36,8 +38,8 @@ export class Upload {
   async cancel() {
     this.controller?.abort();
     localStorage.removeItem(keyOf(this.file));
-    if (this.url) await this.send("DELETE", this.url);
     this.say("cancelled");
+    if (this.url) await this.send("DELETE", this.url, {}, undefined, true);
   }
 
   async find() {

@@ -41,7 +41,7 @@ function drawRoom(state, library) {
   const total = library.used_bytes + library.free_bytes;
   const low = library.free_bytes < library.reserve_bytes;
   fill(state.room,
-    h("span", {}, `${bytesText(library.used_bytes)} of memory, `,
+    h("span", {}, `${bytesText(library.used_bytes)} of latents, `,
       h("span", { class: low ? "wrong" : "" }, `${bytesText(library.free_bytes)} free`)),
     h("div", { class: "meter" }, h("i", { style:
       `width:${Math.max(1, (library.used_bytes / total) * 100).toFixed(1)}%` })),
@@ -202,16 +202,18 @@ function drawUploads(state) {
   fill(state.uploads, state.open.map((one) => {
     const word = { waiting: "waiting", uploading: `${Math.round(one.share * 100)} %`,
       paused: "paused", failed: "stopped" }[one.state];
+    const refused = one.state === "failed" && one.error?.status === 422;
     const button = (text, run) => h("button", { class: "quiet", type: "button", onclick: run,
       "aria-label": `${text} ${one.file.name}` }, text);
     return h("div", { class: "upload" },
       h("div", { class: "name" }, h("strong", {}, one.file.name), " ",
-        h("span", { class: "faint" }, `${word} of ${bytesText(one.file.size)}`)),
+        h("span", { class: "faint" }, refused ? "refused" : `${word} of ${bytesText(one.file.size)}`)),
       h("div", { class: "row" },
         one.state === "uploading" ? button("Pause", () => one.pause()) : null,
-        ["paused", "failed"].includes(one.state) ? button("Go on", () => one.start()) : null,
-        button("Cancel", () => one.cancel().catch(() => {}))),
-      h("progress", { max: "1", value: one.share, "aria-label": `Uploading ${one.file.name}` }),
+        one.state === "paused" || (one.state === "failed" && !refused) ? button("Go on",
+          () => one.start()) : null,
+        button(refused ? "Dismiss" : "Cancel", () => one.cancel().catch(() => {}))),
+      refused ? null : h("progress", { max: "1", value: one.share, "aria-label": `Uploading ${one.file.name}` }),
       one.error && one.state === "failed" ? h("p", { class: "reason wrong",
         style: "grid-column:1/-1" }, one.error.message, one.error.hint ? ` — ${one.error.hint}` : "")
         : null);

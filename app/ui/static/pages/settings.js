@@ -5,14 +5,16 @@ import { failure } from "/assets/lib/cards.js";
 import { dialog, fill, h, toast, wallText } from "/assets/lib/dom.js";
 
 export async function mount(main, session) {
-  const grid = h("div", { class: "settings" });
+  const left = h("div", { class: "stack" }), right = h("div", { class: "stack" });
+  const grid = h("div", { class: "settings" }, left, right);
   fill(main, h("div", { class: "head" }, h("h1", {}, "Settings"),
     h("span", { class: "badge" }, `version ${session.version}`)), grid);
   const mine = [tokens, appearance];
   const parts = session.role === "admin" ? [facts, people, ...mine, outward] : mine;
+  const side = (part) => (part === facts || session.role !== "admin" ? left : right);
   for (const part of parts) {
     const body = h("div");
-    grid.append(body);
+    side(part).append(body);
     part(body, session).catch((error) => fill(body, failure(error)));
   }
 }
@@ -30,8 +32,8 @@ async function facts(place, session) {
   fill(place, panel("Model, budgets and limits", [
     model.ready ? null : h("p", { class: "pad wrong" }, model.detail),
     h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Settings in force" },
-      h("table", {}, h("tbody", {}, settings.facts.map((fact) => h("tr", {}, h("td", {}, fact.name),
-        h("td", {}, fact.value, h("div", { class: "faint mono" }, fact.setting))))))),
+      h("table", { class: "facts-table" }, h("tbody", {}, settings.facts.map((fact) => h("tr", {}, h("td", {}, fact.name),
+        h("td", {}, fact.value), h("td", { class: "faint mono" }, fact.setting)))))),
     h("p", { class: "pad faint" }, `Change them in ${settings.file} or by environment, then start again.`)]));
 }
 
@@ -52,7 +54,7 @@ async function people(place, session) {
     h("td", {}, user.role),
     h("td", {}, user.role === "admin" ? "sees everything" : `${user.videos.length} videos`),
     h("td", {}, user.has_password ? "password" : "one-time link"),
-    h("td", {}, h("div", { class: "row" },
+    h("td", {}, h("div", { class: "row", style: "flex-wrap:nowrap;justify-content:flex-end" },
       h("button", { class: "quiet", type: "button", "aria-label": `Change ${user.name}`,
         onclick: () => change(place, user, videos).then(again) }, "Change"),
       h("button", { class: "quiet danger", type: "button", "aria-label": `Remove ${user.name}`,
