@@ -14,8 +14,6 @@ from engine.nn.tokenizer import QWEN, Tokenizer
 from engine.records import Turn
 
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-PAD = {"__type": "AddedToken", "content": "<|endoftext|>"}
-"""A token as older configs spell it."""
 TEXTS = ("a red star", "", "日本 🎈\n\n tab\t", "it's 42 o'clock <|im_end|> no")
 
 
@@ -31,7 +29,10 @@ def folder(tmp_path: Path) -> Path:
     )
     inner.train_from_iterator(["a red star at night", "the red car", "what is seen"], trainer)
     inner.save(str(tmp_path / "tokenizer.json"))
-    said = {"eos_token": "<|im_end|>", "pad_token": PAD}
+    said = {
+        "eos_token": "<|im_end|>",
+        "pad_token": {"__type": "AddedToken", "content": "<|endoftext|>"},
+    }
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
     return tmp_path
 
