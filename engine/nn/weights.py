@@ -298,9 +298,21 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Give a module built on the meta device uninitialised memory for its parameters."""
-    module.to(dtype=dtype)
-    module.to_empty(device=device)
+    """Give a module built on the meta device uninitialised memory.
+
+    Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
+    """
+    # The old ones are held on to, so that no new one is born with the id of one that is gone.
+    made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    for owner in module.modules():
+        for name, held in list(owner.named_parameters(recurse=False)):
+            if id(held) not in made:
+                memory = torch.empty(held.shape, dtype=dtype, device=device)
+                made[id(held)] = held, nn.Parameter(memory, requires_grad=held.requires_grad)
+            setattr(owner, name, made[id(held)][1])
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            kind = dtype if buffer.is_floating_point() else buffer.dtype
+            setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 
 def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
