@@ -29,6 +29,7 @@ RUN pip install "$TORCH" \
         faiss-cpu==1.15.1 \
         fastapi==0.165.0 \
         gradio==6.31.0 \
+        huggingface-hub==2.4.0 \
         jaxtyping==0.3.11 \
         matplotlib==3.11.2 \
         numpy==2.4.6 \

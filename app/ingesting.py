@@ -138,7 +138,7 @@ def _read(
     started = time.monotonic()
     start_s = point.after_s or 0.0
     committed: ChunkCommitted | None = None
-    sound_only = video.media is not None and video.media.video_codec is None
+    sound_only = video.media is not None and not video.media.has_picture
     if sound_only and not engine.model.card.wants_audio:
         raise SoundOnlyError(video.uri)
     reader = SandboxedReader(

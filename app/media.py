@@ -26,7 +26,8 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.desk import Desk, Someone, TheDesk
 from app.clock import format_offset
-from app.sandbox import SandboxLimits, frame_at_foreign
+from app.sandbox import frame_at_foreign
+from app.sandbox_link import SandboxLimits
 from app.wiring import media_limits
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
 from engine.media.source import is_live_uri

@@ -3,14 +3,19 @@
 from pathlib import Path
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from app.settings import Settings
 from app.wire import ComparisonDocument, ComparisonItem, ModelItem, ModelsDocument, NoteDocument
 from app.wiring import SHIPPED, models_folder
 from engine import families, plugins
-from engine.errors import WeightsError
+from engine.errors import InputRefusedError, UnreachableError, WeightsError
 from engine.nn.weights import read_config
 from engine.records import Release
+
+PULLED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.bin")
+"""Weights, configs and tokenizers; never code. Pickled weights are read without their code."""
 
 HOUR_S = 3600
 VERIFIED = "its golden cases (make parity) and a tiny checkpoint in the released layout"
@@ -37,6 +42,32 @@ def list_models(settings: Settings) -> ModelsDocument:
         for release in _releases()
     ]
     return ModelsDocument(models=[*local, *published])
+
+
+def pull_model(name: str, settings: Settings) -> NoteDocument:
+    """Fetch a checkpoint from the model hub, because the user asked for it; nothing else does.
+
+    Args:
+        name: `org/name`, or `org/name@revision`.
+    Raises:
+        InputRefusedError: Not such a name.
+        UnreachableError: The hub cannot be reached, or has no such model.
+    """
+    repository, _, revision = name.partition("@")
+    if repository.count("/") != 1:
+        raise InputRefusedError(f"{name!r} is no model of the hub", hint="org/name[@revision]")
+    folder = models_folder(settings) / name.replace("/", "--")
+    try:
+        snapshot_download(
+            repository, revision=revision or None, local_dir=folder, allow_patterns=list(PULLED)
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UnreachableError(
+            f"{name} cannot be fetched: {reason}",
+            hint="check name and network; HF_TOKEN opens gated models, HF_ENDPOINT names a mirror",
+        ) from error
+    return NoteDocument(message=f"{name} lies in {folder}; use it with --model {name}")
 
 
 def check_model(folder: Path) -> NoteDocument:

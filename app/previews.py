@@ -62,6 +62,8 @@ def preview_handler(service: Service) -> Handler:
 
 
 def _missing(service: Service, video: VideoRow) -> bool:
+    if video.media is not None and not video.media.has_picture:
+        return False
     home = service.settings.home
     return not media.sprite_file(home, video.id).is_file() or _needs_copy(service, video)
 

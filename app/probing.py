@@ -1,25 +1,18 @@
 """Needle runs as jobs: each cell is written down as it is done, so that a grid can be watched."""
 
-from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from app.jobs import Handler, JobContext
-from app.sandbox import SandboxedReader
 from app.service import Service
-from app.wiring import media_limits
 from engine.media.frames import Frame
-from engine.probes.grid import GridConfig, drawn_haystack, run_grid
+from engine.probes.grid import GridConfig, run_grid
 from engine.probes.needle import Finding, Needle, drawn_needles
-from engine.records import ProbeCell, ProbeResult, Recall, VideoId
+from engine.records import ProbeCell, ProbeResult, Recall
 from storage.rows import JobRow, Json, ProbeRunId
 
 KIND: Final = "probe"
-HAYSTACK_SIDE_PX: Final = 448
-"""Frames of a library video are scaled down to this for a probe: above every tower's input, and
-a thousand of them fit in 400 MB."""
-MAX_HAYSTACK_FRAMES: Final = 2048
-"""Frames that are read; longer haystacks repeat them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +46,16 @@ def probe_handler(service: Service) -> Handler:
         order = ProbeOrder.parse(job.payload)
         _forget_torn(service, job)
         needles = drawn_needles(order.seeds)
-        name, frames = _haystack(service, order)
         card = service.engine.model.card
-        empty = ProbeResult(
-            haystack=name,
-            model=f"{card.family}/{card.variant}",
-            compression_ratio=order.ratio or service.engine.compression_ratio,
-            recall=order.recall,
-        )
-        run = service.catalog.probes.add(empty, settings=asdict(order), job=job.id)
-        _fill(service, run.id, order, needles, name, frames, context)
+        with service.open_haystack(order.haystack, max(order.lengths)) as (name, frames):
+            empty = ProbeResult(
+                haystack=name,
+                model=f"{card.family}/{card.variant}",
+                compression_ratio=order.ratio or service.engine.compression_ratio,
+                recall=order.recall,
+            )
+            run = service.catalog.probes.add(empty, settings=asdict(order), job=job.id)
+            _fill(service, run.id, order, needles, name, frames, context)
 
     return handle
 
@@ -73,7 +66,7 @@ def _fill(
     order: ProbeOrder,
     needles: tuple[Needle, ...],
     name: str,
-    frames: list[Frame],
+    frames: Iterator[Frame],
     context: JobContext,
 ) -> None:
     total = len(order.lengths) * len(order.depths)
@@ -113,20 +106,6 @@ def _trial(seed: int, needle: Needle, found: Finding) -> Json:
         "planted_s": found.planted_s,
         "shown": [[span.start_s, span.end_s] for span in found.shown[:5]],
     }
-
-
-def _haystack(service: Service, order: ProbeOrder) -> tuple[str, list[Frame]]:
-    n_frames = min(max(order.lengths), MAX_HAYSTACK_FRAMES)
-    sampling = service.engine.sampling
-    if order.haystack is None:
-        return "drawn", list(drawn_haystack(n_frames, fps=sampling.fps))
-    video = service.catalog.videos.get(VideoId(order.haystack))
-    with SandboxedReader(
-        video.uri,
-        replace(sampling, max_side_px=HAYSTACK_SIDE_PX),
-        limits=media_limits(service.settings),
-    ) as reader:
-        return video.name, list(islice(reader, n_frames))
 
 
 def _forget_torn(service: Service, job: JobRow) -> None:

@@ -1,8 +1,8 @@
 """The child of the sandbox: confines itself, reads one source, writes frames to a pipe.
 
-Started by `app/sandbox.py` as `python -I -c "... sandbox_child.main()"`. The request is one line
-of JSON on stdin; the answer is a row of messages on the former stdout, each a kind, a length and
-a payload. Nothing is unpickled on either side.
+Started by `app/sandbox_link.py` as `python -I -c "... sandbox_child.main()"`. The request is one
+line of JSON on stdin, and for sound one more for each span; the answer is a row of messages on the
+former stdout, each a kind, a length and a payload. Nothing is unpickled on either side.
 """
 
 import json

@@ -6,7 +6,7 @@ only for what reads, asks, searches or probes.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
@@ -40,6 +40,9 @@ from storage.rows import JobProgress, JobRow, VideoRow
 Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Report = Callable[[Step], None]
 Bound = float | datetime | None
+
+HAYSTACK_SIDE_PX = 448
+"""Frames of a haystack are scaled down to this: above every tower's input."""
 
 CALIBRATION_FRAMES = 300
 """Of each foreign recording: as many as a drawn one has at one frame a second."""
@@ -277,22 +280,23 @@ class Service:
             if needles is None
             else load_needles(needles)
         )
-        name, frames = self._haystack(haystack, max(lengths))
         n_cells = len(config.lengths) * len(config.depths)
-        steps = run_grid(self.engine, frames, planted, config, haystack=name)
-        for n_done, step in enumerate(steps, start=1):
-            if isinstance(step, ProbeResult):
-                break
-            report(
-                Step(
-                    what="probing",
-                    done=n_done,
-                    total=n_cells,
-                    note=f"{step.length_frames} frames, depth {step.depth:.2f}",
+        with self.open_haystack(haystack, max(lengths)) as (name, frames):
+            for n_done, step in enumerate(
+                run_grid(self.engine, frames, planted, config, haystack=name), start=1
+            ):
+                if isinstance(step, ProbeResult):
+                    break
+                report(
+                    Step(
+                        what="probing",
+                        done=n_done,
+                        total=n_cells,
+                        note=f"{step.length_frames} frames, depth {step.depth:.2f}",
+                    )
                 )
-            )
-        else:
-            raise AssertionError("the last step of a grid is its result")
+            else:
+                raise AssertionError("the last step of a grid is its result")
         if plot is not None:
             draw_heat_map(step, plot)
         if csv is not None:
@@ -305,7 +309,10 @@ class Service:
         Args:
             haystacks: Footage in which nothing drawn is to be found.
         """
-        frames = [self._haystack(source, CALIBRATION_FRAMES)[1] for source in haystacks]
+        frames = []
+        for source in haystacks:
+            with self.open_haystack(source, CALIBRATION_FRAMES) as (_, read):
+                frames.append(list(read))
         measured = calibrate(self.engine, haystacks=frames)
         path = write(measured.retrieval, self.engine.config.model.folder)
         return wire.CalibrationDocument(
@@ -314,6 +321,29 @@ class Service:
             found_what_is_there=measured.found_what_is_there,
             denied_what_is_not=measured.denied_what_is_not,
         )
+
+    @contextmanager
+    def open_haystack(
+        self, source: str | None, n_frames: int
+    ) -> Iterator[tuple[str, Iterator[Frame]]]:
+        """A name, and sampled frames as they are read; a drawn recording when nothing is named.
+
+        Static footage is not thinned here: a length in frames is then a length in time.
+
+        Args:
+            source: A file, or a video of the library by id or name.
+            n_frames: Most frames that will be wanted.
+        """
+        sampling = replace(self.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
+        if source is None:
+            yield "a drawn recording", drawn_haystack(n_frames, fps=sampling.fps)
+            return
+        uri, name = source, Path(source).name
+        if not Path(source).is_file():
+            row = self.catalog.videos.resolve(source)
+            uri, name = row.uri, row.name
+        with SandboxedReader(uri, sampling, limits=media_limits(self.settings)) as reader:
+            yield name, islice(reader, n_frames)
 
     def labels(self) -> wire.Labels:
         """What every video is called."""
@@ -364,21 +394,6 @@ class Service:
             n_chunks += len(chunks)
         self.engine.save_index()
         return wire.NoteDocument(message=f"{n_chunks} chunks are indexed")
-
-    def _haystack(self, source: str | None, n_frames: int) -> tuple[str, list[Frame]]:
-        """A name and at most so many sampled frames; a drawn recording when nothing is named."""
-        if source is None:
-            frames = drawn_haystack(n_frames, fps=self.engine.sampling.fps)
-            return "a drawn recording", list(frames)
-        uri, name = source, Path(source).name
-        if not Path(source).is_file():
-            row = self.catalog.videos.resolve(source)
-            uri, name = row.uri, row.name
-        # Static footage is not thinned here: a length in frames is then a length in time.
-        config = replace(self.engine.sampling, thin_static=False)
-        reader = SandboxedReader(uri, config, limits=media_limits(self.settings))
-        with closing(reader):
-            return name, list(islice(reader, n_frames))
 
     def _read_now(self, video: VideoRow, report: Report) -> VideoRow:
         """Read one video in this process, as a job, so that no other worker reads it too."""

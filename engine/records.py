@@ -75,6 +75,11 @@ class MediaInfo:
     tags: tuple[tuple[str, str], ...] = ()
     """Metadata of the container as text; foreign, to be escaped wherever it is shown."""
 
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is anything to see; a file may hold sound alone."""
+        return self.video_codec is not None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkRef:

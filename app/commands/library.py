@@ -83,6 +83,18 @@ def list_models(json: Json = False, home: Home = None) -> None:
     open_screen(json=json).show(list_models(open_settings(home)))
 
 
+@models.command("pull")
+def pull_model(
+    name: Annotated[str, typer.Argument(help="org/name[@revision]")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Fetch a checkpoint from the model hub; the only command that does so."""
+    from app.models import pull_model
+
+    open_screen(json=json).show(pull_model(name, open_settings(home)))
+
+
 @models.command("check")
 def check_model(
     folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False

@@ -130,8 +130,6 @@ def load_net(folder: Path, device: torch.device, dtype: torch.dtype) -> ApolloNe
     try:
         config = read(folder, parts)
         net = build(config, device, dtype)
-    except KeyError as error:
-        raise WeightsError(f"the config files below {folder} lack the field {error}") from error
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the config files below {folder} do not fit Apollo: {error}") from error
     key_map = (*unused_blocks(config.vision), *KEY_MAP)

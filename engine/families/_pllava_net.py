@@ -210,7 +210,7 @@ def read(folder: Path) -> PllavaConfig:
     """
     raw = read_config(folder)
     _refuse_others(raw)
-    vision = dict(raw["vision_config"])
+    vision = raw["vision_config"]
     grid = vision["image_size"] // vision["patch_size"]
     if raw.get("frame_shape", [grid, grid]) != [grid, grid]:
         raise WeightsError(

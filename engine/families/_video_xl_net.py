@@ -325,6 +325,8 @@ def _complete_vst(net: VideoXlNet, filled: frozenset[str], folder: Path) -> None
         return
     if len(missing) < len(ours):
         raise WeightsError(f"{folder} lacks some of its summary-token weights: {missing[0]}, ...")
+    if not net.config.eos_ids:
+        raise WeightsError(f"{folder} has neither summary-token weights nor an eos_token_id")
     copy_base_to_vst(net)
 
 

@@ -1,6 +1,7 @@
 """VideoLLaMA 2's net: sizes, the way from pixels and sound to tokens, and the decoder."""
 
 from dataclasses import dataclass, field
+from math import ceil
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from engine.families._videollama2_prompts import RELEASED_FRAMES
 from engine.nn.audio import (
+    HOP_SAMPLES,
     N_MELS,
     SAMPLE_RATE_HZ,
     BeatsConfig,
@@ -42,10 +44,19 @@ class HearingConfig:
         return round(self.window_s * SAMPLE_RATE_HZ)
 
     @property
+    def pitches(self) -> int:
+        """Tokens of one moment, by rising pitch: eight as released."""
+        return N_MELS // self.tower.input_patch_size
+
+    @property
     def window_tokens(self) -> int:
         """Tokens of one window: 1496 as released."""
-        patch = self.tower.input_patch_size
-        return (bank_rows(self.window_samples) // patch) * (N_MELS // patch)
+        return bank_rows(self.window_samples) // self.tower.input_patch_size * self.pitches
+
+    def tokens_of(self, n_samples: int) -> int:
+        """Tokens of a window that sound of this length reaches into; at least one moment's."""
+        moments = ceil(n_samples / (HOP_SAMPLES * self.tower.input_patch_size))
+        return min(self.window_tokens, max(1, moments) * self.pitches)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,14 +123,17 @@ class VideoLlama2Net(nn.Module):
         # Differs from upstream: sound beyond 30 s is heard whole; upstream takes a random 30 s of
         # a file, and eight stretches of 2 s of a video, which miss its end (checked:
         # `test_all_of_a_long_stretch_is_heard`).
-        windows = torch.split(samples, n)
-        heard = [self.tokens_of(filter_banks(F.pad(w, (0, n - len(w))))) for w in windows]
+        heard = [
+            self.tokens_of(filter_banks(F.pad(window, (0, n - len(window)))))
+            for window in torch.split(samples, n)
+        ]
         if len(heard) == 1:
             return heard[0]
-        pitches = N_MELS // hearing.tower.input_patch_size
+        # The silence behind the last window would take places from what is really there.
+        heard[-1] = heard[-1][: hearing.tokens_of(len(samples) - n * (len(heard) - 1))]
         # (time pitch) width -> pitch width time
-        grid = torch.cat(heard).reshape(-1, pitches, heard[0].shape[1]).permute(1, 2, 0)
-        even = F.adaptive_avg_pool1d(grid, hearing.window_tokens // pitches)
+        grid = torch.cat(heard).reshape(-1, hearing.pitches, heard[0].shape[1]).permute(1, 2, 0)
+        even = F.adaptive_avg_pool1d(grid, hearing.window_tokens // hearing.pitches)
         return even.permute(2, 0, 1).flatten(0, 1)
 
     def tokens_of(self, banks: Float32[Tensor, "time mel"]) -> Float[Tensor, "audio_token width"]:

@@ -7,6 +7,7 @@ Differs from upstream, each on purpose:
 - A chunk that ends in a remainder gets a last VST; upstream drops the tokens behind the last one.
 - The compression ratio belongs to a stream, and every random draw has a seed.
 - Questions may recall any chunks, and may follow earlier turns or stand without video.
+- Answers are greedy or plainly sampled: generation_config.json and its penalties are not read.
 - Text that people type never turns into control tokens; rows beyond the vocabulary are cut off.
 - Average pooling comes before the last linear layer of the projector, with which it commutes.
 - Frame vectors come from a stand-alone CLIP with its text side, if the tower's folder holds one.

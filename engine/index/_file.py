@@ -1,5 +1,6 @@
 """An index as one file: vectors, rows, fingerprint and checksum, written beside and renamed."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -12,13 +13,14 @@ from jaxtyping import Float32
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from engine.errors import DiskFullError
+from engine.errors import DiskFullError, UnreachableError
 from engine.index._rows import Rows
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 
 FORMAT = 1
 """Version of the file; an index of another version is built again."""
 
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
 
 
@@ -36,7 +38,8 @@ def write(
     """Write an index beside its name, then rename it.
 
     Raises:
-        DiskFullError: It could not be written; the old file, if any, is untouched.
+        DiskFullError: No space; the old file, if any, is untouched.
+        UnreachableError: The folder cannot be written to.
     """
     columns = rows.columns
     tensors = {
@@ -63,7 +66,11 @@ def write(
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
-        raise DiskFullError(f"{path}: the index cannot be written ({error.strerror})") from error
+        if error.errno in _NO_SPACE:
+            raise DiskFullError(
+                f"{path}: no space left for the index; the latents it is built from are kept"
+            ) from error
+        raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def read(path: Path, dim: int, fingerprint: Fingerprint | None) -> StoredIndex | None:

@@ -114,6 +114,15 @@ class DecoderConfig:
         )
 
 
+def table(n_rows: int, width: int) -> nn.Embedding:
+    """An embedding of zeros, for weights to come.
+
+    `nn.Embedding` draws its rows, and to draw on the meta device torch imports its compiler:
+    2 s of CPU before a model of 4 MB is loaded.
+    """
+    return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))
+
+
 class FusedLinear(nn.Linear):
     """Several projections of one input as one product; the loader fills it part by part."""
 
@@ -259,7 +268,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = nn.Embedding(config.vocab_size, config.width)
+        self.embed = table(config.vocab_size, config.width)
         self.vst_embed = nn.Parameter(torch.zeros(1, config.width)) if config.has_vst else None
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.norm = RmsNorm(config.width, config.norm_eps)

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from engine.nn.decoder import table
+
 CLIP_VISION: dict[str, Any] = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -175,7 +177,7 @@ class PatchEmbeddings(nn.Module):
         self.patch_embedding = nn.Conv2d(
             3, width, self.patch_px, stride=self.patch_px, bias=not has_class
         )
-        self.position_embedding = nn.Embedding(n_patches + has_class, width)
+        self.position_embedding = table(n_patches + has_class, width)
 
     def forward(self, pixels: Float[Tensor, "frame 3 h w"]) -> Float[Tensor, "frame row width"]:
         """Patches as one product; as a convolution it takes several times longer on a CPU."""
@@ -229,8 +231,8 @@ class TextEmbeddings(nn.Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         width = config["hidden_size"]
-        self.token_embedding = nn.Embedding(config["vocab_size"], width)
-        self.position_embedding = nn.Embedding(config["max_position_embeddings"], width)
+        self.token_embedding = table(config["vocab_size"], width)
+        self.position_embedding = table(config["max_position_embeddings"], width)
 
     def forward(self, ids: Int64[Tensor, " token"]) -> Float[Tensor, "token width"]:
         """Rows of one text."""

@@ -15,6 +15,7 @@ from torch import Tensor
 from engine.errors import MissingCapabilityError
 from engine.nn.tokenizer import Tokenizer
 from engine.nn.towers import Tower, TowerFiles, load_tower
+from engine.nn.weights import materialise
 
 
 def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
@@ -35,7 +36,7 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     weight = next(own.parameters())
     with torch.device("meta"):
         whole = Tower(files.config)
-    whole.to(dtype=weight.dtype).to_empty(device=weight.device)
+    materialise(whole, weight.device, weight.dtype)
     load_tower(whole.eval(), files.folder)
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())

@@ -65,8 +65,26 @@ def slots(module: nn.Module) -> dict[str, Slot]:
     return found
 
 
+class Fields(dict[str, Any]):
+    """A JSON object of a checkpoint; asking for a field that it lacks is a `WeightsError`."""
+
+    def __missing__(self, key: str) -> Any:
+        raise WeightsError(
+            f"a config of this checkpoint lacks the field {key!r}",
+            hint="copy its config files from the release",
+        )
+
+    def __or__(self, other: Mapping[str, Any]) -> "Fields":  # type: ignore[override]
+        """Both, `other` over this; still strict."""
+        return Fields({**self, **other})
+
+    def __ror__(self, other: Mapping[str, Any]) -> "Fields":  # type: ignore[override]
+        """Both, this over `other`; still strict."""
+        return Fields({**other, **self})
+
+
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """A JSON file of a checkpoint folder.
+    """A JSON file of a checkpoint folder; all its objects are `Fields`.
 
     Raises:
         NotFoundError: There is none.
@@ -76,7 +94,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
     if not path.is_file():
         raise NotFoundError(f"{folder} has no {name}", hint="name the checkpoint's own folder")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"), object_hook=Fields)
     except ValueError as error:
         raise WeightsError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
@@ -280,9 +298,21 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
-    """Give a module built on the meta device uninitialised memory for its parameters."""
-    module.to(dtype=dtype)
-    module.to_empty(device=device)
+    """Give a module built on the meta device uninitialised memory.
+
+    Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
+    """
+    # The old ones are held on to, so that no new one is born with the id of one that is gone.
+    made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    for owner in module.modules():
+        for name, held in list(owner.named_parameters(recurse=False)):
+            if id(held) not in made:
+                memory = torch.empty(held.shape, dtype=dtype, device=device)
+                made[id(held)] = held, nn.Parameter(memory, requires_grad=held.requires_grad)
+            setattr(owner, name, made[id(held)][1])
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            kind = dtype if buffer.is_floating_point() else buffer.dtype
+            setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 
 def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:

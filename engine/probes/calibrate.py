@@ -24,6 +24,7 @@ from engine.probes.needle import chunked
 from engine.records import TimeSpan, VideoId
 from engine.world import grammar
 from engine.world.actors import KINDS
+from engine.world.outside import outside_question
 from engine.world.palette import COLOURS, SHAPES
 from engine.world.story import Event, Story, draw_story
 
@@ -174,13 +175,15 @@ def _asked(story: Story, seed: int) -> list[tuple[str, tuple[TimeSpan, ...]]]:
 
 
 def _absent(events: Sequence[Event], seed: int, *, count: int) -> list[str]:
-    """Questions for things that a story does not show."""
+    """Questions for things that a story does not show, and one in four that no video answers."""
     rng = np.random.default_rng([seed, 17])
     names = [grammar.thing_phrase(kind, colour) for kind in KINDS for colour in COLOURS]
     names += [grammar.thing_phrase("card", colour, shape) for colour in COLOURS for shape in SHAPES]
     shown = {event.name for event in events}
     missing = sorted(set(names) - shown)
-    return [_wording(missing[place], rng) for place in rng.permutation(len(missing))[:count]]
+    near = [_wording(missing[place], rng) for place in rng.permutation(len(missing))[:count]]
+    far = [outside_question(rng, held_out=False) for _ in range(count // 4)]
+    return [*near[: count - len(far)], *far]
 
 
 def _wording(name: str, rng: np.random.Generator) -> str:

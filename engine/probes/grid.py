@@ -3,8 +3,9 @@
 import csv
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class GridConfig:
 
 def run_grid(
     engine: Engine,
-    frames: Sequence[Frame],
+    frames: Iterable[Frame],
     needles: Sequence[Needle],
     config: GridConfig,
     *,
@@ -71,7 +72,7 @@ def run_grid(
         raise ValueError("a probe needs at least one needle")
     with tempfile.TemporaryDirectory(prefix="longwatch-probe-") as folder:
         probed = _throw_away(engine, Path(folder), config.compression_ratio)
-        hay = encode_haystack(probed, frames[: max(config.lengths)])
+        hay = encode_haystack(probed, islice(frames, max(config.lengths)))
         cells = []
         for length in config.lengths:
             for depth in config.depths:

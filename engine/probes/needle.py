@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -104,11 +105,21 @@ def load_needles(folder: Path) -> tuple[Needle, ...]:
     return needles
 
 
-def encode_haystack(engine: Engine, frames: Sequence[Frame]) -> Haystack:
-    """Run frames through the towers, in the pipeline's own batches."""
-    if not frames:
+def encode_haystack(engine: Engine, frames: Iterable[Frame]) -> Haystack:
+    """Run frames through the towers chunk by chunk, holding no more of them than that."""
+    waiting = iter(frames)
+    size = engine.model.card.chunk_frames
+    parts = []
+    while batch := list(islice(waiting, size)):
+        parts.append(encode_frames(engine.model, batch))
+    if not parts:
         raise ValueError("a haystack needs at least one frame")
-    return Haystack(tokens=encode_frames(engine.model, frames), fps=engine.sampling.fps)
+    tokens = VisualTokens(
+        embeddings=torch.cat([part.embeddings for part in parts]),
+        frame_vectors=torch.cat([part.frame_vectors for part in parts]),
+        pts_s=torch.cat([part.pts_s for part in parts]),
+    )
+    return Haystack(tokens=tokens, fps=engine.sampling.fps)
 
 
 def encode_needle(engine: Engine, needle: Needle) -> VisualTokens:

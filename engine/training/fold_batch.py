@@ -117,7 +117,7 @@ def fold_chunks(
         x, kept = run.step(x, layer, sink[depth], len(layers) - 1 - depth)
         kv.append(kept)
         if depth == (len(layers) - 1) // 2:
-            middle = x[:, n_raw:]
+            middle = x[:, -n_slots:]
     return Folded(kv, plan.n_vst, _split(middle, n_videos))
 
 

@@ -104,7 +104,8 @@ class Reader(nn.Module):
         # chunk frame (4 4) width -> chunk frame 2 2 2 2 width: rows and columns in pairs
         grid = hidden.view(*hidden.shape[:2], 2, 2, 2, 2, hidden.shape[-1])
         pooled: Tensor = self.outer(grid.mean((3, 5)).flatten(2, 3))
-        return pooled.flatten(1, 2)
+        # The residual stream stays in float32 under autocast, as text embeddings are.
+        return pooled.flatten(1, 2).float()
 
     def _start(self) -> None:
         """Small weights; what ends in the residual stream is scaled down by its depth."""

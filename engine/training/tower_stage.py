@@ -216,7 +216,8 @@ class TowerStage:
         pictures, sizes = self._pictures, self._batch
         n_upright = len(pictures.cards)
         if part < _JITTER_SHARE:
-            n_upright = max(64, math.ceil(n_upright * (0.05 + 0.95 * part / _JITTER_SHARE)))
+            share = 0.05 + 0.95 * part / _JITTER_SHARE
+            n_upright = min(n_upright, max(64, math.ceil(n_upright * share)))
         card = rng.integers(n_upright, size=sizes.cards)
         take = rng.integers(pictures.cards.shape[1], size=sizes.cards)
         n_busy = sizes.frames * 3 // 4

@@ -33,8 +33,9 @@ class Question:
 def questions(story: Story) -> tuple[Question, ...]:
     """Everything the canonical wordings can ask of a story without being ambiguous."""
     found = [question for event in story.events for question in _about(event, story.events)]
-    for first, second in itertools.pairwise(story.events):
-        found += _about_order(first, second)
+    for idx, (first, second) in enumerate(itertools.pairwise(story.events)):
+        # Every other pair is named in reverse, so that no answer can be guessed from the wording.
+        found += _about_order(first, second, is_turned=idx % 2 == 1)
     return tuple(found)
 
 
@@ -96,10 +97,12 @@ def _about(event: Event, events: tuple[Event, ...]) -> Iterator[Question]:
     yield question("when", _ask("when", thing=name), grammar.AT_THE_MOMENT)
 
 
-def _about_order(first: Event, second: Event) -> Iterator[Question]:
+def _about_order(first: Event, second: Event, *, is_turned: bool) -> Iterator[Question]:
+    """Which came first, and whether; turned, the later one is named first."""
     one, two = f"the {first.name}", f"the {second.name}"
+    thing, other = (two, one) if is_turned else (one, two)
     spans = (first.span, second.span)
-    yield Question(kind="first", text=_ask("first", thing=two, other=one),
+    yield Question(kind="first", text=_ask("first", thing=thing, other=other),
                    answer=grammar.sentence(one), aliases=(first.name,), spans=spans)  # fmt: skip
-    yield Question(kind="before", text=_ask("before", thing=one, other=two),
-                   answer=grammar.YES, spans=spans)  # fmt: skip
+    yield Question(kind="before", text=_ask("before", thing=thing, other=other),
+                   answer=grammar.NO if is_turned else grammar.YES, spans=spans)  # fmt: skip

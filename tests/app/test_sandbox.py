@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app.sandbox import SandboxedReader, SandboxLimits, frame_at_foreign, probe_foreign
+from app.sandbox import SandboxedReader, frame_at_foreign, probe_foreign
+from app.sandbox_link import SandboxLimits
 from engine.errors import (
     InputRefusedError,
     LimitExceededError,

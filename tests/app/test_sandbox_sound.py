@@ -1,18 +1,32 @@
 """Foreign sound through the sandbox: the same samples as read here, however it is asked for."""
 
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from app.sandbox import SandboxedSound
-from engine.errors import LongwatchError
+from app.sandbox import SandboxedReader, SandboxedSound, probe_foreign
+from engine.errors import LongwatchError, MediaRefusedError, SoundOnlyError
 from engine.media.audio import read_audio
+from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
 from tests.synthetic import spelled_video
 
 LIMITS = MediaLimits()
+
+
+def _tone(path: Path, *, seconds: float, hertz: float = 440.0, rate_hz: int = 44_100) -> Path:
+    """A stereo file of sound alone."""
+    time_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    tone = (0.5 * 32767 * np.sin(2 * np.pi * hertz * time_s)).astype("<i2")
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(2)
+        file.setsampwidth(2)
+        file.setframerate(rate_hz)
+        file.writeframes(np.repeat(tone, 2).tobytes())
+    return path
 
 
 def _span(start_s: float, end_s: float) -> TimeSpan:
@@ -65,3 +79,39 @@ def test_missing_file_is_a_sentence(tmp_path: Path) -> None:
         pytest.raises(LongwatchError),
     ):
         sound.window(_span(0.0, 1.0))
+
+
+def test_file_of_sound_alone_keeps_the_clock(tmp_path: Path) -> None:
+    clip = str(_tone(tmp_path / "tone.wav", seconds=3.5))
+    with SandboxedReader(clip, SamplingConfig(fps=2.0), limits=LIMITS, sound_only=True) as reader:
+        frames = list(reader)
+        assert not reader.info.has_picture
+        assert reader.info.duration_s == pytest.approx(3.5)
+        assert reader.stats.frames_sampled == 7
+    assert [frame.pts_s for frame in frames] == [0, 0.5, 1, 1.5, 2, 2.5, 3]
+    assert all(frame.pixels.shape == (0, 0, 3) for frame in frames)
+    with SandboxedReader(
+        clip, SamplingConfig(fps=2.0), limits=LIMITS, sound_only=True, after_s=2.0
+    ) as reader:
+        assert [frame.pts_s for frame in reader] == [2.5, 3]
+
+
+def test_file_of_sound_alone_is_heard_at_its_pitch(tmp_path: Path) -> None:
+    clip = str(_tone(tmp_path / "tone.wav", seconds=2.0))
+    with SandboxedSound(clip, limits=LIMITS) as sound:
+        heard = sound.window(_span(0.5, 1.5))
+    assert heard is not None
+    assert np.abs(np.fft.rfft(heard)).argmax() == 440
+
+
+def test_file_of_sound_alone_is_refused_where_pictures_are_wanted(tmp_path: Path) -> None:
+    clip = str(_tone(tmp_path / "tone.wav", seconds=1.0))
+    with pytest.raises(SoundOnlyError, match="sound only"):
+        probe_foreign(clip, LIMITS)
+    assert probe_foreign(clip, LIMITS, sound_only=True).has_audio
+
+
+def test_video_without_sound_is_no_file_of_sound(tmp_path: Path) -> None:
+    clip = spelled_video(tmp_path / "clip.mp4", n=10)
+    with pytest.raises(MediaRefusedError, match="no sound"):
+        probe_foreign(str(clip), LIMITS, sound_only=True)

@@ -104,20 +104,33 @@ def _resident_bytes(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
+def measure(
+    *, model: str | None = None, minutes: int = 60, source: Path | None = None
+) -> dict[str, object]:
+    """Draw or take the footage and measure; no model is loaded.
+
+    Args:
+        model: Not used; every benchmark is given one.
+        minutes: Length of the footage; memory is watched over twice that.
+        source: Footage to repeat; drawn when `None`.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        short = source or patrol_video(Path(folder) / "minute.mp4", 60)
+        with av.open(short) as container:
+            seconds = float((container.duration or 0) / av.time_base)
+        n_times = max(1, round(minutes * 60 / seconds))
+        footage = repeated_video(short, n_times, Path(folder) / "footage.mp4")
+        long = repeated_video(footage, 2, Path(folder) / "long.mp4")
+        return {"decode": cost(footage), "memory": memory(long)}
+
+
 def main() -> None:
-    """Draw or take the footage, measure, print."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--source", type=Path, help="footage to repeat; drawn if left out")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        short = given.source or patrol_video(Path(folder) / "minute.mp4", 60)
-        with av.open(short) as container:
-            seconds = float((container.duration or 0) / av.time_base)
-        n_times = max(1, round(given.minutes * 60 / seconds))
-        footage = repeated_video(short, n_times, Path(folder) / "footage.mp4")
-        long = repeated_video(footage, 2, Path(folder) / "long.mp4")
-        print(json.dumps({"decode": cost(footage), "memory": memory(long)}, indent=2))
+    print(json.dumps(measure(minutes=given.minutes, source=given.source), indent=2))
 
 
 if __name__ == "__main__":

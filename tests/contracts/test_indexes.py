@@ -1,5 +1,6 @@
 """What every vector backend promises: the answers of the exact one, for any filter."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
 from engine import index, plugins
+from engine.errors import DiskFullError
 from engine.index.exact import ExactIndex
 from engine.protocols import VectorIndex
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
@@ -151,3 +153,22 @@ def test_the_spread_is_that_of_all_frames_of_a_video(name: str) -> None:
     (spread,) = tried.spread(torch.eye(DIM)[0])
     assert (spread.video, spread.n_frames, spread.mean) == ("a", 4, 0.25)
     assert spread.std == pytest.approx(0.75**0.5 * 0.5)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_full_disk_leaves_the_old_index(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    tried = opened(name, path)
+    fill(tried, chunks=2)
+    tried.save(path, PIPELINE)
+    whole = path.read_bytes()
+    fill(tried)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(DiskFullError, match="no space left"):
+            tried.save(path, PIPELINE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == whole
+    assert list(tmp_path.iterdir()) == [path]

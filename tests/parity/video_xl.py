@@ -5,7 +5,7 @@ positions of summary tokens must be equal. Weights go through the loader of real
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from engine.families._video_xl_net import KEY_MAP, Projector, VideoXlNet, load_n
 from engine.nn.decoder import KvBuffer, Written
 from engine.nn.one_pass import Course, lay_out, one_pass
 from engine.nn.pixels import prepare
-from engine.nn.vst import Memory, fold, open_memory, run_sink, weave
+from engine.nn.vst import Memory, fold, open_memory, run_sink, step_random, weave
 from engine.nn.weights import slots, translate
 from tests.parity._case import Quantity, difference, mismatches
 
@@ -60,8 +60,8 @@ class _Video:
         tokens: Tensor,
         found: dict[str, Quantity],
     ) -> None:
-        self.decoder, self.case, self.expected, self.tokens = net.decoder, case, expected, tokens
-        self.chunk_tokens, self.found = net.config.chunk_tokens, found
+        self.net, self.decoder, self.case, self.expected = net, net.decoder, case, expected
+        self.tokens, self.chunk_tokens, self.found = tokens, net.config.chunk_tokens, found
 
     def run(self) -> None:
         """Fill `found`."""
@@ -79,7 +79,7 @@ class _Video:
     def _chunks(self, memory: Memory) -> Tensor:
         carry, held = 0, list[tuple[Tensor, Tensor]]()
         last_visual = torch.empty(0)
-        for i, ratio in enumerate(self.case["ratio_schedule"]):
+        for i, ratio in enumerate(_ratios(self.case, self.net, self.tokens.shape[0])):
             rows = self.tokens[i * self.chunk_tokens : (i + 1) * self.chunk_tokens]
             plan = weave(rows.shape[0], ratio, carry=carry)
             carry = plan.carry
@@ -130,6 +130,16 @@ class _Video:
         held = self.found.get(key)
         if held is None or not quantity.error <= held.error:
             self.found[key] = quantity
+
+
+def _ratios(case: Mapping[str, Any], net: VideoXlNet, n_visual: int) -> Sequence[int]:
+    """The stated ratio of every chunk, or upstream's draw."""
+    if "ratio_schedule" in case:
+        stated: list[int] = case["ratio_schedule"]
+        return stated
+    size, allowed = net.config.chunk_tokens, net.config.compression_ratios
+    chunks = [min(size, n_visual - start) for start in range(0, n_visual, size)]
+    return allowed * len(chunks) if len(allowed) == 1 else step_random(allowed, chunks, seed=42)
 
 
 def _stacked(written: Written, n_layers: int | None = None) -> tuple[Tensor, Tensor]:
@@ -186,7 +196,7 @@ def _train(
     parts = [part.shape[0] for part in tokens.split(size)]
     course = Course(
         n_prefix=expected["prefix_ids"].shape[0],
-        chunks=tuple(zip(parts, case["ratio_schedule"], strict=True)),
+        chunks=tuple(zip(parts, _ratios(case, net, tokens.shape[0]), strict=True)),
         texts=(expected["question_ids"].shape[0],),
     )
     prefix, question = (decoder.embed(expected[f"{name}_ids"]) for name in ("prefix", "question"))

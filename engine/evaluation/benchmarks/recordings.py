@@ -17,6 +17,7 @@ from engine.records import TimeSpan
 from engine.world.questions import is_right
 
 _SOUND_ONLY = frozenset({".flac", ".wav", ".mp3"})
+_SAYS_NO = re.compile(r"no\b", re.IGNORECASE)
 _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
@@ -45,11 +46,11 @@ def questions(root: Path) -> Iterator[Question]:
 def score(answer: str, question: Question) -> float:
     """1 when the reply holds the answer, asides in brackets left out; strict on free wording.
 
-    "Not found" says no.
+    What is not so is answered by "no" and by "not found", whatever the reference adds.
     """
     wanted = _ASIDE.sub("", question.answer)
-    if wanted.lower().rstrip(".") == "no" and answer.startswith("Not found"):
-        return 1.0
+    if _SAYS_NO.match(wanted):
+        return float(answer.startswith("Not found") or _SAYS_NO.match(answer) is not None)
     return float(is_right(answer, wanted))
 
 

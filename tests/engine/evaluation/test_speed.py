@@ -2,28 +2,19 @@
 
 from collections.abc import Callable
 
-import pytest
-
-from engine.evaluation.speed import measure_ingest, measure_questions, quantiles
+from engine.evaluation.speed import measure_questions, quantiles
 from engine.pipeline.assemble import Engine
+from engine.pipeline.ingest import ingest
 from tests.engine.pipeline.conftest import CAMERA, build
 from tests.fakes import story
 
 __all__ = ["build"]
 
 
-def test_an_ingest_is_counted_and_timed(build: Callable[..., Engine]) -> None:
-    speed = measure_ingest(build(), CAMERA, story("grey*40 red*8"))
-    assert (speed.n_frames, speed.n_chunks, speed.video_s) == (48, 12, 48.0)
-    assert speed.frames_per_s == pytest.approx(48 / speed.wall_s)
-    assert speed.bytes_per_hour == speed.latent_bytes * 75
-    assert speed.chunk_growth > 0
-    assert speed.memory_growth == pytest.approx(1.0, abs=0.2)
-
-
 def test_the_first_question_only_warms_up(build: Callable[..., Engine]) -> None:
     engine = build()
-    measure_ingest(engine, CAMERA, story("grey*40 red*8"))
+    for _ in ingest(engine, CAMERA, story("grey*40 red*8")):
+        pass
     speed = measure_questions(engine, ["What is red?"] * 5)
     assert speed.n == 4
     assert speed.retrieve.p50_ms <= speed.first_token.p50_ms <= speed.total.p50_ms

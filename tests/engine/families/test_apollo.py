@@ -264,7 +264,7 @@ def test_a_missing_field_is_named(tmp_path: Path) -> None:
     said = json.loads(path.read_text())
     del said["resampler_depth"]
     path.write_text(json.dumps(said))
-    with pytest.raises(WeightsError, match="lack the field 'resampler_depth'"):
+    with pytest.raises(WeightsError, match="lacks the field 'resampler_depth'"):
         load_model(tmp_path, device=CPU, dtype=torch.float32)
 
 

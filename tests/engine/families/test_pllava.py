@@ -183,6 +183,13 @@ def test_config_of_another_pooling_is_refused(folder: Path, tmp_path: Path) -> N
         pllava.load(other, CPU, F32)
 
 
+def test_config_without_a_field_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    other = rewritten(folder, tmp_path / "other", dict)
+    edit_config(other, vision_config={"hidden_size": 32, "patch_size": 8})
+    with pytest.raises(WeightsError, match="lacks the field 'image_size'"):
+        pllava.load(other, CPU, F32)
+
+
 def test_batches_may_be_cut_anywhere(model: Pllava) -> None:
     frames = _frames(4)
     whole = model.encode(frames)

@@ -167,6 +167,13 @@ def test_mixture_of_experts_is_refused(folder: Path, tmp_path: Path) -> None:
         videollama2.load(other, CPU, F32)
 
 
+def test_config_without_a_field_is_a_sentence(folder: Path, tmp_path: Path) -> None:
+    other = rewritten(folder, tmp_path / "other", dict)
+    edit_config(other, num_attention_heads=None)
+    with pytest.raises(WeightsError, match="lacks the field 'num_attention_heads'"):
+        videollama2.load(other, CPU, F32)
+
+
 def test_early_revisions_are_recognised() -> None:
     assert videollama2.recognises({"model_type": "mistral", "mm_projector_type": "stc_connector"})
     assert not videollama2.recognises({"model_type": "mistral"})
@@ -221,6 +228,20 @@ def test_all_of_a_long_stretch_is_heard(model: VideoLlama2) -> None:
         changed = long.clone()
         changed[second * 16_000 : (second + 1) * 16_000] = 0
         assert not torch.allclose(model.net.hear(changed), tokens)
+
+
+def test_silence_behind_a_long_stretch_takes_no_places(model: VideoLlama2) -> None:
+    hearing = model.net.config.hearing
+    assert hearing is not None
+    window = _sound(5.0)
+    ends = torch.cat((window, window, window[:2560]))
+    tokens = model.net.hear(ends).reshape(-1, hearing.pitches, 48)
+    # 63 moments share the places of 31, so the first place holds the mean of the first three.
+    alone = model.net.hear(window).reshape(-1, hearing.pitches, 48)
+    assert len(tokens) == len(alone)
+    torch.testing.assert_close(tokens[0], alone[:3].mean(0))
+    assert hearing.tokens_of(2560) == hearing.pitches
+    assert hearing.tokens_of(10**9) == hearing.window_tokens
 
 
 def test_sound_alone_can_be_kept_and_asked(model: VideoLlama2) -> None:

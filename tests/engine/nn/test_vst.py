@@ -8,7 +8,6 @@ import torch
 import engine.nn.attention
 from engine.families._video_xl_net import KEY_MAP, VideoXlConfig, VideoXlNet, build, initialise
 from engine.nn.decoder import DecoderConfig
-from engine.nn.one_pass import Course, lay_out, one_pass
 from engine.nn.vst import Memory, fold, open_memory, run_sink, step_random, weave
 from engine.nn.weights import released_names, slots
 from engine.tensors import KvLatents
@@ -78,27 +77,6 @@ def test_streaming_equals_the_slow_way(
         hidden = net.decoder.extend(rows, memory.fork(len(question)))
         ours, expected = net.decoder.logits(hidden[0]), slow.read_text(question)
     torch.testing.assert_close(ours, expected, atol=2e-4, rtol=2e-4)
-
-
-def test_one_pass_equals_streaming() -> None:
-    net, slow = _net(7)
-    torch.manual_seed(7)
-    visual = torch.randn(70, net.decoder.config.width)
-    chunks, texts = ((30, 4), (30, 2), (10, 5)), ([5, 6, 7], [8, 9])
-    with torch.inference_mode():
-        embed = net.decoder.embed
-        rows = torch.cat([embed(torch.tensor(PREFIX)), visual])
-        rows = torch.cat([rows, *(embed(torch.tensor(text)) for text in texts)])[None]
-        course = Course(n_prefix=len(PREFIX), chunks=chunks, texts=(3, 2), is_closed=True)
-        logits = net.decoder.logits(one_pass(net.decoder, rows, lay_out(course))[0])
-        for i, text in enumerate(texts):
-            slow.keys, slow.values = [None] * slow.n_layers, [None] * slow.n_layers
-            slow.read_text(PREFIX)
-            for part, (_, ratio) in zip(visual.split([30, 30, 10]), chunks, strict=True):
-                slow.read_chunk(part, ratio, is_closed=True)
-            start = len(PREFIX) + 70 + 3 * i
-            ours = logits[start : start + len(text)]
-            torch.testing.assert_close(ours, slow.read_text(text), atol=2e-4, rtol=2e-4)
 
 
 def test_recalled_chunks_equal_never_evicted_ones_byte_for_byte() -> None:

@@ -1,6 +1,7 @@
 """The whole way: frames in, an answer with its moment out."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from engine.pipeline.ingest import ingest
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from tests.engine.pipeline.conftest import CAMERA
-from tests.fakes import ColourModel, story
+from tests.fakes import CARD, ColourModel, story
 
 DAY = "grey*30 red grey*20 blue*6 grey*40"
 
@@ -115,3 +116,29 @@ def test_a_follow_up_is_answered_where_the_last_question_was(build: Callable[...
     history = [Turn(question="When does the red flash come?", answer="At the moment shown.")]
     said = asked(engine, "What colour is it?", history=history)
     assert said.evidence[0].keyframe_s == 30.0
+
+
+def test_all_of_a_past_that_fits_is_recalled(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "What colour is the red flash?", recall="all")
+    assert (said.recall, said.recalled_chunks) == ("all", 25)
+
+
+def test_a_past_beyond_the_models_positions_gets_an_overview(build: Callable[..., Engine]) -> None:
+    engine = build(ColourModel(card=replace(CARD, max_positions=300)))
+    list(ingest(engine, CAMERA, story("grey*900 red grey*20")))
+    said = asked(engine, "What colour is the red flash?", recall="all")
+    assert said.recall == "overview"
+    assert said.recalled_chunks * 4 < 300
+    assert said.text == "It is red."
+
+
+def test_asked_for_by_recall_the_model_answers_and_says_that_nothing_supports_it(
+    build: Callable[..., Engine],
+) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*180")))
+    said = asked(engine, "What colour is the red flash?", recall="top")
+    assert said.text.endswith(" (Nothing in 3 minutes of video supports this.)")
+    assert said.evidence == ()
