@@ -1,0 +1,51 @@
+"""One server and one browser for all: starting either takes seconds."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.stage import FLAGS, Stage, find_chromium, open_stage
+
+INSTALL = "install it with `apt-get install chromium`, or name one in LONGWATCH_TEST_CHROMIUM"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a browser and says so."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless Chromium; without one the tests fail where CI is set, and skip elsewhere."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    chromium = find_chromium()
+    if chromium is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"no Chromium: {INSTALL}")
+    with playwright.sync_playwright() as play:
+        opened = play.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A server with the shipped model and an empty library, which the first test fills."""
+    with open_stage(tmp_path_factory.mktemp("home")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def state(browser: Any, stage: Stage) -> Any:
+    """The cookies of someone who came in by the one-time link."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(stage.link)
+    page.wait_for_selector(".lw .bar")
+    kept = context.storage_state()
+    context.close()
+    return kept

@@ -1,0 +1,199 @@
+"""The main path, as a person walks it: upload, ask, watch the proof, search, probe, leave."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.stage import Stage, add_viewer, draw_clip, wait_until_read
+
+SEED, SECONDS = 4, 40.0
+PASSWORD = "correct horse battery"
+WIDTHS = {"desktop": (1280, 800), "phone": (375, 760)}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A drawn recording, and a question that a card in it answers."""
+    path = tmp_path_factory.mktemp("clip") / "camera.mp4"
+    found = draw_clip(path, seed=SEED, seconds=SECONDS, height_px=180)
+    return path, next(one.text for one in found if one.kind == "code")
+
+
+@pytest.fixture(params=WIDTHS)
+def page(request: pytest.FixtureRequest, browser: Any, stage: Stage, state: Any) -> Iterator[Any]:
+    """A signed-in page at one of the widths; an error in its console is a failure."""
+    width, height = WIDTHS[request.param]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, storage_state=state, base_url=stage.address
+    )
+    opened = context.new_page()
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
+    opened.on("request", lambda asked: broken.append(asked.url) if _leaves(asked.url, stage) else 0)
+    yield opened
+    context.close()
+    assert not broken
+
+
+def _leaves(url: str, stage: Stage) -> bool:
+    return not url.startswith((stage.address, "data:", "blob:"))
+
+
+def ready(page: Any, path: str) -> None:
+    """Open a page and wait until its part is mounted."""
+    page.goto(path)
+    page.wait_for_selector('.page[aria-busy="false"]')
+
+
+def test_interrupted_upload_is_resumed_and_read(page: Any, clip: tuple[Path, str]) -> None:
+    path, _ = clip
+    ready(page, "/ui/")
+    # As a tab leaves it that was closed after the first thousand bytes.
+    stat = os.stat(path)
+    first = page.evaluate(
+        """async ([key, size, part]) => {
+          const { csrf } = await (await fetch("/api/v1/session")).json();
+          const headers = { "X-CSRF-Token": csrf, "Tus-Resumable": "1.0.0" };
+          const made = await fetch("/api/v1/uploads", { method: "POST", headers: { ...headers,
+            "Upload-Length": String(size), "Upload-Metadata": `filename ${btoa("camera.mp4")}` } });
+          const address = made.headers.get("Location");
+          const sent = await fetch(address, { method: "PATCH", body: new Uint8Array(part),
+            headers: { ...headers, "Upload-Offset": "0",
+              "Content-Type": "application/offset+octet-stream" } });
+          localStorage.setItem(key, address);
+          return sent.headers.get("Upload-Offset");
+        }""",
+        [
+            f"lw-upload:{path.name}:{stat.st_size}:{stat.st_mtime_ns // 1_000_000}",
+            stat.st_size,
+            list(path.read_bytes()[:1000]),
+        ],
+    )
+    assert first == "1000"
+    starts: list[str | None] = []
+    page.on(
+        "request",
+        lambda asked: (
+            starts.append(asked.headers.get("upload-offset")) if asked.method == "PATCH" else None
+        ),
+    )
+    page.set_input_files("#lw-files", path)
+    page.wait_for_selector(".card .chip.ready", timeout=90_000)
+    assert starts == ["1000"]
+    assert len(wait_until_read(page, 1)) == 1
+
+
+def test_citation_seeks_to_the_moment_that_proves_the_answer(
+    page: Any, clip: tuple[Path, str]
+) -> None:
+    _, question = clip
+    ready(page, "/ui/watch")
+    page.fill("textarea", question)
+    page.press("textarea", "Enter")
+    cite = page.wait_for_selector("button.cite", timeout=30_000)
+    words = page.inner_text(".turn .answer")
+    assert words.strip()
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    said: list[str] = []
+    page.on("request", lambda asked: said.append(asked.url) if "/api/" in asked.url else None)
+    cite.click()
+    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    start = float(cite.get_attribute("data-start"))
+    time = page.evaluate("document.querySelector('video').currentTime")
+    assert start <= time + 0.05 <= start + 4
+    assert not [url for url in said if "/ask" in url]
+    # Any moment is a link: what the address says now opens the same conversation and moment.
+    page.wait_for_function("location.search.includes('t=')")
+    link = page.url
+    ready(page, link)
+    page.wait_for_selector("button.cite")
+    assert page.inner_text(".turn .answer") == words
+
+
+def test_keys_work_only_while_the_player_has_focus(page: Any) -> None:
+    ready(page, "/ui/watch")
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.focus("video")
+    page.keyboard.press("l")
+    page.wait_for_function("document.querySelector('video').currentTime >= 9.9")
+    page.focus("textarea")
+    page.keyboard.type("jj")
+    assert page.input_value("textarea") == "jj"
+    assert page.evaluate("document.querySelector('video').currentTime") >= 9.9
+
+
+def test_search_opens_the_player_at_the_moment(page: Any) -> None:
+    ready(page, "/ui/search")
+    page.fill("input[type=search]", "a card video:camera")
+    page.press("input[type=search]", "Enter")
+    page.wait_for_selector(".results .moment")
+    assert page.inner_text(".filters .chip.set").startswith("camera")
+    page.locator(".results .shot").first.click()
+    page.wait_for_selector(".strip canvas")
+    assert "/ui/watch?v=" in page.url
+    page.wait_for_function("document.querySelector('video').readyState >= 1")
+
+
+def test_cell_of_a_probe_shows_its_needle(page: Any) -> None:
+    ready(page, "/ui/probe")
+    if not page.query_selector(".heat button"):
+        page.evaluate(
+            "document.querySelectorAll('[name=lengths]').forEach((box) => {"
+            " box.checked = box.value === '16'; })"
+        )
+        page.click("form button.primary")
+    page.wait_for_selector(".heat button", timeout=90_000)
+    page.locator(".heat button").first.click()
+    page.wait_for_selector(".trial img")
+    assert "asked" in page.inner_text(".trial")
+
+
+def test_pages_fit_their_width(page: Any) -> None:
+    for path in (
+        "/ui/",
+        "/ui/watch",
+        "/ui/search?q=a+car",
+        "/ui/probe",
+        "/ui/jobs",
+        "/ui/settings",
+    ):
+        ready(page, path)
+        page.wait_for_load_state("networkidle")
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
+        assert not page.is_visible("footer")
+
+
+def test_keyboard_alone_leads_from_the_door_to_an_answer(page: Any, clip: tuple[Path, str]) -> None:
+    ready(page, "/ui/watch")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.tagName") == "TEXTAREA":
+            break
+    page.keyboard.type(clip[1])
+    page.keyboard.press("Enter")
+    page.wait_for_selector("button.cite")
+
+
+def test_signing_out_closes_the_door(browser: Any, stage: Stage, state: Any) -> None:
+    add_viewer(stage.home, "vera", PASSWORD)
+    context = browser.new_context(base_url=stage.address)
+    page = context.new_page()
+    page.goto(stage.link)
+    assert "was used" in page.inner_text("main")
+    page.goto("/sign-in?next=/ui/jobs")
+    page.fill("[name=name]", "vera")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector('.page[aria-busy="false"]')
+    assert page.url.endswith("/ui/jobs")
+    page.click("button[aria-haspopup]")
+    page.click("text=Sign out")
+    page.wait_for_url("**/sign-in")
+    page.goto("/ui/")
+    assert "/sign-in?next=" in page.url
+    context.close()
