@@ -313,6 +313,15 @@ def _(measured: wire.CalibrationDocument) -> RenderableType:
 
 
 @render.register
+def _(measured: wire.EvalDocument) -> RenderableType:
+    return Text(
+        f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "
+        f"evidence right {measured.evidence_hit_at_1:.3f} of {measured.evidence_questions}; "
+        f"records in {measured.results}"
+    )
+
+
+@render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from app import wire
 from app.ingesting import KIND, Reading, add_source, read_video
@@ -21,7 +22,13 @@ from app.sandbox import SandboxedReader
 from app.settings import Settings
 from app.sources import expand
 from app.wiring import choose_threads, engine_config, media_limits
+from engine import plugins
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
+from engine.evaluation import benchmarks
+from engine.evaluation.metrics import accuracy
+from engine.evaluation.runner import mean_score
+from engine.evaluation.runner import read as read_results
+from engine.evaluation.runner import run as run_benchmark
 from engine.media.clip import cut
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
@@ -31,7 +38,7 @@ from engine.pipeline.ingest import stored_chunks
 from engine.probes.calibrate import calibrate, write
 from engine.probes.grid import GridConfig, draw_heat_map, drawn_haystack, run_grid, write_table
 from engine.probes.needle import drawn_needles, load_needles
-from engine.protocols import Sampling
+from engine.protocols import Benchmark, Sampling
 from engine.records import Answer, ProbeResult, Recall, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from storage.catalog import Catalog, open_catalog
@@ -302,6 +309,38 @@ class Service:
         if csv is not None:
             write_table(step, csv)
         return wire.describe_probe(step)
+
+    def evaluate(
+        self, name: str, root: Path, results: Path, *, report: Report = _silent
+    ) -> wire.EvalDocument:
+        """Ask a benchmark's questions, going on behind those that have a record already.
+
+        Args:
+            name: A file of `engine/evaluation/benchmarks`.
+            root: A local copy of its data.
+            results: JSON lines, one a question.
+        """
+        benchmark = plugins.load(benchmarks, name, defines=("questions", "score"))
+        limits = media_limits(self.settings)
+        steps = run_benchmark(
+            self.engine,
+            cast(Benchmark, benchmark),
+            root,
+            results,
+            lambda path: SandboxedReader(str(path), self.engine.sampling, limits=limits),
+        )
+        for n_done, step in enumerate(steps, start=1):
+            report(Step(what=name, done=n_done, total=None, note=step.question))
+        kept = read_results(results)
+        timed = [each for each in kept if each.evidence_hit_at_1 is not None]
+        return wire.EvalDocument(
+            benchmark=name,
+            questions=len(kept),
+            score=mean_score(kept),
+            evidence_questions=len(timed),
+            evidence_hit_at_1=accuracy([bool(each.evidence_hit_at_1) for each in timed]),
+            results=str(results),
+        )
 
     def calibrate(self, haystacks: Sequence[str] = ()) -> wire.CalibrationDocument:
         """Measure what the model's retrieval signals are worth; the result lies by its weights.

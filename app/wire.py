@@ -291,6 +291,20 @@ class CalibrationDocument(BaseModel):
     """Share of things that are not there for which nothing was claimed."""
 
 
+class EvalDocument(BaseModel):
+    """What `eval` measured; one record a question lies in `results`."""
+
+    benchmark: str
+    questions: int
+    score: float
+    """Mean over all questions."""
+    evidence_questions: int
+    """Those for which the benchmark states a moment."""
+    evidence_hit_at_1: float
+    """Share of them whose first evidence meets it."""
+    results: str
+
+
 class NoteDocument(BaseModel):
     """The outcome of a command that has nothing to list."""
 

@@ -37,6 +37,31 @@ def train(
     screen.show(document)
 
 
+@cli.command("eval")
+def evaluate(
+    benchmark: Annotated[str, typer.Argument(help="A file of engine/evaluation/benchmarks.")],
+    root: Annotated[
+        Path, typer.Option("--root", help="A local copy of the benchmark's data.")
+    ] = Path("."),
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Where the records go (JSON lines).")
+    ] = None,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Ask a benchmark's questions; killed and run again, it goes on where it was."""
+    screen = open_screen(json=json)
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = service.evaluate(
+            benchmark,
+            root,
+            results or Path("runs") / f"eval-{benchmark}.jsonl",
+            report=progress.step,
+        )
+    screen.show(document)
+
+
 @cli.command()
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
