@@ -38,7 +38,7 @@ test: $(READY) browser
 
 # Browser tests drive a real Chromium. Without one they skip (and fail where CI is set).
 browser:
-	@command -v chromium chromium-browser google-chrome >/dev/null 2>&1 \
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
 		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
 			&& echo "Installing Chromium for the browser tests ..." \
 			&& apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
