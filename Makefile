@@ -33,8 +33,16 @@ demo: $(READY)
 serve: $(READY)
 	@$(BIN)/longwatch serve
 
-test: $(READY)
+test: $(READY) browser
 	$(BIN)/python -m pytest -q
+
+# Browser tests drive a real Chromium. Without one they skip (and fail where CI is set).
+browser:
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+			&& echo "Installing Chromium for the browser tests ..." \
+			&& apt-get update -qq && apt-get install -y -qq chromium >/dev/null; } \
+		|| echo "No Chromium: browser tests will not run (apt-get install chromium)"
 
 parity: $(READY)
 	@$(BIN)/python -m tests.parity

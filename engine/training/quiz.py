@@ -407,7 +407,8 @@ def _ask_before(quiz: Quiz) -> Asked | None:
     kind = "before" if quiz.is_canonical or quiz.rng.random() < 0.7 else "after"
     thing, other = pair if is_right == (kind == "before") else pair[::-1]
     text = quiz.wording(kind, thing=f"the {thing}", other=f"the {other}")
-    return Asked("before", text, grammar.YES if is_right else grammar.NO)
+    # Naming the first one is what the reader learns; a bare yes or no stayed at chance.
+    return Asked("before", text, grammar.sentence(f"the {pair[0]} came first"))
 
 
 def _ask_count(quiz: Quiz) -> Asked | None:

@@ -105,4 +105,5 @@ def _about_order(first: Event, second: Event, *, is_turned: bool) -> Iterator[Qu
     yield Question(kind="first", text=_ask("first", thing=thing, other=other),
                    answer=grammar.sentence(one), aliases=(first.name,), spans=spans)  # fmt: skip
     yield Question(kind="before", text=_ask("before", thing=thing, other=other),
-                   answer=grammar.NO if is_turned else grammar.YES, spans=spans)  # fmt: skip
+                   answer=grammar.sentence(f"{one} came first"),
+                   aliases=(f"{first.name} came first",), spans=spans)  # fmt: skip
