@@ -21,6 +21,9 @@ from app.clock import format_duration, format_offset
 PLAIN_WIDTH = 140
 """Columns of output that goes to a file or a pipe."""
 
+_WRAPS = ("video", "name", "found", "caption")
+"""Columns of a table that may take several lines."""
+
 LINE_EVERY_S = 10.0
 """How often work that no bar can show says how far it is."""
 
@@ -173,13 +176,34 @@ def _(answer: wire.AskDocument) -> RenderableType:
 @render.register
 def _(search: wire.SearchDocument) -> RenderableType:
     foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
+    said = [_captions(search.captions)] if search.captions else []
     if not search.hits:
-        return Group(Text("nothing found"), foot)
+        return Group(Text("nothing found"), *said, foot)
     table = _table("#", "video", "from", "to", "best at", "score")
     for hit in search.hits:
         peak = format_offset(hit.peak_s)
         table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
-    return Group(table, foot)
+    return Group(table, *said, foot)
+
+
+@render.register
+def _(captions: wire.CaptionsDocument) -> RenderableType:
+    if not captions.captions:
+        return Text("no caption holds these words")
+    return _captions(captions.captions)
+
+
+@render.register
+def _(run: wire.CaptionRunDocument) -> RenderableType:
+    written = f"{run.written} written in {run.wall_s:.1f} s, {run.captions} in all, by {run.model}"
+    return Text(printable(f"{run.video}: {run.status}, {written}"))
+
+
+def _captions(items: list[wire.CaptionItem]) -> Table:
+    table = _table("video", "from", "to", "caption")
+    for item in items:
+        table.add_row(*_moment_cells(item), _cell(item.text))
+    return table
 
 
 @render.register
@@ -329,7 +353,7 @@ def _(note: wire.NoteDocument) -> RenderableType:
 def _table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in ("video", "name", "found"))
+        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPS)
     return table
 
 

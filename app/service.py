@@ -154,13 +154,14 @@ class Service:
 
     def worker(self) -> Worker:
         """What works off jobs, as many at a time as the settings allow."""
-        # These two are built on a service themselves.
-        from app import previews, probing
+        # These are built on a service themselves.
+        from app import captioning, previews, probing
 
         return Worker(
             self.catalog.jobs,
             {
                 KIND: self._handle_ingest,
+                captioning.KIND: captioning.caption_handler(self),
                 previews.KIND: previews.preview_handler(self),
                 probing.KIND: probing.probe_handler(self),
             },
@@ -246,9 +247,21 @@ class Service:
         return wire.SearchDocument(
             query=query,
             hits=hits,
+            captions=self.search_captions(query, scope, top=top),
             searched_s=found.searched_s,
             timing=wire.SearchTiming(total_ms=found.total_ms),
         )
+
+    def search_captions(
+        self, query: str, scope: Scope, *, top: int | None = None
+    ) -> list[wire.CaptionItem]:
+        """The captions that hold words of a query: beside what vectors find, never mixed in."""
+        _check_words("query", query, self.settings.limits.question_chars)
+        labels = self.labels()
+        return [
+            wire.describe_caption(match.caption, labels, share=match.share)
+            for match in self.catalog.captions.matching(query, scope, top=top)
+        ]
 
     def probe(
         self,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from app.clock import format_offset, wall_clock
 from engine.errors import LongwatchError
-from engine.records import Answer, Evidence, Origin, ProbeResult, Recall, TimeSpan, VideoId
+from engine.records import Answer, Caption, Evidence, Origin, ProbeResult, Recall, TimeSpan, VideoId
 
 
 class Label(NamedTuple):
@@ -75,6 +75,38 @@ class SearchItem(Moment):
     score: float
 
 
+class CaptionItem(Moment):
+    """What one chunk shows, in words."""
+
+    chunk: int
+    text: str
+    share: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Of the words looked for, where some were."""
+
+
+class CaptionsDocument(BaseModel):
+    """What `captions` lists."""
+
+    video_id: str
+    video: str
+    model: str
+    captions: list[CaptionItem]
+
+
+class CaptionRunDocument(BaseModel):
+    """What `caption` did."""
+
+    video_id: str
+    video: str
+    status: str
+    model: str
+    captions: int
+    """All that there are now."""
+    written: int
+    """Those of this run."""
+    wall_s: float
+
+
 class SearchTiming(BaseModel):
     """Milliseconds since the query arrived."""
 
@@ -86,6 +118,8 @@ class SearchDocument(BaseModel):
 
     query: str
     hits: list[SearchItem]
+    captions: list[CaptionItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Those that hold words of the query; no part of the hits and their scores."""
     searched_s: float
     timing: SearchTiming
 
@@ -337,6 +371,18 @@ def describe_answer(question: str, answer: Answer, labels: Labels) -> AskDocumen
             first_token_ms=answer.timing.first_token_ms,
             total_ms=answer.timing.total_ms,
         ),
+    )
+
+
+def describe_caption(
+    caption: Caption, labels: Labels, *, share: float | None = None
+) -> CaptionItem:
+    """A caption as its document."""
+    return CaptionItem(
+        **place(caption.ref.video, caption.ref.span, labels).model_dump(),
+        chunk=caption.ref.ordinal,
+        text=caption.text,
+        share=share,
     )
 
 

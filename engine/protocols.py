@@ -1,4 +1,7 @@
-"""The four seams of the engine: a model, a tier of memory, a vector index, a benchmark."""
+"""The four seams of the engine: a model, a tier of memory, a vector index, a benchmark.
+
+A model may be a `Captioner` too.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -119,6 +122,15 @@ class VideoModel(Protocol):
         history: Sequence[Turn] = (),
     ) -> Iterator[Token]:
         """Answer from recalled chunks, in time order, token by token."""
+        ...
+
+
+@runtime_checkable
+class Captioner(Protocol):
+    """What a family adds that was trained to describe; the others are asked like for any answer."""
+
+    def recaption(self, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
+        """Describe one chunk at length."""
         ...
 
 

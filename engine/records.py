@@ -243,6 +243,19 @@ class ChunkCommitted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """What one chunk shows, in the words of the model that keeps it."""
+
+    ref: ChunkRef
+    fingerprint: Fingerprint
+    """The pipeline whose latents were described."""
+    model: str
+    """Family and variant."""
+    text: str
+    """Empty when the model had nothing to say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeCell:
     """Needles of one haystack length and depth."""
 

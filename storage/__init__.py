@@ -1,6 +1,7 @@
 """Rows and files that outlive a process: the only folder that imports sqlalchemy, never torch.
 
-    app -> catalog -> videos, jobs, conversations, probes, accounts, uploads -> tables -> database
+    app -> catalog -> videos, captions, jobs, conversations, probes, accounts, uploads
+                              -> tables -> database
     app -> blobs                                                    (files below the home folder)
 
 Records go in and records come out: those of `engine.records`, and those of `rows.py` for nouns

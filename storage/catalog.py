@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Self
 
 from storage.accounts import Accounts
+from storage.captions import Captions
 from storage.conversations import Conversations
 from storage.database import BUSY_TIMEOUT_S, Database
 from storage.jobs import Jobs
@@ -29,6 +30,7 @@ class Catalog:
         self.jobs = Jobs(database, now)
         self.conversations = Conversations(database, now)
         self.probes = Probes(database, now)
+        self.captions = Captions(database, now)
         self.accounts = Accounts(database, now)
         self.uploads = Uploads(database, now)
 

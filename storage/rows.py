@@ -7,6 +7,7 @@ from typing import Any, Literal, NewType
 
 from engine.records import (
     AnswerTiming,
+    Caption,
     Evidence,
     Fingerprint,
     MediaInfo,
@@ -214,6 +215,15 @@ class TurnRow:
     recalled_chunks: int
     timing: AnswerTiming
     created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptionMatch:
+    """A caption that holds words which were looked for."""
+
+    caption: Caption
+    share: float
+    """Of the words looked for, in (0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -125,6 +125,25 @@ class ChunkTable(Base):
     stats: Mapped[dict[str, Any]]
 
 
+class CaptionTable(Base):
+    """What a model said of one chunk; kept for the pipeline whose latents it describes."""
+
+    __tablename__ = "captions"
+
+    video_id: Mapped[str] = mapped_column(
+        ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True
+    )
+    fingerprint: Mapped[str] = mapped_column(primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    start_s: Mapped[float]
+    end_s: Mapped[float]
+    text: Mapped[str]
+    words: Mapped[str]
+    """Those of the text that can be looked for, folded, each between spaces."""
+    model: Mapped[str]
+    created_at: Mapped[datetime]
+
+
 class JobTable(Base):
     """Work with a lease: whoever holds it beats, and whoever stops beating loses it."""
 

@@ -1,4 +1,4 @@
-"""The uses: ingest, ask, search, probe, demo."""
+"""The uses: ingest, ask, search, caption, probe, demo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -91,6 +91,39 @@ def search(
     with open_service(home, model=model) as service:
         scope = chosen_scope(service, video, after, before)
         document = service.search(query, scope, top=top)
+    open_screen(json=json).show(document)
+
+
+@cli.command()
+def caption(
+    video: Annotated[str, typer.Argument(help="Id or name of an ingested video.")],
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Describe every chunk of a video in words; a run that was cut off goes on."""
+    from app.captioning import caption_now
+
+    screen = open_screen(json=json)
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = caption_now(service, video, progress.step)
+    screen.show(document)
+
+
+@cli.command()
+def captions(
+    video: Annotated[str, typer.Argument(help="Id or name of a video that was captioned.")],
+    find: Annotated[
+        str | None, typer.Option("--find", help="Only captions that hold words of this.")
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show the captions of a video, or find words in them."""
+    from app.captioning import list_captions
+
+    with open_service(home) as service:
+        document = list_captions(service, video, find)
     open_screen(json=json).show(document)
 
 

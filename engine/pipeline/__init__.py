@@ -6,6 +6,7 @@
     answer     chunks -> recalled latents -> tokens, then the Answer
     evidence   hits and attention mass -> the spans that are shown
 
+`caption` walks the stored chunks once more and has each described.
 Two files beside them hold rules: `wording` what a question looks for, and whether it asks about
 one thing or about the whole; `signals` what speaks for a chunk, and how much that is worth.
 

@@ -5,7 +5,7 @@ import { call, poll } from "/assets/lib/api.js";
 import { empty, failure, statusChip } from "/assets/lib/cards.js";
 import { clock, fill, h, toast, wallText } from "/assets/lib/dom.js";
 
-const KINDS = { ingest: "read", preview: "stills and copy", probe: "probe" };
+const KINDS = { ingest: "read", preview: "stills and copy", probe: "probe", caption: "captions" };
 
 export async function mount(main, session) {
   const table = h("div");

@@ -1,0 +1,57 @@
+"""Stored chunks to sentences: what each of them shows, said by the model that keeps them."""
+
+import math
+from collections.abc import Collection, Iterator
+
+from engine.errors import NotFoundError
+from engine.pipeline.assemble import Engine, refresh
+from engine.protocols import Captioner, Sampling
+from engine.records import Caption, ChunkRef, TimeSpan, VideoId
+from engine.tensors import ChunkLatents, Token
+
+INSTRUCTION = "Describe what you see."
+"""Asked of families that have no wording of their own; one that nano was trained on."""
+
+
+def caption(
+    engine: Engine,
+    video: VideoId,
+    *,
+    known: Collection[ChunkRef] = (),
+    sampling: Sampling | None = None,
+) -> Iterator[Caption]:
+    """Describe the chunks of a video one by one, in time order, each from its own latents alone.
+
+    Args:
+        engine: Whose latents they are.
+        video: Read before, wholly or in part.
+        known: Chunks that have their caption: left out, so that a cut-off run goes on.
+        sampling: How tokens are drawn; greedy when `None`.
+    Raises:
+        NotFoundError: Nothing of the video is stored by this model.
+    """
+    refresh(engine, [video])
+    refs = engine.index.refs(((video, TimeSpan(start_s=0.0, end_s=math.inf)),))
+    if not refs:
+        raise NotFoundError(
+            "nothing of this video is stored by this model", hint="longwatch ingest VIDEO"
+        )
+    card = engine.model.card
+    for ref in refs:
+        if ref in known:
+            continue
+        (chunk,) = engine.cache.recall([ref])
+        tokens = _describe(engine, chunk, sampling or Sampling())
+        yield Caption(
+            ref=ref,
+            fingerprint=engine.cache.disk.home(video),
+            model=f"{card.family}/{card.variant}",
+            text="".join(token.text for token in tokens).strip(),
+        )
+
+
+def _describe(engine: Engine, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
+    """The family's own way where it was trained for this, else a question like any other."""
+    if isinstance(engine.model, Captioner):
+        return engine.model.recaption(chunk, sampling)
+    return engine.model.generate(INSTRUCTION, [chunk], sampling)

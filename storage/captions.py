@@ -1,0 +1,157 @@
+"""What every chunk shows, in words: written down once, found again by its words."""
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, Select, and_, case, or_, select
+
+from engine.records import Caption, ChunkRef, Fingerprint, TimeSpan, VideoId
+from storage.database import Database
+from storage.rows import CaptionMatch
+from storage.tables import CaptionTable, VideoTable
+
+MOST_WORDS: Final = 32
+"""Words of a query that are looked for: a statement may not grow without bound."""
+
+_WORD = re.compile(r"\w+")
+_EMPTY: Final = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "at",
+        "be",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "it",
+        "of",
+        "on",
+        "or",
+        "that",
+        "the",
+        "there",
+        "this",
+        "to",
+        "was",
+        "were",
+        "with",
+    ]
+)
+"""Words that nearly every sentence holds."""
+
+
+class Captions:
+    """Captions of the pipeline that each video is read by now; those of older ones rest."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def add(self, caption: Caption) -> None:
+        """Write down a caption; one of the same chunk gives way.
+
+        Raises:
+            NotFoundError: The video was removed meanwhile.
+        """
+        with self._database.writing() as session:
+            session.merge(
+                CaptionTable(
+                    video_id=caption.ref.video,
+                    fingerprint=caption.fingerprint,
+                    ordinal=caption.ref.ordinal,
+                    start_s=caption.ref.span.start_s,
+                    end_s=caption.ref.span.end_s,
+                    text=caption.text,
+                    words=f" {' '.join(words_of(caption.text))} ",
+                    model=caption.model,
+                    created_at=self._now(),
+                )
+            )
+
+    def listed(self, video: VideoId) -> tuple[Caption, ...]:
+        """The captions of a video, in time order."""
+        query = _current().where(CaptionTable.video_id == video).order_by(CaptionTable.ordinal)
+        with self._database.reading() as session:
+            return tuple(map(_caption, session.scalars(query)))
+
+    def matching(
+        self,
+        query: str,
+        within: Sequence[tuple[VideoId, TimeSpan]],
+        *,
+        top: int | None = None,
+    ) -> tuple[CaptionMatch, ...]:
+        """Captions that hold words of a query, those that hold the most of them first.
+
+        Whole words, whatever their case; articles and the like do not count. No synonyms, no
+        stems: this finds what was said, the vectors find what was meant.
+
+        Args:
+            query: As the user wrote it.
+            within: Only chunks that share time with these spans.
+            top: Most to return; all when `None`.
+        """
+        words = words_of(query)[:MOST_WORDS]
+        if not words:
+            return ()
+        holds = [CaptionTable.words.contains(f" {word} ", autoescape=True) for word in words]
+        n_held = _count(holds)
+        statement = (
+            _current()
+            .add_columns(n_held)
+            .where(or_(*holds), CaptionTable.video_id.in_({video for video, _ in within}))
+            .order_by(n_held.desc(), CaptionTable.video_id, CaptionTable.ordinal)
+        )
+        found: list[CaptionMatch] = []
+        with self._database.reading() as session:
+            for row, held in session.execute(statement):
+                caption = _caption(row)
+                if _lies_within(caption.ref, within):
+                    found.append(CaptionMatch(caption=caption, share=held / len(words)))
+                if len(found) == top:
+                    break
+        return tuple(found)
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """What can be looked for in a text: each word once, folded, in order."""
+    words = dict.fromkeys(_WORD.findall(text.casefold()))
+    return tuple(word for word in words if word not in _EMPTY)
+
+
+def _current() -> Select[CaptionTable]:
+    return select(CaptionTable).join(
+        VideoTable,
+        and_(
+            VideoTable.id == CaptionTable.video_id,
+            VideoTable.fingerprint == CaptionTable.fingerprint,
+        ),
+    )
+
+
+def _count(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
+    first, *others = (case((condition, 1), else_=0) for condition in conditions)
+    total: ColumnElement[int] = first
+    for other in others:
+        total = total + other
+    return total
+
+
+def _lies_within(ref: ChunkRef, within: Sequence[tuple[VideoId, TimeSpan]]) -> bool:
+    return any(video == ref.video and ref.span.overlap_s(span) > 0 for video, span in within)
+
+
+def _caption(row: CaptionTable) -> Caption:
+    span = TimeSpan(start_s=row.start_s, end_s=row.end_s)
+    return Caption(
+        ref=ChunkRef(video=VideoId(row.video_id), ordinal=row.ordinal, span=span),
+        fingerprint=Fingerprint(row.fingerprint),
+        model=row.model,
+        text=row.text,
+    )
