@@ -14,6 +14,7 @@ from jaxtyping import UInt8
 
 from app.clock import format_offset
 from app.contact_sheet import Row, Still, write_contact_sheet
+from app.measuring import probe
 from app.render import Board, Screen, Step
 from app.wire import AskDocument, DemoDocument, DemoItem
 from engine.media.moment import frame_at
@@ -67,7 +68,8 @@ def run_demo(
     sheet = output / "contact-sheet.png"
     write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
     heat_map = output / "probe.png"
-    probe = service.probe(
+    result = probe(
+        service,
         str(clip),
         lengths=PROBE_LENGTHS,
         depths=PROBE_DEPTHS,
@@ -78,7 +80,7 @@ def run_demo(
     return DemoDocument(
         ingest=ingested,
         questions=items,
-        probe=probe,
+        probe=result,
         clip=str(clip),
         contact_sheet=str(sheet),
         heat_map=str(heat_map),

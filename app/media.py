@@ -11,6 +11,7 @@ worker (`app/previews.py`); until then the page says so, and stills and answers 
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final
@@ -128,8 +129,19 @@ async def chapters(desk: TheDesk, who: Someone, video_id: str) -> Response:
             for one in turn.evidence[:1]
             if one.video == row.id
         ]
-        blocks = (f"{_vtt(a)} --> {_vtt(max(b, a + 0.5))}\n{_plain(q)}" for a, b, q in sorted(cues))
-        return "\n\n".join(("WEBVTT", *blocks)) + "\n"
+        return _track((a, max(b, a + 0.5), q[:120]) for a, b, q in sorted(cues))
+
+    return Response(await run_in_threadpool(gather), media_type="text/vtt")
+
+
+@router.get("/{video_id}/captions.vtt", summary="What every chunk shows")
+async def captions(desk: TheDesk, who: Someone, video_id: str) -> Response:
+    """A captions track of the model's own words; without cues until a video is captioned."""
+    row = await run_in_threadpool(desk.video, who, video_id)
+
+    def gather() -> str:
+        said = desk.catalog.captions.listed(row.id)
+        return _track((one.ref.span.start_s, one.ref.span.end_s, one.text) for one in said)
 
     return Response(await run_in_threadpool(gather), media_type="text/vtt")
 
@@ -257,11 +269,17 @@ def _ready(folder: Path) -> Path:
     return folder
 
 
+def _track(cues: Iterable[tuple[float, float, str]]) -> str:
+    """Starts, ends and texts as WebVTT; a cue without words is none."""
+    blocks = (f"{_vtt(a)} --> {_vtt(b)}\n{_plain(text)}" for a, b, text in cues if text.strip())
+    return "\n\n".join(("WEBVTT", *blocks)) + "\n"
+
+
 def _vtt(time_s: float) -> str:
     return format_offset(time_s).zfill(12)
 
 
 def _plain(text: str) -> str:
-    """A question as one line of a cue: markup of WebVTT is escaped."""
-    line = " ".join(text.split())[:120]
+    """A text as one line of a cue: markup of WebVTT is escaped."""
+    line = " ".join(text.split())
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

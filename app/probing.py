@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from app.jobs import Handler, JobContext
+from app.measuring import open_haystack
 from app.service import Service
 from engine.media.frames import Frame
 from engine.probes.grid import GridConfig, run_grid
@@ -47,7 +48,7 @@ def probe_handler(service: Service) -> Handler:
         _forget_torn(service, job)
         needles = drawn_needles(order.seeds)
         card = service.engine.model.card
-        with service.open_haystack(order.haystack, max(order.lengths)) as (name, frames):
+        with open_haystack(service, order.haystack, max(order.lengths)) as (name, frames):
             empty = ProbeResult(
                 haystack=name,
                 model=f"{card.family}/{card.variant}",

@@ -6,40 +6,25 @@ only for what reads, asks, searches or probes.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import cast
 
 from app import wire
 from app.ingesting import KIND, Reading, add_source, read_video
 from app.jobs import JobContext, Worker
 from app.render import Step
-from app.sandbox import SandboxedReader
 from app.settings import Settings
 from app.sources import expand
 from app.wiring import choose_threads, engine_config, media_limits
-from engine import plugins
 from engine.errors import InputRefusedError, LimitExceededError, LongwatchError, NotFoundError
-from engine.evaluation import benchmarks
-from engine.evaluation.metrics import accuracy
-from engine.evaluation.runner import mean_score
-from engine.evaluation.runner import read as read_results
-from engine.evaluation.runner import run as run_benchmark
 from engine.media.clip import cut
-from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import stored_chunks
-from engine.probes.calibrate import calibrate, write
-from engine.probes.grid import GridConfig, draw_heat_map, drawn_haystack, run_grid, write_table
-from engine.probes.needle import drawn_needles, load_needles
-from engine.protocols import Benchmark, Sampling
-from engine.records import Answer, ProbeResult, Recall, TimeSpan, Turn, VideoId
+from engine.protocols import Sampling
+from engine.records import Answer, Recall, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from storage.catalog import Catalog, open_catalog
 from storage.rows import JobProgress, JobRow, VideoRow
@@ -48,12 +33,6 @@ Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Report = Callable[[Step], None]
 Bound = float | datetime | None
 
-HAYSTACK_SIDE_PX = 448
-"""Frames of a haystack are scaled down to this: above every tower's input."""
-
-CALIBRATION_FRAMES = 300
-"""Of each foreign recording: as many as a drawn one has at one frame a second."""
-
 WATCH_EVERY_S = 5.0
 """Pause between two looks at watched sources."""
 
@@ -61,7 +40,7 @@ _END_OF_TIME_S = 1e12
 """Later than any video: the end of a scope that has none."""
 
 
-def _silent(step: Step) -> None:
+def silent(step: Step) -> None:
     """Progress that nobody watches."""
 
 
@@ -98,7 +77,7 @@ class Service:
         *,
         name: str | None = None,
         start_at: datetime | None = None,
-        report: Report = _silent,
+        report: Report = silent,
     ) -> wire.IngestDocument:
         """Read sources to their end, here and now; what was read before is not read again.
 
@@ -125,7 +104,7 @@ class Service:
         *,
         name: str | None = None,
         start_at: datetime | None = None,
-        report: Report = _silent,
+        report: Report = silent,
     ) -> wire.IngestDocument:
         """Ingest again and again until Ctrl-C: files that are new in a folder, cameras that return.
 
@@ -262,140 +241,6 @@ class Service:
             wire.describe_caption(match.caption, labels, share=match.share)
             for match in self.catalog.captions.matching(query, scope, top=top)
         ]
-
-    def probe(
-        self,
-        haystack: str | None,
-        *,
-        lengths: Sequence[int],
-        depths: Sequence[float],
-        ratio: int | None = None,
-        needles: Path | None = None,
-        n_seeds: int = 4,
-        first_seed: int = 0,
-        recall: Recall = "top",
-        plot: Path | None = None,
-        csv: Path | None = None,
-        report: Report = _silent,
-    ) -> wire.ProbeDocument:
-        """Plant needles in a haystack and see where they are found again.
-
-        Args:
-            haystack: A file or a video of the library; drawn when `None`.
-            lengths: Sampled frames of each haystack; a shorter one is repeated.
-            depths: Where the needle lies, 0 start to 1 end.
-            ratio: Visual tokens per latent; the model's when `None`.
-            needles: A folder of pictures with `needles.jsonl`; drawn cards when `None`.
-            n_seeds: Drawn needles per cell.
-            first_seed: Of the drawn needles.
-            recall: The best chunks, or the full memory.
-            plot: Where a heat map goes.
-            csv: Where the cells go.
-        """
-        config = GridConfig(
-            lengths=tuple(lengths), depths=tuple(depths), recall=recall, compression_ratio=ratio
-        )
-        planted = (
-            drawn_needles(n_seeds, first_seed=first_seed)
-            if needles is None
-            else load_needles(needles)
-        )
-        n_cells = len(config.lengths) * len(config.depths)
-        with self.open_haystack(haystack, max(lengths)) as (name, frames):
-            for n_done, step in enumerate(
-                run_grid(self.engine, frames, planted, config, haystack=name), start=1
-            ):
-                if isinstance(step, ProbeResult):
-                    break
-                report(
-                    Step(
-                        what="probing",
-                        done=n_done,
-                        total=n_cells,
-                        note=f"{step.length_frames} frames, depth {step.depth:.2f}",
-                    )
-                )
-            else:
-                raise AssertionError("the last step of a grid is its result")
-        if plot is not None:
-            draw_heat_map(step, plot)
-        if csv is not None:
-            write_table(step, csv)
-        return wire.describe_probe(step)
-
-    def evaluate(
-        self, name: str, root: Path, results: Path, *, report: Report = _silent
-    ) -> wire.EvalDocument:
-        """Ask a benchmark's questions, going on behind those that have a record already.
-
-        Args:
-            name: A file of `engine/evaluation/benchmarks`.
-            root: A local copy of its data.
-            results: JSON lines, one a question.
-        """
-        benchmark = plugins.load(benchmarks, name, defines=("questions", "score"))
-        limits = media_limits(self.settings)
-        steps = run_benchmark(
-            self.engine,
-            cast(Benchmark, benchmark),
-            root,
-            results,
-            lambda path: SandboxedReader(str(path), self.engine.sampling, limits=limits),
-        )
-        for n_done, step in enumerate(steps, start=1):
-            report(Step(what=name, done=n_done, total=None, note=step.question))
-        kept = read_results(results)
-        timed = [each for each in kept if each.evidence_hit_at_1 is not None]
-        return wire.EvalDocument(
-            benchmark=name,
-            questions=len(kept),
-            score=mean_score(kept),
-            evidence_questions=len(timed),
-            evidence_hit_at_1=accuracy([bool(each.evidence_hit_at_1) for each in timed]),
-            results=str(results),
-        )
-
-    def calibrate(self, haystacks: Sequence[str] = ()) -> wire.CalibrationDocument:
-        """Measure what the model's retrieval signals are worth; the result lies by its weights.
-
-        Args:
-            haystacks: Footage in which nothing drawn is to be found.
-        """
-        frames = []
-        for source in haystacks:
-            with self.open_haystack(source, CALIBRATION_FRAMES) as (_, read):
-                frames.append(list(read))
-        measured = calibrate(self.engine, haystacks=frames)
-        path = write(measured.retrieval, self.engine.config.model.folder)
-        return wire.CalibrationDocument(
-            file=str(path),
-            n=measured.n,
-            found_what_is_there=measured.found_what_is_there,
-            denied_what_is_not=measured.denied_what_is_not,
-        )
-
-    @contextmanager
-    def open_haystack(
-        self, source: str | None, n_frames: int
-    ) -> Iterator[tuple[str, Iterator[Frame]]]:
-        """A name, and sampled frames as they are read; a drawn recording when nothing is named.
-
-        Static footage is not thinned here: a length in frames is then a length in time.
-
-        Args:
-            source: A file, or a video of the library by id or name.
-            n_frames: Most frames that will be wanted.
-        """
-        sampling = replace(self.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
-        if source is None:
-            yield "a drawn recording", drawn_haystack(n_frames, fps=sampling.fps)
-            return
-        uri, name = source, Path(source).name
-        if not Path(source).is_file():
-            row = self.catalog.videos.resolve(source)
-            uri, name = row.uri, row.name
-        with SandboxedReader(uri, sampling, limits=media_limits(self.settings)) as reader:
-            yield name, islice(reader, n_frames)
 
     def labels(self) -> wire.Labels:
         """What every video is called."""

@@ -16,32 +16,8 @@ MOST_WORDS: Final = 32
 """Words of a query that are looked for: a statement may not grow without bound."""
 
 _WORD = re.compile(r"\w+")
-_EMPTY: Final = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "at",
-        "be",
-        "by",
-        "for",
-        "from",
-        "in",
-        "is",
-        "it",
-        "of",
-        "on",
-        "or",
-        "that",
-        "the",
-        "there",
-        "this",
-        "to",
-        "was",
-        "were",
-        "with",
-    ]
+_EMPTY = re.compile(
+    "a|an|and|are|at|be|by|for|from|in|is|it|of|on|or|that|the|there|this|to|was|were|with"
 )
 """Words that nearly every sentence holds."""
 
@@ -122,7 +98,7 @@ class Captions:
 def words_of(text: str) -> tuple[str, ...]:
     """What can be looked for in a text: each word once, folded, in order."""
     words = dict.fromkeys(_WORD.findall(text.casefold()))
-    return tuple(word for word in words if word not in _EMPTY)
+    return tuple(word for word in words if not _EMPTY.fullmatch(word))
 
 
 def _current() -> Select[CaptionTable]:

@@ -230,6 +230,11 @@ def _found(desk: Desk, who: Principal, body: docs.SearchBody, scope: Scope) -> d
     return docs.FoundDocument(
         query=body.query,
         hits=[_hit(rank, one, labels) for rank, one in enumerate(found.moments, start=1)],
+        captions=(
+            desk.service.search_captions(body.query, scope, top=body.top)
+            if body.like is None
+            else []
+        ),
         searched_s=found.searched_s,
         searched=format_duration(found.searched_s),
         total_ms=found.total_ms,

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.wire import AskDocument, LibraryItem, ProbeDocument, SearchItem
+from app.wire import AskDocument, CaptionItem, LibraryItem, ProbeDocument, SearchItem
 
 VideoIds = Annotated[list[str], Field(max_length=256)]
 Bound = Annotated[
@@ -180,6 +180,8 @@ class FoundDocument(BaseModel):
 
     query: str
     hits: list[FoundItem]
+    captions: list[CaptionItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Those that hold words of the query; no part of the hits and their scores."""
     searched_s: float
     searched: str
     total_ms: float

@@ -115,8 +115,10 @@ def calibrate_model(
     home: Home = None,
 ) -> None:
     """Measure when a model should say "not found"; writes retrieval.json beside its weights."""
+    from app.measuring import calibrate_model as measure
+
     with open_service(home, model=model) as service:
-        document = service.calibrate(haystacks or ())
+        document = measure(service, haystacks or ())
     open_screen(json=json).show(document)
 
 

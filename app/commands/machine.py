@@ -51,9 +51,12 @@ def evaluate(
     home: Home = None,
 ) -> None:
     """Ask a benchmark's questions; killed and run again, it goes on where it was."""
+    from app.measuring import evaluate as measure
+
     screen = open_screen(json=json)
     with open_service(home, model=model) as service, screen.progress() as progress:
-        document = service.evaluate(
+        document = measure(
+            service,
             benchmark,
             root,
             results or Path("runs") / f"eval-{benchmark}.jsonl",

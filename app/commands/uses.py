@@ -156,11 +156,14 @@ def probe(
     home: Home = None,
 ) -> None:
     """Plant known moments in footage and see where they are still found."""
+    from app.measuring import probe as measure
+
     if recall not in ("top", "all"):
         raise typer.BadParameter(f"--recall is top or all, not {recall!r}")
     screen = open_screen(json=json)
     with open_service(home, model=model) as service, screen.progress() as progress:
-        document = service.probe(
+        document = measure(
+            service,
             haystack,
             lengths=numbers(lengths, int, "--lengths"),
             depths=numbers(depths, float, "--depths"),

@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.media import browser_plays, media_type, sprite_file
 from app.previews import KIND, order_preview
-from engine.records import MediaInfo
+from engine.records import Caption, ChunkRef, MediaInfo, TimeSpan
 from tests.app.site import Site
 
 
@@ -90,3 +90,23 @@ def test_stills_for_scrubbing_are_made_by_the_worker(site: Site) -> None:
     assert order_preview(site.service, video) is None
     sprite_file(site.service.settings.home, video.id).unlink()
     sprite_file(site.service.settings.home, video.id).with_suffix(".json").unlink()
+
+
+def test_captions_are_a_track_for_those_who_may_see_the_video(site: Site) -> None:
+    assert site.viewer.get(f"/media/{site.gate}/captions.vtt").text == "WEBVTT\n"
+    assert site.viewer.get(f"/media/{site.yard}/captions.vtt").status_code == 404
+    row = site.service.catalog.videos.get(site.gate)
+    assert row.fingerprint is not None
+    for ordinal, text in enumerate(["A <b>dog</b>\n\nruns & barks.", "  "]):
+        span = TimeSpan(start_s=4.0 * ordinal, end_s=4.0 * (ordinal + 1))
+        ref = ChunkRef(video=site.gate, ordinal=ordinal, span=span)
+        site.service.catalog.captions.add(
+            Caption(ref=ref, fingerprint=row.fingerprint, model="video_xl/tiny", text=text)
+        )
+    answer = site.viewer.get(f"/media/{site.gate}/captions.vtt")
+    assert answer.headers["content-type"].startswith("text/vtt")
+    cue = "00:00:00.000 --> 00:00:04.000\nA &lt;b&gt;dog&lt;/b&gt; runs &amp; barks.\n"
+    assert answer.text == f"WEBVTT\n\n{cue}"
+    body = {"query": "barks", "videos": [site.gate]}
+    found = site.viewer.post("/api/v1/search", json=body).json()
+    assert [item["share"] for item in found["captions"]] == [1.0]

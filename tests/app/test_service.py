@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from app.cli import main
+from app.measuring import probe
 from app.service import Service
 from app.settings import load_settings
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
@@ -197,8 +198,8 @@ def test_question_over_the_limit_names_the_setting(service: Service, clip: Path)
 
 
 def test_probe_document_counts_every_needle(service: Service, tmp_path: Path) -> None:
-    document = service.probe(
-        None, lengths=(16,), depths=(0.0, 1.0), n_seeds=2, plot=tmp_path / "map.png"
+    document = probe(
+        service, None, lengths=(16,), depths=(0.0, 1.0), n_seeds=2, plot=tmp_path / "map.png"
     )
     assert [cell.n for cell in document.cells] == [2, 2]
     assert (tmp_path / "map.png").stat().st_size > 0
