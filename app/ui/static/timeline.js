@@ -151,6 +151,7 @@ export class Timeline {
       pen.globalAlpha = 1;
     }
     const now = x(this.time);
+    if (now < -1 || now > width + 1) return;
     pen.fillStyle = colour("--ink");
     pen.fillRect(Math.min(width - 2, Math.max(0, now - 1)), 2, 2, floor);
     pen.beginPath(); pen.arc(now, 5, 4, 0, 7); pen.fill();

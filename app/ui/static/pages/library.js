@@ -30,8 +30,8 @@ async function refresh(state) {
     return 8000;
   }
   drawRoom(state, library);
-  // A menu that is open stays: redrawing under a pointer loses the click.
-  if (!state.cards.querySelector(".menu > ul:not([hidden])")) drawCards(state, library);
+  // A menu or a dialog that is open stays: redrawing under a pointer loses the click.
+  if (!state.cards.querySelector(".menu > ul:not([hidden]), dialog")) drawCards(state, library);
   speak(state, library.videos);
   const busy = library.videos.some((video) => video.job || video.status === "ingesting");
   return busy ? 1200 : 6000;
