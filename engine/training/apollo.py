@@ -6,7 +6,7 @@ released checkpoints. Not run at scale here: tests take a few steps of every sta
 variant.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor
 from engine.families._apollo_clips import introduce
 from engine.families._apollo_net import ApolloNet
 from engine.families.apollo import TEMPLATE
-from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID, Spliced, splice_batch
+from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.nn.tokenizer import Tokenizer
+from engine.records import Turn
 from engine.tensors import FrameBatch
-from engine.training.spliced import loss_of
-from engine.training.stages import Kind, Stage, prepare, rate_at
+from engine.training.spliced import Written
+from engine.training.stages import Kind, Stage
+from engine.training.tuning import spread
 
 TOWERS = ("vision.siglip.", "vision.internvideo2.")
 CONNECTOR = "vision.connector."
@@ -93,57 +95,15 @@ class Sample:
     duration_s: float
     question: str
     answer: str
+    history: tuple[Turn, ...] = ()
+    """Turns before, oldest first; read, not learnt."""
 
 
-def train(
-    net: ApolloNet, tokenizer: Tokenizer, stage: Stage, samples: Iterator[Sample], *, n_steps: int
-) -> Iterator[float]:
-    """Run a stage, a batch a step.
-
-    Args:
-        net: Trained in place.
-        tokenizer: The decoder's.
-        stage: What learns, and how fast.
-        samples: In the shares of the stage's mixture.
-        n_steps: Steps of the whole stage, which the rates are laid out over.
-    Yields:
-        The loss of every step, before its update.
-    """
-    groups = prepare(net, stage)
-    optimiser = torch.optim.AdamW(groups)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda s: rate_at(s, n_steps, stage))
-    learning = [parameter for group in groups for parameter in group["params"]]
-    for _ in range(n_steps):
-        batch = collate(net, tokenizer, [next(samples) for _ in range(stage.batch)], stage)
-        loss = loss_of(net.decoder, batch)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(learning, stage.max_gradient_norm)
-        optimiser.step()
-        schedule.step()
-        yield float(loss.detach())
-
-
-def collate(
-    net: ApolloNet, tokenizer: Tokenizer, samples: Sequence[Sample], stage: Stage
-) -> Spliced:
-    """A batch of samples, their clips seen and spliced in."""
-    seen, labels = [], []
-    for sample in samples:
-        clips = spread(sample.clips, stage.max_clips)
-        visual = _see(net, clips)
-        ids, wanted = write(tokenizer, sample, clips, net.config.vision.connector.n_queries)
-        device = visual.device
-        seen.append((ids.to(device), visual))
-        labels.append(wanted.to(device))
-    return splice_batch(net.decoder.embed, seen, labels, max_tokens=net.config.max_positions)
-
-
-def spread(clips: Sequence[FrameBatch], most: int) -> Sequence[FrameBatch]:
-    """At most so many clips, the middles of equal stretches."""
-    if len(clips) <= most:
-        return clips
-    return [clips[(2 * place + 1) * len(clips) // (2 * most)] for place in range(most)]
+def write_seen(net: ApolloNet, tokenizer: Tokenizer, sample: Sample, stage: Stage) -> Written:
+    """A sample with its clips seen; gradients reach the towers."""
+    clips = spread(sample.clips, stage.max_clips)
+    ids, labels = write(tokenizer, sample, clips, net.config.vision.connector.n_queries)
+    return Written(ids=ids, labels=labels, visual=_see(net, clips))
 
 
 def write(
@@ -154,7 +114,7 @@ def write(
     for words in _words(sample, clips):
         ids += [*tokenizer.control(words), *[PLACEHOLDER_ID] * n_queries]
     opening = "\n\n" if clips else ""
-    ids += TEMPLATE.after_video(tokenizer, sample.question, opening=opening)
+    ids += TEMPLATE.after_video(tokenizer, sample.question, sample.history, opening=opening)
     answer = [*tokenizer.plain(sample.answer), *tokenizer.control(TEMPLATE.end)]
     labels = [IGNORED_LABEL] * len(ids) + answer
     return torch.tensor(ids + answer), torch.tensor(labels)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -15,6 +16,7 @@ from torch.optim import AdamW
 from engine.training.checkpoint import load_checkpoint, save_checkpoint
 
 PROGRESS = "progress.jsonl"
+ALL_ALIKE: Mapping[str, float] = MappingProxyType({"": 1.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,13 @@ class Stage(Protocol):
 
 
 def run_stage(
-    stage: Stage, config: LoopConfig, output: Path, *, resume: bool
+    stage: Stage,
+    config: LoopConfig,
+    output: Path,
+    *,
+    resume: bool,
+    shares: Mapping[str, float] = ALL_ALIKE,
+    betas: tuple[float, float] = (0.9, 0.98),
 ) -> Iterator[Progress]:
     """Train until `n_steps`, yielding progress; killed at any moment, a resumed run ends the same.
 
@@ -91,10 +99,12 @@ def run_stage(
         config: Must be that of the interrupted run when resuming.
         output: Gets `checkpoint.pt`, `progress.jsonl`.
         resume: Go on from the checkpoint there; otherwise start anew.
+        shares: Of the learning rate, by prefix of parameter names; the first that fits counts.
+        betas: How long AdamW remembers gradients and their squares.
     """
     output.mkdir(parents=True, exist_ok=True)
     module = stage.module
-    optimiser = AdamW(_groups(module, config), lr=config.learning_rate, betas=(0.9, 0.98))
+    optimiser = AdamW(_groups(module, config, shares), lr=config.learning_rate, betas=betas)
     plan = asdict(config)
     step = load_checkpoint(output, module, optimiser, plan=plan) if resume else 0
     _cut_progress(output, step)
@@ -136,14 +146,20 @@ def read_progress(output: Path) -> tuple[Progress, ...]:
     return tuple(Progress(**json.loads(line)) for line in path.read_text().splitlines())
 
 
-def _groups(module: nn.Module, config: LoopConfig) -> list[dict[str, object]]:
-    learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    matrices = [parameter for parameter in learning if parameter.ndim > 1]
-    vectors = [parameter for parameter in learning if parameter.ndim <= 1]
-    return [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+def _groups(
+    module: nn.Module, config: LoopConfig, shares: Mapping[str, float]
+) -> list[dict[str, object]]:
+    found: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in shares}
+    for name, parameter in module.named_parameters():
+        if parameter.requires_grad:
+            found[next(prefix for prefix in shares if name.startswith(prefix))].append(parameter)
+    groups: list[dict[str, object]] = []
+    for prefix, share in shares.items():
+        matrices = [parameter for parameter in found[prefix] if parameter.ndim > 1]
+        vectors = [parameter for parameter in found[prefix] if parameter.ndim <= 1]
+        groups.append({"params": matrices, "weight_decay": config.weight_decay, "share": share})
+        groups.append({"params": vectors, "weight_decay": 0.0, "share": share})
+    return groups
 
 
 def _set_rate(optimiser: AdamW, step: int, config: LoopConfig) -> float:
@@ -151,7 +167,8 @@ def _set_rate(optimiser: AdamW, step: int, config: LoopConfig) -> float:
     wave = 0.5 * (1 + math.cos(math.pi * step / config.n_steps))
     rate = config.learning_rate * warm * (config.final_share + (1 - config.final_share) * wave)
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        # Checkpoints from before parts could differ have no shares.
+        group["lr"] = rate * group.get("share", 1.0)
     return rate
 
 

@@ -1,8 +1,8 @@
 """People's own training data: LLaVA-style JSON or JSONL beside a folder of media.
 
-A sample has an `image` or a `video` (or a list of them) and `conversations`, turns of `human` and
-`gpt` in alternation; `<image>` or `<video>` marks stand where the pictures go, which for this
-family is before everything else. A bad sample is named with its line and skipped.
+A sample has an `image`, a `video` or an `audio` (or a list of them) and `conversations`, turns of
+`human` and `gpt` in alternation; `<image>`, `<video>` or `<audio>` marks stand where they go,
+which here is before everything else. A bad sample is named with its line and skipped.
 """
 
 import json
@@ -20,7 +20,7 @@ from engine.nn.tokenizer import Tokenizer
 from engine.records import Turn
 from engine.training.reader_stage import IGNORED
 
-MARKS: Final = ("<image>", "<video>")
+MARKS: Final = ("<image>", "<video>", "<audio>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +131,7 @@ def _parse(place: str, entry: Any, media: Path) -> Sample:
         raise ValueError(f"not JSON ({entry})")
     if not isinstance(entry, dict):
         raise ValueError("not an object")
-    named: Any = entry.get("video") or entry.get("image") or []
+    named: Any = entry.get("video") or entry.get("image") or entry.get("audio") or []
     names = [named] if isinstance(named, str) else list(named)
     said = entry.get("conversations")
     if not isinstance(said, list) or len(said) < 2 or len(said) % 2:

@@ -1,13 +1,27 @@
 """Next-token loss over answers that stand behind visual tokens, for families without VSTs."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from engine.nn.decoder import Decoder
 from engine.nn.rotary import rotate
 from engine.nn.splice import IGNORED_LABEL, Spliced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A conversation about something seen, before it is embedded."""
+
+    ids: Int64[Tensor, " token"]
+    """With a placeholder for every visual token."""
+    labels: Int64[Tensor, " token"]
+    """The ids to learn; the rest is ignored."""
+    visual: Float[Tensor, "visual width"]
+    """In decoder space; whatever learns on the way there gets gradients."""
 
 
 def run_causal(

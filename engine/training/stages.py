@@ -1,18 +1,18 @@
 """Stages of training: which parts learn, how fast, and from what mixture of samples.
 
-A stage is data; the functions here turn it into frozen parameters, learning rates and a seeded
-order of sample kinds. Families state their stages beside their recipes.
+A stage is data; the functions here turn it into frozen parameters, shares of the learning rate
+and the kinds of samples of every step. Families state their stages beside their recipes.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-import torch
+import numpy as np
 from torch import nn
 
-Kind = Literal["text", "image", "multi_image", "video"]
+Kind = Literal["text", "image", "multi_image", "video", "audio", "audio_video"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +27,14 @@ class Stage:
     max_clips: int
     """Most clips of one sample; a longer video gives so many, evenly spread."""
     batch: int = 256
+    """Samples a step in the paper; what fits a machine is set by who runs it."""
     epochs: int = 1
     warmup_share: float = 0.03
-    """Of all steps, before the rate falls as a cosine to 0."""
+    """Of all steps, before the rate falls as a cosine."""
+    final_share: float = 0.0
+    """Rate at the end, as a share of its peak."""
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.999)
     max_gradient_norm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -43,38 +48,55 @@ class Stage:
         """Whether any parameter below a part's name learns."""
         return any(each.startswith(part) or part.startswith(each) for each in self.rates)
 
+    @property
+    def learning_rate(self) -> float:
+        """The highest peak; the other parts learn at a share of it."""
+        return max(self.rates.values())
 
-def prepare(net: nn.Module, stage: Stage) -> list[dict[str, Any]]:
+
+def prepare(net: nn.Module, stage: Stage) -> tuple[nn.ModuleDict, dict[str, float]]:
     """Freeze what a stage does not train.
 
     Returns:
-        One group for an optimiser for each part that learns, with its peak rate.
+        The parts that learn, and by prefix of their names the share of the highest rate.
     Raises:
         ValueError: A rate names a part that the net does not have.
     """
-    groups: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in stage.rates}
-    for name, parameter in net.named_parameters():
-        prefix = next((each for each in stage.rates if name.startswith(each)), None)
-        parameter.requires_grad_(prefix is not None)
-        if prefix is not None:
-            groups[prefix].append(parameter)
-    empty = [prefix for prefix, parameters in groups.items() if not parameters]
-    if empty:
-        raise ValueError(f"rates of {stage.name!r} name {empty[0]!r}, which the net does not have")
-    return [{"params": groups[prefix], "lr": rate} for prefix, rate in stage.rates.items()]
+    net.requires_grad_(False)
+    parts, shares = nn.ModuleDict(), {}
+    for prefix, rate in stage.rates.items():
+        try:
+            part = net.get_submodule(prefix.removesuffix("."))
+        except AttributeError as error:
+            raise ValueError(
+                f"rates of {stage.name!r} name {prefix!r}, which the net does not have"
+            ) from error
+        part.requires_grad_(True)
+        name = prefix.removesuffix(".").replace(".", "_")
+        parts[name] = part
+        shares[f"{name}."] = rate / stage.learning_rate
+    return parts, shares
 
 
-def draw_kinds(stage: Stage, *, seed: int) -> Iterator[Kind]:
-    """Kinds of samples without end, in the shares of the mixture; the same for the same seed."""
-    random = torch.Generator().manual_seed(seed)
-    kinds, shares = list(stage.mixture), torch.tensor(list(stage.mixture.values()))
-    while True:
-        yield kinds[int(torch.multinomial(shares, 1, generator=random))]
+def draw_kinds(mixture: Mapping[Kind, float], n: int, *, seed: tuple[int, ...]) -> list[Kind]:
+    """Kinds of `n` samples in the shares of a mixture; the same for the same seed."""
+    random = np.random.default_rng(seed)
+    kinds = list(mixture)
+    return [kinds[idx] for idx in random.choice(len(kinds), size=n, p=list(mixture.values()))]
 
 
-def rate_at(step: int, n_steps: int, stage: Stage) -> float:
-    """Share of the peak rate at a step: a straight warm-up, then half a cosine down to 0."""
-    n_warm = math.ceil(n_steps * stage.warmup_share)
-    if step < n_warm:
-        return (step + 1) / n_warm
-    return 0.5 * (1 + math.cos(math.pi * (step - n_warm) / max(1, n_steps - n_warm)))
+def fit_mixture(mixture: Mapping[Kind, float], held: frozenset[Kind]) -> dict[Kind, float]:
+    """A mixture for data that lack some of its kinds: text keeps its share, the rest fills up.
+
+    Raises:
+        ValueError: The data hold none of its kinds.
+    """
+    kept = {kind: share for kind, share in mixture.items() if kind in held and share > 0}
+    if not kept:
+        wanted = ", ".join(mixture)
+        raise ValueError(f"the data must hold {wanted}, not only {', '.join(sorted(held))}")
+    fixed = kept.get("text", 0.0) if len(kept) > 1 else 0.0
+    seen = {kind: share for kind, share in kept.items() if not fixed or kind != "text"}
+    total = sum(seen.values())
+    fitted = {kind: share * (1 - fixed) / total for kind, share in seen.items()}
+    return {kind: fitted.get(kind, fixed) for kind in kept}

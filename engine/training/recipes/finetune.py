@@ -11,7 +11,6 @@ Expect: about 20 steps a second of nano on one core for clips of a minute; the l
 of clips falls within 100 steps.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +20,27 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from PIL import Image
 from torch import Tensor, nn
 
 from engine.errors import InputRefusedError
 from engine.families._video_xl_net import VideoXlNet, save_net
 from engine.families.video_xl import VideoXl, load
-from engine.media.sample import FrameReader, SamplingConfig
-from engine.media.source import MediaLimits
 from engine.nn.one_pass import Course, lay_out, one_pass
 from engine.nn.pixels import prepare
 from engine.nn.tokenizer import QWEN
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.reader_stage import IGNORED
-from engine.training.samples import Sample, read_samples, tokenise
+from engine.training.samples import Sample, tokenise
+from engine.training.tuning import (
+    carry_over,
+    exported,
+    name_bad,
+    read_frames,
+    read_settings,
+    read_usable,
+)
 
 CONFIG = "finetune.json"
-_PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +59,9 @@ class FinetuneConfig:
 
 def run(output: Path, resume: bool) -> Iterator[Progress]:
     """Train, yielding progress; the last line names the new checkpoint's folder."""
-    config = read_finetune_config(output / CONFIG)
-    read = read_samples(config.data, config.media)
-    for bad in read.bad:
-        yield Progress(stage="data", step=0, n_steps=0, note=f"{bad.place}: {bad.reason}; skipped")
-    if not read.samples:
-        raise InputRefusedError(f"{config.data} holds no usable sample")
+    config = read_settings(output / CONFIG, FinetuneConfig)
+    read = read_usable(config.data, config.media)
+    yield from name_bad(read.bad)
     model = load(config.model, torch.device("cpu"), torch.float32)
     stage = FinetuneStage(model, read.samples, config)
     loop = LoopConfig(
@@ -77,29 +77,8 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
     folder = output / "model"
     folder.mkdir(exist_ok=True)
     save_net(model.net, folder, variant=output.name)
-    _copy_rest(config.model, folder)
-    skipped = f"; {len(read.bad)} samples skipped" if read.bad else ""
-    yield Progress(stage="export", step=1, n_steps=1, note=f"{folder}{skipped}")
-
-
-def read_finetune_config(path: Path) -> FinetuneConfig:
-    """Read `finetune.json`.
-
-    Raises:
-        InputRefusedError: It is missing, not JSON, or holds an unknown or misses a needed field.
-    """
-    try:
-        said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("model", "data", "media"):
-            said[name] = path.parent / said[name]
-        return FinetuneConfig(**said)
-    except FileNotFoundError as error:
-        raise InputRefusedError(
-            f"fine-tuning needs {path}",
-            hint='write {"model": ..., "data": "x.jsonl", "media": "folder"} there',
-        ) from error
-    except (ValueError, TypeError, KeyError) as error:
-        raise InputRefusedError(f"{path}: {error}") from error
+    carry_over(config.model, folder)
+    yield Progress(stage="export", step=1, n_steps=1, note=exported(folder, read.bad))
 
 
 class FinetuneStage:
@@ -163,29 +142,10 @@ class FinetuneStage:
         return torch.cat(parts)
 
     def _frames(self, sample: Sample) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-        frames = [frame for path in sample.media for frame in _read(path)]
+        frames = [frame.pixels for path in sample.media for frame in read_frames(path, fps=1.0)]
         if not frames:
             raise InputRefusedError(f"{sample.place} has no pictures")
         most = self._config.max_frames
         if len(frames) <= most:
             return frames
         return [frames[idx] for idx in np.linspace(0, len(frames) - 1, most).astype(int)]
-
-
-def _read(path: Path) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-    """One frame a second of a video, or a picture alone."""
-    if path.suffix.lower() in _PICTURES:
-        with Image.open(path) as picture:
-            return [np.array(picture.convert("RGB"))]
-    sampling = SamplingConfig(static_threshold=0.0)
-    with FrameReader(str(path), sampling, limits=MediaLimits()) as reader:
-        return [frame.pixels for frame in reader]
-
-
-def _copy_rest(source: Path, folder: Path) -> None:
-    """Tokenizers and what else is not weights or config."""
-    for path in source.rglob("*"):
-        target = folder / path.relative_to(source)
-        if path.is_file() and not target.exists() and path.suffix in (".json", ".txt"):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(path.read_bytes())

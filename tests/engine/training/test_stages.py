@@ -1,12 +1,11 @@
 """Stages: what learns, how fast, in which shares."""
 
 from collections import Counter
-from itertools import islice, pairwise
 
 import pytest
 from torch import nn
 
-from engine.training.stages import Stage, draw_kinds, prepare, rate_at
+from engine.training.stages import Stage, draw_kinds, fit_mixture, prepare
 
 STAGE = Stage(
     name="some", rates={"0.": 0.1, "2.": 0.01}, mixture={"video": 0.75, "text": 0.25}, max_clips=2
@@ -15,9 +14,9 @@ STAGE = Stage(
 
 def test_only_the_named_parts_learn_each_at_its_rate() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
-    groups = prepare(net, STAGE)
-    assert [group["lr"] for group in groups] == [0.1, 0.01]
-    assert groups[0]["params"] == list(net[0].parameters())
+    parts, shares = prepare(net, STAGE)
+    assert shares == {"0.": 1.0, "2.": pytest.approx(0.1)}
+    assert list(parts["0"].parameters()) == list(net[0].parameters())
     learning = [name for name, weight in net.named_parameters() if weight.requires_grad]
     assert learning == ["0.weight", "0.bias", "2.weight", "2.bias"]
 
@@ -42,17 +41,20 @@ def test_a_part_learns_with_what_holds_it_and_what_it_holds() -> None:
 
 
 def test_kinds_come_in_their_shares_and_repeat_with_their_seed() -> None:
-    drawn = list(islice(draw_kinds(STAGE, seed=1), 400))
+    drawn = draw_kinds(STAGE.mixture, 400, seed=(1, 7))
     assert Counter(drawn)["video"] == pytest.approx(300, abs=30)
-    assert drawn == list(islice(draw_kinds(STAGE, seed=1), 400))
-    assert drawn != list(islice(draw_kinds(STAGE, seed=2), 400))
+    assert drawn == draw_kinds(STAGE.mixture, 400, seed=(1, 7))
+    assert drawn != draw_kinds(STAGE.mixture, 400, seed=(1, 8))
 
 
-def test_rates_rise_and_then_fall_to_nothing() -> None:
-    rates = [rate_at(step, 100, STAGE) for step in range(101)]
-    assert rates[:4] == pytest.approx([1 / 3, 2 / 3, 1.0, 1.0])
-    assert all(later < sooner for sooner, later in pairwise(rates[3:]))
-    assert rates[-1] == pytest.approx(0)
+def test_text_keeps_its_share_where_other_kinds_are_missing() -> None:
+    mixture = {"video": 0.4, "image": 0.45, "text": 0.15}
+    fitted = fit_mixture(mixture, frozenset({"video", "text"}))  # type: ignore[arg-type]
+    assert fitted == pytest.approx({"video": 0.85, "text": 0.15})
+    alone = fit_mixture(mixture, frozenset({"text"}))  # type: ignore[arg-type]
+    assert alone == {"text": pytest.approx(1.0)}
+    with pytest.raises(ValueError, match="video, image, text, not only audio"):
+        fit_mixture(mixture, frozenset({"audio"}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
