@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -267,6 +268,11 @@ def read_frames(path: Path, *, fps: float) -> tuple[Frame, ...]:
     sampling = SamplingConfig(fps=fps, static_threshold=0.0)
     with FrameReader(str(path), sampling, limits=MediaLimits()) as reader:
         return tuple(reader)
+
+
+def as_pixels(frame: Frame) -> UInt8[Tensor, "1 3 h w"]:
+    """A frame as what the towers' preparations take."""
+    return torch.from_numpy(frame.pixels).permute(2, 0, 1)[None].contiguous()
 
 
 def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:
