@@ -12,9 +12,11 @@ from app.alike import similarity
 from app.api import documents as docs
 from app.api.desk import Admin, Desk, Someone, TheDesk
 from app.api.work import describe_job
+from app.captioning import list_captions, order_captions
 from app.previews import order_preview
 from app.service import describe_video
 from app.sources import expand
+from app.wire import CaptionsDocument
 from engine.errors import InputRefusedError, LongwatchError
 from engine.media.source import is_live_uri
 from storage.rows import JobRow, VideoRow
@@ -52,6 +54,20 @@ def add_video(desk: TheDesk, who: Admin, body: docs.AddVideoBody) -> docs.VideoI
     job = desk.service.enqueue(video)
     order_preview(desk.service, video)
     return describe(desk, desk.catalog.videos.get(video.id), job)
+
+
+@router.get("/videos/{video_id}/captions", summary="Its captions")
+def show_captions(
+    desk: TheDesk, who: Someone, video_id: str, find: str | None = None
+) -> CaptionsDocument:
+    """What every chunk shows, in time order; or the captions that hold words of `find`."""
+    return list_captions(desk.service, desk.video(who, video_id).id, find)
+
+
+@router.post("/videos/{video_id}/captions", summary="Caption it", status_code=202)
+def add_captions(desk: TheDesk, who: Admin, video_id: str) -> docs.JobItem:
+    """Have every chunk described that is not yet; runs as a job."""
+    return describe_job(desk, order_captions(desk.service, desk.video(who, video_id)))
 
 
 @router.get("/roots", summary="Folders of the server")

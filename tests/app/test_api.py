@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from app.captioning import caption_handler
+from app.jobs import Worker
 from tests.app.site import Site
 
 QUESTION = "What color is the car?"
@@ -124,6 +126,21 @@ def test_many_questions_at_once_are_not_crossed(site: Site) -> None:
     for n, answer in enumerate(asked):
         assert answer["answer"] == alone[n % 2]["answer"]
         assert {item["video_id"] for item in answer["evidence"]} <= set(bodies[n % 2]["videos"])
+
+
+def test_captions_are_ordered_by_an_admin_and_read_by_who_may_see(site: Site) -> None:
+    address = f"/api/v1/videos/{site.yard}/captions"
+    assert site.viewer.post(address).status_code == 403
+    assert site.viewer.get(address).status_code == 404
+    job = site.admin.post(address).json()
+    assert (job["kind"], job["video_id"]) == ("caption", site.yard)
+    assert site.admin.post(address).json()["job_id"] == job["job_id"]
+    handlers = {"caption": caption_handler(site.service)}
+    Worker(site.service.catalog.jobs, handlers).run(until_idle=True)
+    n_chunks = site.service.catalog.videos.get(site.yard).n_chunks
+    captions = site.admin.get(address).json()["captions"]
+    assert [item["chunk"] for item in captions] == list(range(n_chunks))
+    assert site.admin.get(f"{address}?find=nevermore").json()["captions"] == []
 
 
 def test_jobs_can_be_stopped_and_tried_again(site: Site) -> None:

@@ -7,10 +7,12 @@ import pytest
 
 import engine.families
 from engine import plugins
+from engine.errors import NotFoundError
 from engine.families import DEFINES
 from engine.media.sample import SamplingConfig
 from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.caption import caption
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
 from engine.protocols import Sampling
@@ -65,6 +67,18 @@ def test_what_was_taken_in_is_answered_from(checkpoint: Path, tmp_path: Path) ->
     assert all(0 <= each.span.start_s < each.span.end_s <= ends_s for each in said.evidence)
     found = search(engine, "red")
     assert all(each.span.end_s <= ends_s for each in found.moments)
+
+
+def test_every_chunk_is_described_from_itself_alone(checkpoint: Path, tmp_path: Path) -> None:
+    engine = opened(checkpoint, tmp_path)
+    refs = [each.ref for each in ingest(engine, CAMERA, recording(engine))]
+    sampling = Sampling(max_tokens=3)
+    whole = list(caption(engine, CAMERA, sampling=sampling))
+    assert [one.ref for one in whole] == refs
+    assert {one.fingerprint for one in whole} == {engine.fingerprint}
+    assert list(caption(engine, CAMERA, known=refs[:2], sampling=sampling)) == whole[2:]
+    with pytest.raises(NotFoundError):
+        next(caption(engine, VideoId("another"), sampling=sampling))
 
 
 def test_another_process_answers_from_the_files_alone(checkpoint: Path, tmp_path: Path) -> None:
