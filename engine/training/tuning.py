@@ -76,7 +76,7 @@ def tune(
     """Run one stage over people's samples and write the checkpoint to `output/model`."""
     read, held_out = read_split(config)
     yield from name_bad(read.bad)
-    by_kind = _sorted_by_kind(read.samples, learner.kind)
+    by_kind = sorted_by_kind(read.samples, learner.kind)
     mixture = mixture_for(stage, by_kind, config.data)
     if mixture.keys() != stage.mixture.keys():
         said = ", ".join(f"{kind} {share:.1%}" for kind, share in mixture.items())
@@ -250,9 +250,10 @@ def kind_of(sample: Sample) -> Kind:
     return "audio" if endings <= SOUNDS else "video"
 
 
-def _sorted_by_kind(
+def sorted_by_kind(
     samples: Sequence[Sample], kind: Callable[[Sample], Kind]
 ) -> dict[Kind, list[Sample]]:
+    """Samples by what they show, in the order of the data."""
     found: dict[Kind, list[Sample]] = {}
     for sample in samples:
         found.setdefault(kind(sample), []).append(sample)
