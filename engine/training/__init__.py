@@ -3,7 +3,8 @@
     bank (frames drawn once) -> phrases -> tower_stage          a CLIP pair that knows the world
         -> quiz (chunks and questions) -> reader_stage          a decoder that reads VSTs
             -> export                                           a checkpoint in the released layout
-    samples (LLaVA-style JSON) -> recipes.finetune              the same, from people's files
+    samples (LLaVA-style JSON) -> tuning -> recipes.finetune    the same, from people's files
+        -> recipes.{apollo,pllava,videollama2}                  the papers' stages, as data
     every stage -> loop (steps, resume) -> checkpoint           killed at any moment, ends the same
 
 Decision: everything random in a step is drawn from (seed, step), so the step number is the data

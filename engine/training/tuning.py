@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from torch import Tensor, nn
 
@@ -75,7 +76,7 @@ def tune(
     """Run one stage over people's samples and write the checkpoint to `output/model`."""
     read, held_out = read_split(config)
     yield from name_bad(read.bad)
-    by_kind = _sorted_by_kind(read.samples, learner.kind)
+    by_kind = sorted_by_kind(read.samples, learner.kind)
     mixture = mixture_for(stage, by_kind, config.data)
     if mixture.keys() != stage.mixture.keys():
         said = ", ".join(f"{kind} {share:.1%}" for kind, share in mixture.items())
@@ -249,9 +250,10 @@ def kind_of(sample: Sample) -> Kind:
     return "audio" if endings <= SOUNDS else "video"
 
 
-def _sorted_by_kind(
+def sorted_by_kind(
     samples: Sequence[Sample], kind: Callable[[Sample], Kind]
 ) -> dict[Kind, list[Sample]]:
+    """Samples by what they show, in the order of the data."""
     found: dict[Kind, list[Sample]] = {}
     for sample in samples:
         found.setdefault(kind(sample), []).append(sample)
@@ -267,6 +269,11 @@ def read_frames(path: Path, *, fps: float) -> tuple[Frame, ...]:
     sampling = SamplingConfig(fps=fps, static_threshold=0.0)
     with FrameReader(str(path), sampling, limits=MediaLimits()) as reader:
         return tuple(reader)
+
+
+def as_pixels(frame: Frame) -> UInt8[Tensor, "1 3 h w"]:
+    """A frame as what the towers' preparations take."""
+    return torch.from_numpy(frame.pixels).permute(2, 0, 1)[None].contiguous()
 
 
 def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:

@@ -14,7 +14,6 @@ of clips falls within 100 steps.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor, nn
 from engine.errors import InputRefusedError
 from engine.families._video_xl_net import VideoXlNet, save_net
 from engine.families.video_xl import VideoXl, load
+from engine.media.frames import Frame
 from engine.nn.one_pass import Course, lay_out, one_pass
 from engine.nn.pixels import prepare
 from engine.nn.tokenizer import QWEN
@@ -32,6 +32,7 @@ from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.reader_stage import IGNORED
 from engine.training.samples import Sample, tokenise
 from engine.training.tuning import (
+    as_pixels,
     carry_over,
     exported,
     name_bad,
@@ -136,13 +137,12 @@ class FinetuneStage:
         assert net.tower is not None
         parts = []
         for frame in self._frames(sample):
-            pixels = torch.from_numpy(frame).permute(2, 0, 1)[None].contiguous()
-            ready = prepare(pixels, vision.pixels)
+            ready = prepare(as_pixels(frame), vision.pixels)
             parts.append(net.tower.run(ready, vision.select_layer, with_vectors=False)[0])
         return torch.cat(parts)
 
-    def _frames(self, sample: Sample) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
-        frames = [frame.pixels for path in sample.media for frame in read_frames(path, fps=1.0)]
+    def _frames(self, sample: Sample) -> list[Frame]:
+        frames = [frame for path in sample.media for frame in read_frames(path, fps=1.0)]
         if not frames:
             raise InputRefusedError(f"{sample.place} has no pictures")
         most = self._config.max_frames

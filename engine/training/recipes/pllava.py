@@ -43,6 +43,7 @@ from engine.training.stages import Stage
 from engine.training.tuning import (
     Learner,
     TuningConfig,
+    as_pixels,
     chosen,
     kind_of,
     mean_loss,
@@ -171,7 +172,7 @@ def see(net: PllavaNet, sample: Sample) -> Float[Tensor, "latent width"]:
     frames = [frame for path in sample.media for frame in read_frames(path, fps=FPS)]
     features = []
     for frame in spread(frames, net.config.chunk_frames):
-        pixels = torch.from_numpy(frame.pixels).permute(2, 0, 1)[None].contiguous()
+        pixels = as_pixels(frame)
         height_px, width_px = pixels.shape[2:]
         small = resize(pixels, *first_resize(height_px, width_px, net.config.pixels.size_px))
         ready = prepare(small, net.config.pixels).to(net.decoder.embed.weight)

@@ -1,0 +1,86 @@
+"""Apollo's stages on the tiny variant: what moves in each, and data that they refuse."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.errors import InputRefusedError
+from engine.families._apollo_files import Folders, load_net
+from engine.families.apollo import load, write_tiny
+from engine.nn.splice import IGNORED_LABEL
+from engine.nn.tokenizer import Tokenizer
+from engine.records import Turn
+from engine.training.apollo import stages
+from engine.training.recipes import apollo
+from engine.training.samples import Sample
+from tests.engine.training.recipes.taught import moved, settings, write_data
+
+CPU = torch.device("cpu")
+PARTS = ("vision.siglip.", "vision.internvideo2.", "vision.connector.", "decoder.")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("apollo")
+    write_tiny(folder / "base")
+    write_data(folder, {"video": 2, "image": 2, "text": 2})
+    return folder
+
+
+@pytest.mark.parametrize("stage", stages("3b"), ids=lambda stage: stage.name)
+def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
+    home: Path, stage: apollo.Stage
+) -> None:
+    output = settings(
+        home / stage.name,
+        apollo.CONFIG,
+        stage=stage.name,
+        steps=20,
+        learning_rate=3e-3,
+        samples_per_step=2,
+    )
+    progress = list(apollo.run(output, resume=False))
+    losses = [line.loss for line in progress if line.stage == stage.name]
+    assert losses[-1] < losses[0]
+    before = load_net(home / "base", CPU, torch.float32)
+    after = load(output / "model", CPU, torch.float32)
+    assert moved(before, after.net, PARTS) == set(stage.rates)
+
+
+def test_data_that_the_paper_found_harmful_are_refused(home: Path, tmp_path: Path) -> None:
+    for kinds, said in (
+        ({"video": 1}, "text must be 10% to 15%, not 0.0%"),
+        ({"image": 1, "text": 1}, "less video than images"),
+    ):
+        write_data(tmp_path, kinds)
+        output = settings(
+            home / "harmful",
+            apollo.CONFIG,
+            stage="fine_tuning",
+            data=str(tmp_path / "data.jsonl"),
+            media=str(tmp_path),
+        )
+        with pytest.raises(InputRefusedError, match=said):
+            list(apollo.run(output, resume=False))
+
+
+def test_every_turn_is_learnt_behind_those_before_it(home: Path) -> None:
+    net = load_net(home / "base", CPU, torch.float32)
+    tokenizer = Tokenizer.load(Folders.of(home / "base").llm)
+    turns = (Turn(question="ab", answer="cd"), Turn(question="ef", answer="gh"))
+    sample = Sample(place="x", media=(home / "1.mp4",), turns=turns)
+    first, second = apollo.write(net, tokenizer, sample, stages("3b")[2])
+    kept = [each.labels[each.labels != IGNORED_LABEL].tolist() for each in (first, second)]
+    assert [tokenizer.decode(ids) for ids in kept] == ["cd\n", "gh\n"]
+    read = tokenizer.decode(second.ids[second.ids >= 0].tolist())
+    assert "cd" in read
+    assert "0.0-1.5 seconds: " in read
+
+
+def test_a_short_last_clip_repeats_its_last_frame(home: Path) -> None:
+    frames = list(apollo.read_frames(home / "1.mp4", fps=4.0))
+    *_, last = apollo._clips(frames, 4, 4)
+    n_own = (len(frames) - 1) % 4 + 1
+    assert len(last.pts_s) == 4
+    assert (last.pixels[n_own:] == last.pixels[n_own - 1]).all()

@@ -1,0 +1,124 @@
+"""VideoLLaMA 2's stages on the tiny variant: what moves in each, what is heard, what is learnt."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import InputRefusedError
+from engine.families._videollama2_store import load_net
+from engine.families.videollama2 import load, write_tiny
+from engine.nn.splice import IGNORED_LABEL
+from engine.nn.tokenizer import Tokenizer
+from engine.records import Turn
+from engine.training.recipes import videollama2
+from engine.training.recipes.videollama2 import STAGES, heard_kind, perceive, read_sound, write
+from engine.training.samples import Sample, read_samples
+from tests.engine.training.recipes.taught import moved, settings, write_data
+
+CPU = torch.device("cpu")
+PARTS = ("connector.", "decoder.", "audio_tower.", "audio_projector.", "tower.")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("videollama2")
+    write_tiny(folder / "base")
+    write_data(folder, {"video": 2, "image": 2, "audio": 2, "text": 1})
+    return folder
+
+
+def sounding(path: Path) -> Path:
+    """A video of a second with a track of sound."""
+    with av.open(path, "w") as out:
+        picture, sound = out.add_stream("libx264", 4), out.add_stream("aac", 16_000, layout="mono")
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        for shade in range(4):
+            pixels = np.full((48, 64, 3), 60 * shade, dtype=np.uint8)
+            out.mux(picture.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        tone = np.sin(np.arange(16_000) / 10).astype(np.float32)[None]
+        frame = av.AudioFrame.from_ndarray(tone, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        out.mux(sound.encode(frame))
+        for stream in (picture, sound):
+            out.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
+def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
+    home: Path, stage: videollama2.Stage
+) -> None:
+    output = settings(
+        home / stage.name,
+        videollama2.CONFIG,
+        stage=stage.name,
+        steps=20,
+        learning_rate=3e-3,
+        samples_per_step=2,
+    )
+    progress = list(videollama2.run(output, resume=False))
+    losses = [line.loss for line in progress if line.stage == stage.name]
+    assert losses[-1] < losses[0]
+    before = load_net(home / "base", CPU, torch.float32)
+    after = load(output / "model", CPU, torch.float32)
+    assert moved(before, load_net(output / "model", CPU, torch.float32), PARTS) == set(stage.rates)
+    assert after.text_side.vector_dim == 32
+
+
+def test_stages_are_those_of_the_papers_table() -> None:
+    rates = {stage.name: stage.learning_rate for stage in STAGES}
+    assert rates == {
+        "video_pretrain": 1e-3,
+        "video_multitask": 2e-5,
+        "audio_pretrain": 1e-3,
+        "audio_tune": 2e-5,
+        "joint": 2e-5,
+    }
+    assert not any(stage.trains("tower.") for stage in STAGES)
+
+
+def test_a_video_with_a_track_is_seen_and_heard(home: Path, tmp_path: Path) -> None:
+    net = load_net(home / "base", CPU, torch.float32)
+    video = Sample(place="x", media=(sounding(tmp_path / "tone.mp4"),), turns=())
+    assert heard_kind(video) == "audio_video"
+    samples = read_sound(video.media[0])
+    assert samples is not None
+    assert samples.abs().max() > 0.5
+    seen, both = perceive(net, video, hears=False), perceive(net, video, hears=True)
+    torch.testing.assert_close(both[: len(seen)], seen)
+    torch.testing.assert_close(both[len(seen) :], net.hear(samples))
+    silent = read_samples(home / "data.jsonl", home).samples[0]
+    assert heard_kind(silent) == "video"
+
+
+@pytest.mark.parametrize(
+    ("stage", "learnt"), [(0, "ab cd ef gh"), (1, "cd\ngh\n"), (2, "cd\ngh\n")]
+)
+def test_captions_are_learnt_whole_and_of_conversations_the_answers(
+    home: Path, stage: int, learnt: str
+) -> None:
+    net, tokenizer = load_net(home / "base", CPU, torch.float32), Tokenizer.load(home / "base")
+    turns = (Turn(question="ab", answer="cd"), Turn(question="ef", answer="gh"))
+    written = write(net, tokenizer, Sample(place="x", media=(), turns=turns), STAGES[stage])
+    kept = written.labels[written.labels != IGNORED_LABEL]
+    assert tokenizer.decode(kept.tolist()) == learnt
+    read = tokenizer.decode(written.ids.tolist())
+    assert ("ab" in read) == (STAGES[stage].name != "audio_pretrain")
+
+
+def test_an_unknown_stage_and_unfit_data_are_refused(home: Path, tmp_path: Path) -> None:
+    unknown = settings(home / "unknown", videollama2.CONFIG, stage="third")
+    with pytest.raises(InputRefusedError, match="no stage 'third'; there are video_pretrain"):
+        list(videollama2.run(unknown, resume=False))
+    write_data(tmp_path, {"text": 1})
+    unfit = settings(
+        home / "unfit",
+        videollama2.CONFIG,
+        stage="audio_tune",
+        data=str(tmp_path / "data.jsonl"),
+    )
+    with pytest.raises(InputRefusedError, match="hold audio, not only text"):
+        list(videollama2.run(unfit, resume=False))
