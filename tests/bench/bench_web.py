@@ -125,6 +125,48 @@ def upload(client: httpx.Client, stage: Stage, size: int) -> dict:
     }
 
 
+def measure(
+    *,
+    model: str | None = None,
+    minutes: float = 20.0,
+    people: int = 10,
+    questions: int = 3,
+    upload_mb: int = 2048,
+) -> dict[str, object]:
+    """Start a server, let people ask while it reads and while it does not, upload a large file.
+
+    Args:
+        model: Not used: the questions are about drawn clips, which the shipped model knows.
+        minutes: Length of the clip that is read meanwhile.
+        people: Who ask at once.
+        questions: That each of them asks.
+        upload_mb: Size of the upload.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        found = draw_clip(work / "short.mp4", seed=42, seconds=120.0, height_px=180)
+        asked = [(one.text, one.answer) for one in found][:questions]
+        draw_clip(work / "long.mp4", seed=7, seconds=minutes * 60, fps=2.0, height_px=180)
+        with open_stage(work / "home", roots=work) as stage:
+            client = sign_in(stage)
+            short = add(client, work / "short.mp4")
+            wait_for(client, short)
+            ask(client, short, asked[0][0])
+            quiet = [page_ms(client) for _ in range(20)]
+            still = crowd(client, short, asked, people)
+            long = add(client, work / "long.mp4")
+            wait_for(client, long, n_chunks=1)
+            reading = crowd(client, short, asked, people)
+            under_way = client.get(f"/api/v1/videos/{long}").json()["status"] == "ingesting"
+            wait_for(client, long)
+            return {
+                "page_ms_alone": statistics.median(quiet),
+                "asking": still,
+                "asking_while_reading": {**reading, "was_reading_to_the_end": under_way},
+                "upload": upload(client, stage, upload_mb << 20),
+            }
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -132,31 +174,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=10)
     parser.add_argument("--questions", type=int, default=3)
     parser.add_argument("--upload-mb", type=int, default=2048)
-    wanted = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        found = draw_clip(work / "short.mp4", seed=42, seconds=120.0, height_px=180)
-        asked = [(one.text, one.answer) for one in found][: wanted.questions]
-        draw_clip(work / "long.mp4", seed=7, seconds=wanted.minutes * 60, fps=2.0, height_px=180)
-        with open_stage(work / "home", roots=work) as stage:
-            client = sign_in(stage)
-            short = add(client, work / "short.mp4")
-            wait_for(client, short)
-            ask(client, short, asked[0][0])
-            quiet = [page_ms(client) for _ in range(20)]
-            still = crowd(client, short, asked, wanted.people)
-            long = add(client, work / "long.mp4")
-            wait_for(client, long, n_chunks=1)
-            reading = crowd(client, short, asked, wanted.people)
-            under_way = client.get(f"/api/v1/videos/{long}").json()["status"] == "ingesting"
-            wait_for(client, long)
-            document = {
-                "page_ms_alone": statistics.median(quiet),
-                "asking": still,
-                "asking_while_reading": {**reading, "was_reading_to_the_end": under_way},
-                "upload": upload(client, stage, wanted.upload_mb << 20),
-            }
-    print(json.dumps(document, indent=2))
+    print(json.dumps(measure(**vars(parser.parse_args())), indent=2))
 
 
 if __name__ == "__main__":
