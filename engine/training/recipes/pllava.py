@@ -1,8 +1,9 @@
 """PLLaVA's one stage: adapters and projector learn from video, tower and language model stay.
 
-Command: write `OUTPUT/pllava.json`, then `longwatch train pllava` with that output folder:
+Command: write `runs/pllava/pllava.json`, then `longwatch train pllava`:
 
-    {"model": "llava-next", "data": "videos.jsonl", "media": "videos", "steps": 6250}
+    {"model": "llava-next", "data": "videos.jsonl", "media": "videos",
+     "steps": 6250, "samples_per_step": 128}
 
 Optional: `learning_rate` (2e-5), `samples_per_step`, `held_out` (else a tenth of `data`), `rank`
 (128), `sweep` (strengths). Paths are relative to the file. `model` is an image model or a PLLaVA;
