@@ -31,7 +31,9 @@ export class Player {
     this.source = video;
     fill(this.video,
       h("track", { kind: "chapters", src: `/media/${video.video_id}/chapters.vtt`, srclang: "en",
-        label: "Moments asked about", default: true }));
+        label: "Moments asked about", default: true }),
+      h("track", { kind: "captions", src: `/media/${video.video_id}/captions.vtt`, srclang: "en",
+        label: "What is seen" }));
     if (!video.play_url) { this.say(...video.play_note); return; }
     this.word.hidden = true;
     this.video.poster = video.thumb_url ? `${video.thumb_url}&w=1280` : "";

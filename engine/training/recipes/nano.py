@@ -7,10 +7,11 @@ and 55 of reader, on cores shared with other work.
 Expect: the tables of `assets/models/nano/README.md`; the tower names 0.99 of held-out codes, the
 reader answers 0.98 of held-out questions about one chunk and 0.92 about four, to the letter.
 
-The shipped weights came from these stages with these sizes, run by hand: the tower was stopped
-at step 2000 of a schedule of 2600 (restarted once at 1500), the reader ran 3500 steps of one
-schedule, 1500 of a second one in which questions of order came more often, and 800 of a third in
-which "did A come before B" is answered by naming the first one.
+The shipped weights came from these stages with these sizes, run by hand with the scripts that
+this recipe was cleaned up from; the recipe itself has not been run end to end at this size. The
+tower was stopped at step 2000 of a schedule of 2600 (restarted once at 1500), the reader ran 3500
+steps of one schedule, 1500 of a second one in which questions of order came more often, and 800
+of a third in which "did A come before B" is answered by naming the first one.
 """
 
 import json
