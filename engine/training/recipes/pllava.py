@@ -16,7 +16,7 @@ GPUs (their kind and hours are not stated), warm-up 0.03 as the paper has it (sc
 sweep is its figure of alpha: long answers best near 4, multiple choice near 20.
 Expect: run here only for a few steps on the tiny variant, by its tests. No score is known to us.
 
-Differs from upstream, each on purpose: float32 on the CPU where the device has no better;
+Differs from upstream, each on purpose: float32 on the CPU, without shards of a batch;
 the rate falls along a whole half cosine to a quarter, upstream cuts its cosine off there; text is
 encoded piece by piece, so that labels are known without searching for them.
 """
