@@ -35,7 +35,7 @@ def train_recipe(
     measured: dict[str, float] = {}
     n_steps = 0
     for progress in recipe.run(folder, resume):
-        n_steps = progress.step
+        n_steps = max(n_steps, progress.step)
         measured.update(progress.scores)
         report(
             Step(

@@ -106,6 +106,9 @@ def run_stage(
     module = stage.module
     optimiser = AdamW(_groups(module, config, shares), lr=config.learning_rate, betas=betas)
     plan = asdict(config)
+    if shares != ALL_ALIKE:
+        # Parts tell stages apart, which may share a folder by mistake.
+        plan |= {"shares": dict(shares), "betas": betas}
     step = load_checkpoint(output, module, optimiser, plan=plan) if resume else 0
     _cut_progress(output, step)
     started, losses = time.monotonic(), []

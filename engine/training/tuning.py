@@ -1,6 +1,10 @@
 """People's own samples through the loop, for every family: settings, media, stage, checkpoint.
 
 A recipe reads its settings, opens a model as a `Learner`, and hands both to `tune`.
+
+Decision: float32 on the CPU, as nano is trained, because only tiny and small models were ever run
+through it. Revisit when a released size is to be trained: device and dtype are the recipes' calls
+of `load_net`, and the loop's autocast.
 """
 
 import json

@@ -1,10 +1,10 @@
 """Apollo's three stages: align, vision pretraining, fine-tuning.
 
-Command: write `OUTPUT/apollo.json`, then `longwatch train apollo` with that output folder, once
-for every stage, each beginning from the `model` that the last one left:
+Command: write `runs/apollo/apollo.json`, then `longwatch train apollo`, once for every
+stage, each beginning from the `model` that the last one left:
 
     {"model": "Apollo-3B-t32", "data": "mine.jsonl", "media": "media",
-     "stage": "align", "size": "3b", "steps": 770}
+     "stage": "align", "size": "3b", "steps": 770, "samples_per_step": 256}
 
 | stage | learns | rate | data of the paper |
 |---|---|---|---|

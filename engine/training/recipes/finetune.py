@@ -1,8 +1,8 @@
 """Fine-tunes a Video-XL checkpoint on people's own video and questions.
 
-Command: write `OUTPUT/finetune.json`, then `longwatch train finetune` with that output folder:
+Command: write `runs/finetune/finetune.json`, then `longwatch train finetune`:
 
-    {"model": "assets/models/nano", "data": "mine.jsonl", "media": "videos",
+    {"model": "../../assets/models/nano", "data": "mine.jsonl", "media": "videos",
      "steps": 200, "learning_rate": 2e-4}
 
 Paths are relative to the file. The tower stays as it is; projector and decoder learn, with a

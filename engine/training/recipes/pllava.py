@@ -1,8 +1,9 @@
 """PLLaVA's one stage: adapters and projector learn from video, tower and language model stay.
 
-Command: write `OUTPUT/pllava.json`, then `longwatch train pllava` with that output folder:
+Command: write `runs/pllava/pllava.json`, then `longwatch train pllava`:
 
-    {"model": "llava-next", "data": "videos.jsonl", "media": "videos", "steps": 6250}
+    {"model": "llava-next", "data": "videos.jsonl", "media": "videos",
+     "steps": 6250, "samples_per_step": 128}
 
 Optional: `learning_rate` (2e-5), `samples_per_step`, `held_out` (else a tenth of `data`), `rank`
 (128), `sweep` (strengths). Paths are relative to the file. `model` is an image model or a PLLaVA;
@@ -15,7 +16,7 @@ GPUs (their kind and hours are not stated), warm-up 0.03 as the paper has it (sc
 sweep is its figure of alpha: long answers best near 4, multiple choice near 20.
 Expect: run here only for a few steps on the tiny variant, by its tests. No score is known to us.
 
-Differs from upstream, each on purpose: float32 on the CPU where the device has no better;
+Differs from upstream, each on purpose: float32 on the CPU, without shards of a batch;
 the rate falls along a whole half cosine to a quarter, upstream cuts its cosine off there; text is
 encoded piece by piece, so that labels are known without searching for them.
 """

@@ -1,10 +1,10 @@
 """VideoLLaMA 2's five stages: video, audio, then both together.
 
-Command: write `OUTPUT/videollama2.json`, then `longwatch train videollama2` with that output
-folder, once for every stage, each beginning from the `model` that the last one left:
+Command: write `runs/videollama2/videollama2.json`, then `longwatch train videollama2`,
+once for every stage, each beginning from the `model` that the last one left:
 
     {"model": "VideoLLaMA2.1-7B-AV", "data": "mine.jsonl", "media": "media",
-     "stage": "video_pretrain", "steps": 12000}
+     "stage": "video_pretrain", "steps": 11900, "samples_per_step": 1024}
 
 | stage | learns | rate | batch | data of the paper |
 |---|---|---|---|---|

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,3 +96,14 @@ def test_a_checkpoint_of_another_plan_is_refused_by_name(tmp_path: Path) -> None
     other = LoopConfig(n_steps=40, learning_rate=2e-2, use_bf16=False)
     with pytest.raises(WeightsError, match="learning_rate"):
         list(run_stage(Line(), other, tmp_path, resume=True))
+
+
+def test_parts_learn_at_their_shares_of_the_rate(tmp_path: Path) -> None:
+    line = Line()
+    before = {name: weight.clone() for name, weight in line.module.state_dict().items()}
+    config = replace(CONFIG, n_steps=1, warmup_steps=1, weight_decay=0.0)
+    list(run_stage(line, config, tmp_path, resume=False, shares={"weight": 1.0, "bias": 0.1}))
+    # The first step of AdamW has the size of its rate.
+    for name, rate in (("weight", 1e-2), ("bias", 1e-3)):
+        step = (line.module.state_dict()[name] - before[name]).abs()
+        torch.testing.assert_close(step, torch.full_like(step, rate), rtol=1e-3, atol=0)

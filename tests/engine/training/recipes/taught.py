@@ -4,6 +4,7 @@ import json
 import math
 import wave
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,13 @@ def settings(folder: Path, name: str, **said: Any) -> Path:
     whole = {"model": "../base", "data": "../data.jsonl", "media": "..", **said}
     (folder / name).write_text(json.dumps(whole))
     return folder
+
+
+def run_briefly(recipe: ModuleType, output: Path, stage: str) -> list[float]:
+    """The losses of a few steps of a stage, fast enough to be seen to fall."""
+    said = {"steps": 20, "learning_rate": 3e-3, "samples_per_step": 2}
+    settings(output, recipe.CONFIG, stage=stage, **said)
+    return [line.loss for line in recipe.run(output, resume=False) if line.stage == stage]
 
 
 def moved(before: nn.Module, after: nn.Module, parts: tuple[str, ...]) -> set[str]:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.errors import InputRefusedError
+from engine.errors import InputRefusedError, WeightsError
 from engine.families._videollama2_store import load_net
 from engine.families.videollama2 import load, write_tiny
 from engine.nn.splice import IGNORED_LABEL
@@ -16,7 +16,7 @@ from engine.records import Turn
 from engine.training.recipes import videollama2
 from engine.training.recipes.videollama2 import STAGES, heard_kind, perceive, read_sound, write
 from engine.training.samples import Sample, read_samples
-from tests.engine.training.recipes.taught import moved, settings, write_data
+from tests.engine.training.recipes.taught import moved, run_briefly, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("connector.", "decoder.", "audio_tower.", "audio_projector.", "tower.")
@@ -51,16 +51,8 @@ def sounding(path: Path) -> Path:
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
     home: Path, stage: videollama2.Stage
 ) -> None:
-    output = settings(
-        home / stage.name,
-        videollama2.CONFIG,
-        stage=stage.name,
-        steps=20,
-        learning_rate=3e-3,
-        samples_per_step=2,
-    )
-    progress = list(videollama2.run(output, resume=False))
-    losses = [line.loss for line in progress if line.stage == stage.name]
+    output = home / stage.name
+    losses = run_briefly(videollama2, output, stage.name)
     assert losses[-1] < losses[0]
     before = load_net(home / "base", CPU, torch.float32)
     after = load(output / "model", CPU, torch.float32)
@@ -122,3 +114,12 @@ def test_an_unknown_stage_and_unfit_data_are_refused(home: Path, tmp_path: Path)
     )
     with pytest.raises(InputRefusedError, match="hold audio, not only text"):
         list(videollama2.run(unfit, resume=False))
+
+
+def test_a_run_is_not_resumed_as_another_stage(home: Path) -> None:
+    output, said = home / "two", {"steps": 1, "samples_per_step": 1, "learning_rate": 1e-3}
+    settings(output, videollama2.CONFIG, stage="audio_pretrain", **said)
+    list(videollama2.run(output, resume=False))
+    settings(output, videollama2.CONFIG, stage="audio_tune", **said)
+    with pytest.raises(WeightsError, match="another run: shares differs"):
+        list(videollama2.run(output, resume=True))
