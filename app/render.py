@@ -2,11 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import singledispatch
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
@@ -315,7 +315,7 @@ def _(comparison: wire.ComparisonDocument) -> RenderableType:
 def _(bench: wire.BenchDocument) -> RenderableType:
     table = _table("benchmark", "figure", "value")
     for name, figures in bench.figures.items():
-        for figure, value in figures.items():
+        for figure, value in _flat(figures):
             table.add_row(name, figure, str(value))
     return Group(Text(bench.machine, "dim"), table, Text(f"written to {bench.file}", "dim"))
 
@@ -348,6 +348,15 @@ def _(measured: wire.EvalDocument) -> RenderableType:
 @render.register
 def _(note: wire.NoteDocument) -> RenderableType:
     return Text(printable(note.message))
+
+
+def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures under dotted names."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
 
 
 def _table(*columns: str) -> Table:
