@@ -29,6 +29,7 @@ from app.auth import LOOPBACK, Doorman, Gate
 from app.health import router as health
 from app.jobs import Worker
 from app.previews import order_missing_previews
+from app.retention import kept_tidy
 from app.service import Service
 from app.settings import Settings
 from app.sign_in import router as sign_in
@@ -167,7 +168,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         return
     order_missing_previews(desk.service)
-    with _working(desk.service.worker()):
+    with kept_tidy(desk.service), _working(desk.service.worker()):
         yield
 
 

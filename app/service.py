@@ -26,6 +26,7 @@ from engine.pipeline.ingest import stored_chunks
 from engine.protocols import Sampling
 from engine.records import Answer, Recall, TimeSpan, Turn, VideoId
 from engine.tensors import Token
+from storage.blobs import Blobs
 from storage.catalog import Catalog, open_catalog
 from storage.rows import JobProgress, JobRow, VideoRow
 
@@ -260,11 +261,18 @@ class Service:
         return wire.LibraryDocument(videos=[describe_video(self.catalog.videos.resolve(video))])
 
     def remove_video(self, video: str) -> wire.NoteDocument:
-        """Forget a video: latents, index and rows; a file outside the library stays."""
+        """Forget a video: latents, index, stills and rows; a file outside the library stays."""
         row = self.catalog.videos.resolve(video)
+        for job in self.catalog.jobs.listed("queued", "running", video=row.id):
+            self.catalog.jobs.cancel(job.id)
         self.engine.forget(row.id)
+        Blobs(self.settings.home).remove(row.id)
+        uploaded = Path(row.uri).parent == self.settings.home / "media"
+        if uploaded:
+            Path(row.uri).unlink(missing_ok=True)
         self.catalog.videos.remove(row.id)
-        return wire.NoteDocument(message=f"{row.name} is forgotten; {row.uri} was left alone")
+        fate = "its upload is deleted" if uploaded else f"{row.uri} was left alone"
+        return wire.NoteDocument(message=f"{row.name} is forgotten; {fate}")
 
     def export_clip(
         self, video: str, start_s: float, end_s: float, path: Path

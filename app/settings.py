@@ -110,6 +110,13 @@ class ServerSettings(_Section):
     port: int = Field(default=7860, ge=0, le=65535)
 
 
+class RetentionSettings(_Section):
+    """How long videos stay."""
+
+    days: float | None = Field(default=None, gt=0)
+    """Days after which a video leaves the library; everything stays when `None`."""
+
+
 class PathSettings(_Section):
     """Folders of this machine that are ours to read."""
 
@@ -147,6 +154,7 @@ class Settings(BaseSettings):
     retrieval: RetrievalSettings = RetrievalSettings()
     limits: LimitSettings = LimitSettings()
     server: ServerSettings = ServerSettings()
+    retention: RetentionSettings = RetentionSettings()
     paths: PathSettings = PathSettings()
 
     @property

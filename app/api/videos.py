@@ -94,13 +94,7 @@ def rename_video(desk: TheDesk, who: Admin, video_id: str, body: docs.RenameBody
 def delete_video(desk: TheDesk, who: Admin, video_id: str) -> Response:
     """Forget it with latents, stills and jobs; a file outside the library stays."""
     row = desk.video(who, video_id)
-    for job in desk.catalog.jobs.listed("queued", "running", video=row.id):
-        desk.catalog.jobs.cancel(job.id)
     desk.service.remove_video(row.id)
-    if Path(row.uri).parent == desk.home / "media":
-        Path(row.uri).unlink(missing_ok=True)
-    media.proxy_file(desk.home, row.id).unlink(missing_ok=True)
-    shutil.rmtree(media.thumbs_folder(desk.home, row.id), ignore_errors=True)
     return Response(status_code=204)
 
 

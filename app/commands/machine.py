@@ -83,7 +83,9 @@ def bench(
 @cli.command()
 def worker(model: Model = None, home: Home = None) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
-    with open_service(home, model=model) as service:
+    from app.retention import kept_tidy
+
+    with open_service(home, model=model) as service, kept_tidy(service):
         service.worker().run()
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import pytest
 
 from app.cli import main
 from app.measuring import probe
+from app.retention import expire
 from app.service import Service
 from app.settings import load_settings
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
@@ -166,6 +167,23 @@ def test_removed_video_is_gone_everywhere(service: Service, clip: Path) -> None:
     assert service.list_videos().videos == []
     assert not list((service.settings.home / "latents").rglob("*.safetensors"))
     assert clip.exists()
+
+
+def test_video_past_its_days_leaves_and_a_younger_one_stays(
+    tmp_path: Path, checkpoint: Path, clip: Path
+) -> None:
+    service = open_service(tmp_path, checkpoint, retention__days=2.0)
+    service.ingest([str(clip)])
+    added = service.catalog.videos.resolve("front door").created_at
+    assert expire(service, added + timedelta(days=1)) == ()
+    assert expire(service, added + timedelta(days=3)) == ("front door",)
+    assert service.list_videos().videos == []
+    service.close()
+
+
+def test_everything_stays_unless_a_setting_says_otherwise(service: Service, clip: Path) -> None:
+    service.ingest([str(clip)])
+    assert expire(service, datetime.now(UTC) + timedelta(days=10_000)) == ()
 
 
 def test_reindex_rebuilds_rows_and_index_from_files(service: Service, clip: Path) -> None:
