@@ -143,6 +143,10 @@ def _model(desk: Desk) -> docs.ModelItem:
     return docs.ModelItem(name=folder.name, ready=True, detail=str(folder))
 
 
+def _days(days: float | None) -> str:
+    return "never" if days is None else f"{days:g} days"
+
+
 def _facts(desk: Desk) -> list[docs.FactItem]:
     settings = desk.settings
     limits, cache = settings.limits, settings.cache
@@ -161,6 +165,7 @@ def _facts(desk: Desk) -> list[docs.FactItem]:
         ("Budget in memory", _bytes(cache.host_bytes), "cache.host_bytes"),
         ("Budget on disk", _bytes(cache.disk_bytes), "cache.disk_bytes"),
         ("Disk kept free", _bytes(limits.disk_reserve_bytes), "limits.disk_reserve_bytes"),
+        ("Videos leave after", _days(settings.retention.days), "retention.days"),
         ("Largest upload", _bytes(limits.upload_bytes), "limits.upload_bytes"),
         ("Longest video", f"{limits.duration_s / 3600:g} h", "limits.duration_s"),
         ("Ingests at once", str(limits.concurrent_ingests), "limits.concurrent_ingests"),

@@ -23,6 +23,9 @@ ROUTES = [
     ("POST", "/api/v1/videos", {"source": "/etc/passwd"}, 403, 422),
     ("POST", "/api/v1/videos/nothing/ingest", None, 403, 404),
     ("GET", "/api/v1/videos/{yard}/timeline", None, 404, 200),
+    # Nothing is captioned yet, and that is said: the command to do so is named.
+    ("GET", "/api/v1/videos/{yard}/captions", None, 404, 404),
+    ("POST", "/api/v1/videos/{yard}/captions", None, 403, 202),
     ("GET", "/api/v1/roots", None, 403, 200),
     ("POST", "/api/v1/ask", {"question": "What is it?", "videos": ["{yard}"]}, 404, 200),
     ("POST", "/api/v1/search", {"query": "a car", "videos": ["{yard}"]}, 404, 200),
@@ -59,6 +62,7 @@ ROUTES = [
     ("GET", "/media/{yard}/frame.jpg", None, 404, 200),
     ("GET", "/media/{yard}/sprite.jpg", None, 404, 404),
     ("GET", "/media/{yard}/chapters.vtt", None, 404, 200),
+    ("GET", "/media/{yard}/captions.vtt", None, 404, 200),
     ("GET", "/media/{yard}/clip?start=1&end=3", None, 404, 200),
     ("GET", "/v1/models", None, 200, 200),
     (

@@ -105,6 +105,9 @@ function menu(state, video) {
     if (["failed", "cancelled"].includes(video.status)) {
       act("Go on reading", () => send(state, `/api/v1/videos/${video.video_id}/ingest`));
     }
+    if (video.status === "ready") {
+      act("Describe in words", () => send(state, `/api/v1/videos/${video.video_id}/captions`));
+    }
     act("Delete …", () => remove(state, video), true);
   }
   const list = h("ul", { hidden: true }, items);

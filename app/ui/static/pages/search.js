@@ -1,6 +1,6 @@
 // Search over every video: one box, filters that become chips, moments with their stills.
 
-import { readAddress, writeAddress } from "/assets/lib/address.js";
+import { linkTo, readAddress, writeAddress } from "/assets/lib/address.js";
 import { call } from "/assets/lib/api.js";
 import { empty, failure, momentCard } from "/assets/lib/cards.js";
 import { clock, fill, h, icon } from "/assets/lib/dom.js";
@@ -84,7 +84,7 @@ class Search {
       onclick: () => { drop(); this.drawChips(); this.run(); } }, icon("close"));
     const rest = this.videos.filter((video) =>
       !this.filters.some((one) => one.kind === "video" && one.value === video.video_id));
-    const more = h("select", { "aria-label": "Only in a video", style: "width:auto;min-height:28px;padding:2px 8px;font-size:12.5px" },
+    const more = h("select", { "aria-label": "Only in a video", style: "width:auto;min-height:28px;padding:2px 28px 2px 8px;font-size:12.5px" },
       h("option", { value: "" }, "Only in …"),
       rest.map((video) => h("option", { value: video.video_id }, video.name)));
     more.addEventListener("change", () => { this.add("video", more.value); this.drawChips(); this.run(); });
@@ -137,7 +137,13 @@ class Search {
       `${count} · ${Math.round(found.total_ms)} ms`),
       groups.map(([name, hits]) => h("section", { class: "group" },
         name ? h("h2", {}, name, h("span", { class: "faint" }, String(hits.length))) : null,
-        h("div", { class: "results" }, hits.map(card)))));
+        h("div", { class: "results" }, hits.map(card)))),
+      (found.captions ?? []).length ? h("section", { class: "group" },
+        h("h2", {}, "Descriptions with these words",
+          h("span", { class: "faint" }, String(found.captions.length))),
+        h("ul", {}, found.captions.map((one) => h("li", {},
+          h("a", { href: linkTo("watch", { v: one.video_id, t: one.start_s }) },
+            `${one.video} ${clock(one.start_s)}`), ` ${one.text}`)))) : null);
   }
 
   alike(hit) {
