@@ -8,6 +8,7 @@ from starlette.testclient import TestClient
 from app.auth import COOKIE, CSRF_HEADER, Doorman, NotAllowedError, hash_password, safe_target
 from app.server import prepare_accounts
 from engine.errors import InputRefusedError, SettingsError
+from engine.records import Caption
 from storage.catalog import Catalog, open_catalog
 from tests.app.site import PASSWORD, Site, open_service, sign_in
 
@@ -23,8 +24,7 @@ ROUTES = [
     ("POST", "/api/v1/videos", {"source": "/etc/passwd"}, 403, 422),
     ("POST", "/api/v1/videos/nothing/ingest", None, 403, 404),
     ("GET", "/api/v1/videos/{yard}/timeline", None, 404, 200),
-    # Nothing is captioned yet, and that is said: the command to do so is named.
-    ("GET", "/api/v1/videos/{yard}/captions", None, 404, 404),
+    ("GET", "/api/v1/videos/{yard}/captions", None, 404, 200),
     ("POST", "/api/v1/videos/{yard}/captions", None, 403, 202),
     ("GET", "/api/v1/roots", None, 403, 200),
     ("POST", "/api/v1/ask", {"question": "What is it?", "videos": ["{yard}"]}, 404, 200),
@@ -116,6 +116,19 @@ def filled(value: object, site: Site) -> object:
     if isinstance(value, list):
         return [filled(each, site) for each in value]
     return value
+
+
+@pytest.fixture(autouse=True, scope="module")
+def captioned(site: Site) -> None:
+    """Captions to ask for, whichever tests ran before."""
+    captions = site.service.catalog.captions
+    row = site.service.catalog.videos.get(site.yard)
+    assert row.fingerprint is not None
+    if not captions.listed(site.yard):
+        (first, *_) = site.service.catalog.videos.chunks(site.yard, row.fingerprint)
+        captions.add(
+            Caption(ref=first.ref, fingerprint=row.fingerprint, model="tiny", text="A yard.")
+        )
 
 
 def asked(client: TestClient, site: Site, method: str, path: str, body: object) -> int:
