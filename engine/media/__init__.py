@@ -1,7 +1,7 @@
 """Media to frames: the only folder that imports av, and none of it imports torch.
 
     source (sniff) -> packets -> gops -> group -> decode -> sample (upright) -> frames
-    moment, clip, proxy, audio, write                 what the player and the user's exports need
+    moment, clip, audio, write                        what the player and the user's exports need
 
 A foreign file is opened in a child process (`app/sandbox.py`), which must start fast and stay
 small, so frames leave this folder as numpy arrays; they become tensors where batches are made.

@@ -9,11 +9,10 @@ from engine.errors import MediaRefusedError
 from engine.media.clip import cut
 from engine.media.frames import Frame
 from engine.media.moment import frame_at
-from engine.media.proxy import playback_proxy
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.synthetic import encoded_video, read_index, spelled_frames, spelled_video
+from tests.synthetic import encoded_video, read_index, spelled_frames
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -63,32 +62,6 @@ def test_clip_of_real_footage_keeps_its_sound(shared_data: Path, tmp_path: Path)
         first = next(reader)
     expected = frame_at(str(source), made.span.start_s, max_side_px=1280)
     assert np.array_equal(first.pixels, expected.pixels)
-
-
-def test_proxy_keeps_the_clock_and_seeks_within_two_seconds(tmp_path: Path) -> None:
-    source = spelled_video(tmp_path / "clip.mkv".replace("mkv", "mp4"), 250, gop_frames=250)
-    n = playback_proxy(str(source), tmp_path / "proxy.mp4")
-    assert n == 250
-    frames = read(tmp_path / "proxy.mp4")
-    assert [read_index(frame.pixels) for frame in frames] == list(range(250))
-    assert frames[-1].pts_s == pytest.approx(249 / 25, abs=1e-4)
-    assert _keyframe_gaps(tmp_path / "proxy.mp4") <= 2.001
-
-
-def _keyframe_gaps(path: Path) -> float:
-    import av
-
-    with av.open(path) as container:
-        times = [float(p.pts * p.time_base) for p in container.demux(video=0) if p.is_keyframe]
-    return float(np.diff(times).max())
-
-
-def test_proxy_of_real_footage_has_sound(shared_data: Path, tmp_path: Path) -> None:
-    source = shared_data / "clips" / "office_dialogue.mp4"
-    playback_proxy(str(source), tmp_path / "proxy.mp4")
-    with FrameReader(str(tmp_path / "proxy.mp4"), EVERY, limits=LIMITS) as reader:
-        assert reader.info.has_audio
-        assert reader.info.duration_s == pytest.approx(6.166, abs=0.1)
 
 
 def test_odd_frames_are_refused_by_name_of_their_size(tmp_path: Path) -> None:
