@@ -137,6 +137,8 @@ def run_stage(
     yield from lines[-1:]
     started = time.monotonic() - (lines[-1].wall_s if lines else 0.0)
     losses: list[Tensor] = []
+    # A loaded model may come without dropout; a resumed one must not differ from one that ran on.
+    module.train()
     while step < config.n_steps:
         rate = _set_rate(optimiser, step, config)
         optimiser.zero_grad(set_to_none=True)

@@ -157,6 +157,24 @@ def test_accumulated_gradients_are_those_of_the_mean_loss(tmp_path: Path) -> Non
         replace(CONFIG, accumulate=0)
 
 
+class Loaded(Line):
+    def __init__(self) -> None:
+        super().__init__()
+        self.module.eval()
+
+    def loss(self, step: int, n_steps: int) -> Tensor:
+        assert self.module.training
+        return super().loss(step, n_steps)
+
+    def scores(self) -> Mapping[str, float]:
+        assert not self.module.training
+        return {}
+
+
+def test_a_loaded_model_learns_in_training_mode_and_is_measured_out_of_it(tmp_path: Path) -> None:
+    list(run_stage(Loaded(), replace(CONFIG, n_steps=12), tmp_path, resume=False))
+
+
 class Broken(Line):
     def loss(self, step: int, n_steps: int) -> Tensor:
         return super().loss(step, n_steps) * (math.nan if step == 13 else 1.0)
