@@ -7,7 +7,7 @@ trained stages resume by their own checkpoints.
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import CLIPModel
 
+from engine.errors import NotFoundError
 from engine.nn.decoder import DecoderConfig
 from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, read_footage
 from engine.training.export import export
@@ -77,7 +78,7 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(tower, plan.tower_loop, output / "tower", resume=resume)
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
     reader = ReaderStage(
-        _decoder(plan, tokenizer),
+        decoder_config(plan, tokenizer),
         _seen(tower.clip, train, output / "bank" / "train_features.safetensors", resume=resume),
         _seen(tower.clip, test, output / "bank" / "test_features.safetensors", resume=resume),
         tokenizer,
@@ -87,6 +88,21 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
     export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
+
+
+def open_seen(run: Path, part: Literal["train", "test"]) -> Seen:
+    """What the reader of a run learnt from, or was measured on; features are mapped, not read.
+
+    Raises:
+        NotFoundError: The run has not come that far.
+    """
+    folder, features = run / "bank" / part, run / "bank" / f"{part}_features.safetensors"
+    if not ((folder / "done").is_file() and features.is_file()):
+        raise NotFoundError(
+            f"{run} holds no {features.name}",
+            hint="name the folder of a `longwatch train nano` that has got past its tower",
+        )
+    return _held(_read_bank(folder), features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +126,10 @@ def _bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> _Bank:
     """Draw a bank, or map the one that is there."""
     if not (folder / "done").is_file():
         _draw_bank(folder, plan, held_out=held_out)
+    return _read_bank(folder)
+
+
+def _read_bank(folder: Path) -> _Bank:
     parts = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in _PARTS}
     return _Bank(**parts)
 
@@ -157,7 +177,8 @@ def _pictures(bank: _Bank) -> Pictures:
     )
 
 
-def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+def decoder_config(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+    """The reader's decoder."""
     return DecoderConfig(
         vocab_size=tokenizer.get_vocab_size(),
         width=plan.width,
@@ -178,6 +199,10 @@ def _seen(clip: CLIPModel, bank: _Bank, path: Path, *, resume: bool) -> Seen:
     if not (resume and path.is_file()):
         clips = np.concatenate([bank.clips, bank.real])
         save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, path)
+    return _held(bank, path)
+
+
+def _held(bank: _Bank, path: Path) -> Seen:
     held = load_file(path)
     facts = Facts(
         clips=np.asarray(bank.clip_facts),

@@ -126,6 +126,8 @@ class ReaderStage:
     """The stage for `loop.run_stage`."""
 
     name = "reader"
+    kinds: Mapping[str, float] | None = None
+    """How often each kind of question is drawn; `None` takes the quiz's own weights."""
 
     def __init__(
         self,
@@ -156,13 +158,15 @@ class ReaderStage:
         tokens, folded, sink = self._fold(self._seen, chunks, rng, recall.ratio, per_video)
         n_readers, n_questions = QUESTIONS[recall.n_chunks]
         picked = _pick(rng, len(chunks), n_readers, recall.n_chunks)
-        quizzes = [list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions)) for row in picked]
+        quizzes = [
+            list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, self.kinds)) for row in picked
+        ]
         rows, labels = self._read(folded, sink, picked, per_video, quizzes)
         chosen = labels != IGNORED
         logits = self.module.decoder.logits(rows[chosen])
         answers = F.cross_entropy(logits.float(), labels[chosen])
         facts = self._seen.facts
-        wanted = summary_labels(chunks, facts, recall.ratio)
+        wanted = self._labels(chunks, facts, recall.ratio)
         named = name_summary(self.module.summary(folded.middle.flatten(0, 1)), wanted)
         if part < 0.2:
             pooled = tokens.view(len(tokens), CHUNK_FRAMES, FRAME_TOKENS, -1).mean(2)
@@ -195,7 +199,8 @@ class ReaderStage:
             _, folded, sink = self._fold(self._held_out, chunks, rng, recall.ratio, per_video)
             picked = _pick(rng, len(chunks), 16, recall.n_chunks)
             quizzes = [
-                list(Quiz(rng, [chunks[i] for i in row], held_out=True).ask(8)) for row in picked
+                list(Quiz(rng, [chunks[i] for i in row], held_out=True).ask(8, self.kinds))
+                for row in picked
             ]
             rows, labels = self._read(folded, sink, picked, per_video, quizzes)
             self._count(rows, labels, quizzes, hits)
@@ -236,10 +241,24 @@ class ReaderStage:
         tokens = self.module.project(gather(seen, chunks, rng).float())
         videos = tokens.view(-1, per_video, *tokens.shape[1:])
         past = int(rng.choice([0, 1, 2, 4, 8]))
-        folded = fold_chunks(
-            self.module.decoder, videos, sink, [ratio] * per_video, max_past_chunks=past
-        )
-        return tokens, folded, sink
+        return tokens, self._keep(videos, sink, ratio, past), sink
+
+    def _keep(
+        self,
+        videos: Float[Tensor, "video chunk token width"],
+        sink: Layers,
+        ratio: int,
+        past: int,
+    ) -> Folded:
+        """What stays of the chunks; `baselines` keeps other things than VSTs."""
+        ratios = [ratio] * videos.shape[1]
+        return fold_chunks(self.module.decoder, videos, sink, ratios, max_past_chunks=past)
+
+    def _labels(
+        self, chunks: Sequence[Chunk], facts: Facts, ratio: int
+    ) -> Int64[Tensor, "chunk row fact"]:
+        """What each row that is kept must name."""
+        return summary_labels(chunks, facts, ratio)
 
     def _read(
         self,
