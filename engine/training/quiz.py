@@ -110,7 +110,7 @@ def draw_chunk(rng: np.random.Generator, facts: Facts, *, real: float, cards: fl
         if not taken[max(0, start - 1) : start + length + 1].any():
             taken[start : start + length] = True
             held.append((int(rng.integers(len(facts.cards))), start, length))
-    things = [_thing(facts.cards[idx], start) for idx, start, _ in held]
+    things = [thing_of(facts.cards[idx], start) for idx, start, _ in held]
     if rng.random() < real:
         clip = len(facts.clips) + int(rng.integers(facts.n_real))
         return Chunk(clip, tuple(held), _in_order(things))
@@ -130,7 +130,7 @@ def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], 
             continue
         frames = [at for at in range(row[-2], row[-1] + 1) if not hidden[at]]
         if len(frames) >= 2:
-            shown.append(_thing(row, frames[0]))
+            shown.append(thing_of(row, frames[0]))
         else:
             vague.append(_name(row))
     for row in facts.clips[clip]:
@@ -139,7 +139,8 @@ def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], 
     return shown, tuple(vague)
 
 
-def _thing(row: np.ndarray, first_frame: int) -> Thing:
+def thing_of(row: np.ndarray, first_frame: int) -> Thing:
+    """The card or actor of a row of facts, in words."""
     is_card = bool(row[0] == CARD)
     return Thing(
         kind=KIND_NAMES[row[0]],

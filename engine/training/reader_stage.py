@@ -213,13 +213,21 @@ class ReaderStage:
         quizzes: Sequence[Sequence[Asked]],
         hits: dict[str, tuple[int, int]],
     ) -> None:
+        for quiz, fine in zip(quizzes, self._fine(rows, labels, quizzes), strict=True):
+            for asked, is_fine in zip(quiz, fine, strict=True):
+                right, n = hits.get(asked.kind, (0, 0))
+                hits[asked.kind] = (right + is_fine, n + 1)
+
+    def _fine(
+        self, rows: Tensor, labels: Tensor, quizzes: Sequence[Sequence[Asked]]
+    ) -> list[list[bool]]:
+        """Whether each answer of each reader is right to the letter."""
         said = self.module.decoder.logits(rows).argmax(-1)
         is_fine = (said == labels) | (labels == IGNORED)
-        for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True)):
-            for idx, asked in enumerate(quiz):
-                right, n = hits.get(asked.kind, (0, 0))
-                fine = bool(is_fine[row, : len(place)][place == idx].all())
-                hits[asked.kind] = (right + fine, n + 1)
+        return [
+            [bool(is_fine[row, : len(place)][place == idx].all()) for idx in range(len(quiz))]
+            for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True))
+        ]
 
     def _draw_chunks(self, rng: np.random.Generator) -> list[Chunk]:
         cards = float(rng.choice([0.1, 0.4, 0.8, 1.2], p=[0.1, 0.25, 0.4, 0.25]))
