@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from engine.training.bank import CHUNK_FRAMES
-from engine.training.baselines import QUESTIONS, ArmStage
+from engine.training.baselines import KINDS, ArmStage
 from engine.training.quiz import Asked, Chunk, Facts, Quiz, draw_chunk, thing_of
 
 NEEDLE_KINDS = ("colour", "shape", "code")
@@ -86,13 +86,14 @@ def probe_kinds(
             for _ in range(length_frames // CHUNK_FRAMES)
         ]
         quiz = Quiz(rng, chunks, held_out=True)
-        asked = [each for kind in QUESTIONS for each in quiz.ask(2, {kind: 1.0})
+        asked = [each for kind in KINDS for each in quiz.ask(2, {kind: 1.0})
                  if each.kind == kind]  # fmt: skip
         videos.append(chunks)
         quizzes.append(asked)
     hits: dict[str, tuple[int, int]] = {}
-    for quiz, fine in zip(quizzes, _ask_all(stage, rng, videos, quizzes, ratio), strict=True):
-        for each, is_right in zip(quiz, fine, strict=True):
+    found = _ask_all(stage, rng, videos, quizzes, ratio)
+    for asked, fine in zip(quizzes, found, strict=True):
+        for each, is_right in zip(asked, fine, strict=True):
             right, n = hits.get(each.kind, (0, 0))
             hits[each.kind] = (right + is_right, n + 1)
     return hits

@@ -37,6 +37,7 @@ from engine.training.reader_stage import (
     CHUNK_TOKENS,
     FRAME_TOKENS,
     PREFIX,
+    QUESTIONS,
     ReaderStage,
     Seen,
     gather,
@@ -47,7 +48,7 @@ WEIGHTS: Final = "reader.safetensors"
 PAST_CHUNKS: Final = 8
 """How far a chunk looks back when an arm is measured; the product's default."""
 
-QUESTIONS: Final[Mapping[str, float]] = MappingProxyType(
+KINDS: Final[Mapping[str, float]] = MappingProxyType(
     {
         "colour": 1.0,
         "shape": 1.0,
@@ -60,6 +61,10 @@ QUESTIONS: Final[Mapping[str, float]] = MappingProxyType(
     }
 )
 """The kinds that are measured, and no others: the arms get fewer steps than nano."""
+READERS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
+    {recalled: (readers // 2, each) for recalled, (readers, each) in QUESTIONS.items()}
+)
+"""Half of nano's, and more steps for it."""
 
 Videos = Float[Tensor, "video chunk token width"]
 Labels = Int64[Tensor, "chunk row fact"]
@@ -210,7 +215,8 @@ def sampled(ratio: int) -> Int64[Tensor, " token"]:
 class ArmStage(ReaderStage):
     """The reader's stage over another memory."""
 
-    kinds = QUESTIONS
+    kinds = KINDS
+    readers = READERS
 
     def __init__(
         self, arm: str, plan: NanoPlan, seen: Seen, held_out: Seen, tokenizer: Tokenizer

@@ -128,6 +128,8 @@ class ReaderStage:
     name = "reader"
     kinds: Mapping[str, float] | None = None
     """How often each kind of question is drawn; `None` takes the quiz's own weights."""
+    readers: Mapping[int, tuple[int, int]] = QUESTIONS
+    """Chunks recalled to readers in a step and questions each."""
 
     def __init__(
         self,
@@ -156,7 +158,7 @@ class ReaderStage:
         chunks = self._draw_chunks(rng)
         per_video = int(rng.choice([1, 2, 4, 8]))
         tokens, folded, sink = self._fold(self._seen, chunks, rng, recall.ratio, per_video)
-        n_readers, n_questions = QUESTIONS[recall.n_chunks]
+        n_readers, n_questions = self.readers[recall.n_chunks]
         picked = _pick(rng, len(chunks), n_readers, recall.n_chunks)
         quizzes = [
             list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, self.kinds)) for row in picked

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from engine.training.baseline_probe import NeedleConfig, probe_kinds, probe_needles
-from engine.training.baselines import QUESTIONS
+from engine.training.baselines import KINDS
 from tests.engine.training.test_baselines import nano as nano
 from tests.engine.training.test_baselines import open_stage
 
@@ -25,7 +25,7 @@ def test_every_cell_asks_three_questions_of_every_needle(arm: str, nano: Path) -
 
 def test_kinds_are_those_of_the_training(nano: Path) -> None:
     hits = probe_kinds(open_stage("pool", nano), 8, length_frames=32, n_videos=4)
-    assert set(hits) <= set(QUESTIONS)
+    assert set(hits) <= set(KINDS)
     assert hits["exist"][1] == 8
 
 
