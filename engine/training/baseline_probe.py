@@ -12,7 +12,8 @@ import torch
 
 from engine.training.bank import CHUNK_FRAMES
 from engine.training.baselines import KINDS, ArmStage
-from engine.training.quiz import Asked, Chunk, Facts, Quiz, draw_chunk, thing_of
+from engine.training.chunks import Chunk, Facts, draw_chunk, thing_of
+from engine.training.quiz import Asked, Quiz
 
 NEEDLE_KINDS = ("colour", "shape", "code")
 CHUNKS_A_PASS = 128

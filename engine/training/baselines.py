@@ -29,10 +29,11 @@ from torch import Tensor
 from engine.errors import NotFoundError
 from engine.nn.decoder import Decoder
 from engine.training.bank import CHUNK_FRAMES
+from engine.training.chunks import Chunk, Facts
 from engine.training.fold_batch import Folded, Layers, fold_chunks, keep_chunks, run_prefix
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano_run import NanoPlan, decoder_config, open_seen
-from engine.training.quiz import Asked, Chunk, Facts
+from engine.training.quiz import Asked
 from engine.training.reader_stage import (
     CHUNK_TOKENS,
     FRAME_TOKENS,
@@ -222,6 +223,7 @@ class ArmStage(ReaderStage):
         self, arm: str, plan: NanoPlan, seen: Seen, held_out: Seen, tokenizer: Tokenizer
     ) -> None:
         config = decoder_config(plan, tokenizer)
+        seen, held_out = _without_reels(seen), _without_reels(held_out)
         super().__init__(config, seen, held_out, tokenizer, n_chunks=plan.n_chunks, seed=plan.seed)
         self.name, self.arm, self.held_out, self.tokenizer = arm, ARMS[arm], held_out, tokenizer
 
@@ -257,6 +259,13 @@ class ArmStage(ReaderStage):
 
     def _labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
         return self.arm.labels(chunks, facts, ratio)
+
+
+def _without_reels(seen: Seen) -> Seen:
+    """Events across the borders of chunks teach nano to count; they are no part of this."""
+    facts = seen.facts
+    plain = Facts(clips=facts.clips, events=facts.events, cards=facts.cards, n_real=facts.n_real)
+    return Seen(clips=seen.clips, cards=seen.cards, facts=plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -331,8 +331,9 @@ def _additive(visible: Bool[Tensor, "*batch row key"]) -> Float[Tensor, "*batch 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Grouped attention spelled out: the fused CPU kernel is several times slower to train."""
     n_kv, head_dim = k.shape[-3], q.shape[-1]
-    grouped = q.reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
-    scores = grouped @ k.unsqueeze(-3).transpose(-1, -2) * head_dim**-0.5
+    # Scaling the queries, not the many more scores.
+    grouped = (q * head_dim**-0.5).reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
+    scores = grouped @ k.unsqueeze(-3).transpose(-1, -2)
     weights = (scores + mask.to(scores.dtype)).softmax(-1)
     out: Tensor = weights.to(v.dtype) @ v.unsqueeze(-3)
     return out.flatten(-4, -3)

@@ -17,10 +17,10 @@ from engine.training.baselines import (
     run_baselines,
     sampled,
 )
+from engine.training.chunks import draw_chunk
 from engine.training.fold_batch import run_prefix
 from engine.training.loop import LoopConfig
 from engine.training.nano_run import NanoPlan, open_seen, run_nano
-from engine.training.quiz import draw_chunk
 from engine.training.reader_stage import CHUNK_TOKENS, Seen
 from engine.training.tower_stage import BatchSizes, TowerSizes
 
@@ -38,6 +38,7 @@ NANO = NanoPlan(
     n_real=8,
     n_junk=16,
     n_test=12,
+    n_reels=4,
 )
 PLAN = BaselinePlan(nano=NANO, loop=BRIEF)
 RATIOS = (2, 4, 8, 16)
