@@ -1,7 +1,7 @@
 """Teaching a model to live on VST latents: drawn worlds, or people's own video with questions.
 
     bank (frames drawn once) -> phrases -> tower_stage          a CLIP pair that knows the world
-        -> quiz (chunks and questions) -> reader_stage          a decoder that reads VSTs
+        -> reels, chunks -> quiz (questions) -> reader_stage    a decoder that reads VSTs
             -> export                                           a checkpoint in the released layout
     samples (LLaVA-style JSON) -> tuning -> recipes.finetune    the same, from people's files
         -> recipes.{apollo,pllava,videollama2}                  the papers' stages, as data
