@@ -293,12 +293,17 @@ def run_baselines(
     """
     seen, held_out = open_seen(nano, "train"), open_seen(nano, "test")
     tokenizer = Tokenizer.from_file(str(nano / "vocabulary.json"))
+    for arm in () if resume else plan.arms:
+        # What an earlier run left would be taken for this one's once it is resumed.
+        (output / arm / WEIGHTS).unlink(missing_ok=True)
     for arm in plan.arms:
-        if resume and (output / arm / WEIGHTS).is_file():
+        if (output / arm / WEIGHTS).is_file():
             continue
         stage = ArmStage(arm, plan.nano, seen, held_out, tokenizer)
         yield from run_stage(stage, plan.loop, output / arm, resume=resume)
-        save_file(stage.module.state_dict(), output / arm / WEIGHTS)
+        beside = output / arm / f".{WEIGHTS}.part"
+        save_file(stage.module.state_dict(), beside)
+        beside.replace(output / arm / WEIGHTS)
 
 
 def open_arm(arm: str, plan: BaselinePlan, nano: Path, output: Path) -> ArmStage:

@@ -72,6 +72,12 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         resume: Keep what is there; otherwise everything but the bank is made anew.
     """
     output.mkdir(parents=True, exist_ok=True)
+    train_features = output / "bank" / "train_features.safetensors"
+    test_features = output / "bank" / "test_features.safetensors"
+    if not resume:
+        # Those of an earlier tower would be taken for this one's.
+        train_features.unlink(missing_ok=True)
+        test_features.unlink(missing_ok=True)
     tokenizer = _vocabulary(output / "vocabulary.json")
     yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
     train = _bank(output / "bank" / "train", plan, held_out=False)
@@ -82,8 +88,8 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
     reader = ReaderStage(
         decoder_config(plan, tokenizer),
-        _seen(tower.clip, train, output / "bank" / "train_features.safetensors", resume=resume),
-        _seen(tower.clip, test, output / "bank" / "test_features.safetensors", resume=resume),
+        _seen(tower.clip, train, train_features),
+        _seen(tower.clip, test, test_features),
         tokenizer,
         n_chunks=plan.n_chunks,
         seed=plan.seed,
@@ -124,7 +130,9 @@ class _Bank:
 
 def _vocabulary(path: Path) -> Tokenizer:
     if not path.is_file():
-        train_vocabulary().save(str(path))
+        beside = path.with_suffix(".part")
+        train_vocabulary().save(str(beside))
+        beside.replace(path)
     return Tokenizer.from_file(str(path))
 
 
@@ -210,12 +218,14 @@ def decoder_config(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
     )
 
 
-def _seen(clip: CLIPModel, bank: _Bank, path: Path, *, resume: bool) -> Seen:
+def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Seen:
     """The bank behind the tower; 16 bit, kept beside the bank."""
-    if not (resume and path.is_file()):
+    if not path.is_file():
         reels = bank.reels.reshape(-1, *bank.clips.shape[1:])
         clips = np.concatenate([bank.clips, bank.real, reels])
-        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, path)
+        beside = path.with_suffix(".part")
+        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, beside)
+        beside.replace(path)
     return _held(bank, path)
 
 
