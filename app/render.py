@@ -64,7 +64,6 @@ class Board:
                 TimeElapsedColumn(),
                 console=console,
             )
-            self._bars.start()
 
     def step(self, step: Step) -> None:
         """Draw one piece of work further; the first step of a new `what` opens it."""
@@ -73,6 +72,7 @@ class Board:
             self._tell(what, step, note)
             return
         if what not in self._tasks:
+            self._bars.start()
             self._tasks[what] = self._bars.add_task(what, note="")
         self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
 
@@ -325,7 +325,11 @@ def _(run: wire.TrainDocument) -> RenderableType:
     table = plain_table("measured", "score")
     for name, score in run.measured.items():
         table.add_row(name, f"{score:.4f}")
-    return Group(table, Text(f"{run.steps} steps, written to {run.output}", "dim"))
+    notes = [f"{run.steps} steps, written to {run.output}"]
+    notes += [f"{run.skipped} samples skipped"] if run.skipped else []
+    notes += [f"model: {run.model}"] if run.model else []
+    notes += [f"curves: {path}" for path in run.curves]
+    return Group(table, Text(printable("\n".join(notes)), "dim"))
 
 
 @render.register
