@@ -206,7 +206,9 @@ def by_kind(trial: Trial) -> str:
     return trial.kind
 
 
-def _some(questions: Sequence[Question], *, most: int, seed: int) -> tuple[Question, ...]:
+def _some(asked: Sequence[Question], *, most: int, seed: int) -> tuple[Question, ...]:
+    # A count is proved by every moment together, not by one of them.
+    questions = [each for each in asked if each.kind != "count"]
     order = np.random.default_rng([seed, 31]).permutation(len(questions))[:most]
     return tuple(questions[place] for place in sorted(order))
 

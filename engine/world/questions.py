@@ -41,7 +41,7 @@ def questions_about(events: tuple[Event, ...]) -> tuple[Question, ...]:
     for idx, (first, second) in enumerate(itertools.pairwise(events)):
         # Every other pair is named in reverse, so that no answer can be guessed from the wording.
         found += _about_order(first, second, is_turned=idx % 2 == 1)
-    found += _about_counts(story.events)
+    found += _about_counts(events)
     return tuple(found)
 
 
