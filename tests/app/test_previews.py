@@ -12,7 +12,7 @@ from app.previews import order_preview
 from app.service import Service
 from engine.records import VideoId
 from tests.app.site import open_service
-from tests.synthetic import claps, clapped_video, encoded_video
+from tests.synthetic import clapped_video, claps, encoded_video
 
 LIPS_S = 0.05
 """How far picture and sound may be apart: people notice more than this."""
