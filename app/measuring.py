@@ -29,6 +29,9 @@ from engine.records import ProbeResult, Recall
 HAYSTACK_SIDE_PX = 448
 """Frames of a haystack are scaled down to this: above every tower's input."""
 
+DRAWN = "a drawn recording"
+"""What a haystack is called that no file was named for."""
+
 CALIBRATION_FRAMES = 300
 """Of each foreign recording: as many as a drawn one has at one frame a second."""
 
@@ -210,7 +213,7 @@ def open_haystack(
     """
     sampling = replace(service.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
     if source is None:
-        yield "a drawn recording", drawn_haystack(n_frames, fps=sampling.fps)
+        yield DRAWN, drawn_haystack(n_frames, fps=sampling.fps)
         return
     uri, name = source, Path(source).name
     if not Path(source).is_file():
