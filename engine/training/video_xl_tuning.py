@@ -62,6 +62,8 @@ class VideoXlTuning(TuningConfig):
     """Products in bfloat16; `None` where the device is built for it."""
     device: str = "auto"
     seed: int = 0
+    accumulate: int = 1
+    """Times that `samples_per_step` are gone through before a step is taken."""
     save_every: int = 100
     """Steps from one checkpoint, with its measurements, to the next."""
 
@@ -72,8 +74,9 @@ class VideoXlTuning(TuningConfig):
             raise ValueError(
                 f"compression_ratios must be whole numbers of at least 1, not {ratios}"
             )
-        if self.save_every < 1:
-            raise ValueError(f"save_every must be at least 1, not {self.save_every}")
+        for name in ("accumulate", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
         frames = self.max_frames
         if frames is not None and (not isinstance(frames, int) or frames < 1):
             raise ValueError(f"max_frames must be a whole number of at least 1, not {frames!r}")
@@ -179,6 +182,7 @@ def train(
         save_every=config.save_every,
         seed=config.seed,
         use_bf16=is_bf16,
+        accumulate=config.accumulate,
     )
     yield from run_stage(learning, loop, output, resume=resume, shares=shares, betas=stage.betas)
     folder = output / "model"
@@ -188,7 +192,6 @@ def train(
         stage="export",
         step=1,
         n_steps=1,
-        scores={"samples_skipped": float(len(read.bad))},
         note=exported(folder, read.bad),
     )
 

@@ -18,7 +18,8 @@ file beside `media` will do as `data`; weights say how often a source's samples 
 Optional, with what they are otherwise: `learning_rate`, `max_frames`, `compression_ratios`,
 `train_tower`, `gradient_checkpointing` (the stage's), `lora` (none; `{"rank": 64, "alpha": 16}`
 keeps the decoder and learns adapters, merged at the end), `bf16` (where the device is built for
-it), `device` ("auto"), `seed`, `save_every` (100), `held_out` (a tenth of `data`).
+it), `device` ("auto"), `accumulate` (1), `save_every` (100), `seed`, `held_out` (a tenth of
+`data`).
 
 Source: arXiv:2409.14485 and upstream's scripts at 6e3dc89: AdamW, weight decay 0, warm-up 0.03,
 cosine, bf16, a ratio drawn for every window; the release stopped at step 15000. The number of
