@@ -42,7 +42,7 @@ PLAN = NanoPlan(
     tower_loop=LoopConfig(
         n_steps=4000, learning_rate=1.5e-3, warmup_steps=150, weight_decay=0.05, final_share=0.02
     ),
-    reader_loop=LoopConfig(n_steps=5000, learning_rate=1.5e-3),
+    reader_loop=LoopConfig(n_steps=7000, learning_rate=1.5e-3),
 )
 
 
