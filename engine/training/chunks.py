@@ -109,7 +109,7 @@ def draw_chunk(rng: np.random.Generator, facts: Facts, *, real: float, cards: fl
         cards: Mean number of cards in a chunk, at most two.
     """
     held, taken = _hold_cards(rng, facts, cards)
-    things = [_thing(facts.cards[idx], start) for idx, start, _ in held]
+    things = [thing_of(facts.cards[idx], start) for idx, start, _ in held]
     if rng.random() < real:
         clip = len(facts.clips) + int(rng.integers(facts.n_real))
         return Chunk(clip, tuple(held), _in_order(things))
@@ -137,7 +137,7 @@ def _reel_chunk(
     rng: np.random.Generator, facts: Facts, reel: int, number: int, cards: float
 ) -> Chunk:
     held, taken = _hold_cards(rng, facts, cards)
-    shown = [_thing(facts.cards[idx], start) for idx, start, _ in held]
+    shown = [thing_of(facts.cards[idx], start) for idx, start, _ in held]
     vague: list[Thing] = []
     start = number * CHUNK_FRAMES
     for at, row in enumerate(facts.reel_events[reel]):
@@ -147,12 +147,12 @@ def _reel_chunk(
             if row[0] >= 0 and not taken[frame]
         ]
         if frames:
-            thing = _thing(row, frames[0], event=(reel, at))
+            thing = thing_of(row, frames[0], event=(reel, at))
             # One frame shows all of a card; which way an actor goes takes two.
             is_clear = len(frames) >= 2 or row[0] == CARD
             (shown if is_clear else vague).append(thing)
         elif row[0] >= 0 and row[-2] < start + CHUNK_FRAMES and row[-1] >= start:
-            vague.append(_thing(row, 0, event=(reel, at)))
+            vague.append(thing_of(row, 0, event=(reel, at)))
     place, light = facts.reels[reel, start, 6:8]
     clip = facts.first_reel + reel * (facts.reels.shape[1] // CHUNK_FRAMES) + number
     return Chunk(clip, tuple(held), _in_order(shown), tuple(vague), PLACES[place], LIGHTS[light])
@@ -183,16 +183,17 @@ def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], 
             continue
         frames = [at for at in range(row[-2], row[-1] + 1) if not hidden[at]]
         if len(frames) >= 2:
-            shown.append(_thing(row, frames[0]))
+            shown.append(thing_of(row, frames[0]))
         else:
-            vague.append(_thing(row, 0))
+            vague.append(thing_of(row, 0))
     for row in facts.clips[clip]:
         if row[0] >= 0 and tuple(row[:2]) not in known:
-            vague.append(_thing(row, 0))
+            vague.append(thing_of(row, 0))
     return shown, tuple(vague)
 
 
-def _thing(row: np.ndarray, first_frame: int, event: tuple[int, int] | None = None) -> Thing:
+def thing_of(row: np.ndarray, first_frame: int, event: tuple[int, int] | None = None) -> Thing:
+    """The card or actor of a row of facts, in words."""
     is_card = bool(row[0] == CARD)
     return Thing(
         kind=KIND_NAMES[row[0]],

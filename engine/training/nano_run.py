@@ -7,7 +7,7 @@ trained stages resume by their own checkpoints.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import CLIPModel
 
+from engine.errors import NotFoundError
 from engine.nn.decoder import DecoderConfig
 from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, read_footage
 from engine.training.chunks import Facts
@@ -71,6 +72,12 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         resume: Keep what is there; otherwise everything but the bank is made anew.
     """
     output.mkdir(parents=True, exist_ok=True)
+    train_features = output / "bank" / "train_features.safetensors"
+    test_features = output / "bank" / "test_features.safetensors"
+    if not resume:
+        # Those of an earlier tower would be taken for this one's.
+        train_features.unlink(missing_ok=True)
+        test_features.unlink(missing_ok=True)
     tokenizer = _vocabulary(output / "vocabulary.json")
     yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
     train = _bank(output / "bank" / "train", plan, held_out=False)
@@ -80,9 +87,9 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(tower, plan.tower_loop, output / "tower", resume=resume)
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
     reader = ReaderStage(
-        _decoder(plan, tokenizer),
-        _seen(tower.clip, train, output / "bank" / "train_features.safetensors", resume=resume),
-        _seen(tower.clip, test, output / "bank" / "test_features.safetensors", resume=resume),
+        decoder_config(plan, tokenizer),
+        _seen(tower.clip, train, train_features),
+        _seen(tower.clip, test, test_features),
         tokenizer,
         n_chunks=plan.n_chunks,
         seed=plan.seed,
@@ -90,6 +97,21 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
     export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
+
+
+def open_seen(run: Path, part: Literal["train", "test"]) -> Seen:
+    """What the reader of a run learnt from, or was measured on; features are mapped, not read.
+
+    Raises:
+        NotFoundError: The run has not come that far.
+    """
+    folder, features = run / "bank" / part, run / "bank" / f"{part}_features.safetensors"
+    if not features.is_file():
+        raise NotFoundError(
+            f"{run} holds no {features.name}",
+            hint="name the folder of a `longwatch train nano` that has got past its tower",
+        )
+    return _held(_read_bank(folder), features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +130,9 @@ class _Bank:
 
 def _vocabulary(path: Path) -> Tokenizer:
     if not path.is_file():
-        train_vocabulary().save(str(path))
+        beside = path.with_suffix(".part")
+        train_vocabulary().save(str(beside))
+        beside.replace(path)
     return Tokenizer.from_file(str(path))
 
 
@@ -142,6 +166,10 @@ def _bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> _Bank:
     once("junk", lambda: (draw_junk(seed, count(plan.n_junk, 16)),))
     once("reels reel_facts reel_events",
          lambda: draw_reels(seed, count(plan.n_reels, 4), held_out=held_out))  # fmt: skip
+    return _read_bank(folder)
+
+
+def _read_bank(folder: Path) -> _Bank:
     return _Bank(**{part.name: _mapped(folder, part.name) for part in fields(_Bank)})
 
 
@@ -173,7 +201,8 @@ def _pictures(bank: _Bank) -> Pictures:
     )
 
 
-def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+def decoder_config(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+    """The reader's decoder."""
     return DecoderConfig(
         vocab_size=tokenizer.get_vocab_size(),
         width=plan.width,
@@ -189,12 +218,18 @@ def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
     )
 
 
-def _seen(clip: CLIPModel, bank: _Bank, path: Path, *, resume: bool) -> Seen:
+def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Seen:
     """The bank behind the tower; 16 bit, kept beside the bank."""
-    if not (resume and path.is_file()):
+    if not path.is_file():
         reels = bank.reels.reshape(-1, *bank.clips.shape[1:])
         clips = np.concatenate([bank.clips, bank.real, reels])
-        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, path)
+        beside = path.with_suffix(".part")
+        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, beside)
+        beside.replace(path)
+    return _held(bank, path)
+
+
+def _held(bank: _Bank, path: Path) -> Seen:
     held = load_file(path)
     facts = Facts(
         clips=np.asarray(bank.clip_facts),

@@ -130,6 +130,10 @@ class ReaderStage:
     """The stage for `loop.run_stage`."""
 
     name = "reader"
+    kinds: Mapping[str, float] | None = None
+    """How often each kind of question is drawn; `None` takes the quiz's own weights."""
+    readers: Mapping[int, tuple[int, int]] = QUESTIONS
+    """Chunks recalled to readers in a step and questions each."""
 
     def __init__(
         self,
@@ -159,9 +163,9 @@ class ReaderStage:
         per_video = int(rng.choice([8, 16] if recall.is_reel else [1, 2, 4, 8]))
         per_video = min(per_video, len(chunks))
         tokens, folded, sink = self._fold(self._seen, chunks, rng, recall.ratio, per_video)
-        n_readers, n_questions = QUESTIONS[recall.n_chunks]
+        n_readers, n_questions = self.readers[recall.n_chunks]
         picked = _pick(rng, len(chunks), n_readers, recall)
-        kinds = REEL_WEIGHTS if recall.is_reel else None
+        kinds = REEL_WEIGHTS if recall.is_reel else self.kinds
         quizzes = [
             list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, kinds)) for row in picked
         ]
@@ -170,7 +174,7 @@ class ReaderStage:
         logits = self.module.decoder.logits(rows[chosen])
         answers = F.cross_entropy(logits.float(), labels[chosen])
         facts = self._seen.facts
-        wanted = summary_labels(chunks, facts, recall.ratio)
+        wanted = self._labels(chunks, facts, recall.ratio)
         named = name_summary(self.module.summary(folded.middle.flatten(0, 1)), wanted)
         if part < 0.2:
             pooled = tokens.view(len(tokens), CHUNK_FRAMES, FRAME_TOKENS, -1).mean(2)
@@ -202,7 +206,7 @@ class ReaderStage:
         for turn in range(n_rounds):
             rng = np.random.default_rng([self._seed, 33, recall.n_chunks, recall.ratio, turn])
             per_video = 8
-            facts, kinds = self._held_out.facts, None
+            facts, kinds = self._held_out.facts, self.kinds
             if recall.is_reel:
                 kinds = REEL_WEIGHTS
                 reels = (draw_reel(rng, facts, cards=0.1) for _ in range(16))
@@ -228,13 +232,21 @@ class ReaderStage:
         quizzes: Sequence[Sequence[Asked]],
         hits: dict[str, tuple[int, int]],
     ) -> None:
+        for quiz, fine in zip(quizzes, self._fine(rows, labels, quizzes), strict=True):
+            for asked, is_fine in zip(quiz, fine, strict=True):
+                right, n = hits.get(asked.kind, (0, 0))
+                hits[asked.kind] = (right + is_fine, n + 1)
+
+    def _fine(
+        self, rows: Tensor, labels: Tensor, quizzes: Sequence[Sequence[Asked]]
+    ) -> list[list[bool]]:
+        """Whether each answer of each reader is right to the letter."""
         said = self.module.decoder.logits(rows).argmax(-1)
         is_fine = (said == labels) | (labels == IGNORED)
-        for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True)):
-            for idx, asked in enumerate(quiz):
-                right, n = hits.get(asked.kind, (0, 0))
-                fine = bool(is_fine[row, : len(place)][place == idx].all())
-                hits[asked.kind] = (right + fine, n + 1)
+        return [
+            [bool(is_fine[row, : len(place)][place == idx].all()) for idx in range(len(quiz))]
+            for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True))
+        ]
 
     def _draw_chunks(self, rng: np.random.Generator, *, is_reel: bool) -> list[Chunk]:
         if is_reel:
@@ -260,10 +272,24 @@ class ReaderStage:
         tokens = self.module.project(gather(seen, chunks, rng).float())
         videos = tokens.view(-1, per_video, *tokens.shape[1:])
         past = int(rng.choice([0, 1, 2, 4, 8]))
-        folded = fold_chunks(
-            self.module.decoder, videos, sink, [ratio] * per_video, max_past_chunks=past
-        )
-        return tokens, folded, sink
+        return tokens, self._keep(videos, sink, ratio, past), sink
+
+    def _keep(
+        self,
+        videos: Float[Tensor, "video chunk token width"],
+        sink: Layers,
+        ratio: int,
+        past: int,
+    ) -> Folded:
+        """What stays of the chunks; `baselines` keeps other things than VSTs."""
+        ratios = [ratio] * videos.shape[1]
+        return fold_chunks(self.module.decoder, videos, sink, ratios, max_past_chunks=past)
+
+    def _labels(
+        self, chunks: Sequence[Chunk], facts: Facts, ratio: int
+    ) -> Int64[Tensor, "chunk row fact"]:
+        """What each row that is kept must name."""
+        return summary_labels(chunks, facts, ratio)
 
     def _read(
         self,

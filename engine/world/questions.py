@@ -32,11 +32,16 @@ class Question:
 
 def questions(story: Story) -> tuple[Question, ...]:
     """Everything the canonical wordings can ask of a story without being ambiguous."""
-    found = [question for event in story.events for question in _about(event, story.events)]
-    for idx, (first, second) in enumerate(itertools.pairwise(story.events)):
+    return questions_about(story.events)
+
+
+def questions_about(events: tuple[Event, ...]) -> tuple[Question, ...]:
+    """The same of events, whatever they are shown in."""
+    found = [question for event in events for question in _about(event, events)]
+    for idx, (first, second) in enumerate(itertools.pairwise(events)):
         # Every other pair is named in reverse, so that no answer can be guessed from the wording.
         found += _about_order(first, second, is_turned=idx % 2 == 1)
-    found += _about_counts(story.events)
+    found += _about_counts(events)
     return tuple(found)
 
 
