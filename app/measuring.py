@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import cast
 
 from app import wire
+from app.measured import EvidenceDocument, describe_rows
 from app.render import Step
 from app.sandbox import SandboxedReader
 from app.service import Report, Service, silent
 from app.wiring import media_limits
 from engine import plugins
-from engine.evaluation import benchmarks
+from engine.evaluation import benchmarks, evidence
 from engine.evaluation.metrics import accuracy
 from engine.evaluation.runner import mean_score
 from engine.evaluation.runner import read as read_results
@@ -141,6 +142,57 @@ def calibrate_model(service: Service, haystacks: Sequence[str] = ()) -> wire.Cal
         n=measured.n,
         found_what_is_there=measured.found_what_is_there,
         denied_what_is_not=measured.denied_what_is_not,
+    )
+
+
+def compare_signals(
+    service: Service,
+    haystacks: Sequence[str] = (),
+    *,
+    lengths: Sequence[int] = evidence.LENGTHS,
+    n_frames: int = evidence.FRAMES_EACH,
+    seed: int = evidence.SEED,
+    report: Report = silent,
+) -> EvidenceDocument:
+    """Measure how well evidence is found by vectors, by attention to VST keys, and by both.
+
+    Args:
+        haystacks: Footage in which cards are held up, beside drawn stories.
+        lengths: Frames of each recording.
+        n_frames: Frames of each length and setting in all; one recording at least.
+        seed: Of the first recording.
+    """
+    footage = []
+    for source in haystacks:
+        with open_haystack(service, source, CALIBRATION_FRAMES) as (_, read):
+            footage += [frame.pixels for frame in read]
+    engine, fps = service.engine, float(service.engine.sampling.fps)
+
+    def note(recording: evidence.Recording) -> None:
+        what = f"{recording.setting}, {recording.n_frames} frames"
+        report(Step(what="measuring evidence", done=0, total=None, note=what))
+
+    # On recordings of its own, so that nothing is tuned on what is then measured.
+    weight = evidence.best_weight(
+        engine,
+        evidence.recordings(
+            fps, footage, lengths=(256,), frames_each=n_frames, questions_each=40, seed=seed + 500
+        ),
+    )
+    trials = list(
+        evidence.measure(
+            engine,
+            evidence.recordings(fps, footage, lengths=lengths, frames_each=n_frames, seed=seed),
+            evidence.signal_configs(engine, weight),
+            on_recording=note,
+        )
+    )
+    return EvidenceDocument(
+        model=str(service.engine.config.model.folder),
+        attention_weight=weight,
+        overall=describe_rows(evidence.tabulate(trials, lambda trial: "all")),
+        by_setting=describe_rows(evidence.tabulate(trials, evidence.by_setting)),
+        by_kind=describe_rows(evidence.tabulate(trials, evidence.by_kind)),
     )
 
 

@@ -64,7 +64,6 @@ class Board:
                 TimeElapsedColumn(),
                 console=console,
             )
-            self._bars.start()
 
     def step(self, step: Step) -> None:
         """Draw one piece of work further; the first step of a new `what` opens it."""
@@ -73,6 +72,7 @@ class Board:
             self._tell(what, step, note)
             return
         if what not in self._tasks:
+            self._bars.start()
             self._tasks[what] = self._bars.add_task(what, note="")
         self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
 
@@ -167,7 +167,7 @@ def _(answer: wire.AskDocument) -> RenderableType:
     foot = Text(f"searched {searched}, read {answer.recalled_chunks} chunks, {timing}", "dim")
     if not answer.evidence:
         return foot
-    table = _table("video", "from", "to", "score", "origin")
+    table = plain_table("video", "from", "to", "score", "origin")
     for item in answer.evidence:
         table.add_row(*_moment_cells(item), f"{item.score:.2f}", item.origin)
     return Group(table, foot)
@@ -179,7 +179,7 @@ def _(search: wire.SearchDocument) -> RenderableType:
     said = [_captions(search.captions)] if search.captions else []
     if not search.hits:
         return Group(Text("nothing found"), *said, foot)
-    table = _table("#", "video", "from", "to", "best at", "score")
+    table = plain_table("#", "video", "from", "to", "best at", "score")
     for hit in search.hits:
         peak = format_offset(hit.peak_s)
         table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
@@ -200,7 +200,7 @@ def _(run: wire.CaptionRunDocument) -> RenderableType:
 
 
 def _captions(items: list[wire.CaptionItem]) -> Table:
-    table = _table("video", "from", "to", "caption")
+    table = plain_table("video", "from", "to", "caption")
     for item in items:
         table.add_row(*_moment_cells(item), _cell(item.text))
     return table
@@ -208,7 +208,7 @@ def _captions(items: list[wire.CaptionItem]) -> Table:
 
 @render.register
 def _(ingest: wire.IngestDocument) -> RenderableType:
-    table = _table("video", "status", "length", "chunks", "frames", "latents", "speed", "id")
+    table = plain_table("video", "status", "length", "chunks", "frames", "latents", "speed", "id")
     lines: list[RenderableType] = [table]
     for video in ingest.videos:
         table.add_row(
@@ -229,7 +229,7 @@ def _(ingest: wire.IngestDocument) -> RenderableType:
 @render.register
 def _(probe: wire.ProbeDocument) -> RenderableType:
     depths = sorted({cell.depth for cell in probe.cells})
-    table = _table("frames", *(f"depth {depth:.2f}" for depth in depths))
+    table = plain_table("frames", *(f"depth {depth:.2f}" for depth in depths))
     for length in sorted({cell.length_frames for cell in probe.cells}):
         row = {cell.depth: cell for cell in probe.cells if cell.length_frames == length}
         table.add_row(str(length), *(_cell_text(row.get(depth)) for depth in depths))
@@ -244,7 +244,7 @@ def _(probe: wire.ProbeDocument) -> RenderableType:
 def _(library: wire.LibraryDocument) -> RenderableType:
     if not library.videos:
         return Text("the library is empty: longwatch ingest VIDEO")
-    table = _table("id", "name", "status", "length", "chunks", "latents")
+    table = plain_table("id", "name", "status", "length", "chunks", "latents")
     for video in library.videos:
         length = "?" if video.duration_s is None else format_offset(video.duration_s)
         size = _size(video.latent_bytes)
@@ -256,7 +256,7 @@ def _(library: wire.LibraryDocument) -> RenderableType:
 
 @render.register
 def _(report: wire.DoctorDocument) -> RenderableType:
-    table = _table("", "what", "found", "what to do")
+    table = plain_table("", "what", "found", "what to do")
     marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
     for finding in report.findings:
         table.add_row(marks[finding.state], finding.name, _cell(finding.detail), finding.hint or "")
@@ -273,7 +273,7 @@ def _(demo: wire.DemoDocument) -> RenderableType:
 
 @render.register
 def _(accounts: wire.AccountsDocument) -> RenderableType:
-    table = _table("account", "role", "signs in by")
+    table = plain_table("account", "role", "signs in by")
     for user in accounts.users:
         table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
     return table
@@ -281,7 +281,7 @@ def _(accounts: wire.AccountsDocument) -> RenderableType:
 
 @render.register
 def _(listing: wire.ModelsDocument) -> RenderableType:
-    table = _table("model", "family", "parameters", "16-bit weights", "licence", "where")
+    table = plain_table("model", "family", "parameters", "16-bit weights", "licence", "where")
     for model in listing.models:
         table.add_row(
             model.name,
@@ -296,7 +296,7 @@ def _(listing: wire.ModelsDocument) -> RenderableType:
 
 @render.register
 def _(comparison: wire.ComparisonDocument) -> RenderableType:
-    table = _table(
+    table = plain_table(
         "model", "fps", "tokens a frame", "kept a frame", "an hour keeps", "positions an hour takes"
     )
     for model in comparison.models:
@@ -313,7 +313,7 @@ def _(comparison: wire.ComparisonDocument) -> RenderableType:
 
 @render.register
 def _(bench: wire.BenchDocument) -> RenderableType:
-    table = _table("benchmark", "figure", "value")
+    table = plain_table("benchmark", "figure", "value")
     for name, figures in bench.figures.items():
         for figure, value in _flat(figures):
             table.add_row(name, figure, str(value))
@@ -322,10 +322,14 @@ def _(bench: wire.BenchDocument) -> RenderableType:
 
 @render.register
 def _(run: wire.TrainDocument) -> RenderableType:
-    table = _table("measured", "score")
+    table = plain_table("measured", "score")
     for name, score in run.measured.items():
         table.add_row(name, f"{score:.4f}")
-    return Group(table, Text(f"{run.steps} steps, written to {run.output}", "dim"))
+    notes = [f"{run.steps} steps, written to {run.output}"]
+    notes += [f"{run.skipped} samples skipped"] if run.skipped else []
+    notes += [f"model: {run.model}"] if run.model else []
+    notes += [f"curves: {path}" for path in run.curves]
+    return Group(table, Text(printable("\n".join(notes)), "dim"))
 
 
 @render.register
@@ -374,7 +378,7 @@ def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
             yield f"{above}{name}", value
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column not in _WRAPS)

@@ -312,6 +312,12 @@ class TrainDocument(BaseModel):
     output: str
     steps: int
     measured: dict[str, float]
+    skipped: int
+    """Samples that could not be used; each was named while the run began."""
+    model: str | None
+    """The checkpoint folder, where the recipe makes one."""
+    curves: list[str]
+    """A picture for every stage; a JSON file of the same series lies beside each."""
 
 
 class SkippedItem(BaseModel):

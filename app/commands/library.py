@@ -9,6 +9,7 @@ from app.commands.common import (
     Home,
     Json,
     Model,
+    numbers,
     open_screen,
     open_service,
     open_settings,
@@ -120,6 +121,38 @@ def calibrate_model(
     with open_service(home, model=model) as service:
         document = measure(service, haystacks or ())
     open_screen(json=json).show(document)
+
+
+@models.command("evidence")
+def compare_signals(
+    haystacks: Annotated[
+        list[str] | None, typer.Argument(help="Footage in which cards are held up as well.")
+    ] = None,
+    lengths: Annotated[str, typer.Option("--lengths", help="Frames of the recordings.")] = (
+        "64,256,1024"
+    ),
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="Of each length and setting in all.")
+    ] = 512,
+    seed: Annotated[int, typer.Option("--seed", help="Of the first recording.")] = 81_000,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Measure how well evidence is found: by vectors, by attention to VST keys, by both."""
+    from app.measuring import compare_signals as measure
+
+    screen = open_screen(json=json)
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = measure(
+            service,
+            haystacks or (),
+            lengths=numbers(lengths, int, "--lengths"),
+            n_frames=frames,
+            seed=seed,
+            report=progress.step,
+        )
+    screen.show(document)
 
 
 @models.command("compare")

@@ -28,13 +28,19 @@ def train(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run a training recipe; its docstring states command, hours and the score to expect."""
+    """Run a training recipe; its docstring states command, hours and the score to expect.
+
+    On several GPUs: accelerate launch -m app train RECIPE.
+    """
     from app.workbench import train_recipe
 
     screen = open_screen(json=json)
     with screen.progress() as progress:
-        document = train_recipe(recipe, output, resume=resume, report=progress.step)
-    screen.show(document)
+        document = train_recipe(
+            recipe, output, resume=resume, report=progress.step, say=progress.say
+        )
+    if document is not None:
+        screen.show(document)
 
 
 @cli.command()

@@ -1,6 +1,9 @@
 """How right answers and moments are; pure functions over records."""
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from engine.records import TimeSpan
 
@@ -8,6 +11,32 @@ from engine.records import TimeSpan
 def accuracy(right: Sequence[bool]) -> float:
     """Share of right answers; 0 where there were none."""
     return sum(right) / len(right) if right else 0.0
+
+
+def wilson(n_right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share, which stays honest near 0 and 1; (0, 1) where n is 0.
+
+    Source: E. B. Wilson, 1927, "Probable inference, the law of succession, and statistical
+    inference".
+    """
+    if n == 0:
+        return 0.0, 1.0
+    z = 1.959964
+    share = n_right / n
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def bootstrap(values: Sequence[float], *, n_draws: int = 1000) -> tuple[float, float]:
+    """The 95 % interval of a mean by resampling, the same every time; (nan, nan) of nothing."""
+    if not values:
+        return math.nan, math.nan
+    rng = np.random.default_rng(len(values))
+    given = np.asarray(values, dtype=np.float64)
+    means = [given[rng.integers(len(given), size=len(given))].mean() for _ in range(n_draws)]
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
 
 
 def best_iou(found: Sequence[TimeSpan], wanted: TimeSpan) -> float:

@@ -6,7 +6,7 @@ it. Heads of a group share their keys and values without a copy.
 Decision: a short step takes one kernel with a dense mask; a long one attends to the past without
 a mask and to the current tokens with their own, and merges the two by their log-sum-exp, because
 a mask over a past of 65,000 latents would be larger than the keys. Both are exact; gradients
-pass through the dense form only, which `nn.one_pass` keeps to.
+pass through the dense form only; `nn.one_pass` has forms of its own.
 """
 
 from dataclasses import dataclass

@@ -1,18 +1,18 @@
 """Hits and attention mass to the spans that support an answer; the times are stored ones."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
-import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from engine.pipeline.assemble import Engine
 from engine.pipeline.retrieve import Retrieved, Scope, retrieve
-from engine.pipeline.signals import SUPPORTED
+from engine.pipeline.signals import SUPPORTED, Found
 from engine.pipeline.wording import phrases
-from engine.records import ChunkRef, Evidence, Hit, TimeSpan
+from engine.records import ChunkRef, Evidence, TimeSpan, VideoId
 
 ATTENTION_SHARE = 2.0
 """A recalled chunk that draws this many times its even share of attention is evidence too."""
@@ -64,12 +64,13 @@ def from_hits(
     ]
     strong = [each for each in retrieved.found if each.support >= least_support]
     beside = [each for each in retrieved.nearby if each.support >= SUPPORTED]
+    within = {(ref.video, ref.ordinal): ref for ref in engine.index.refs(scope)}
     spans = []
     for each in (*strong, *beside):
         matching = each.hit.chunk.span
         if retrieved.queries:
             mean = means[each.sought][each.hit.chunk.video]
-            matching = _matching(engine, each.hit, retrieved.queries[each.sought], mean)
+            matching = _matching(engine, each, retrieved.queries[each.sought], mean, within)
         spans.append(
             Evidence(
                 video=each.hit.chunk.video,
@@ -136,19 +137,50 @@ def merged(spans: Iterable[Evidence]) -> tuple[Evidence, ...]:
     return tuple(sorted(kept, key=lambda one: -one.score))
 
 
-def _matching(engine: Engine, hit: Hit, query: Float32[Tensor, " dim"], mean: float) -> TimeSpan:
+def _matching(
+    engine: Engine,
+    found: Found,
+    query: Float32[Tensor, " dim"],
+    mean: float,
+    within: Mapping[tuple[VideoId, int], ChunkRef],
+) -> TimeSpan:
     """The run of frames around the best one that match at least half as well.
 
-    Half way from the video's mean to the peak: on drawn recordings its spans meet the true ones
-    with a mean IoU of 0.85 for actors and 0.78 for cards; 0.6, 0.7, 0.8 and 0.9 did no better.
+    Half way from the video's mean to the peak; on drawn recordings 0.3 to 0.7 of the way did
+    equally well. The run of a hit that stands out may reach into the chunks beside it, for their
+    boundary is ours and not the event's; a weak hit's half way is near the mean, where all fits.
     """
-    span = hit.chunk.span
-    _, vectors, pts_s = engine.cache.disk.vectors(hit.chunk.video, hit.chunk.ordinal)
-    fits = vectors @ query.float().cpu() >= (hit.score + mean) / 2
-    first = last = int(torch.argmin((pts_s - hit.peak_s).abs()))
-    while first > 0 and fits[first - 1]:
-        first -= 1
-    while last + 1 < len(fits) and fits[last + 1]:
-        last += 1
-    end_s = float(pts_s[last + 1]) if last + 1 < len(pts_s) else span.end_s
-    return TimeSpan(start_s=float(pts_s[first]), end_s=end_s)
+    hit, video = found.hit, found.hit.chunk.video
+    half_s = 0.5 / engine.sampling.fps
+    n_chunks = 2 if found.support >= SUPPORTED else 1
+
+    @cache
+    def frames(ordinal: int) -> list[tuple[float, bool]]:
+        _, vectors, pts_s = engine.cache.disk.vectors(video, ordinal)
+        fits = vectors @ query.float().cpu() >= (hit.score + mean) / 2
+        return list(zip(pts_s.tolist(), fits.tolist(), strict=True))
+
+    def walk(step: int) -> tuple[float, float | None, ChunkRef]:
+        """The last frame of the run in a direction, the first behind it, and where it lies."""
+        reached_s, ref = hit.peak_s, hit.chunk
+        for ordinal in (hit.chunk.ordinal, hit.chunk.ordinal + step)[:n_chunks]:
+            if (video, ordinal) not in within:
+                break
+            ref = within[video, ordinal]
+            for at_s, fits in frames(ordinal)[::step]:
+                if (at_s - hit.peak_s) * step > 0:
+                    if not fits:
+                        return reached_s, at_s, ref
+                    reached_s = at_s
+        return reached_s, None, ref
+
+    def edge_s(before_s: float, after_s: float) -> float:
+        """When the later frame's picture began: midway, unless still frames were left out."""
+        return max((before_s + after_s) / 2, after_s - half_s)
+
+    first_s, before_s, _ = walk(-1)
+    last_s, after_s, last = walk(1)
+    return TimeSpan(
+        start_s=first_s if before_s is None else edge_s(before_s, first_s),
+        end_s=last.span.end_s if after_s is None else edge_s(last_s, after_s),
+    )

@@ -83,7 +83,8 @@ def retrieve(
         )
     about = about or question
     named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
-    queries = _telling(engine, _embed(engine, named), scope)
+    by_attention = engine.retrieval.signals == "attention"
+    queries = () if by_attention else _telling(engine, _embed(engine, named), scope)
     lists: list[tuple[Found, ...]] = []
     if queries:
         # Attention to a question about two things cannot tell them apart.
@@ -144,7 +145,7 @@ def _by_vectors(
     hits = engine.index.search(query, config.candidates, within=scope)
     above = deviations(hits, engine.index.spread(query, within=scope))
     attention = torch.zeros(len(hits))
-    if config.per_attention and question is not None:
+    if config.signals == "both" and config.per_attention and question is not None:
         attention = standardised(_attention(engine, question, [hit.chunk for hit in hits]))
     found = (
         weighed(
@@ -173,7 +174,7 @@ def _attention(
 
 
 def _by_attention(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> tuple[Found, ...]:
-    """Candidates of a family without a joint space; a hit is its chunk's middle."""
+    """Candidates where the joint space is missing or left out; a hit is its chunk's middle."""
     config = engine.retrieval
     looks = standardised(_attention(engine, question, refs))
     shares = torch.softmax(looks, dim=0)

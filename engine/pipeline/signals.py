@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from jaxtyping import Float32
 from torch import Tensor, zeros_like
@@ -16,10 +17,17 @@ LEAST_STD = 1e-4
 """Deviation of scores below which a video counts as uniform: float32 noise of a dot product."""
 
 
+SignalsUsed = Literal["vectors", "attention", "both"]
+"""What finds chunks: frame vectors, the question's attention to VST keys, or the attention among
+those that the vectors propose."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalConfig:
     """How many chunks answer a question, and when nothing does."""
 
+    signals: SignalsUsed = "both"
+    """Which signals are asked; a family without a joint space has attention alone."""
     top_chunks: int = 2
     """Chunks recalled for a question that names a thing."""
     overview_chunks: int = 8
@@ -35,9 +43,12 @@ class RetrievalConfig:
     """For how far that stands out of its video, beyond the best of chance, in deviations."""
     per_attention: float = 0.5
     """For the question's attention to the chunk, in deviations among the candidates; 0 spares
-    the pass that measures it."""
+    the pass that measures it, as `vectors` do."""
 
     def __post_init__(self) -> None:
+        if self.signals not in get_args(SignalsUsed):
+            allowed = ", ".join(get_args(SignalsUsed))
+            raise ValueError(f"signals must be one of {allowed}, not {self.signals!r}")
         for name in ("top_chunks", "overview_chunks", "candidates"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")

@@ -28,7 +28,8 @@ from engine.world.story import Event, Shot, Story, random_event
 SIDE_PX: Final = 64
 CHUNK_FRAMES: Final = 8
 MAX_EVENTS: Final = 2
-_H, _W = 180, 320
+DRAWN_H, DRAWN_W = 180, 320
+"""Size that frames are drawn at before they are squashed."""
 
 Square = UInt8[np.ndarray, "side side 3"]
 
@@ -56,21 +57,21 @@ def draw_clips(
     frames = np.empty((n_clips, CHUNK_FRAMES, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     facts = np.full((n_clips, CHUNK_FRAMES, len(FIELDS)), -1, dtype=np.int16)
     events = np.full((n_clips, MAX_EVENTS, len(FIELDS) + 2), -1, dtype=np.int16)
-    scene = draw_scene(rng, _H, _W)
+    scene = draw_scene(rng, DRAWN_H, DRAWN_W)
     for idx in range(n_clips):
         if idx % 3 == 0:
-            scene = draw_scene(rng, _H, _W)
+            scene = draw_scene(rng, DRAWN_H, DRAWN_W)
         planned = _plan(rng, scene)
         span = TimeSpan(start_s=0.0, end_s=float(CHUNK_FRAMES))
         story = Story(fps=1.0, shots=(Shot(span=span, scene=scene),), events=tuple(planned))
         quality = int(rng.integers(25, 96)) if rng.random() < 0.4 else None
         for at in range(CHUNK_FRAMES):
-            frames[idx, at] = squash(_compressed(story.frame(float(at)), quality))
+            frames[idx, at] = squash(compressed(story.frame(float(at)), quality))
         facts[idx, :, 6] = PLACES.index(scene.place)
         facts[idx, :, 7] = LIGHTS.index(scene.light)
         slot = 0
         for event in planned:
-            seen = [at for at in range(CHUNK_FRAMES) if _is_seen(event, at)]
+            seen = [at for at in range(CHUNK_FRAMES) if is_seen(event, at)]
             row = event_row(event)
             facts[idx, seen, :] = row
             if len(seen) >= 2:
@@ -92,27 +93,27 @@ def draw_cards(
     frames = np.empty((n_cards, takes, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     facts = np.full((n_cards, len(FIELDS)), -1, dtype=np.int16)
     sways = rng.random(n_cards).astype(np.float32)
-    scene = draw_scene(rng, _H, _W)
+    scene = draw_scene(rng, DRAWN_H, DRAWN_W)
     for idx in range(n_cards):
         if idx % 12 == 0:
-            scene = draw_scene(rng, _H, _W)
+            scene = draw_scene(rng, DRAWN_H, DRAWN_W)
         card = random_card(rng, held_out=held_out)
         facts[idx, 0] = CARD
         facts[idx, 1] = COLOUR_NAMES.index(card.colour)
         facts[idx, 2] = SHAPES.index(card.shape)
         facts[idx, 3:5] = int(card.code[0]), int(card.code[1])
-        drawn = draw_card(card, _H, _W)
+        drawn = draw_card(card, DRAWN_H, DRAWN_W)
         for take in range(takes):
             if len(real) and rng.random() < 0.3:
-                frame = cv2.resize(real[int(rng.integers(len(real)))], (_W, _H))
+                frame = cv2.resize(real[int(rng.integers(len(real)))], (DRAWN_W, DRAWN_H))
             elif rng.random() < 0.3:
-                frame = np.empty((_H, _W, 3), dtype=np.uint8)
+                frame = np.empty((DRAWN_H, DRAWN_W, 3), dtype=np.uint8)
                 frame[:] = rng.integers(40, 200, size=3, dtype=np.uint8)
             else:
                 frame = blank_frame(scene, take)
             hold_card(frame, drawn, rng, sway=float(sways[idx]))
             quality = int(rng.integers(25, 96)) if rng.random() < 0.4 else None
-            frames[idx, take] = squash(_compressed(frame, quality))
+            frames[idx, take] = squash(compressed(frame, quality))
     return frames, facts, sways
 
 
@@ -229,17 +230,18 @@ def _plan(rng: np.random.Generator, scene: Scene) -> list[Event]:
     return planned
 
 
-def _is_seen(event: Event, at_s: int) -> bool:
+def is_seen(event: Event, at_s: int) -> bool:
+    """Whether an event's actor or card is in the picture at a second, as far as it can be told."""
     if not event.span.contains(float(at_s)):
         return False
-    if event.kind == "bag":
+    if event.kind in ("bag", "card"):
         return True
     part = (at_s - event.span.start_s) / event.span.duration_s
     reach = half_width(event.kind)
     return -0.1 * reach < -reach * 0.6 + part * (1 + 1.2 * reach) < 1 + 0.1 * reach
 
 
-def _compressed(frame: np.ndarray, quality: int | None) -> np.ndarray:
+def compressed(frame: np.ndarray, quality: int | None) -> np.ndarray:
     """The frame as a lossy codec leaves it."""
     if quality is None:
         return frame
@@ -257,6 +259,6 @@ def _read_reel(path: Path) -> Iterator[np.ndarray]:
         if idx % every == 0:
             ok, frame = reader.retrieve()
             if ok:
-                yield cv2.cvtColor(cv2.resize(frame, (_W, _H)), cv2.COLOR_BGR2RGB)
+                yield cv2.cvtColor(cv2.resize(frame, (DRAWN_W, DRAWN_H)), cv2.COLOR_BGR2RGB)
         idx += 1
     reader.release()

@@ -1,24 +1,31 @@
 """Saves and resumes a run: weights, optimiser, step; written beside its name, then renamed."""
 
+import errno
 import os
+import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from engine.errors import WeightsError
+from engine.errors import DiskFullError, UnreachableError, WeightsError
 
 FILE = "checkpoint.pt"
+PREVIOUS = "checkpoint.previous.pt"
 VERSION = 1
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 def save_checkpoint(
     folder: Path, model: nn.Module, optimiser: Optimizer, step: int, *, plan: Mapping[str, Any]
 ) -> None:
-    """Write everything that the next step depends on.
+    """Write everything that the next step depends on; a kill or a lost disk leaves the old file.
 
     Args:
         folder: Made if missing.
@@ -26,9 +33,14 @@ def save_checkpoint(
         optimiser: Of the model's parameters.
         step: Steps done.
         plan: Numbers that must not change between runs; compared when resuming.
+    Raises:
+        DiskFullError: No space; the checkpoint before this one stands.
+        UnreachableError: The folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    beside = folder / f".{FILE}.{os.getpid()}"
+    path = folder / FILE
+    # One name for every attempt: what a killed one has left is written over by the next.
+    beside = folder / f".{FILE}.part"
     state = {
         "version": VERSION,
         "step": step,
@@ -36,38 +48,105 @@ def save_checkpoint(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    with beside.open("wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / FILE)
+    try:
+        with beside.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync(folder)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        if error.errno in _NO_SPACE:
+            raise DiskFullError(
+                f"{path}: no space left for the checkpoint of step {step}",
+                hint="free some space and go on with --resume",
+            ) from error
+        raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error
 
 
 def load_checkpoint(
-    folder: Path, model: nn.Module, optimiser: Optimizer, *, plan: Mapping[str, Any]
+    folder: Path,
+    model: nn.Module,
+    optimiser: Optimizer,
+    *,
+    plan: Mapping[str, Any],
+    unsaid: Mapping[str, Any] = _NOTHING,
 ) -> int:
     """Restore a run; 0 where there is none yet.
 
+    Args:
+        folder: As it was saved to.
+        model: Of the same shapes; may lie on another device.
+        optimiser: Of the model's parameters.
+        plan: As of the run that goes on.
+        unsaid: What a checkpoint from before a number of the plan was known stood for.
     Returns:
         Steps done.
     Raises:
-        WeightsError: It was written by another version or with another plan.
+        WeightsError: The file is damaged, or was written by another version, with another plan
+            or from a model of other shapes.
+    Cost: reads the file twice, once for its checksums.
     """
     path = folder / FILE
     if not path.is_file():
         return 0
-    state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["version"] != VERSION or state["plan"] != dict(plan):
-        changed = sorted(
-            key
-            for key in {*state["plan"], *plan}
-            if state["plan"].get(key, ...) != plan.get(key, ...)
-        )
-        raise WeightsError(
-            f"{path} belongs to another run: {', '.join(changed) or 'version'} differs",
-            hint="train into another folder, or delete the checkpoint",
-        )
-    model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    state = _read(path)
+    saved = {**unsaid, **state["plan"]}
+    changed = sorted(key for key in {*saved, *plan} if saved.get(key, ...) != plan.get(key, ...))
+    if changed:
+        raise _of_another_run(path, f"{', '.join(changed)} differs")
+    try:
+        model.load_state_dict(state["model"])
+        optimiser.load_state_dict(state["optimiser"])
+    except (RuntimeError, ValueError) as error:
+        raise _of_another_run(path, "the model has other parts or shapes") from error
     step: int = state["step"]
     return step
+
+
+def set_aside(folder: Path) -> None:
+    """Keep the checkpoint of an earlier run under another name, so that a new one begins."""
+    if (folder / FILE).is_file():
+        (folder / FILE).replace(folder / PREVIOUS)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        # torch checks no checksum: a flipped bit would go on learning.
+        with zipfile.ZipFile(path) as file:
+            damaged = file.testzip()
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise _is_damaged(path, "cut short") from error
+    if damaged is not None:
+        raise _is_damaged(path, f"bad checksum in {damaged}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError) as error:
+        raise _of_another_run(path, "it is no checkpoint of a run") from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise _of_another_run(path, "version differs")
+    return state
+
+
+def _is_damaged(path: Path, how: str) -> WeightsError:
+    return WeightsError(
+        f"{path} is damaged ({how}) and cannot be resumed",
+        hint=f"put a copy in its place, or delete it to begin {path.parent.name} again",
+    )
+
+
+def _of_another_run(path: Path, why: str) -> WeightsError:
+    return WeightsError(
+        f"{path} belongs to another run: {why}",
+        hint="train into another folder, or delete the checkpoint",
+    )
+
+
+def _sync(folder: Path) -> None:
+    """Make a new name in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from engine.nn.decoder import Decoder, Layer
-from engine.nn.vst import weave
+from engine.nn.vst import Weave, weave
 
 Layers = list[tuple[Tensor, Tensor]]
 """Keys before rotary embedding and values, layer by layer."""
@@ -105,20 +105,32 @@ def fold_chunks(
         sink + VSTs + its own chunk only.
     """
     n_videos, n_chunks, n_raw = tokens.shape[:3]
-    plan = _plan(list(n_tokens or [n_raw] * n_chunks), list(ratios), n_raw, sink[0][0].shape[2],
-                 max_past_chunks)  # fmt: skip
+    sizes = n_tokens or [n_raw] * n_chunks
+    weaves = [weave(n, ratio) for n, ratio in zip(sizes, ratios, strict=True)]
+    plan = _plan(weaves, n_raw, sink[0][0].shape[2], max_past_chunks)
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
     n_slots = plan.place.shape[1] - n_raw
     vst = decoder.vst_embed.expand(n_videos * n_chunks, n_slots, -1)
     x = torch.cat((tokens.flatten(0, 1), vst.to(tokens.dtype)), 1)
-    run = _FoldRun(decoder, plan, n_videos, n_raw)
-    kv, layers, middle = [], decoder.stack(), x[:, n_raw:]
-    for depth, layer in enumerate(layers):
-        x, kept = run.step(x, layer, sink[depth], len(layers) - 1 - depth)
-        kv.append(kept)
-        if depth == (len(layers) - 1) // 2:
-            middle = x[:, -n_slots:]
-    return Folded(kv, plan.n_vst, _split(middle, n_videos))
+    return _FoldRun(decoder, plan, n_videos, n_raw).all(x, sink)
+
+
+def keep_chunks(
+    decoder: Decoder,
+    rows: Float[Tensor, "video chunk row width"],
+    sink: Layers,
+    *,
+    max_past_chunks: int | None = None,
+) -> Folded:
+    """Run every chunk plainly, without VSTs, and keep the keys and values of all its rows.
+
+    What a decoder without compression leaves; `rows` may be visual tokens or what was made of
+    them. The other arguments are those of `fold_chunks`, and so is the order of what is kept.
+    """
+    n_videos, n_chunks, n = rows.shape[:3]
+    whole = Weave(raw=torch.arange(0), vst=torch.arange(n), carry=0)
+    plan = _plan([whole] * n_chunks, 0, sink[0][0].shape[2], max_past_chunks)
+    return _FoldRun(decoder, plan, n_videos, 0).all(rows.flatten(0, 1), sink)
 
 
 def read_text(
@@ -186,7 +198,11 @@ def choose(
 
 
 class _FoldRun:
-    """The rows of all chunks on their way through the layers."""
+    """The rows of all chunks on their way through the layers.
+
+    The rows behind the first `n_raw` are kept: VSTs, or, without visual tokens before them, rows
+    like any other, which have no projections of their own.
+    """
 
     def __init__(self, decoder: Decoder, plan: _Plan, n_videos: int, n_raw: int) -> None:
         self._decoder, self._plan = decoder, plan
@@ -196,18 +212,30 @@ class _FoldRun:
         self._sink = _spin(decoder, plan.sink_place)
         self._mask = plan.mask[:, None, None]
 
+    def all(self, x: Float[Tensor, "chunk row width"], sink: Layers) -> Folded:
+        """Every layer, one after the other."""
+        n_kept = self._plan.place.shape[1] - self._n_raw
+        kv, layers, middle = [], self._decoder.stack(), x[:, -n_kept:]
+        for depth, layer in enumerate(layers):
+            x, kept = self.step(x, layer, sink[depth], len(layers) - 1 - depth)
+            kv.append(kept)
+            if depth == (len(layers) - 1) // 2:
+                middle = x[:, -n_kept:]
+        return Folded(kv, self._plan.n_vst, _split(middle, self._n_videos))
+
     def step(
         self, x: Tensor, layer: Layer, sink: tuple[Tensor, Tensor], left: int
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One layer; of the last only VST keys and values are needed, before it only VST rows."""
         n_raw, attention = self._n_raw, layer.attention
-        assert attention.vst_qkv is not None
+        kept_qkv = attention.vst_qkv if n_raw else attention.qkv
+        assert kept_qkv is not None
         if left == 0:
             vst = x if x.shape[1] < self._plan.place.shape[1] else x[:, n_raw:]
-            k, v = attention.split_kv(attention.vst_qkv.without_first(layer.attention_norm(vst)))
+            k, v = attention.split_kv(kept_qkv.without_first(layer.attention_norm(vst)))
             return x, (self._as_memory(k), self._as_memory(v))
         normed = layer.attention_norm(x)
-        q_vst, k_vst, v_vst = attention.split(attention.vst_qkv(normed[:, n_raw:]))
+        q_vst, k_vst, v_vst = attention.split(kept_qkv(normed[:, n_raw:]))
         if left == 1:
             k_raw, v_raw = attention.split_kv(attention.qkv.without_first(normed[:, :n_raw]))
             q, rows = q_vst, slice(n_raw, None)
@@ -259,10 +287,7 @@ class _FoldRun:
         return _split(t, self._n_videos).transpose(1, 2).flatten(2, 3)
 
 
-def _plan(
-    n_tokens: list[int], ratios: list[int], n_raw: int, n_sink: int, max_past: int | None
-) -> _Plan:
-    weaves = [weave(n, ratio) for n, ratio in zip(n_tokens, ratios, strict=True)]
+def _plan(weaves: Sequence[Weave], n_raw: int, n_sink: int, max_past: int | None) -> _Plan:
     n_chunks, n_vst = len(weaves), [w.n_vst for w in weaves]
     slots = max(n_vst)
     first = [sum(n_vst[:idx]) for idx in range(n_chunks + 1)]
@@ -306,8 +331,9 @@ def _additive(visible: Bool[Tensor, "*batch row key"]) -> Float[Tensor, "*batch 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Grouped attention spelled out: the fused CPU kernel is several times slower to train."""
     n_kv, head_dim = k.shape[-3], q.shape[-1]
-    grouped = q.reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
-    scores = grouped @ k.unsqueeze(-3).transpose(-1, -2) * head_dim**-0.5
+    # Scaling the queries, not the many more scores.
+    grouped = (q * head_dim**-0.5).reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
+    scores = grouped @ k.unsqueeze(-3).transpose(-1, -2)
     weights = (scores + mask.to(scores.dtype)).softmax(-1)
     out: Tensor = weights.to(v.dtype) @ v.unsqueeze(-3)
     return out.flatten(-4, -3)

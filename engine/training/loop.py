@@ -1,19 +1,22 @@
-"""The training loop from top to bottom: loss, gradients, step, progress, checkpoint."""
+"""The training loop from top to bottom: loss, gradients, step, progress, curves, checkpoint."""
 
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from engine.training.checkpoint import load_checkpoint, save_checkpoint
+from engine.errors import InputRefusedError
+from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside
+from engine.training.curves import Curves, Series, write_curves
+from engine.training.processes import Processes, current
 
 PROGRESS = "progress.jsonl"
 ALL_ALIKE: Mapping[str, float] = MappingProxyType({"": 1.0})
@@ -36,12 +39,16 @@ class LoopConfig:
     seed: int = 0
     use_bf16: bool = True
     """Products in bfloat16, weights and sums in float32."""
+    accumulate: int = 1
+    """Micro-batches of a step and process; the step takes the mean of all their gradients."""
 
     def __post_init__(self) -> None:
         if self.n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, not {self.n_steps}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be positive, not {self.learning_rate}")
+        if self.accumulate < 1:
+            raise ValueError(f"accumulate must be at least 1, not {self.accumulate}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +62,17 @@ class Progress:
     """Mean since the line before."""
     learning_rate: float = 0.0
     wall_s: float = 0.0
+    """Since the run began, breaks between a kill and a resume left out."""
     scores: Mapping[str, float] = field(default_factory=dict)
     """Held-out measurements, by name, where this line has any."""
     note: str = ""
+    skipped: int = 0
+    """Samples that this line names as unusable."""
 
 
 @runtime_checkable
 class Stage(Protocol):
-    """Something to be learnt: a module, and the loss of its n-th step."""
+    """Something to be learnt: a module, and the loss of its n-th micro-batch."""
 
     @property
     def name(self) -> str:
@@ -71,11 +81,14 @@ class Stage(Protocol):
 
     @property
     def module(self) -> nn.Module:
-        """Whose parameters learn."""
+        """Whose parameters learn, on the device where they do."""
         ...
 
     def loss(self, step: int, n_steps: int) -> Tensor:
-        """The loss of one step; all that is random in it follows from the step and a seed."""
+        """The loss of one micro-batch; all that is random in it follows from `step` and a seed.
+
+        `step` counts micro-batches over all processes, `n_steps` is how many the run will see.
+        """
         ...
 
     def scores(self) -> Mapping[str, float]:
@@ -94,59 +107,103 @@ def run_stage(
 ) -> Iterator[Progress]:
     """Train until `n_steps`, yielding progress; killed at any moment, a resumed run ends the same.
 
+    Processes that have met (`processes.join`) take turns at the micro-batches: two of them end
+    with the weights of one that accumulates two.
+
     Args:
-        stage: What is learnt.
+        stage: What is learnt; on the same device in every process, or on each one's own.
         config: Must be that of the interrupted run when resuming.
-        output: Gets `checkpoint.pt`, `progress.jsonl`.
-        resume: Go on from the checkpoint there; otherwise start anew.
+        output: Gets `checkpoint.pt`, `progress.jsonl`, `curves.json`, `curves.png`.
+        resume: Go on from the checkpoint there, telling first where it stands; otherwise start
+            anew and keep an earlier checkpoint as `checkpoint.previous.pt`.
         shares: Of the learning rate, by prefix of parameter names; the first that fits counts.
         betas: How long AdamW remembers gradients and their squares.
+    Raises:
+        WeightsError: The checkpoint is damaged, or of another run.
+        InputRefusedError: The loss is no number any more; the last checkpoint stands.
+        DiskFullError: No space for a checkpoint; the last one stands.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    module = stage.module
+    processes, module = current(), stage.module
+    device = next(module.parameters()).device
     optimiser = AdamW(_groups(module, config, shares), lr=config.learning_rate, betas=betas)
-    plan = asdict(config)
-    if shares != ALL_ALIKE:
-        # Parts tell stages apart, which may share a folder by mistake.
-        plan |= {"shares": dict(shares), "betas": betas}
-    step = load_checkpoint(output, module, optimiser, plan=plan) if resume else 0
-    _cut_progress(output, step)
-    started, losses = time.monotonic(), []
+    plan = _plan(config, processes, shares, betas)
+    output.mkdir(parents=True, exist_ok=True)
+    if processes.is_main and not resume:
+        set_aside(output)
+    processes.begin_stage()
+    step = load_checkpoint(output, module, optimiser, plan=plan, unsaid=_UNSAID)
+    processes.equalise(module)
+    lines = _cut_progress(output, step, processes)
+    yield from lines[-1:]
+    started = time.monotonic() - (lines[-1].wall_s if lines else 0.0)
+    losses: list[Tensor] = []
+    # A loaded model may come without dropout; a resumed one must not differ from one that ran on.
+    module.train()
     while step < config.n_steps:
         rate = _set_rate(optimiser, step, config)
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.use_bf16):
-            loss = stage.loss(step, config.n_steps)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        for turn in range(config.accumulate):
+            micro = (step * config.accumulate + turn) * processes.count + processes.index
+            torch.manual_seed(config.seed * 1_000_003 + micro)
+            with torch.autocast(device.type, torch.bfloat16, enabled=config.use_bf16):
+                loss = stage.loss(micro, config.n_steps * plan["accumulate"])
+            (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
+            losses.append(loss.detach())
+        processes.average_gradients(module)
         nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
         optimiser.step()
         step += 1
-        losses.append(float(loss.detach()))
         is_saving = step % config.save_every == 0 or step == config.n_steps
-        if is_saving or step % config.log_every == 0:
-            line = Progress(
-                stage=stage.name,
-                step=step,
-                n_steps=config.n_steps,
-                loss=sum(losses) / len(losses),
-                learning_rate=rate,
-                wall_s=time.monotonic() - started,
-                scores=_measured(stage, module) if is_saving else {},
-            )
-            losses.clear()
+        if not is_saving and step % config.log_every:
+            continue
+        line = Progress(
+            stage=stage.name,
+            step=step,
+            n_steps=config.n_steps,
+            loss=_finite(processes.mean(losses), stage, step),
+            learning_rate=rate,
+            wall_s=time.monotonic() - started,
+            scores=_measured(stage, module) if is_saving and processes.is_main else {},
+        )
+        losses.clear()
+        if processes.is_main:
+            # The checkpoint comes last: what a kill in between leaves is written again.
             _append(output, line)
-            yield line
-        if is_saving:
-            save_checkpoint(output, module, optimiser, step, plan=plan)
+            if is_saving:
+                write_curves(_curves(read_progress(output)), output)
+                save_checkpoint(output, module, optimiser, step, plan=plan)
+        yield line
+    processes.end_stage()
 
 
 def read_progress(output: Path) -> tuple[Progress, ...]:
-    """The lines that a run has written so far, oldest first."""
+    """The lines that a run has written so far, oldest first; one cut short by a kill is none."""
     path = output / PROGRESS
     if not path.is_file():
         return ()
-    return tuple(Progress(**json.loads(line)) for line in path.read_text().splitlines())
+    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return tuple(Progress(**json.loads(line)) for line in whole.splitlines())
+
+
+_UNSAID: Mapping[str, Any] = MappingProxyType(
+    {each.name: each.default for each in fields(LoopConfig) if each.default is not MISSING}
+)
+"""What the plan of an older checkpoint means where it does not know a field."""
+
+
+def _plan(
+    config: LoopConfig,
+    processes: Processes,
+    shares: Mapping[str, float],
+    betas: tuple[float, float],
+) -> dict[str, Any]:
+    """All that must not change between a run and its resumption."""
+    # One process may take over the micro-batches of two, and the other way round.
+    plan = {**asdict(config), "accumulate": config.accumulate * processes.count}
+    if shares != ALL_ALIKE:
+        # Parts tell stages apart, which may share a folder by mistake.
+        plan |= {"shares": dict(shares), "betas": betas}
+    return plan
 
 
 def _groups(
@@ -188,8 +245,40 @@ def _append(output: Path, line: Progress) -> None:
         file.write(json.dumps(asdict(line)) + "\n")
 
 
-def _cut_progress(output: Path, step: int) -> None:
-    """Drop lines of steps that a resumed run does again."""
-    kept = [line for line in read_progress(output) if line.step <= step]
-    text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
-    (output / PROGRESS).write_text(text, encoding="utf-8")
+def _cut_progress(output: Path, step: int, processes: Processes) -> tuple[Progress, ...]:
+    """Lines of steps that are done; those that a resumed run does again are dropped."""
+    kept = tuple(line for line in read_progress(output) if line.step <= step)
+    if processes.is_main:
+        text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
+        beside = output / f".{PROGRESS}.part"
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(output / PROGRESS)
+    return kept
+
+
+def _finite(loss: float, stage: Stage, step: int) -> float:
+    if math.isfinite(loss):
+        return loss
+    raise InputRefusedError(
+        f"the loss of {stage.name!r} is no number at step {step}; its last checkpoint stands",
+        hint="lower the learning rate and train anew",
+    )
+
+
+def _curves(lines: Sequence[Progress]) -> Curves:
+    names = dict.fromkeys(name for line in lines for name in line.scores)
+    return Curves(
+        stage=lines[-1].stage,
+        n_steps=lines[-1].n_steps,
+        step=tuple(line.step for line in lines),
+        loss=tuple(line.loss for line in lines),
+        learning_rate=tuple(line.learning_rate for line in lines),
+        wall_s=tuple(line.wall_s for line in lines),
+        scores={
+            name: Series(
+                step=tuple(line.step for line in lines if name in line.scores),
+                value=tuple(line.scores[name] for line in lines if name in line.scores),
+            )
+            for name in names
+        },
+    )

@@ -4,10 +4,10 @@ Each step leaves a file and is skipped when the file is there, so a killed run g
 trained stages resume by their own checkpoints.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import CLIPModel
 
+from engine.errors import NotFoundError
 from engine.nn.decoder import DecoderConfig
 from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, read_footage
+from engine.training.chunks import Facts
 from engine.training.export import export
 from engine.training.loop import LoopConfig, Progress, run_stage
-from engine.training.quiz import Facts
 from engine.training.reader_stage import ReaderStage, Seen
+from engine.training.reels import draw_reels
 from engine.training.tower_stage import (
     BatchSizes,
     Pictures,
@@ -49,6 +51,8 @@ class NanoPlan:
     n_chunks: int = 64
     """Chunks put together in a step of the reader."""
     n_clips: int = 9000
+    n_reels: int = 800
+    """Stories of 64 frames, which counting and order are learnt from."""
     n_cards: int = 20_000
     n_real: int = 2500
     n_junk: int = 6000
@@ -68,6 +72,12 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         resume: Keep what is there; otherwise everything but the bank is made anew.
     """
     output.mkdir(parents=True, exist_ok=True)
+    train_features = output / "bank" / "train_features.safetensors"
+    test_features = output / "bank" / "test_features.safetensors"
+    if not resume:
+        # Those of an earlier tower would be taken for this one's.
+        train_features.unlink(missing_ok=True)
+        test_features.unlink(missing_ok=True)
     tokenizer = _vocabulary(output / "vocabulary.json")
     yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
     train = _bank(output / "bank" / "train", plan, held_out=False)
@@ -77,9 +87,9 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(tower, plan.tower_loop, output / "tower", resume=resume)
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
     reader = ReaderStage(
-        _decoder(plan, tokenizer),
-        _seen(tower.clip, train, output / "bank" / "train_features.safetensors", resume=resume),
-        _seen(tower.clip, test, output / "bank" / "test_features.safetensors", resume=resume),
+        decoder_config(plan, tokenizer),
+        _seen(tower.clip, train, train_features),
+        _seen(tower.clip, test, test_features),
         tokenizer,
         n_chunks=plan.n_chunks,
         seed=plan.seed,
@@ -87,6 +97,21 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
     export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
+
+
+def open_seen(run: Path, part: Literal["train", "test"]) -> Seen:
+    """What the reader of a run learnt from, or was measured on; features are mapped, not read.
+
+    Raises:
+        NotFoundError: The run has not come that far.
+    """
+    folder, features = run / "bank" / part, run / "bank" / f"{part}_features.safetensors"
+    if not features.is_file():
+        raise NotFoundError(
+            f"{run} holds no {features.name}",
+            hint="name the folder of a `longwatch train nano` that has got past its tower",
+        )
+    return _held(_read_bank(folder), features)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,40 +123,59 @@ class _Bank:
     card_facts: np.ndarray[Any, np.dtype[np.int16]]
     real: UInt8[np.ndarray, "real frame side side 3"]
     junk: UInt8[np.ndarray, "junk side side 3"]
+    reels: UInt8[np.ndarray, "reel second side side 3"]
+    reel_facts: np.ndarray[Any, np.dtype[np.int16]]
+    reel_events: np.ndarray[Any, np.dtype[np.int16]]
 
 
 def _vocabulary(path: Path) -> Tokenizer:
     if not path.is_file():
-        train_vocabulary().save(str(path))
+        beside = path.with_suffix(".part")
+        train_vocabulary().save(str(beside))
+        beside.replace(path)
     return Tokenizer.from_file(str(path))
 
 
 def _bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> _Bank:
-    """Draw a bank, or map the one that is there."""
-    if not (folder / "done").is_file():
-        _draw_bank(folder, plan, held_out=held_out)
-    parts = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in _PARTS}
-    return _Bank(**parts)
-
-
-_PARTS: Final = ("clips", "clip_facts", "events", "cards", "card_facts", "real", "junk")
-
-
-def _draw_bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> None:
+    """Draw what is missing of a bank, and map it."""
     folder.mkdir(parents=True, exist_ok=True)
     share = min(1.0, plan.n_test / plan.n_clips) if held_out else 1.0
     seed = 2 * plan.seed + held_out
-    real = _footage(plan, seed, max(8, round(plan.n_real * share)), held_out=held_out)
-    clips, clip_facts, events = draw_clips(seed, max(8, round(plan.n_clips * share)))
-    n_cards = max(16, round(plan.n_cards * (2 * share if held_out else 1)))
-    backs = list(real.reshape(-1, SIDE_PX, SIDE_PX, 3)[::7])
-    cards, card_facts, sways = draw_cards(seed, n_cards, held_out=held_out, real=backs)
-    upright_first = np.argsort(sways)
-    parts = (clips, clip_facts, events, cards[upright_first], card_facts[upright_first], real,
-             draw_junk(seed, max(16, round(plan.n_junk * share))))  # fmt: skip
-    for name, part in zip(_PARTS, parts, strict=True):
-        np.save(folder / f"{name}.npy", part)
-    (folder / "done").touch()
+
+    def count(n: int, least: int) -> int:
+        return max(least, round(n * share))
+
+    def cards() -> tuple[np.ndarray, ...]:
+        backs = list(np.load(folder / "real.npy").reshape(-1, SIDE_PX, SIDE_PX, 3)[::7])
+        n = max(16, round(plan.n_cards * (2 * share if held_out else 1)))
+        drawn, facts, sways = draw_cards(seed, n, held_out=held_out, real=backs)
+        upright_first = np.argsort(sways)
+        return drawn[upright_first], facts[upright_first]
+
+    def once(names: str, draw: Callable[[], tuple[np.ndarray, ...]]) -> None:
+        paths = [folder / f"{name}.npy" for name in names.split()]
+        if not all(path.is_file() for path in paths):
+            for path, part in zip(paths, draw(), strict=True):
+                beside = path.with_suffix(".part.npy")
+                np.save(beside, part)
+                beside.replace(path)
+
+    once("real", lambda: (_footage(plan, seed, count(plan.n_real, 8), held_out=held_out),))
+    once("clips clip_facts events", lambda: draw_clips(seed, count(plan.n_clips, 8)))
+    once("cards card_facts", cards)
+    once("junk", lambda: (draw_junk(seed, count(plan.n_junk, 16)),))
+    once("reels reel_facts reel_events",
+         lambda: draw_reels(seed, count(plan.n_reels, 4), held_out=held_out))  # fmt: skip
+    return _read_bank(folder)
+
+
+def _read_bank(folder: Path) -> _Bank:
+    return _Bank(**{part.name: _mapped(folder, part.name) for part in fields(_Bank)})
+
+
+def _mapped(folder: Path, name: str) -> np.ndarray:
+    found: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="c")
+    return found
 
 
 def _footage(
@@ -157,7 +201,8 @@ def _pictures(bank: _Bank) -> Pictures:
     )
 
 
-def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+def decoder_config(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
+    """The reader's decoder."""
     return DecoderConfig(
         vocab_size=tokenizer.get_vocab_size(),
         width=plan.width,
@@ -173,17 +218,26 @@ def _decoder(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
     )
 
 
-def _seen(clip: CLIPModel, bank: _Bank, path: Path, *, resume: bool) -> Seen:
+def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Seen:
     """The bank behind the tower; 16 bit, kept beside the bank."""
-    if not (resume and path.is_file()):
-        clips = np.concatenate([bank.clips, bank.real])
-        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, path)
+    if not path.is_file():
+        reels = bank.reels.reshape(-1, *bank.clips.shape[1:])
+        clips = np.concatenate([bank.clips, bank.real, reels])
+        beside = path.with_suffix(".part")
+        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, beside)
+        beside.replace(path)
+    return _held(bank, path)
+
+
+def _held(bank: _Bank, path: Path) -> Seen:
     held = load_file(path)
     facts = Facts(
         clips=np.asarray(bank.clip_facts),
         events=np.asarray(bank.events),
         cards=np.asarray(bank.card_facts),
         n_real=len(bank.real),
+        reels=np.asarray(bank.reel_facts),
+        reel_events=np.asarray(bank.reel_events),
     )
     return Seen(clips=held["clips"], cards=held["cards"], facts=facts)
 

@@ -1,7 +1,6 @@
-"""Chunks put together from the bank, and questions about the ones that a reader recalls.
+"""Questions about the chunks that a reader recalls, each with its one right answer.
 
-A reader is one recalled memory: some chunks in time order and several questions about them. All
-answers follow from the facts of the chunks, so nothing needs a label by hand.
+A reader is one recalled memory: some chunks in time order and several questions about them.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,68 +9,12 @@ from types import MappingProxyType
 from typing import Final
 
 import numpy as np
-from jaxtyping import Int16, Int64
 
-from engine.training.phrases import CARD, COLOUR_NAMES, FIELDS, KIND_NAMES
+from engine.training.chunks import Chunk, Name, Thing
+from engine.training.phrases import COLOUR_NAMES, KIND_NAMES
 from engine.world import grammar
-from engine.world.actors import DIRECTIONS
 from engine.world.outside import outside_question
 from engine.world.palette import SHAPES
-from engine.world.scene import LIGHTS, PLACES
-
-
-@dataclass(frozen=True, slots=True)
-class Thing:
-    """A card or an actor that a chunk shows."""
-
-    kind: str
-    colour: str | None
-    shape: str | None
-    code: str | None
-    direction: str | None
-    first_frame: int
-
-    def fits(self, wanted: "Name") -> bool:
-        """Whether a name may mean this thing."""
-        return (
-            wanted.kind == self.kind
-            and wanted.colour in (None, self.colour)
-            and wanted.shape in (None, self.shape)
-        )
-
-    @property
-    def caption(self) -> str:
-        """What it does or shows, as one sentence."""
-        if self.kind == "card":
-            return grammar.card_caption(str(self.colour), str(self.shape), str(self.code))
-        return grammar.actor_caption(self.kind, self.colour, self.direction)
-
-
-@dataclass(frozen=True, slots=True)
-class Name:
-    """What a question calls a thing; `None` leaves a fact open."""
-
-    kind: str
-    colour: str | None = None
-    shape: str | None = None
-
-    def __str__(self) -> str:
-        return grammar.thing_phrase(self.kind, self.colour, self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One chunk: which pictures it is made of, and what they show."""
-
-    clip: int
-    """Index of the background clip; real footage counts behind the drawn clips."""
-    cards: tuple[tuple[int, int, int], ...]
-    """Card index, first frame, frames."""
-    things: tuple[Thing, ...]
-    vague: tuple[Name, ...] = ()
-    """Seen too briefly to be asked for; must not be called absent either."""
-    place: str | None = None
-    light: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,82 +24,6 @@ class Asked:
     kind: str
     text: str
     answer: str
-
-
-@dataclass(slots=True)
-class Facts:
-    """The bank's facts, without its pictures."""
-
-    clips: Int16[np.ndarray, "clip frame field"]
-    events: Int16[np.ndarray, "clip event extent"]
-    cards: Int16[np.ndarray, "card field"]
-    n_real: int
-
-
-def draw_chunk(rng: np.random.Generator, facts: Facts, *, real: float, cards: float) -> Chunk:
-    """Put a chunk together.
-
-    Args:
-        rng: Source of chance.
-        facts: What there is to choose from.
-        real: Share of chunks over real footage.
-        cards: Mean number of cards in a chunk, at most two.
-    """
-    n_cards = int(rng.binomial(2, cards / 2))
-    held, taken = [], np.zeros(8, dtype=bool)
-    for _ in range(n_cards):
-        length = int(rng.choice((1, 1, 2, 3)))
-        start = int(rng.integers(0, 9 - length))
-        if not taken[max(0, start - 1) : start + length + 1].any():
-            taken[start : start + length] = True
-            held.append((int(rng.integers(len(facts.cards))), start, length))
-    things = [_thing(facts.cards[idx], start) for idx, start, _ in held]
-    if rng.random() < real:
-        clip = len(facts.clips) + int(rng.integers(facts.n_real))
-        return Chunk(clip, tuple(held), _in_order(things))
-    clip = int(rng.integers(len(facts.clips)))
-    shown, vague = _passers(facts, clip, taken)
-    place, light = facts.clips[clip, 0, 6:8]
-    return Chunk(clip, tuple(held), _in_order([*things, *shown]), vague,
-                 PLACES[place], LIGHTS[light])  # fmt: skip
-
-
-def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], tuple[Name, ...]]:
-    """Actors of a clip that two frames or more still show, and those cut shorter."""
-    shown, vague = [], []
-    known = {tuple(row[:2]) for row in facts.events[clip] if row[0] >= 0}
-    for row in facts.events[clip]:
-        if row[0] < 0:
-            continue
-        frames = [at for at in range(row[-2], row[-1] + 1) if not hidden[at]]
-        if len(frames) >= 2:
-            shown.append(_thing(row, frames[0]))
-        else:
-            vague.append(_name(row))
-    for row in facts.clips[clip]:
-        if row[0] >= 0 and tuple(row[:2]) not in known:
-            vague.append(_name(row))
-    return shown, tuple(vague)
-
-
-def _thing(row: np.ndarray, first_frame: int) -> Thing:
-    is_card = bool(row[0] == CARD)
-    return Thing(
-        kind=KIND_NAMES[row[0]],
-        colour=COLOUR_NAMES[row[1]] if row[1] >= 0 else None,
-        shape=SHAPES[row[2]] if is_card else None,
-        code=f"{row[3]}{row[4]}" if is_card else None,
-        direction=DIRECTIONS[row[5]] if row[5] >= 0 else None,
-        first_frame=first_frame,
-    )
-
-
-def _name(row: np.ndarray) -> Name:
-    return Name(KIND_NAMES[row[0]], COLOUR_NAMES[row[1]] if row[1] >= 0 else None)
-
-
-def _in_order(things: Sequence[Thing]) -> tuple[Thing, ...]:
-    return tuple(sorted(things, key=lambda thing: thing.first_frame))
 
 
 @dataclass(slots=True)
@@ -170,9 +37,20 @@ class Quiz:
     is_canonical: bool = False
     """Whether only the first wording of each question is used."""
     things: list[tuple[Thing, str | None]] = field(init=False)
+    """Each with its place; what several chunks show of one event stands once."""
+    vague: list[Thing] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.things = [(thing, chunk.place) for chunk in self.chunks for thing in chunk.things]
+        self.things = []
+        known: set[tuple[int, int]] = set()
+        for chunk in self.chunks:
+            for thing in chunk.things:
+                if thing.event is None or thing.event not in known:
+                    self.things.append((thing, chunk.place))
+                if thing.event is not None:
+                    known.add(thing.event)
+        brief = [thing for chunk in self.chunks for thing in chunk.vague]
+        self.vague = [thing for thing in brief if thing.event is None or thing.event not in known]
 
     def ask(self, n: int, kinds: Mapping[str, float] | None = None) -> Iterator[Asked]:
         """Questions of drawn kinds; a kind that the chunks cannot serve is drawn again."""
@@ -212,8 +90,7 @@ class Quiz:
         return any(
             vague.kind == name.kind and (None in (vague.colour, name.colour)
                                          or vague.colour == name.colour)
-            for chunk in self.chunks
-            for vague in chunk.vague
+            for vague in self.vague
         )  # fmt: skip
 
     def absent(self) -> Name | None:
@@ -479,7 +356,7 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
         "colour": 1.0,
         "shape": 0.8,
         "code": 2.5,
-        "which": 0.8,
+        "which": 1.6,
         "exist": 1.2,
         "direction": 1.0,
         "where": 0.6,
@@ -495,15 +372,5 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     }
 )
 """How often each kind is drawn in training; codes are the hardest to learn."""
-
-Ids = Int64[np.ndarray, " token"]
-
-
-def frame_facts(chunk: Chunk, facts: Facts) -> Int16[np.ndarray, "frame field"]:
-    """What each frame of a chunk shows, -1 where unknown."""
-    rows = np.full((8, len(FIELDS)), -1, dtype=np.int16)
-    if chunk.clip < len(facts.clips):
-        rows[:] = facts.clips[chunk.clip]
-    for card, start, length in chunk.cards:
-        rows[start : start + length] = facts.cards[card]
-    return rows
+REEL_WEIGHTS: Final = MappingProxyType({**WEIGHTS, "count": 4.0, "which": 1.2, "code": 1.5})
+"""The same of whole reels, which are what counting is learnt from."""

@@ -22,9 +22,11 @@ from torch import Tensor, nn
 
 from engine.nn.decoder import Decoder, DecoderConfig
 from engine.training.bank import CHUNK_FRAMES
+from engine.training.chunks import Chunk, Facts, draw_chunk, draw_reel, frame_facts
 from engine.training.fold_batch import Folded, Layers, choose, fold_chunks, read_text, run_prefix
 from engine.training.phrases import CARD, COLOUR_NAMES, KIND_NAMES
-from engine.training.quiz import Asked, Chunk, Facts, Quiz, draw_chunk, frame_facts
+from engine.training.quiz import REEL_WEIGHTS, Asked, Quiz
+from engine.training.reels import REEL_CHUNKS
 from engine.training.vocabulary import id_of
 from engine.world.palette import SHAPES
 from engine.world.scene import LIGHTS, PLACES
@@ -50,7 +52,7 @@ class Seen:
     """The bank behind the tower: penultimate patch features, and the facts."""
 
     clips: Float[Tensor, "clip frame patch width"]
-    """Drawn clips, then real footage."""
+    """Drawn clips, then real footage, then the chunks of all reels."""
     cards: Float[Tensor, "card take patch width"]
     facts: Facts
 
@@ -61,6 +63,8 @@ class Recall:
 
     n_chunks: int
     ratio: int
+    is_reel: bool = False
+    """Whether the chunks follow each other, as in a video, or were put together by lot."""
 
 
 class Summary(nn.Module):
@@ -126,6 +130,10 @@ class ReaderStage:
     """The stage for `loop.run_stage`."""
 
     name = "reader"
+    kinds: Mapping[str, float] | None = None
+    """How often each kind of question is drawn; `None` takes the quiz's own weights."""
+    readers: Mapping[int, tuple[int, int]] = QUESTIONS
+    """Chunks recalled to readers in a step and questions each."""
 
     def __init__(
         self,
@@ -150,19 +158,23 @@ class ReaderStage:
         """Answers, and what the summaries must name; the latter counts less towards the end."""
         rng = np.random.default_rng([self._seed, 32, step])
         part = step / n_steps
-        recall = draw_recall(rng, part)
-        chunks = self._draw_chunks(rng)
-        per_video = int(rng.choice([1, 2, 4, 8]))
+        recall = draw_recall(rng, part, with_reels=len(self._seen.facts.reels) > 0)
+        chunks = self._draw_chunks(rng, is_reel=recall.is_reel)
+        per_video = int(rng.choice([8, 16] if recall.is_reel else [1, 2, 4, 8]))
+        per_video = min(per_video, len(chunks))
         tokens, folded, sink = self._fold(self._seen, chunks, rng, recall.ratio, per_video)
-        n_readers, n_questions = QUESTIONS[recall.n_chunks]
-        picked = _pick(rng, len(chunks), n_readers, recall.n_chunks)
-        quizzes = [list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions)) for row in picked]
+        n_readers, n_questions = self.readers[recall.n_chunks]
+        picked = _pick(rng, len(chunks), n_readers, recall)
+        kinds = REEL_WEIGHTS if recall.is_reel else self.kinds
+        quizzes = [
+            list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, kinds)) for row in picked
+        ]
         rows, labels = self._read(folded, sink, picked, per_video, quizzes)
         chosen = labels != IGNORED
         logits = self.module.decoder.logits(rows[chosen])
         answers = F.cross_entropy(logits.float(), labels[chosen])
         facts = self._seen.facts
-        wanted = summary_labels(chunks, facts, recall.ratio)
+        wanted = self._labels(chunks, facts, recall.ratio)
         named = name_summary(self.module.summary(folded.middle.flatten(0, 1)), wanted)
         if part < 0.2:
             pooled = tokens.view(len(tokens), CHUNK_FRAMES, FRAME_TOKENS, -1).mean(2)
@@ -174,10 +186,14 @@ class ReaderStage:
     def scores(self) -> Mapping[str, float]:
         """Share of held-out questions answered to the letter, by what is recalled."""
         found = {}
-        for recall in (Recall(n_chunks=1, ratio=8), Recall(n_chunks=4, ratio=8)):
+        asked = [Recall(n_chunks=1, ratio=8), Recall(n_chunks=4, ratio=8)]
+        if len(self._held_out.facts.reels):
+            asked.append(Recall(n_chunks=REEL_CHUNKS, ratio=8, is_reel=True))
+        for recall in asked:
             hits = self.measure(recall, n_rounds=3)
+            name = "reel" if recall.is_reel else recall.n_chunks
             for kind, (right, n) in hits.items():
-                found[f"{kind}@{recall.n_chunks}"] = right / n
+                found[f"{kind}@{name}"] = right / n
         return found
 
     def measure(self, recall: Recall, *, n_rounds: int) -> dict[str, tuple[int, int]]:
@@ -190,12 +206,20 @@ class ReaderStage:
         for turn in range(n_rounds):
             rng = np.random.default_rng([self._seed, 33, recall.n_chunks, recall.ratio, turn])
             per_video = 8
-            facts = self._held_out.facts
-            chunks = [draw_chunk(rng, facts, real=0.5, cards=0.8) for _ in range(16 * per_video)]
+            facts, kinds = self._held_out.facts, self.kinds
+            if recall.is_reel:
+                kinds = REEL_WEIGHTS
+                reels = (draw_reel(rng, facts, cards=0.1) for _ in range(16))
+                chunks = [chunk for reel in reels for chunk in reel]
+            else:
+                chunks = [
+                    draw_chunk(rng, facts, real=0.5, cards=0.8) for _ in range(16 * per_video)
+                ]
             _, folded, sink = self._fold(self._held_out, chunks, rng, recall.ratio, per_video)
-            picked = _pick(rng, len(chunks), 16, recall.n_chunks)
+            picked = _pick(rng, len(chunks), 16, recall)
             quizzes = [
-                list(Quiz(rng, [chunks[i] for i in row], held_out=True).ask(8)) for row in picked
+                list(Quiz(rng, [chunks[i] for i in row], held_out=True).ask(8, kinds))
+                for row in picked
             ]
             rows, labels = self._read(folded, sink, picked, per_video, quizzes)
             self._count(rows, labels, quizzes, hits)
@@ -208,15 +232,27 @@ class ReaderStage:
         quizzes: Sequence[Sequence[Asked]],
         hits: dict[str, tuple[int, int]],
     ) -> None:
+        for quiz, fine in zip(quizzes, self._fine(rows, labels, quizzes), strict=True):
+            for asked, is_fine in zip(quiz, fine, strict=True):
+                right, n = hits.get(asked.kind, (0, 0))
+                hits[asked.kind] = (right + is_fine, n + 1)
+
+    def _fine(
+        self, rows: Tensor, labels: Tensor, quizzes: Sequence[Sequence[Asked]]
+    ) -> list[list[bool]]:
+        """Whether each answer of each reader is right to the letter."""
         said = self.module.decoder.logits(rows).argmax(-1)
         is_fine = (said == labels) | (labels == IGNORED)
-        for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True)):
-            for idx, asked in enumerate(quiz):
-                right, n = hits.get(asked.kind, (0, 0))
-                fine = bool(is_fine[row, : len(place)][place == idx].all())
-                hits[asked.kind] = (right + fine, n + 1)
+        return [
+            [bool(is_fine[row, : len(place)][place == idx].all()) for idx in range(len(quiz))]
+            for row, (quiz, place) in enumerate(zip(quizzes, self._places(quizzes), strict=True))
+        ]
 
-    def _draw_chunks(self, rng: np.random.Generator) -> list[Chunk]:
+    def _draw_chunks(self, rng: np.random.Generator, *, is_reel: bool) -> list[Chunk]:
+        if is_reel:
+            n_reels, cards = max(1, self._n_chunks // REEL_CHUNKS), float(rng.choice([0, 0.1, 0.4]))
+            drawn = (draw_reel(rng, self._seen.facts, cards=cards) for _ in range(n_reels))
+            return [chunk for reel in drawn for chunk in reel]
         cards = float(rng.choice([0.1, 0.4, 0.8, 1.2], p=[0.1, 0.25, 0.4, 0.25]))
         real = float(rng.choice([0.05, 0.25, 0.5, 0.9], p=[0.35, 0.3, 0.2, 0.15]))
         facts = self._seen.facts
@@ -236,10 +272,24 @@ class ReaderStage:
         tokens = self.module.project(gather(seen, chunks, rng).float())
         videos = tokens.view(-1, per_video, *tokens.shape[1:])
         past = int(rng.choice([0, 1, 2, 4, 8]))
-        folded = fold_chunks(
-            self.module.decoder, videos, sink, [ratio] * per_video, max_past_chunks=past
-        )
-        return tokens, folded, sink
+        return tokens, self._keep(videos, sink, ratio, past), sink
+
+    def _keep(
+        self,
+        videos: Float[Tensor, "video chunk token width"],
+        sink: Layers,
+        ratio: int,
+        past: int,
+    ) -> Folded:
+        """What stays of the chunks; `baselines` keeps other things than VSTs."""
+        ratios = [ratio] * videos.shape[1]
+        return fold_chunks(self.module.decoder, videos, sink, ratios, max_past_chunks=past)
+
+    def _labels(
+        self, chunks: Sequence[Chunk], facts: Facts, ratio: int
+    ) -> Int64[Tensor, "chunk row fact"]:
+        """What each row that is kept must name."""
+        return summary_labels(chunks, facts, ratio)
 
     def _read(
         self,
@@ -291,8 +341,17 @@ class ReaderStage:
         return known
 
 
-def draw_recall(rng: np.random.Generator, part: float) -> Recall:
-    """The curriculum: one chunk first, then few, then up to sixty-four."""
+REEL_SHARE: Final = 0.35
+"""Of the steps after the first fifth."""
+
+
+def draw_recall(rng: np.random.Generator, part: float, *, with_reels: bool) -> Recall:
+    """The curriculum: one chunk first, then few, then up to sixty-four; and whole reels."""
+    odds = (0.2, 0.4, 0.4, 0.0) if part < 0.05 else (0.1, 0.2, 0.45, 0.25)
+    ratio = int(rng.choice((2, 4, 8, 16), p=odds))
+    if with_reels and part >= 0.2 and rng.random() < REEL_SHARE:
+        n_chunks = int(rng.choice((2, 4, 8, 16, 32), p=(0.15, 0.2, 0.4, 0.15, 0.1)))
+        return Recall(n_chunks=n_chunks, ratio=ratio, is_reel=True)
     steps: tuple[tuple[int, ...], tuple[float, ...] | None]
     if part < 0.1:
         steps = ((1,), None)
@@ -302,9 +361,7 @@ def draw_recall(rng: np.random.Generator, part: float) -> Recall:
         steps = ((1, 2, 4, 8, 16), (0.3, 0.25, 0.2, 0.15, 0.1))
     else:
         steps = ((1, 2, 4, 8, 16, 32, 64), (0.2, 0.2, 0.2, 0.15, 0.1, 0.1, 0.05))
-    n_chunks = int(rng.choice(steps[0], p=steps[1]))
-    odds = (0.2, 0.4, 0.4, 0.0) if part < 0.05 else (0.1, 0.2, 0.45, 0.25)
-    return Recall(n_chunks=n_chunks, ratio=int(rng.choice((2, 4, 8, 16), p=odds)))
+    return Recall(n_chunks=int(rng.choice(steps[0], p=steps[1])), ratio=ratio)
 
 
 def gather(
@@ -361,11 +418,26 @@ def _label(label: np.ndarray, rows: np.ndarray) -> None:
 
 
 def _pick(
-    rng: np.random.Generator, n_chunks: int, n_readers: int, n_recalled: int
+    rng: np.random.Generator, n_chunks: int, n_readers: int, recall: Recall
 ) -> Int64[np.ndarray, "reader chunk"]:
     """Which chunks each reader recalls, in what stands for time order."""
-    if n_recalled == 1:
+    if recall.is_reel:
+        return np.stack([_pick_in_order(rng, n_chunks, recall.n_chunks) for _ in range(n_readers)])
+    if recall.n_chunks == 1:
         return rng.permutation(n_chunks)[:n_readers, None]
-    rows = [rng.choice(n_chunks, n_recalled, replace=False) for _ in range(n_readers)]
+    rows = [rng.choice(n_chunks, recall.n_chunks, replace=False) for _ in range(n_readers)]
     picked = np.stack(rows)
     return np.sort(picked, 1) if rng.random() < 0.3 else picked
+
+
+def _pick_in_order(
+    rng: np.random.Generator, n_chunks: int, n_recalled: int
+) -> Int64[np.ndarray, " chunk"]:
+    """Whole reels, or of one reel a stretch or some by lot, as an overview takes them."""
+    n_recalled = min(n_recalled, n_chunks)
+    if n_recalled >= REEL_CHUNKS:
+        return np.arange(n_recalled) + n_recalled * rng.integers(n_chunks // n_recalled)
+    reel = REEL_CHUNKS * rng.integers(n_chunks // REEL_CHUNKS)
+    if rng.random() < 0.5:
+        return np.arange(n_recalled) + reel + rng.integers(REEL_CHUNKS - n_recalled + 1)
+    return reel + np.sort(rng.choice(REEL_CHUNKS, n_recalled, replace=False))

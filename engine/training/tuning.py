@@ -110,7 +110,7 @@ def name_bad(bad: Sequence[BadSample]) -> Iterator[Progress]:
     """A line of progress for each sample that is skipped."""
     for each in bad:
         note = f"{each.place}: {each.reason}; skipped"
-        yield Progress(stage="data", step=0, n_steps=0, note=note)
+        yield Progress(stage="data", step=0, n_steps=0, note=note, skipped=1)
 
 
 def exported(folder: Path, bad: Sequence[BadSample]) -> str:

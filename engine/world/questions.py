@@ -32,10 +32,16 @@ class Question:
 
 def questions(story: Story) -> tuple[Question, ...]:
     """Everything the canonical wordings can ask of a story without being ambiguous."""
-    found = [question for event in story.events for question in _about(event, story.events)]
-    for idx, (first, second) in enumerate(itertools.pairwise(story.events)):
+    return questions_about(story.events)
+
+
+def questions_about(events: tuple[Event, ...]) -> tuple[Question, ...]:
+    """The same of events, whatever they are shown in."""
+    found = [question for event in events for question in _about(event, events)]
+    for idx, (first, second) in enumerate(itertools.pairwise(events)):
         # Every other pair is named in reverse, so that no answer can be guessed from the wording.
         found += _about_order(first, second, is_turned=idx % 2 == 1)
+    found += _about_counts(events)
     return tuple(found)
 
 
@@ -107,3 +113,13 @@ def _about_order(first: Event, second: Event, *, is_turned: bool) -> Iterator[Qu
     yield Question(kind="before", text=_ask("before", thing=thing, other=other),
                    answer=grammar.sentence(f"{one} came first"),
                    aliases=(f"{first.name} came first",), spans=spans)  # fmt: skip
+
+
+def _about_counts(events: tuple[Event, ...]) -> Iterator[Question]:
+    """How many of each kind that is shown, as far as there are words for it."""
+    for kind in dict.fromkeys(event.kind for event in events):
+        spans = tuple(event.span for event in events if event.kind == kind)
+        if len(spans) < len(grammar.COUNTS):
+            yield Question(kind="count", text=_ask("count", things=grammar.PLURALS[kind]),
+                           answer=grammar.COUNTS[len(spans)], aliases=(str(len(spans)),),
+                           spans=spans)  # fmt: skip

@@ -35,8 +35,12 @@ TRAINED_ON = (
 """Recordings used as background; every other one in the folder is held out."""
 
 PLAN = NanoPlan(
+    n_clips=16_000,
+    n_cards=40_000,
+    n_real=4000,
+    n_reels=1500,
     tower_loop=LoopConfig(
-        n_steps=2600, learning_rate=1.5e-3, warmup_steps=150, weight_decay=0.05, final_share=0.02
+        n_steps=4000, learning_rate=1.5e-3, warmup_steps=150, weight_decay=0.05, final_share=0.02
     ),
     reader_loop=LoopConfig(n_steps=5000, learning_rate=1.5e-3),
 )

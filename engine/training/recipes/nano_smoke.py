@@ -21,6 +21,7 @@ PLAN = NanoPlan(
     reader_loop=LoopConfig(n_steps=400, learning_rate=1.5e-3, warmup_steps=40, save_every=200),
     tower_batch=BatchSizes(cards=64, frames=64, other=16),
     n_clips=1500,
+    n_reels=60,
     n_cards=2500,
     n_real=100,
     n_junk=300,

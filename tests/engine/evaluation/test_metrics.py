@@ -1,10 +1,20 @@
 """Measures of answers and moments, on cases that can be counted by hand."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.evaluation.metrics import accuracy, best_iou, covered, moment_error_s, recall_at
+from engine.evaluation.metrics import (
+    accuracy,
+    best_iou,
+    bootstrap,
+    covered,
+    moment_error_s,
+    recall_at,
+    wilson,
+)
 from engine.records import TimeSpan
 
 
@@ -51,3 +61,18 @@ def test_shares_stay_between_nothing_and_all(found: list[TimeSpan], wanted: Time
 @pytest.mark.parametrize(("found_s", "error_s"), [(3.0, 1.0), (5.0, 0.0), (9.5, 1.5)])
 def test_a_moment_errs_by_its_distance(found_s: float, error_s: float) -> None:
     assert moment_error_s(found_s, span(4.0, 8.0)) == error_s
+
+
+def test_the_interval_of_a_share_stays_open_at_the_ends() -> None:
+    low, high = wilson(20, 20)
+    assert (round(low, 3), high) == (0.839, 1.0)
+    assert wilson(0, 0) == (0.0, 1.0)
+    low, high = wilson(50, 100)
+    assert (round(low, 3), round(high, 3)) == (0.404, 0.596)
+
+
+def test_the_interval_of_a_mean_holds_it_and_narrows() -> None:
+    few, many = bootstrap([0.0, 1.0] * 10), bootstrap([0.0, 1.0] * 1000)
+    assert few[0] < many[0] < 0.5 < many[1] < few[1]
+    assert bootstrap([0.3, 0.9]) == bootstrap([0.3, 0.9])
+    assert all(math.isnan(each) for each in bootstrap([]))

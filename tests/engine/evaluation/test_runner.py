@@ -20,7 +20,7 @@ class Colours:
 
     def questions(self, root: Path) -> Iterator[Question]:
         """One that can be answered, and one whose answer is elsewhere."""
-        span = TimeSpan(start_s=30.0, end_s=31.0)
+        span = TimeSpan(start_s=29.5, end_s=30.5)
         video = root / "wall.mp4"
         yield Question(id="1", video=video, text="When is the red flash?", answer="red", span=span)
         yield Question(id="2", video=video, text="What is blue?", answer="a whale")

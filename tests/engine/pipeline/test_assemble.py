@@ -129,7 +129,7 @@ def test_what_was_calibrated_for_a_checkpoint_is_used(tmp_path: Path) -> None:
     assert engine.retrieval == RetrievalConfig(top_chunks=5, bias=-1.5)
 
 
-@pytest.mark.parametrize("content", ['{"topchunks": 5}', "[]", "{"])
+@pytest.mark.parametrize("content", ['{"topchunks": 5}', '{"signals": "sound"}', "[]", "{"])
 def test_a_wrong_calibration_is_refused_by_name(tmp_path: Path, content: str) -> None:
     (tmp_path / "retrieval.json").write_text(content)
     with pytest.raises(InputRefusedError, match=r"retrieval\.json"):

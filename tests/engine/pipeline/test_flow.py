@@ -10,6 +10,7 @@ from engine.pipeline.answer import answer
 from engine.pipeline.assemble import Engine
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
+from engine.pipeline.signals import RetrievalConfig
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from tests.engine.pipeline.conftest import CAMERA
@@ -31,7 +32,7 @@ def test_the_answer_comes_with_the_moment_that_proves_it(build: Callable[..., En
     said = asked(engine, "What colour is the red flash?")
     assert said.text == "It is red."
     assert said.recall == "top"
-    assert said.evidence[0].span == TimeSpan(start_s=30.0, end_s=31.0)
+    assert said.evidence[0].span == TimeSpan(start_s=29.5, end_s=30.5)
     assert said.evidence[0].keyframe_s == 30
     assert said.searched_s == 97
 
@@ -40,7 +41,37 @@ def test_an_event_over_several_chunks_is_one_moment(build: Callable[..., Engine]
     engine = build()
     list(ingest(engine, CAMERA, story(DAY)))
     found = search(engine, "blue")
-    assert found.moments[0].span == TimeSpan(start_s=51.0, end_s=57.0)
+    assert found.moments[0].span == TimeSpan(start_s=50.5, end_s=56.5)
+
+
+def test_evidence_begins_and_ends_between_frames_and_follows_an_event_across_chunks(
+    build: Callable[..., Engine],
+) -> None:
+    engine = build()
+    # Chunks of four frames: the red lies in the last two of one and the first of the next.
+    list(ingest(engine, CAMERA, story("grey*22 red*3 grey*40")))
+    found = search(engine, "red")
+    assert found.moments[0].span == TimeSpan(start_s=21.5, end_s=24.5)
+    to_the_end = build(home="other")
+    list(ingest(to_the_end, CAMERA, story("grey*40 red*2")))
+    assert search(to_the_end, "red").moments[0].span == TimeSpan(start_s=39.5, end_s=42.0)
+
+
+def test_evidence_does_not_reach_behind_its_scope(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*22 red*3 grey*40")))
+    scope = [(CAMERA, TimeSpan(start_s=24.0, end_s=60.0))]
+    assert search(engine, "red", scope=scope).moments[0].span.start_s == 24.0
+
+
+@pytest.mark.parametrize("signals", ["vectors", "attention", "both"])
+def test_every_signal_finds_what_is_there(build: Callable[..., Engine], signals: str) -> None:
+    config = RetrievalConfig(top_chunks=1, signals=signals)  # type: ignore[arg-type]
+    engine = build(retrieval=config)
+    list(ingest(engine, CAMERA, story(DAY)))
+    said = asked(engine, "What colour is the red flash?")
+    assert said.evidence[0].span.contains(30.0)
+    assert said.evidence[0].origin == ("attention" if signals == "attention" else "retrieval")
 
 
 def test_what_never_happened_is_not_found_in_so_much_video(build: Callable[..., Engine]) -> None:

@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from engine.nn.decoder import Decoder, DecoderConfig
+from engine.nn.decoder import Decoder, DecoderConfig, Written
 from engine.nn.vst import fold, open_memory, run_sink, weave
-from engine.training.fold_batch import choose, fold_chunks, read_text, run_prefix
+from engine.tensors import KvLatents
+from engine.training.fold_batch import choose, fold_chunks, keep_chunks, read_text, run_prefix
 
 CONFIG = DecoderConfig(
     vocab_size=40, width=32, mlp_width=48, n_layers=4, n_heads=4, n_kv_heads=2, head_dim=8,
@@ -43,6 +44,29 @@ def test_all_chunks_at_once_equals_chunk_by_chunk(
                     )
                     torch.testing.assert_close(
                         values[video, :, ours], kept[-1].values[depth], atol=2e-5, rtol=1e-4
+                    )
+
+
+@pytest.mark.parametrize("past", [None, 0, 2])
+def test_chunks_kept_whole_equal_a_decoder_that_reads_them_in_turn(past: int | None) -> None:
+    made = decoder()
+    rows, prefix = torch.randn(2, 4, 6, 32), torch.randn(5, 32)
+    with torch.no_grad():
+        folded = keep_chunks(made, rows, run_prefix(made, prefix), max_past_chunks=past)
+        for video in range(2):
+            kept: list[KvLatents] = []
+            for idx in range(4):
+                seen = kept[max(0, idx - past) :] if past is not None else kept
+                memory = open_memory(made, run_sink(made, prefix), seen, n_more=16)
+                written = Written([], [])
+                made.extend(rows[video, idx : idx + 1], memory.buffer, written=written)
+                keys, values = torch.cat(written.keys), torch.cat(written.values)
+                kept.append(KvLatents(keys=keys, values=values))
+                for depth, (k, v) in enumerate(folded.kv):
+                    ours = slice(6 * idx, 6 * idx + 6)
+                    torch.testing.assert_close(k[video, :, ours], keys[depth], atol=2e-5, rtol=1e-4)
+                    torch.testing.assert_close(
+                        v[video, :, ours], values[depth], atol=2e-5, rtol=1e-4
                     )
 
 

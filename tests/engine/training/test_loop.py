@@ -1,3 +1,5 @@
+import json
+import math
 import os
 import signal
 import subprocess
@@ -5,18 +7,20 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.errors import WeightsError
-from engine.training.checkpoint import FILE
-from engine.training.loop import LoopConfig, read_progress, run_stage
+from engine.errors import InputRefusedError, WeightsError
+from engine.training.checkpoint import FILE, PREVIOUS
+from engine.training.curves import JSON, PICTURE
+from engine.training.loop import PROGRESS, LoopConfig, read_progress, run_stage
 
 CONFIG = LoopConfig(
-    n_steps=40, learning_rate=1e-2, warmup_steps=4, log_every=2, save_every=5, use_bf16=False
+    n_steps=40, learning_rate=1e-2, warmup_steps=4, log_every=2, save_every=10, use_bf16=False
 )
 
 
@@ -25,17 +29,17 @@ class Line:
 
     name = "line"
 
-    def __init__(self, pause_s: float = 0.0) -> None:
+    def __init__(self, pause_s: float = 0.0, noise: float = 0.1) -> None:
         torch.manual_seed(0)
         self.module = nn.Linear(3, 2)
-        self.pause_s = pause_s
+        self.pause_s, self.noise = pause_s, noise
 
     def loss(self, step: int, n_steps: int) -> Tensor:
         time.sleep(self.pause_s)
         random = torch.Generator().manual_seed(step)
         x = torch.randn(8, 3, generator=random)
         # Noise from the global generator too: dropout would draw from it.
-        return (self.module(x) - x[:, :2] + 0.1 * torch.randn(8, 2)).square().mean()
+        return (self.module(x) - x[:, :2] + self.noise * torch.randn(8, 2)).square().mean()
 
     def scores(self) -> Mapping[str, float]:
         return {"bias": float(self.module.bias.abs().sum())}
@@ -60,7 +64,13 @@ def test_a_run_that_stops_and_resumes_ends_with_the_same_weights(tmp_path: Path)
     lines = read_progress(tmp_path / "whole")
     again = read_progress(tmp_path / "parts")
     assert [line.step for line in lines] == [line.step for line in again]
+    assert [line.loss for line in lines] == [line.loss for line in again]
+    assert all(early.wall_s < late.wall_s for early, late in pairwise(again))
     assert lines[-1].loss < lines[0].loss
+    curves = json.loads((tmp_path / "parts" / JSON).read_text())
+    assert curves["step"] == [line.step for line in lines]
+    assert curves["scores"]["bias"]["step"] == [10, 20, 30, 40]
+    assert (tmp_path / "parts" / PICTURE).is_file()
 
 
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
@@ -73,22 +83,139 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path) -> None:
         "    print(line.step, flush=True)\n"
     )
     folder = tmp_path / "killed"
-    for _ in range(1):
-        child = subprocess.Popen(
-            [sys.executable, "-c", script, str(folder)],
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        assert child.stdout is not None
-        for _ in range(4):
-            child.stdout.readline()
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        child.stdout.close()
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert child.stdout is not None
+    for _ in range(7):
+        child.stdout.readline()
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    child.stdout.close()
+    assert not torch.load(folder / FILE, weights_only=True)["step"] % CONFIG.save_every
     list(run_stage(Line(), CONFIG, folder, resume=True))
     whole, killed = finished(tmp_path / "whole"), finished(folder)
     assert all(torch.equal(whole[name], killed[name]) for name in whole)
+
+
+def test_a_finished_run_tells_where_it_stands(tmp_path: Path) -> None:
+    config = replace(CONFIG, n_steps=4)
+    last = list(run_stage(Line(), config, tmp_path, resume=False))[-1]
+    assert list(run_stage(Line(), config, tmp_path, resume=True)) == [last]
+    assert last.scores
+
+
+def test_a_new_run_keeps_the_checkpoint_of_the_one_before(tmp_path: Path) -> None:
+    config = replace(CONFIG, n_steps=4)
+    list(run_stage(Line(), config, tmp_path, resume=False))
+    first = (tmp_path / FILE).read_bytes()
+    next(run_stage(Line(), config, tmp_path, resume=False))
+    assert (tmp_path / PREVIOUS).read_bytes() == first
+    assert not (tmp_path / FILE).exists()
+
+
+def test_a_checkpoint_from_before_accumulation_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    list(run_stage(Line(), CONFIG, tmp_path / "whole", resume=False))
+    for line in run_stage(Line(), CONFIG, tmp_path / "old", resume=False):
+        if line.step > 30:
+            break
+    state = torch.load(tmp_path / "old" / FILE, weights_only=True)
+    assert state["step"] == 30
+    assert state["plan"].pop("accumulate") == 1
+    torch.save(state, tmp_path / "old" / FILE)
+    list(run_stage(Line(), CONFIG, tmp_path / "old", resume=True))
+    whole, old = finished(tmp_path / "whole"), finished(tmp_path / "old")
+    assert all(torch.equal(whole[name], old[name]) for name in whole)
+
+
+class Pairs:
+    """Two micro-batches of a line as one."""
+
+    name = "pairs"
+
+    def __init__(self, line: Line) -> None:
+        self.module, self._line = line.module, line
+
+    def loss(self, step: int, n_steps: int) -> Tensor:
+        return (self._line.loss(2 * step, n_steps) + self._line.loss(2 * step + 1, n_steps)) / 2
+
+    def scores(self) -> Mapping[str, float]:
+        return {}
+
+
+def test_accumulated_gradients_are_those_of_the_mean_loss(tmp_path: Path) -> None:
+    one, two = Line(noise=0.0), Line(noise=0.0)
+    pairs = list(run_stage(Pairs(one), CONFIG, tmp_path / "one", resume=False))
+    config = replace(CONFIG, accumulate=2)
+    lines = list(run_stage(two, config, tmp_path / "two", resume=False))
+    torch.testing.assert_close(two.module.weight, one.module.weight)
+    assert [line.loss for line in lines] == pytest.approx([line.loss for line in pairs])
+    with pytest.raises(ValueError, match="accumulate must be at least 1, not 0"):
+        replace(CONFIG, accumulate=0)
+
+
+class Loaded(Line):
+    def __init__(self) -> None:
+        super().__init__()
+        self.module.eval()
+
+    def loss(self, step: int, n_steps: int) -> Tensor:
+        assert self.module.training
+        return super().loss(step, n_steps)
+
+    def scores(self) -> Mapping[str, float]:
+        assert not self.module.training
+        return {}
+
+
+def test_a_loaded_model_learns_in_training_mode_and_is_measured_out_of_it(tmp_path: Path) -> None:
+    list(run_stage(Loaded(), replace(CONFIG, n_steps=12), tmp_path, resume=False))
+
+
+class Broken(Line):
+    def loss(self, step: int, n_steps: int) -> Tensor:
+        return super().loss(step, n_steps) * (math.nan if step == 13 else 1.0)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path: Path) -> None:
+    with pytest.raises(InputRefusedError, match="'line' is no number at step 14"):
+        list(run_stage(Broken(), CONFIG, tmp_path, resume=False))
+    state = torch.load(tmp_path / FILE, weights_only=True)
+    assert state["step"] == 10
+    assert state["model"]["weight"].isfinite().all()
+
+
+def test_half_a_line_of_progress_is_none(tmp_path: Path) -> None:
+    lines = list(run_stage(Line(), replace(CONFIG, n_steps=4), tmp_path, resume=False))
+    path = tmp_path / PROGRESS
+    path.write_text(path.read_text() + '{"stage": "li')
+    assert list(read_progress(tmp_path)) == lines
+
+
+@pytest.mark.gpu
+def test_a_stage_on_an_accelerator_learns_there_and_resumes(tmp_path: Path) -> None:
+    class OnDevice(Line):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module.to("cuda")
+
+        def loss(self, step: int, n_steps: int) -> Tensor:
+            x = torch.randn(8, 3, device="cuda")
+            assert torch.is_autocast_enabled("cuda")
+            return (self.module(x) - x[:, :2]).float().square().mean()
+
+    config = replace(CONFIG, use_bf16=True)
+    whole, parts = OnDevice(), OnDevice()
+    list(run_stage(whole, config, tmp_path / "whole", resume=False))
+    for line in run_stage(OnDevice(), config, tmp_path / "parts", resume=False):
+        if line.step > 20:
+            break
+    list(run_stage(parts, config, tmp_path / "parts", resume=True))
+    assert parts.module.weight.device.type == "cuda"
+    assert torch.equal(whole.module.weight, parts.module.weight)
 
 
 def test_a_checkpoint_of_another_plan_is_refused_by_name(tmp_path: Path) -> None:

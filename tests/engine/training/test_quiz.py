@@ -1,9 +1,11 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 
 from engine.training.bank import draw_cards, draw_clips
-from engine.training.quiz import KINDS, Asked, Chunk, Facts, Quiz, Thing, draw_chunk
+from engine.training.chunks import Chunk, Facts, Name, Thing, draw_chunk
+from engine.training.quiz import KINDS, Asked, Quiz
 from engine.world.outside import outside_question
 
 
@@ -60,7 +62,7 @@ def test_what_was_seen_too_briefly_is_neither_asked_for_nor_called_absent() -> N
         chunk = draw_chunk(rng, known, real=0.0, cards=0.0)
         for each in Quiz(rng, [chunk], is_canonical=True).ask(10, {"exist": 1.0}):
             for vague in chunk.vague:
-                assert str(vague) not in each.text or each.answer == "Yes."
+                assert str(Name(vague.kind, vague.colour)) not in each.text or each.answer == "Yes."
 
 
 def test_outside_questions_of_evaluation_are_new() -> None:
@@ -68,3 +70,20 @@ def test_outside_questions_of_evaluation_are_new() -> None:
     train = {outside_question(rng, held_out=False) for _ in range(2000)}
     test = {outside_question(rng, held_out=True) for _ in range(300)}
     assert not train & test
+
+
+def test_what_crosses_a_border_of_chunks_is_counted_once() -> None:
+    car = Thing("car", "blue", None, None, "left", 6, event=(0, 0))
+    here = Chunk(0, (), (car,))
+    there = Chunk(1, (), (replace(car, first_frame=0),))
+    other = Chunk(2, (), (Thing("car", "red", None, None, "left", 1, event=(0, 1)),))
+    counts = {each.text: each.answer for each in asked([here, there, other], "count", 60)}
+    assert counts["How many cars are there?"] == "Two."
+
+
+def test_what_one_chunk_shows_briefly_and_the_next_one_clearly_is_not_vague() -> None:
+    brief = Chunk(0, (), (), vague=(Thing("dog", None, None, None, "left", 7, event=(0, 0)),))
+    clear = Chunk(1, (), (Thing("dog", None, None, None, "left", 0, event=(0, 0)),))
+    counted = {each.text for each in asked([brief], "count")}
+    assert "How many dogs are there?" not in counted, "one frame is neither a dog nor none"
+    assert "One." in {each.answer for each in asked([brief, clear], "count")}

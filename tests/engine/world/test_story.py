@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from engine.world.grammar import CANNOT_TELL
+from engine.world.grammar import CANNOT_TELL, COUNTS
 from engine.world.questions import is_right, questions
 from engine.world.story import draw_story
 
@@ -49,6 +49,16 @@ def test_questions_name_one_event_each() -> None:
     assert {"code", "direction", "where", "exist", "when", "first"} <= {q.kind for q in asked}
     assert len({q.text for q in asked}) == len(asked)
     assert all(q.span is not None and q.answer != CANNOT_TELL for q in asked)
+
+
+def test_every_kind_that_is_shown_is_counted() -> None:
+    story = draw_story(4, 240, 1.0)
+    counted = {q.text: q for q in questions(story) if q.kind == "count"}
+    assert len(counted) == len({event.kind for event in story.events})
+    for question in counted.values():
+        said = int(question.aliases[0])
+        assert question.answer == COUNTS[said]
+        assert len(question.spans) == said
 
 
 def test_order_cannot_be_guessed_from_the_wording() -> None:

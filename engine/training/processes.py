@@ -1,0 +1,164 @@
+"""The processes of one run, started by `accelerate launch`: who is first, and what they exchange.
+
+    main process   recipe until its first stage | stage | recipe | stage | rest of the recipe
+    others         wait                         | recipe until there, stage | wait | ...
+
+Between stages the main process goes ahead, and the others find its files there; after the last
+stage they end. A run of one process is the same thing with nobody to wait for.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import MissingCapabilityError
+
+_Line = TypeVar("_Line")
+_PATIENCE = timedelta(days=1)
+"""How long a process waits for another: banks are drawn and scores are measured by one alone.
+Who dies is noticed by the launcher, which ends the others."""
+
+
+class RunOverError(Exception):
+    """The main process has come to the end of the recipe; ends the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Processes:
+    """This process among all of its run."""
+
+    index: int = 0
+    """0 is the main one: it alone writes files and reports."""
+    count: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this one writes and reports."""
+        return self.index == 0
+
+    def begin_stage(self) -> None:
+        """Let the others follow to the stage that begins."""
+        if self.is_main:
+            self._tell(is_over=False)
+
+    def end_stage(self) -> None:
+        """Wait until the main process has come to the next stage.
+
+        Raises:
+            RunOverError: There is none; never in the main process.
+        """
+        if not self.is_main:
+            self.follow()
+
+    def end_run(self) -> None:
+        """Let the others end; for the main process."""
+        self._tell(is_over=True)
+
+    def follow(self) -> None:
+        """Wait for what the main process says.
+
+        Raises:
+            RunOverError: It has come to the end.
+        """
+        if self._tell(is_over=False):
+            raise RunOverError
+
+    def equalise(self, module: nn.Module) -> None:
+        """Give every process the main one's weights and buffers."""
+        if self.count == 1:
+            return
+        from accelerate.utils import broadcast
+
+        with torch.no_grad():
+            for tensor in (*module.parameters(), *module.buffers()):
+                tensor.copy_(broadcast(tensor.detach().clone()))
+
+    def average_gradients(self, module: nn.Module) -> None:
+        """Replace gradients by their mean; what no process has used keeps none."""
+        if self.count == 1:
+            return
+        from accelerate.utils import reduce
+
+        learnt = [each for each in module.parameters() if each.requires_grad]
+        is_used = torch.tensor([float(each.grad is not None) for each in learnt])
+        uses = reduce(is_used.to(learnt[0].device), "sum")
+        for parameter, n_uses in zip(learnt, uses.tolist(), strict=True):
+            if n_uses:
+                own = parameter.grad
+                parameter.grad = reduce(torch.zeros_like(parameter) if own is None else own, "mean")
+
+    def mean(self, values: Sequence[Tensor]) -> float:
+        """Mean over values of all processes, the same number of each."""
+        own = torch.stack(tuple(values)).float().mean()
+        if self.count > 1:
+            from accelerate.utils import reduce
+
+            own = reduce(own, "mean")
+        return float(own)
+
+    def _tell(self, *, is_over: bool) -> bool:
+        """What the main process says, heard by all."""
+        if self.count == 1:
+            return is_over
+        from accelerate import PartialState
+        from accelerate.utils import broadcast
+
+        said = torch.tensor(float(is_over), device=PartialState().device)
+        return bool(broadcast(said))
+
+
+def join() -> Processes:
+    """Meet the other processes that the launcher has started.
+
+    Raises:
+        MissingCapabilityError: The package that joins them is not installed.
+    """
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise MissingCapabilityError(
+            "training in several processes needs the package accelerate",
+            hint="pip install 'longwatch[train]', or train in one process without a launcher",
+        ) from error
+    if torch.cuda.is_available():
+        # Both: a stage's module lies where its recipe puts it.
+        PartialState(backend="cuda:nccl,cpu:gloo", timeout=_PATIENCE)
+    else:
+        PartialState(cpu=True, timeout=_PATIENCE)
+    return current()
+
+
+def current() -> Processes:
+    """The processes that have met; this one alone where none have."""
+    group = torch.distributed
+    if not (group.is_available() and group.is_initialized()):
+        return Processes()
+    return Processes(index=group.get_rank(), count=group.get_world_size())
+
+
+def run_together(
+    run: Callable[[Path, bool], Iterator[_Line]], output: Path, *, resume: bool
+) -> Iterator[_Line]:
+    """Run a recipe in every process; lines come from the main one alone.
+
+    Args:
+        run: The recipe's.
+        output: The same folder for all of them.
+        resume: Of the main process; the others always take up what it has left.
+    """
+    processes = current()
+    if processes.is_main:
+        yield from run(output, resume)
+        processes.end_run()
+        return
+    try:
+        processes.follow()
+        for _ in run(output, True):
+            pass
+    except RunOverError:
+        return

@@ -1,0 +1,42 @@
+"""Four memories of equal training: VSTs, average pooling, uniform sampling, no compression.
+
+Command: `longwatch train nano_baselines`, with `nano_baselines.json` in the output folder:
+{"nano": "../nano"} names the folder of a `longwatch train nano` whose tower and bank they share.
+Then `python -m tests.bench.nano_baselines runs/nano_baselines` measures them.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from engine.errors import NotFoundError
+from engine.training.baselines import BaselinePlan, run_baselines
+from engine.training.loop import LoopConfig, Progress
+from engine.training.recipes import nano
+
+CONFIG = "nano_baselines.json"
+
+PLAN = BaselinePlan(
+    nano=nano.PLAN,
+    loop=LoopConfig(n_steps=1400, learning_rate=1.5e-3, warmup_steps=60, save_every=700),
+)
+
+
+def run(output: Path, resume: bool) -> Iterator[Progress]:
+    """Train, yielding progress."""
+    yield from run_baselines(PLAN, nano_folder(output), output, resume=resume)
+
+
+def nano_folder(output: Path) -> Path:
+    """The nano run that an output folder names.
+
+    Raises:
+        NotFoundError: It names none.
+    """
+    said = output / CONFIG
+    if not said.is_file():
+        raise NotFoundError(
+            f"there is no {said}", hint='write {"nano": "../nano"} into it: a nano run\'s folder'
+        )
+    folder: str = json.loads(said.read_text(encoding="utf-8"))["nano"]
+    return output / folder
