@@ -5,6 +5,7 @@
             -> export                                           a checkpoint in the released layout
     samples (LLaVA-style JSON) -> tuning -> recipes.finetune    the same, from people's files
         -> recipes.{apollo,pllava,videollama2}                  the papers' stages, as data
+    clips (captions of 14 s) -> clues -> vico                   samples about order, from any videos
     every stage -> loop (steps, resume) -> checkpoint, curves   killed at any moment, ends the same
         -> processes                                            one or several, the same weights
 
