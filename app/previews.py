@@ -4,7 +4,8 @@ Made by the worker behind the ingest of the same video, never inside a request.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from typing import Final
 
@@ -12,13 +13,17 @@ import numpy as np
 
 from app import media
 from app.jobs import Handler, JobContext
-from app.sandbox import SandboxedReader
+from app.sandbox import SandboxedReader, SandboxedSound
+from app.sandbox_link import SoundShape
 from app.service import Service
 from app.wiring import media_limits
+from engine.errors import LongwatchError
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
+from engine.media.sound_track import RATE_HZ, Sound
 from engine.media.source import is_live_uri
 from engine.media.write import even, write_video
+from engine.records import TimeSpan
 from storage.rows import JobRow, VideoRow
 
 KIND: Final = "preview"
@@ -29,6 +34,8 @@ STILL_WIDTH_PX: Final = 160
 COPY_FPS: Final = 30.0
 COPY_SIDE_PX: Final = 1280
 _LEAST_STEP_S: Final = 2.0
+
+_log = logging.getLogger(__name__)
 
 
 def order_preview(service: Service, video: VideoRow) -> JobRow | None:
@@ -111,20 +118,32 @@ def _paste(sheet: np.ndarray, pixels: np.ndarray, place: int) -> None:
 
 
 def _make_copy(service: Service, video: VideoRow, context: JobContext) -> None:
-    """A silent 720p H.264 copy, a keyframe every two seconds, on the clock of the original.
+    """A 720p H.264 copy with its sound, a keyframe every two seconds, on the original's clock.
 
-    Decoded in a confined child like everything foreign, encoded here.
+    Decoded in confined children like everything foreign, encoded here.
     """
     fps = min(COPY_FPS, (video.media and video.media.fps) or COPY_FPS)
     config = SamplingConfig(fps=fps, thin_static=False, group_frames=1, max_side_px=COPY_SIDE_PX)
     target = media.proxy_file(service.settings.home, video.id)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with SandboxedReader(
-        str(media.original_file(video)), config, limits=media_limits(service.settings)
-    ) as reader:
+    original, limits = str(media.original_file(video)), media_limits(service.settings)
+    shape = SoundShape(rate_hz=RATE_HZ, layout="stereo")
+    with (
+        SandboxedReader(original, config, limits=limits) as reader,
+        SandboxedSound(original, limits=limits, shape=shape) as sound,
+    ):
+        heard = Sound(read=_heard(sound, video, context), end_s=reader.info.duration_s or 0.0)
         frames = _told(reader, video, context)
+        gop_frames = max(1, round(2 * fps))
         try:
-            write_video(target, frames, fps, crf=26, gop_frames=max(1, round(2 * fps)))
+            write_video(
+                target,
+                frames,
+                fps,
+                crf=26,
+                gop_frames=gop_frames,
+                sound=heard if reader.info.has_audio else None,
+            )
         except _StoppedError:
             return
 
@@ -139,3 +158,20 @@ def _told(reader: Iterable[Frame], video: VideoRow, context: JobContext) -> Iter
             raise _StoppedError
         context.progress(frame.pts_s, video.duration_s, "playable copy")
         yield even(frame)
+
+
+def _heard(
+    sound: SandboxedSound, video: VideoRow, context: JobContext
+) -> Callable[[TimeSpan], np.ndarray | None]:
+    """Sound for the copy; where it cannot be read any further the copy goes on without."""
+
+    def read(span: TimeSpan) -> np.ndarray | None:
+        if context.should_stop():
+            raise _StoppedError
+        try:
+            return sound.block(span)
+        except LongwatchError as error:
+            _log.warning("copy of %s: no sound from %.1f s on: %s", video.id, span.start_s, error)
+            return None
+
+    return read

@@ -348,14 +348,6 @@ def _(built: wire.VicoDocument) -> RenderableType:
 
 
 @render.register
-def _(measured: wire.CalibrationDocument) -> RenderableType:
-    return Text(
-        f"found what is there: {measured.found_what_is_there:.3f}, silent about what is not: "
-        f"{measured.denied_what_is_not:.3f} (of {measured.n} questions); written to {measured.file}"
-    )
-
-
-@render.register
 def _(measured: wire.EvalDocument) -> RenderableType:
     return Text(
         f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "

@@ -15,14 +15,11 @@ import numpy as np
 from jaxtyping import Float32
 
 from app.sandbox_child import BEAT, END, FRAME, INFO, STATS
-from app.sandbox_link import Child, SandboxLimits, unpacked_stats
+from app.sandbox_link import Child, SandboxLimits, SoundShape, unpacked_stats
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
 from engine.records import MediaInfo, SampleStats, TimeSpan
-
-_SOUND_STEP_S = 10.0
-"""Sound is asked for in steps that fit a message: 640 kB of 16 kHz float32."""
 
 
 class SandboxedReader:
@@ -153,33 +150,52 @@ def frame_at_foreign(
 
 
 class SandboxedSound:
-    """The sound of foreign media as 16 kHz mono, decoded by a child process.
+    """The sound of foreign media, decoded by a child process; 16 kHz mono unless told.
 
     Close it, or leave its `with` block, to end the child.
     """
 
     def __init__(
-        self, uri: str, *, limits: MediaLimits, sandbox: SandboxLimits | None = None
+        self,
+        uri: str,
+        *,
+        limits: MediaLimits,
+        sandbox: SandboxLimits | None = None,
+        shape: SoundShape | None = None,
     ) -> None:
         """Start the child; the source is opened when the first span is asked for."""
+        self._shape = shape or SoundShape()
         self._child = Child(uri, SamplingConfig(), limits, sandbox or SandboxLimits())
-        self._child.ask(sound=True)
+        self._child.ask(sound=self._shape)
 
     def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
-        """The sound of a span in [-1, 1]; `None` where there is no track.
+        """The first channel of a span in [-1, 1]; `None` where there is no track.
 
         A span sounds the same whatever was asked before it.
         """
-        parts: list[Float32[np.ndarray, " sample"]] = []
+        heard = self.block(span, afresh=True)
+        return None if heard is None else heard[0]
+
+    def block(
+        self, span: TimeSpan, *, afresh: bool = False
+    ) -> Float32[np.ndarray, "channel sample"] | None:
+        """All channels of a span in [-1, 1]; `None` where there is no track.
+
+        Args:
+            afresh: Seek even where reading on would do; blocks in a row join without a seam
+                otherwise.
+        """
+        parts: list[Float32[np.ndarray, "channel sample"]] = []
         start_s = span.start_s
         while start_s < span.end_s or not parts:
-            end_s = min(start_s + _SOUND_STEP_S, span.end_s)
-            part = self._child.sound(start_s, end_s, afresh=not parts)
+            end_s = min(start_s + self._shape.step_s, span.end_s)
+            is_first = afresh and not parts
+            part = self._child.sound(start_s, end_s, self._shape, afresh=is_first)
             if part is None:
                 return None
             parts.append(part)
             start_s = end_s
-        return np.concatenate(parts)
+        return np.concatenate(parts, axis=1)
 
     def close(self) -> None:
         """End the child; may be called twice."""

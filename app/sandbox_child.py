@@ -168,7 +168,9 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
     from engine.media.source import MediaLimits
     from engine.records import TimeSpan
 
-    with AudioReader(request["uri"], limits=MediaLimits(**request["limits"])) as reader:
+    with AudioReader(
+        request["uri"], limits=MediaLimits(**request["limits"]), **request["sound"]
+    ) as reader:
         while True:
             wire.rest()
             line = sys.stdin.buffer.readline()
@@ -181,7 +183,7 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
             if window is None:
                 wire.send(END)
             else:
-                wire.send(SOUND, window[0].tobytes())
+                wire.send(SOUND, window.tobytes())
 
 
 def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -39,6 +39,8 @@ from engine.records import MediaInfo, SampleStats
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app import sandbox_child as c; c.main()"
 _MAX_TEXT_BYTES = 1 << 20
+# Ten seconds of 16 kHz mono, 1.67 of 48 kHz stereo.
+_SOUND_BYTES = 640_000
 # The child measures its own stall and is stopped by the kernel; this is for one that cannot.
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
@@ -64,6 +66,24 @@ class SandboxLimits:
     """Longest wait for the next packet or frame."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundShape:
+    """How sound is handed over: what models hear by default."""
+
+    rate_hz: int = RATE_HZ
+    layout: Literal["mono", "stereo"] = "mono"
+
+    @property
+    def n_channels(self) -> int:
+        """Rows of samples."""
+        return 1 if self.layout == "mono" else 2
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that fit a message."""
+        return _SOUND_BYTES / (4 * self.rate_hz * self.n_channels)
+
+
 class Child:
     """The process, and the messages that come from it."""
 
@@ -87,7 +107,7 @@ class Child:
         after_s: float | None = None,
         probe_only: bool = False,
         moment_s: float | None = None,
-        sound: bool = False,
+        sound: SoundShape | None = None,
         sound_only: bool = False,
     ) -> None:
         """Send the request; there is one in the life of a child, but sound is asked for on."""
@@ -99,29 +119,29 @@ class Child:
             "after_s": after_s,
             "probe_only": probe_only,
             "moment_s": moment_s,
-            "sound": sound,
+            "sound": None if sound is None else asdict(sound),
             "sound_only": sound_only,
             "network": network,
             "root": str(_ROOT),
             **asdict(self._sandbox),
         }
-        self._say(request, is_last=not sound)
+        self._say(request, is_last=sound is None)
 
     def sound(
-        self, start_s: float, end_s: float, *, afresh: bool
-    ) -> Float32[np.ndarray, " sample"] | None:
-        """One stretch of sound; `None` where there is no track."""
+        self, start_s: float, end_s: float, shape: SoundShape, *, afresh: bool
+    ) -> Float32[np.ndarray, "channel sample"] | None:
+        """One stretch of sound in the shape that was asked for; `None` where there is no track."""
         self._say({"start_s": start_s, "end_s": end_s, "afresh": afresh}, is_last=False)
         kind, payload = self.message(SOUND, END)
         if kind == END:
             return None
-        expected = round(end_s * RATE_HZ) - round(start_s * RATE_HZ)
-        if len(payload) != 4 * expected:
+        expected = round(end_s * shape.rate_hz) - round(start_s * shape.rate_hz)
+        if len(payload) != 4 * expected * shape.n_channels:
             raise self._broken("the decoder sent sound of the wrong length")
         samples = np.frombuffer(payload, dtype=np.float32)
         if not np.isfinite(samples).all():
             raise self._broken("the decoder sent sound that is not finite")
-        return samples
+        return samples.reshape(shape.n_channels, expected)
 
     def _say(self, request: dict[str, object], *, is_last: bool) -> None:
         assert self._process.stdin is not None

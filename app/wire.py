@@ -352,17 +352,6 @@ class VicoDocument(BaseModel):
     wall_s: float
 
 
-class CalibrationDocument(BaseModel):
-    """What `models calibrate` measured on recordings that were not fitted."""
-
-    file: str
-    n: int
-    found_what_is_there: float
-    """Share of things that are there of which the first evidence is one."""
-    denied_what_is_not: float
-    """Share of things that are not there for which nothing was claimed."""
-
-
 class EvalDocument(BaseModel):
     """What `eval` measured; one record a question lies in `results`."""
 

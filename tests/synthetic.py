@@ -10,6 +10,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.stream import Disposition
 from jaxtyping import UInt8
 
 from engine.media.write import write_video
@@ -142,3 +143,76 @@ def patrol_video(
 
     write_video(path, frames(), float(fps), gop_frames=10 * fps)
     return path
+
+
+CLAP_EVERY_S = 2.0
+"""The first clap is seen and heard this long after the first frame."""
+
+
+def clapped_video(
+    path: Path,
+    seconds: int,
+    *,
+    video_codec: str = "mpeg4",
+    audio_codec: str = "libmp3lame",
+    rate_hz: int = 44_100,
+    picture_from_s: float = 0.0,
+    sound_from_s: float = 0.0,
+    n_tracks: int = 1,
+    fps: int = 25,
+) -> Path:
+    """Write a video with a click track: at each clap one white frame, and 10 ms of noise.
+
+    Args:
+        picture_from_s: When the first frame is shown, on the file's own clock: whole frames.
+        sound_from_s: When the first sample sounds, on the clock of the frames.
+        n_tracks: Sound tracks; only the last one has the clicks and is marked as the default.
+    """
+    generator = np.random.default_rng(0)
+    claps_s = np.arange(CLAP_EVERY_S, seconds, CLAP_EVERY_S)
+    clicks = np.zeros(round(seconds * rate_hz), dtype=np.float32)
+    for clap_s in claps_s:
+        at = round(clap_s * rate_hz)
+        clicks[at : at + rate_hz // 100] = generator.uniform(-0.8, 0.8, rate_hz // 100)
+    clicks = clicks[round(sound_from_s * rate_hz) :]
+    flashes = {round(clap_s * fps) for clap_s in claps_s}
+    with av.open(path, "w") as out:
+        video = out.add_stream(video_codec, rate=fps)
+        video.height, video.width, video.pix_fmt = 96, 160, "yuv420p"
+        tracks = [out.add_stream(audio_codec, rate=rate_hz, layout="mono") for _ in range(n_tracks)]
+        for track in tracks:
+            track.disposition = Disposition.default if track is tracks[-1] else Disposition(0)
+        for index in range(seconds * fps):
+            pixels = np.full((96, 160, 3), 255 if index in flashes else 20, dtype=np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index + round(picture_from_s * fps), Fraction(1, fps)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        for track in tracks:
+            samples = clicks if track is tracks[-1] else 0 * clicks
+            block = av.AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+            block.rate, block.time_base = rate_hz, Fraction(1, rate_hz)
+            block.pts = round((picture_from_s + sound_from_s) * rate_hz)
+            out.mux(track.encode(block))
+            out.mux(track.encode(None))
+    return path
+
+
+def claps(path: Path) -> tuple[list[float], list[float]]:
+    """When the claps of a file are seen, and when they are heard, on its own clock.
+
+    Read with PyAV alone, so that it can judge what our own readers have made.
+    """
+    seen, heard = [], []
+    with av.open(path) as container:
+        for frame in container.decode(container.streams.video[0]):
+            if frame.to_ndarray(format="gray").mean() > 127:
+                seen.append(float(frame.time or 0.0))
+    with av.open(path) as container:
+        for frame in container.decode(*container.streams.audio[:1]):
+            samples = np.abs(frame.to_ndarray()).reshape(len(frame.layout.channels), -1).max(axis=0)
+            for place in np.flatnonzero(samples > 0.2):
+                time_s = float(frame.time or 0.0) + place / frame.sample_rate
+                if not heard or time_s - heard[-1] > CLAP_EVERY_S / 2:
+                    heard.append(time_s)
+    return seen, heard

@@ -17,7 +17,7 @@ import numpy as np
 from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
-from av.stream import Discard
+from av.stream import Discard, Disposition
 from jaxtyping import Float32
 
 from engine.errors import MediaRefusedError, SoundOnlyError
@@ -57,6 +57,8 @@ class AudioReader:
         """Sample number, on the frames' clock, of the first sample held."""
         self._runs: Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]] | None
         self._runs = None
+        self._ahead: tuple[int, Float32[np.ndarray, "channel sample"]] | None = None
+        """A run that was read, but begins behind what was asked for."""
 
     @property
     def has_track(self) -> bool:
@@ -80,8 +82,12 @@ class AudioReader:
             self._seek(span.start_s)
         assert self._runs is not None
         while self._held_at + self._held.shape[1] < end:
-            run = next(self._runs, None)
+            run, self._ahead = self._ahead or next(self._runs, None), None
             if run is None:
+                break
+            if run[0] >= end:
+                # A time stamp may jump by hours: the silence up to it is never held in memory.
+                self._ahead = run
                 break
             self._append(*run, keep_from=start)
         return self._cut(start, end)
@@ -112,7 +118,7 @@ class AudioReader:
         at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
         container.seek(int(at_s / stream.time_base), stream=stream)
         stream.codec_context.flush_buffers()
-        self._held = self._held[:, :0]
+        self._held, self._ahead = self._held[:, :0], None
         self._held_at = round(start_s * self._rate_hz)
         self._runs = self._read(stream)
 
@@ -121,15 +127,23 @@ class AudioReader:
     ) -> Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]]:
         """Runs of samples with the number of their first one."""
         resampler: AudioResampler | None = None
+        kind: tuple[str, str, int] | None = None
         at = 0
         for frame in _frames(iter(self._container.demux([stream]))):
-            starts = round((float(frame.time or 0.0) - self._origin_s) * self._rate_hz)
-            lag = 0 if resampler is None else abs(starts - at)
-            if resampler is None or lag > _DRIFT_S * self._rate_hz:
+            before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
+            # A frame without a time follows the one before it.
+            time_s = frame.time
+            starts = at if time_s is None else round((time_s - self._origin_s) * self._rate_hz)
+            if resampler is None or kind != before or abs(starts - at) > _DRIFT_S * self._rate_hz:
                 resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz)
                 at = starts
             run_at = at
-            parts = [part.to_ndarray() for part in resampler.resample(frame)]
+            try:
+                parts = [part.to_ndarray() for part in resampler.resample(frame)]
+            except (av.FFmpegError, ValueError):
+                # Of a shape that cannot be mixed down: silence, like all damage.
+                resampler = None
+                continue
             if parts:
                 run = np.concatenate(parts, axis=1).astype(np.float32, copy=False)
                 at += run.shape[1]
@@ -233,10 +247,14 @@ def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
 
 
 def _audio_stream(streams: tuple[AudioStream, ...]) -> AudioStream | None:
-    for stream in streams:
-        if stream.codec_context is not None and stream.codec_context.name in AUDIO_CODECS:
-            return stream
-    return None
+    """The track that is meant to be heard, of those that can be read; else the first."""
+    readable = [
+        stream
+        for stream in streams
+        if stream.codec_context is not None and stream.codec_context.name in AUDIO_CODECS
+    ]
+    meant = (stream for stream in readable if stream.disposition & Disposition.default)
+    return next(meant, next(iter(readable), None))
 
 
 def _frames(packets: Iterator[AnyPacket]) -> Iterator[av.AudioFrame]:

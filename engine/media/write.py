@@ -14,6 +14,7 @@ from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
 from engine.media.frames import Frame
+from engine.media.sound_track import Sound, SoundTrack
 
 # Fine enough for any frame rate in use and for times such as 1/3 s of a thousandth.
 _TICK_S = Fraction(1, 90_000)
@@ -29,8 +30,9 @@ def write_video(
     crf: int = 23,
     gop_frames: int = 250,
     preset: str = "veryfast",
+    sound: Sound | None = None,
 ) -> int:
-    """Write RGB frames as H.264 in MP4 (yuv420p, index first).
+    """Write RGB frames as H.264 in MP4 (yuv420p, index first), with AAC where there is sound.
 
     Args:
         frames: All of the size of the first, sides even; a bare array lasts 1/fps, a `Frame` is
@@ -38,6 +40,7 @@ def write_video(
         fps: Nominal rate.
         crf: Quality of x264, 0 to 51, lower is better.
         gop_frames: Most frames from one keyframe to the next.
+        sound: What is heard, on the clock of the frames.
     Returns:
         Frames written.
     Raises:
@@ -48,14 +51,20 @@ def write_video(
         av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
     ):
         stream = add_picture_stream(out, fps, crf=crf, gop_frames=gop_frames, preset=preset)
-        n = 0
+        track = None if sound is None else SoundTrack(out, sound)
+        n, end_s = 0, 0.0
         for n, frame in enumerate(frames, start=1):
             if not isinstance(frame, Frame):
                 frame = Frame(pixels=frame, pts_s=(n - 1) / fps)
             out.mux(stream.encode(picture(frame, stream)))
+            end_s = frame.pts_s + 1 / fps
+            if track is not None:
+                track.write_until(end_s)
         if n == 0:
             raise ValueError("frames must not be empty")
         out.mux(stream.encode(None))
+        if track is not None:
+            track.finish(end_s)
     return n
 
 
