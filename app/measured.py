@@ -1,6 +1,7 @@
 """What measuring commands tell of a model's evidence: documents, and their look on a terminal."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from pydantic import BaseModel
 from rich.console import Group, RenderableType
@@ -8,7 +9,10 @@ from rich.text import Text
 
 from app.render import plain_table, render
 from engine.evaluation.evidence import Mean, Row
+from engine.evaluation.metrics import wilson
 from engine.pipeline.signals import SignalsUsed
+from engine.probes.calibrate import Calibration
+from engine.probes.not_found import Rates, rates_by_setting
 
 
 class ShareItem(BaseModel):
@@ -45,6 +49,54 @@ class EvidenceDocument(BaseModel):
     by_kind: list[EvidenceRow]
 
 
+class RatesItem(BaseModel):
+    """How often "not found" is wrong about recordings of one setting and length."""
+
+    group: str
+    n_there: int
+    misses: int
+    miss_rate: ShareItem
+    """Of things that are there, those said not to be found."""
+    n_absent: int
+    false_alarms: int
+    false_alarm_rate: ShareItem
+    """Of near misses, those for which something was shown."""
+
+
+class CalibrationDocument(BaseModel):
+    """What `models calibrate` wrote, and how it fares on recordings that had no part in it."""
+
+    file: str
+    signals: SignalsUsed
+    rates: list[RatesItem]
+    """By setting and length; the last one is of all."""
+
+
+def describe_rates(rows: Sequence[Rates]) -> list[RatesItem]:
+    """Rates as their documents."""
+    return [
+        RatesItem(
+            group=row.group,
+            n_there=row.n_there,
+            misses=row.misses,
+            miss_rate=_share(row.misses, row.n_there),
+            n_absent=row.n_absent,
+            false_alarms=row.false_alarms,
+            false_alarm_rate=_share(row.false_alarms, row.n_absent),
+        )
+        for row in rows
+    ]
+
+
+def describe_calibration(file: Path, measured: Calibration) -> CalibrationDocument:
+    """A calibration as its document."""
+    return CalibrationDocument(
+        file=str(file),
+        signals=measured.retrieval.signals,
+        rates=describe_rates(rates_by_setting(measured.claims)),
+    )
+
+
 def describe_rows(rows: Sequence[Row]) -> list[EvidenceRow]:
     """Rows as their documents."""
     return [
@@ -70,6 +122,29 @@ def _(measured: EvidenceDocument) -> RenderableType:
         said = [f"{mean.value:.2f} ({mean.low:.2f}-{mean.high:.2f})" for mean in means]
         rows.add_row(row.group, row.signals, str(row.n), *said, f"{row.median_ms:.1f}")
     return Group(rows, Text(f"attention counts {measured.attention_weight:g} in both", "dim"))
+
+
+@render.register
+def _(measured: CalibrationDocument) -> RenderableType:
+    rows = plain_table("questions", "there", "missed", "not there", "false alarms")
+    for row in measured.rates:
+        cells = [
+            (row.n_there, row.misses, row.miss_rate),
+            (row.n_absent, row.false_alarms, row.false_alarm_rate),
+        ]
+        said = [
+            text
+            for n, wrong, share in cells
+            for text in (str(n), f"{wrong}: {share.value:.3f} ({share.low:.3f}-{share.high:.3f})")
+        ]
+        rows.add_row(row.group, *said)
+    foot = f"retrieval by {measured.signals}; written to {measured.file}"
+    return Group(rows, Text(foot, "dim"))
+
+
+def _share(n_wrong: int, n: int) -> ShareItem:
+    low, high = wilson(n_wrong, n)
+    return ShareItem(value=n_wrong / n if n else 0.0, low=low, high=high)
 
 
 def _mean(mean: Mean) -> ShareItem:

@@ -7,8 +7,16 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from jaxtyping import UInt8
+
 from app import wire
-from app.measured import EvidenceDocument, describe_rows
+from app.measured import (
+    CalibrationDocument,
+    EvidenceDocument,
+    describe_calibration,
+    describe_rows,
+)
 from app.render import Step
 from app.sandbox import SandboxedReader
 from app.service import Report, Service, silent
@@ -23,8 +31,10 @@ from engine.media.frames import Frame
 from engine.probes.calibrate import calibrate, write
 from engine.probes.grid import GridConfig, draw_heat_map, drawn_haystack, run_grid, write_table
 from engine.probes.needle import drawn_needles, load_needles
+from engine.probes.not_found import draw_curve
 from engine.protocols import Benchmark
 from engine.records import ProbeResult, Recall
+from engine.world.recordings import LENGTHS, Recording, recordings
 
 HAYSTACK_SIDE_PX = 448
 """Frames of a haystack are scaled down to this: above every tower's input."""
@@ -33,7 +43,7 @@ DRAWN = "a drawn recording"
 """What a haystack is called that no file was named for."""
 
 CALIBRATION_FRAMES = 300
-"""Of each foreign recording: as many as a drawn one has at one frame a second."""
+"""Most of one foreign recording, so that none outweighs the others."""
 
 
 def probe(
@@ -128,31 +138,29 @@ def evaluate(
     )
 
 
-def calibrate_model(service: Service, haystacks: Sequence[str] = ()) -> wire.CalibrationDocument:
+def calibrate_model(
+    service: Service, haystacks: Sequence[str] = (), *, plot: Path | None = None
+) -> CalibrationDocument:
     """Measure what the model's retrieval signals are worth; the result lies by its weights.
 
     Args:
-        haystacks: Footage in which nothing drawn is to be found.
+        haystacks: Footage in which cards are held up. Where there are several, every other one
+            is kept for the test.
+        plot: Where the curve of misses and false alarms goes.
     """
-    frames = []
-    for source in haystacks:
-        with open_haystack(service, source, CALIBRATION_FRAMES) as (_, read):
-            frames.append(list(read))
-    measured = calibrate(service.engine, haystacks=frames)
+    fitted, tested = _footage(service, haystacks[::2]), _footage(service, haystacks[1::2])
+    measured = calibrate(service.engine, footage=fitted, tested_footage=tested or None)
     path = write(measured.retrieval, service.engine.config.model.folder)
-    return wire.CalibrationDocument(
-        file=str(path),
-        n=measured.n,
-        found_what_is_there=measured.found_what_is_there,
-        denied_what_is_not=measured.denied_what_is_not,
-    )
+    if plot is not None:
+        draw_curve(measured.claims, plot)
+    return describe_calibration(path, measured)
 
 
 def compare_signals(
     service: Service,
     haystacks: Sequence[str] = (),
     *,
-    lengths: Sequence[int] = evidence.LENGTHS,
+    lengths: Sequence[int] = LENGTHS,
     n_frames: int = evidence.FRAMES_EACH,
     seed: int = evidence.SEED,
     report: Report = silent,
@@ -165,27 +173,22 @@ def compare_signals(
         n_frames: Frames of each length and setting in all; one recording at least.
         seed: Of the first recording.
     """
-    footage = []
-    for source in haystacks:
-        with open_haystack(service, source, CALIBRATION_FRAMES) as (_, read):
-            footage += [frame.pixels for frame in read]
+    footage = _footage(service, haystacks)
     engine, fps = service.engine, float(service.engine.sampling.fps)
 
-    def note(recording: evidence.Recording) -> None:
+    def note(recording: Recording) -> None:
         what = f"{recording.setting}, {recording.n_frames} frames"
         report(Step(what="measuring evidence", done=0, total=None, note=what))
 
     # On recordings of its own, so that nothing is tuned on what is then measured.
     weight = evidence.best_weight(
         engine,
-        evidence.recordings(
-            fps, footage, lengths=(256,), frames_each=n_frames, questions_each=40, seed=seed + 500
-        ),
+        recordings(fps, footage, lengths=(256,), frames_each=n_frames, seed=seed + 500),
     )
     trials = list(
         evidence.measure(
             engine,
-            evidence.recordings(fps, footage, lengths=lengths, frames_each=n_frames, seed=seed),
+            recordings(fps, footage, lengths=lengths, frames_each=n_frames, seed=seed),
             evidence.signal_configs(engine, weight),
             on_recording=note,
         )
@@ -197,6 +200,15 @@ def compare_signals(
         by_setting=describe_rows(evidence.tabulate(trials, evidence.by_setting)),
         by_kind=describe_rows(evidence.tabulate(trials, evidence.by_kind)),
     )
+
+
+def _footage(service: Service, haystacks: Sequence[str]) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """The frames of several recordings, one after the other."""
+    frames: list[UInt8[np.ndarray, "h w 3"]] = []
+    for source in haystacks:
+        with open_haystack(service, source, CALIBRATION_FRAMES) as (_, read):
+            frames += [frame.pixels for frame in read]
+    return frames
 
 
 @contextmanager

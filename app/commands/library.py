@@ -109,7 +109,11 @@ def check_model(
 @models.command("calibrate")
 def calibrate_model(
     haystacks: Annotated[
-        list[str] | None, typer.Argument(help="Footage in which nothing drawn is to be found.")
+        list[str] | None,
+        typer.Argument(help="Footage to hold up cards in; every other one is kept for the test."),
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option("--plot", help="Write the curve of both errors here (PNG).")
     ] = None,
     model: Model = None,
     json: Json = False,
@@ -119,7 +123,7 @@ def calibrate_model(
     from app.measuring import calibrate_model as measure
 
     with open_service(home, model=model) as service:
-        document = measure(service, haystacks or ())
+        document = measure(service, haystacks or (), plot=plot)
     open_screen(json=json).show(document)
 
 

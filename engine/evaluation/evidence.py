@@ -5,55 +5,33 @@ little happens, and about cards held up in foreign footage. Nothing is held back
 here: when to say "not found" is another question, which `engine/probes/calibrate.py` answers.
 """
 
+import math
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import get_args
 
 import numpy as np
-from jaxtyping import UInt8
 
 from engine.evaluation.metrics import best_iou, bootstrap, covered, recall_at, wilson
-from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine, assemble
+from engine.pipeline.assemble import Engine
 from engine.pipeline.evidence import from_hits
-from engine.pipeline.ingest import ingest
-from engine.pipeline.retrieve import Scope, retrieve
+from engine.pipeline.retrieve import retrieve
 from engine.pipeline.signals import Found, RetrievalConfig, SignalsUsed
-from engine.records import MediaInfo, SampleStats, TimeSpan, VideoId
-from engine.world.planted import plant_cards
+from engine.pipeline.throw_away import SCOPE, taken_in
 from engine.world.questions import Question, questions_about
-from engine.world.story import draw_story
+from engine.world.recordings import Recording
 
-LENGTHS = (64, 256, 1024)
-"""Frames of a recording."""
-EVENTS_PER_MINUTE = {"sparse": 1.5, "dense": 6.0}
 FRAMES_EACH = 512
 """Frames of each length and setting: eight recordings of 64, and one where one is longer."""
 QUESTIONS_EACH = 120
-"""Most questions of each length and setting, chosen by chance."""
+"""Most questions about so many frames, or about one longer recording; chosen by chance."""
 SEED = 81_000
 """Far from the seeds of training, of calibration and of the card's other tables."""
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """What attention may be worth beside the vectors, in units of support per deviation."""
 _TOP = 5
-_VIDEO = VideoId("evidence")
-_SCOPE: Scope = [(_VIDEO, TimeSpan(start_s=0.0, end_s=float("inf")))]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recording:
-    """Frames, what may be asked about them, and how to call the setting."""
-
-    setting: str
-    fps: float
-    pixels: Iterable[UInt8[np.ndarray, "h w 3"]]
-    questions: tuple[Question, ...]
-    n_frames: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,40 +76,6 @@ class Row:
     median_ms: float
 
 
-def recordings(
-    fps: float,
-    haystack: Sequence[UInt8[np.ndarray, "h w 3"]] = (),
-    *,
-    lengths: Sequence[int] = LENGTHS,
-    frames_each: int = FRAMES_EACH,
-    questions_each: int = QUESTIONS_EACH,
-    seed: int = SEED,
-) -> Iterator[Recording]:
-    """Stories of every length and density, and cards in the haystack where there is one."""
-    for length in lengths:
-        count = max(1, frames_each // length)
-        for first in range(seed, seed + count):
-            some = partial(_some, most=-(-questions_each // count), seed=first)
-            for density, per_minute in EVENTS_PER_MINUTE.items():
-                story = draw_story(first, length / fps, fps, events_per_minute=per_minute)
-                yield Recording(
-                    setting=f"drawn, {density}",
-                    fps=fps,
-                    pixels=story,
-                    questions=some(questions_about(story.events)),
-                    n_frames=length,
-                )
-            if haystack:
-                planted = plant_cards(haystack, seed=first, fps=fps, n_frames=length)
-                yield Recording(
-                    setting="cards in footage",
-                    fps=fps,
-                    pixels=planted,
-                    questions=some(questions_about(planted.events)),
-                    n_frames=length,
-                )
-
-
 def signal_configs(engine: Engine, weight: float) -> dict[SignalsUsed, RetrievalConfig]:
     """The engine's retrieval by each signal; `weight` is what attention counts in `both`."""
     return {
@@ -152,23 +96,23 @@ def measure(
     Cost: a recording goes through the towers once; attention alone looks at every chunk for
     every question.
     """
-    for recording, asked in _taken_in(engine, about):
+    for recording, asked in taken_in(engine, about):
         on_recording(recording)
         for signals, config in configs.items():
             by = replace(asked, retrieval=config)
-            for question in recording.questions:
+            for question in _asked(recording):
                 yield _trial(by, recording, question, signals)
 
 
 def best_weight(engine: Engine, about: Iterable[Recording]) -> float:
     """What attention should count beside the vectors: most first hits right, the least such."""
     seen: list[tuple[Question, tuple[Found, ...]]] = []
-    for recording, asked in _taken_in(engine, about):
+    for recording, asked in taken_in(engine, about):
         # So little that the vectors' order stays, yet the pass that measures attention is made.
         by = replace(asked, retrieval=replace(engine.retrieval, signals="both", per_attention=1e-9))
-        for question in recording.questions:
+        for question in _asked(recording):
             if len(question.spans) == 1:
-                seen.append((question, retrieve(by, question.text, scope=_SCOPE).found))
+                seen.append((question, retrieve(by, question.text, scope=SCOPE).found))
     config = engine.retrieval
 
     def right(weight: float) -> int:
@@ -206,50 +150,19 @@ def by_kind(trial: Trial) -> str:
     return trial.kind
 
 
-def _some(asked: Sequence[Question], *, most: int, seed: int) -> tuple[Question, ...]:
+def _asked(recording: Recording) -> tuple[Question, ...]:
     # A count is proved by every moment together, not by one of them.
-    questions = [each for each in asked if each.kind != "count"]
-    order = np.random.default_rng([seed, 31]).permutation(len(questions))[:most]
-    return tuple(questions[place] for place in sorted(order))
-
-
-@dataclass
-class _Footage:
-    """Frames with the face of a reader."""
-
-    recording: Recording
-    info: MediaInfo = field(init=False)
-    stats: SampleStats = field(default_factory=SampleStats)
-
-    def __post_init__(self) -> None:
-        self.info = MediaInfo(
-            uri="drawn", container="none", video_codec=None, fps=self.recording.fps,
-            height_px=0, width_px=0, duration_s=self.recording.n_frames / self.recording.fps,
-        )  # fmt: skip
-
-    def __iter__(self) -> Iterator[Frame]:
-        for place, pixels in enumerate(self.recording.pixels):
-            yield Frame(pixels=pixels, pts_s=place / self.recording.fps)
-
-
-def _taken_in(engine: Engine, about: Iterable[Recording]) -> Iterator[tuple[Recording, Engine]]:
-    """Each recording in an engine of its own library, for as long as it is asked about."""
-    with tempfile.TemporaryDirectory(prefix="longwatch-evidence-") as folder:
-        config = replace(
-            engine.config, latents_folder=Path(folder), index_folder=Path(folder), durable=False
-        )
-        asked = assemble(config, model=engine.model)
-        for recording in about:
-            for _ in ingest(asked, _VIDEO, _Footage(recording)):
-                pass
-            yield recording, asked
-            asked.forget(_VIDEO)
+    asked = [each for each in questions_about(recording.events) if each.kind != "count"]
+    n_frames = recording.n_frames
+    most = math.ceil(QUESTIONS_EACH * n_frames / max(FRAMES_EACH, n_frames))
+    order = np.random.default_rng([len(asked), n_frames]).permutation(len(asked))[:most]
+    return tuple(asked[place] for place in sorted(order))
 
 
 def _trial(engine: Engine, recording: Recording, question: Question, signals: SignalsUsed) -> Trial:
     started = time.perf_counter()
-    retrieved = retrieve(engine, question.text, scope=_SCOPE)
-    evidence = from_hits(engine, retrieved, scope=_SCOPE, least_support=0.0)
+    retrieved = retrieve(engine, question.text, scope=SCOPE)
+    evidence = from_hits(engine, retrieved, scope=SCOPE, least_support=0.0)
     ms = (time.perf_counter() - started) * 1000
     spans = [each.span for each in evidence[:_TOP]]
     wanted = question.spans

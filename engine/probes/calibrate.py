@@ -1,35 +1,38 @@
 """Measures how much a checkpoint's retrieval signals are worth, so that it can say "not found".
 
 No cosine means the same in two checkpoints, nor for two questions of most. Here a model is asked,
-over drawn recordings, for things that are there and for things that are not; a logistic
-regression then says what cosine, deviation and attention are worth. The result belongs beside the
-weights, as `retrieval.json`.
+over recordings whose events are known, for things that are there and for near misses that are
+not. A logistic regression says what cosine, deviation and attention are worth; other recordings
+then say where the threshold lies, and yet others how often it is wrong. The result belongs beside
+the weights, as `retrieval.json`.
 """
 
 import json
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Float64, UInt8
 
-from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine, assemble
-from engine.pipeline.ingest import ResumePoint, encode_frames, ingest_encoded
+from engine.pipeline.assemble import Engine
 from engine.pipeline.retrieve import retrieve
 from engine.pipeline.signals import RetrievalConfig, Signals
-from engine.probes.needle import chunked
-from engine.records import TimeSpan, VideoId
-from engine.world import grammar
-from engine.world.actors import KINDS
-from engine.world.outside import outside_question
-from engine.world.palette import COLOURS, SHAPES
-from engine.world.story import Event, Story, draw_story
+from engine.pipeline.throw_away import SCOPE, taken_in
+from engine.probes.not_found import Claim, asked, claims
+from engine.world.planted import spans_of
+from engine.world.recordings import LENGTHS, Recording, recordings
+
+Footage = Sequence[UInt8[np.ndarray, "h w 3"]]
 
 FILE = "retrieval.json"
-_ALL = TimeSpan(start_s=0.0, end_s=float("inf"))
+FRAMES_EACH = 512
+"""Frames of each length and setting, in each of the three sets of recordings."""
+SEEDS_APART = 100
+"""Between the first seeds of the sets."""
+MISS_COSTS = 2.0
+"""False alarms that a miss is as bad as: a false alarm still reaches the model, which may deny
+what it does not see, but after a miss nobody looks."""
 ATTENTION_EARNS = 0.01
 """Accuracy that the attention signal must add to be used at all."""
 _SHRINK = 1e-3
@@ -46,58 +49,69 @@ class Judged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What was measured, on recordings that were not fitted."""
+    """What retrieval should be, and what it claimed of recordings that had no part in that."""
 
     retrieval: RetrievalConfig
-    n: int
-    found_what_is_there: float
-    """Share of things that are there of which the first hit is one, with support above 0.5."""
-    denied_what_is_not: float
-    """Share of things that are not there for which nothing has support above 0.5."""
-
-    @property
-    def accuracy(self) -> float:
-        """Both shares, counted alike."""
-        return (self.found_what_is_there + self.denied_what_is_not) / 2
+    claims: tuple[Claim, ...]
 
 
 def calibrate(
     engine: Engine,
     *,
-    haystacks: Sequence[Sequence[Frame]] = (),
-    n_stories: int = 12,
-    duration_s: float = 300.0,
+    footage: Footage = (),
+    tested_footage: Footage | None = None,
+    lengths: Sequence[int] = LENGTHS,
+    frames_each: int = FRAMES_EACH,
     seed: int = 5000,
 ) -> Calibration:
-    """Fit the worth of signals on drawn recordings, and test it on others.
+    """Fit the worth of signals, set the threshold, and test both, on three sets of recordings.
 
     Args:
         engine: Whose model to measure; its library stays untouched.
-        haystacks: Foreign footage in which nothing drawn is there.
-        n_stories: Drawn recordings; every third is kept for the test.
-        duration_s: Length of each.
+        footage: Real frames in which cards are held up, beside drawn stories.
+        tested_footage: Those of the test; `footage` when `None`.
+        lengths: Frames of the recordings.
+        frames_each: Frames of each length and setting, in each set.
         seed: Of the first recording.
     """
-    judged: list[list[Judged]] = []
-    for number in range(n_stories):
-        story = draw_story(seed + number, duration_s, engine.sampling.fps)
-        frames = [
-            Frame(
-                pixels=story.frame(place / engine.sampling.fps), pts_s=place / engine.sampling.fps
-            )
-            for place in range(int(duration_s * engine.sampling.fps))
-        ]
-        judged.append(list(_judged(engine, frames, _asked(story, seed + number))))
-    for number, haystack in enumerate(haystacks):
-        asked = [(text, ()) for text in _absent((), seed - number, count=24)]
-        judged.append(list(_judged(engine, haystack, asked)))
-    fitted = [each for place, some in enumerate(judged) if place % 3 for each in some]
-    tested = [each for place, some in enumerate(judged) if place % 3 == 0 for each in some]
-    plain = _scored(fit(engine.retrieval, fitted, use_attention=False), fitted)
-    full = _scored(fit(engine.retrieval, fitted, use_attention=True), fitted)
+    fps = float(engine.sampling.fps)
+
+    def drawn(place: int, over: Footage) -> Iterator[Recording]:
+        first = seed + place * SEEDS_APART
+        return recordings(fps, over, lengths=lengths, frames_each=frames_each, seed=first)
+
+    fitted = list(_judged(engine, drawn(0, footage)))
+    plain, full = (fit(engine.retrieval, fitted, use_attention=use) for use in (False, True))
     # Attention costs a pass over the candidates with every question: it has to earn it.
-    best = full if full.accuracy > plain.accuracy + ATTENTION_EARNS else plain
-    return _scored(best.retrieval, tested)
+    earns = accuracy(full, fitted) > accuracy(plain, fitted) + ATTENTION_EARNS
+    chosen = replace(full, signals="both") if earns else replace(plain, signals="vectors")
+    worth = list(claims(replace(engine, retrieval=chosen), drawn(1, footage)))
+    chosen = replace(chosen, bias=chosen.bias - threshold(worth))
+    over = footage if tested_footage is None else tested_footage
+    tested = tuple(claims(replace(engine, retrieval=chosen), drawn(2, over)))
+    return Calibration(retrieval=chosen, claims=tested)
+
+
+def threshold(made: Sequence[Claim]) -> float:
+    """The log odds of support below which "not found" costs least.
+
+    Every miss costs `MISS_COSTS` false alarms, as shares of what is there and of what is not.
+    Where a whole range of thresholds costs the same, it is the middle of the widest.
+    """
+    there = np.sort([_log_odds(each.support) for each in made if each.is_there])
+    absent = np.sort([_log_odds(each.support) for each in made if not each.is_there])
+    if not len(there) or not len(absent):
+        raise ValueError("a threshold needs things that are there and things that are not")
+    edges = np.unique(np.concatenate([there, absent]))
+    if len(edges) < 2:
+        return float(edges[0])
+    # Every threshold between two neighbouring values decides alike.
+    missed = np.searchsorted(there, edges[1:]) / len(there)
+    alarmed = 1 - np.searchsorted(absent, edges[1:]) / len(absent)
+    costs = MISS_COSTS * missed + alarmed
+    least = np.flatnonzero(costs <= costs.min() + 1e-12)
+    widest = max(least, key=lambda place: edges[place + 1] - edges[place])
+    return float((edges[widest] + edges[widest + 1]) / 2)
 
 
 def fit(
@@ -146,77 +160,37 @@ def _regress(
     return weights, bias
 
 
-def _scored(retrieval: RetrievalConfig, judged: Sequence[Judged]) -> Calibration:
+def accuracy(retrieval: RetrievalConfig, judged: Sequence[Judged]) -> float:
+    """Share of right decisions at support one half; both answers count alike."""
     weights = np.array([retrieval.per_cosine, retrieval.per_deviation, retrieval.per_attention])
-    said = [float(weights @ _row(each.signals)) + retrieval.bias > 0 for each in judged]
-    there = [yes for yes, each in zip(said, judged, strict=True) if each.is_there]
-    absent = [not yes for yes, each in zip(said, judged, strict=True) if not each.is_there]
-    return Calibration(
-        retrieval=retrieval,
-        n=len(judged),
-        found_what_is_there=sum(there) / max(1, len(there)),
-        denied_what_is_not=sum(absent) / max(1, len(absent)),
-    )
+    claimed = np.array([weights @ _row(each.signals) + retrieval.bias > 0 for each in judged])
+    there = np.array([each.is_there for each in judged])
+    return float((claimed[there].mean() + (~claimed[~there]).mean()) / 2)
 
 
 def _row(signals: Signals) -> Float64[np.ndarray, " signal"]:
     return np.array([signals.cosine, signals.deviation, signals.attention])
 
 
-def _asked(story: Story, seed: int) -> list[tuple[str, tuple[TimeSpan, ...]]]:
-    """Questions about a story: for each event, and as many for what never happens."""
-    rng = np.random.default_rng([seed, 13])
-    spans: dict[str, list[TimeSpan]] = {}
-    for event in story.events:
-        spans.setdefault(event.name, []).append(event.span)
-    there = [(_wording(name, rng), tuple(found)) for name, found in spans.items()]
-    absent = _absent(story.events, seed, count=len(there))
-    return [*there, *((text, ()) for text in absent)]
-
-
-def _absent(events: Sequence[Event], seed: int, *, count: int) -> list[str]:
-    """Questions for things that a story does not show, and one in four that no video answers."""
-    rng = np.random.default_rng([seed, 17])
-    names = [grammar.thing_phrase(kind, colour) for kind in KINDS for colour in COLOURS]
-    names += [grammar.thing_phrase("card", colour, shape) for colour in COLOURS for shape in SHAPES]
-    shown = {event.name for event in events}
-    missing = sorted(set(names) - shown)
-    near = [_wording(missing[place], rng) for place in rng.permutation(len(missing))[:count]]
-    far = [outside_question(rng, held_out=False) for _ in range(count // 4)]
-    return [*near[: count - len(far)], *far]
-
-
-def _wording(name: str, rng: np.random.Generator) -> str:
-    kind = ("exist", "when", "colour")[int(rng.integers(3))]
-    text = grammar.TEMPLATES[kind][0]
-    return text.format(thing=f"the {name}", a_thing=grammar.an(name))
-
-
-def _judged(
-    engine: Engine, frames: Sequence[Frame], asked: Sequence[tuple[str, Sequence[TimeSpan]]]
-) -> Iterator[Judged]:
+def _judged(engine: Engine, given: Iterable[Recording]) -> Iterator[Judged]:
     """Ask for each thing, and see what comes first; a wrong first hit counts as not there."""
-    video = VideoId("calibration")
-    with tempfile.TemporaryDirectory(prefix="longwatch-calibrate-") as folder:
-        config = replace(
-            engine.config,
-            latents_folder=Path(folder),
-            index_folder=Path(folder),
-            # Every signal is measured, whatever it will turn out to be worth.
-            retrieval=replace(engine.retrieval, bias=0.0, per_cosine=1.0, per_attention=1e-9),
-            durable=False,
-        )
-        measured = assemble(config, model=engine.model)
-        tokens = encode_frames(measured.model, frames)
-        start = ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
-        for _ in ingest_encoded(measured, video, chunked(measured, tokens), resume=start):
-            pass
-        for text, spans in asked:
-            first = retrieve(measured, text, scope=[(video, _ALL)]).found[0]
-            there = any(_shows(span, first.hit.peak_s, engine.sampling.fps) for span in spans)
-            yield Judged(signals=first.signals, is_there=there)
+    # Every signal is measured, whatever it will turn out to be worth.
+    plain = replace(engine.retrieval, signals="both", bias=0.0, per_cosine=1.0, per_attention=1e-9)
+    for recording, aside in taken_in(replace(engine, retrieval=plain), given):
+        spans = spans_of(recording.events)
+        shown = [spans[name] for name in spans]
+        for place, (text, is_there) in enumerate(asked(recording)):
+            found = retrieve(aside, text, scope=SCOPE).found
+            if found:
+                first_s = found[0].hit.peak_s
+                right = is_there and any(
+                    # A sampled frame stands for the time until the next one.
+                    span.start_s - 1 / recording.fps < first_s < span.end_s
+                    for span in shown[place]
+                )
+                yield Judged(signals=found[0].signals, is_there=right)
 
 
-def _shows(span: TimeSpan, frame_s: float, fps: float) -> bool:
-    """Whether a sampled frame may show an event: it stands for the time until the next one."""
-    return span.start_s - 1 / fps < frame_s < span.end_s
+def _log_odds(support: float) -> float:
+    kept = min(max(support, 1e-13), 1 - 1e-13)
+    return float(np.log(kept / (1 - kept)))

@@ -20,9 +20,9 @@ from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.nn.tokenizer import Tokenizer
 from engine.records import Turn
 from engine.tensors import FrameBatch
+from engine.training.seen import spread
 from engine.training.spliced import Written
 from engine.training.stages import Kind, Stage
-from engine.training.tuning import spread
 
 TOWERS = ("vision.siglip.", "vision.internvideo2.")
 CONNECTOR = "vision.connector."

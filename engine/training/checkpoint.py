@@ -4,7 +4,8 @@ import errno
 import os
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -48,21 +49,36 @@ def save_checkpoint(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
+    with writing(folder, step):
+        try:
+            with beside.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+            _sync(folder)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def writing(folder: Path, step: int) -> Iterator[None]:
+    """Say in words what the disk refuses while a step is written down.
+
+    Raises:
+        DiskFullError: No space; the last checkpoint stands.
+        UnreachableError: The folder cannot be written to.
+    """
     try:
-        with beside.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _sync(folder)
+        yield
     except OSError as error:
-        beside.unlink(missing_ok=True)
         if error.errno in _NO_SPACE:
             raise DiskFullError(
-                f"{path}: no space left for the checkpoint of step {step}",
+                f"{folder}: no space left to save step {step}",
                 hint="free some space and go on with --resume",
             ) from error
-        raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error
+        raise UnreachableError(f"{folder}: cannot be written ({error.strerror})") from error
 
 
 def load_checkpoint(
@@ -95,7 +111,8 @@ def load_checkpoint(
     saved = {**unsaid, **state["plan"]}
     changed = sorted(key for key in {*saved, *plan} if saved.get(key, ...) != plan.get(key, ...))
     if changed:
-        raise _of_another_run(path, f"{', '.join(changed)} differs")
+        told = (f"{key} differs ({saved.get(key)} there, {plan.get(key)} here)" for key in changed)
+        raise _of_another_run(path, ", ".join(told))
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])

@@ -49,7 +49,8 @@ class _Spin:
 
     def __call__(self, x: Tensor) -> Tensor:
         swapped = torch.roll(x, x.shape[-1] // 2, -1)
-        return (x * self.cos + swapped * self.sin).to(x.dtype)
+        # In the products' own precision: a fifth of a training step on the CPU otherwise.
+        return x * self.cos.to(x.dtype) + swapped * self.sin.to(x.dtype)
 
     def rows(self, chosen: slice) -> "_Spin":
         return _Spin(self.cos[..., chosen, :], self.sin[..., chosen, :])
@@ -330,13 +331,14 @@ def _additive(visible: Bool[Tensor, "*batch row key"]) -> Float[Tensor, "*batch 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
     """Grouped attention spelled out: the fused CPU kernel is several times slower to train."""
-    n_kv, head_dim = k.shape[-3], q.shape[-1]
-    # Scaling the queries, not the many more scores.
-    grouped = (q * head_dim**-0.5).reshape(*q.shape[:-3], n_kv, -1, *q.shape[-2:])
-    scores = grouped @ k.unsqueeze(-3).transpose(-1, -2)
+    n_kv, n_rows, head_dim = k.shape[-3], q.shape[-2], q.shape[-1]
+    # Queries that share a head of keys stand below each other, so that keys are not repeated;
+    # they are scaled, not the many more scores.
+    stacked = (q * head_dim**-0.5).reshape(*q.shape[:-3], n_kv, -1, head_dim)
+    scores = (stacked @ k.transpose(-1, -2)).unflatten(-2, (-1, n_rows))
     weights = (scores + mask.to(scores.dtype)).softmax(-1)
-    out: Tensor = weights.to(v.dtype) @ v.unsqueeze(-3)
-    return out.flatten(-4, -3)
+    out: Tensor = weights.to(v.dtype).flatten(-3, -2) @ v
+    return out.reshape(q.shape)
 
 
 def _split(t: Tensor, n_videos: int) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from engine.errors import InputRefusedError
-from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside
+from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside, writing
 from engine.training.curves import Curves, Series, write_curves
 from engine.training.processes import Processes, current
 
@@ -121,7 +121,7 @@ def run_stage(
     Raises:
         WeightsError: The checkpoint is damaged, or of another run.
         InputRefusedError: The loss is no number any more; the last checkpoint stands.
-        DiskFullError: No space for a checkpoint; the last one stands.
+        DiskFullError: No space; the last checkpoint stands.
     """
     processes, module = current(), stage.module
     device = next(module.parameters()).device
@@ -168,10 +168,11 @@ def run_stage(
         losses.clear()
         if processes.is_main:
             # The checkpoint comes last: what a kill in between leaves is written again.
-            _append(output, line)
-            if is_saving:
-                write_curves(_curves(read_progress(output)), output)
-                save_checkpoint(output, module, optimiser, step, plan=plan)
+            with writing(output, step):
+                _append(output, line)
+                if is_saving:
+                    write_curves(_curves(read_progress(output)), output)
+                    save_checkpoint(output, module, optimiser, step, plan=plan)
         yield line
     processes.end_stage()
 

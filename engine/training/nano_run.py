@@ -4,7 +4,7 @@ Each step leaves a file and is skipped when the file is there, so a killed run g
 trained stages resume by their own checkpoints.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -23,7 +23,7 @@ from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, rea
 from engine.training.chunks import Facts
 from engine.training.export import export
 from engine.training.loop import LoopConfig, Progress, run_stage
-from engine.training.reader_stage import ReaderStage, Seen
+from engine.training.reader_stage import QUESTIONS, ReaderStage, Seen
 from engine.training.reels import draw_reels
 from engine.training.tower_stage import (
     BatchSizes,
@@ -50,6 +50,8 @@ class NanoPlan:
     n_layers: int = 4
     n_chunks: int = 64
     """Chunks put together in a step of the reader."""
+    readers: Mapping[int, tuple[int, int]] = field(default_factory=lambda: QUESTIONS)
+    """Chunks recalled by a reader to readers in a step and questions each."""
     n_clips: int = 9000
     n_reels: int = 800
     """Stories of 64 frames, which counting and order are learnt from."""
@@ -94,6 +96,7 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         n_chunks=plan.n_chunks,
         seed=plan.seed,
     )
+    reader.readers = plan.readers
     yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
     export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))

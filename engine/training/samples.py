@@ -1,26 +1,45 @@
-"""People's own training data: LLaVA-style JSON or JSONL beside a folder of media.
+"""People's own training data: LLaVA-style JSON or JSONL beside folders of media.
 
-A sample has an `image`, a `video` or an `audio` (or a list of them) and `conversations`, turns of
-`human` and `gpt` in alternation; `<image>`, `<video>` or `<audio>` marks stand where they go,
-which here is before everything else. A bad sample is named with its line and skipped.
+A sample has an `image`, a `video` or an `audio` (a name or a list of names, or several of these
+fields) and `conversations`, turns of `human` and `gpt` in alternation; a leading `system` turn is
+passed over, and so is every field not named here. `<image>`, `<video>` and `<audio>` marks say
+where media stand. Where a sample has files of one kind only, any mark stands for them. A single
+file stands in front of the first question wherever its mark is, as the field's own loaders have
+it and as the product asks; so do files without any marks. A sample without files is text alone.
+
+A bad sample is named with its file and line, and skipped.
 """
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-from jaxtyping import Int64
-from torch import Tensor
-
 from engine.errors import InputRefusedError, NotFoundError
-from engine.nn.tokenizer import Tokenizer
 from engine.records import Turn
-from engine.training.reader_stage import IGNORED
 
-MARKS: Final = ("<image>", "<video>", "<audio>")
+KINDS: Final = ("image", "video", "audio")
+SPEAKERS: Final = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
+"""Who speaks, by the names that the field's formats use."""
+_MARK = re.compile(r"<(image|video|audio)>")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A file of samples, the folder of its media, and how often it is drawn from."""
+
+    file: Path
+    media: Path
+    weight: float = 1.0
+    """How often each of its samples is drawn, beside those of a source of weight 1."""
+
+    def __post_init__(self) -> None:
+        if not self.weight > 0:
+            raise ValueError(f"weight of {self.file} must be above 0, not {self.weight!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +49,13 @@ class Sample:
     place: str
     """Where it stands, for messages: file and line."""
     media: tuple[Path, ...]
+    """In the order of their marks."""
     turns: tuple[Turn, ...]
+    """Without marks."""
+    marked: tuple[tuple[str | Path, ...], ...] = ()
+    """The words and the media of every question in their order; empty where all media stand in
+    front of the first one."""
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,18 +68,19 @@ class BadSample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleFile:
-    """What a file holds."""
+    """What one or several files hold."""
 
     samples: tuple[Sample, ...]
     bad: tuple[BadSample, ...]
 
 
-def read_samples(path: Path, media: Path) -> SampleFile:
+def read_samples(path: Path, media: Path, *, weight: float = 1.0) -> SampleFile:
     """Read a `.json` list or a `.jsonl` file.
 
     Args:
         path: The conversations.
         media: The folder that names of images and videos are relative to.
+        weight: Of each of its samples.
     Raises:
         NotFoundError: No such file.
         InputRefusedError: A `.json` file that is not a list.
@@ -65,45 +91,17 @@ def read_samples(path: Path, media: Path) -> SampleFile:
     bad: list[BadSample] = []
     for place, entry in _entries(path):
         try:
-            samples.append(_parse(place, entry, media))
-        except ValueError as error:
+            samples.append(_parse(place, entry, media, weight))
+        except (ValueError, OSError) as error:
             bad.append(BadSample(place=place, reason=str(error)))
     return SampleFile(samples=tuple(samples), bad=tuple(bad))
 
 
-def tokenise(
-    turns: Sequence[Turn], tokenizer: Tokenizer
-) -> tuple[Int64[Tensor, " token"], Int64[Tensor, " token"]]:
-    """The text behind the video, and its labels before shifting.
-
-    Source: upstream's qwen template labels the marks that open and close a turn and its final
-    newline in every turn, and words in the assistant's turns only.
-    """
-    ids: list[int] = []
-    labels: list[int] = []
-
-    def add(tokens: list[int], *, is_labelled: bool) -> None:
-        ids.extend(tokens)
-        labels.extend(tokens if is_labelled else [IGNORED] * len(tokens))
-
-    start, end = tokenizer.control("<|im_start|>"), tokenizer.control("<|im_end|>\n")
-    for number, turn in enumerate(turns):
-        if number:
-            add(start, is_labelled=True)
-            add(tokenizer.control("user"), is_labelled=False)
-        add(tokenizer.plain(f"\n{turn.question}"), is_labelled=False)
-        add(end, is_labelled=True)
-        add(start, is_labelled=True)
-        add(tokenizer.control("assistant\n"), is_labelled=False)
-        add(tokenizer.plain(turn.answer), is_labelled=True)
-        add(end, is_labelled=True)
-    return torch.tensor(ids), torch.tensor(labels)
-
-
 def _entries(path: Path) -> Iterator[tuple[str, Any]]:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
     if path.suffix == ".jsonl":
-        for number, line in enumerate(text.splitlines(), start=1):
+        # Not `splitlines`: JSON strings may hold other line ends as they are.
+        for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
                 yield f"{path.name}, line {number}", _loaded(line)
         return
@@ -117,46 +115,120 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
 def _loaded(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        return error
+    except (ValueError, RecursionError) as error:
+        return ValueError(f"not JSON ({error})")
 
 
-def _parse(place: str, entry: Any, media: Path) -> Sample:
+def _parse(place: str, entry: Any, media: Path, weight: float) -> Sample:
     """One sample.
 
     Raises:
         ValueError: Says what is wrong with it.
     """
     if isinstance(entry, ValueError):
-        raise ValueError(f"not JSON ({entry})")
+        raise entry
     if not isinstance(entry, dict):
         raise ValueError("not an object")
-    named: Any = entry.get("video") or entry.get("image") or entry.get("audio") or []
-    names = [named] if isinstance(named, str) else list(named)
-    said = entry.get("conversations")
-    if not isinstance(said, list) or len(said) < 2 or len(said) % 2:
-        raise ValueError("conversations must alternate between human and gpt")
+    files = {kind: _files(entry, kind, media) for kind in KINDS}
+    asked, told = _speeches(entry)
+    if any(_MARK.search(text) for text in told):
+        raise ValueError("a turn of gpt has a mark; media belong into human turns")
+    marked = _marked(asked, files)
+    turns = [
+        Turn(question=_MARK.sub("", question).strip(), answer=answer.strip())
+        for question, answer in zip(asked, told, strict=True)
+    ]
+    if not all(question.strip() for question in asked):
+        raise ValueError("a turn of human is empty")
+    if not all(turn.answer for turn in turns):
+        raise ValueError("a turn of gpt is empty")
+    in_order = [piece for pieces in marked for piece in pieces if isinstance(piece, Path)]
+    in_fields = [path for kind in KINDS for path in files[kind]]
     return Sample(
         place=place,
-        media=tuple(_inside(media, str(name)) for name in names),
-        turns=tuple(
-            Turn(question=_words(asked, "human"), answer=_words(told, "gpt"))
-            for asked, told in zip(said[::2], said[1::2], strict=True)
-        ),
+        media=tuple(in_order or in_fields),
+        turns=tuple(turns),
+        marked=() if _is_in_front(marked) else marked,
+        weight=weight,
     )
 
 
-def _words(turn: Any, speaker: str) -> str:
-    if not isinstance(turn, dict) or turn.get("from") != speaker:
-        raise ValueError(f"a turn that should be {speaker}'s is not")
-    text = turn.get("value")
-    if not isinstance(text, str):
-        raise ValueError(f"a turn of {speaker} has no text")
-    for mark in MARKS:
-        text = text.replace(mark, "")
-    if not text.strip():
-        raise ValueError(f"a turn of {speaker} is empty")
-    return text.strip()
+def _files(entry: dict[str, Any], kind: str, media: Path) -> list[Path]:
+    named = entry.get(kind) or entry.get(f"{kind}s") or []
+    names = [named] if isinstance(named, str) else named
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{kind} must be a file name or a list of file names")
+    return [_inside(media, name) for name in names]
+
+
+def _speeches(entry: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """What is asked and what is answered, in turn."""
+    said = entry.get("conversations") or entry.get("messages")
+    if not isinstance(said, list) or not all(isinstance(turn, dict) for turn in said):
+        raise ValueError("conversations must be a list of turns")
+    spoken = [
+        (turn.get("from", turn.get("role")), turn.get("value", turn.get("content")))
+        for turn in said
+    ]
+    if spoken and spoken[0][0] == "system":
+        spoken = spoken[1:]
+    if len(spoken) < 2 or len(spoken) % 2:
+        raise ValueError("conversations must alternate between human and gpt")
+    for number, (who, text) in enumerate(spoken):
+        expected = ("human", "gpt")[number % 2]
+        if not isinstance(who, str) or SPEAKERS.get(who) != expected:
+            raise ValueError(f"a turn that should be {expected}'s is not")
+        if not isinstance(text, str):
+            raise ValueError(f"a turn of {expected} has no text")
+    texts = [text for _, text in spoken]
+    return texts[::2], texts[1::2]
+
+
+def _marked(
+    asked: Sequence[str], files: dict[str, list[Path]]
+) -> tuple[tuple[str | Path, ...], ...]:
+    """Questions with media in the places of their marks; empty without marks.
+
+    Raises:
+        ValueError: There are not as many marks as media.
+    """
+    marks = Counter(kind for text in asked for kind in _MARK.findall(text))
+    held = {kind: len(paths) for kind, paths in files.items() if paths}
+    if not marks:
+        return ()
+    if len(held) == 1:
+        is_fitting = marks.total() == sum(held.values())
+        one_kind = iter(next(paths for paths in files.values() if paths))
+        queues = dict.fromkeys(KINDS, one_kind)
+    else:
+        is_fitting = dict(marks) == held
+        queues = {kind: iter(paths) for kind, paths in files.items()}
+    if not is_fitting:
+        raise ValueError(f"{_counted(marks) or 'no'} marks for {_counted(held) or 'no'} files")
+    return tuple(tuple(_pieces(text, queues)) for text in asked)
+
+
+def _counted(counts: Counter[str] | dict[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _pieces(text: str, queues: dict[str, Iterator[Path]]) -> Iterator[str | Path]:
+    """Words and media of one question, without white space around the whole."""
+    for number, piece in enumerate(_MARK.split(text.strip())):
+        if number % 2:
+            yield next(queues[piece])
+        elif piece:
+            yield piece
+
+
+def _is_in_front(marked: Sequence[Sequence[str | Path]]) -> bool:
+    """Whether media in front of everything is what the marks say, or what they stand for."""
+    n_media = sum(isinstance(piece, Path) for pieces in marked for piece in pieces)
+    first = marked[0] if marked else ()
+    leading = takewhile(lambda piece: isinstance(piece, Path) or not piece.strip(), first)
+    n_leading = sum(isinstance(piece, Path) for piece in leading)
+    is_alone = n_media == 1 and any(isinstance(piece, Path) for piece in first)
+    return is_alone or n_leading == n_media
 
 
 def _inside(folder: Path, name: str) -> Path:

@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from engine.nn.decoder import Decoder
-from engine.nn.rotary import rotate
+from engine.nn.decoder import Decoder, Layer
+from engine.nn.rotary import Turn, rotate
 from engine.nn.splice import IGNORED_LABEL, Spliced
 
 
@@ -25,23 +26,39 @@ class Written:
 
 
 def run_causal(
-    decoder: Decoder, rows: Float[Tensor, "sample token width"]
+    decoder: Decoder,
+    rows: Float[Tensor, "sample token width"],
+    *,
+    has_checkpoints: bool = False,
 ) -> Float[Tensor, "sample token width"]:
     """Whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty memory.
 
     Padding has to stand behind the samples: no row sees what comes after it.
+
+    Args:
+        decoder: Its summary tokens, if any, take no part.
+        rows: Embeddings.
+        has_checkpoints: Keep only each layer's input for the backward pass, which computes the
+            rest again; the gradients are the same.
     """
     turned = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
     for layer in decoder.stack():
-        attention = layer.attention
-        q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
-        mixed = F.scaled_dot_product_attention(
-            rotate(q, turned), rotate(k, turned), v, is_causal=True, enable_gqa=True
-        )
-        rows = rows + attention.merge(mixed)
-        rows = rows + layer.mlp(rows)
+        if has_checkpoints:
+            rows = checkpoint(_layer, layer, rows, turned, use_reentrant=False)
+        else:
+            rows = _layer(layer, rows, turned)
     out: Tensor = decoder.norm(rows)
     return out
+
+
+def _layer(layer: Layer, rows: Tensor, turned: Turn) -> Tensor:
+    attention = layer.attention
+    q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
+    mixed = F.scaled_dot_product_attention(
+        rotate(q, turned), rotate(k, turned), v, is_causal=True, enable_gqa=True
+    )
+    rows = rows + attention.merge(mixed)
+    return rows + layer.mlp(rows)
 
 
 def loss_of(decoder: Decoder, batch: Spliced) -> Float[Tensor, ""]:

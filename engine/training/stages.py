@@ -23,8 +23,8 @@ class Stage:
     rates: Mapping[str, float]
     """Peak learning rate by the prefix of parameter names; all others are frozen."""
     mixture: Mapping[Kind, float]
-    """Share of each kind of sample; together 1."""
-    max_clips: int
+    """Share of each kind of sample; together 1. Empty: as the data and their weights have it."""
+    max_clips: int = 1
     """Most clips of one sample; a longer video gives so many, evenly spread."""
     batch: int = 256
     """Samples a step in the paper; what fits a machine is set by who runs it."""
@@ -39,7 +39,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         total = sum(self.mixture.values())
-        if not math.isclose(total, 1, abs_tol=1e-6):
+        if self.mixture and not math.isclose(total, 1, abs_tol=1e-6):
             raise ValueError(f"mixture of {self.name!r} must sum to 1, not {total:g}")
         if not self.rates:
             raise ValueError(f"rates of {self.name!r} must name at least one part to train")

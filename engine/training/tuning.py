@@ -7,39 +7,33 @@ through it. Revisit when a released size is to be trained: device and dtype are 
 of `load_net`, and the loop's autocast.
 """
 
+import difflib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
-from PIL import Image
 from torch import Tensor, nn
 
 from engine.errors import InputRefusedError
-from engine.media.frames import Frame
-from engine.media.sample import FrameReader, SamplingConfig
-from engine.media.source import MediaLimits
 from engine.nn.decoder import Decoder
 from engine.nn.splice import splice_batch
 from engine.training.loop import LoopConfig, Progress, run_stage
-from engine.training.samples import BadSample, Sample, SampleFile, read_samples
+from engine.training.samples import BadSample, Sample, SampleFile, Source, read_samples
+from engine.training.seen import PICTURES, SOUNDS, without_unreadable
 from engine.training.spliced import Written, loss_of
 from engine.training.stages import Kind, Stage, draw_kinds, fit_mixture, prepare
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-SOUNDS = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
 HELD_OUT = 10
 """One sample of so many is held out where no file of held-out ones is named."""
 
-_Settings = TypeVar("_Settings")
-_Item = TypeVar("_Item")
+_Settings = TypeVar("_Settings", bound="TuningConfig")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +41,31 @@ class TuningConfig:
     """What a recipe's JSON file says."""
 
     model: Path
-    data: Path
-    media: Path
+    data: tuple[Source, ...]
+    """Written as one file beside `media`, or as a list of
+    `{"file": ..., "media": ..., "weight": ...}`."""
     stage: str = ""
     """One of the recipe's; empty for the first."""
     steps: int = 200
     learning_rate: float | None = None
     """Peak of the fastest part; `None` takes the paper's."""
     samples_per_step: int = 4
-    held_out: Path | None = None
-    """Samples to measure on, never learnt; `None` holds out a tenth of `data`."""
+    held_out: tuple[Source, ...] = ()
+    """Samples to measure on, never learnt, written as `data` is; empty holds out a tenth of it."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "samples_per_step"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, not {value!r}")
+        rate = self.learning_rate
+        if rate is not None and (not isinstance(rate, int | float) or rate <= 0):
+            raise ValueError(f"learning_rate must be a number above 0, not {rate!r}")
+
+    @property
+    def said(self) -> str:
+        """The files of `data`, for messages."""
+        return ", ".join(str(source.file) for source in self.data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +90,7 @@ def tune(
     read, held_out = read_split(config)
     yield from name_bad(read.bad)
     by_kind = sorted_by_kind(read.samples, learner.kind)
-    mixture = mixture_for(stage, by_kind, config.data)
+    mixture = mixture_for(stage, by_kind, config.said)
     if mixture.keys() != stage.mixture.keys():
         said = ", ".join(f"{kind} {share:.1%}" for kind, share in mixture.items())
         yield Progress(stage="data", step=0, n_steps=0, note=f"kinds are missing; drawn: {said}")
@@ -124,38 +133,68 @@ def read_split(config: TuningConfig) -> tuple[SampleFile, tuple[Sample, ...]]:
     Raises:
         InputRefusedError: No usable sample.
     """
-    read = read_usable(config.data, config.media)
-    if config.held_out is not None:
-        return read, read_usable(config.held_out, config.media).samples
+    read = read_usable(config.data)
+    if config.held_out:
+        return read, read_usable(config.held_out).samples
     held_out = read.samples[HELD_OUT - 1 :: HELD_OUT]
     kept = tuple(each for n, each in enumerate(read.samples, start=1) if n % HELD_OUT)
     return SampleFile(samples=kept, bad=read.bad), held_out
 
 
-def read_usable(data: Path, media: Path) -> SampleFile:
-    """Samples of a file.
+def read_usable(sources: Sequence[Source]) -> SampleFile:
+    """Samples of all sources whose media can be read.
 
     Raises:
         InputRefusedError: None of them can be used.
     """
-    read = read_samples(data, media)
+    files = [read_samples(each.file, each.media, weight=each.weight) for each in sources]
+    samples = tuple(sample for file in files for sample in file.samples)
+    bad = tuple(sample for file in files for sample in file.bad)
+    read = without_unreadable(SampleFile(samples=samples, bad=bad))
     if not read.samples:
-        raise InputRefusedError(f"{data} holds no usable sample")
+        said = ", ".join(str(each.file) for each in sources)
+        why = f": {read.bad[0].place}: {read.bad[0].reason}" if read.bad else ""
+        raise InputRefusedError(f"{said} holds no usable sample{why}")
     return read
 
 
 def mixture_for(
-    stage: Stage, by_kind: Mapping[Kind, Sequence[Sample]], data: Path
+    stage: Stage, by_kind: Mapping[Kind, Sequence[Sample]], data: str
 ) -> dict[Kind, float]:
-    """The stage's mixture, as far as the data have its kinds.
+    """The stage's mixture, as far as the data have its kinds; theirs where it states none.
 
+    Args:
+        stage: What is trained.
+        by_kind: The data.
+        data: What to call them in a message.
     Raises:
         InputRefusedError: They have none of them.
     """
+    if not stage.mixture:
+        return shares_of(by_kind)
     try:
         return fit_mixture(stage.mixture, frozenset(by_kind))
     except ValueError as error:
         raise InputRefusedError(f"{data} does not suit {stage.name!r}: {error}") from error
+
+
+def shares_of(by_kind: Mapping[Kind, Sequence[Sample]]) -> dict[Kind, float]:
+    """Share of each kind when samples are drawn by their weights."""
+    sums = {kind: sum(each.weight for each in samples) for kind, samples in by_kind.items()}
+    return {kind: weight / sum(sums.values()) for kind, weight in sums.items()}
+
+
+class Pool:
+    """Samples to draw from, each as often as its weight says."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        self._ends = np.array(list(accumulate(sample.weight for sample in samples)))
+
+    def draw(self, random: np.random.Generator) -> Sample:
+        """One of them."""
+        place = np.searchsorted(self._ends, random.random() * self._ends[-1], side="right")
+        return self.samples[min(int(place), len(self.samples) - 1)]
 
 
 class Lesson:
@@ -172,7 +211,8 @@ class Lesson:
         config: TuningConfig,
     ) -> None:
         self.name, self.module = name, module
-        self._learner, self._by_kind, self._mixture = learner, by_kind, mixture
+        self._learner, self._mixture = learner, mixture
+        self._pools = {kind: Pool(samples) for kind, samples in by_kind.items()}
         self._held_out, self._config = held_out, config
 
     def loss(self, step: int, n_steps: int) -> Tensor:
@@ -181,8 +221,7 @@ class Lesson:
         random = np.random.default_rng([36, step])
         drawn = []
         for kind in kinds:
-            samples = self._by_kind[kind]
-            written = self._learner.write(samples[int(random.integers(len(samples)))])
+            written = self._learner.write(self._pools[kind].draw(random))
             drawn.append(written[int(random.integers(len(written)))])
         return batch_loss(self._learner, drawn)
 
@@ -218,17 +257,42 @@ def read_settings(path: Path, kind: type[_Settings]) -> _Settings:
     """
     try:
         said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for name in ("model", "data", "media", "held_out"):
-            if name != "held_out" or said.get(name) is not None:
-                said[name] = path.parent / said[name]
+        media = said.pop("media", None)
+        said["model"] = path.parent / said["model"]
+        said["data"] = _sources(said["data"], media, path.parent)
+        said["held_out"] = _sources(said.get("held_out") or (), media, path.parent)
+        known = [field.name for field in fields(kind)]
+        for name in said.keys() - set(known):
+            near = difflib.get_close_matches(name, [*known, "media"], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"there is no setting {name!r}{hint}")
         return kind(**said)
     except FileNotFoundError as error:
         raise InputRefusedError(
             f"this recipe needs {path}",
             hint='write {"model": ..., "data": "x.jsonl", "media": "folder"} there',
         ) from error
-    except (ValueError, TypeError, KeyError) as error:
+    except KeyError as error:
+        raise InputRefusedError(f"{path}: the setting {error} is missing") from error
+    except (ValueError, TypeError, AttributeError) as error:
         raise InputRefusedError(f"{path}: {error}") from error
+
+
+def _sources(said: Any, media: Any, home: Path) -> tuple[Source, ...]:
+    """One file, or a list of files that may each have media and a weight of their own."""
+    entries: Any = [{"file": said}] if isinstance(said, str) else said
+    found = []
+    for entry in entries:
+        if not isinstance(entry, dict) or entry.keys() - {"file", "media", "weight"}:
+            raise ValueError(f"a source must be file, media and weight, not {entry!r}")
+        folder = entry.get("media", media)
+        if folder is None:
+            raise ValueError(f"the media folder of {entry['file']} is missing")
+        weight = entry.get("weight", 1.0)
+        if not isinstance(weight, int | float):
+            raise ValueError(f"weight of {entry['file']} must be a number, not {weight!r}")
+        found.append(Source(file=home / entry["file"], media=home / folder, weight=float(weight)))
+    return tuple(found)
 
 
 def chosen(stages: Sequence[Stage], config: TuningConfig) -> Stage:
@@ -262,29 +326,6 @@ def sorted_by_kind(
     for sample in samples:
         found.setdefault(kind(sample), []).append(sample)
     return found
-
-
-@lru_cache(maxsize=64)
-def read_frames(path: Path, *, fps: float) -> tuple[Frame, ...]:
-    """Frames of a video at a rate, or a picture alone; the last files read are kept."""
-    if path.suffix.lower() in PICTURES:
-        with Image.open(path) as picture:
-            return (Frame(pixels=np.array(picture.convert("RGB")), pts_s=0.0),)
-    sampling = SamplingConfig(fps=fps, static_threshold=0.0)
-    with FrameReader(str(path), sampling, limits=MediaLimits()) as reader:
-        return tuple(reader)
-
-
-def as_pixels(frame: Frame) -> UInt8[Tensor, "1 3 h w"]:
-    """A frame as what the towers' preparations take."""
-    return torch.from_numpy(frame.pixels).permute(2, 0, 1)[None].contiguous()
-
-
-def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:
-    """At most so many, the middles of equal stretches."""
-    if len(items) <= most:
-        return items
-    return [items[(2 * place + 1) * len(items) // (2 * most)] for place in range(most)]
 
 
 def carry_over(source: Path, folder: Path) -> None:

@@ -6,12 +6,19 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.measured import EvidenceDocument, EvidenceRow, ShareItem
-from app.measuring import compare_signals
+from app.measured import (
+    CalibrationDocument,
+    EvidenceDocument,
+    EvidenceRow,
+    ShareItem,
+    describe_rates,
+)
+from app.measuring import calibrate_model, compare_signals
 from app.render import Step, render
 from app.service import Service
 from app.settings import load_settings
 from engine.families import video_xl
+from engine.probes.not_found import Rates
 
 MEAN = ShareItem(value=0.913, low=0.9, high=0.925)
 ROW = EvidenceRow(
@@ -58,3 +65,26 @@ def test_signals_are_compared_through_the_service(tmp_path: Path) -> None:
         "drawn, dense, 16 frames",
     }
     assert len(steps) == 2
+
+
+def test_both_errors_are_shown_with_their_counts() -> None:
+    row = Rates(group="all", n_there=200, misses=2, n_absent=100, false_alarms=0)
+    (item,) = describe_rates([row])
+    assert item.miss_rate.value == 0.01
+    document = CalibrationDocument(file="retrieval.json", signals="vectors", rates=[item])
+    text = shown(document)
+    assert "2: 0.010 (0.003-0.036)" in text
+    assert "0: 0.000 (0.000-0.037)" in text
+
+
+@pytest.mark.slow
+def test_a_calibration_lies_by_the_weights_with_its_curve(tmp_path: Path) -> None:
+    video_xl.write_tiny(tmp_path / "tiny")
+    service = Service(load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home"))
+    try:
+        document = calibrate_model(service, plot=tmp_path / "curve.png")
+    finally:
+        service.close()
+    assert (tmp_path / "tiny" / "retrieval.json").is_file()
+    assert (tmp_path / "curve.png").stat().st_size > 0
+    assert document.rates[-1].group == "all"

@@ -40,16 +40,15 @@ from engine.tensors import FrameBatch
 from engine.training import apollo
 from engine.training.loop import Progress
 from engine.training.samples import Sample
+from engine.training.seen import as_pixels, read_frames
 from engine.training.spliced import Written
 from engine.training.stages import Stage
 from engine.training.tuning import (
     Learner,
     TuningConfig,
-    as_pixels,
     chosen,
     kind_of,
     mixture_for,
-    read_frames,
     read_settings,
     read_split,
     sorted_by_kind,
@@ -86,10 +85,10 @@ def _stage(config: ApolloTuning) -> Stage:
     try:
         stage = chosen(apollo.stages(config.size), config)
         read, _ = read_split(config)
-        mixture = mixture_for(stage, sorted_by_kind(read.samples, kind_of), config.data)
+        mixture = mixture_for(stage, sorted_by_kind(read.samples, kind_of), config.said)
         apollo.check_mixture(replace(stage, mixture=mixture))
     except ValueError as error:
-        raise InputRefusedError(f"{config.data}: {error}") from error
+        raise InputRefusedError(f"{config.said}: {error}") from error
     return stage
 
 

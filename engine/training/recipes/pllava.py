@@ -39,19 +39,17 @@ from engine.nn.tokenizer import Tokenizer
 from engine.training.adapted import RANK, TRAINED_ALPHA, adapt, strip
 from engine.training.loop import Progress
 from engine.training.samples import Sample
+from engine.training.seen import as_pixels, read_frames, spread
 from engine.training.spliced import Written
 from engine.training.stages import Stage
 from engine.training.tuning import (
     Learner,
     TuningConfig,
-    as_pixels,
     chosen,
     kind_of,
     mean_loss,
-    read_frames,
     read_settings,
     read_split,
-    spread,
     tune,
 )
 

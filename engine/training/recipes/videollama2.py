@@ -50,19 +50,15 @@ from engine.nn.weights import save
 from engine.records import TimeSpan
 from engine.training.loop import Progress
 from engine.training.samples import Sample
+from engine.training.seen import PICTURES, SOUNDS, as_pixels, read_frames, spread
 from engine.training.spliced import Written
 from engine.training.stages import Kind, Stage
 from engine.training.tuning import (
-    PICTURES,
-    SOUNDS,
     Learner,
     TuningConfig,
-    as_pixels,
     chosen,
     kind_of,
-    read_frames,
     read_settings,
-    spread,
     tune,
 )
 

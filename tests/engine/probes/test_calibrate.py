@@ -1,6 +1,7 @@
 """What a checkpoint's signals are worth is measured, not guessed."""
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from engine.pipeline.assemble import Engine, assemble
 from engine.pipeline.signals import RetrievalConfig, Signals
-from engine.probes.calibrate import Judged, calibrate, fit, write
+from engine.probes.calibrate import Judged, accuracy, calibrate, fit, threshold, write
+from engine.probes.not_found import Claim, rates
 from tests.engine.pipeline.conftest import build
 from tests.fakes import ColourModel
 
@@ -68,10 +70,42 @@ def test_what_was_measured_is_used_by_the_next_engine(
     assert again.retrieval == RetrievalConfig(top_chunks=3, bias=-4.25, per_cosine=9.0)
 
 
-def test_calibration_runs_on_drawn_recordings(build: Callable[..., Engine]) -> None:
+def claim(odds: float, *, is_there: bool) -> Claim:
+    return Claim(setting="drawn", n_frames=64, is_there=is_there, support=1 / (1 + math.exp(-odds)))
+
+
+def test_the_threshold_lies_in_the_middle_where_both_can_be_told_apart() -> None:
+    made = [claim(odds, is_there=odds > 0) for odds in (-5.0, -3.0, 2.0, 6.0)]
+    assert threshold(made) == pytest.approx(-0.5)
+
+
+def test_a_miss_costs_more_than_a_false_alarm() -> None:
+    there = [claim(odds, is_there=True) for odds in (-2.0, 4.0, 5.0, 6.0)]
+    absent = [claim(odds, is_there=False) for odds in (-4.0, -3.0, -1.0, 1.0)]
+    # A quarter missed is as bad as half of what is not there being claimed: the lower one wins
+    # with the wider gap.
+    assert threshold([*there, *absent]) == pytest.approx(2.5)
+    more = [claim(-1.5, is_there=True), *there]
+    assert threshold([*more, *absent]) == pytest.approx(-2.5)
+
+
+def test_a_threshold_needs_both_answers() -> None:
+    with pytest.raises(ValueError, match="things that are not"):
+        threshold([claim(1.0, is_there=True)])
+
+
+def test_both_answers_count_alike_in_accuracy() -> None:
+    judged = drawn(400)
+    assert accuracy(RetrievalConfig(bias=1.0, per_deviation=0.0, per_attention=0.0), judged) == 0.5
+
+
+def test_calibration_runs_on_recordings_and_leaves_the_library_alone(
+    build: Callable[..., Engine],
+) -> None:
     engine = build()
-    measured = calibrate(engine, n_stories=3, duration_s=60.0)
-    assert measured.n > 0
-    assert 0 <= measured.found_what_is_there <= 1
+    measured = calibrate(engine, lengths=(64,), frames_each=64)
+    counted = rates(measured.claims)
+    assert counted.n_there > 5
+    assert counted.n_there == counted.n_absent
     assert measured.retrieval.top_chunks == engine.retrieval.top_chunks
     assert engine.index.refs() == ()

@@ -13,8 +13,8 @@ from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.nn.tokenizer import Tokenizer
 from engine.tensors import FrameBatch
 from engine.training.apollo import Sample, check_mixture, stages, write
+from engine.training.seen import spread
 from engine.training.stages import Stage
-from engine.training.tuning import spread
 
 
 @pytest.fixture(scope="module")

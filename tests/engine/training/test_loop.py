@@ -1,6 +1,7 @@
 import json
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from engine.errors import InputRefusedError, WeightsError
+from engine.errors import DiskFullError, InputRefusedError, WeightsError
 from engine.training.checkpoint import FILE, PREVIOUS
 from engine.training.curves import JSON, PICTURE
 from engine.training.loop import PROGRESS, LoopConfig, read_progress, run_stage
@@ -186,6 +187,19 @@ def test_a_loss_that_is_no_number_stops_the_run_before_it_is_saved(tmp_path: Pat
     state = torch.load(tmp_path / FILE, weights_only=True)
     assert state["step"] == 10
     assert state["model"]["weight"].isfinite().all()
+
+
+def test_a_disk_that_is_full_before_the_checkpoint_is_named(tmp_path: Path) -> None:
+    run = run_stage(Line(), replace(CONFIG, n_steps=4), tmp_path, resume=False)
+    assert next(run).step == 2
+    # Progress still fits; the curves do not.
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        with pytest.raises(DiskFullError, match="no space left to save step 4"):
+            list(run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_half_a_line_of_progress_is_none(tmp_path: Path) -> None:

@@ -1,77 +1,150 @@
+"""People's files: what is read, where media stand, what is named and skipped."""
+
 import json
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
 
-from engine.errors import InputRefusedError
-from engine.families.video_xl import write_tiny
-from engine.nn.tokenizer import Tokenizer
-from engine.records import Turn
-from engine.training.reader_stage import IGNORED
-from engine.training.recipes import finetune
-from engine.training.samples import read_samples, tokenise
+from engine.errors import InputRefusedError, NotFoundError
+from engine.training.samples import Sample, SampleFile, Source, read_samples
 
 
-def picture(folder: Path, name: str) -> None:
-    pixels = np.random.default_rng(len(name)).integers(0, 255, (32, 32, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(folder / name)
+@pytest.fixture
+def media(tmp_path: Path) -> Path:
+    for name in ("a.png", "b.png", "v.mp4"):
+        (tmp_path / name).write_bytes(b"x")
+    return tmp_path
 
 
-def said(question: str, answer: str) -> list[dict[str, str]]:
-    return [{"from": "human", "value": f"<image>\n{question}"}, {"from": "gpt", "value": answer}]
-
-
-def test_a_bad_line_is_named_and_survived(tmp_path: Path) -> None:
-    picture(tmp_path, "a.png")
-    lines = [
-        json.dumps({"image": "a.png", "conversations": said("What?", "A cat.")}),
-        "{not json",
-        json.dumps({"image": "gone.png", "conversations": said("What?", "A cat.")}),
-        json.dumps({"image": "../a.png", "conversations": said("What?", "A cat.")}),
-        json.dumps({"image": "a.png", "conversations": said("What?", "A cat.")[:1]}),
+def said(*texts: str) -> list[dict[str, str]]:
+    return [
+        {"from": ("human", "gpt")[place % 2], "value": text} for place, text in enumerate(texts)
     ]
-    (tmp_path / "data.jsonl").write_text("\n".join(lines))
-    read = read_samples(tmp_path / "data.jsonl", tmp_path)
-    assert [sample.turns[0].question for sample in read.samples] == ["What?"]
-    assert [bad.place for bad in read.bad] == [f"data.jsonl, line {n}" for n in (2, 3, 4, 5)]
-    assert "gone.png" in read.bad[1].reason
-    assert "outside" in read.bad[2].reason
 
 
-def test_labels_are_the_answers_and_the_marks_around_turns(tmp_path: Path) -> None:
-    write_tiny(tmp_path)
-    tokenizer = Tokenizer.load(tmp_path)
-    turns = [Turn(question="ab", answer="cd"), Turn(question="ef", answer="gh")]
-    ids, labels = tokenise(turns, tokenizer)
-    assert ((labels == ids) | (labels == IGNORED)).all()
-    kept = tokenizer.decode(labels[labels != IGNORED].tolist())
-    assert "cd" in kept
-    assert "gh" in kept
-    assert "ab" not in kept
-    assert "ef" not in kept
+def read(media: Path, *entries: Any) -> SampleFile:
+    lines = [entry if isinstance(entry, str) else json.dumps(entry) for entry in entries]
+    (media / "data.jsonl").write_text("\n".join(lines))
+    return read_samples(media / "data.jsonl", media)
 
 
-def test_fine_tuning_lowers_the_loss_and_names_what_it_skipped(tmp_path: Path) -> None:
-    write_tiny(tmp_path / "base")
-    lines = ["{broken"]
-    for name, answer in (("a.png", "red"), ("bb.png", "blue")):
-        picture(tmp_path, name)
-        lines.append(json.dumps({"image": name, "conversations": said("Colour?", answer)}))
-    (tmp_path / "data.jsonl").write_text("\n".join(lines))
-    config = {"model": "base", "data": "data.jsonl", "media": ".", "steps": 30,
-              "learning_rate": 3e-3}  # fmt: skip
-    (tmp_path / "finetune.json").write_text(json.dumps(config))
-    progress = list(finetune.run(tmp_path, resume=False))
-    assert "data.jsonl, line 1" in progress[0].note
-    losses = [line.loss for line in progress if line.stage == "finetune"]
-    assert losses[-1] < 0.7 * losses[0]
-    assert (tmp_path / "model" / "model.safetensors").is_file() or list(
-        (tmp_path / "model").glob("*.safetensors")
+def one(media: Path, entry: Any) -> Sample:
+    found = read(media, entry)
+    assert not found.bad
+    return found.samples[0]
+
+
+def why(media: Path, entry: Any) -> str:
+    found = read(media, entry)
+    assert not found.samples
+    return found.bad[0].reason
+
+
+def test_a_bad_line_is_named_and_survived(media: Path) -> None:
+    fine = {"id": 7, "image": "a.png", "conversations": said("<image>\nWhat?", "A cat.")}
+    found = read(
+        media,
+        fine,
+        "{not json",
+        fine | {"image": "gone.png"},
+        fine | {"image": "../a.png"},
+        fine | {"conversations": said("What?")},
+        "",
+        "[" * 100_000,
+        fine | {"image": "a" * 5000},
+        fine | {"image": 3},
     )
+    assert [sample.turns[0].question for sample in found.samples] == ["What?"]
+    assert [bad.place for bad in found.bad] == [
+        f"data.jsonl, line {n}" for n in (2, 3, 4, 5, 7, 8, 9)
+    ]
+    reasons = [bad.reason for bad in found.bad]
+    assert "not JSON" in reasons[0]
+    assert "gone.png" in reasons[1]
+    assert "outside" in reasons[2]
 
 
-def test_fine_tuning_without_its_file_says_what_to_write(tmp_path: Path) -> None:
-    with pytest.raises(InputRefusedError, match=r"finetune\.json"):
-        list(finetune.run(tmp_path, resume=False))
+def test_a_single_file_stands_in_front_wherever_its_mark_is(media: Path) -> None:
+    for text in ("<video>\nWhat?", "What?\n<video>", "<image>What?", "What?"):
+        sample = one(media, {"video": "v.mp4", "conversations": said(text, "It.")})
+        assert sample.media == (media / "v.mp4",)
+        assert sample.marked == ()
+        assert sample.turns[0].question == "What?"
+
+
+def test_several_media_stand_where_their_marks_are(media: Path) -> None:
+    a, b, v = (media / name for name in ("a.png", "b.png", "v.mp4"))
+    sample = one(
+        media,
+        {
+            "video": "v.mp4",
+            "image": ["a.png", "b.png"],
+            "conversations": said("Is <image> in <video>?", "Yes.", "And <image>?", "No."),
+        },
+    )
+    assert sample.media == (a, v, b)
+    assert sample.marked == (("Is ", a, " in ", v, "?"), ("And ", b, "?"))
+    assert [turn.question for turn in sample.turns] == ["Is  in ?", "And ?"]
+    front = one(
+        media,
+        {"image": ["a.png", "b.png"], "conversations": said("<image>\n<image>\nSame?", "No.")},
+    )
+    assert front.media == (a, b)
+    assert front.marked == ()
+
+
+def test_text_alone_and_the_spellings_of_other_tools_are_read(media: Path) -> None:
+    messages = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hello\u2028there"},
+        {"role": "assistant", "content": "Hi."},
+    ]
+    sample = one(media, json.dumps({"messages": messages}, ensure_ascii=False))
+    assert sample.media == ()
+    assert [turn.answer for turn in sample.turns] == ["Hi."]
+    both = one(media, {"images": ["a.png", "b.png"], "conversations": said("Same?", "No.")})
+    assert len(both.media) == 2
+
+
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        (
+            {"image": ["a.png", "b.png"], "conversations": said("<image> Same?", "No.")},
+            "1 image marks for 2 image files",
+        ),
+        ({"conversations": said("<image>\nWhat?", "No.")}, "1 image marks for no files"),
+        (
+            {"image": "a.png", "video": "v.mp4", "conversations": said("<image><image> ?", "No.")},
+            "2 image marks for 1 image, 1 video files",
+        ),
+        ({"conversations": said("What?", "This: <image>")}, "turn of gpt has a mark"),
+        ({"conversations": said(" ", "No.")}, "turn of human is empty"),
+        ({"conversations": said("What?", " ")}, "turn of gpt is empty"),
+        ({"conversations": [{"from": "gpt", "value": "a"}] * 2}, "should be human's"),
+        ({"conversations": [{"from": "human"}] * 2}, "human has no text"),
+        ({"conversations": "What?"}, "list of turns"),
+        ([1], "not an object"),
+    ],
+)
+def test_what_does_not_fit_together_is_bad(media: Path, entry: Any, reason: str) -> None:
+    assert reason in why(media, entry)
+
+
+def test_a_json_list_is_read_too(media: Path) -> None:
+    path = media / "data.json"
+    path.write_text(json.dumps([{"conversations": said("a", "b")}, 5]), encoding="utf-8-sig")
+    found = read_samples(path, media, weight=2.0)
+    assert found.samples[0].weight == 2.0
+    assert found.bad[0].place == "data.json, sample 2"
+    path.write_text("{}")
+    with pytest.raises(InputRefusedError, match="JSON list"):
+        read_samples(path, media)
+    with pytest.raises(NotFoundError, match="gone"):
+        read_samples(media / "gone.json", media)
+
+
+def test_a_source_must_have_a_weight_above_0(media: Path) -> None:
+    with pytest.raises(ValueError, match="weight of"):
+        Source(file=media, media=media, weight=0.0)
