@@ -333,6 +333,21 @@ def _(run: wire.TrainDocument) -> RenderableType:
 
 
 @render.register
+def _(built: wire.VicoDocument) -> RenderableType:
+    said = f"{built.captions} captions, {built.captions_written} of them new"
+    lines = [
+        Text(f"{built.questions} questions about {built.clues} clues of {built.videos} videos"),
+        Text(", ".join(f"{kind} {n}" for kind, n in built.kinds.items()), "dim"),
+        Text(f"{said if built.model else said.partition(',')[0]}; {built.wall_s:.1f} s", "dim"),
+        Text(printable(f"written to {built.output}; media folder {built.media}")),
+    ]
+    for each in built.skipped:
+        lines.append(Text(printable(f"{each.video}: {each.reason}; skipped"), "yellow"))
+    lines += [Text(printable(f"{each}; skipped"), "yellow") for each in built.bad_captions]
+    return Group(*lines)
+
+
+@render.register
 def _(measured: wire.EvalDocument) -> RenderableType:
     return Text(
         f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "

@@ -320,6 +320,38 @@ class TrainDocument(BaseModel):
     """A picture for every stage; a JSON file of the same series lies beside each."""
 
 
+class SkippedItem(BaseModel):
+    """A video that could not be used, and why."""
+
+    video: str
+    reason: str
+
+
+class VicoDocument(BaseModel):
+    """What `vico` wrote: questions about the order of what videos show."""
+
+    output: str
+    media: str
+    """The folder that names of videos in `output` are relative to."""
+    captions_file: str | None
+    """Where the model's captions are kept; nothing where they were given."""
+    model: str | None
+    videos: int
+    """Those with questions."""
+    captions: int
+    captions_written: int
+    """In this run; the others were kept from an earlier one."""
+    clues: int
+    questions: int
+    kinds: dict[str, int]
+    letters: dict[str, int]
+    """How often each letter is right."""
+    skipped: list[SkippedItem]
+    bad_captions: list[str]
+    """Lines of captions files that could not be used."""
+    wall_s: float
+
+
 class EvalDocument(BaseModel):
     """What `eval` measured; one record a question lies in `results`."""
 

@@ -1,4 +1,4 @@
-"""The machine room: serve, worker, doctor, train, bench."""
+"""The machine room: serve, worker, doctor, train, vico, bench."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,6 +41,46 @@ def train(
         )
     if document is not None:
         screen.show(document)
+
+
+@cli.command()
+def vico(
+    videos: Annotated[
+        list[str], typer.Argument(help="Files and folders.", metavar="VIDEO_OR_FOLDER")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Where the questions go (JSON lines).")],
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--captions", help="JSON lines or WebVTT instead of the model's own; may be repeated."
+        ),
+    ] = None,
+    clip_s: Annotated[
+        float, typer.Option("--clip-s", min=1.0, max=3600.0, help="Seconds of a clip.")
+    ] = 14.0,
+    questions_per_video: Annotated[
+        int, typer.Option("--questions-per-video", min=1, help="Most questions about one video.")
+    ] = 14,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the questions.")] = 0,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Make training questions about the order of what videos show; a cut-off run goes on."""
+    from app.vico import VicoOrder, build_vico
+
+    screen = open_screen(json=json)
+    order = VicoOrder(
+        sources=videos,
+        output=output,
+        captions=captions or (),
+        clip_s=clip_s,
+        questions_per_video=questions_per_video,
+        seed=seed,
+    )
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = build_vico(service, order, progress.step)
+    screen.show(document)
 
 
 @cli.command("eval")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 
 from engine.errors import NotFoundError
 from engine.pipeline.assemble import Engine, refresh
-from engine.protocols import Captioner, Sampling
+from engine.protocols import Captioner, Sampling, VideoModel
 from engine.records import Caption, ChunkRef, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, Token
 
@@ -41,7 +41,7 @@ def caption(
         if ref in known:
             continue
         (chunk,) = engine.cache.recall([ref])
-        tokens = _describe(engine, chunk, sampling or Sampling())
+        tokens = describe(engine.model, chunk, sampling or Sampling())
         yield Caption(
             ref=ref,
             fingerprint=engine.cache.disk.home(video),
@@ -50,8 +50,8 @@ def caption(
         )
 
 
-def _describe(engine: Engine, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
-    """The family's own way where it was trained for this, else a question like any other."""
-    if isinstance(engine.model, Captioner):
-        return engine.model.recaption(chunk, sampling)
-    return engine.model.generate(INSTRUCTION, [chunk], sampling)
+def describe(model: VideoModel, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
+    """One chunk in words: the family's own way where it was trained for this, else a question."""
+    if isinstance(model, Captioner):
+        return model.recaption(chunk, sampling)
+    return model.generate(INSTRUCTION, [chunk], sampling)

@@ -191,6 +191,16 @@ def encode_frames(
     )
 
 
+def hear(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWindow | None:
+    """What is heard in a span; `None` in silence, or for a model that does not hear."""
+    if sound is None or not engine.model.card.wants_audio:
+        return None
+    samples = sound.window(span)
+    if samples is None:
+        return None
+    return AudioWindow(samples=torch.from_numpy(samples), start_s=span.start_s)
+
+
 def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
     """The stream of a video behind its first `ordinal` chunks, as it was then."""
     past = engine.cache.tail(video, range(ordinal), engine.max_past_latents)
@@ -240,20 +250,10 @@ def _encode(
 ) -> EncodedChunk:
     span = TimeSpan(start_s=frames[0].pts_s, end_s=end_s)
     return EncodedChunk(
-        tokens=encode_frames(engine.model, frames, _audio(engine, span, sound)),
+        tokens=encode_frames(engine.model, frames, hear(engine, span, sound)),
         span=span,
         activity=_activity(frames),
     )
-
-
-def _audio(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWindow | None:
-    """What is heard in a span, for a model that hears."""
-    if sound is None or not engine.model.card.wants_audio:
-        return None
-    samples = sound.window(span)
-    if samples is None:
-        return None
-    return AudioWindow(samples=torch.from_numpy(samples), start_s=span.start_s)
 
 
 def _batches(frames: Sequence[Frame]) -> Iterator[FrameBatch]:

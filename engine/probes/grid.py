@@ -55,6 +55,7 @@ def run_grid(
     *,
     haystack: str,
     on_finding: Callable[[Finding], None] = lambda finding: None,
+    measured: Sequence[ProbeCell] = (),
 ) -> Generator[ProbeCell | ProbeResult, None, None]:
     """Plant every needle in every cell; cells as they are done, then the ProbeResult.
 
@@ -65,6 +66,8 @@ def run_grid(
         config: The grid.
         haystack: What to call it.
         on_finding: Hears what came of each needle, in their order, before its cell is yielded.
+        measured: Cells that an earlier run of the same grid has left: they are neither measured
+            nor yielded again, and are part of the result.
     Cost: the towers see each frame once; a cell folds its frames again for each needle.
     """
     started = time.perf_counter()
@@ -73,9 +76,13 @@ def run_grid(
     with tempfile.TemporaryDirectory(prefix="longwatch-probe-") as folder:
         probed = _throw_away(engine, Path(folder), config.compression_ratio)
         hay = encode_haystack(probed, islice(frames, max(config.lengths)))
+        known = {(cell.length_frames, cell.depth): cell for cell in measured}
         cells = []
         for length in config.lengths:
             for depth in config.depths:
+                if (length, depth) in known:
+                    cells.append(known[length, depth])
+                    continue
                 findings = []
                 for needle in needles:
                     findings.append(_find(probed, hay, needle, length, depth, config.recall))
@@ -124,8 +131,9 @@ def draw_heat_map(result: ProbeResult, path: Path) -> None:
     figure = Figure(figsize=size, dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2, sharey=True)
-    _draw_panel(left, result, "answer", "Answers right", lengths, depths)
-    image = _draw_panel(right, result, "evidence", "First evidence right", lengths, depths)
+    draw_panel(left, _shares(result, "answer", lengths, depths), "Answers right", lengths, depths)
+    evidence = _shares(result, "evidence", lengths, depths)
+    image = draw_panel(right, evidence, "First evidence right", lengths, depths)
     left.set_ylabel("depth of the needle")
     figure.colorbar(image, ax=[left, right], label="share of needles", shrink=0.9)
     figure.suptitle(
@@ -180,18 +188,24 @@ def _find(
         engine.index.remove(video)
 
 
-def _draw_panel(
+def _shares(
+    result: ProbeResult, what: str, lengths: Sequence[int], depths: Sequence[float]
+) -> list[list[float]]:
+    shares = [[float("nan")] * len(lengths) for _ in depths]
+    for cell in result.cells:
+        right = cell.answers_right if what == "answer" else cell.evidence_hit_at_1
+        shares[depths.index(cell.depth)][lengths.index(cell.length_frames)] = right / cell.n
+    return shares
+
+
+def draw_panel(
     axes: Any,
-    result: ProbeResult,
-    what: str,
+    shares: Sequence[Sequence[float]],
     title: str,
     lengths: Sequence[int],
     depths: Sequence[float],
 ) -> Any:
-    shares: list[list[float]] = [[float("nan")] * len(lengths) for _ in depths]
-    for cell in result.cells:
-        right = cell.answers_right if what == "answer" else cell.evidence_hit_at_1
-        shares[depths.index(cell.depth)][lengths.index(cell.length_frames)] = right / cell.n
+    """One heat map of depth by length, with a number in every cell; the image is returned."""
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, column in ((r, c) for r in range(len(depths)) for c in range(len(lengths))):
         share = shares[row][column]

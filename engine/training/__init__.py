@@ -6,6 +6,7 @@
     samples (LLaVA-style JSON) -> seen (their media) -> tuning  people's files, checked and drawn
         -> conversation -> video_xl -> recipes.{finetune,video_xl}    windows folded into VSTs
         -> recipes.{apollo,pllava,videollama2}                  the other papers' stages, as data
+    clips (captions of 14 s) -> clues -> vico                   samples about order, from any videos
     every stage -> loop (steps, resume) -> checkpoint, curves   killed at any moment, ends the same
         -> processes                                            one or several, the same weights
 

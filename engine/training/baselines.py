@@ -40,6 +40,7 @@ from engine.training.reader_stage import (
     PREFIX,
     QUESTIONS,
     ReaderStage,
+    Recall,
     Seen,
     gather,
     summary_labels,
@@ -226,6 +227,11 @@ class ArmStage(ReaderStage):
         seen, held_out = _without_reels(seen), _without_reels(held_out)
         super().__init__(config, seen, held_out, tokenizer, n_chunks=plan.n_chunks, seed=plan.seed)
         self.name, self.arm, self.held_out, self.tokenizer = arm, ARMS[arm], held_out, tokenizer
+
+    def scores(self) -> Mapping[str, float]:
+        """A glance at every checkpoint; `baseline_probe` measures the end."""
+        hits = self.measure(Recall(n_chunks=4, ratio=8), n_rounds=1)
+        return {f"{kind}@4": right / n for kind, (right, n) in hits.items()}
 
     def ask(
         self,

@@ -9,7 +9,7 @@ the answers, and a small model does not start to learn (measured in the feasibil
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Final
 
@@ -159,6 +159,7 @@ class ReaderStage:
         rng = np.random.default_rng([self._seed, 32, step])
         part = step / n_steps
         recall = draw_recall(rng, part, with_reels=len(self._seen.facts.reels) > 0)
+        recall = replace(recall, n_chunks=min(recall.n_chunks, self._n_chunks))
         chunks = self._draw_chunks(rng, is_reel=recall.is_reel)
         per_video = int(rng.choice([8, 16] if recall.is_reel else [1, 2, 4, 8]))
         per_video = min(per_video, len(chunks))

@@ -7,6 +7,7 @@ Then `python -m tests.bench.nano_baselines runs/nano_baselines` measures them.
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import NotFoundError
@@ -17,8 +18,8 @@ from engine.training.recipes import nano
 CONFIG = "nano_baselines.json"
 
 PLAN = BaselinePlan(
-    nano=nano.PLAN,
-    loop=LoopConfig(n_steps=1400, learning_rate=1.5e-3, warmup_steps=60, save_every=700),
+    nano=replace(nano.PLAN, n_chunks=32),
+    loop=LoopConfig(n_steps=1000, learning_rate=1.5e-3, warmup_steps=60, save_every=250),
 )
 
 

@@ -117,7 +117,8 @@ def test_a_finished_arm_is_kept_and_an_open_one_goes_on(nano: Path, tmp_path: Pa
     assert {line.stage for line in lines} == {"pool", "uniform"}
     weights = (tmp_path / "uniform" / WEIGHTS).read_bytes()
     (tmp_path / "uniform" / WEIGHTS).unlink()
-    assert not list(run_baselines(plan, nano, tmp_path, resume=True))
+    again = list(run_baselines(plan, nano, tmp_path, resume=True))
+    assert {line.stage for line in again} == {"uniform"}
     assert (tmp_path / "uniform" / WEIGHTS).read_bytes() == weights
     stage = open_arm("uniform", plan, nano, tmp_path)
     assert stage.name == "uniform"

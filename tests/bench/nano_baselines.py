@@ -1,0 +1,130 @@
+"""Measures the arms of `longwatch train nano_baselines`: a table, a JSON file, a picture.
+
+    python -m tests.bench.nano_baselines RUN [--arms NAME...] [--json FILE] [--plot FILE]
+
+RUN is the folder that the recipe trained in. Arms that are not measured again keep their figures
+in the JSON file; `--arms` without a name only prints and draws what is there.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.probes.side_by_side import Panel, draw_side_by_side
+from engine.training.baseline_probe import (
+    NeedleCell,
+    NeedleConfig,
+    probe_kinds,
+    probe_needles,
+)
+from engine.training.baselines import ARMS, KINDS, open_arm
+from engine.training.recipes.nano_baselines import PLAN, nano_folder
+
+RATIOS = (4, 8, 16)
+LENGTHS = (64, 128, 256, 512)
+LONG = NeedleConfig(lengths=(256,), n_needles=24, needle_frames=8)
+SHOWN = (("whole", 8), ("pool", 8), ("uniform", 8), ("vst", 8))
+"""The panels of the picture."""
+
+
+def measure_arm(run: Path, arm: str) -> dict[str, Any]:
+    """Needles over length and depth, needles of a whole chunk, and every kind of question."""
+    stage = open_arm(arm, PLAN, nano_folder(run), run)
+    found = {}
+    for ratio in (8,) if arm == "whole" else RATIOS:
+        started = time.monotonic()
+        cells = list(probe_needles(stage, ratio, NeedleConfig(lengths=LENGTHS, n_needles=24)))
+        kinds = probe_kinds(stage, ratio)
+        found[str(ratio)] = {
+            "rows_a_second": ARMS[arm].budget(ratio),
+            "needles": [_as_dict(cell) for cell in cells],
+            "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
+            "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
+            "wall_s": round(time.monotonic() - started, 1),
+        }
+        print(f"{arm} at ratio {ratio}: {found[str(ratio)]['wall_s']} s", flush=True)
+    return {"title": ARMS[arm].title, "ratios": found}
+
+
+def as_markdown(report: Mapping[str, Any]) -> str:
+    """The table of the README."""
+    kinds = [kind for kind in KINDS if kind not in ("colour", "shape", "code")]
+    heads = ["memory", "kept a second", *(f"needle, {n}" for n in LENGTHS), "8-frame needle, 256",
+             "colour", "shape", "code", *kinds]  # fmt: skip
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
+    for arm in ("whole", "pool", "uniform", "vst"):
+        if arm not in report["arms"]:
+            continue
+        for ratio, found in report["arms"][arm]["ratios"].items():
+            name = report["arms"][arm]["title"]
+            name += "" if arm == "whole" else f", {ratio}x"
+            cells = [_share(found["needles"], length) for length in LENGTHS]
+            cells.append(_share(found["needles_of_8_frames"], 256))
+            asked = found["kinds"]
+            cells += [asked[kind]["right"] / asked[kind]["n"] for kind in KINDS if kind in asked]
+            numbers = " | ".join(f"{cell:.2f}" for cell in cells)
+            lines.append(f"| {name} | {found['rows_a_second']:g} | {numbers} |")
+    return "\n".join(lines)
+
+
+def draw(report: Mapping[str, Any], path: Path) -> None:
+    """The four heat maps."""
+    panels = []
+    for arm, ratio in SHOWN:
+        found = report["arms"][arm]["ratios"][str(ratio)]
+        rows = found["rows_a_second"]
+        kept = f"{rows:g} tokens kept a second" if rows > 1 else f"1 token kept in {1 / rows:g} s"
+        title = ARMS[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
+        shares = {(each["length_frames"], each["depth"]): each["right"] / each["n"]
+                  for each in found["needles"]}  # fmt: skip
+        panels.append(Panel(title=title, note=kept, shares=shares))
+    draw_side_by_side(panels, path, heading="Is a single frame of a long video still remembered?")
+
+
+def _share(cells: Sequence[Mapping[str, Any]], length: int) -> float:
+    some = [cell for cell in cells if cell["length_frames"] == length]
+    return float(sum(cell["right"] for cell in some) / sum(cell["n"] for cell in some))
+
+
+def _as_dict(cell: NeedleCell) -> dict[str, Any]:
+    return {
+        "length_frames": cell.length_frames,
+        "depth": cell.depth,
+        "n": cell.n,
+        "right": cell.right,
+        "right_by_kind": dict(cell.right_by_kind),
+    }
+
+
+def main() -> None:
+    """Measure, write, print, draw."""
+    parser = argparse.ArgumentParser(description="Measure memories of equal training.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--plot", type=Path)
+    given = parser.parse_args()
+    report: dict[str, Any] = {"arms": {}}
+    if given.json and given.json.is_file():
+        report = json.loads(given.json.read_text(encoding="utf-8"))
+    for arm in given.arms:
+        report["arms"][arm] = measure_arm(given.run, arm)
+        report |= {
+            "date": time.strftime("%Y-%m-%d"),
+            "threads": torch.get_num_threads(),
+            "n_steps": PLAN.loop.n_steps,
+        }
+        if given.json:
+            given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    print(as_markdown(report))
+    if given.plot:
+        draw(report, given.plot)
+
+
+if __name__ == "__main__":
+    main()
