@@ -4,6 +4,7 @@
     videos     the library, timelines, exports
     asking     questions and searches, streamed or whole; conversations
     probing    needle runs
+    needles    pictures of the user's own to plant in them
     people     session, users, tokens, jobs, what leaves this machine
     openai     /v1/chat/completions
 
