@@ -82,7 +82,12 @@ class VideosDocument(BaseModel):
     """The library and the room it has."""
 
     videos: list[VideoItem]
+    total: int
+    """Videos on all pages."""
+    next: str | None
+    """The cursor of the next page; `null` on the last one, and where no limit was given."""
     used_bytes: int
+    """Of latents, over all pages."""
     free_bytes: int
     reserve_bytes: int
 
