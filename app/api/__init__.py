@@ -6,6 +6,7 @@
     probing    needle runs
     needles    pictures of the user's own to plant in them
     people     session, users, tokens, jobs, what leaves this machine
+    configuring  settings that may be changed
     openai     /v1/chat/completions
 
 Decision: the pages have no private routes: whatever they show comes from `/api/v1`, so that a

@@ -55,6 +55,8 @@ ROUTES = [
     ("POST", "/api/v1/tokens", {"name": "x"}, 201, 201),
     ("DELETE", "/api/v1/tokens/99", None, 404, 404),
     ("GET", "/api/v1/settings", None, 403, 200),
+    ("GET", "/api/v1/settings/values", None, 200, 200),
+    ("PATCH", "/api/v1/settings/values", {"changes": {"server.port": 1}}, 403, 422),
     ("OPTIONS", "/api/v1/uploads", None, 204, 204),
     ("POST", "/api/v1/uploads", None, 403, 422),
     ("HEAD", "/api/v1/uploads/nothing", None, 403, 404),
