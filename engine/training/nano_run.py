@@ -23,6 +23,7 @@ from engine.training.bank import SIDE_PX, draw_cards, draw_clips, draw_junk, rea
 from engine.training.chunks import Facts
 from engine.training.export import export
 from engine.training.loop import LoopConfig, Progress, run_stage
+from engine.training.quiz import POLISH_WEIGHTS
 from engine.training.reader_stage import QUESTIONS, ReaderStage, Seen
 from engine.training.reels import draw_reels
 from engine.training.tower_stage import (
@@ -43,6 +44,8 @@ class NanoPlan:
 
     tower_loop: LoopConfig
     reader_loop: LoopConfig
+    polish_loop: LoopConfig | None = None
+    """A second schedule of the reader, with questions that the first one left weak."""
     tower: TowerSizes = field(default_factory=TowerSizes)
     tower_batch: BatchSizes = field(default_factory=BatchSizes)
     width: int = 192
@@ -98,6 +101,9 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     )
     reader.readers = plan.readers
     yield from run_stage(reader, plan.reader_loop, output / "reader", resume=resume)
+    if plan.polish_loop is not None:
+        reader.polish(POLISH_WEIGHTS)
+        yield from run_stage(reader, plan.polish_loop, output / "polish", resume=resume)
     export(tower.clip, reader.module, tokenizer, output / "model", variant=output.name)
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
 

@@ -374,3 +374,7 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 """How often each kind is drawn in training; codes are the hardest to learn."""
 REEL_WEIGHTS: Final = MappingProxyType({**WEIGHTS, "count": 4.0, "which": 1.2, "code": 1.5})
 """The same of whole reels, which are what counting is learnt from."""
+POLISH_WEIGHTS: Final = MappingProxyType(
+    {**WEIGHTS, "colour": 3.0, "exist": 3.0, "absent": 2.0, "count": 2.0, "code": 2.0}
+)
+"""Of a second schedule: what a full memory still mixes up after the first."""

@@ -153,11 +153,17 @@ class ReaderStage:
         self._seen, self._held_out, self._n_chunks, self._seed = seen, held_out, n_chunks, seed
         self._tokenizer, self._ids = tokenizer, dict[str, list[int]]()
         self._end = id_of(tokenizer, "<|im_end|>")
+        self._first_part, self._draws = 0.0, 32
+
+    def polish(self, kinds: Mapping[str, float]) -> None:
+        """Go on with the weights there are: other draws, the curriculum's end, other weights."""
+        self.name, self.kinds = "polish", kinds
+        self._first_part, self._draws = 0.8, 34
 
     def loss(self, step: int, n_steps: int) -> Tensor:
         """Answers, and what the summaries must name; the latter counts less towards the end."""
-        rng = np.random.default_rng([self._seed, 32, step])
-        part = step / n_steps
+        rng = np.random.default_rng([self._seed, self._draws, step])
+        part = self._first_part + (1 - self._first_part) * step / n_steps
         recall = draw_recall(rng, part, with_reels=len(self._seen.facts.reels) > 0)
         recall = replace(recall, n_chunks=min(recall.n_chunks, self._n_chunks))
         chunks = self._draw_chunks(rng, is_reel=recall.is_reel)
@@ -166,7 +172,7 @@ class ReaderStage:
         tokens, folded, sink = self._fold(self._seen, chunks, rng, recall.ratio, per_video)
         n_readers, n_questions = self.readers[recall.n_chunks]
         picked = _pick(rng, len(chunks), n_readers, recall)
-        kinds = REEL_WEIGHTS if recall.is_reel else self.kinds
+        kinds = REEL_WEIGHTS if recall.is_reel and self.name == "reader" else self.kinds
         quizzes = [
             list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, kinds)) for row in picked
         ]

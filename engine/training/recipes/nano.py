@@ -48,6 +48,7 @@ PLAN = NanoPlan(
         n_steps=4000, learning_rate=1.5e-3, warmup_steps=150, weight_decay=0.05, final_share=0.02
     ),
     reader_loop=LoopConfig(n_steps=6500, learning_rate=1.5e-3),
+    polish_loop=LoopConfig(n_steps=1400, learning_rate=7e-4, warmup_steps=50),
 )
 
 
