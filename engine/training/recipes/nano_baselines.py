@@ -35,9 +35,10 @@ def nano_folder(output: Path) -> Path:
         NotFoundError: It names none.
     """
     said = output / CONFIG
+    hint = 'write {"nano": "../nano"} into it: the folder of a `longwatch train nano`'
     if not said.is_file():
-        raise NotFoundError(
-            f"there is no {said}", hint='write {"nano": "../nano"} into it: a nano run\'s folder'
-        )
-    folder: str = json.loads(said.read_text(encoding="utf-8"))["nano"]
+        raise NotFoundError(f"there is no {said}", hint=hint)
+    folder = json.loads(said.read_text(encoding="utf-8")).get("nano")
+    if not isinstance(folder, str):
+        raise NotFoundError(f"{said} names no nano run", hint=hint)
     return output / folder
