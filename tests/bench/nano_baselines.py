@@ -1,9 +1,9 @@
 """Measures the arms of `longwatch train nano_baselines`: a table, a JSON file, a picture.
 
-    python -m tests.bench.nano_baselines RUN [--arms NAME...] [--json FILE] [--plot FILE]
+    python -m tests.bench.nano_baselines RUN --json FILE [--plot FILE] [--arms NAME...]
 
-RUN is the folder that the recipe trained in. Arms that are not measured again keep their figures
-in the JSON file; `--arms` without a name only prints and draws what is there.
+RUN is the folder that the recipe trained in. What the JSON file holds is not measured again, so a
+command that was cut off goes on; `--arms` without a name only prints and draws what is there.
 """
 
 import argparse
@@ -32,23 +32,19 @@ SHOWN = (("whole", 8), ("pool", 8), ("uniform", 8), ("vst", 8))
 """The panels of the picture."""
 
 
-def measure_arm(run: Path, arm: str) -> dict[str, Any]:
+def measure(run: Path, arm: str, ratio: int) -> dict[str, Any]:
     """Needles over length and depth, needles of a whole chunk, and every kind of question."""
     stage = open_arm(arm, PLAN, nano_folder(run), run)
-    found = {}
-    for ratio in (8,) if arm == "whole" else RATIOS:
-        started = time.monotonic()
-        cells = list(probe_needles(stage, ratio, NeedleConfig(lengths=LENGTHS, n_needles=24)))
-        kinds = probe_kinds(stage, ratio)
-        found[str(ratio)] = {
-            "rows_a_second": ARMS[arm].budget(ratio),
-            "needles": [_as_dict(cell) for cell in cells],
-            "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
-            "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
-            "wall_s": round(time.monotonic() - started, 1),
-        }
-        print(f"{arm} at ratio {ratio}: {found[str(ratio)]['wall_s']} s", flush=True)
-    return {"title": ARMS[arm].title, "ratios": found}
+    started = time.monotonic()
+    grid = NeedleConfig(lengths=LENGTHS, n_needles=24)
+    kinds = probe_kinds(stage, ratio)
+    return {
+        "rows_a_second": ARMS[arm].budget(ratio),
+        "needles": [_as_dict(cell) for cell in probe_needles(stage, ratio, grid)],
+        "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
+        "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
+        "wall_s": round(time.monotonic() - started, 1),
+    }
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
@@ -60,7 +56,7 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     for arm in ("whole", "pool", "uniform", "vst"):
         if arm not in report["arms"]:
             continue
-        for ratio, found in report["arms"][arm]["ratios"].items():
+        for ratio, found in sorted(report["arms"][arm]["ratios"].items(), key=_ratio):
             name = report["arms"][arm]["title"]
             name += "" if arm == "whole" else f", {ratio}x"
             cells = [_share(found["needles"], length) for length in LENGTHS]
@@ -86,6 +82,10 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     draw_side_by_side(panels, path, heading="Is a single frame of a long video still remembered?")
 
 
+def _ratio(item: tuple[str, Any]) -> int:
+    return int(item[0])
+
+
 def _share(cells: Sequence[Mapping[str, Any]], length: int) -> float:
     some = [cell for cell in cells if cell["length_frames"] == length]
     return float(sum(cell["right"] for cell in some) / sum(cell["n"] for cell in some))
@@ -106,21 +106,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure memories of equal training.")
     parser.add_argument("run", type=Path)
     parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    report: dict[str, Any] = {"arms": {}}
-    if given.json and given.json.is_file():
+    report: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "threads": torch.get_num_threads(),
+        "n_steps": PLAN.loop.n_steps,
+        "arms": {},
+    }
+    if given.json.is_file():
         report = json.loads(given.json.read_text(encoding="utf-8"))
-    for arm in given.arms:
-        report["arms"][arm] = measure_arm(given.run, arm)
-        report |= {
-            "date": time.strftime("%Y-%m-%d"),
-            "threads": torch.get_num_threads(),
-            "n_steps": PLAN.loop.n_steps,
-        }
-        if given.json:
+    # What the picture shows comes first.
+    for ratio in sorted(RATIOS, key=lambda ratio: ratio != 8):
+        for arm in given.arms:
+            held = report["arms"].setdefault(arm, {"title": ARMS[arm].title, "ratios": {}})
+            if str(ratio) in held["ratios"] or (arm == "whole" and ratio != 8):
+                continue
+            held["ratios"][str(ratio)] = measure(given.run, arm, ratio)
             given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            print(f"{arm} at ratio {ratio}: {held['ratios'][str(ratio)]['wall_s']} s", flush=True)
     print(as_markdown(report))
     if given.plot:
         draw(report, given.plot)
