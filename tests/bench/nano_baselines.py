@@ -22,12 +22,13 @@ from engine.training.baseline_probe import (
     probe_kinds,
     probe_needles,
 )
-from engine.training.baselines import ARMS, KINDS, open_arm
+from engine.training.baselines import KINDS, open_arm
+from engine.training.memories import MEMORIES
 from engine.training.recipes.nano_baselines import PLAN, nano_folder
 
 RATIOS = (4, 8, 16)
 LENGTHS = (64, 128, 256, 512)
-LONG = NeedleConfig(lengths=(256,), n_needles=24, needle_frames=8)
+LONG = NeedleConfig(lengths=(256,), n_needles=16, needle_frames=8)
 SHOWN = (("whole", 8), ("pool", 8), ("uniform", 8), ("vst", 8))
 """The panels of the picture."""
 
@@ -36,10 +37,10 @@ def measure(run: Path, arm: str, ratio: int) -> dict[str, Any]:
     """Needles over length and depth, needles of a whole chunk, and every kind of question."""
     stage = open_arm(arm, PLAN, nano_folder(run), run)
     started = time.monotonic()
-    grid = NeedleConfig(lengths=LENGTHS, n_needles=24)
+    grid = NeedleConfig(lengths=LENGTHS, n_needles=16)
     kinds = probe_kinds(stage, ratio)
     return {
-        "rows_a_second": ARMS[arm].budget(ratio),
+        "rows_a_second": MEMORIES[arm].budget(ratio),
         "needles": [_as_dict(cell) for cell in probe_needles(stage, ratio, grid)],
         "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
         "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
@@ -74,8 +75,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     for arm, ratio in SHOWN:
         found = report["arms"][arm]["ratios"][str(ratio)]
         rows = found["rows_a_second"]
-        kept = f"{rows:g} tokens kept a second" if rows > 1 else f"1 token kept in {1 / rows:g} s"
-        title = ARMS[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
+        kept = f"{rows:g} tokens kept a second"
+        title = MEMORIES[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
         shares = {(each["length_frames"], each["depth"]): each["right"] / each["n"]
                   for each in found["needles"]}  # fmt: skip
         panels.append(Panel(title=title, note=kept, shares=shares))
@@ -105,7 +106,7 @@ def main() -> None:
     """Measure, write, print, draw."""
     parser = argparse.ArgumentParser(description="Measure memories of equal training.")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
+    parser.add_argument("--arms", nargs="*", default=list(MEMORIES), choices=list(MEMORIES))
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
@@ -120,7 +121,7 @@ def main() -> None:
     # What the picture shows comes first.
     for ratio in sorted(RATIOS, key=lambda ratio: ratio != 8):
         for arm in given.arms:
-            held = report["arms"].setdefault(arm, {"title": ARMS[arm].title, "ratios": {}})
+            held = report["arms"].setdefault(arm, {"title": MEMORIES[arm].title, "ratios": {}})
             if str(ratio) in held["ratios"] or (arm == "whole" and ratio != 8):
                 continue
             held["ratios"][str(ratio)] = measure(given.run, arm, ratio)
