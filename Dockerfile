@@ -42,6 +42,7 @@ RUN pip install "$TORCH" \
         safetensors==0.8.0 \
         sqlalchemy==2.1.9 \
         tokenizers==0.23.3 \
+        tomlkit==0.14.0 \
         transformers==5.23.0 \
         typer==0.29.2 \
         uvicorn==0.54.0 \

@@ -39,6 +39,9 @@ from engine.world.recordings import LENGTHS, Recording, recordings
 HAYSTACK_SIDE_PX = 448
 """Frames of a haystack are scaled down to this: above every tower's input."""
 
+DRAWN = "a drawn recording"
+"""What a haystack is called that no file was named for."""
+
 CALIBRATION_FRAMES = 300
 """Most of one foreign recording, so that none outweighs the others."""
 
@@ -222,7 +225,7 @@ def open_haystack(
     """
     sampling = replace(service.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
     if source is None:
-        yield "a drawn recording", drawn_haystack(n_frames, fps=sampling.fps)
+        yield DRAWN, drawn_haystack(n_frames, fps=sampling.fps)
         return
     uri, name = source, Path(source).name
     if not Path(source).is_file():

@@ -1,19 +1,27 @@
 """Needle runs as jobs: each cell is written down as it is done, so that a grid can be watched."""
 
+import hashlib
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
+from PIL import Image
+
 from app.jobs import Handler, JobContext
-from app.measuring import open_haystack
+from app.measuring import DRAWN, open_haystack
+from app.needles import open_needles
 from app.service import Service
 from engine.media.frames import Frame
 from engine.probes.grid import GridConfig, run_grid
 from engine.probes.needle import Finding, Needle, drawn_needles
 from engine.records import ProbeCell, ProbeResult, Recall
-from storage.rows import JobRow, Json, ProbeRunId
+from storage.rows import JobRow, Json, ProbeRunId, ProbeRunRow
 
 KIND: Final = "probe"
+STILL_PX: Final = (480, 270)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +35,8 @@ class ProbeOrder:
     seeds: int
     ratio: int | None
     recall: Recall
+    needles: str | None = None
+    """A folder or an upload by its key in `app/needles.py`; drawn cards when `None`."""
 
     @classmethod
     def parse(cls, payload: Json) -> "ProbeOrder":
@@ -41,36 +51,72 @@ def order_probe(service: Service, order: ProbeOrder) -> JobRow:
 
 
 def probe_handler(service: Service) -> Handler:
-    """Does one run. An interrupted run starts afresh: cells are cheap beside a torn grid."""
+    """Does one run; cells that an interrupted start has left are kept, not measured again."""
 
     def handle(job: JobRow, context: JobContext) -> None:
         order = ProbeOrder.parse(job.payload)
-        _forget_torn(service, job)
-        needles = drawn_needles(order.seeds)
-        card = service.engine.model.card
+        needles = _needles(service, order)
+        run = _begun(service, job, order, needles)
+        if len(run.result.cells) == _n_cells(order):
+            return
         with open_haystack(service, order.haystack, max(order.lengths)) as (name, frames):
-            empty = ProbeResult(
-                haystack=name,
-                model=f"{card.family}/{card.variant}",
-                compression_ratio=order.ratio or service.engine.compression_ratio,
-                recall=order.recall,
-            )
-            run = service.catalog.probes.add(empty, settings=asdict(order), job=job.id)
-            _fill(service, run.id, order, needles, name, frames, context)
+            _fill(service, run, order, needles, name, frames, context)
+        if context.is_cancelled():
+            forget_run(service, run.id)
 
     return handle
 
 
+def forget_run(service: Service, run: ProbeRunId) -> None:
+    """Remove a run with its cells and the pictures of its needles."""
+    service.catalog.probes.remove(run)
+    shutil.rmtree(stills_folder(service.settings.home, run), ignore_errors=True)
+
+
+def stills_folder(home: Path, run: ProbeRunId) -> Path:
+    """Where the pictures of needles that were not drawn are kept, to be looked at later."""
+    return home / "thumbs" / "probes" / str(run)
+
+
+def _needles(service: Service, order: ProbeOrder) -> tuple[Needle, ...]:
+    if order.needles is None:
+        return drawn_needles(order.seeds)
+    return open_needles(service.settings, order.needles)
+
+
+def _begun(
+    service: Service, job: JobRow, order: ProbeOrder, needles: tuple[Needle, ...]
+) -> ProbeRunRow:
+    """The run of a job: the one that an earlier start has begun, if it still measures the same."""
+    card = service.engine.model.card
+    # Cells of another model, or of needles that were changed meanwhile, do not fit beside new ones.
+    made_with = {"fingerprint": card.fingerprint, "needles_digest": _digest(needles)}
+    for run in service.catalog.probes.listed(job=job.id):
+        if made_with.items() <= dict(run.settings).items():
+            return run
+        forget_run(service, run.id)
+    empty = ProbeResult(
+        haystack=_haystack_name(service, order),
+        model=f"{card.family}/{card.variant}",
+        compression_ratio=order.ratio or service.engine.compression_ratio,
+        recall=order.recall,
+    )
+    run = service.catalog.probes.add(empty, settings={**asdict(order), **made_with}, job=job.id)
+    if order.needles is not None:
+        _keep_stills(stills_folder(service.settings.home, run.id), needles)
+    return run
+
+
 def _fill(
     service: Service,
-    run: ProbeRunId,
+    run: ProbeRunRow,
     order: ProbeOrder,
     needles: tuple[Needle, ...],
     name: str,
     frames: Iterator[Frame],
     context: JobContext,
 ) -> None:
-    total = len(order.lengths) * len(order.depths)
+    total, measured = _n_cells(order), run.result.cells
     config = GridConfig(
         lengths=order.lengths,
         depths=order.depths,
@@ -79,19 +125,24 @@ def _fill(
     )
     findings: list[Finding] = []
     cells = run_grid(
-        service.engine, frames, needles, config, haystack=name, on_finding=findings.append
+        service.engine,
+        frames,
+        needles,
+        config,
+        haystack=name,
+        on_finding=findings.append,
+        measured=measured,
     )
-    context.progress(0, total, "reading the haystack")
-    done = 0
+    context.progress(len(measured), total, "reading the haystack")
+    began = time.perf_counter()
     for step in cells:
         if isinstance(step, ProbeCell):
             trials = [_trial(seed, needles[seed], found) for seed, found in enumerate(findings)]
-            service.catalog.probes.add_cell(run, step, wall_s=0.0, trials=trials)
+            wall_s = run.result.wall_s + time.perf_counter() - began
+            n_done = service.catalog.probes.add_cell(run.id, step, wall_s=wall_s, trials=trials)
             findings.clear()
-            done += 1
-            context.progress(done, total, f"cell {done} of {total}")
+            context.progress(n_done, total, f"cell {n_done} of {total}")
         if context.should_stop():
-            service.catalog.probes.remove(run)
             cells.close()
             return
 
@@ -109,7 +160,27 @@ def _trial(seed: int, needle: Needle, found: Finding) -> Json:
     }
 
 
-def _forget_torn(service: Service, job: JobRow) -> None:
-    for run in service.catalog.probes.listed():
-        if run.job == job.id:
-            service.catalog.probes.remove(run.id)
+def _n_cells(order: ProbeOrder) -> int:
+    return len(order.lengths) * len(order.depths)
+
+
+def _haystack_name(service: Service, order: ProbeOrder) -> str:
+    if order.haystack is None:
+        return DRAWN
+    return service.catalog.videos.resolve(order.haystack).name
+
+
+def _digest(needles: tuple[Needle, ...]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for needle in needles:
+        digest.update(repr((needle.question, needle.answer, needle.aliases)).encode())
+        digest.update(needle.image.tobytes())
+    return digest.hexdigest()
+
+
+def _keep_stills(folder: Path, needles: tuple[Needle, ...]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for place, needle in enumerate(needles):
+        still = Image.fromarray(needle.image)
+        still.thumbnail(STILL_PX)
+        still.save(folder / f"{place}.png", "PNG")

@@ -36,10 +36,7 @@ def expire(service: Service, now: datetime) -> tuple[str, ...]:
 
 @contextmanager
 def kept_tidy(service: Service) -> Iterator[None]:
-    """Look every hour while the body runs; nothing is started when everything is kept."""
-    if service.settings.retention.days is None:
-        yield
-        return
+    """Look every hour while the body runs; the setting may change meanwhile."""
     over = threading.Event()
 
     def look() -> None:

@@ -22,7 +22,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from app import media, uploads
-from app.api import asking, openai, people, probing, videos, work
+from app.api import asking, configuring, needles, openai, people, probing, videos, work
 from app.api.desk import Desk, Lane
 from app.api.errors import speak_in_sentences
 from app.auth import LOOPBACK, Doorman, Gate
@@ -46,8 +46,10 @@ ROUTERS: Final = (
     videos.router,
     asking.router,
     probing.router,
+    needles.router,
     work.router,
     people.router,
+    configuring.router,
     openai.router,
 )
 

@@ -20,6 +20,7 @@ from pydantic import (
     ConfigDict,
     Field,
     NonNegativeInt,
+    PrivateAttr,
     SecretStr,
     ValidationError,
 )
@@ -39,6 +40,11 @@ _FOREIGN_PREFIX = "LONGWATCH_TEST_"
 """Variables of the test suite; they configure nothing here."""
 
 GIB = 2**30
+ENVIRONMENT = "environment"
+FLAGS = "flags"
+
+Layer = tuple[str, dict[str, Any]]
+"""Where values were read from, a path or one of the two above, and the values."""
 
 
 class _Section(BaseModel):
@@ -157,6 +163,13 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     paths: PathSettings = PathSettings()
 
+    _layers: tuple[Layer, ...] = PrivateAttr(default=())
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """What was read, and from where; the last one that holds a value wins."""
+        return self._layers
+
     @property
     def catalog_url(self) -> str:
         """Address of the database, password included: not to be shown."""
@@ -195,22 +208,51 @@ def load_settings(
     home = home or Path(os.environ.get(f"{_PREFIX}HOME") or user_data_path("longwatch"))
     home = home.expanduser().absolute()
     files = dict.fromkeys(at / FILE_NAME for at in (home, (folder or Path.cwd()).absolute()))
-    layers = [(str(file), _read_file(file)) for file in files if file.is_file()]
-    layers.append(("environment", _read_environment()))
-    layers.append(("flags", _nested((flags or {}).items(), ".")))
+    layers = [(str(file), read_file(file)) for file in files]
+    layers.append((ENVIRONMENT, _read_environment()))
+    layers.append((FLAGS, _nested((flags or {}).items(), ".")))
+    return _settled(home, layers)
+
+
+def relaid(settings: Settings, file: Path, values: dict[str, Any]) -> Settings:
+    """The settings that would hold if a file of theirs had these values.
+
+    Raises:
+        SettingsError: As `load_settings`.
+    """
+    layers = [(name, values if name == str(file) else kept) for name, kept in settings.layers]
+    return _settled(settings.home, layers)
+
+
+def holder(settings: Settings, setting: str) -> str | None:
+    """Where the value of a dotted setting was read from: the last layer; `None` for a default."""
+    path = setting.split(".")
+    return next((name for name, held in reversed(settings.layers) if _holds(held, path)), None)
+
+
+def _settled(home: Path, layers: list[Layer]) -> Settings:
     merged: dict[str, Any] = {}
     for source, values in layers:
         _refuse_unknown(source, Settings, values)
         _merge(merged, values)
     try:
-        return Settings(**{**merged, "home": home})
+        settings = Settings(**{**merged, "home": home})
     except ValidationError as error:
         raise _not_allowed(error, layers) from error
+    settings._layers = tuple(layers)
+    return settings
 
 
-def _read_file(file: Path) -> dict[str, Any]:
+def read_file(file: Path) -> dict[str, Any]:
+    """What a settings file says; nothing where there is none.
+
+    Raises:
+        SettingsError: It is no TOML, or cannot be read.
+    """
     try:
         values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file} is not valid TOML: {error}") from error
     except OSError as error:

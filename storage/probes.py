@@ -48,12 +48,14 @@ class Probes:
         *,
         wall_s: float,
         trials: Sequence[Json] = (),
-    ) -> None:
+    ) -> int:
         """Add the next cell.
 
         Args:
             wall_s: Time of the whole run so far.
             trials: Needle by needle what was asked, answered and retrieved.
+        Returns:
+            Cells that the run has now.
         """
         with self._database.writing() as session:
             row = session.get(ProbeRunTable, run, with_for_update=True)
@@ -63,10 +65,12 @@ class Probes:
             n_cells = session.scalar(
                 select(func.count()).select_from(ProbeCellTable).where(ProbeCellTable.run_id == run)
             )
-            added = _cell_row(n_cells or 0, cell)
+            ordinal = n_cells or 0
+            added = _cell_row(ordinal, cell)
             added.run_id = run
             added.trials = [dict(trial) for trial in trials]
             session.add(added)
+            return ordinal + 1
 
     def get(self, run: ProbeRunId) -> ProbeRunRow:
         """The run of an id.
@@ -85,9 +89,13 @@ class Probes:
                 raise NotFoundError(f"no cell {cell} in probe run {run}")
             return tuple(row.trials)
 
-    def listed(self, *, limit: int | None = None) -> tuple[ProbeRunRow, ...]:
-        """Runs, newest first."""
+    def listed(
+        self, *, limit: int | None = None, job: JobId | None = None
+    ) -> tuple[ProbeRunRow, ...]:
+        """Runs, newest first; of one job where it is given."""
         query = select(ProbeRunTable).order_by(ProbeRunTable.id.desc()).limit(limit)
+        if job is not None:
+            query = query.where(ProbeRunTable.job_id == job)
         with self._database.reading() as session:
             return tuple(map(_run, session.scalars(query)))
 

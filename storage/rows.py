@@ -101,6 +101,22 @@ class JobProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a page of the library ends; its last video may be gone when the next is asked for."""
+
+    created_at: datetime
+    id: VideoId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What all pages of the library hold together."""
+
+    n_videos: int
+    latent_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
     """Work that goes on when the tab closes and the process dies."""
 

@@ -22,7 +22,8 @@ from engine.records import (
 from storage.chunks import agrees, chunk_record, chunk_row, chunks_of
 from storage.database import Database
 from storage.names import free_name, no_video
-from storage.rows import Failure, VideoRow, VideoStatus
+from storage.paging import page_query, totals_query
+from storage.rows import Failure, Place, Totals, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
 
 _NAME_TRIES = 8
@@ -120,6 +121,20 @@ class Videos:
             query = query.where(VideoTable.status.in_(statuses))
         with self._database.reading() as session:
             return tuple(_video(row) for row in session.scalars(query))
+
+    def page(
+        self, limit: int, *, behind: Place | None = None, among: Collection[VideoId] | None = None
+    ) -> tuple[VideoRow, ...]:
+        """The next `limit` videos behind a place, newest first; of `among` where it is given."""
+        with self._database.reading() as session:
+            rows = session.scalars(page_query(limit, behind, among))
+            return tuple(_video(row) for row in rows)
+
+    def totals(self, among: Collection[VideoId] | None = None) -> Totals:
+        """What all pages hold together."""
+        with self._database.reading() as session:
+            n_videos, latent_bytes = session.execute(totals_query(among)).one()
+            return Totals(n_videos=n_videos, latent_bytes=int(latent_bytes))
 
     def describe(self, video: VideoId, media: MediaInfo) -> VideoRow:
         """Write down what a probe found."""

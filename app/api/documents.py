@@ -82,7 +82,12 @@ class VideosDocument(BaseModel):
     """The library and the room it has."""
 
     videos: list[VideoItem]
+    total: int
+    """Videos on all pages."""
+    next: str | None
+    """The cursor of the next page; `null` on the last one, and where no limit was given."""
     used_bytes: int
+    """Of latents, over all pages."""
     free_bytes: int
     reserve_bytes: int
 
@@ -233,6 +238,9 @@ class ProbeBody(Body):
         default=[0.0, 0.5, 1.0], min_length=1, max_length=11
     )
     seeds: int = Field(default=2, ge=1, le=16)
+    """Drawn needles in a cell."""
+    needles: str | None = Field(default=None, max_length=4096)
+    """The key of a set of needles; drawn when left out."""
     ratio: int | None = Field(default=None, ge=1, le=64)
     recall: Literal["top", "all"] = "top"
 

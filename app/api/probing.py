@@ -6,6 +6,7 @@ from dataclasses import asdict, fields
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
+from fastapi.responses import FileResponse
 from fastapi.responses import Response as Plain
 from PIL import Image
 
@@ -14,7 +15,8 @@ from app.api import documents as docs
 from app.api.desk import Admin, Desk, Someone, TheDesk
 from app.api.work import describe_job
 from app.auth import Principal
-from app.probing import KIND, ProbeOrder, order_probe
+from app.needles import open_needles
+from app.probing import KIND, ProbeOrder, forget_run, order_probe, stills_folder
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import ProbeCell
 from engine.world.cards import draw_needle
@@ -45,7 +47,10 @@ def list_runs(desk: TheDesk, who: Someone) -> docs.ProbeRunsDocument:
 @router.post("", summary="Order a run", status_code=202)
 def order(desk: TheDesk, who: Admin, body: docs.ProbeBody) -> docs.JobItem:
     """Plant needles over length and depth; runs as a job."""
-    n_needles = len(body.lengths) * len(body.depths) * body.seeds
+    n_sorts = body.seeds
+    if body.needles is not None:
+        n_sorts = len(open_needles(desk.settings, body.needles))
+    n_needles = len(body.lengths) * len(body.depths) * n_sorts
     if n_needles > MAX_NEEDLES:
         raise InputRefusedError(f"{n_needles} needles are more than {MAX_NEEDLES}")
     if body.haystack is not None:
@@ -57,6 +62,7 @@ def order(desk: TheDesk, who: Admin, body: docs.ProbeBody) -> docs.JobItem:
         seeds=body.seeds,
         ratio=body.ratio,
         recall=body.recall,
+        needles=body.needles,
     )
     return describe_job(desk, order_probe(desk.service, asked))
 
@@ -97,10 +103,23 @@ def needle(desk: TheDesk, who: Someone, seed: Annotated[int, Path(ge=0, le=10_00
     return Plain(drawn.getvalue(), media_type="image/png", headers=headers)
 
 
+@router.get(
+    "/{run_id}/needles/{place}.png", summary="A needle of a run", response_class=FileResponse
+)
+def planted(desk: TheDesk, who: Someone, run_id: Number, place: Number) -> FileResponse:
+    """The picture that was planted, where needles were not drawn."""
+    run = _run(desk, who, run_id)
+    still = stills_folder(desk.home, run.id) / f"{place}.png"
+    if not still.is_file():
+        raise NotFoundError(f"no needle {place} is kept of probe run {run_id}")
+    headers = {"cache-control": "private, max-age=86400"}
+    return FileResponse(still, media_type="image/png", headers=headers)
+
+
 @router.delete("/{run_id}", summary="Forget a run", status_code=204)
 def forget(desk: TheDesk, who: Admin, run_id: Number) -> Response:
     """With its cells."""
-    desk.catalog.probes.remove(_run(desk, who, run_id).id)
+    forget_run(desk.service, _run(desk, who, run_id).id)
     return Response(status_code=204)
 
 

@@ -11,7 +11,9 @@ from app import media
 from app.alike import similarity
 from app.api import documents as docs
 from app.api.desk import Admin, Desk, Someone, TheDesk
+from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
 from app.api.work import describe_job
+from app.auth import Principal
 from app.captioning import list_captions, order_captions
 from app.previews import order_preview
 from app.service import describe_video
@@ -27,13 +29,23 @@ router = APIRouter(prefix="/api/v1", tags=["library"])
 
 
 @router.get("/videos", summary="The library")
-def list_videos(desk: TheDesk, who: Someone) -> docs.VideosDocument:
-    """Every video that the user may see, newest first."""
-    jobs = _ingest_jobs(desk)
-    rows = desk.videos(who)
+def list_videos(
+    desk: TheDesk,
+    who: Someone,
+    response: Response,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="All if left out.")] = None,
+    cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
+) -> docs.VideosDocument:
+    """Every video that the user may see, newest first; in pages where a limit is given."""
+    rows, following = _page(desk, who, limit, cursor)
+    if following is not None and limit is not None:
+        response.headers["link"] = link_to("/api/v1/videos", limit, following)
+    jobs, totals = _ingest_jobs(desk), desk.catalog.videos.totals(who.granted)
     return docs.VideosDocument(
-        videos=[describe(desk, row, jobs.get(row.id)) for row in reversed(rows)],
-        used_bytes=sum(row.latent_bytes for row in rows),
+        videos=[describe(desk, row, jobs.get(row.id)) for row in rows],
+        total=totals.n_videos,
+        next=following,
+        used_bytes=totals.latent_bytes,
         free_bytes=shutil.disk_usage(desk.home).free,
         reserve_bytes=int(desk.settings.limits.disk_reserve_bytes),
     )
@@ -181,6 +193,20 @@ def _allowed_source(desk: Desk, source: str) -> str:
             hint="set paths.media_roots in longwatch.toml, or upload the file",
         )
     return str(path)
+
+
+def _page(
+    desk: Desk, who: Principal, limit: int | None, cursor: str | None
+) -> tuple[tuple[VideoRow, ...], str | None]:
+    """The videos of a page, and the cursor of the next one if there is one."""
+    if limit is None:
+        if cursor is not None:
+            raise InputRefusedError("a cursor goes with a limit", hint="add limit=100")
+        return tuple(reversed(desk.videos(who))), None
+    behind = None if cursor is None else place_of(cursor)
+    found = desk.catalog.videos.page(limit + 1, behind=behind, among=who.granted)
+    rows = found[:limit]
+    return rows, cursor_behind(rows[-1]) if len(found) > limit else None
 
 
 def _ingest_jobs(desk: Desk) -> dict[str, JobRow]:

@@ -55,6 +55,7 @@ def run_grid(
     *,
     haystack: str,
     on_finding: Callable[[Finding], None] = lambda finding: None,
+    measured: Sequence[ProbeCell] = (),
 ) -> Generator[ProbeCell | ProbeResult, None, None]:
     """Plant every needle in every cell; cells as they are done, then the ProbeResult.
 
@@ -65,6 +66,8 @@ def run_grid(
         config: The grid.
         haystack: What to call it.
         on_finding: Hears what came of each needle, in their order, before its cell is yielded.
+        measured: Cells that an earlier run of the same grid has left: they are neither measured
+            nor yielded again, and are part of the result.
     Cost: the towers see each frame once; a cell folds its frames again for each needle.
     """
     started = time.perf_counter()
@@ -73,9 +76,13 @@ def run_grid(
     with tempfile.TemporaryDirectory(prefix="longwatch-probe-") as folder:
         probed = _throw_away(engine, Path(folder), config.compression_ratio)
         hay = encode_haystack(probed, islice(frames, max(config.lengths)))
+        known = {(cell.length_frames, cell.depth): cell for cell in measured}
         cells = []
         for length in config.lengths:
             for depth in config.depths:
+                if (length, depth) in known:
+                    cells.append(known[length, depth])
+                    continue
                 findings = []
                 for needle in needles:
                     findings.append(_find(probed, hay, needle, length, depth, config.recall))

@@ -34,6 +34,8 @@ LISTING = "needles.jsonl"
 ANSWER_TOKENS = 32
 """Needle answers are a word or a short sentence."""
 
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+
 _LETTER = re.compile(
     r"^\W*(?:the\s+)?(?:best\s+)?(?:option|answer)?\W*(?:is)?\W*([a-h])\b(?!\s+\w)", re.I
 )
@@ -86,23 +88,52 @@ def drawn_needles(count: int, *, first_seed: int = 0) -> tuple[Needle, ...]:
     )
 
 
-def load_needles(folder: Path) -> tuple[Needle, ...]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedleLimits:
+    """What a folder of needles may hold at most."""
+
+    needles: int = 10_000
+    pixels: int = 2**31
+    """Of all pictures together: they are held in memory while a grid runs."""
+
+
+def load_needles(
+    folder: Path, *, called: str | None = None, limits: NeedleLimits | None = None
+) -> tuple[Needle, ...]:
     """The needles of a folder: pictures, and a line of JSON for each in `needles.jsonl`.
 
+    Args:
+        called: The folder's name in messages; its path when `None`.
     Raises:
         InputRefusedError: The listing, a line, or a picture cannot be used; says which and why.
     """
-    listing = folder / LISTING
+    listing, limits = folder / LISTING, limits or NeedleLimits()
+    called = called or str(folder)
     if not listing.is_file():
         raise InputRefusedError(
-            f"{folder} has no {LISTING}",
+            f"{called} has no {LISTING}",
             hint='one line a needle: {"image": "x.png", "question": "...", "answer": "..."}',
         )
-    lines = enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1)
-    needles = tuple(_parsed(listing, number, line) for number, line in lines if line.strip())
+    try:
+        lines = listing.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputRefusedError(f"{called}/{LISTING} is not UTF-8 text") from error
+    needles: list[Needle] = []
+    n_pixels = 0
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        needles.append(
+            _parsed(folder, f"{called}/{LISTING}, line {number}", line, limits.pixels - n_pixels)
+        )
+        n_pixels += needles[-1].image.shape[0] * needles[-1].image.shape[1]
+        if len(needles) > limits.needles:
+            raise InputRefusedError(
+                f"{called} lists more than {limits.needles} needles", hint="use fewer"
+            )
     if not needles:
-        raise InputRefusedError(f"{listing} lists no needle")
-    return needles
+        raise InputRefusedError(f"{called}/{LISTING} lists no needle")
+    return tuple(needles)
 
 
 def encode_haystack(engine: Engine, frames: Iterable[Frame]) -> Haystack:
@@ -211,8 +242,7 @@ def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
         )
 
 
-def _parsed(listing: Path, number: int, line: str) -> Needle:
-    where = f"{listing}, line {number}"
+def _parsed(folder: Path, where: str, line: str, pixels_left: int) -> Needle:
     try:
         entry = json.loads(line)
     except ValueError as error:
@@ -229,19 +259,24 @@ def _parsed(listing: Path, number: int, line: str) -> Needle:
     if unknown:
         raise InputRefusedError(f"{where}: unknown {', '.join(sorted(unknown))}")
     return Needle(
-        image=_picture(listing.parent, entry["image"], where),
+        image=_picture(folder, entry["image"], where, pixels_left),
         question=entry["question"].strip(),
         answer=entry["answer"].strip(),
         aliases=tuple(aliases),
     )
 
 
-def _picture(folder: Path, name: str, where: str) -> UInt8[np.ndarray, "h w 3"]:
+def _picture(folder: Path, name: str, where: str, pixels_left: int) -> UInt8[np.ndarray, "h w 3"]:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputRefusedError(f"{where}: {name} lies outside the folder")
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > pixels_left:
+                raise InputRefusedError(
+                    f"{where}: with {name} the pictures are too large",
+                    hint="scale them down to about 1280 pixels a side",
+                )
             return np.asarray(picture.convert("RGB"))
     except FileNotFoundError as error:
         raise InputRefusedError(f"{where}: there is no {name}") from error

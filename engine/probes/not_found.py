@@ -107,7 +107,7 @@ def draw_curve(made: Sequence[Claim], path: Path) -> None:
     for axes, setting in zip(panels, settings, strict=True):
         _draw_panel(axes, setting, [each for each in made if each.setting == setting])
     panels[0].set_ylabel("share of questions")
-    panels[0].legend(loc="upper center", fontsize=8, frameon=False)
+    panels[0].legend(loc="center right", fontsize=8, frameon=False)
     figure.savefig(path)
 
 

@@ -22,6 +22,8 @@ _Line = TypeVar("_Line")
 _PATIENCE = timedelta(days=1)
 """How long a process waits for another: banks are drawn and scores are measured by one alone.
 Who dies is noticed by the launcher, which ends the others."""
+_PLAIN = torch.contiguous_format
+"""What is exchanged must lie in one piece; a transposed weight does not."""
 
 
 class RunOverError(Exception):
@@ -76,7 +78,7 @@ class Processes:
 
         with torch.no_grad():
             for tensor in (*module.parameters(), *module.buffers()):
-                tensor.copy_(broadcast(tensor.detach().clone()))
+                tensor.copy_(broadcast(tensor.detach().clone(memory_format=_PLAIN)))
 
     def average_gradients(self, module: nn.Module) -> None:
         """Replace gradients by their mean; what no process has used keeps none."""
@@ -89,8 +91,8 @@ class Processes:
         uses = reduce(is_used.to(learnt[0].device), "sum")
         for parameter, n_uses in zip(learnt, uses.tolist(), strict=True):
             if n_uses:
-                own = parameter.grad
-                parameter.grad = reduce(torch.zeros_like(parameter) if own is None else own, "mean")
+                own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+                parameter.grad = reduce(own.contiguous(), "mean")
 
     def mean(self, values: Sequence[Tensor]) -> float:
         """Mean over values of all processes, the same number of each."""

@@ -30,6 +30,7 @@ from engine.training.spliced import Written, loss_of
 from engine.training.stages import Kind, Stage, draw_kinds, fit_mixture, prepare
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
+CARD = "README.md"
 HELD_OUT = 10
 """One sample of so many is held out where no file of held-out ones is named."""
 
@@ -331,12 +332,13 @@ def sorted_by_kind(
 def carry_over(source: Path, folder: Path) -> None:
     """Copy what a checkpoint folder holds beside its weights, towers of their own included.
 
-    What is there already stays; a folder that has weights gets no others.
+    What is there already stays; a folder that has weights gets no others. A model card stays
+    behind: its figures are of the weights that it came with.
     """
     full = {path.parent for path in folder.rglob("*") if path.suffix in WEIGHTS}
     for path in sorted(source.rglob("*")):
         target = folder / path.relative_to(source)
-        if not path.is_file() or target.exists():
+        if not path.is_file() or target.exists() or path.name == CARD:
             continue
         is_weights = path.suffix in WEIGHTS or path.name.endswith(".index.json")
         if not (is_weights and target.parent in full):

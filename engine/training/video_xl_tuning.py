@@ -29,6 +29,7 @@ from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.samples import BadSample, Sample, SampleFile
 from engine.training.stages import prepare
 from engine.training.tuning import (
+    CARD,
     Pool,
     TuningConfig,
     carry_over,
@@ -188,11 +189,27 @@ def train(
     folder = output / "model"
     folder.mkdir(exist_ok=True)
     export(net, config.model, folder, variant=output.name)
+    (folder / CARD).write_text(card(output.name, stage, config, read), encoding="utf-8")
     yield Progress(
         stage="export",
         step=1,
         n_steps=1,
         note=exported(folder, read.bad),
+    )
+
+
+def card(name: str, stage: VideoXlStage, config: VideoXlTuning, read: SampleFile) -> str:
+    """What the new checkpoint is, for who finds it later."""
+    how = "adapters, merged" if config.lora is not None else "whole"
+    return (
+        f"# {name}\n\n"
+        f"Trained from `{config.model.name}`, stage `{stage.name}`, decoder {how}: "
+        f"{config.steps} steps of {config.samples_per_step} samples x {config.accumulate}, "
+        f"ratios {', '.join(map(str, stage.ratios)) or 'none'}, "
+        f"at most {stage.max_frames} frames a sample.\n\n"
+        f"Data: {config.said} ({len(read.samples)} samples, {len(read.bad)} skipped).\n\n"
+        "Not measured beyond the losses of its run: figures of the model it was trained from do "
+        "not hold for it.\n"
     )
 
 

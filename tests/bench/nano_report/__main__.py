@@ -45,34 +45,35 @@ Say = Callable[[str], None]
 
 
 def measure(
-    engine: Engine, real: Sequence[Frame], parts: Sequence[str], *, quick: bool, say: Say
-) -> tuple[dict[str, Any], list[Asked]]:
-    """The report by part, and every question about stories."""
-    asked: list[Asked] = []
-    report: dict[str, Any] = {}
-    if "needles" in parts:
-        report["needles"] = list(_all_needles(engine, real, quick=quick, say=say))
-    if "own_world" in parts:
-        report["own_world"] = []
-        for duration_s, n_stories, recall in _WORLDS[:1] if quick else _WORLDS:
-            say(f"questions about {duration_s:.0f} s, recall {recall or 'by wording'}")
-            world, some = own_world(engine, 4 if quick else n_stories, duration_s, recall)
-            report["own_world"].append(world)
-            asked += some
-    if "search" in parts:
-        say("search")
-        report["search"] = search(engine, 1 if quick else 3, 256.0 if quick else 1024.0)
+    engine: Engine, part: str, real: Sequence[Frame], *, quick: bool, say: Say
+) -> tuple[Any, list[Asked]]:
+    """One part of the report, and what was asked about stories for it."""
     lengths = (64,) if quick else (64, 256, 1024)
     footage = [frame.pixels for frame in real]
-    if "evidence" in parts:
-        say("evidence by every signal")
-        report["evidence"] = _all_signals(engine, footage, lengths)
-    if "not_found" in parts:
-        say("what is there and what is not")
-        given = recordings(1.0, footage, lengths=lengths, frames_each=512, seed=CLAIM_SEED)
-        items = describe_rates(rates_by_setting(list(claims(engine, given))))
-        report["not_found"] = [each.model_dump() for each in items]
-    return report, asked
+    say(part.replace("_", " "))
+    if part == "needles":
+        return list(_all_needles(engine, real, quick=quick, say=say)), []
+    if part == "own_world":
+        return _all_worlds(engine, quick=quick, say=say)
+    if part == "search":
+        return search(engine, 1 if quick else 3, 256.0 if quick else 1024.0), []
+    if part == "evidence":
+        return _all_signals(engine, footage, lengths), []
+    given = recordings(1.0, footage, lengths=lengths, frames_each=512, seed=CLAIM_SEED)
+    rows = rates_by_setting(list(claims(engine, given)))
+    return [each.model_dump() for each in describe_rates(rows)], []
+
+
+def _all_worlds(
+    engine: Engine, *, quick: bool, say: Say
+) -> tuple[list[dict[str, object]], list[Asked]]:
+    worlds, asked = [], []
+    for duration_s, n_stories, recall in _WORLDS[:1] if quick else _WORLDS:
+        say(f"questions about {duration_s:.0f} s, recall {recall or 'by wording'}")
+        world, some = own_world(engine, 4 if quick else n_stories, duration_s, recall)
+        worlds.append(world)
+        asked += some
+    return worlds, asked
 
 
 def _all_needles(
@@ -119,24 +120,25 @@ def main() -> None:
     parser.add_argument("--real", type=Path, nargs="*", default=[], metavar="FILE")
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--quick", action="store_true", help="few cases, to see that it runs")
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="written after every part")
+    parser.add_argument("--resume", action="store_true", help="keep the parts that --json holds")
     parser.add_argument("--failures", type=Path, metavar="FILE.png")
     given = parser.parse_args()
-    started = time.monotonic()
     report: dict[str, Any] = {"date": time.strftime("%Y-%m-%d"), "machine": _machine()}
+    if given.resume and given.json and given.json.exists():
+        report = json.loads(given.json.read_text(encoding="utf-8"))
+    asked: list[Asked] = []
     with tempfile.TemporaryDirectory() as folder:
         engine = open_engine(given.model, Path(folder), 8)
-        parts, asked = measure(
-            engine,
-            real_frames(given.real),
-            given.only,
-            quick=given.quick,
-            say=lambda text: print(text, flush=True),
-        )
-    report.update(parts, wall_s=round(time.monotonic() - started, 1))
+        real = real_frames(given.real)
+        for part in (each for each in given.only if each not in report):
+            report[part], some = measure(
+                engine, part, real, quick=given.quick, say=lambda text: print(text, flush=True)
+            )
+            asked += some
+            if given.json:
+                given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(report))
-    if given.json:
-        given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if given.failures:
         print(f"{write_failures(given.failures, asked)} failures drawn")
 

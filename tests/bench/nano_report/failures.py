@@ -43,12 +43,15 @@ def write_failures(path: Path, asked: Sequence[Asked], *, most: int = 12) -> int
 
 
 def choose(wrong: Sequence[Asked], most: int) -> list[Asked]:
-    """Up to so many, one of each kind in turn, no question twice."""
-    kinds: dict[str, dict[str, Asked]] = {}
+    """Up to so many, one of each kind in turn, no moment and no question twice."""
+    kinds: dict[str, list[Asked]] = {}
     for each in wrong:
-        kinds.setdefault(each.question.kind, {}).setdefault(each.question.text, each)
-    turns = itertools.zip_longest(*(some.values() for some in kinds.values()))
-    return [each for turn in turns for each in turn if each is not None][:most]
+        kinds.setdefault(each.question.kind, []).append(each)
+    turns = itertools.zip_longest(*kinds.values())
+    chosen: dict[object, Asked] = {}
+    for each in (each for turn in turns for each in turn if each is not None):
+        chosen.setdefault(each.question.spans or each.question.text, each)
+    return list(chosen.values())[:most]
 
 
 def moments_s(asked: Asked) -> list[float]:

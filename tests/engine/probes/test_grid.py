@@ -16,6 +16,7 @@ from engine.probes.grid import (
     run_grid,
     write_table,
 )
+from engine.probes.needle import Finding
 from engine.records import ProbeResult, Recall
 from tests.engine.pipeline.conftest import CAMERA, build
 from tests.engine.probes.test_needle import RED
@@ -79,6 +80,25 @@ def test_the_heat_map_is_a_picture(build: Callable[..., Engine], tmp_path: Path)
 def test_a_drawn_haystack_keeps_the_clock_and_shows_no_card() -> None:
     frames = list(drawn_haystack(5, fps=2.0))
     assert [frame.pts_s for frame in frames] == [0.0, 0.5, 1.0, 1.5, 2.0]
+
+
+def test_cells_that_were_measured_are_not_measured_again(build: Callable[..., Engine]) -> None:
+    whole = probed(build())
+    heard: list[Finding] = []
+    config = GridConfig(lengths=(16, 40), depths=(0.0, 0.5, 1.0))
+    *cells, result = run_grid(
+        build(),
+        list(story("grey*30")),
+        [RED, RED],
+        config,
+        haystack="grey wall",
+        on_finding=heard.append,
+        measured=whole.cells[:4],
+    )
+    assert isinstance(result, ProbeResult)
+    assert result.cells == whole.cells
+    assert tuple(cells) == whole.cells[4:]
+    assert len(heard) == 4
 
 
 @pytest.mark.parametrize("wrong", [{"lengths": ()}, {"lengths": (0,)}, {"depths": (1.5,)}])

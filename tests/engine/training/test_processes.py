@@ -32,6 +32,8 @@ class Uneven:
     def __init__(self, seed: int = 0) -> None:
         torch.manual_seed(seed)
         self.module = nn.ModuleDict({name: nn.Linear(3, 2) for name in ("always", "even", "never")})
+        # Transposed: nothing that lies in one piece, as the exchange wants it.
+        self.module["even"].weight = nn.Parameter(torch.randn(3, 2).t())
 
     def loss(self, step: int, n_steps: int) -> Tensor:
         assert n_steps == 2 * CONFIG.n_steps

@@ -32,6 +32,13 @@ export async function call(method, path, body, { signal } = {}) {
   return answer.status === 204 ? null : answer.json();
 }
 
+// One file as the body of a request; large videos go by lib/tus.js, in parts.
+export async function sendFile(path, file, type) {
+  const answer = await reach(path, { method: "PUT", body: file,
+    headers: await headers({ "Content-Type": type, Accept: "application/json" }) });
+  return answer.json();
+}
+
 // Server-sent events of one request; `on` maps event names to callbacks.
 export async function stream(path, body, on, { signal } = {}) {
   const answer = await reach(path, {

@@ -6,13 +6,17 @@ import { empty, failure, progressBar, progressText, statusChip } from "/assets/l
 import { bytesText, clock, dialog, fill, h, icon, lengthText, toast } from "/assets/lib/dom.js";
 import { Upload } from "/assets/lib/tus.js";
 
+const PAGE = 60;
+const MOST = 500;
+
 export async function mount(main, session) {
   const admin = session.role === "admin";
   const room = h("div", { class: "room" });
   const uploads = h("div", { class: "uploads", hidden: true });
   const cards = h("div", { "aria-live": "off" });
   const spoken = h("p", { class: "sr", role: "status", "aria-live": "polite" });
-  const state = { admin, cards, room, uploads, spoken, told: new Map(), open: [] };
+  const state = { admin, cards, room, uploads, spoken, told: new Map(), open: [],
+    wanted: PAGE, stamp: null };
   fill(main,
     h("div", { class: "head" }, h("h1", {}, "Library"), h("div", { class: "end" }, room)),
     admin ? dropZone(state) : null, uploads, cards, spoken);
@@ -24,17 +28,34 @@ export async function mount(main, session) {
 async function refresh(state) {
   let library;
   try {
-    library = await call("GET", "/api/v1/videos");
+    library = await read(state.wanted);
   } catch (error) {
+    state.stamp = null;
     fill(state.cards, failure(error, () => state.poll.now()));
     return 8000;
   }
   drawRoom(state, library);
   // A menu or a dialog that is open stays: redrawing under a pointer loses the click.
-  if (!state.cards.querySelector(".menu > ul:not([hidden]), dialog")) drawCards(state, library);
+  const stamp = JSON.stringify([library.videos, library.total]);
+  if (stamp !== state.stamp && !state.cards.querySelector(".menu > ul:not([hidden]), dialog")) {
+    state.stamp = stamp;
+    drawCards(state, library);
+  }
   speak(state, library.videos);
   const busy = library.videos.some((video) => video.job || video.status === "ingesting");
   return busy ? 1200 : 6000;
+}
+
+// The newest videos, as many as are wanted, in as few requests as the server allows.
+async function read(wanted) {
+  const library = { videos: [] };
+  do {
+    const query = new URLSearchParams({ limit: Math.min(MOST, wanted - library.videos.length) });
+    if (library.next) query.set("cursor", library.next);
+    const page = await call("GET", `/api/v1/videos?${query}`);
+    Object.assign(library, page, { videos: [...library.videos, ...page.videos] });
+  } while (library.next && library.videos.length < wanted);
+  return library;
 }
 
 function drawRoom(state, library) {
@@ -58,8 +79,18 @@ function drawCards(state, library) {
   }
   const focused = document.activeElement?.id;
   fill(state.cards, h("div", { class: "cards" },
-    library.videos.map((video) => card(state, video))));
+    library.videos.map((video) => card(state, video))), more(state, library));
   if (focused) document.getElementById(focused)?.focus();
+}
+
+function more(state, library) {
+  if (!library.next) return null;
+  return h("div", { class: "more" },
+    h("span", { class: "faint" }, `${library.videos.length} of ${library.total} videos`),
+    h("button", { type: "button", id: "lw-more", onclick: () => {
+      state.wanted = library.videos.length + PAGE;
+      state.poll.now();
+    } }, "Load more"));
 }
 
 function card(state, video) {

@@ -1,7 +1,7 @@
 // The probe: plant known moments, see over length and depth where they are still found.
 
 import { linkTo, readAddress, writeAddress } from "/assets/lib/address.js";
-import { call, poll } from "/assets/lib/api.js";
+import { call, poll, sendFile } from "/assets/lib/api.js";
 import { empty, failure, statusChip } from "/assets/lib/cards.js";
 import { clock, fill, h, lengthText, spanText, toast } from "/assets/lib/dom.js";
 
@@ -13,12 +13,13 @@ const DEPTHS = [0, 0.25, 0.5, 0.75, 1];
 
 export async function mount(main, session) {
   const { videos } = await call("GET", "/api/v1/videos");
-  new Probe(main, session, videos);
+  const { sets } = session.role === "admin" ? await call("GET", "/api/v1/needles") : { sets: [] };
+  new Probe(main, session, videos, sets);
 }
 
 class Probe {
-  constructor(main, session, videos) {
-    Object.assign(this, { main, session, videos, run: null, other: null, cell: null });
+  constructor(main, session, videos, sets) {
+    Object.assign(this, { main, session, videos, sets, run: null, other: null, cell: null });
     this.shown = h("div", { class: "stack" });
     this.list = h("div");
     fill(main, h("div", { class: "head" }, h("h1", {}, "Probe"),
@@ -44,9 +45,9 @@ class Probe {
         LENGTHS.map((length) => box("lengths", length, String(length), [32, 64].includes(length)))),
       h("fieldset", {}, h("legend", {}, "Depths"),
         DEPTHS.map((depth) => box("depths", depth, `${depth * 100} %`, [0, 0.5, 1].includes(depth)))),
+      this.needles(),
       h("div", { class: "row", style: "align-items:end;flex-wrap:nowrap" },
-        h("label", {}, "Needles", h("input", { name: "seeds", type: "number", min: "1", max: "16",
-          value: "2" })),
+        h("label", {}, "Cards", this.seeds),
         h("label", {}, "Ratio", h("input", { name: "ratio", type: "number", min: "1", max: "64",
           placeholder: "own" })),
         h("label", {}, "Recall", h("select", { name: "recall" }, h("option", { value: "top" }, "top"),
@@ -56,10 +57,44 @@ class Probe {
     return form;
   }
 
+  needles() {
+    this.seeds = h("input", { name: "seeds", type: "number", min: "1", max: "16", value: "2" });
+    const option = (set) => h("option", { value: set.key }, set.name);
+    const choice = h("select", { name: "needles" }, h("option", { value: "" }, "drawn cards"),
+      this.sets.map(option));
+    const drawnOnly = () => { this.seeds.disabled = choice.value !== ""; };
+    choice.addEventListener("change", drawnOnly);
+    const said = h("p", { class: "faint", role: "status", id: "needles-said" },
+      "A zip with pictures and needles.jsonl: ",
+      h("code", {}, '{"image", "question", "answer"}'), " a line. Folders below the server's own "
+      + "roots are listed by themselves.");
+    const file = h("input", { type: "file", accept: ".zip,application/zip", name: "archive",
+      "aria-describedby": "needles-said" });
+    file.addEventListener("change", async () => {
+      const [archive] = file.files;
+      if (!archive) return;
+      const name = archive.name.replace(/\.zip$/i, "").replace(/[^\w .-]+/g, "-").slice(0, 64);
+      fill(said, `Sending ${archive.name} …`);
+      try {
+        const set = await sendFile(`/api/v1/needles/${encodeURIComponent(name)}`, archive, "application/zip");
+        choice.append(option(set));
+        choice.value = set.key;
+        drawnOnly();
+        fill(said, `${set.name}: ${set.n_needles} needles, chosen above.`);
+      } catch (error) {
+        fill(said, h("span", { class: "wrong" }, [error.message, error.hint].filter(Boolean).join("; ")));
+      }
+      file.value = "";
+    });
+    return h("div", { class: "stack" }, h("label", {}, "Needles", choice),
+      h("label", {}, "Upload needles", file), said);
+  }
+
   async order(data) {
     const numbers = (name) => data.getAll(name).map(Number);
     const body = { haystack: data.get("haystack") || null, lengths: numbers("lengths"),
-      depths: numbers("depths"), seeds: Number(data.get("seeds")), recall: data.get("recall"),
+      depths: numbers("depths"), seeds: Number(data.get("seeds") ?? 1),
+      needles: data.get("needles") || null, recall: data.get("recall"),
       ratio: data.get("ratio") ? Number(data.get("ratio")) : null };
     if (!body.lengths.length || !body.depths.length) { toast("Choose a length and a depth."); return; }
     try {
@@ -201,7 +236,9 @@ class Probe {
     const rank = trial.evidence_rank;
     const line = (name, ...value) => [h("dt", {}, name), h("dd", {}, value)];
     return h("article", { class: "trial" },
-      h("img", { src: `/api/v1/probes/needles/${trial.seed}.png`, alt: "The needle that was planted",
+      h("img", { src: this.run.settings.needles
+        ? `/api/v1/probes/${this.run.run_id}/needles/${trial.seed}.png`
+        : `/api/v1/probes/needles/${trial.seed}.png`, alt: "The needle that was planted",
         width: 176, height: 99 }),
       h("dl", {}, line("asked", trial.question), line("expected", trial.expected),
         line("answered", h("span", { class: trial.is_right ? "right" : "wrong" },

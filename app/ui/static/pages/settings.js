@@ -3,6 +3,7 @@
 import { call } from "/assets/lib/api.js";
 import { failure } from "/assets/lib/cards.js";
 import { dialog, fill, h, toast, wallText } from "/assets/lib/dom.js";
+import { values } from "/assets/lib/values.js";
 
 export async function mount(main, session) {
   const left = h("div", { class: "stack" }), right = h("div", { class: "stack" });
@@ -10,8 +11,10 @@ export async function mount(main, session) {
   fill(main, h("div", { class: "head" }, h("h1", {}, "Settings"),
     h("span", { class: "badge" }, `version ${session.version}`)), grid);
   const mine = [tokens, appearance];
-  const parts = session.role === "admin" ? [facts, people, ...mine, outward] : mine;
-  const side = (part) => (part === facts || session.role !== "admin" ? left : right);
+  const editable = (place) => values(place, session, panel);
+  const parts = session.role === "admin" ? [editable, facts, people, ...mine, outward]
+    : [editable, ...mine];
+  const side = (part) => (part === editable || part === facts || session.role !== "admin" ? left : right);
   for (const part of parts) {
     const body = h("div");
     side(part).append(body);
@@ -29,12 +32,12 @@ function told(error) { toast(error.message, error.hint); }
 async function facts(place, session) {
   const settings = await call("GET", "/api/v1/settings");
   const { model } = session;
-  fill(place, panel("Model, budgets and limits", [
+  fill(place, panel("In force", [
     model.ready ? null : h("p", { class: "pad wrong" }, model.detail),
     h("div", { class: "scroll-x", tabindex: "0", role: "region", "aria-label": "Settings in force" },
       h("table", { class: "facts-table" }, h("tbody", {}, settings.facts.map((fact) => h("tr", {}, h("td", {}, fact.name),
         h("td", {}, fact.value), h("td", { class: "faint mono" }, fact.setting)))))),
-    h("p", { class: "pad faint" }, `Change them in ${settings.file} or by environment, then start again.`)]));
+    h("p", { class: "pad faint" }, `What has no field above is changed in ${settings.file} or by environment; then start again.`)]));
 }
 
 async function outward(place) {

@@ -101,6 +101,8 @@ def test_adapters_are_merged_and_summary_tokens_learn_whole(home: Path) -> None:
     assert "decoder.layers.0.attention.vst_qkv.weight" in found
     assert "decoder.layers.2.down.weight" in found
     assert load(home / "lora" / "model", CPU, torch.float32).card.variant == "lora"
+    card = (home / "lora" / "model" / "README.md").read_text()
+    assert "Trained from `base`, stage `mixed`, decoder adapters, merged: 20 steps" in card
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(home: Path) -> None:

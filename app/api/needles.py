@@ -1,0 +1,79 @@
+"""Needles of the user's own: folders of the server and uploaded archives that a probe may plant."""
+
+import tempfile
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+
+from app.api.desk import Admin, TheDesk
+from app.needles import MAX_ARCHIVE_BYTES, NeedleSet, list_needles, remove_needles, take_archive
+from engine.errors import InputRefusedError
+
+ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
+_IN_MEMORY_BYTES = 1 << 20
+
+router = APIRouter(prefix="/api/v1/needles", tags=["probes"])
+Name = Annotated[str, Path(max_length=64)]
+
+
+class NeedleSetItem(BaseModel):
+    """Pictures with questions that can be planted."""
+
+    key: str
+    """What a probe is ordered with."""
+    name: str
+    is_upload: bool
+
+
+class NeedleSetsDocument(BaseModel):
+    """What can be planted beside drawn cards."""
+
+    sets: list[NeedleSetItem]
+
+
+class TakenDocument(NeedleSetItem):
+    """An archive that was unpacked and checked."""
+
+    n_needles: int
+
+
+@router.get("", summary="Needles to plant")
+def list_sets(desk: TheDesk, who: Admin) -> NeedleSetsDocument:
+    """Uploads, and folders with a `needles.jsonl` below a configured root."""
+    return NeedleSetsDocument(sets=[_item(each) for each in list_needles(desk.settings)])
+
+
+@router.put("/{name}", summary="Upload needles", status_code=201)
+async def take(
+    desk: TheDesk,
+    who: Admin,
+    request: Request,
+    name: Name,
+    content_type: Annotated[str, Header()] = "",
+) -> TakenDocument:
+    """A zip of pictures and `needles.jsonl`; it is kept only if every line of it can be used."""
+    if content_type.split(";")[0].strip() not in ZIP_TYPES:
+        raise InputRefusedError("needles are sent as application/zip")
+    with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as archive:
+        async for block in request.stream():
+            if archive.tell() + len(block) > MAX_ARCHIVE_BYTES:
+                raise InputRefusedError(
+                    f"{name}: the archive has more than {MAX_ARCHIVE_BYTES >> 20} MiB",
+                    hint="scale the pictures down, or use the command line",
+                )
+            archive.write(block)
+        taken, n_needles = await run_in_threadpool(take_archive, desk.home, name, archive)
+    return TakenDocument(**_item(taken).model_dump(), n_needles=n_needles)
+
+
+@router.delete("/{name}", summary="Forget uploaded needles", status_code=204)
+def remove(desk: TheDesk, who: Admin, name: Name) -> Response:
+    """Runs that were made with them stay, with their pictures."""
+    remove_needles(desk.home, name)
+    return Response(status_code=204)
+
+
+def _item(found: NeedleSet) -> NeedleSetItem:
+    return NeedleSetItem(key=found.key, name=found.name, is_upload=found.is_upload)

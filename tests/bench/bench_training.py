@@ -1,0 +1,88 @@
+"""What computing layers again saves: peak memory and time of one training step, both ways.
+
+One sequence of a long video goes forwards and backwards through the one pass of a small decoder
+with the released geometry (144 tokens a frame, windows of ten frames, ratio 8), each way in a
+process of its own so that peaks do not mix. Gradients are compared by their norm.
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+from typing import Any
+
+import psutil
+import torch
+
+from engine.nn.decoder import Decoder, DecoderConfig
+from engine.nn.one_pass import Course, lay_out, one_pass
+
+PREFIX, TEXT, WINDOW, RATIO, PER_FRAME = 14, 40, 1440, 8, 144
+SIZES = DecoderConfig(
+    vocab_size=1024,
+    width=256,
+    mlp_width=704,
+    n_layers=8,
+    n_heads=8,
+    n_kv_heads=2,
+    head_dim=32,
+    rope_theta=1e6,
+    qkv_bias=True,
+    has_vst=True,
+)
+
+
+def measure(*, model: str | None = None, frames: int = 64, threads: int = 1) -> dict[str, Any]:
+    """Peak memory above the weights and seconds of a step, with and without checkpoints.
+
+    Args:
+        model: Not used: the sizes are fixed, so that figures compare across checkpoints.
+        frames: Of 144 tokens each.
+        threads: Of torch, in every process.
+    """
+    kept, again = (_apart(way, frames, threads) for way in (False, True))
+    return {
+        "frames": frames,
+        "tokens": frames * PER_FRAME,
+        "threads": threads,
+        "peak_mib": round(kept["peak_bytes"] / 2**20),
+        "peak_mib_checkpointed": round(again["peak_bytes"] / 2**20),
+        "memory_share": round(again["peak_bytes"] / kept["peak_bytes"], 2),
+        "cpu_s": round(kept["cpu_s"], 1),
+        "cpu_s_checkpointed": round(again["cpu_s"], 1),
+        "gradient_difference": float(f"{abs(again['norm'] / kept['norm'] - 1):.1e}"),
+    }
+
+
+def _apart(has_checkpoints: bool, frames: int, threads: int) -> dict[str, float]:
+    """Run one way in a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_run, (has_checkpoints, frames, threads))
+
+
+def _run(has_checkpoints: bool, frames: int, threads: int) -> dict[str, float]:
+    torch.set_num_threads(threads)
+    decoder, random = Decoder(SIZES), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter.normal_(0.0, parameter.shape[-1] ** -0.5, generator=random)
+    rows = torch.randn(1, PREFIX + frames * PER_FRAME + TEXT, SIZES.width, generator=random)
+    n = frames * PER_FRAME
+    chunks = tuple((min(WINDOW, n - start), RATIO) for start in range(0, n, WINDOW))
+    layout = lay_out(Course(n_prefix=PREFIX, chunks=chunks, texts=(TEXT,), is_closed=True))
+    before, started = psutil.Process().memory_info().rss, time.process_time()
+    hidden = one_pass(decoder, rows, layout, has_checkpoints=has_checkpoints)
+    decoder.logits(hidden[0, -TEXT:]).square().mean().backward()  # type: ignore[no-untyped-call]
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    grads = [weight.grad for weight in decoder.parameters() if weight.grad is not None]
+    return {
+        "peak_bytes": max(1, peak - before),
+        "cpu_s": time.process_time() - started,
+        "norm": float(torch.stack([grad.norm() for grad in grads]).norm()),
+    }
+
+
+if __name__ == "__main__":
+    print(measure())
