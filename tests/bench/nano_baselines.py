@@ -9,7 +9,7 @@ command that was cut off goes on; `--arms` without a name only prints and draws 
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,23 +49,29 @@ def measure(run: Path, arm: str, ratio: int) -> dict[str, Any]:
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The table of the README."""
-    kinds = [kind for kind in KINDS if kind not in ("colour", "shape", "code")]
-    heads = ["memory", "kept a second", *(f"needle, {n}" for n in LENGTHS), "8-frame needle, 256",
-             "colour", "shape", "code", *kinds]  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for arm in ("whole", "pool", "uniform", "vst"):
-        if arm not in report["arms"]:
-            continue
-        for ratio, found in sorted(report["arms"][arm]["ratios"].items(), key=_ratio):
-            name = report["arms"][arm]["title"]
-            name += "" if arm == "whole" else f", {ratio}x"
-            cells = [_share(found["needles"], length) for length in LENGTHS]
-            cells.append(_share(found["needles_of_8_frames"], 256))
-            asked = found["kinds"]
-            cells += [asked[kind]["right"] / asked[kind]["n"] for kind in KINDS if kind in asked]
-            numbers = " | ".join(f"{cell:.2f}" for cell in cells)
-            lines.append(f"| {name} | {found['rows_a_second']:g} | {numbers} |")
+    """The tables of the README: needles, then every kind of question over 64 frames."""
+    needles = [*(f"needle, {n} frames" for n in LENGTHS), "8-frame needle, 256 frames"]
+    found, kinds = [], []
+    for name, each in _by_budget(report):
+        cells = [_share(each["needles"], length) for length in LENGTHS]
+        found.append((name, [*cells, _share(each["needles_of_8_frames"], 256)]))
+        asked = [each["kinds"][kind] for kind in KINDS]
+        kinds.append((name, [kind["right"] / kind["n"] for kind in asked]))
+    return "\n\n".join((_table(needles, found), _table(list(KINDS), kinds)))
+
+
+def _by_budget(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for arm in ("whole", "vst", "pool", "uniform"):
+        ratios = report["arms"].get(arm, {"ratios": {}})["ratios"]
+        for ratio in sorted(ratios, key=int):
+            name = MEMORIES[arm].title + ("" if arm == "whole" else f", {ratio}x")
+            yield f"{name} | {ratios[ratio]['rows_a_second']:g}", ratios[ratio]
+
+
+def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> str:
+    lines = ["| memory | kept a second | " + " | ".join(heads) + " |"]
+    lines.append("|---" * (2 + len(heads)) + "|")
+    lines += [f"| {name} | " + " | ".join(f"{x:.2f}" for x in cells) + " |" for name, cells in rows]
     return "\n".join(lines)
 
 
@@ -81,10 +87,6 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
                   for each in found["needles"]}  # fmt: skip
         panels.append(Panel(title=title, note=kept, shares=shares))
     draw_side_by_side(panels, path, heading="Is a single frame of a long video still remembered?")
-
-
-def _ratio(item: tuple[str, Any]) -> int:
-    return int(item[0])
 
 
 def _share(cells: Sequence[Mapping[str, Any]], length: int) -> float:

@@ -2,7 +2,12 @@
 
 Command: `longwatch train nano_baselines`, with `nano_baselines.json` in the output folder:
 {"nano": "../nano"} names the folder of a `longwatch train nano` whose tower and bank they share.
-Then `python -m tests.bench.nano_baselines runs/nano_baselines` measures them.
+Then `python -m tests.bench.nano_baselines runs/nano_baselines --json FILE` measures them.
+Hardware and time: one core of an Intel Xeon with AMX (avx512_bf16), no GPU; 32 minutes of
+processor time for the four arms, 5 more for the measurement.
+Expect: needles of one frame, from the full memory of 64 to 256 frames at ratio 8, about 0.9 for
+VSTs and below 0.3 for the other memories of that size (2026-11-21; all arms are still learning
+after 1,000 steps, so what they would reach in the end is not known).
 """
 
 import json
