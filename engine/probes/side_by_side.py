@@ -36,7 +36,7 @@ def draw_side_by_side(panels: Sequence[Panel], path: Path, *, heading: str) -> N
     known = next(iter(cells))
     lengths = sorted({length for length, _ in known})
     depths = sorted({depth for _, depth in known})
-    figure = Figure(figsize=(12.5, 1.9 + 0.42 * len(depths)), dpi=144, layout="constrained")
+    figure = Figure(figsize=(10, 1.75 + 0.4 * len(depths)), dpi=180, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, panel in zip(axes, panels, strict=True):
@@ -44,6 +44,6 @@ def draw_side_by_side(panels: Sequence[Panel], path: Path, *, heading: str) -> N
         image = draw_panel(axis, shares, f"{panel.title}\n{panel.note}", lengths, depths)
         axis.set_xlabel("frames of video")
     axes[0].set_ylabel("depth of the needle")
-    figure.colorbar(image, ax=list(axes), label="answers right", shrink=0.9)
+    figure.colorbar(image, ax=list(axes), label="answers right", shrink=0.9, aspect=30, pad=0.01)
     figure.suptitle(heading, fontsize=12)
     figure.savefig(path)

@@ -3,6 +3,7 @@
     bank (frames drawn once) -> phrases -> tower_stage          a CLIP pair that knows the world
         -> reels, chunks -> quiz (questions) -> reader_stage    a decoder that reads VSTs
             -> export                                           a checkpoint in the released layout
+            -> baselines -> baseline_probe                      other memories, taught the same
     samples (LLaVA-style JSON) -> seen (their media) -> tuning  people's files, checked and drawn
         -> conversation -> video_xl -> recipes.{finetune,video_xl}    windows folded into VSTs
         -> recipes.{apollo,pllava,videollama2}                  the other papers' stages, as data

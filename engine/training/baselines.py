@@ -1,9 +1,7 @@
 """Other memories than VSTs, trained beside them: the same data, steps, questions and first weights.
 
-An arm says which rows stay of a chunk and what they must name. All arms share the frozen tower,
-the projector's and decoder's shape and seed, the draws of every step, and the summary supervision
-(on the rows that each keeps). Rows that are no VSTs run through the decoder plainly, behind the
-same sink and the same past, and their keys and values are kept, so that only what is kept differs.
+All arms share the frozen tower, the projector's and decoder's shape and seed, the draws of every
+step, and the summary supervision (on the rows that each keeps).
 
 Decision: every arm has its summary supervision. *Because* without it a small model does not start
 to learn (feasibility study), and to give it to VSTs alone would decide the comparison.
@@ -16,34 +14,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from jaxtyping import Float, Int64
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 
 from engine.errors import NotFoundError
-from engine.nn.decoder import Decoder
-from engine.training.bank import CHUNK_FRAMES
 from engine.training.chunks import Chunk, Facts
-from engine.training.fold_batch import Folded, Layers, fold_chunks, keep_chunks, run_prefix
+from engine.training.fold_batch import Folded, Layers, run_prefix
 from engine.training.loop import LoopConfig, Progress, run_stage
+from engine.training.memories import MEMORIES, Labels, Videos
 from engine.training.nano_run import NanoPlan, decoder_config, open_seen
 from engine.training.quiz import Asked
 from engine.training.reader_stage import (
-    CHUNK_TOKENS,
-    FRAME_TOKENS,
     PREFIX,
     QUESTIONS,
     ReaderStage,
     Recall,
     Seen,
     gather,
-    summary_labels,
 )
 
 WEIGHTS: Final = "reader.safetensors"
@@ -68,151 +59,6 @@ READERS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
 )
 """Half of nano's, and more steps for it."""
 
-Videos = Float[Tensor, "video chunk token width"]
-Labels = Int64[Tensor, "chunk row fact"]
-
-
-class Arm(Protocol):
-    """One way to keep a chunk."""
-
-    title: str
-
-    def keep(self, decoder: Decoder, tokens: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        """What stays at so many visual tokens a row; chunks look back on `past` others."""
-        ...
-
-    def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        """What each row that stays must name, -1 where nothing is known."""
-        ...
-
-    def part(self, ratio: int) -> slice:
-        """Which chunks of a video leave anything at all."""
-        ...
-
-    def budget(self, ratio: int) -> float:
-        """Rows kept a frame."""
-        ...
-
-
-class Vst:
-    """Summary tokens, as nano keeps them."""
-
-    title = "VST"
-
-    def keep(self, decoder: Decoder, tokens: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        """The VSTs."""
-        return fold_chunks(decoder, tokens, sink, [ratio] * tokens.shape[1], max_past_chunks=past)
-
-    def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        """What the frames show that end with each VST."""
-        return summary_labels(chunks, facts, ratio)
-
-    def part(self, ratio: int) -> slice:
-        """Every chunk."""
-        return slice(None)
-
-    def budget(self, ratio: int) -> float:
-        """One VST for so many tokens."""
-        return FRAME_TOKENS / ratio
-
-
-class Pool:
-    """Average pooling over the projected tokens (PLLaVA, arXiv:2404.16994).
-
-    Rows and columns are pooled before frames, which is what that paper found to cost least; a row
-    then stands for the same tokens that a VST of that ratio summarises.
-    """
-
-    title = "average pooling"
-
-    def keep(self, decoder: Decoder, tokens: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        """The pooled rows."""
-        return keep_chunks(decoder, pool(tokens, ratio), sink, max_past_chunks=past)
-
-    def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        """As of the VST in its place."""
-        return summary_labels(chunks, facts, ratio)
-
-    def part(self, ratio: int) -> slice:
-        """Every chunk."""
-        return slice(None)
-
-    def budget(self, ratio: int) -> float:
-        """One pooled row for so many tokens."""
-        return FRAME_TOKENS / ratio
-
-
-class Uniform:
-    """Whole frames, evenly over the video; the others are never seen."""
-
-    title = "uniform sampling"
-
-    def keep(self, decoder: Decoder, tokens: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        """All tokens of the sampled frames."""
-        return keep_chunks(decoder, tokens[:, :, sampled(ratio)], sink, max_past_chunks=past)
-
-    def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        """The last token of a frame names what the frame shows."""
-        return summary_labels(chunks, facts, 1)[:, sampled(ratio)]
-
-    def part(self, ratio: int) -> slice:
-        """All chunks up to one frame a chunk; beyond that every second, fourth, ... one."""
-        every = max(1, ratio // CHUNK_FRAMES)
-        return slice(every // 2, None, every)
-
-    def budget(self, ratio: int) -> float:
-        """Few frames, all of their tokens."""
-        return FRAME_TOKENS / ratio
-
-
-class Whole:
-    """No compression: every visual token stays."""
-
-    title = "no compression"
-
-    def keep(self, decoder: Decoder, tokens: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        """All tokens, whatever the ratio."""
-        return keep_chunks(decoder, tokens, sink, max_past_chunks=past)
-
-    def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        """The last token of a frame names what the frame shows."""
-        return summary_labels(chunks, facts, 1)
-
-    def part(self, ratio: int) -> slice:
-        """Every chunk."""
-        return slice(None)
-
-    def budget(self, ratio: int) -> float:
-        """Every token, whatever the ratio."""
-        return float(FRAME_TOKENS)
-
-
-ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
-    {"vst": Vst(), "pool": Pool(), "uniform": Uniform(), "whole": Whole()}
-)
-
-
-def pool(tokens: Videos, ratio: int) -> Float[Tensor, "video chunk row width"]:
-    """Adaptive average pooling to `token / ratio` rows: columns, then rows, then frames."""
-    n_videos, n_chunks, n_tokens, width = tokens.shape
-    across = {1: (2, 2), 2: (2, 1)}.get(ratio, (1, 1))
-    target = (CHUNK_FRAMES // max(1, ratio // FRAME_TOKENS), *across)
-    # video chunk (frame 2 2) width -> video*chunk width frame 2 2
-    grid = tokens.flatten(0, 1).transpose(1, 2).reshape(-1, width, CHUNK_FRAMES, 2, 2)
-    pooled = F.adaptive_avg_pool3d(grid, target).flatten(2).transpose(1, 2)
-    return pooled.reshape(n_videos, n_chunks, n_tokens // ratio, width)
-
-
-def sampled(ratio: int) -> Int64[Tensor, " token"]:
-    """Which tokens of a chunk belong to its sampled frames: the middles of equal parts.
-
-    Below one frame a chunk (ratio above 8) it is one all the same: who samples fewer leaves
-    chunks out.
-    """
-    n_frames = max(1, CHUNK_TOKENS // ratio // FRAME_TOKENS)
-    frames = ((torch.arange(n_frames) + 0.5) * CHUNK_FRAMES / n_frames).long()
-    return (frames[:, None] * FRAME_TOKENS + torch.arange(FRAME_TOKENS)).flatten()
-
 
 class ArmStage(ReaderStage):
     """The reader's stage over another memory."""
@@ -226,7 +72,7 @@ class ArmStage(ReaderStage):
         config = decoder_config(plan, tokenizer)
         seen, held_out = _without_reels(seen), _without_reels(held_out)
         super().__init__(config, seen, held_out, tokenizer, n_chunks=plan.n_chunks, seed=plan.seed)
-        self.name, self.arm, self.held_out, self.tokenizer = arm, ARMS[arm], held_out, tokenizer
+        self.name, self.memory, self.held_out = arm, MEMORIES[arm], held_out
 
     def scores(self) -> Mapping[str, float]:
         """A glance at every checkpoint; `baseline_probe` measures the end."""
@@ -248,7 +94,7 @@ class ArmStage(ReaderStage):
             quizzes: Questions about each video; they do not see each other.
             ratio: Visual tokens a row that is kept.
         """
-        shown = [video[self.arm.part(ratio)] for video in videos]
+        shown = [video[self.memory.part(ratio)] for video in videos]
         n = len(shown[0])
         chunks = [chunk for video in shown for chunk in video]
         decoder = self.module.decoder
@@ -261,10 +107,10 @@ class ArmStage(ReaderStage):
         return self._fine(rows, labels, quizzes)
 
     def _keep(self, videos: Videos, sink: Layers, ratio: int, past: int) -> Folded:
-        return self.arm.keep(self.module.decoder, videos, sink, ratio, past)
+        return self.memory.keep(self.module.decoder, videos, sink, ratio, past)
 
     def _labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
-        return self.arm.labels(chunks, facts, ratio)
+        return self.memory.labels(chunks, facts, ratio)
 
 
 def _without_reels(seen: Seen) -> Seen:
@@ -281,7 +127,7 @@ class BaselinePlan:
     nano: NanoPlan
     """Sizes and seed; the stages' lengths in it are not used."""
     loop: LoopConfig
-    arms: tuple[str, ...] = field(default=tuple(ARMS))
+    arms: tuple[str, ...] = field(default=tuple(MEMORIES))
 
 
 def run_baselines(

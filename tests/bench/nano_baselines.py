@@ -1,15 +1,15 @@
 """Measures the arms of `longwatch train nano_baselines`: a table, a JSON file, a picture.
 
-    python -m tests.bench.nano_baselines RUN [--arms NAME...] [--json FILE] [--plot FILE]
+    python -m tests.bench.nano_baselines RUN --json FILE [--plot FILE] [--arms NAME...]
 
-RUN is the folder that the recipe trained in. Arms that are not measured again keep their figures
-in the JSON file; `--arms` without a name only prints and draws what is there.
+RUN is the folder that the recipe trained in. What the JSON file holds is not measured again, so a
+command that was cut off goes on; `--arms` without a name only prints and draws what is there.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,53 +22,56 @@ from engine.training.baseline_probe import (
     probe_kinds,
     probe_needles,
 )
-from engine.training.baselines import ARMS, KINDS, open_arm
+from engine.training.baselines import KINDS, open_arm
+from engine.training.memories import MEMORIES
 from engine.training.recipes.nano_baselines import PLAN, nano_folder
 
 RATIOS = (4, 8, 16)
 LENGTHS = (64, 128, 256, 512)
-LONG = NeedleConfig(lengths=(256,), n_needles=24, needle_frames=8)
+LONG = NeedleConfig(lengths=(256,), n_needles=16, needle_frames=8)
 SHOWN = (("whole", 8), ("pool", 8), ("uniform", 8), ("vst", 8))
 """The panels of the picture."""
 
 
-def measure_arm(run: Path, arm: str) -> dict[str, Any]:
+def measure(run: Path, arm: str, ratio: int) -> dict[str, Any]:
     """Needles over length and depth, needles of a whole chunk, and every kind of question."""
     stage = open_arm(arm, PLAN, nano_folder(run), run)
-    found = {}
-    for ratio in (8,) if arm == "whole" else RATIOS:
-        started = time.monotonic()
-        cells = list(probe_needles(stage, ratio, NeedleConfig(lengths=LENGTHS, n_needles=24)))
-        kinds = probe_kinds(stage, ratio)
-        found[str(ratio)] = {
-            "rows_a_second": ARMS[arm].budget(ratio),
-            "needles": [_as_dict(cell) for cell in cells],
-            "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
-            "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
-            "wall_s": round(time.monotonic() - started, 1),
-        }
-        print(f"{arm} at ratio {ratio}: {found[str(ratio)]['wall_s']} s", flush=True)
-    return {"title": ARMS[arm].title, "ratios": found}
+    started = time.monotonic()
+    grid = NeedleConfig(lengths=LENGTHS, n_needles=16)
+    kinds = probe_kinds(stage, ratio)
+    return {
+        "rows_a_second": MEMORIES[arm].budget(ratio),
+        "needles": [_as_dict(cell) for cell in probe_needles(stage, ratio, grid)],
+        "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
+        "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
+        "wall_s": round(time.monotonic() - started, 1),
+    }
 
 
 def as_markdown(report: Mapping[str, Any]) -> str:
-    """The table of the README."""
-    kinds = [kind for kind in KINDS if kind not in ("colour", "shape", "code")]
-    heads = ["memory", "kept a second", *(f"needle, {n}" for n in LENGTHS), "8-frame needle, 256",
-             "colour", "shape", "code", *kinds]  # fmt: skip
-    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
-    for arm in ("whole", "pool", "uniform", "vst"):
-        if arm not in report["arms"]:
-            continue
-        for ratio, found in report["arms"][arm]["ratios"].items():
-            name = report["arms"][arm]["title"]
-            name += "" if arm == "whole" else f", {ratio}x"
-            cells = [_share(found["needles"], length) for length in LENGTHS]
-            cells.append(_share(found["needles_of_8_frames"], 256))
-            asked = found["kinds"]
-            cells += [asked[kind]["right"] / asked[kind]["n"] for kind in KINDS if kind in asked]
-            numbers = " | ".join(f"{cell:.2f}" for cell in cells)
-            lines.append(f"| {name} | {found['rows_a_second']:g} | {numbers} |")
+    """The tables of the README: needles, then every kind of question over 64 frames."""
+    needles = [*(f"needle, {n} frames" for n in LENGTHS), "8-frame needle, 256 frames"]
+    found, kinds = [], []
+    for name, each in _by_budget(report):
+        cells = [_share(each["needles"], length) for length in LENGTHS]
+        found.append((name, [*cells, _share(each["needles_of_8_frames"], 256)]))
+        asked = [each["kinds"][kind] for kind in KINDS]
+        kinds.append((name, [kind["right"] / kind["n"] for kind in asked]))
+    return "\n\n".join((_table(needles, found), _table(list(KINDS), kinds)))
+
+
+def _by_budget(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for arm in ("whole", "vst", "pool", "uniform"):
+        ratios = report["arms"].get(arm, {"ratios": {}})["ratios"]
+        for ratio in sorted(ratios, key=int):
+            name = MEMORIES[arm].title + ("" if arm == "whole" else f", {ratio}x")
+            yield f"{name} | {ratios[ratio]['rows_a_second']:g}", ratios[ratio]
+
+
+def _table(heads: Sequence[str], rows: Sequence[tuple[str, Sequence[float]]]) -> str:
+    lines = ["| memory | kept a second | " + " | ".join(heads) + " |"]
+    lines.append("|---" * (2 + len(heads)) + "|")
+    lines += [f"| {name} | " + " | ".join(f"{x:.2f}" for x in cells) + " |" for name, cells in rows]
     return "\n".join(lines)
 
 
@@ -78,8 +81,8 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     for arm, ratio in SHOWN:
         found = report["arms"][arm]["ratios"][str(ratio)]
         rows = found["rows_a_second"]
-        kept = f"{rows:g} tokens kept a second" if rows > 1 else f"1 token kept in {1 / rows:g} s"
-        title = ARMS[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
+        kept = f"{rows:g} tokens kept a second"
+        title = MEMORIES[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
         shares = {(each["length_frames"], each["depth"]): each["right"] / each["n"]
                   for each in found["needles"]}  # fmt: skip
         panels.append(Panel(title=title, note=kept, shares=shares))
@@ -105,22 +108,27 @@ def main() -> None:
     """Measure, write, print, draw."""
     parser = argparse.ArgumentParser(description="Measure memories of equal training.")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--arms", nargs="*", default=list(ARMS), choices=list(ARMS))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--arms", nargs="*", default=list(MEMORIES), choices=list(MEMORIES))
+    parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
-    report: dict[str, Any] = {"arms": {}}
-    if given.json and given.json.is_file():
+    report: dict[str, Any] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "threads": torch.get_num_threads(),
+        "n_steps": PLAN.loop.n_steps,
+        "arms": {},
+    }
+    if given.json.is_file():
         report = json.loads(given.json.read_text(encoding="utf-8"))
-    for arm in given.arms:
-        report["arms"][arm] = measure_arm(given.run, arm)
-        report |= {
-            "date": time.strftime("%Y-%m-%d"),
-            "threads": torch.get_num_threads(),
-            "n_steps": PLAN.loop.n_steps,
-        }
-        if given.json:
+    # What the picture shows comes first.
+    for ratio in sorted(RATIOS, key=lambda ratio: ratio != 8):
+        for arm in given.arms:
+            held = report["arms"].setdefault(arm, {"title": MEMORIES[arm].title, "ratios": {}})
+            if str(ratio) in held["ratios"] or (arm == "whole" and ratio != 8):
+                continue
+            held["ratios"][str(ratio)] = measure(given.run, arm, ratio)
             given.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+            print(f"{arm} at ratio {ratio}: {held['ratios'][str(ratio)]['wall_s']} s", flush=True)
     print(as_markdown(report))
     if given.plot:
         draw(report, given.plot)
