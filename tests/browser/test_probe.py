@@ -68,7 +68,7 @@ def test_own_needles_are_uploaded_planted_and_shown(page: Any, tmp_path: Path) -
     page.wait_for_selector(".heat button", timeout=10_000)
     page.locator(".heat button").first.click()
     page.wait_for_selector(".trial img[src*='/needles/0.png']")
-    # The picture comes after the table that holds it.
-    page.wait_for_function("document.querySelector('.trial img').naturalWidth === 320")
+    # The picture comes after the table that holds it, which may be drawn anew meanwhile.
+    page.wait_for_function("document.querySelector('.trial img')?.naturalWidth === 320")
     assert "Which colour is the sign?" in page.inner_text(".trial")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
