@@ -3,8 +3,8 @@
 Command: `longwatch train nano_smoke`, 7 minutes on two shared cores of an AMD EPYC.
 Expect: `digit_1` >= 0.85 of the tower (guessing gives 0.1), `light@1` >= 0.8 (0.5) and `where@1`
 >= 0.8 (0.2) of the reader, all on held-out pictures. One run on 2026-11-21 gave 0.96, 0.94 and
-1.00; direction (0.67) and codes (0.00) take a longer run. That run was before reels joined the bank;
-it has not been repeated to its end since.
+1.00; direction (0.67) and codes (0.00) take a longer run. That run was before reels
+joined the bank; it has not been repeated to its end since.
 """
 
 from collections.abc import Iterator
