@@ -105,7 +105,8 @@ def evaluate(
             service,
             benchmark,
             root,
-            results or Path("runs") / f"eval-{benchmark}.jsonl",
+            # One file a pipeline: another model's records would be taken for this one's.
+            results or Path("runs") / f"eval-{benchmark}-{service.engine.fingerprint[:8]}.jsonl",
             report=progress.step,
         )
     screen.show(document)
