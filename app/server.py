@@ -1,8 +1,8 @@
 """The web app in one process: FastAPI is the product, Gradio draws the pages, a thread works.
 
-uvicorn -> Gate (app/auth.py) -> FastAPI: /api/v1, /v1, /media, health, /assets
+uvicorn -> Gate (app/api/auth.py) -> FastAPI: /api/v1, /v1, /media, health, /assets
                                   `-> Gradio at /ui: pages and their files, no handlers
-         worker thread: ingest, previews, probes (app/jobs.py)
+         worker thread: ingest, previews, probes (app/worker/worker.py)
 """
 
 import logging
@@ -21,18 +21,18 @@ from fastapi.responses import RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app import media, uploads
-from app.api import asking, configuring, needles, openai, people, probing, videos, work
-from app.api.desk import Desk, Lane
+from app.api import ask, jobs, media, needles, openai, probes, uploads, users, videos
+from app.api import settings as settings_routes
+from app.api.auth import LOOPBACK, Doorman, Gate
+from app.api.deps import Desk, Lane
 from app.api.errors import speak_in_sentences
-from app.auth import LOOPBACK, Doorman, Gate
-from app.health import router as health
-from app.jobs import Worker
-from app.previews import order_missing_previews
-from app.retention import kept_tidy
-from app.service import Service
-from app.settings import Settings
-from app.sign_in import router as sign_in
+from app.api.health import router as health
+from app.api.sign_in import router as sign_in
+from app.config.settings import Settings
+from app.services.context import Service
+from app.services.previews import order_missing_previews
+from app.services.retention import kept_tidy
+from app.worker.worker import Worker
 from engine.errors import SettingsError, UnreachableError
 
 _log = logging.getLogger(__name__)
@@ -44,12 +44,12 @@ ROUTERS: Final = (
     media.router,
     uploads.router,
     videos.router,
-    asking.router,
-    probing.router,
+    ask.router,
+    probes.router,
     needles.router,
-    work.router,
-    people.router,
-    configuring.router,
+    jobs.router,
+    users.router,
+    settings_routes.router,
     openai.router,
 )
 

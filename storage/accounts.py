@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import VideoId
 from storage.database import Database
-from storage.rows import Role, SessionRow, TokenId, TokenKind, TokenRow, UserId, UserRow
+from storage.records import Role, SessionRow, TokenId, TokenKind, TokenRow, UserId, UserRow
 from storage.tables import GrantTable, SessionTable, TokenTable, UserTable
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, or_, select
 
 from engine.records import Caption, ChunkRef, Fingerprint, TimeSpan, VideoId
 from storage.database import Database
-from storage.rows import CaptionMatch
+from storage.records import CaptionMatch
 from storage.tables import CaptionTable, VideoTable
 
 MOST_WORDS: Final = 32

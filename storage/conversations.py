@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from engine.errors import NotFoundError
 from engine.records import Answer, AnswerTiming, Evidence, Origin, Recall, TimeSpan, VideoId
 from storage.database import Database
-from storage.rows import ConversationId, ConversationRow, TurnRow, UserId
+from storage.records import ConversationId, ConversationRow, TurnRow, UserId
 from storage.tables import ConversationTable, EvidenceTable, TurnTable, VideoTable
 
 

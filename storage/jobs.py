@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session, aliased
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.database import Database
-from storage.rows import Failure, JobId, JobProgress, JobRow, JobState, Json, Pulse
+from storage.records import Failure, JobId, JobProgress, JobRow, JobState, Json, Pulse
 from storage.tables import JobTable
 
 MAX_ATTEMPTS = 5

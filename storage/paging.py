@@ -9,7 +9,7 @@ from collections.abc import Collection
 from sqlalchemy import Select, and_, func, or_, select
 
 from engine.records import VideoId
-from storage.rows import Place
+from storage.records import Place
 from storage.tables import VideoTable
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from engine.errors import NotFoundError
 from engine.records import ProbeCell, ProbeResult, Recall
 from storage.database import Database
-from storage.rows import JobId, Json, ProbeRunId, ProbeRunRow
+from storage.records import JobId, Json, ProbeRunId, ProbeRunRow
 from storage.tables import ProbeCellTable, ProbeRunTable
 
 

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.database import Database
-from storage.rows import Json, UploadId, UploadRow, UserId
+from storage.records import Json, UploadId, UploadRow, UserId
 from storage.tables import UploadTable
 
 

@@ -23,7 +23,7 @@ from storage.chunks import agrees, chunk_record, chunk_row, chunks_of
 from storage.database import Database
 from storage.names import free_name, no_video
 from storage.paging import page_query, totals_query
-from storage.rows import Failure, Place, Totals, VideoRow, VideoStatus
+from storage.records import Failure, Place, Totals, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
 
 _NAME_TRIES = 8

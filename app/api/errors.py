@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app import wire
+from app.schemas import shared as wire
 from engine.errors import LongwatchError
 
 _log = logging.getLogger(__name__)

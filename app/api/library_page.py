@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from engine.errors import InputRefusedError
 from engine.records import VideoId
-from storage.rows import Place, VideoRow
+from storage.records import Place, VideoRow
 
 MAX_LIMIT = 500
 

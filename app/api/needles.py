@@ -7,8 +7,14 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from app.api.desk import Admin, TheDesk
-from app.needles import MAX_ARCHIVE_BYTES, NeedleSet, list_needles, remove_needles, take_archive
+from app.api.deps import Admin, TheDesk
+from app.services.needles import (
+    MAX_ARCHIVE_BYTES,
+    NeedleSet,
+    list_needles,
+    remove_needles,
+    take_archive,
+)
 from engine.errors import InputRefusedError
 
 ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})

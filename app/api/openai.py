@@ -17,10 +17,10 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
-from app import wire
-from app.api.desk import Desk, Someone, TheDesk
-from app.auth import Principal
-from app.service import Scope
+from app.api.auth import Principal
+from app.api.deps import Desk, Someone, TheDesk
+from app.schemas import shared as wire
+from app.services.context import Scope
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token

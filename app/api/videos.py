@@ -7,21 +7,21 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from app import media
-from app.alike import similarity
-from app.api import documents as docs
-from app.api.desk import Admin, Desk, Someone, TheDesk
+from app.api import media
+from app.api.auth import Principal
+from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.api.jobs import describe_job
 from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
-from app.api.work import describe_job
-from app.auth import Principal
-from app.captioning import list_captions, order_captions
-from app.previews import order_preview
-from app.service import describe_video
-from app.sources import expand
-from app.wire import CaptionsDocument
+from app.schemas import api as docs
+from app.schemas.shared import CaptionsDocument
+from app.services.captions import list_captions, order_captions
+from app.services.context import describe_video
+from app.services.previews import order_preview
+from app.services.sources import expand
 from engine.errors import InputRefusedError, LongwatchError
 from engine.media.source import is_live_uri
-from storage.rows import JobRow, VideoRow
+from engine.pipeline.similar import similarity
+from storage.records import JobRow, VideoRow
 
 MAX_FILES_LISTED = 500
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from engine.evaluation.metrics import best_iou, covered, recall_at
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import FrameSource, ingest
 from engine.protocols import Benchmark, Question, Sampling
 from engine.records import Answer, Recall, TimeSpan, VideoId

@@ -3,7 +3,7 @@
     source (sniff) -> packets -> gops -> group -> decode -> sample (upright) -> frames
     moment, clip, audio, write                        what the player and the user's exports need
 
-A foreign file is opened in a child process (`app/sandbox.py`), which must start fast and stay
+A foreign file is opened in a child process (`app/sandbox`), which must start fast and stay
 small, so frames leave this folder as numpy arrays; they become tensors where batches are made.
 
 Decision: one clock. Times are presentation times minus that of the first frame that decodes,

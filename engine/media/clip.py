@@ -16,11 +16,11 @@ from av.stream import Discard, Stream
 
 from engine.errors import MediaRefusedError
 from engine.media.decode import Decoder
+from engine.media.encode import even, write_video, written_beside
 from engine.media.frames import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import AUDIO_CODECS, MediaLimits, Source, open_source
-from engine.media.write import even, write_video, written_beside
 from engine.records import TimeSpan
 
 

@@ -16,8 +16,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
+from engine.media.gop_decoder import GopDecoder, Picture
 from engine.media.gops import Clock, Placed, Wanted, gops
-from engine.media.group import GopDecoder, Picture
 from engine.media.nal import starts_gradual_refresh
 from engine.media.packets import Counts, PacketReader, VideoPacket
 from engine.media.source import MediaLimits, Source

@@ -6,10 +6,10 @@ from fractions import Fraction
 
 from engine.errors import MediaDecodeError
 from engine.media.decode import Decoder
+from engine.media.frame_converter import Upright
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, open_source, redact
-from engine.media.upright import Upright
 
 
 def frame_at(

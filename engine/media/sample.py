@@ -15,9 +15,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.media.decode import Decoder
+from engine.media.frame_converter import Upright
 from engine.media.frames import Frame
 from engine.media.source import MediaLimits, describe, open_source
-from engine.media.upright import Upright
 from engine.records import MediaInfo, SampleStats
 
 

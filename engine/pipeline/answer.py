@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import combined, from_attention, from_hits
+from engine.pipeline.query import in_context, spell_duration
 from engine.pipeline.retrieve import Retrieved, Scope, retrieve
-from engine.pipeline.wording import in_context, spell_duration
 from engine.protocols import Sampling
 from engine.records import Answer, AnswerTiming, Evidence, Recall, Turn
 from engine.tensors import Token

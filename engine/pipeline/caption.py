@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator
 
 from engine.errors import NotFoundError
-from engine.pipeline.assemble import Engine, refresh
+from engine.pipeline.engine import Engine, refresh
 from engine.protocols import Captioner, Sampling, VideoModel
 from engine.records import Caption, ChunkRef, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, Token

@@ -8,10 +8,10 @@ from functools import cache
 from jaxtyping import Float32
 from torch import Tensor
 
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
+from engine.pipeline.query import phrases
 from engine.pipeline.retrieve import Retrieved, Scope, retrieve
-from engine.pipeline.signals import SUPPORTED, Found
-from engine.pipeline.wording import phrases
+from engine.pipeline.scoring import SUPPORTED, Found
 from engine.records import ChunkRef, Evidence, TimeSpan, VideoId
 
 ATTENTION_SHARE = 2.0

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from engine.errors import CorruptLatentsError, MediaDecodeError
 from engine.media.frames import Frame
 from engine.media.prefetch import Prefetch
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.protocols import Stream, VideoModel
 from engine.records import ChunkCommitted, ChunkRef, MediaInfo, SampleStats, TimeSpan, VideoId
 from engine.tensors import AudioWindow, ChunkLatents, FrameBatch, VisualTokens

@@ -9,8 +9,9 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError, NotFoundError
-from engine.pipeline.assemble import Engine, refresh
-from engine.pipeline.signals import (
+from engine.pipeline.engine import Engine, refresh
+from engine.pipeline.query import names_something, phrases, recall_for
+from engine.pipeline.scoring import (
     LEAST_STD,
     SUPPORTED,
     Found,
@@ -21,7 +22,6 @@ from engine.pipeline.signals import (
     standardised,
     weighed,
 )
-from engine.pipeline.wording import names_something, phrases, recall_for
 from engine.records import ChunkRef, Hit, Recall, TimeSpan, VideoId
 
 Scope = Sequence[tuple[VideoId, TimeSpan]]

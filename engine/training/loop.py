@@ -16,7 +16,7 @@ from torch.optim import AdamW
 from engine.errors import InputRefusedError
 from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside, writing
 from engine.training.curves import Curves, Series, write_curves
-from engine.training.processes import Processes, current
+from engine.training.distributed import Processes, current
 
 PROGRESS = "progress.jsonl"
 ALL_ALIKE: Mapping[str, float] = MappingProxyType({"": 1.0})

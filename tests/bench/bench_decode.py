@@ -17,10 +17,10 @@ from pathlib import Path
 
 import av
 
-from app.sandbox import SandboxedReader
+from app.sandbox.reader import SandboxedReader
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
-from tests.synthetic import patrol_video, repeated_video
+from tests.support.synthetic import patrol_video, repeated_video
 
 CONFIG = SamplingConfig(thin_static=False)
 LIMITS = MediaLimits()

@@ -14,11 +14,11 @@ from typing import Any
 import av
 import psutil
 
-from app.service import Service
-from app.settings import load_settings
-from engine.evaluation.speed import measure_questions
+from app.config.settings import load_settings
+from app.services.context import Service
+from engine.evaluation.latency import measure_questions
 from tests.bench.bench_decode import bare
-from tests.synthetic import patrol_video, repeated_video
+from tests.support.synthetic import patrol_video, repeated_video
 
 QUESTIONS = (
     "Is there a red car?",

@@ -1,7 +1,7 @@
 """Folding video into summary tokens: our path beside the straightforward way, on one machine.
 
 Both run the same random weights, frames' tokens and question, each in a process of its own so
-that peaks of memory do not mix. The straightforward way is written in `tests/slow_video_xl.py`
+that peaks of memory do not mix. The straightforward way is written in `tests/support`
 after the public code: caches joined at every step, keys turned again, heads repeated, a dense
 mask, every row of every layer and the head over all of them. Sizes are those of a small decoder
 with the released geometry: 144 tokens a frame, ten frames a chunk, ratio 8.
@@ -16,17 +16,11 @@ from typing import Any, Literal
 import psutil
 import torch
 
-from engine.families._video_xl_net import (
-    KEY_MAP,
-    VideoXlConfig,
-    VideoXlNet,
-    build,
-    copy_base_to_vst,
-)
-from engine.nn.decoder import DecoderConfig
-from engine.nn.vst import fold, open_memory, run_sink, weave
-from engine.nn.weights import released_names, slots
-from tests.slow_video_xl import SlowVideoXl
+from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.weights import released_names, slots
+from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build, copy_base_to_vst
+from engine.models.video_xl.vst import fold, open_memory, run_sink, weave
+from tests.support.reference_video_xl import SlowVideoXl
 
 Way = Literal["ours", "fused", "eager"]
 PREFIX, QUESTION = list(range(14)), list(range(20, 40))

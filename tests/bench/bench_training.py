@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import torch
 
-from engine.nn.decoder import Decoder, DecoderConfig
-from engine.nn.one_pass import Course, lay_out, one_pass
+from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.video_xl.parallel_forward import Course, lay_out, one_pass
 
 PREFIX, TEXT, WINDOW, RATIO, PER_FRAME = 14, 40, 1440, 8, 144
 SIZES = DecoderConfig(

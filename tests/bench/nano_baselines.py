@@ -15,15 +15,10 @@ from typing import Any
 
 import torch
 
-from engine.probes.side_by_side import Panel, draw_side_by_side
-from engine.training.baseline_probe import (
-    NeedleCell,
-    NeedleConfig,
-    probe_kinds,
-    probe_needles,
-)
-from engine.training.baselines import KINDS, open_arm
-from engine.training.memories import MEMORIES
+from engine.evaluation.plots import Panel, draw_side_by_side
+from engine.training.nano.baseline_probe import NeedleCell, NeedleConfig, probe_kinds, probe_needles
+from engine.training.nano.baselines import KINDS, open_arm
+from engine.training.nano.memories import MEMORIES
 from engine.training.recipes.nano_baselines import PLAN, nano_folder
 
 RATIOS = (4, 8, 16)

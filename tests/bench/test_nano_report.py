@@ -6,9 +6,9 @@ from pathlib import Path
 from PIL import Image
 
 from engine.records import ChunkRef, TimeSpan, VideoId
-from engine.world import grammar
-from engine.world.questions import Question
-from engine.world.story import draw_story
+from engine.synthetic import grammar
+from engine.synthetic.questions import Question
+from engine.synthetic.story import draw_story
 from tests.bench.nano_report.failures import choose, moments_s, write_failures
 from tests.bench.nano_report.library import is_refusal, share
 from tests.bench.nano_report.tables import as_markdown

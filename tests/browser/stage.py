@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.auth import hash_password
-from engine.media.write import write_video
-from engine.world.questions import Question, questions
-from engine.world.story import Story, draw_story
+from app.api.auth import hash_password
+from engine.media.encode import write_video
+from engine.synthetic.questions import Question, questions
+from engine.synthetic.story import Story, draw_story
 from storage.catalog import open_catalog
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")

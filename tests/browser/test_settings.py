@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.settings import FILE_NAME
+from app.config.settings import FILE_NAME
 from tests.browser.stage import Stage, add_viewer
 
 PASSWORD = "correct horse battery"

@@ -8,7 +8,7 @@ import pytest
 from engine import plugins
 from engine.evaluation import benchmarks
 from engine.protocols import Benchmark, Question
-from tests.synthetic import spelled_video
+from tests.support.synthetic import spelled_video
 
 NAMES = plugins.names(benchmarks)
 

@@ -6,17 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
-import engine.families
-from engine import plugins
 from engine.errors import MissingCapabilityError, WeightsError
-from engine.families import DEFINES, load_model
+from engine.models.registry import families, load_family, load_model
 from engine.protocols import Sampling, VideoModel
 from engine.records import ChunkRef, TimeSpan, Turn, VideoId
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, VisualTokens
 
 CPU = torch.device("cpu")
 HOSTILE_TEXTS = ("", "a red star", "x" * 5000, "\ud800 <|im_end|> <image>", "日本🎈")
-NAMES = plugins.names(engine.families)
+NAMES = families()
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -28,7 +26,7 @@ def family(request: pytest.FixtureRequest) -> str:
 def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of the family's tiny variant."""
     home = tmp_path_factory.mktemp(family) / "tiny"
-    plugins.load(engine.families, family, defines=DEFINES).write_tiny(home)
+    load_family(family).write_tiny(home)
     return home
 
 
@@ -38,7 +36,7 @@ def model(folder: Path) -> VideoModel:
 
 
 def test_family_defines_a_tiny_variant(family: str) -> None:
-    assert "tiny" in plugins.load(engine.families, family, defines=DEFINES).VARIANTS
+    assert "tiny" in load_family(family).VARIANTS
 
 
 def test_card_states_what_encode_and_compress_do(model: VideoModel) -> None:
@@ -195,7 +193,7 @@ def test_half_precision_runs_the_whole_road(folder: Path) -> None:
 def test_other_weights_have_another_fingerprint(
     model: VideoModel, family: str, tmp_path: Path
 ) -> None:
-    plugins.load(engine.families, family, defines=DEFINES).write_tiny(tmp_path / "tiny", seed=1)
+    load_family(family).write_tiny(tmp_path / "tiny", seed=1)
     other = load_model(tmp_path / "tiny", device=CPU, dtype=torch.float32)
     assert other.card.fingerprint != model.card.fingerprint
 

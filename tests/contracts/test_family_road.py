@@ -5,27 +5,25 @@ from pathlib import Path
 
 import pytest
 
-import engine.families
-from engine import plugins
 from engine.errors import NotFoundError
-from engine.families import DEFINES
 from engine.media.sample import SamplingConfig
+from engine.models.registry import families, load_family
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
 from engine.pipeline.caption import caption
+from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
 from engine.protocols import Sampling
 from engine.records import Answer, VideoId
-from tests.fakes import FakeSource, story
+from tests.support.fakes import FakeSource, story
 
 CAMERA = VideoId("camera")
 
 
-@pytest.fixture(scope="module", params=plugins.names(engine.families))
+@pytest.fixture(scope="module", params=families())
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp(str(request.param)) / "tiny"
-    plugins.load(engine.families, str(request.param), defines=DEFINES).write_tiny(home)
+    load_family(str(request.param)).write_tiny(home)
     return home
 
 

@@ -16,22 +16,23 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.families._apollo_clips import ClipSampling, introduce
-from engine.families._apollo_files import VISION_KEY_MAP, read_vision, unused_blocks
-from engine.families._apollo_net import ApolloVision, join
-from engine.families.apollo import TEMPLATE
-from engine.nn import internvideo2, pixels, resampler
-from engine.nn.internvideo2 import (
+from engine.models.apollo import internvideo2, resampler
+from engine.models.apollo.checkpoint import VISION_KEY_MAP, read_vision, unused_blocks
+from engine.models.apollo.clips import ClipSampling, introduce
+from engine.models.apollo.internvideo2 import (
     IMAGENET_STD,
     InternVideo2,
     InternVideo2Config,
     position_table,
     square,
 )
-from engine.nn.pixels import PixelConfig
-from engine.nn.resampler import Connector, ConnectorConfig
-from engine.nn.splice import PLACEHOLDER_ID, cut, splice, splice_batch
-from engine.nn.weights import fill
+from engine.models.apollo.model import TEMPLATE
+from engine.models.apollo.net import ApolloVision, join
+from engine.models.apollo.resampler import Connector, ConnectorConfig
+from engine.models.layers import preprocess
+from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.splice import PLACEHOLDER_ID, cut, splice, splice_batch
+from engine.models.layers.weights import fill
 from tests.parity._case import Quantity, difference, mismatches
 
 HALF = (0.5, 0.5, 0.5)
@@ -268,7 +269,7 @@ MEANS = {"siglip": HALF, "internvideo": internvideo2.IMAGENET_MEAN}
 def _prepared(frames: Tensor, said: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, float]]:
     """Both towers' input, and the smallest spread that its levels are divided by."""
     still = PixelConfig(size_px=said["siglip_size"], fit="letterbox", mean=HALF, std=HALF)
-    yield "siglip", pixels.prepare(frames, still), min(HALF)
+    yield "siglip", preprocess.prepare(frames, still), min(HALF)
     moving = internvideo2.prepare(frames, said["internvideo_size"])
     yield "internvideo", moving, min(IMAGENET_STD)
 

@@ -16,15 +16,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.families._pllava_net import KEY_MAP, PllavaNet, Projector, load_net
-from engine.families._pllava_prompts import TEMPLATES, multiple_choice
-from engine.families.pllava import first_resize
-from engine.nn import lora
-from engine.nn.paper_sampling import pllava_demo_frames, pllava_frames
-from engine.nn.pixels import PixelConfig, prepare, resize
-from engine.nn.pooling import pool_clip, repeat_short
-from engine.nn.splice import PLACEHOLDER_ID, splice, splice_batch
-from engine.nn.weights import fill, read_file
+from engine.models.layers import lora
+from engine.models.layers.preprocess import PixelConfig, prepare, resize
+from engine.models.layers.splice import PLACEHOLDER_ID, splice, splice_batch
+from engine.models.layers.weights import fill, read_file
+from engine.models.pllava.model import first_resize
+from engine.models.pllava.net import KEY_MAP, PllavaNet, Projector, load_net
+from engine.models.pllava.pooling import pool_clip, repeat_short
+from engine.models.pllava.prompts import TEMPLATES, multiple_choice
 from tests.parity._case import (
     Quantity,
     checkpoint,
@@ -33,6 +32,7 @@ from tests.parity._case import (
     drawn_frames,
     mismatches,
 )
+from tests.support.paper_sampling import pllava_demo_frames, pllava_frames
 
 CPU = torch.device("cpu")
 

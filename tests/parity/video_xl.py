@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.families._video_xl_net import KEY_MAP, Projector, VideoXlNet, load_net
-from engine.nn.decoder import KvBuffer, Written
-from engine.nn.one_pass import Course, lay_out, one_pass
-from engine.nn.pixels import prepare
-from engine.nn.vst import Memory, fold, open_memory, run_sink, step_random, weave
-from engine.nn.weights import slots, translate
+from engine.models.layers.decoder import KvBuffer, Written
+from engine.models.layers.preprocess import prepare
+from engine.models.layers.weights import slots, translate
+from engine.models.video_xl.net import KEY_MAP, Projector, VideoXlNet, load_net
+from engine.models.video_xl.parallel_forward import Course, lay_out, one_pass
+from engine.models.video_xl.vst import Memory, fold, open_memory, run_sink, step_random, weave
 from tests.parity._case import Quantity, difference, mismatches
 
 CPU = torch.device("cpu")

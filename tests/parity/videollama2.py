@@ -17,8 +17,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from engine.families._videollama2_net import VideoLlama2Net
-from engine.families._videollama2_prompts import (
+from engine.models.layers.preprocess import PixelConfig, prepare
+from engine.models.layers.splice import PLACEHOLDER_ID, splice, splice_batch
+from engine.models.layers.weights import fill, read_file
+from engine.models.videollama2.beats import SAMPLE_RATE_HZ, BeatsConfig, BeatsTower, filter_banks
+from engine.models.videollama2.checkpoint import KEY_MAP, load_net
+from engine.models.videollama2.net import VideoLlama2Net
+from engine.models.videollama2.prompts import (
     IGNORE_ID,
     LAYOUTS,
     RELEASED_FRAMES,
@@ -26,17 +31,7 @@ from engine.families._videollama2_prompts import (
     TAG_IDS,
     split_at_tags,
 )
-from engine.families._videollama2_store import KEY_MAP, load_net
-from engine.nn.audio import SAMPLE_RATE_HZ, BeatsConfig, BeatsTower, filter_banks
-from engine.nn.paper_sampling import (
-    videollama2_audio_windows,
-    videollama2_frames,
-    videollama2_frames_by_second,
-)
-from engine.nn.pixels import PixelConfig, prepare
-from engine.nn.splice import PLACEHOLDER_ID, splice, splice_batch
-from engine.nn.stc import SAMPLERS, StcConnector
-from engine.nn.weights import fill, read_file
+from engine.models.videollama2.stc import SAMPLERS, StcConnector
 from tests.parity._case import (
     Quantity,
     checkpoint,
@@ -44,6 +39,11 @@ from tests.parity._case import (
     difference,
     drawn_frames,
     mismatches,
+)
+from tests.support.paper_sampling import (
+    videollama2_audio_windows,
+    videollama2_frames,
+    videollama2_frames_by_second,
 )
 
 CPU = torch.device("cpu")

@@ -7,7 +7,7 @@ import pytest
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import VideoId
 from storage.catalog import Catalog
-from storage.rows import UserId
+from storage.records import UserId
 from tests.storage.conftest import Clock
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from engine.errors import NotFoundError
 from storage.catalog import Catalog
-from storage.rows import Failure, JobId, JobProgress, JobRow
+from storage.records import Failure, JobId, JobProgress, JobRow
 from tests.storage.conftest import Clock
 
 FAILURE = Failure(code="unreachable", message="camera is silent", hint="is it on?")

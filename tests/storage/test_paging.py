@@ -2,7 +2,7 @@
 
 from engine.records import VideoId
 from storage.catalog import Catalog
-from storage.rows import Place, VideoRow
+from storage.records import Place, VideoRow
 from tests.storage.conftest import Clock
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from engine.errors import NotFoundError
 from storage.catalog import Catalog
-from storage.rows import UploadRow
+from storage.records import UploadRow
 from tests.storage.conftest import Clock
 
 

@@ -18,7 +18,7 @@ from engine.records import (
     VideoId,
 )
 from storage.catalog import Catalog
-from storage.rows import Failure, VideoRow
+from storage.records import Failure, VideoRow
 
 NANO = Fingerprint("nano")
 MEDIA = MediaInfo(

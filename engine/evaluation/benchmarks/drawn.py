@@ -7,11 +7,11 @@ combinations that the nano model never saw in training.
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.media.write import write_video
+from engine.media.encode import write_video
 from engine.protocols import Question
-from engine.world.questions import is_right
-from engine.world.questions import questions as ask
-from engine.world.story import draw_story
+from engine.synthetic.questions import is_right
+from engine.synthetic.questions import questions as ask
+from engine.synthetic.story import draw_story
 
 SEEDS = (70001, 70002, 70003, 70004)
 DURATION_S = 300.0

@@ -14,7 +14,7 @@ from typing import Any
 from engine.errors import InputRefusedError
 from engine.protocols import Question
 from engine.records import TimeSpan
-from engine.world.questions import is_right
+from engine.synthetic.questions import is_right
 
 _SOUND_ONLY = frozenset({".flac", ".wav", ".mp3"})
 _SAYS_NO = re.compile(r"no\b", re.IGNORECASE)

@@ -32,18 +32,17 @@ from pathlib import Path
 import torch
 
 from engine.errors import InputRefusedError
-from engine.families._apollo_files import Folders, load_net, save_net
-from engine.families._apollo_net import ApolloNet
 from engine.media.frames import Frame
-from engine.nn.tokenizer import Tokenizer
+from engine.models.apollo.checkpoint import Folders, load_net, save_net
+from engine.models.apollo.net import ApolloNet
+from engine.models.layers.tokenizer import Tokenizer
 from engine.tensors import FrameBatch
-from engine.training import apollo
-from engine.training.loop import Progress
-from engine.training.samples import Sample
-from engine.training.seen import as_pixels, read_frames
-from engine.training.spliced import Written
-from engine.training.stages import Stage
-from engine.training.tuning import (
+from engine.training.data.media import as_pixels, read_frames
+from engine.training.data.samples import Sample
+from engine.training.finetune import apollo
+from engine.training.finetune.causal_loss import Written
+from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.trainer import (
     Learner,
     TuningConfig,
     chosen,
@@ -54,6 +53,7 @@ from engine.training.tuning import (
     sorted_by_kind,
     tune,
 )
+from engine.training.loop import Progress
 
 CONFIG = "apollo.json"
 FPS = 2.0

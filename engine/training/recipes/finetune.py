@@ -18,11 +18,11 @@ A large checkpoint wants `"lora": {"rank": 64, "alpha": 16}` and an accelerator,
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.families._video_xl_net import read as read_config
+from engine.models.video_xl.net import read as read_config
+from engine.training.finetune.trainer import read_settings, read_usable
+from engine.training.finetune.video_xl import VideoXlStage
+from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress
-from engine.training.tuning import read_settings, read_usable
-from engine.training.video_xl import VideoXlStage
-from engine.training.video_xl_tuning import VideoXlTuning, train
 
 CONFIG = "finetune.json"
 RATE = 2e-4

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.training.loop import LoopConfig, Progress
-from engine.training.nano_run import NanoPlan, run_nano
+from engine.training.nano.run import NanoPlan, run_nano
 
 TRAINED_ON = (
     "bbb_opening.mp4",

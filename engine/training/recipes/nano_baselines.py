@@ -16,8 +16,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import NotFoundError
-from engine.training.baselines import BaselinePlan, run_baselines
 from engine.training.loop import LoopConfig, Progress
+from engine.training.nano.baselines import BaselinePlan, run_baselines
 from engine.training.recipes import nano
 
 CONFIG = "nano_baselines.json"

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.training.loop import LoopConfig, Progress
-from engine.training.nano_run import NanoPlan, run_nano
-from engine.training.tower_stage import BatchSizes
+from engine.training.nano.clip_stage import BatchSizes
+from engine.training.nano.run import NanoPlan, run_nano
 
 EXPECTED = {"digit_1": 0.85, "light@1": 0.8, "where@1": 0.8}
 """Last scores of each name that a healthy run reaches."""

@@ -31,18 +31,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from engine.errors import InputRefusedError
-from engine.families._pllava_net import PllavaNet, load_net, save_net
-from engine.families.pllava import first_resize
-from engine.nn.pixels import prepare, resize
-from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID
-from engine.nn.tokenizer import Tokenizer
-from engine.training.adapted import RANK, TRAINED_ALPHA, adapt, strip
-from engine.training.loop import Progress
-from engine.training.samples import Sample
-from engine.training.seen import as_pixels, read_frames, spread
-from engine.training.spliced import Written
-from engine.training.stages import Stage
-from engine.training.tuning import (
+from engine.models.layers.preprocess import prepare, resize
+from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID
+from engine.models.layers.tokenizer import Tokenizer
+from engine.models.pllava.model import first_resize
+from engine.models.pllava.net import PllavaNet, load_net, save_net
+from engine.training.data.media import as_pixels, read_frames, spread
+from engine.training.data.samples import Sample
+from engine.training.finetune.causal_loss import Written
+from engine.training.finetune.lora import RANK, TRAINED_ALPHA, adapt, strip
+from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.trainer import (
     Learner,
     TuningConfig,
     chosen,
@@ -52,6 +51,7 @@ from engine.training.tuning import (
     read_split,
     tune,
 )
+from engine.training.loop import Progress
 
 CONFIG = "pllava.json"
 SWEEP = "alphas.json"

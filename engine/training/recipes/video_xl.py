@@ -35,10 +35,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.errors import InputRefusedError
+from engine.training.finetune.trainer import read_settings, read_split
+from engine.training.finetune.video_xl import VideoXlStage
+from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress
-from engine.training.tuning import read_settings, read_split
-from engine.training.video_xl import VideoXlStage
-from engine.training.video_xl_tuning import VideoXlTuning, train
 
 CONFIG = "video_xl.json"
 EVERYTHING = {"decoder.": 1e-5, "projector.": 1e-5, "tower.": 1e-5}

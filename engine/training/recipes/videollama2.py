@@ -37,23 +37,22 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from engine.errors import InputRefusedError
-from engine.families._videollama2_net import VideoLlama2Net
-from engine.families._videollama2_prompts import LAYOUTS, Layout
-from engine.families._videollama2_store import KEY_MAP, load_net
 from engine.media.audio import SoundFrames, read_audio
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
-from engine.nn.pixels import prepare
-from engine.nn.splice import IGNORED_LABEL, PLACEHOLDER_ID
-from engine.nn.tokenizer import Tokenizer
-from engine.nn.weights import save
+from engine.models.layers.preprocess import prepare
+from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID
+from engine.models.layers.tokenizer import Tokenizer
+from engine.models.layers.weights import save
+from engine.models.videollama2.checkpoint import KEY_MAP, load_net
+from engine.models.videollama2.net import VideoLlama2Net
+from engine.models.videollama2.prompts import LAYOUTS, Layout
 from engine.records import TimeSpan
-from engine.training.loop import Progress
-from engine.training.samples import Sample
-from engine.training.seen import PICTURES, SOUNDS, as_pixels, read_frames, spread
-from engine.training.spliced import Written
-from engine.training.stages import Kind, Stage
-from engine.training.tuning import (
+from engine.training.data.media import PICTURES, SOUNDS, as_pixels, read_frames, spread
+from engine.training.data.samples import Sample
+from engine.training.finetune.causal_loss import Written
+from engine.training.finetune.stage_config import Kind, Stage
+from engine.training.finetune.trainer import (
     Learner,
     TuningConfig,
     chosen,
@@ -61,6 +60,7 @@ from engine.training.tuning import (
     read_settings,
     tune,
 )
+from engine.training.loop import Progress
 
 CONFIG = "videollama2.json"
 FPS = 2.0

@@ -15,14 +15,14 @@ from typing import Any
 
 import torch
 
-from app.measured import describe_rates, describe_rows
-from engine.evaluation import evidence
+from app.schemas.evaluation import describe_rates, describe_rows
+from engine.evaluation import grounding
+from engine.evaluation.abstention import claims, rates_by_setting
+from engine.evaluation.needle_grid import drawn_haystack
 from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine
-from engine.probes.grid import drawn_haystack
-from engine.probes.not_found import claims, rates_by_setting
+from engine.pipeline.engine import Engine
 from engine.records import Recall
-from engine.world.recordings import recordings
+from engine.synthetic.recordings import recordings
 from tests.bench.nano_report.failures import write_failures
 from tests.bench.nano_report.library import STORY_SEED, open_engine, real_frames
 from tests.bench.nano_report.needles import needles
@@ -92,17 +92,17 @@ def _all_needles(
 
 
 def _all_signals(engine: Engine, footage: Sequence[Any], lengths: Sequence[int]) -> list[Any]:
-    each = evidence.FRAMES_EACH
-    apart = recordings(1.0, footage, lengths=(256,), frames_each=each, seed=evidence.SEED + 500)
-    weight = evidence.best_weight(engine, apart)
-    given = recordings(1.0, footage, lengths=lengths, frames_each=each, seed=evidence.SEED)
-    trials = list(evidence.measure(engine, given, evidence.signal_configs(engine, weight)))
-    groups: tuple[Callable[[evidence.Trial], str], ...] = (
+    each = grounding.FRAMES_EACH
+    apart = recordings(1.0, footage, lengths=(256,), frames_each=each, seed=grounding.SEED + 500)
+    weight = grounding.best_weight(engine, apart)
+    given = recordings(1.0, footage, lengths=lengths, frames_each=each, seed=grounding.SEED)
+    trials = list(grounding.measure(engine, given, grounding.signal_configs(engine, weight)))
+    groups: tuple[Callable[[grounding.Trial], str], ...] = (
         lambda trial: "all",
-        evidence.by_setting,
-        evidence.by_kind,
+        grounding.by_setting,
+        grounding.by_kind,
     )
-    rows = (row for group in groups for row in evidence.tabulate(trials, group))
+    rows = (row for group in groups for row in grounding.tabulate(trials, group))
     return [row.model_dump() for row in describe_rows(list(rows))]
 
 

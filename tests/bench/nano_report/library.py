@@ -6,13 +6,13 @@ from pathlib import Path
 import cv2
 
 from engine.evaluation.metrics import wilson
+from engine.evaluation.scratch_engine import SCOPE
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
-from engine.pipeline.throw_away import SCOPE
+from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
 from engine.protocols import Sampling
 from engine.records import Answer, Recall
-from engine.world.grammar import CANNOT_TELL
+from engine.synthetic.grammar import CANNOT_TELL
 
 STORY_SEED = 90_000
 """Far from the seeds of training, demo and calibration."""

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
+from engine.evaluation.needle import drawn_needles
+from engine.evaluation.needle_grid import GridConfig, run_grid
 from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine
-from engine.probes.grid import GridConfig, run_grid
-from engine.probes.needle import drawn_needles
+from engine.pipeline.engine import Engine
 from engine.records import ProbeResult, Recall
 from tests.bench.nano_report.library import share
 

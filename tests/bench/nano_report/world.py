@@ -6,17 +6,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.pipeline.assemble import Engine
+from engine.evaluation.scratch_engine import SCOPE, VIDEO, taken_in
 from engine.pipeline.caption import caption
+from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
-from engine.pipeline.throw_away import SCOPE, VIDEO, taken_in
 from engine.records import ChunkRef, Recall
-from engine.world import grammar
-from engine.world.absent import near_misses
-from engine.world.outside import outside_question
-from engine.world.questions import Question, is_right, questions
-from engine.world.recordings import Recording
-from engine.world.story import Story, draw_story
+from engine.synthetic import grammar
+from engine.synthetic.absent import near_misses
+from engine.synthetic.outside import outside_question
+from engine.synthetic.questions import Question, is_right, questions
+from engine.synthetic.recordings import Recording
+from engine.synthetic.story import Story, draw_story
 from tests.bench.nano_report.library import STORY_SEED, ask, is_not_found, is_refusal, share
 
 OUTSIDE_EACH = 8

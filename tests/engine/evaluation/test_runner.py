@@ -5,12 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from engine.evaluation.runner import mean_score, read, run
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import FrameSource
 from engine.protocols import Question
 from engine.records import TimeSpan
 from tests.engine.pipeline.conftest import build
-from tests.fakes import story
+from tests.support.fakes import story
 
 __all__ = ["build"]
 

@@ -10,7 +10,7 @@ import pytest
 from engine.media.audio import RATE_HZ, AudioReader, read_audio
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.synthetic import spelled, spelled_video
+from tests.support.synthetic import spelled, spelled_video
 
 LIMITS = MediaLimits()
 

@@ -12,7 +12,7 @@ from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.synthetic import encoded_video, read_index, spelled_frames
+from tests.support.synthetic import encoded_video, read_index, spelled_frames
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -65,7 +65,7 @@ def test_clip_of_real_footage_keeps_its_sound(shared_data: Path, tmp_path: Path)
 
 
 def test_odd_frames_are_refused_by_name_of_their_size(tmp_path: Path) -> None:
-    from engine.media.write import write_video
+    from engine.media.encode import write_video
 
     with pytest.raises(ValueError, match="even sides, not 161x90"):
         write_video(tmp_path / "odd.mp4", spelled_frames(2, width=161), 25.0)

@@ -10,12 +10,12 @@ import pytest
 from jaxtyping import UInt8
 
 from engine.errors import LimitExceededError
+from engine.media.frame_converter import Upright
 from engine.media.frames import Frame
 from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig, on_grid
 from engine.media.source import MediaLimits
-from engine.media.upright import Upright
-from tests.synthetic import encoded_video, read_index, spelled_video
+from tests.support.synthetic import encoded_video, read_index, spelled_video
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -229,7 +229,7 @@ def _grey(levels: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
 
 
 def test_static_footage_is_thinned_to_a_heartbeat(tmp_path: Path) -> None:
-    from engine.media.write import write_video
+    from engine.media.encode import write_video
 
     path = tmp_path / "still.mp4"
     write_video(path, _grey([40] * 100 + [200] * 20), 1.0)

@@ -7,7 +7,7 @@ import numpy as np
 from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.source import MediaLimits
-from tests.synthetic import read_index, spelled_video
+from tests.support.synthetic import read_index, spelled_video
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)

@@ -6,10 +6,10 @@ import av
 import numpy as np
 import pytest
 
+from engine.media.encode import write_video
 from engine.media.sound_track import RATE_HZ, Sound
-from engine.media.write import write_video
 from engine.records import TimeSpan
-from tests.synthetic import claps
+from tests.support.synthetic import claps
 
 FPS = 25.0
 

@@ -13,7 +13,7 @@ from engine.media.nal import starts_gradual_refresh
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.sniff import sniff
 from engine.media.source import MediaLimits, redact
-from tests.synthetic import encoded_video, read_index, spelled_video
+from tests.support.synthetic import encoded_video, read_index, spelled_video
 
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
 

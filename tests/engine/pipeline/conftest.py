@@ -7,11 +7,11 @@ import pytest
 
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
-from engine.pipeline.assemble import Engine, EngineConfig, ModelConfig, assemble
-from engine.pipeline.signals import RetrievalConfig
+from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.scoring import RetrievalConfig
 from engine.protocols import VideoModel
 from engine.records import VideoId
-from tests.fakes import ColourModel
+from tests.support.fakes import ColourModel
 
 CAMERA = VideoId("camera")
 

@@ -7,14 +7,14 @@ import pytest
 
 from engine.errors import NotFoundError
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
-from engine.pipeline.signals import RetrievalConfig
+from engine.pipeline.scoring import RetrievalConfig
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from tests.engine.pipeline.conftest import CAMERA
-from tests.fakes import CARD, ColourModel, story
+from tests.support.fakes import CARD, ColourModel, story
 
 DAY = "grey*30 red grey*20 blue*6 grey*40"
 

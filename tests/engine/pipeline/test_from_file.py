@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engine.media.encode import write_video
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
-from engine.media.write import write_video
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine, assemble
+from engine.pipeline.engine import Engine, assemble
 from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest, resume_point
 from engine.records import Answer
 from tests.engine.pipeline.conftest import CAMERA
-from tests.fakes import COLOURS, ColourModel
+from tests.support.fakes import COLOURS, ColourModel
 
 N_SECONDS = 48
 

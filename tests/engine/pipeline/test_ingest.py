@@ -13,11 +13,11 @@ import torch
 
 from engine.errors import DiskFullError, MediaDecodeError
 from engine.media.frames import Frame
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest, resume_point, stored_chunks
 from engine.records import SampleStats, TimeSpan
 from tests.engine.pipeline.conftest import CAMERA
-from tests.fakes import INFO, FakeSource, painted, story
+from tests.support.fakes import INFO, FakeSource, painted, story
 
 DAY = "grey*9 red*2 blue*3 grey*5 green*4 grey*7"
 

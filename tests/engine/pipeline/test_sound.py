@@ -8,18 +8,18 @@ import pytest
 import torch
 from jaxtyping import Float32
 
-from engine.families import videollama2
-from engine.families.videollama2 import VideoLlama2
 from engine.media.frames import Frame
+from engine.models.videollama2 import model as videollama2
+from engine.models.videollama2.model import VideoLlama2
 from engine.pipeline.answer import answer
-from engine.pipeline.assemble import Engine
+from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import SoundSource, ingest
 from engine.pipeline.retrieve import retrieve
 from engine.protocols import Sampling
 from engine.records import Answer, ChunkRef, TimeSpan
 from engine.tensors import TokenLatents
 from tests.engine.pipeline.conftest import CAMERA
-from tests.fakes import FakeSource, painted, story
+from tests.support.fakes import FakeSource, painted, story
 
 STORY = "red*4 green*4 blue*2"
 

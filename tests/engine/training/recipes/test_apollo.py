@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from engine.errors import InputRefusedError
-from engine.families._apollo_files import Folders, load_net
-from engine.families.apollo import load, write_tiny
-from engine.nn.splice import IGNORED_LABEL
-from engine.nn.tokenizer import Tokenizer
+from engine.models.apollo.checkpoint import Folders, load_net
+from engine.models.apollo.model import load, write_tiny
+from engine.models.layers.splice import IGNORED_LABEL
+from engine.models.layers.tokenizer import Tokenizer
 from engine.records import Turn
-from engine.training.apollo import stages
+from engine.training.data.samples import Sample
+from engine.training.finetune.apollo import stages
 from engine.training.recipes import apollo
-from engine.training.samples import Sample
-from tests.engine.training.recipes.taught import moved, run_briefly, settings, write_data
+from tests.support.short_training import moved, run_briefly, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("vision.siglip.", "vision.internvideo2.", "vision.connector.", "decoder.")

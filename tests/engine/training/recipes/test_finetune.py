@@ -9,13 +9,13 @@ import torch
 from PIL import Image
 
 from engine.errors import InputRefusedError
-from engine.families.video_xl import VideoXl, load, write_tiny
+from engine.models.video_xl.model import VideoXl, load, write_tiny
 from engine.protocols import Sampling
 from engine.records import ChunkRef, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, FrameBatch
+from engine.training.data.media import as_pixels, iterate_frames
 from engine.training.recipes import finetune
-from engine.training.seen import as_pixels, iterate_frames
-from tests.engine.training.recipes.taught import settings
+from tests.support.short_training import settings
 
 CPU = torch.device("cpu")
 NANO = Path(__file__).parents[4] / "assets" / "models" / "nano"

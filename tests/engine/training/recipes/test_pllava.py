@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.families._pllava_net import fused_tensors, load_net
-from engine.families.pllava import load, write_tiny
-from engine.nn.tokenizer import Tokenizer
+from engine.models.layers.tokenizer import Tokenizer
+from engine.models.pllava.model import load, write_tiny
+from engine.models.pllava.net import fused_tensors, load_net
 from engine.training.checkpoint import FILE
+from engine.training.finetune.trainer import batch_loss, read_settings, read_split
 from engine.training.recipes import pllava
-from engine.training.tuning import batch_loss, read_settings, read_split
-from tests.engine.training.recipes.taught import moved, settings, write_data
+from tests.support.short_training import moved, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("projector.", "tower.", "decoder.")

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from engine.errors import InputRefusedError
-from engine.families._video_xl_net import VideoXlNet, load_net, save_net
-from engine.families.video_xl import load, write_tiny
+from engine.models.video_xl.model import load, write_tiny
+from engine.models.video_xl.net import VideoXlNet, load_net, save_net
 from engine.training.loop import Progress
 from engine.training.recipes import video_xl
 from engine.training.recipes.video_xl import STAGES
-from tests.engine.training.recipes.taught import moved, run_briefly, settings, write_data
+from tests.support.short_training import moved, run_briefly, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("decoder.", "projector.", "tower.", "joint.")

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from engine.errors import InputRefusedError, WeightsError
-from engine.families._videollama2_store import load_net
-from engine.families.videollama2 import load, write_tiny
-from engine.nn.splice import IGNORED_LABEL
-from engine.nn.tokenizer import Tokenizer
+from engine.models.layers.splice import IGNORED_LABEL
+from engine.models.layers.tokenizer import Tokenizer
+from engine.models.videollama2.checkpoint import load_net
+from engine.models.videollama2.model import load, write_tiny
 from engine.records import Turn
+from engine.training.data.samples import Sample, read_samples
 from engine.training.recipes import videollama2
 from engine.training.recipes.videollama2 import STAGES, heard_kind, perceive, read_sound, write
-from engine.training.samples import Sample, read_samples
-from tests.engine.training.recipes.taught import moved, run_briefly, settings, write_data
+from tests.support.short_training import moved, run_briefly, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("connector.", "decoder.", "audio_tower.", "audio_projector.", "tower.")

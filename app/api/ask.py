@@ -1,0 +1,315 @@
+"""Questions and searches, streamed or whole, and the conversations they are kept in."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, time, timedelta
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+
+from app.api.auth import Principal
+from app.api.deps import Desk, Someone, TheDesk
+from app.schemas import api as docs
+from app.schemas import shared as wire
+from app.services.context import Scope
+from app.timefmt import format_duration
+from engine.errors import InputRefusedError, LongwatchError, NotFoundError
+from engine.pipeline.evidence import Moments
+from engine.pipeline.evidence import search as search_words
+from engine.pipeline.similar import like_frame
+from engine.records import Answer, Evidence, TimeSpan, Turn, VideoId
+from engine.tensors import Token
+from storage.records import ConversationId, ConversationRow, TurnRow
+
+TURNS_KEPT_IN_MIND = 4
+"""Earlier turns that the model is shown."""
+TITLE_CHARS = 80
+_MOMENT_S = 4.0
+"""Least length of a moment around a similar frame."""
+
+router = APIRouter(prefix="/api/v1", tags=["questions"])
+
+
+@router.post(
+    "/ask",
+    summary="Ask",
+    response_model=docs.AskedDocument,
+    responses={200: {"content": {"text/event-stream": {}}}},
+)
+async def ask(
+    desk: TheDesk, who: Someone, request: Request, body: docs.AskBody
+) -> docs.AskedDocument | StreamingResponse:
+    """Answer a question; with `Accept: text/event-stream` as plan, tokens, then the answer."""
+    asked = await run_in_threadpool(_prepare, desk, who, body)
+    if "text/event-stream" in request.headers.get("accept", ""):
+        events = _as_events(desk, who, body, asked)
+        return StreamingResponse(
+            events, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
+        )
+    final: docs.AskedDocument | None = None
+    async for step in _steps(desk, who, body, asked):
+        final = step if isinstance(step, docs.AskedDocument) else final
+    assert final is not None, "an answer ends with its document"
+    return final
+
+
+@router.post("/search", summary="Search")
+async def search(desk: TheDesk, who: Someone, body: docs.SearchBody) -> docs.FoundDocument:
+    """The moments that match a description, or look like a frame; best first."""
+    if bool(body.query.strip()) == (body.like is not None):
+        raise InputRefusedError("search for words or for a frame, one of them")
+    scope = await run_in_threadpool(_search_scope, desk, who, body)
+    async with desk.lane.turn():
+        return await run_in_threadpool(_found, desk, who, body, scope)
+
+
+@router.get("/conversations", summary="Conversations")
+def list_conversations(desk: TheDesk, who: Someone) -> docs.ConversationsDocument:
+    """One's own, the liveliest first."""
+    rows = desk.catalog.conversations.listed(who.user.id, limit=100)
+    return docs.ConversationsDocument(conversations=[_conversation(row) for row in rows])
+
+
+@router.get("/conversations/{conversation_id}", summary="One conversation")
+def show_conversation(
+    desk: TheDesk, who: Someone, conversation_id: str
+) -> docs.ConversationDocument:
+    """Its turns, in order, with their evidence."""
+    row = _own(desk, who, conversation_id)
+    labels = desk.service.labels()
+    turns = desk.catalog.conversations.turns(row.id)
+    return docs.ConversationDocument(
+        **_conversation(row).model_dump(),
+        turns=[_turn(who, turn, labels) for turn in turns],
+    )
+
+
+@router.delete("/conversations/{conversation_id}", summary="Forget one", status_code=204)
+def forget_conversation(desk: TheDesk, who: Someone, conversation_id: str) -> Response:
+    """Delete a conversation with its turns."""
+    desk.catalog.conversations.remove(_own(desk, who, conversation_id).id)
+    return Response(status_code=204)
+
+
+class _Asked:
+    """A question that may be asked: where to look and what was said before."""
+
+    def __init__(self, scope: Scope, history: tuple[Turn, ...], talk: ConversationId | None):
+        self.scope = scope
+        self.history = history
+        self.talk = talk
+
+
+def _prepare(desk: Desk, who: Principal, body: docs.AskBody) -> _Asked:
+    scope = desk.scope(who, body.videos, body.after, body.before)
+    if body.conversation_id is None:
+        return _Asked(scope, (), None)
+    talk = _own(desk, who, body.conversation_id)
+    turns = desk.catalog.conversations.turns(talk.id)[-TURNS_KEPT_IN_MIND:]
+    history = tuple(Turn(question=turn.question, answer=turn.answer) for turn in turns)
+    return _Asked(scope, history, talk.id)
+
+
+async def _steps(
+    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked
+) -> AsyncIterator[str | docs.AskedDocument]:
+    """The answer's words as they come, then its document."""
+    async with desk.lane.turn():
+        # The model may have to be loaded first, so even the call itself is off the event loop.
+        steps: Iterator[Token | Answer] = await run_in_threadpool(
+            lambda: desk.service.stream_answer(
+                body.question, asked.scope, history=asked.history, recall=body.recall
+            )
+        )
+        async for step in iterate_in_threadpool(steps):
+            if isinstance(step, Answer):
+                yield await run_in_threadpool(_keep, desk, who, body, asked, step)
+            else:
+                yield step.text
+
+
+async def _as_events(
+    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked
+) -> AsyncIterator[str]:
+    """The same as server-sent events; what goes wrong after the start is an event too."""
+    plan = _plan(desk, asked.scope)
+    yield _event("plan", {"text": plan, "waiting": desk.lane.waiting})
+    try:
+        async for step in _steps(desk, who, body, asked):
+            if isinstance(step, str):
+                yield _event("token", step)
+            else:
+                yield _event("done", step.model_dump())
+    except LongwatchError as error:
+        yield _event("error", wire.describe_error(error).model_dump()["error"])
+
+
+def _event(name: str, data: object) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _plan(desk: Desk, scope: Scope) -> str:
+    """What is about to be searched, in words."""
+    labels = desk.service.labels()
+    names = [labels[video].name for video, _ in scope if video in labels]
+    where = names[0] if len(names) == 1 else f"{len(names)} videos"
+    return f"Searching {where}"
+
+
+def _keep(
+    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked, answer: Answer
+) -> docs.AskedDocument:
+    """Write the turn down, beginning a conversation if there is none."""
+    talks = desk.catalog.conversations
+    talk = asked.talk
+    if talk is None:
+        title = " ".join(body.question.split())[:TITLE_CHARS]
+        videos = tuple(VideoId(video) for video in body.videos)
+        talk = talks.add(title, user=who.user.id, videos=videos).id
+    talks.add_turn(talk, body.question, answer)
+    document = wire.describe_answer(body.question, answer, desk.service.labels())
+    return docs.AskedDocument(
+        **document.model_dump(), conversation_id=talk, searched=format_duration(answer.searched_s)
+    )
+
+
+def _search_scope(desk: Desk, who: Principal, body: docs.SearchBody) -> Scope:
+    scope = desk.scope(who, body.videos, body.after, body.before)
+    if body.like is not None:
+        desk.video(who, body.like.video_id)
+    if body.time_of_day is None:
+        return scope
+    spans = tuple(
+        (video, part)
+        for video, span in scope
+        for part in _nightly(desk, video, span, body.time_of_day)
+    )
+    if not spans:
+        raise NotFoundError(
+            f"no video reaches into {body.time_of_day}",
+            hint="only videos with a wall clock have a time of day",
+        )
+    return spans
+
+
+def _nightly(desk: Desk, video: VideoId, span: TimeSpan, hours: str) -> Iterator[TimeSpan]:
+    """The stretches of a video that lie within these hours of each day (UTC)."""
+    row = desk.catalog.videos.get(video)
+    if row.start_at is None:
+        return
+    first, last = (time.fromisoformat(text) for text in hours.split("-"))
+    length = (
+        datetime.combine(datetime.min, last) - datetime.combine(datetime.min, first)
+    ) % timedelta(days=1) or timedelta(days=1)
+    end_s = min(span.end_s, row.ingested_s)
+    begin = row.start_at.astimezone(UTC)
+    day = (begin + timedelta(seconds=span.start_s)).date() - timedelta(days=1)
+    while True:
+        opens = datetime.combine(day, first, tzinfo=UTC)
+        start_s = (opens - begin).total_seconds()
+        if start_s >= end_s:
+            return
+        part = (max(span.start_s, start_s), min(end_s, start_s + length.total_seconds()))
+        if part[0] < part[1]:
+            yield TimeSpan(start_s=part[0], end_s=part[1])
+        day += timedelta(days=1)
+
+
+def _found(desk: Desk, who: Principal, body: docs.SearchBody, scope: Scope) -> docs.FoundDocument:
+    engine = desk.service.engine
+    if body.like is None:
+        if len(body.query) > desk.settings.limits.question_chars:
+            raise InputRefusedError(
+                f"a query has at most {desk.settings.limits.question_chars} characters"
+            )
+        found = search_words(engine, body.query, scope=scope, top=body.top)
+    else:
+        found = _alike(desk, body.like, scope, body.top)
+    labels = desk.service.labels()
+    return docs.FoundDocument(
+        query=body.query,
+        hits=[_hit(rank, one, labels) for rank, one in enumerate(found.moments, start=1)],
+        captions=(
+            desk.service.search_captions(body.query, scope, top=body.top)
+            if body.like is None
+            else []
+        ),
+        searched_s=found.searched_s,
+        searched=format_duration(found.searched_s),
+        total_ms=found.total_ms,
+    )
+
+
+def _alike(desk: Desk, like: docs.MomentOf, scope: Scope, top: int) -> Moments:
+    started = datetime.now(UTC)
+    hits = like_frame(
+        desk.service.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top
+    )
+    moments = tuple(
+        Evidence(
+            video=hit.chunk.video,
+            span=TimeSpan(
+                start_s=max(hit.chunk.span.start_s, hit.peak_s - _MOMENT_S / 2),
+                end_s=min(hit.chunk.span.end_s, hit.peak_s + _MOMENT_S / 2),
+            ),
+            score=min(1.0, max(0.0, hit.score)),
+            origin="retrieval",
+            keyframe_s=hit.peak_s,
+        )
+        for hit in hits
+    )
+    ends = {row.id: row.ingested_s for row in desk.catalog.videos.listed()}
+    searched_s = sum(min(span.end_s, ends[video]) - span.start_s for video, span in scope)
+    took_ms = (datetime.now(UTC) - started).total_seconds() * 1000
+    return Moments(query="", moments=moments, searched_s=searched_s, total_ms=took_ms)
+
+
+def _hit(rank: int, moment: Evidence, labels: wire.Labels) -> docs.FoundItem:
+    return docs.FoundItem(
+        **wire.place(moment.video, moment.span, labels).model_dump(),
+        rank=rank,
+        peak_s=moment.keyframe_s,
+        score=moment.score,
+        thumb_url=f"/media/{moment.video}/frame.jpg?t={moment.keyframe_s:.1f}",
+    )
+
+
+def _own(desk: Desk, who: Principal, conversation_id: str) -> ConversationRow:
+    """A conversation, if it is this user's: to anyone else it does not exist."""
+    row = desk.catalog.conversations.get(ConversationId(conversation_id))
+    if row.user != who.user.id:
+        raise NotFoundError(f"no conversation {conversation_id!r}")
+    return row
+
+
+def _conversation(row: ConversationRow) -> docs.ConversationItem:
+    return docs.ConversationItem(
+        conversation_id=row.id,
+        title=row.title,
+        videos=list(row.videos),
+        updated_at=row.updated_at.isoformat(),
+    )
+
+
+def _turn(who: Principal, turn: TurnRow, labels: wire.Labels) -> docs.TurnItem:
+    """A turn as it was; evidence of videos that were taken away since stays away."""
+    return docs.TurnItem(
+        question=turn.question,
+        answer=turn.answer,
+        evidence=[
+            {
+                **wire.place(one.video, one.span, labels).model_dump(),
+                "score": one.score,
+                "origin": one.origin,
+                "keyframe_s": one.keyframe_s,
+            }
+            for one in turn.evidence
+            if who.may_see(one.video)
+        ],
+        searched=format_duration(turn.searched_s),
+        recalled_chunks=turn.recalled_chunks,
+        recall=turn.recall,
+        model=turn.model,
+        created_at=turn.created_at.isoformat(),
+    )

@@ -1,0 +1,74 @@
+"""Jobs: what runs, what waits, what failed and why."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from app.api.auth import Principal
+from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.schemas import api as docs
+from engine.errors import NotFoundError
+from engine.records import VideoId
+from storage.records import JobId, JobRow
+
+MAX_LISTED = 200
+
+router = APIRouter(prefix="/api/v1", tags=["jobs"])
+Number = Annotated[int, Path(ge=0, le=2**31)]
+
+
+@router.get("/jobs", summary="Jobs, newest first")
+def list_jobs(desk: TheDesk, who: Someone) -> docs.JobsDocument:
+    """Those of videos that the user may see."""
+    jobs = [job for job in desk.catalog.jobs.listed() if _may_see(who, job)][:MAX_LISTED]
+    return docs.JobsDocument(jobs=[describe_job(desk, job) for job in jobs])
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Cancel")
+def cancel_job(desk: TheDesk, who: Admin, job_id: Number) -> docs.JobItem:
+    """Stop it; what is committed stays."""
+    job = desk.catalog.jobs.cancel(JobId(job_id))
+    if job.video is not None and job.kind == "ingest" and job.state == "cancelled":
+        desk.catalog.videos.set_status(job.video, "cancelled")
+    return describe_job(desk, job)
+
+
+@router.post("/jobs/{job_id}/retry", summary="Try again")
+def retry_job(desk: TheDesk, who: Admin, job_id: Number) -> docs.JobItem:
+    """Queue it once more; it goes on from the last committed chunk."""
+    job = desk.catalog.jobs.retry(JobId(job_id))
+    if job.video is not None and job.kind == "ingest" and job.state == "queued":
+        desk.catalog.videos.set_status(job.video, "queued")
+    return describe_job(desk, job)
+
+
+def describe_job(desk: Desk, job: JobRow) -> docs.JobItem:
+    """A job as its document."""
+    return docs.JobItem(
+        job_id=job.id,
+        kind=job.kind,
+        state=job.state,
+        video_id=job.video,
+        video=None if job.video is None else _name(desk, job.video),
+        done=job.progress.done,
+        total=job.progress.total,
+        note=job.progress.note,
+        attempts=job.attempts,
+        cancel_requested=job.cancel_requested,
+        error=None if job.failure is None else job.failure.message,
+        hint=None if job.failure is None else job.failure.hint,
+        created_at=job.created_at.isoformat(),
+        started_at=None if job.started_at is None else job.started_at.isoformat(),
+        ended_at=None if job.ended_at is None else job.ended_at.isoformat(),
+    )
+
+
+def _name(desk: Desk, video: VideoId) -> str | None:
+    try:
+        return desk.catalog.videos.get(video).name
+    except NotFoundError:
+        return None
+
+
+def _may_see(who: Principal, job: JobRow) -> bool:
+    return who.is_admin or (job.video is not None and who.may_see(job.video))

@@ -1,0 +1,97 @@
+"""The one page without a script: sign in by name and password, or by a one-time link."""
+
+from html import escape
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
+
+from app.api.auth import COOKIE, SESSION_DAYS, NotAllowedError, safe_target
+from app.api.deps import TheDesk
+from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
+
+router = APIRouter(include_in_schema=False)
+
+_PAGE: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Sign in · Longwatch</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/assets/tokens.css">
+<link rel="stylesheet" href="/assets/shell.css"><link rel="stylesheet" href="/assets/sign-in.css">
+<script>{theme}</script></head>
+<body><div class="lw door"><main>
+<p class="brand">{logo}<span>Longwatch</span></p>
+<h1>Sign in</h1>
+{note}
+<form method="post" action="/sign-in">
+<input type="hidden" name="next" value="{target}">
+<label>Name<input name="name" autocomplete="username" required autofocus></label>
+<label>Password<input name="password" type="password" autocomplete="current-password"
+required></label>
+<button class="primary" type="submit">Sign in</button>
+</form>
+<p class="faint">First start on this machine? <code>longwatch serve</code> prints a link that signs
+you in once. Nothing on this page, or behind it, talks to another host.</p>
+</main></div></body></html>"""
+
+
+@router.get("/sign-in", response_class=HTMLResponse)
+def show(
+    desk: TheDesk, request: Request, token: str | None = None, next: str | None = None
+) -> Response:
+    """The form; with a one-time token straight in."""
+    if token is None:
+        return _page(safe_target(next))
+    try:
+        return _let_in(request, desk.doorman.redeem(token, _address(request)), safe_target(next))
+    except NotAllowedError as error:
+        return _page(safe_target(next), error)
+
+
+@router.post("/sign-in", response_class=HTMLResponse)
+def sign_in(
+    desk: TheDesk,
+    request: Request,
+    name: Annotated[str, Form(max_length=64)],
+    password: Annotated[str, Form(max_length=1024)],
+    next: Annotated[str, Form(max_length=4096)] = "/",
+) -> Response:
+    """Check name and password; after five failures wait."""
+    try:
+        secret, _ = desk.doorman.sign_in(name, password, _address(request))
+    except NotAllowedError as error:
+        return _page(safe_target(next), error)
+    return _let_in(request, secret, safe_target(next))
+
+
+@router.get("/favicon.ico")
+@router.get("/favicon.svg")
+def favicon() -> FileResponse:
+    """The lamp."""
+    return FileResponse(STATIC_FILES / "favicon.svg", media_type="image/svg+xml")
+
+
+def _let_in(request: Request, secret: str, target: str) -> Response:
+    answer = RedirectResponse(target, status_code=303)
+    answer.set_cookie(
+        COOKIE,
+        secret,
+        max_age=SESSION_DAYS * 86400,
+        path="/",
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return answer
+
+
+def _page(target: str, error: NotAllowedError | None = None) -> HTMLResponse:
+    note = ""
+    if error is not None:
+        hint = f" {escape(error.hint)}." if error.hint else ""
+        note = f'<p class="note bad" role="alert">{escape(error.message.capitalize())}.{hint}</p>'
+    html = _PAGE.format(theme=THEME_SCRIPT, logo=LOGO, note=note, target=escape(target))
+    return HTMLResponse(html, status_code=200 if error is None else 403)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else "unknown"

@@ -1,0 +1,259 @@
+"""Who is signed in, accounts, tokens, and how this server is configured."""
+
+import importlib.metadata
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Request, Response
+
+from app.api.auth import COOKIE, cookie_secret, hash_password, hash_secret, new_secret
+from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.config.engine_config import find_model, models_folder
+from app.config.settings import FILE_NAME
+from app.schemas import api as docs
+from engine.errors import InputRefusedError, LongwatchError, NotFoundError
+from engine.records import VideoId
+from storage.catalog import utc_now
+from storage.records import TokenId, TokenRow, UserRow
+
+router = APIRouter(prefix="/api/v1", tags=["people and settings"])
+MAX_TOKENS = 50
+
+
+@router.get("/session", summary="Who is signed in")
+def show_session(desk: TheDesk, who: Someone) -> docs.SessionDocument:
+    """The user, the token for state changes, and the model."""
+    return docs.SessionDocument(
+        user=who.user.name,
+        role=who.user.role,
+        csrf=who.csrf,
+        model=_model(desk),
+        offline=not desk.settings.allow_network,
+        version=_version(),
+    )
+
+
+@router.delete("/session", summary="Sign out", status_code=204)
+def end_session(desk: TheDesk, who: Someone, request: Request) -> Response:
+    """Close the session of the cookie."""
+    secret = cookie_secret(request.headers)
+    if secret is not None:
+        desk.doorman.sign_out(secret)
+    answer = Response(status_code=204)
+    answer.delete_cookie(COOKIE, path="/")
+    return answer
+
+
+@router.get("/users", summary="Accounts")
+def list_users(desk: TheDesk, who: Admin) -> docs.UsersDocument:
+    """Every account and what it may see."""
+    return docs.UsersDocument(users=[_user(desk, user) for user in desk.catalog.accounts.users()])
+
+
+@router.post("/users", summary="Open an account", status_code=201)
+def add_user(desk: TheDesk, who: Admin, body: docs.NewUserBody) -> docs.UserItem:
+    """With a name, a password and a role."""
+    user = desk.catalog.accounts.add_user(
+        body.name, body.role, password_hash=hash_password(body.password)
+    )
+    return _user(desk, user)
+
+
+@router.patch("/users/{name}", summary="Change an account")
+def change_user(desk: TheDesk, who: Admin, name: str, body: docs.ChangeUserBody) -> docs.UserItem:
+    """Its password, its role, or the videos a viewer may see."""
+    accounts, user = desk.catalog.accounts, _named(desk, name)
+    if body.role is not None and body.role != user.role:
+        if body.role != "admin":
+            _check_admin_left(desk, user)
+        user = accounts.set_role(user.id, body.role)
+    if body.videos is not None:
+        wanted, granted = frozenset(map(VideoId, body.videos)), accounts.granted(user.id)
+        for video in wanted - granted:
+            accounts.grant(user.id, desk.catalog.videos.get(video).id)
+        for video in granted - wanted:
+            accounts.revoke(user.id, video)
+    if body.password is not None:
+        user = accounts.set_password(user.id, hash_password(body.password))
+    return _user(desk, user)
+
+
+@router.delete("/users/{name}", summary="Close an account", status_code=204)
+def remove_user(desk: TheDesk, who: Admin, name: str) -> Response:
+    """With its sessions, tokens and conversations; the last admin stays."""
+    user = _named(desk, name)
+    _check_admin_left(desk, user)
+    desk.catalog.accounts.remove_user(user.id)
+    return Response(status_code=204)
+
+
+@router.get("/tokens", summary="One's own tokens")
+def list_tokens(desk: TheDesk, who: Someone) -> docs.TokensDocument:
+    """Without their secrets, which are not kept."""
+    rows = desk.catalog.accounts.tokens(who.user.id)
+    return docs.TokensDocument(tokens=[_token(row) for row in rows if row.kind == "api"])
+
+
+@router.post("/tokens", summary="Hand out a token", status_code=201)
+def add_token(desk: TheDesk, who: Someone, body: docs.NewTokenBody) -> docs.NewTokenDocument:
+    """For programs: sent as `Authorization: Bearer`, with the rights of the user."""
+    accounts = desk.catalog.accounts
+    if sum(row.kind == "api" for row in accounts.tokens(who.user.id)) >= MAX_TOKENS:
+        raise InputRefusedError(f"{MAX_TOKENS} tokens are out already", hint="remove one first")
+    secret = f"lw_{new_secret()}"
+    row = accounts.add_token(
+        who.user.id,
+        body.name,
+        hash_secret(secret),
+        expires_at=utc_now() + timedelta(days=body.days),
+    )
+    return docs.NewTokenDocument(**_token(row).model_dump(), secret=secret)
+
+
+@router.delete("/tokens/{token_id}", summary="Make a token worthless", status_code=204)
+def remove_token(
+    desk: TheDesk, who: Someone, token_id: Annotated[int, Path(ge=0, le=2**31)]
+) -> Response:
+    """One's own only."""
+    desk.catalog.accounts.remove_token(who.user.id, TokenId(token_id))
+    return Response(status_code=204)
+
+
+@router.get("/settings", summary="How this server is configured")
+def show_settings(desk: TheDesk, who: Admin) -> docs.SettingsDocument:
+    """The settings that matter to a reader, and every connection that could ever leave."""
+    return docs.SettingsDocument(
+        facts=_facts(desk), outward=_outward(desk), file=str(desk.home / FILE_NAME)
+    )
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("longwatch")
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _model(desk: Desk) -> docs.ModelItem:
+    name = desk.settings.model
+    try:
+        folder = find_model(name, desk.settings)
+    except LongwatchError as error:
+        return docs.ModelItem(name=name, ready=False, detail=f"{error}; {error.hint or ''}")
+    return docs.ModelItem(name=folder.name, ready=True, detail=str(folder))
+
+
+def _days(days: float | None) -> str:
+    return "never" if days is None else f"{days:g} days"
+
+
+def _facts(desk: Desk) -> list[docs.FactItem]:
+    settings = desk.settings
+    limits, cache = settings.limits, settings.cache
+    lines = [
+        ("Model", settings.model, "model"),
+        ("Device", f"{settings.device}, {settings.dtype}", "device, dtype"),
+        ("Frames sampled per second", f"{settings.sampling.fps:g}", "sampling.fps"),
+        ("Static frames are skipped", _yes(settings.sampling.thin_static), "sampling.thin_static"),
+        (
+            "Visual tokens per latent",
+            _own_or(settings.stream.compression_ratio),
+            "stream.compression_ratio",
+        ),
+        ("Latents on disk", _own_or(settings.stream.latent_format), "stream.latent_format"),
+        ("Budget on the device", _bytes(cache.device_bytes), "cache.device_bytes"),
+        ("Budget in memory", _bytes(cache.host_bytes), "cache.host_bytes"),
+        ("Budget on disk", _bytes(cache.disk_bytes), "cache.disk_bytes"),
+        ("Disk kept free", _bytes(limits.disk_reserve_bytes), "limits.disk_reserve_bytes"),
+        ("Videos leave after", _days(settings.retention.days), "retention.days"),
+        ("Largest upload", _bytes(limits.upload_bytes), "limits.upload_bytes"),
+        ("Longest video", f"{limits.duration_s / 3600:g} h", "limits.duration_s"),
+        ("Ingests at once", str(limits.concurrent_ingests), "limits.concurrent_ingests"),
+        ("Questions that may wait", str(limits.queued_questions), "limits.queued_questions"),
+        (
+            "Server folders",
+            ", ".join(map(str, settings.paths.media_roots)) or "none",
+            "paths.media_roots",
+        ),
+        ("Library", str(desk.home), "LONGWATCH_HOME"),
+        ("Database", desk.catalog.where, "database_url"),
+        ("Jobs run here", _yes(desk.with_worker), "serve --no-worker"),
+    ]
+    return [docs.FactItem(name=name, value=value, setting=key) for name, value, key in lines]
+
+
+def _outward(desk: Desk) -> list[docs.OutwardItem]:
+    allowed = desk.settings.allow_network
+    return [
+        docs.OutwardItem(
+            what="Model download from a model hub",
+            when="only when someone runs `longwatch models pull`",
+            now=f"never by this server; models lie in {models_folder(desk.settings)}",
+        ),
+        docs.OutwardItem(
+            what="Cameras (rtsp://)",
+            when="only those an admin adds, from the worker",
+            now=f"{sum(_is_live(row.uri) for row in desk.catalog.videos.listed())} added",
+        ),
+        docs.OutwardItem(
+            what="HTTP(S) streams",
+            when="only with allow_network = true",
+            now="allowed" if allowed else "refused",
+        ),
+        docs.OutwardItem(
+            what="Analytics, version checks, fonts, scripts from other hosts",
+            when="never",
+            now="the browser is told to refuse them (Content-Security-Policy)",
+        ),
+    ]
+
+
+def _is_live(uri: str) -> bool:
+    return "://" in uri
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "no"
+
+
+def _own_or(value: object) -> str:
+    return "the model's own" if value is None else str(value)
+
+
+def _bytes(value: int | None) -> str:
+    if value is None:
+        return "chosen by the engine"
+    return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def _named(desk: Desk, name: str) -> UserRow:
+    user = desk.catalog.accounts.user(name)
+    if user is None:
+        raise NotFoundError(f"no user {name!r}")
+    return user
+
+
+def _check_admin_left(desk: Desk, user: UserRow) -> None:
+    admins = [one for one in desk.catalog.accounts.users() if one.role == "admin"]
+    if [one.id for one in admins] == [user.id]:
+        raise InputRefusedError(f"{user.name} is the only admin", hint="make another one first")
+
+
+def _user(desk: Desk, user: UserRow) -> docs.UserItem:
+    return docs.UserItem(
+        user_id=user.id,
+        name=user.name,
+        role=user.role,
+        has_password=user.password_hash is not None,
+        videos=sorted(desk.catalog.accounts.granted(user.id)),
+    )
+
+
+def _token(row: TokenRow) -> docs.TokenItem:
+    return docs.TokenItem(
+        token_id=row.id,
+        name=row.name,
+        created_at=row.created_at.isoformat(),
+        expires_at=None if row.expires_at is None else row.expires_at.isoformat(),
+        used_at=None if row.used_at is None else row.used_at.isoformat(),
+    )

@@ -1,0 +1,163 @@
+"""The machine room: serve, worker, doctor, train, vico, bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.common import Home, Json, Model, open_screen, open_service, open_settings
+
+cli = typer.Typer()
+
+
+@cli.command()
+def train(
+    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
+    output: Annotated[Path, typer.Option("--output", help="Above the folder of the run.")] = Path(
+        "runs"
+    ),
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Run a training recipe; its docstring states command, hours and the score to expect.
+
+    On several GPUs: accelerate launch -m app train RECIPE.
+    """
+    from app.services.bench import train_recipe
+
+    screen = open_screen(json=json)
+    with screen.progress() as progress:
+        document = train_recipe(
+            recipe, output, resume=resume, report=progress.step, say=progress.say
+        )
+    if document is not None:
+        screen.show(document)
+
+
+@cli.command()
+def vico(
+    videos: Annotated[
+        list[str], typer.Argument(help="Files and folders.", metavar="VIDEO_OR_FOLDER")
+    ],
+    output: Annotated[Path, typer.Option("--output", help="Where the questions go (JSON lines).")],
+    captions: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--captions", help="JSON lines or WebVTT instead of the model's own; may be repeated."
+        ),
+    ] = None,
+    clip_s: Annotated[
+        float, typer.Option("--clip-s", min=1.0, max=3600.0, help="Seconds of a clip.")
+    ] = 14.0,
+    questions_per_video: Annotated[
+        int, typer.Option("--questions-per-video", min=1, help="Most questions about one video.")
+    ] = 14,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the questions.")] = 0,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Make training questions about the order of what videos show; a cut-off run goes on."""
+    from app.services.vico import VicoOrder, build_vico
+
+    screen = open_screen(json=json)
+    order = VicoOrder(
+        sources=videos,
+        output=output,
+        captions=captions or (),
+        clip_s=clip_s,
+        questions_per_video=questions_per_video,
+        seed=seed,
+    )
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = build_vico(service, order, progress.step)
+    screen.show(document)
+
+
+@cli.command("eval")
+def evaluate(
+    benchmark: Annotated[str, typer.Argument(help="A file of engine/evaluation/benchmarks.")],
+    root: Annotated[
+        Path, typer.Option("--root", help="A local copy of the benchmark's data.")
+    ] = Path("."),
+    results: Annotated[
+        Path | None, typer.Option("--results", help="Where the records go (JSON lines).")
+    ] = None,
+    model: Model = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Ask a benchmark's questions; killed and run again, it goes on where it was."""
+    from app.services.evaluation import evaluate as measure
+
+    screen = open_screen(json=json)
+    with open_service(home, model=model) as service, screen.progress() as progress:
+        document = measure(
+            service,
+            benchmark,
+            root,
+            # One file a pipeline: another model's records would be taken for this one's.
+            results or Path("runs") / f"eval-{benchmark}-{service.engine.fingerprint[:8]}.jsonl",
+            report=progress.step,
+        )
+    screen.show(document)
+
+
+@cli.command()
+def bench(
+    name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
+    model: Model = None,
+    json: Json = False,
+) -> None:
+    """Measure speed and memory as ratios; writes assets/bench/<machine>.json."""
+    from app.services.bench import run_benchmarks
+
+    screen = open_screen(json=json)
+    with screen.progress() as progress:
+        document = run_benchmarks(name, model=model, say=progress.say)
+    screen.show(document)
+
+
+@cli.command()
+def worker(model: Model = None, home: Home = None) -> None:
+    """Work off jobs until interrupted; any number may run, on any machine with the files."""
+    from app.services.retention import kept_tidy
+
+    with open_service(home, model=model) as service, kept_tidy(service):
+        service.worker().run()
+
+
+@cli.command()
+def serve(
+    host: Annotated[str | None, typer.Option("--host", help="Where to listen.")] = None,
+    port: Annotated[
+        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
+    ] = False,
+    model: Model = None,
+    home: Home = None,
+) -> None:
+    """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
+    from app.config.settings import load_settings
+    from app.server import serve as run
+
+    settings = load_settings({"model": model}, home=home)
+    run(
+        settings,
+        host=host,
+        port=port,
+        with_worker=not no_worker,
+        say=lambda line: typer.echo(line, err=True),
+    )
+
+
+@cli.command()
+def doctor(json: Json = False, home: Home = None) -> None:
+    """What this machine can do, what is missing, and how to get it."""
+    from app.cli.doctor import examine
+
+    open_screen(json=json).show(examine(open_settings(home).home))

@@ -1,0 +1,92 @@
+"""What commands share: options, and what opens screen, settings and service."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from app.cli.render import Screen
+    from app.config.settings import Settings
+    from app.services.context import Service
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Home = Annotated[
+    Path | None,
+    typer.Option("--home", help="Where the library lies (default: LONGWATCH_HOME).", metavar="DIR"),
+]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="nano, a checkpoint folder, or org/name[@revision]."),
+]
+Videos = Annotated[
+    list[str] | None,
+    typer.Option("--video", help="Id or name; may be given several times.", metavar="ID_OR_NAME"),
+]
+After = Annotated[str | None, typer.Option("--after", help="From: 1:30, 90m, or 2026-03-01T22:00.")]
+Before = Annotated[str | None, typer.Option("--before", help="Until: as --after.")]
+
+
+def open_screen(*, json: bool) -> "Screen":
+    from app.cli.render import Screen
+
+    return Screen(json=json)
+
+
+def open_settings(home: Path | None, **flags: object) -> "Settings":
+    from app.config.settings import load_settings
+
+    return load_settings({name.replace("__", "."): flag for name, flag in flags.items()}, home=home)
+
+
+@contextmanager
+def open_service(
+    home: Path | None, *, model: str | None = None, fps: float | None = None
+) -> Iterator["Service"]:
+    from app.services.context import Service
+
+    service = Service(open_settings(home, model=model, sampling__fps=fps))
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def chosen_scope(
+    service: "Service", video: list[str] | None, after: str | None, before: str | None
+) -> Any:
+    from app.timefmt import parse_time
+
+    return service.scope(
+        video or (),
+        after=None if after is None else parsed(parse_time, after),
+        before=None if before is None else parsed(parse_time, before),
+    )
+
+
+def parse_offset(text: str) -> float:
+    from app.timefmt import parse_time
+
+    offset_s = parsed(parse_time, text)
+    if not isinstance(offset_s, float | int):
+        raise typer.BadParameter(f"{text!r} must be an offset from the start of the video")
+    return float(offset_s)
+
+
+def parsed(parse: Any, text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def numbers(text: str, kind: type, option: str) -> tuple[Any, ...]:
+    try:
+        numbers = tuple(kind(part) for part in text.split(",") if part.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{option} takes numbers with commas, not {text!r}") from error
+    if not numbers:
+        raise typer.BadParameter(f"{option} needs at least one number")
+    return numbers

@@ -1,0 +1,166 @@
+"""The main job in one go: a clip is read, two questions are asked, the proof is shown and probed.
+
+Without a file of the user's, the clip is drawn: what is in it is then known exactly, and the demo
+says of every answer whether it is right and whether its evidence covers the true moment.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import UInt8
+
+from app.cli.contact_sheet import Row, Still, write_contact_sheet
+from app.cli.render import Board, Screen, Step
+from app.schemas.shared import AskDocument, DemoDocument, DemoItem
+from app.services.evaluation import probe
+from app.timefmt import format_offset
+from engine.media.encode import write_video
+from engine.media.moment import frame_at
+from engine.records import TimeSpan
+from engine.synthetic.questions import Question, is_right, questions
+from engine.synthetic.story import Story, draw_story
+
+if TYPE_CHECKING:
+    from app.services.context import Service
+
+CLIP_SEED = 2026
+CLIP_S = 300.0
+CLIP_FPS = 10.0
+KINDS = ("direction", "code")
+"""What the two questions of a drawn clip are about: something that moves, something to read."""
+
+OPEN_QUESTIONS = ("What happens?", "Is there a person?")
+"""What a clip of the user's is asked: nothing is known of it."""
+
+CONTEXT_S = 12.0
+"""How far before and after the proof the contact sheet looks."""
+
+PROBE_LENGTHS = (64, 256)
+PROBE_DEPTHS = (0.0, 0.5, 1.0)
+PROBE_SEEDS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A question of the demo, and the truth where it is known."""
+
+    text: str
+    truth: Question | None = None
+
+
+def run_demo(
+    service: "Service", video: Path | None, output: Path, *, screen: Screen, progress: Board
+) -> DemoDocument:
+    """Read, ask, show, probe; every file it makes lies in `output`."""
+    output.mkdir(parents=True, exist_ok=True)
+    clip = video or output / "clip.mp4"
+    story = None if video else _draw_clip(clip, report=progress.step)
+    ingested = service.ingest([str(clip)], report=progress.step).videos[0]
+    scope = service.scope([ingested.video_id])
+    items = []
+    for asked in _choose(story):
+        document = service.ask(asked.text, scope)
+        items.append(_judge(asked, document))
+        _tell(screen, items[-1])
+    sheet = output / "contact-sheet.png"
+    write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
+    heat_map = output / "probe.png"
+    result = probe(
+        service,
+        str(clip),
+        lengths=PROBE_LENGTHS,
+        depths=PROBE_DEPTHS,
+        n_seeds=PROBE_SEEDS,
+        plot=heat_map,
+        report=progress.step,
+    )
+    return DemoDocument(
+        ingest=ingested,
+        questions=items,
+        probe=result,
+        clip=str(clip),
+        contact_sheet=str(sheet),
+        heat_map=str(heat_map),
+    )
+
+
+def _draw_clip(path: Path, *, report: Callable[[Step], None]) -> Story:
+    story = draw_story(CLIP_SEED, CLIP_S, CLIP_FPS)
+
+    def frames() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+        for n, frame in enumerate(story, start=1):
+            if n % 50 == 0 or n == story.n_frames:
+                report(Step(what="drawing a clip", done=n, total=story.n_frames))
+            yield frame
+
+    write_video(path, frames(), CLIP_FPS)
+    return story
+
+
+def _choose(story: Story | None) -> Sequence[Asked]:
+    if story is None:
+        return [Asked(text=text) for text in OPEN_QUESTIONS]
+    known = questions(story)
+    chosen = []
+    for kind in KINDS:
+        of_kind = [question for question in known if question.kind == kind]
+        # One from the middle: neither the first thing seen nor the last.
+        question = of_kind[len(of_kind) // 2]
+        chosen.append(Asked(text=question.text, truth=question))
+    return chosen
+
+
+def _judge(asked: Asked, document: AskDocument) -> DemoItem:
+    truth = asked.truth
+    if truth is None:
+        return DemoItem(asked=document)
+    first = document.evidence[0] if document.evidence else None
+    return DemoItem(
+        asked=document,
+        expected=truth.answer,
+        right=is_right(document.answer, truth.answer, truth.aliases),
+        covers_truth=first is not None
+        and any(
+            TimeSpan(start_s=first.start_s, end_s=first.end_s).overlap_s(span) > 0
+            for span in truth.spans
+        ),
+    )
+
+
+def _tell(screen: Screen, item: DemoItem) -> None:
+    screen.say()
+    screen.say(f"  {item.asked.question}", style="dim")
+    verdict = "" if item.right is None else ("   right" if item.right else "   WRONG")
+    screen.say(f"  {item.asked.answer}{verdict}")
+    for evidence in item.asked.evidence[:3]:
+        screen.say(
+            f"    {evidence.start} - {evidence.end}  score {evidence.score:.2f}, {evidence.origin}"
+        )
+    if item.covers_truth is not None:
+        covers = "covers the true moment" if item.covers_truth else "MISSES the true moment"
+        screen.say(f"    the first evidence {covers}", style="dim")
+
+
+def _title(clip: Path, story: Story | None) -> str:
+    kind = "a clip that Longwatch drew" if story else clip.name
+    return f"Longwatch: {kind}, and the moments that prove the answers"
+
+
+def _row(clip: Path, item: DemoItem) -> Row:
+    if not item.asked.evidence:
+        return Row(question=item.asked.question, answer=item.asked.answer, stills=())
+    proof = item.asked.evidence[0]
+    stills = []
+    for time_s in (
+        max(0.0, proof.keyframe_s - CONTEXT_S),
+        proof.keyframe_s,
+        proof.keyframe_s + CONTEXT_S,
+    ):
+        frame = frame_at(str(clip), time_s, max_side_px=640)
+        is_proof = time_s == proof.keyframe_s
+        caption = f"{proof.start} - {proof.end}" if is_proof else format_offset(frame.pts_s)
+        stills.append(Still(pixels=frame.pixels, caption=caption, is_proof=is_proof))
+    return Row(question=item.asked.question, answer=item.asked.answer, stills=tuple(stills))

@@ -1,0 +1,132 @@
+"""What this machine can do for Longwatch: versions, accelerator, decoders, space, what is missing.
+
+Nothing here fails when a part is absent: absence is the finding, with how to get it.
+"""
+
+import importlib.metadata
+import importlib.util
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from app.schemas.shared import DoctorDocument
+from app.schemas.shared import FindingItem as Finding
+
+PACKAGES = (
+    "longwatch",
+    "torch",
+    "transformers",
+    "av",
+    "gradio",
+    "sqlalchemy",
+    "opencv-python",
+    "numpy",
+)
+DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "aac", "opus")
+MIN_FREE_BYTES = 2 * 1024**3
+"""Below this an ingest soon runs into a full disk: an hour at the 7B size keeps 3.7 GB."""
+
+
+def examine(home: Path) -> DoctorDocument:
+    """Look at everything; takes a few seconds because torch is imported."""
+    findings = (
+        Finding(name="python", state="ok", detail=f"{platform.python_version()} {sys.executable}"),
+        Finding(name="system", state="ok", detail=platform.platform()),
+        *(_package(name) for name in PACKAGES),
+        *_accelerator(),
+        _faiss(),
+        _decoders(),
+        _memory(),
+        _disk(home),
+    )
+    return DoctorDocument(findings=list(findings))
+
+
+def _package(name: str) -> Finding:
+    for candidate in (name, f"{name}-headless"):
+        try:
+            version = importlib.metadata.version(candidate)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        return Finding(name=name, state="ok", detail=version)
+    return Finding(name=name, state="missing", detail="not installed", hint=f"pip install {name}")
+
+
+def _accelerator() -> tuple[Finding, ...]:
+    import torch
+
+    if not torch.cuda.is_available():
+        no_gpu = "no CUDA device: everything runs on the CPU"
+        threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        return (
+            Finding(name="gpu", state="warning", detail=no_gpu),
+            Finding(name="compute", state="ok", detail=threads),
+            Finding(name="attention", state="ok", detail="scaled dot product attention of torch"),
+        )
+    free_bytes, total_bytes = torch.cuda.mem_get_info()
+    flash = importlib.util.find_spec("flash_attn") is not None
+    return (
+        Finding(
+            name="gpu",
+            state="ok",
+            detail=(
+                f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, "
+                f"{free_bytes / 1e9:.1f} of {total_bytes / 1e9:.1f} GB free"
+            ),
+        ),
+        Finding(
+            name="attention",
+            state="ok",
+            detail="flash-attn" if flash else "scaled dot product attention of torch",
+            hint=None if flash else "pip install 'longwatch[gpu]' adds flash-attn",
+        ),
+    )
+
+
+def _faiss() -> Finding:
+    if importlib.util.find_spec("faiss") is None:
+        return Finding(
+            name="faiss", state="missing", detail="not installed", hint="pip install faiss-cpu"
+        )
+    import faiss
+
+    n_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
+    return Finding(name="faiss", state="ok", detail=f"{faiss.__version__}, {n_gpus} GPUs")
+
+
+def _decoders() -> Finding:
+    from av.codec import codecs_available
+
+    absent = [name for name in DECODERS if name not in codecs_available]
+    if absent:
+        return Finding(
+            name="decoders",
+            state="warning",
+            detail=f"no {', '.join(absent)}",
+            hint="pip install --force-reinstall av brings FFmpeg with all of them",
+        )
+    return Finding(name="decoders", state="ok", detail=", ".join(DECODERS))
+
+
+def _memory() -> Finding:
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return Finding(
+        name="memory",
+        state="ok",
+        detail=f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free",
+    )
+
+
+def _disk(home: Path) -> Finding:
+    existing = next(folder for folder in (home, *home.parents) if folder.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    low = free_bytes < MIN_FREE_BYTES
+    return Finding(
+        name="home",
+        state="warning" if low else "ok",
+        detail=f"{home}, {free_bytes / 1e9:.1f} GB free",
+        hint="free space or choose another folder with LONGWATCH_HOME" if low else None,
+    )

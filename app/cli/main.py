@@ -1,0 +1,67 @@
+"""`longwatch`, or `python -m app`: the commands put together, and how each of them may fail.
+
+Results go to stdout; progress and errors to stderr. With `--json` stdout holds exactly one
+document. What a command does stands in `app/cli`; what it shows, in `app/cli/render.py`.
+"""
+
+import sys
+import tempfile
+import traceback
+from types import TracebackType
+
+import typer
+
+from app.cli import admin, ask, library
+from app.cli.common import open_screen
+from engine.errors import LongwatchError
+
+USAGE = 2
+INTERRUPTED = 130
+
+cli = typer.Typer(
+    name="longwatch",
+    help="Ask questions of very long video and see the moment that proves the answer.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cli.add_typer(ask.cli)
+cli.add_typer(library.videos, name="videos")
+cli.add_typer(library.models, name="models")
+cli.add_typer(library.users, name="user")
+cli.add_typer(admin.cli)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; every failure becomes one sentence on stderr and an exit code."""
+    words = sys.argv[1:] if arguments is None else arguments
+    json = "--json" in words
+    sys.excepthook = _report_bug
+    try:
+        # Calling the Typer object would put its own hook in place of ours.
+        command = typer.main.get_command(cli)
+        return int(command.main(args=words, standalone_mode=False) or 0)
+    except typer.TyperException as error:
+        if not error.format_message():  # The help was shown for want of a command.
+            return USAGE
+        return open_screen(json=json).fail("usage", error.format_message(), None, USAGE)
+    except LongwatchError as error:
+        return open_screen(json=json).fail(error.code, str(error), error.hint, error.exit_code)
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+
+
+def _report_bug(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The hook for what nobody raised on purpose: a report on disk, one sentence, exit code 1."""
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="longwatch-bug-", suffix=".txt", delete=False
+    ) as report:
+        report.writelines(traceback.format_exception(kind, error, trace))
+    open_screen(json="--json" in sys.argv).fail(
+        "bug",
+        f"this is a bug in Longwatch ({kind.__name__}); a report lies in {report.name}",
+        "please open an issue with that file",
+        1,
+    )

@@ -1,0 +1,398 @@
+"""Documents and progress on a terminal: what a person sees where `--json` is not given."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import singledispatch
+from typing import Any, Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
+from rich.pretty import Pretty
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from app.schemas import shared as wire
+from app.timefmt import format_duration, format_offset
+
+PLAIN_WIDTH = 140
+"""Columns of output that goes to a file or a pipe."""
+
+_WRAPS = ("video", "name", "found", "caption")
+"""Columns of a table that may take several lines."""
+
+LINE_EVERY_S = 10.0
+"""How often work that no bar can show says how far it is."""
+
+
+class Document(Protocol):
+    """Anything with a JSON form; pydantic models are."""
+
+    def model_dump_json(self, *, indent: int | None = None) -> str:
+        """The document as JSON text."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """How far a long piece of work is."""
+
+    what: str
+    done: float
+    total: float | None
+    """`None` where nobody knows: a live camera, a header without a duration."""
+    note: str = ""
+
+
+class Board:
+    """Progress on stderr: a bar for each piece of work, or lines where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._tasks: dict[str, TaskID] = {}
+        self._told_at: dict[str, float] = {}
+        self._bars: Progress | None = None
+        if console.is_terminal:
+            self._bars = Progress(
+                SpinnerColumn(),
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                TextColumn("{task.fields[note]}", style="dim"),
+                TimeElapsedColumn(),
+                console=console,
+            )
+
+    def step(self, step: Step) -> None:
+        """Draw one piece of work further; the first step of a new `what` opens it."""
+        what, note = escape(printable(step.what)), escape(printable(step.note))
+        if self._bars is None:
+            self._tell(what, step, note)
+            return
+        if what not in self._tasks:
+            self._bars.start()
+            self._tasks[what] = self._bars.add_task(what, note="")
+        self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
+
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._console.print(text, markup=False)
+
+    def close(self) -> None:
+        """Leave the bars as they stand."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def _tell(self, what: str, step: Step, note: str) -> None:
+        now = time.monotonic()
+        finished = step.total is not None and step.done >= step.total
+        if finished or now - self._told_at.setdefault(what, now) >= LINE_EVERY_S:
+            self._told_at[what] = now
+            share = "" if not step.total else f"{min(1.0, step.done / step.total):4.0%} "
+            self._console.print(f"{what}: {share}{note}")
+
+
+class Screen:
+    """Where a command's results, progress and failures go."""
+
+    def __init__(self, *, json: bool) -> None:
+        self._json = json
+        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def show(self, document: Document) -> None:
+        """The result, on stdout."""
+        if self._json:
+            sys.stdout.write(document.model_dump_json(indent=2) + "\n")
+            sys.stdout.flush()
+        else:
+            self._out.print(render(document))
+
+    def say(self, text: str = "", *, style: str | None = None) -> None:
+        """A line for people: on stdout, or on stderr beside a JSON document."""
+        (self._err if self._json else self._out).print(text, style=style, markup=False)
+
+    def fail(self, code: str, message: str, hint: str | None, exit_code: int) -> int:
+        """A failure in one sentence; hands its exit code back."""
+        sentence = message if hint is None else f"{message} ({hint})"
+        self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
+        if self._json:
+            self.show(
+                wire.ErrorDocument(error=wire.ErrorBody(code=code, message=message, hint=hint))
+            )
+        return exit_code
+
+    @contextmanager
+    def progress(self) -> Iterator[Board]:
+        """Bars on stderr while the body runs."""
+        board = Board(self._err)
+        try:
+            yield board
+        finally:
+            board.close()
+
+    @contextmanager
+    def streaming(self) -> Iterator[Callable[[str], None]]:
+        """A function that writes answer tokens as they come; silent beside JSON."""
+        if self._json:
+            yield lambda text: None
+            return
+
+        def write(text: str) -> None:
+            sys.stdout.write(printable(text))
+            sys.stdout.flush()
+
+        yield write
+        write("\n")
+
+
+def printable(text: str) -> str:
+    """Text from a model or a file without terminal control codes; newlines stay."""
+    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+
+
+@singledispatch
+def render(document: object) -> RenderableType:
+    """A document as something Rich can draw."""
+    return Pretty(document)
+
+
+@render.register
+def _(answer: wire.AskDocument) -> RenderableType:
+    # The words were streamed already; what is left is the proof.
+    searched = format_duration(answer.searched_s)
+    timing = f"first word after {answer.timing.first_token_ms:.0f} ms"
+    foot = Text(f"searched {searched}, read {answer.recalled_chunks} chunks, {timing}", "dim")
+    if not answer.evidence:
+        return foot
+    table = plain_table("video", "from", "to", "score", "origin")
+    for item in answer.evidence:
+        table.add_row(*_moment_cells(item), f"{item.score:.2f}", item.origin)
+    return Group(table, foot)
+
+
+@render.register
+def _(search: wire.SearchDocument) -> RenderableType:
+    foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
+    said = [_captions(search.captions)] if search.captions else []
+    if not search.hits:
+        return Group(Text("nothing found"), *said, foot)
+    table = plain_table("#", "video", "from", "to", "best at", "score")
+    for hit in search.hits:
+        peak = format_offset(hit.peak_s)
+        table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
+    return Group(table, *said, foot)
+
+
+@render.register
+def _(captions: wire.CaptionsDocument) -> RenderableType:
+    if not captions.captions:
+        return Text("no caption holds these words")
+    return _captions(captions.captions)
+
+
+@render.register
+def _(run: wire.CaptionRunDocument) -> RenderableType:
+    written = f"{run.written} written in {run.wall_s:.1f} s, {run.captions} in all, by {run.model}"
+    return Text(printable(f"{run.video}: {run.status}, {written}"))
+
+
+def _captions(items: list[wire.CaptionItem]) -> Table:
+    table = plain_table("video", "from", "to", "caption")
+    for item in items:
+        table.add_row(*_moment_cells(item), _cell(item.text))
+    return table
+
+
+@render.register
+def _(ingest: wire.IngestDocument) -> RenderableType:
+    table = plain_table("video", "status", "length", "chunks", "frames", "latents", "speed", "id")
+    lines: list[RenderableType] = [table]
+    for video in ingest.videos:
+        table.add_row(
+            _cell(video.name),
+            video.status,
+            "?" if video.duration_s is None else format_offset(video.duration_s),
+            str(video.chunks),
+            f"{video.frames_encoded} (+{video.frames_skipped_static} static)",
+            _size(video.latent_bytes),
+            f"{video.realtime_factor:.0f}x real time",
+            video.video_id,
+        )
+        lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
+    return Group(*lines)
+
+
+@render.register
+def _(probe: wire.ProbeDocument) -> RenderableType:
+    depths = sorted({cell.depth for cell in probe.cells})
+    table = plain_table("frames", *(f"depth {depth:.2f}" for depth in depths))
+    for length in sorted({cell.length_frames for cell in probe.cells}):
+        row = {cell.depth: cell for cell in probe.cells if cell.length_frames == length}
+        table.add_row(str(length), *(_cell_text(row.get(depth)) for depth in depths))
+    foot = (
+        f"answers right {probe.answer_accuracy:.2f}, first evidence right "
+        f"{probe.evidence_hit_at_1:.2f}, recall={probe.recall}, ratio {probe.compression_ratio}"
+    )
+    return Group(table, Text("each cell: answers right / first evidence right / needles"), foot)
+
+
+@render.register
+def _(library: wire.LibraryDocument) -> RenderableType:
+    if not library.videos:
+        return Text("the library is empty: longwatch ingest VIDEO")
+    table = plain_table("id", "name", "status", "length", "chunks", "latents")
+    for video in library.videos:
+        length = "?" if video.duration_s is None else format_offset(video.duration_s)
+        size = _size(video.latent_bytes)
+        table.add_row(
+            video.video_id, _cell(video.name), video.status, length, str(video.chunks), size
+        )
+    return table
+
+
+@render.register
+def _(report: wire.DoctorDocument) -> RenderableType:
+    table = plain_table("", "what", "found", "what to do")
+    marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
+    for finding in report.findings:
+        table.add_row(marks[finding.state], finding.name, _cell(finding.detail), finding.hint or "")
+    return table
+
+
+@render.register
+def _(demo: wire.DemoDocument) -> RenderableType:
+    # Questions, answers and evidence were told as they came.
+    ingest = wire.IngestDocument(videos=[demo.ingest])
+    files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
+    return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
+
+
+@render.register
+def _(accounts: wire.AccountsDocument) -> RenderableType:
+    table = plain_table("account", "role", "signs in by")
+    for user in accounts.users:
+        table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
+    return table
+
+
+@render.register
+def _(listing: wire.ModelsDocument) -> RenderableType:
+    table = plain_table("model", "family", "parameters", "16-bit weights", "licence", "where")
+    for model in listing.models:
+        table.add_row(
+            model.name,
+            model.family,
+            model.parameters or "",
+            "" if model.weight_bytes is None else _size(model.weight_bytes),
+            model.licence or "",
+            "published" if model.where is None else _cell(model.where),
+        )
+    return table
+
+
+@render.register
+def _(comparison: wire.ComparisonDocument) -> RenderableType:
+    table = plain_table(
+        "model", "fps", "tokens a frame", "kept a frame", "an hour keeps", "positions an hour takes"
+    )
+    for model in comparison.models:
+        table.add_row(
+            model.name,
+            f"{model.fps:g}",
+            str(model.visual_tokens_per_frame),
+            f"{model.kept_per_frame:g}",
+            _size(model.bytes_per_hour),
+            f"{model.latents_per_hour} of {model.positions}",
+        )
+    return table
+
+
+@render.register
+def _(bench: wire.BenchDocument) -> RenderableType:
+    table = plain_table("benchmark", "figure", "value")
+    for name, figures in bench.figures.items():
+        for figure, value in _flat(figures):
+            table.add_row(name, figure, str(value))
+    return Group(Text(bench.machine, "dim"), table, Text(f"written to {bench.file}", "dim"))
+
+
+@render.register
+def _(run: wire.TrainDocument) -> RenderableType:
+    table = plain_table("measured", "score")
+    for name, score in run.measured.items():
+        table.add_row(name, f"{score:.4f}")
+    notes = [f"{run.steps} steps, written to {run.output}"]
+    notes += [f"{run.skipped} samples skipped"] if run.skipped else []
+    notes += [f"model: {run.model}"] if run.model else []
+    notes += [f"curves: {path}" for path in run.curves]
+    return Group(table, Text(printable("\n".join(notes)), "dim"))
+
+
+@render.register
+def _(built: wire.VicoDocument) -> RenderableType:
+    said = f"{built.captions} captions, {built.captions_written} of them new"
+    lines = [
+        Text(f"{built.questions} questions about {built.clues} clues of {built.videos} videos"),
+        Text(", ".join(f"{kind} {n}" for kind, n in built.kinds.items()), "dim"),
+        Text(f"{said if built.model else said.partition(',')[0]}; {built.wall_s:.1f} s", "dim"),
+        Text(printable(f"written to {built.output}; media folder {built.media}")),
+    ]
+    for each in built.skipped:
+        lines.append(Text(printable(f"{each.video}: {each.reason}; skipped"), "yellow"))
+    lines += [Text(printable(f"{each}; skipped"), "yellow") for each in built.bad_captions]
+    return Group(*lines)
+
+
+@render.register
+def _(measured: wire.EvalDocument) -> RenderableType:
+    return Text(
+        f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "
+        f"evidence right {measured.evidence_hit_at_1:.3f} of {measured.evidence_questions}; "
+        f"records in {measured.results}"
+    )
+
+
+@render.register
+def _(note: wire.NoteDocument) -> RenderableType:
+    return Text(printable(note.message))
+
+
+def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested figures under dotted names."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", value
+
+
+def plain_table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPS)
+    return table
+
+
+def _moment_cells(moment: wire.Moment) -> tuple[str, str, str]:
+    return _cell(moment.video), moment.start, moment.end
+
+
+def _cell(text: str) -> str:
+    return escape(printable(text))
+
+
+def _cell_text(cell: wire.ProbeCellItem | None) -> str:
+    return "" if cell is None else f"{cell.answers_right} / {cell.evidence_hit_at_1} / {cell.n}"
+
+
+def _size(n_bytes: int) -> str:
+    size = float(n_bytes)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} TB"

@@ -1,5 +1,0 @@
-"""Commands by what they are about; `app/cli.py` puts them together.
-
-Decision: each file holds its own Typer group, and nothing heavy is imported before a command
-runs, because `--help` has to answer at once.
-"""

@@ -1,0 +1,108 @@
+"""Settings to the engine's own configuration, and model names to checkpoint folders."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from app.config.settings import Settings
+from engine.cache.budget import CacheConfig
+from engine.errors import NotFoundError
+from engine.media.sample import SamplingConfig
+from engine.media.source import MediaLimits
+from engine.pipeline.engine import EngineConfig, ModelConfig
+
+SMALL_MODEL_BYTES = 256 << 20
+"""Below this, layers are too small for several threads to share."""
+
+SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
+"""Checkpoints that come with Longwatch."""
+
+
+def find_model(name: str, settings: Settings) -> Path:
+    """The folder of a model: `nano`, a folder, or `org/name[@revision]` that was pulled.
+
+    Raises:
+        NotFoundError: None of these; the message says what would bring it.
+    """
+    shipped = SHIPPED / name
+    if "/" not in name and (shipped / "config.json").is_file():
+        return shipped
+    given = Path(name).expanduser()
+    if given.is_dir():
+        return given
+    pulled = models_folder(settings) / name.replace("/", "--")
+    if pulled.is_dir():
+        return pulled
+    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+        raise NotFoundError(
+            f"the model {name} is not on this machine", hint=f"longwatch models pull {name}"
+        )
+    raise NotFoundError(
+        f"no model {name!r}", hint="use nano, a checkpoint folder, or org/name[@revision]"
+    )
+
+
+def choose_threads(folder: Path) -> None:
+    """Give a small model one thread of torch, a large one all cores.
+
+    Layers of a few hundred columns lose more to the threads waiting for one another than they
+    gain: on two busy cores the 0.2 M tiny variant took ten minutes of video in 39 s with two
+    threads and in 7 s with one (`longwatch ingest`, 2-core AMD EPYC, 2026-11-21).
+    """
+    weight_bytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+    if weight_bytes < SMALL_MODEL_BYTES:
+        torch.set_num_threads(1)
+
+
+def models_folder(settings: Settings) -> Path:
+    """Where pulled checkpoints lie."""
+    return settings.paths.models or settings.home / "models"
+
+
+def engine_config(settings: Settings) -> EngineConfig:
+    """What the engine is assembled from; where a setting is `None` the engine's default holds."""
+    stream, cache, sampling = settings.stream, settings.cache, settings.sampling
+    return EngineConfig(
+        model=ModelConfig(
+            folder=find_model(settings.model, settings),
+            device=settings.device,
+            dtype=settings.dtype,
+            adapter_alpha=settings.adapter_alpha,
+            compression_ratio=stream.compression_ratio,
+            max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
+        ),
+        latents_folder=settings.home / "latents",
+        index_folder=settings.home / "index",
+        sampling=SamplingConfig(
+            fps=float(sampling.fps),
+            thin_static=sampling.thin_static,
+            **_given(static_threshold=sampling.static_threshold, heartbeat_s=sampling.heartbeat_s),
+        ),
+        cache=CacheConfig(
+            **_given(
+                device_bytes=cache.device_bytes,
+                host_bytes=cache.host_bytes,
+                disk_bytes=cache.disk_bytes,
+                storage=stream.latent_format,
+            )
+        ),
+        **_given(index_backend=settings.retrieval.index),
+    )
+
+
+def media_limits(settings: Settings) -> MediaLimits:
+    """What is accepted of foreign media."""
+    limits = settings.limits
+    return MediaLimits(
+        max_bytes=int(limits.upload_bytes),
+        max_duration_s=float(limits.duration_s),
+        max_side_px=max(limits.height_px, limits.width_px),
+        max_fps=float(limits.fps),
+        max_streams=limits.streams,
+        allow_http=settings.allow_network,
+    )
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,234 @@
+"""Settings that may be changed on a page, written into the `longwatch.toml` of the home folder.
+
+What is written was checked by the same classes that will read it; comments and the order of the
+file stay. A value that the environment, a flag or another file holds is shown and locked: writing
+it would change nothing.
+"""
+
+import contextlib
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import tomlkit
+from pydantic import BaseModel
+from tomlkit.exceptions import TOMLKitError
+
+from app.config.engine_config import find_model
+from app.config.settings import ENVIRONMENT, FILE_NAME, Settings, holder, read_file, relaid
+from engine.errors import InputRefusedError, SettingsError, UnreachableError
+
+Kind = Literal["text", "number", "bytes"]
+Value = str | int | float | None
+"""`None` gives a setting back to its default."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Editable:
+    """A setting that may be changed on a page."""
+
+    setting: str
+    """Its dotted name."""
+    name: str
+    kind: Kind
+    needs_restart: bool
+
+
+EDITABLE: Final = (
+    Editable(setting="model", name="Model", kind="text", needs_restart=True),
+    Editable(
+        setting="stream.compression_ratio",
+        name="Visual tokens per latent",
+        kind="number",
+        needs_restart=True,
+    ),
+    Editable(
+        setting="cache.device_bytes", name="Budget on the device", kind="bytes", needs_restart=True
+    ),
+    Editable(setting="cache.host_bytes", name="Budget in memory", kind="bytes", needs_restart=True),
+    Editable(setting="cache.disk_bytes", name="Budget on disk", kind="bytes", needs_restart=True),
+    Editable(
+        setting="limits.disk_reserve_bytes",
+        name="Disk kept free",
+        kind="bytes",
+        needs_restart=False,
+    ),
+    Editable(
+        setting="retention.days",
+        name="Days until videos leave",
+        kind="number",
+        needs_restart=False,
+    ),
+)
+_BY_NAME = {each.setting: each for each in EDITABLE}
+_UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+_writing = threading.Lock()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How an editable setting stands."""
+
+    editable: Editable
+    value: str | None
+    """What the next start will use, as it may be written; `None` where the default holds that the
+    engine or the model chooses."""
+    in_force: str | None
+    """What this process uses."""
+    locked_by: str | None
+    """What holds it in place of the file."""
+    is_default: bool
+
+
+def settings_file(settings: Settings) -> Path:
+    """The file that changes are written into."""
+    return settings.home / FILE_NAME
+
+
+def saved(settings: Settings) -> Settings:
+    """What the next start will use: the file as it is now, and the rest as it was given here.
+
+    Raises:
+        SettingsError: Somebody has written something else into the file that is not allowed.
+    """
+    file = settings_file(settings)
+    return relaid(settings, file, read_file(file))
+
+
+def held(settings: Settings) -> tuple[Held, ...]:
+    """Every editable setting as it stands."""
+    upcoming = saved(settings)
+    return tuple(
+        Held(
+            editable=each,
+            value=_written(each, _value(upcoming, each.setting)),
+            in_force=_written(each, _value(settings, each.setting)),
+            locked_by=_locked_by(upcoming, each.setting),
+            is_default=holder(upcoming, each.setting) is None,
+        )
+        for each in EDITABLE
+    )
+
+
+def change(settings: Settings, changes: Mapping[str, Value]) -> tuple[Settings, tuple[str, ...]]:
+    """Write changes down; nothing is written unless all of them can be.
+
+    Returns:
+        The settings from now on, in which only what needs no restart has changed, and a line for
+        each change.
+    Raises:
+        InputRefusedError: A setting that cannot be changed here or is locked, or no such model.
+        SettingsError: A value that is not allowed.
+        UnreachableError: The file cannot be written.
+    """
+    with _writing:
+        file = settings_file(settings)
+        before = saved(settings)
+        _check_free(before, changes)
+        text = _changed(file, changes)
+        after = relaid(settings, file, tomlkit.parse(text).unwrap())
+        if after.model != before.model:
+            find_model(after.model, after)
+        lines = tuple(
+            f"{name}: {_value(before, name)} -> {_value(after, name)}"
+            for name in changes
+            if _value(before, name) != _value(after, name)
+        )
+        if lines:
+            _write(file, text)
+    return _live(settings, after), lines
+
+
+def _live(settings: Settings, after: Settings) -> Settings:
+    """The settings in force with what of the new ones needs no restart."""
+    limits = settings.limits.model_copy(
+        update={"disk_reserve_bytes": after.limits.disk_reserve_bytes}
+    )
+    return settings.model_copy(update={"limits": limits, "retention": after.retention})
+
+
+def _check_free(before: Settings, changes: Mapping[str, Value]) -> None:
+    for name in changes:
+        if name not in _BY_NAME:
+            raise InputRefusedError(
+                f"{name!r} cannot be changed here", hint=f"these can: {', '.join(_BY_NAME)}"
+            )
+        locked_by = _locked_by(before, name)
+        if locked_by is not None:
+            raise InputRefusedError(f"{name} is held by {locked_by}", hint="change it there")
+
+
+def _locked_by(settings: Settings, setting: str) -> str | None:
+    source = holder(settings, setting)
+    if source in (None, str(settings_file(settings))):
+        return None
+    if source == ENVIRONMENT:
+        return f"the environment (LONGWATCH_{setting.upper().replace('.', '__')})"
+    return "a flag of the command" if not os.path.isabs(source or "") else source
+
+
+def _changed(file: Path, changes: Mapping[str, Value]) -> str:
+    """The text of the file with these changes."""
+    try:
+        document = tomlkit.parse(file.read_text(encoding="utf-8") if file.is_file() else "")
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise UnreachableError(f"{file} cannot be read: {error.strerror}") from error
+    for name, value in changes.items():
+        section, _, key = name.rpartition(".")
+        if section and section not in document:
+            if value is None:
+                continue
+            document[section] = tomlkit.table()
+        place: Any = document[section] if section else document
+        if value is not None:
+            place[key] = value
+        elif key in place:
+            del place[key]
+    return tomlkit.dumps(document)
+
+
+def _write(file: Path, text: str) -> None:
+    """Beside its name, then renamed; a link stays a link, and rights stay as they are."""
+    target = file.resolve()
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", encoding="utf-8") as out:
+            out.write(text)
+            out.flush()
+            os.fsync(out.fileno())
+        if target.exists():
+            part.chmod(target.stat().st_mode & 0o777)
+        part.replace(target)
+    except OSError as error:
+        raise UnreachableError(
+            f"{file} cannot be written: {error.strerror}", hint="check its owner and rights"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def _value(settings: Settings, setting: str) -> Any:
+    found: BaseModel | Any = settings
+    for step in setting.split("."):
+        found = getattr(found, step)
+    return found
+
+
+def _written(editable: Editable, value: Any) -> str | None:
+    """A value as it is shown and may be written again."""
+    if value is None:
+        return None
+    if editable.kind == "bytes":
+        n_bytes = int(value)
+        for unit, size in _UNITS:
+            if n_bytes and n_bytes % size == 0:
+                return f"{n_bytes // size}{unit}"
+        return str(n_bytes)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,301 @@
+"""The line to the sandbox's child: starts it, asks, and checks whatever comes back.
+
+A crash, hang or passed limit of the child ends as a sentence about the file. What it sends is
+foreign data: lengths, numbers and words are checked before anything is made of them.
+"""
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from app.sandbox.child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, SOUND
+from app.sandbox.confine import Confinement
+from engine.errors import (
+    LimitExceededError,
+    LongwatchError,
+    MediaDecodeError,
+    MediaRefusedError,
+    MissingCapabilityError,
+    SoundOnlyError,
+    UnreachableError,
+)
+from engine.media.audio import RATE_HZ
+from engine.media.frames import Frame
+from engine.media.sample import SamplingConfig
+from engine.media.source import MediaLimits, is_live_uri, redact
+from engine.records import MediaInfo, SampleStats
+
+_BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app.sandbox import child as c; c.main()"
+_MAX_TEXT_BYTES = 1 << 20
+# Ten seconds of 16 kHz mono, 1.67 of 48 kHz stereo.
+_SOUND_BYTES = 640_000
+# The child measures its own stall and is stopped by the kernel; this is for one that cannot.
+_GRACE_S = 5.0
+_PIPE_BYTES = 1 << 20
+# Threads of numpy's linear algebra, which is never used, and arenas of the allocator would each
+# reserve address space, and that is limited.
+_CHILD_ENVIRONMENT = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+}
+_KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxLimits:
+    """What a child process may use."""
+
+    memory_bytes: int = 3 * 2**30
+    """Address space, of which libraries take about 0.3 GiB: enough for 8192x8192 H.264."""
+    cpu_s: int = 24 * 3600
+    """Over all threads of one read-through; a guard against a loop, not a budget."""
+    stall_s: float = 20.0
+    """Longest wait for the next packet or frame."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoundShape:
+    """How sound is handed over: what models hear by default."""
+
+    rate_hz: int = RATE_HZ
+    layout: Literal["mono", "stereo"] = "mono"
+
+    @property
+    def n_channels(self) -> int:
+        """Rows of samples."""
+        return 1 if self.layout == "mono" else 2
+
+    @property
+    def step_s(self) -> float:
+        """Seconds that fit a message."""
+        return _SOUND_BYTES / (4 * self.rate_hz * self.n_channels)
+
+
+class Child:
+    """The process, and the messages that come from it."""
+
+    def __init__(
+        self, uri: str, config: SamplingConfig, limits: MediaLimits, sandbox: SandboxLimits
+    ) -> None:
+        self._uri, self._shown = uri, redact(uri)
+        self._config, self._limits, self._sandbox = config, limits, sandbox
+        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
+        self._pts_s: float | None = None
+        self._process = _start()
+        # A reader that is forgotten instead of closed takes its child along.
+        weakref.finalize(self, _kill, self._process)
+        assert self._process.stdout is not None
+        self._pipe = self._process.stdout.fileno()
+        self.pid = self._process.pid
+
+    def ask(
+        self,
+        *,
+        after_s: float | None = None,
+        probe_only: bool = False,
+        moment_s: float | None = None,
+        sound: SoundShape | None = None,
+        sound_only: bool = False,
+    ) -> None:
+        """Send the request; there is one in the life of a child, but sound is asked for on."""
+        network = is_live_uri(self._uri)
+        request = {
+            "uri": self._uri if network else os.path.abspath(self._uri),
+            "config": asdict(self._config),
+            "limits": asdict(self._limits),
+            "after_s": after_s,
+            "probe_only": probe_only,
+            "moment_s": moment_s,
+            "sound": None if sound is None else asdict(sound),
+            "sound_only": sound_only,
+            "network": network,
+            "root": str(_ROOT),
+            **asdict(self._sandbox),
+        }
+        self._say(request, is_last=sound is None)
+
+    def sound(
+        self, start_s: float, end_s: float, shape: SoundShape, *, afresh: bool
+    ) -> Float32[np.ndarray, "channel sample"] | None:
+        """One stretch of sound in the shape that was asked for; `None` where there is no track."""
+        self._say({"start_s": start_s, "end_s": end_s, "afresh": afresh}, is_last=False)
+        kind, payload = self.message(SOUND, END)
+        if kind == END:
+            return None
+        expected = round(end_s * shape.rate_hz) - round(start_s * shape.rate_hz)
+        if len(payload) != 4 * expected * shape.n_channels:
+            raise self._broken("the decoder sent sound of the wrong length")
+        samples = np.frombuffer(payload, dtype=np.float32)
+        if not np.isfinite(samples).all():
+            raise self._broken("the decoder sent sound that is not finite")
+        return samples.reshape(shape.n_channels, expected)
+
+    def _say(self, request: dict[str, object], *, is_last: bool) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            if is_last:
+                self._process.stdin.close()
+        except BrokenPipeError as error:
+            raise self._ended() from error
+
+    def message(self, *kinds: bytes) -> tuple[bytes, memoryview]:
+        """The next message of these kinds; what the child refuses is raised.
+
+        A beat that nobody waits for is left out, any other kind breaks the protocol.
+        """
+        while True:
+            kind, n_bytes = HEADER.unpack(self._exactly(HEADER.size))
+            if n_bytes > (self._max_frame_bytes if kind == FRAME else _MAX_TEXT_BYTES):
+                raise self._broken("the decoder sent a message that is too large")
+            payload = self._exactly(n_bytes)
+            if kind == ERROR:
+                raise self._refusal(payload)
+            if kind in kinds:
+                return kind, payload
+            if kind != BEAT:
+                raise self._broken("the decoder sent something unasked")
+
+    def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
+        """A frame and the counts up to it."""
+        pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
+        pixels = np.frombuffer(payload, dtype=np.uint8)[FRAME_HEAD.size :]
+        if pixels.size != height * width * 3:
+            raise self._broken("the decoder sent a frame of the wrong size")
+        self._pts_s = pts_s
+        frame = Frame(pixels=pixels.reshape(height, width, 3), pts_s=pts_s)
+        return frame, unpacked_stats(stats)
+
+    def info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:
+        """What is known of the source, and the walls around the child."""
+        try:
+            facts = json.loads(bytes(payload))
+            info = facts["info"]
+            info["warnings"] = tuple(info["warnings"])
+            info["tags"] = tuple((key, value) for key, value in info["tags"])
+            return MediaInfo(**info), Confinement(**facts["walls"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._broken("the decoder sent facts that make no sense") from error
+
+    def _refusal(self, payload: memoryview) -> LongwatchError:
+        try:
+            return _parsed_error(self._shown, json.loads(bytes(payload)), self._sandbox)
+        except (ValueError, KeyError, TypeError):
+            return self._broken("the decoder sent a refusal that makes no sense")
+
+    def end(self) -> None:
+        """Kill the process if it still runs; may be called twice."""
+        _kill(self._process)
+
+    def _exactly(self, n_bytes: int) -> memoryview:
+        """Read so many bytes, into memory of their own."""
+        buffer = np.empty(n_bytes, dtype=np.uint8).data
+        filled = 0
+        deadline = time.monotonic() + self._sandbox.stall_s + _GRACE_S
+        while filled < n_bytes:
+            ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise self._broken(f"nothing moved for {self._sandbox.stall_s:.0f} s")
+            got = os.readv(self._pipe, [buffer[filled:]])
+            if not got:
+                raise self._ended()
+            filled += got
+        return buffer
+
+    def _broken(self, reason: str) -> MediaDecodeError:
+        self.end()
+        return _decode_error(self._shown, reason, self._pts_s)
+
+    def _ended(self) -> LongwatchError:
+        """The child is gone without a word: say what its exit status means."""
+        status = self._process.wait()
+        self.end()
+        if status == -signal.SIGALRM:
+            reason = f"nothing moved for {self._sandbox.stall_s:.0f} s"
+        elif status in (-signal.SIGXCPU, -signal.SIGKILL):
+            reason = "the decoder was stopped by the system: too much memory or processor time"
+        elif status < 0:
+            reason = f"the decoder crashed on it ({signal.Signals(-status).name})"
+        else:
+            reason = f"the decoder process ended early (exit code {status})"
+        return _decode_error(self._shown, reason, self._pts_s)
+
+
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def _start() -> "subprocess.Popen[bytes]":
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-B", "-X", "utf8", "-c", _BOOT, str(_ROOT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={**_CHILD_ENVIRONMENT, **kept},
+        cwd="/",
+        start_new_session=True,
+        pipesize=_PIPE_BYTES,
+    )
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+
+
+def unpacked_stats(values: Sequence[int]) -> SampleStats:
+    return SampleStats(**dict(zip(_STATS_FIELDS, values, strict=True)))
+
+
+_STATS_FIELDS = tuple(field.name for field in fields(SampleStats))
+
+
+def _decode_error(uri: str, reason: str, pts_s: float | None) -> MediaDecodeError:
+    return MediaDecodeError(
+        uri, reason, pts_s=pts_s, hint="convert it to H.264 with a tool you trust, then try again"
+    )
+
+
+def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> LongwatchError:
+    """The child's refusal as one of our own classes; nothing else can be raised by it."""
+    facts = message["fields"]
+    match message["class"]:
+        case "SoundOnlyError":
+            return SoundOnlyError(uri)
+        case "MediaRefusedError":
+            return MediaRefusedError(uri, facts["reason"], hint=facts["hint"])
+        case "MediaDecodeError":
+            return MediaDecodeError(uri, facts["reason"], pts_s=facts["pts_s"], hint=facts["hint"])
+        case "LimitExceededError":
+            return LimitExceededError(
+                facts["what"], facts["value"], facts["limit"], setting=facts["setting"]
+            )
+        case "UnreachableError":
+            return UnreachableError(facts["message"], hint=facts["hint"])
+        case "MissingCapabilityError":
+            return MissingCapabilityError(facts["message"], hint=facts["hint"])
+        case "MemoryError":
+            return MediaRefusedError(
+                uri,
+                f"decoding it takes more than {sandbox.memory_bytes / 2**30:.2g} GiB of memory",
+                hint="convert it to a smaller picture size",
+            )
+    return _decode_error(uri, "the decoder process failed", None)

@@ -1,0 +1,208 @@
+"""Probes and decodes foreign media in a child process with limits.
+
+The same face as reading in this process: `probe_foreign` like `probe`, `SandboxedReader` like
+`FrameReader`, `frame_at_foreign` like `frame_at`. A crash, hang or passed limit of the child ends
+as a sentence about the file. What the child sends is checked like any foreign data.
+
+Decision: frames come through a pipe and not through shared memory, because one copy more costs
+little beside decoding and the pipe bounds what is buffered by itself. Measured: see
+`tests/bench/bench_decode.py`. Revisit when frames larger than 1280 px a side are the rule.
+"""
+
+from collections.abc import Generator, Iterator
+
+import numpy as np
+from jaxtyping import Float32
+
+from app.sandbox.channel import Child, SandboxLimits, SoundShape, unpacked_stats
+from app.sandbox.child import BEAT, END, FRAME, INFO, STATS
+from engine.media.frames import Frame
+from engine.media.sample import SamplingConfig
+from engine.media.source import MediaLimits
+from engine.records import MediaInfo, SampleStats, TimeSpan
+
+
+class SandboxedReader:
+    """Sampled frames of foreign media, decoded by a child process.
+
+    Close it, or leave its `with` block, to end the child early. Not for use from two threads
+    at once.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        *,
+        limits: MediaLimits,
+        after_s: float | None = None,
+        sandbox: SandboxLimits | None = None,
+        probe_only: bool = False,
+        sound_only: bool = False,
+    ) -> None:
+        """Start the child and wait until it has opened the source.
+
+        Args:
+            sound_only: Read a file without pictures, as `SoundFrames` does; the other arguments
+                are `FrameReader`'s.
+        """
+        self._child = Child(uri, config, limits, sandbox or SandboxLimits())
+        self._stats = SampleStats()
+        try:
+            self._child.ask(after_s=after_s, probe_only=probe_only, sound_only=sound_only)
+            _, payload = self._child.message(INFO)
+            self._info, self.walls = self._child.info(payload)
+        except BaseException:
+            self._child.end()
+            raise
+        self._frames = self._read()
+
+    @property
+    def info(self) -> MediaInfo:
+        """What is known of the source; warnings are complete once it is read to its end."""
+        return self._info
+
+    @property
+    def stats(self) -> SampleStats:
+        """Counts up to the last frame taken."""
+        return self._stats
+
+    @property
+    def pid(self) -> int:
+        """The child, for whoever watches its memory."""
+        return self._child.pid
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """End the child, and the iteration with it; may be called twice."""
+        self._child.end()
+        self._frames.close()
+
+    def __enter__(self) -> "SandboxedReader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read(self) -> Generator[Frame, None, None]:
+        while True:
+            kind, payload = self._child.message(FRAME, INFO, BEAT, END)
+            if kind == FRAME:
+                frame, self._stats = self._child.frame(payload)
+                yield frame
+            elif kind == INFO:
+                self._info, _ = self._child.info(payload)
+            else:
+                self._stats = unpacked_stats(STATS.unpack(payload))
+            if kind == END:
+                self._child.end()
+                return
+
+
+def probe_foreign(
+    uri: str,
+    limits: MediaLimits,
+    *,
+    sandbox: SandboxLimits | None = None,
+    sound_only: bool = False,
+) -> MediaInfo:
+    """State what a foreign source is, from a child process.
+
+    Args:
+        sound_only: Whether it is to be read as a file without pictures.
+    Raises:
+        LongwatchError: As `engine.media.sample.probe`, and MediaDecodeError where the child
+            crashed, hung or passed a limit.
+    """
+    with SandboxedReader(
+        uri,
+        SamplingConfig(),
+        limits=limits,
+        sandbox=sandbox,
+        probe_only=True,
+        sound_only=sound_only,
+    ) as reader:
+        return reader.info
+
+
+def frame_at_foreign(
+    uri: str,
+    time_s: float,
+    *,
+    limits: MediaLimits,
+    max_side_px: int | None = None,
+    sandbox: SandboxLimits | None = None,
+) -> Frame:
+    """`engine.media.moment.frame_at` of a foreign source, from a child process."""
+    config = SamplingConfig(max_side_px=max_side_px)
+    child = Child(uri, config, limits, sandbox or SandboxLimits())
+    try:
+        child.ask(moment_s=time_s)
+        _, payload = child.message(FRAME)
+        return child.frame(payload)[0]
+    finally:
+        child.end()
+
+
+class SandboxedSound:
+    """The sound of foreign media, decoded by a child process; 16 kHz mono unless told.
+
+    Close it, or leave its `with` block, to end the child.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        limits: MediaLimits,
+        sandbox: SandboxLimits | None = None,
+        shape: SoundShape | None = None,
+    ) -> None:
+        """Start the child; the source is opened when the first span is asked for."""
+        self._shape = shape or SoundShape()
+        self._child = Child(uri, SamplingConfig(), limits, sandbox or SandboxLimits())
+        self._child.ask(sound=self._shape)
+
+    def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
+        """The first channel of a span in [-1, 1]; `None` where there is no track.
+
+        A span sounds the same whatever was asked before it.
+        """
+        heard = self.block(span, afresh=True)
+        return None if heard is None else heard[0]
+
+    def block(
+        self, span: TimeSpan, *, afresh: bool = False
+    ) -> Float32[np.ndarray, "channel sample"] | None:
+        """All channels of a span in [-1, 1]; `None` where there is no track.
+
+        Args:
+            afresh: Seek even where reading on would do; blocks in a row join without a seam
+                otherwise.
+        """
+        parts: list[Float32[np.ndarray, "channel sample"]] = []
+        start_s = span.start_s
+        while start_s < span.end_s or not parts:
+            end_s = min(start_s + self._shape.step_s, span.end_s)
+            is_first = afresh and not parts
+            part = self._child.sound(start_s, end_s, self._shape, afresh=is_first)
+            if part is None:
+                return None
+            parts.append(part)
+            start_s = end_s
+        return np.concatenate(parts, axis=1)
+
+    def close(self) -> None:
+        """End the child; may be called twice."""
+        self._child.end()
+
+    def __enter__(self) -> "SandboxedSound":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

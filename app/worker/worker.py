@@ -1,0 +1,356 @@
+"""The thread boundary: claims jobs, beats for them, and says how they ended.
+
+    queue -> claim -> handler(job, context) -> done | cancelled | failed | tried again later
+                         ^ one heartbeat thread keeps every lease and brings bad news
+
+A worker that is killed stops beating; the next one takes its jobs over, at once on the same
+machine, where the dead can be told from the silent, and after the lease on another.
+"""
+
+import logging
+import os
+import platform
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psutil
+
+from engine.errors import LongwatchError, NotFoundError, UnreachableError
+from storage.jobs import Jobs
+from storage.records import Failure, JobId, JobProgress, JobRow, Pulse
+
+LEASE_S = 30.0
+"""A worker that was silent for so long has lost its jobs."""
+BEAT_S = 2.0
+"""How soon a cancel is heard by a job that makes no progress."""
+POLL_S = 1.0
+PROGRESS_EVERY_S = 0.5
+"""Progress is written no more often: chunks may pass faster than anyone reads."""
+
+_log = logging.getLogger(__name__)
+
+Watch = Callable[[JobProgress], None]
+
+
+def _unwatched(progress: JobProgress) -> None:
+    """Progress that only the row keeps."""
+
+
+class JobContext:
+    """What a handler says and hears while it works; may be used from any thread."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        job: JobRow,
+        *,
+        stopping: threading.Event,
+        lease_s: float,
+        watch: Watch,
+    ) -> None:
+        self._jobs = jobs
+        self._watch = watch
+        self._job = job
+        self._stopping = stopping
+        self._lease_s = lease_s
+        self._cancelled = threading.Event()
+        self._lost = threading.Event()
+        self._told = False
+        self._unwritten: JobProgress | None = None
+        self._written_at = float("-inf")
+        self._held_until = time.monotonic() + lease_s
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Say how far the work is; costs nothing worth counting when called too often."""
+        self._unwritten = JobProgress(done=done, total=total, note=note)
+        self._watch(self._unwritten)
+        if time.monotonic() - self._written_at >= PROGRESS_EVERY_S:
+            self.write_progress()
+
+    def is_cancelled(self) -> bool:
+        """Whether the user cancelled the job: end it and leave things tidy."""
+        self._told = self._told or self._cancelled.is_set()
+        return self._cancelled.is_set()
+
+    def should_stop(self) -> bool:
+        """Whether to return soon, for any reason.
+
+        The user cancelled, or the worker stops and will hand the job to another, or another has
+        it already. What is committed stays; the next worker goes on from there.
+        """
+        stop = self._cancelled.is_set() or self._stopping.is_set() or self._lost.is_set()
+        self._told = self._told or stop
+        return stop
+
+    def heartbeat(self) -> None:
+        """Keep the lease and hear the news; the worker does this, a handler need not."""
+        try:
+            pulse = self._jobs.heartbeat(self._job, lease_s=self._lease_s)
+        except UnreachableError as error:
+            # A database that is away for a moment takes nobody's job, the lease does.
+            _log.warning("job %d: no heartbeat: %s", self._job.id, error)
+            if time.monotonic() > self._held_until:
+                self._lost.set()
+            return
+        self._held_until = time.monotonic() + self._lease_s
+        self._hear(pulse)
+
+    def write_progress(self) -> None:
+        """Write down the last progress, if it is not yet."""
+        progress, self._unwritten = self._unwritten, None
+        if progress is None:
+            return
+        self._written_at = time.monotonic()
+        try:
+            self._hear(self._jobs.report(self._job, progress))
+        except UnreachableError as error:
+            _log.warning("job %d: progress not written: %s", self._job.id, error)
+
+    def settle(self, error: Exception | None, retry: "RetryPolicy | None") -> None:
+        """Write down how the handler came back."""
+        self.write_progress()
+        if self._lost.is_set():
+            _log.warning("job %d: another worker has it", self._job.id)
+        elif self._told and self._cancelled.is_set():
+            self._jobs.finish(self._job, "cancelled")
+        elif error is not None:
+            self._jobs.fail(self._job, _failure(error), retry_in_s=self._retry_in_s(error, retry))
+        elif self._told:
+            self._jobs.release(self._job)
+        else:
+            self._jobs.finish(self._job)
+
+    def _hear(self, pulse: Pulse) -> None:
+        if pulse == "cancel":
+            self._cancelled.set()
+        elif pulse == "lost":
+            self._lost.set()
+
+    def _retry_in_s(self, error: Exception, retry: "RetryPolicy | None") -> float | None:
+        if retry is None or not _may_pass(error):
+            return None
+        row = self._jobs.get(self._job.id)
+        if row.attempts >= row.max_attempts:
+            return None
+        return retry.delay_s(row.attempts)
+
+
+Handler = Callable[[JobRow, JobContext], None]
+"""Does one kind of job. Returns when it is done, or soon after `should_stop`; may be run again
+after any interruption, so it must find out by itself what is done already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """How long to wait before a failed job is tried again."""
+
+    first_s: float = 5.0
+    factor: float = 4.0
+    most_s: float = 600.0
+
+    def delay_s(self, attempts: int) -> float:
+        """Seconds to wait after so many starts that led nowhere."""
+        return float(min(self.most_s, self.first_s * self.factor ** max(0, attempts - 1)))
+
+
+class Worker:
+    """Works off jobs with a bounded number of threads, one per stream."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        handlers: Mapping[str, Handler],
+        *,
+        n_slots: int = 1,
+        lease_s: float = LEASE_S,
+        poll_s: float = POLL_S,
+        retry: RetryPolicy | None = None,
+        name: str | None = None,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            handlers: By kind of job.
+            n_slots: Jobs at a time.
+            lease_s: Silence after which others take over.
+            poll_s: How often to look for work while there is none.
+            retry: For failures that may pass.
+            name: Names this process in the rows; only tests give one.
+        """
+        if n_slots < 1:
+            raise ValueError(f"n_slots must be at least 1, not {n_slots}")
+        self._jobs = jobs
+        self._handlers = handlers
+        self._n_slots = n_slots
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._retry = retry or RetryPolicy()
+        self._name = name or _this_process()
+        self._stopping = threading.Event()
+        self._contexts: set[JobContext] = set()
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Work until `stop`, or until nothing is left that may run now."""
+        with self._heartbeats(), ThreadPoolExecutor(self._n_slots, "job") as pool:
+            try:
+                self._loop(pool, until_idle)
+            except BaseException:
+                # Ctrl-C: jobs that run are told to stop, and waited for.
+                self._stopping.set()
+                raise
+
+    def run_job(self, job: JobId, *, watch: Watch = _unwatched) -> JobRow:
+        """Do one job on the calling thread, or watch the worker that has it, until it ends.
+
+        Args:
+            job: Asked for by hand, so it starts at once and is not tried again.
+            watch: Hears how far the job is, here or at the worker that has it.
+        Raises:
+            LongwatchError: What the handler raised here; one that failed elsewhere says so in
+                the `failure` of the row.
+        """
+        while True:
+            self._bury_the_dead()
+            claimed = self._jobs.claim(
+                self._name, [*self._handlers], lease_s=self._lease_s, job=job
+            )
+            if claimed is not None:
+                with self._heartbeats():
+                    self._do(claimed, retry=None, watch=watch)
+                return self._jobs.get(job)
+            row = self._jobs.get(job)
+            if row.state not in {"queued", "running"} or self._stopping.is_set():
+                return row
+            watch(row.progress)
+            self._stopping.wait(self._poll_s)
+
+    def stop(self) -> None:
+        """Begin no job any more and hand back those that run; safe in a signal handler."""
+        self._stopping.set()
+
+    def _loop(self, pool: ThreadPoolExecutor, until_idle: bool) -> None:
+        running: set[Future[None]] = set()
+        while not self._stopping.is_set():
+            for future in [future for future in running if future.done()]:
+                running.remove(future)
+                future.result()
+            job = self._claim() if len(running) < self._n_slots else None
+            if job is not None:
+                running.add(pool.submit(self._do_and_report, job))
+            elif running:
+                wait(running, timeout=self._poll_s, return_when=FIRST_COMPLETED)
+            elif until_idle:
+                return
+            else:
+                self._stopping.wait(self._poll_s)
+        for future in running:
+            future.result()
+
+    def _claim(self) -> JobRow | None:
+        try:
+            self._bury_the_dead()
+            return self._jobs.claim(self._name, [*self._handlers], lease_s=self._lease_s)
+        except UnreachableError as error:
+            _log.warning("no look for work: %s", error)
+            return None
+
+    def _do_and_report(self, job: JobRow) -> None:
+        try:
+            self._do(job, retry=self._retry, watch=_unwatched)
+        except NotFoundError:
+            _log.info("job %d left with its video", job.id)
+        except UnreachableError as error:
+            # The lease runs out and the job is taken over: nothing is lost but time.
+            _log.warning("job %d: its end could not be written down: %s", job.id, error)
+
+    def _do(self, job: JobRow, *, retry: RetryPolicy | None, watch: Watch) -> None:
+        """Run a handler and write down how it ended; without `retry`, raise what it raised."""
+        context = JobContext(
+            self._jobs, job, stopping=self._stopping, lease_s=self._lease_s, watch=watch
+        )
+        self._contexts.add(context)
+        try:
+            self._handlers[job.kind](job, context)
+        except Exception as error:
+            if not isinstance(error, LongwatchError):
+                _log.exception("job %d failed", job.id)
+            context.settle(error, retry)
+            if retry is None:
+                raise
+        except (KeyboardInterrupt, SystemExit):
+            # Ctrl-C on the calling thread: whoever runs next goes on from here.
+            self._jobs.release(job)
+            raise
+        else:
+            context.settle(None, retry)
+        finally:
+            self._contexts.discard(context)
+
+    @contextmanager
+    def _heartbeats(self) -> Iterator[None]:
+        over = threading.Event()
+
+        def beat() -> None:
+            while not over.wait(min(BEAT_S, self._lease_s / 3)):
+                for context in [*self._contexts]:
+                    context.heartbeat()
+                    context.write_progress()
+
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def _bury_the_dead(self) -> None:
+        for job in self._jobs.listed("running"):
+            if _is_dead(job.lease):
+                self._jobs.abandon(job)
+
+
+def _failure(error: Exception) -> Failure:
+    if isinstance(error, LongwatchError):
+        return Failure(code=error.code, message=error.message, hint=error.hint)
+    return Failure(
+        code="bug",
+        message=f"{type(error).__name__}: {error}",
+        hint="this is a mistake of ours; the log of the worker shows where",
+    )
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether trying again may help: the world may change, what was refused stays refused."""
+    return isinstance(error, UnreachableError) or not isinstance(error, LongwatchError)
+
+
+def _machine() -> str:
+    """This machine, or this container of it: where a process id means one process."""
+    try:
+        return f"{platform.node()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return platform.node()
+
+
+def _this_process() -> str:
+    return f"{_machine()}:{os.getpid()}"
+
+
+def _is_dead(lease: str | None) -> bool:
+    """Whether the process that holds a lease is known to be gone.
+
+    Of other machines nobody knows, and a process that inherited the number looks alive: then the
+    lease decides.
+    """
+    machine, _, pid = (lease or "").rpartition("#")[0].rpartition(":")
+    if machine != _machine() or not pid.isdecimal():
+        return False
+    try:
+        return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True

@@ -1,0 +1,353 @@
+"""safetensors to module: one strict loader for every checkpoint.
+
+A key map is a sequence of `(released, ours)` names in which `*` stands for one segment between
+dots and `**` for any number of them; the first row that matches counts. An empty name of ours
+drops the key. Projections that we fuse are named by their part, `attention.qkv.q.weight`, and
+fill their rows. The same map read backwards names what we save.
+"""
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from engine.errors import NotFoundError, WeightsError
+from engine.models.layers.decoder import FusedLinear
+from engine.records import Fingerprint
+
+KeyMap = Sequence[tuple[str, str]]
+INDEX_NAME = "model.safetensors.index.json"
+FINGERPRINT_DIGITS = 24
+PICKLES = frozenset({".bin", ".pt", ".pth"})
+"""Endings of torch's own format; read with nothing but tensors allowed."""
+_STARS = re.compile(r"(\*\*|\*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A place that one released tensor fills: a parameter, or some of its rows."""
+
+    parameter: nn.Parameter
+    rows: slice
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What must be put here."""
+        rows = range(self.parameter.shape[0])[self.rows] if self.parameter.dim() else ()
+        head = (len(rows),) if self.parameter.dim() else ()
+        return (*head, *self.parameter.shape[1:])
+
+
+def slots(module: nn.Module) -> dict[str, Slot]:
+    """Every parameter by name, fused ones by their parts."""
+    found: dict[str, Slot] = {}
+    for prefix, owner in module.named_modules():
+        dot = f"{prefix}." if prefix else ""
+        for name, parameter in owner.named_parameters(recurse=False):
+            if not isinstance(owner, FusedLinear):
+                found[f"{dot}{name}"] = Slot(parameter, slice(None))
+                continue
+            start = 0
+            for part, n_rows in owner.parts.items():
+                found[f"{dot}{part}.{name}"] = Slot(parameter, slice(start, start + n_rows))
+                start += n_rows
+    return found
+
+
+class Fields(dict[str, Any]):
+    """A JSON object of a checkpoint; asking for a field that it lacks is a `WeightsError`."""
+
+    def __missing__(self, key: str) -> Any:
+        raise WeightsError(
+            f"a config of this checkpoint lacks the field {key!r}",
+            hint="copy its config files from the release",
+        )
+
+    def __or__(self, other: Mapping[str, Any]) -> "Fields":  # type: ignore[override]
+        """Both, `other` over this; still strict."""
+        return Fields({**self, **other})
+
+    def __ror__(self, other: Mapping[str, Any]) -> "Fields":  # type: ignore[override]
+        """Both, this over `other`; still strict."""
+        return Fields({**other, **self})
+
+
+def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
+    """A JSON file of a checkpoint folder; all its objects are `Fields`.
+
+    Raises:
+        NotFoundError: There is none.
+        WeightsError: It is no JSON object.
+    """
+    path = folder / name
+    if not path.is_file():
+        raise NotFoundError(f"{folder} has no {name}", hint="name the checkpoint's own folder")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"), object_hook=Fields)
+    except ValueError as error:
+        raise WeightsError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise WeightsError(f"{path} holds no JSON object")
+    return config
+
+
+def files_of(folder: Path) -> tuple[Path, ...]:
+    """The safetensors files of a checkpoint: those of its index, or all that lie there.
+
+    Raises:
+        WeightsError: There are none, or the index names one that is missing.
+    """
+    index = folder / INDEX_NAME
+    if index.is_file():
+        names = sorted(set(read_config(folder, INDEX_NAME)["weight_map"].values()))
+        missing = [name for name in names if not (folder / name).is_file()]
+        if missing:
+            raise WeightsError(f"{index} names files that are missing: {_first(missing)}")
+        return tuple(folder / name for name in names)
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return (single,)
+    found = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not found:
+        raise WeightsError(f"{folder} holds no model*.safetensors")
+    return tuple(found)
+
+
+def keys_of(folder: Path) -> frozenset[str]:
+    """The names of all tensors of a checkpoint folder.
+
+    Raises:
+        WeightsError: No files, or one that cannot be read.
+    """
+    found = set[str]()
+    for path in files_of(folder):
+        if path.suffix in PICKLES:
+            found |= {key for key, _ in read_file(path)}
+        else:
+            with _opened(path) as file:
+                found |= set(file.keys())
+    return frozenset(found)
+
+
+def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
+    """The shape of one tensor of a checkpoint folder, read from a header; `None` if unknown."""
+    safe = sorted(folder.glob("model*.safetensors"))
+    for path in safe:
+        with _opened(path) as file:
+            if key in file.keys():  # noqa: SIM118
+                return tuple(file.get_slice(key).get_shape())
+    return None
+
+
+def read_tensors(
+    folder: Path, *, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[str, Tensor]]:
+    """The wanted tensors of a checkpoint folder, one at a time, on the CPU.
+
+    Raises:
+        WeightsError: No files, or one that cannot be read.
+    """
+    for path in files_of(folder):
+        yield from read_file(path, wanted=wanted)
+
+
+def read_file(
+    path: Path, *, wanted: Callable[[str], bool] = lambda _: True
+) -> Iterator[tuple[str, Tensor]]:
+    """The wanted tensors of one file: safetensors, or a pickle of tensors and nothing else."""
+    if path.suffix in PICKLES:
+        try:
+            held = torch.load(path, map_location="cpu", weights_only=True)
+        except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+            raise WeightsError(f"{path} cannot be read: {error}") from error
+        yield from ((key, tensor) for key, tensor in held.items() if wanted(key))
+        return
+    with _opened(path) as file:
+        for key in file.keys():  # noqa: SIM118
+            if wanted(key):
+                yield key, file.get_tensor(key)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            yield file
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}") from error
+
+
+def translate(key: str, key_map: KeyMap) -> str | None:
+    """Our name of a released key; empty if it is dropped, `None` if no row knows it."""
+    for released, ours in key_map:
+        match = _pattern(released).fullmatch(key)
+        if match:
+            for segment in match.groups():
+                star = "**" if "**" in ours else "*"
+                ours = ours.replace(star, segment, 1)
+            return ours
+    return None
+
+
+def released_names(module: nn.Module, key_map: KeyMap) -> dict[str, str]:
+    """Our name of every slot to the released one."""
+    backwards = [(ours, released) for released, ours in key_map if ours]
+    names = {name: translate(name, backwards) for name in slots(module)}
+    nameless = [name for name, released in names.items() if released is None]
+    if nameless:
+        raise ValueError(f"key_map must name every parameter, not so {_first(nameless)}")
+    return {name: released for name, released in names.items() if released is not None}
+
+
+def under(prefix: str, key_map: KeyMap, ours: str) -> KeyMap:
+    """The same map for a checkpoint that wraps the names, and a module that holds the part."""
+    return tuple(
+        (f"{prefix}{released}", f"{ours}{name}" if name else "") for released, name in key_map
+    )
+
+
+def fill(
+    module: nn.Module,
+    tensors: Iterable[tuple[str, Tensor]],
+    key_map: KeyMap,
+    *,
+    source: str,
+    cut_rows: Mapping[str, int] | None = None,
+    optional: str = "",
+) -> frozenset[str]:
+    """Copy released tensors into a module, strictly both ways.
+
+    Args:
+        module: Its parameters have memory and a dtype; tensors are cast to it.
+        tensors: Released names and tensors, in any order.
+        key_map: Rules from released names to ours.
+        source: What to call the checkpoint in an error.
+        cut_rows: For these of our names, rows beyond this count are ignored.
+        optional: Regular expression of our names that may stay unfilled; the caller sees to them.
+    Returns:
+        Our names that were filled.
+    Raises:
+        WeightsError: Keys without a home, slots without a key, or wrong shapes; the first three.
+    """
+    places, filled = slots(module), set[str]()
+    unknown, misshapen = list[str](), list[str]()
+    for key, tensor in tensors:
+        name = translate(key, key_map)
+        if name == "":
+            continue
+        if name is None or name not in places:
+            unknown.append(key)
+            continue
+        rows = (cut_rows or {}).get(name)
+        value = tensor if rows is None else tensor[:rows]
+        slot = places[name]
+        if tuple(value.shape) != slot.shape:
+            misshapen.append(f"{key} is {list(tensor.shape)}, not {list(slot.shape)}")
+            continue
+        with torch.no_grad():
+            target = slot.parameter[slot.rows] if slot.parameter.dim() else slot.parameter
+            target.copy_(value)
+        filled.add(name)
+    missing = [n for n in places if n not in filled and not re.fullmatch(optional, n)]
+    _refuse(source, missing=missing, unknown=unknown, misshapen=misshapen)
+    return frozenset(filled)
+
+
+def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1) -> None:
+    """Write a module under released names, as one file or as shards with an index.
+
+    Args:
+        module: Any.
+        folder: Exists; files are written beside their names, then renamed.
+        key_map: Names every parameter.
+        n_shards: More than one writes an index.
+    """
+    tensors, names = {}, released_names(module, key_map)
+    for ours, slot in slots(module).items():
+        value = slot.parameter.detach()
+        tensors[names[ours]] = value[slot.rows].contiguous().cpu() if value.dim() else value.cpu()
+    keys = sorted(tensors)
+    if n_shards == 1:
+        _write(folder / "model.safetensors", tensors)
+        return
+    weight_map = {}
+    for shard in range(n_shards):
+        name = f"model-{shard + 1:05d}-of-{n_shards:05d}.safetensors"
+        part = {key: tensors[key] for key in keys[shard::n_shards]}
+        _write(folder / name, part)
+        weight_map.update(dict.fromkeys(part, name))
+    total = sum(tensor.nbytes for tensor in tensors.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(weight_map.items()))}
+    write_json(folder / INDEX_NAME, index)
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a JSON file of a checkpoint folder."""
+    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+
+
+def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+    """Give a module built on the meta device uninitialised memory.
+
+    Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
+    """
+    # The old ones are held on to, so that no new one is born with the id of one that is gone.
+    made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    for owner in module.modules():
+        for name, held in list(owner.named_parameters(recurse=False)):
+            if id(held) not in made:
+                memory = torch.empty(held.shape, dtype=dtype, device=device)
+                made[id(held)] = held, nn.Parameter(memory, requires_grad=held.requires_grad)
+            setattr(owner, name, made[id(held)][1])
+        for name, buffer in list(owner.named_buffers(recurse=False)):
+            kind = dtype if buffer.is_floating_point() else buffer.dtype
+            setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
+
+
+def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
+    """Hash of a config and of all parameters as they stand in memory.
+
+    Cost: one pass over the weights on the CPU, about a second for 2 GB.
+    """
+    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+    for name, parameter in sorted(module.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        raw = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+        digest.update(raw.numpy().data)
+    return Fingerprint(digest.hexdigest()[:FINGERPRINT_DIGITS])
+
+
+@cache
+def _pattern(name: str) -> re.Pattern[str]:
+    parts = [{"*": r"([^.]+)", "**": "(.+)"}.get(p, re.escape(p)) for p in _STARS.split(name)]
+    return re.compile("".join(parts))
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata={"format": "pt"})
+    partial.replace(path)
+
+
+def _refuse(source: str, **problems: list[str]) -> None:
+    said = [f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found]
+    if said:
+        raise WeightsError(
+            f"{source} does not fit; {'; '.join(said)}",
+            hint="run `longwatch models check` on the folder",
+        )
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

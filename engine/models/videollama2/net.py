@@ -1,0 +1,172 @@
+"""VideoLLaMA 2's net: sizes, the way from pixels and sound to tokens, and the decoder."""
+
+from dataclasses import dataclass, field
+from math import ceil
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.text_image import see
+from engine.models.layers.towers import Tower, TowerConfig
+from engine.models.layers.weights import materialise
+from engine.models.videollama2.beats import (
+    HOP_SAMPLES,
+    N_MELS,
+    SAMPLE_RATE_HZ,
+    BeatsConfig,
+    BeatsTower,
+    bank_rows,
+    filter_banks,
+)
+from engine.models.videollama2.prompts import RELEASED_FRAMES
+from engine.models.videollama2.stc import StcConnector
+
+RELEASED_WINDOW_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HearingConfig:
+    """From sound to audio tokens."""
+
+    tower: BeatsConfig = field(default_factory=BeatsConfig)
+    n_projections: int = 2
+    """Linear layers of the projector, with exact GELUs between them."""
+    window_s: float = RELEASED_WINDOW_S
+    """What the tower hears at once; shorter sound is followed by silence."""
+
+    @property
+    def window_samples(self) -> int:
+        """Samples of one window."""
+        return round(self.window_s * SAMPLE_RATE_HZ)
+
+    @property
+    def pitches(self) -> int:
+        """Tokens of one moment, by rising pitch: eight as released."""
+        return N_MELS // self.tower.input_patch_size
+
+    @property
+    def window_tokens(self) -> int:
+        """Tokens of one window: 1496 as released."""
+        return bank_rows(self.window_samples) // self.tower.input_patch_size * self.pitches
+
+    def tokens_of(self, n_samples: int) -> int:
+        """Tokens of a window that sound of this length reaches into; at least one moment's."""
+        moments = ceil(n_samples / (HOP_SAMPLES * self.tower.input_patch_size))
+        return min(self.window_tokens, max(1, moments) * self.pitches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoLlama2Config:
+    """Everything that shapes the family's computation."""
+
+    decoder: DecoderConfig
+    tower: TowerConfig
+    pixels: PixelConfig
+    connector: str = "stc_connector"
+    chunk_frames: int = RELEASED_FRAMES
+    select_layer: int = -2
+    hearing: HearingConfig | None = None
+    is_qwen: bool = False
+    """Which way of writing a conversation it was trained in."""
+
+
+class VideoLlama2Net(nn.Module):
+    """The weights: tower, connector, decoder; BEATs and its projector where the model hears."""
+
+    def __init__(self, config: VideoLlama2Config) -> None:
+        super().__init__()
+        self.config = config
+        width = config.decoder.width
+        self.decoder = Decoder(config.decoder)
+        self.tower = Tower(config.tower)
+        self.joint: Tower | None = None
+        self.connector = StcConnector(config.connector, self.tower.width, width)
+        self.audio_tower: BeatsTower | None = None
+        self.audio_projector: nn.Module | None = None
+        if config.hearing is not None:
+            self.audio_tower = BeatsTower(config.hearing.tower)
+            n_in = config.hearing.tower.encoder_embed_dim
+            self.audio_projector = _projector(config.hearing.n_projections, n_in, width)
+
+    def visual_tokens(
+        self, pixels: Float[Tensor, "frame 3 h w"]
+    ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
+        """Prepared pixels to patches in decoder space, and to unit vectors."""
+        features, vectors = see(self.tower, self.joint, pixels, self.config.select_layer)
+        return self.connector.lift(features), vectors
+
+    def fold(self, lifted: Float[Tensor, "frame patch width"]) -> Float[Tensor, "latent width"]:
+        """The connector's second half, over one chunk.
+
+        The sampler steps over frames by two; where that would leave the last frame unseen it is
+        shown twice.
+        """
+        left = self.connector.frames_left_over(lifted.shape[0])
+        # Differs from upstream: an odd last frame vanishes there with connectors that do not pad
+        # (checked: `test_every_frame_of_a_chunk_counts`).
+        return self.connector.fold(torch.cat((lifted, lifted[-1:])) if left else lifted)
+
+    def hear(self, samples: Float32[Tensor, " sample"]) -> Float[Tensor, "audio_token width"]:
+        """Sound to audio tokens, as many for any length.
+
+        Args:
+            samples: 16 kHz, in [-1, 1]. More than one window is heard window by window, and the
+                tokens of one pitch averaged over time.
+        """
+        hearing = self.config.hearing
+        assert hearing is not None
+        n = hearing.window_samples
+        # Differs from upstream: sound beyond 30 s is heard whole; upstream takes a random 30 s of
+        # a file, and eight stretches of 2 s of a video, which miss its end (checked:
+        # `test_all_of_a_long_stretch_is_heard`).
+        heard = [
+            self.tokens_of(filter_banks(F.pad(window, (0, n - len(window)))))
+            for window in torch.split(samples, n)
+        ]
+        if len(heard) == 1:
+            return heard[0]
+        # The silence behind the last window would take places from what is really there.
+        heard[-1] = heard[-1][: hearing.tokens_of(len(samples) - n * (len(heard) - 1))]
+        # (time pitch) width -> pitch width time
+        grid = torch.cat(heard).reshape(-1, hearing.pitches, heard[0].shape[1]).permute(1, 2, 0)
+        even = F.adaptive_avg_pool1d(grid, hearing.window_tokens // hearing.pitches)
+        return even.permute(2, 0, 1).flatten(0, 1)
+
+    def tokens_of(self, banks: Float32[Tensor, "time mel"]) -> Float[Tensor, "audio_token width"]:
+        """Filter banks to audio tokens; upstream rounds the banks to bfloat16."""
+        assert self.audio_tower is not None
+        assert self.audio_projector is not None
+        weight = self.decoder.embed.weight
+        rounded = banks.to(torch.bfloat16).to(weight.device, weight.dtype)
+        tokens: Tensor = self.audio_projector(self.audio_tower(rounded))
+        return tokens
+
+    @property
+    def latents_per_chunk(self) -> int:
+        """Video tokens of a full chunk, and audio tokens behind them."""
+        n_frames = self.config.chunk_frames
+        n_frames += min(1, self.connector.frames_left_over(n_frames))
+        frames, rows, cols = self.connector.grid_of(n_frames, self.tower.grid)
+        hearing = self.config.hearing
+        return frames * rows * cols + (0 if hearing is None else hearing.window_tokens)
+
+
+def build(config: VideoLlama2Config, device: torch.device, dtype: torch.dtype) -> VideoLlama2Net:
+    """A net with memory but without values."""
+    with torch.device("meta"):
+        net = VideoLlama2Net(config)
+    materialise(net, device, dtype)
+    return net.eval()
+
+
+def _projector(n_layers: int, n_in: int, width: int) -> nn.Module:
+    if n_layers == 1:
+        return nn.Linear(n_in, width)
+    layers: list[nn.Module] = [nn.Linear(n_in, width)]
+    for _ in range(n_layers - 1):
+        layers += [nn.GELU(), nn.Linear(width, width)]
+    return nn.Sequential(*layers)

@@ -1,0 +1,8 @@
+"""Training samples: people's files, checked, drawn and labelled.
+
+samples       LLaVA-style JSON lines to samples, weighted sources, bad lines named
+media         the frames of a sample's media
+chat_labels   conversations to tokens and labels
+captions      captions read from JSON lines or WebVTT
+clips         videos cut into clips, each described by a model
+"""

@@ -1,0 +1,75 @@
+"""Next-token loss over answers that stand behind visual tokens, for families without VSTs."""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from engine.models.layers.decoder import Decoder, Layer
+from engine.models.layers.rotary import Turn, rotate
+from engine.models.layers.splice import IGNORED_LABEL, Spliced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """A conversation about something seen, before it is embedded."""
+
+    ids: Int64[Tensor, " token"]
+    """With a placeholder for every visual token."""
+    labels: Int64[Tensor, " token"]
+    """The ids to learn; the rest is ignored."""
+    visual: Float[Tensor, "visual width"]
+    """In decoder space; whatever learns on the way there gets gradients."""
+
+
+def run_causal(
+    decoder: Decoder,
+    rows: Float[Tensor, "sample token width"],
+    *,
+    has_checkpoints: bool = False,
+) -> Float[Tensor, "sample token width"]:
+    """Whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty memory.
+
+    Padding has to stand behind the samples: no row sees what comes after it.
+
+    Args:
+        decoder: Its summary tokens, if any, take no part.
+        rows: Embeddings.
+        has_checkpoints: Keep only each layer's input for the backward pass, which computes the
+            rest again; the gradients are the same.
+    """
+    turned = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
+    for layer in decoder.stack():
+        if has_checkpoints:
+            rows = checkpoint(_layer, layer, rows, turned, use_reentrant=False)
+        else:
+            rows = _layer(layer, rows, turned)
+    out: Tensor = decoder.norm(rows)
+    return out
+
+
+def _layer(layer: Layer, rows: Tensor, turned: Turn) -> Tensor:
+    attention = layer.attention
+    q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
+    mixed = F.scaled_dot_product_attention(
+        rotate(q, turned), rotate(k, turned), v, is_causal=True, enable_gqa=True
+    )
+    rows = rows + attention.merge(mixed)
+    return rows + layer.mlp(rows)
+
+
+def loss_of(decoder: Decoder, batch: Spliced) -> Float[Tensor, ""]:
+    """Mean cross-entropy of the labelled tokens of a batch, padded behind.
+
+    Cost: logits only where there is a label; for a vocabulary of 152,000 they would outweigh
+    everything else.
+    """
+    wanted = batch.labels[:, 1:]
+    is_wanted = wanted != IGNORED_LABEL
+    if not bool(is_wanted.any()):
+        raise ValueError("a batch must have at least one label")
+    hidden = run_causal(decoder, batch.embeddings)[:, :-1]
+    return F.cross_entropy(decoder.logits(hidden[is_wanted]).float(), wanted[is_wanted])

@@ -1,0 +1,336 @@
+"""Who gets in, who does not, and every route tried as each of them."""
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.api.auth import COOKIE, CSRF_HEADER, Doorman, NotAllowedError, hash_password, safe_target
+from app.server import prepare_accounts
+from engine.errors import InputRefusedError, SettingsError
+from engine.records import Caption
+from storage.catalog import Catalog, open_catalog
+from tests.support.site import PASSWORD, Site, open_service, sign_in
+
+# Method, path, body; what a viewer of another video gets, what an admin gets. `{yard}` is the
+# video that the viewer may not see.
+ROUTES = [
+    ("GET", "/api/v1/session", None, 200, 200),
+    ("DELETE", "/api/v1/nothing", None, 404, 404),
+    ("GET", "/api/v1/videos", None, 200, 200),
+    ("GET", "/api/v1/videos/{yard}", None, 404, 200),
+    ("PATCH", "/api/v1/videos/{yard}", {"name": "yard"}, 403, 200),
+    ("DELETE", "/api/v1/videos/nothing", None, 403, 404),
+    ("POST", "/api/v1/videos", {"source": "/etc/passwd"}, 403, 422),
+    ("POST", "/api/v1/videos/nothing/ingest", None, 403, 404),
+    ("GET", "/api/v1/videos/{yard}/timeline", None, 404, 200),
+    ("GET", "/api/v1/videos/{yard}/captions", None, 404, 200),
+    ("POST", "/api/v1/videos/{yard}/captions", None, 403, 202),
+    ("GET", "/api/v1/roots", None, 403, 200),
+    ("POST", "/api/v1/ask", {"question": "What is it?", "videos": ["{yard}"]}, 404, 200),
+    ("POST", "/api/v1/search", {"query": "a car", "videos": ["{yard}"]}, 404, 200),
+    ("POST", "/api/v1/search", {"like": {"video_id": "{yard}", "time_s": 2}}, 404, 200),
+    ("GET", "/api/v1/conversations", None, 200, 200),
+    ("GET", "/api/v1/conversations/nothing", None, 404, 404),
+    ("DELETE", "/api/v1/conversations/nothing", None, 404, 404),
+    ("GET", "/api/v1/probes", None, 200, 200),
+    ("POST", "/api/v1/probes", {"haystack": "nothing"}, 403, 404),
+    ("GET", "/api/v1/probes/1", None, 404, 404),
+    ("GET", "/api/v1/probes/1/cells/0", None, 404, 404),
+    ("GET", "/api/v1/probes/1/cells.csv", None, 404, 404),
+    ("GET", "/api/v1/probes/needles/3.png", None, 200, 200),
+    ("GET", "/api/v1/probes/1/needles/0.png", None, 404, 404),
+    ("DELETE", "/api/v1/probes/1", None, 403, 404),
+    ("GET", "/api/v1/needles", None, 403, 200),
+    ("PUT", "/api/v1/needles/nothing", {}, 403, 422),
+    ("DELETE", "/api/v1/needles/nothing", None, 403, 404),
+    ("GET", "/api/v1/jobs", None, 200, 200),
+    ("POST", "/api/v1/jobs/99/cancel", None, 403, 404),
+    ("POST", "/api/v1/jobs/99/retry", None, 403, 404),
+    ("GET", "/api/v1/users", None, 403, 200),
+    ("POST", "/api/v1/users", {"name": "ada", "password": PASSWORD}, 403, 422),
+    ("PATCH", "/api/v1/users/nobody", {"role": "admin"}, 403, 404),
+    ("DELETE", "/api/v1/users/nobody", None, 403, 404),
+    ("GET", "/api/v1/tokens", None, 200, 200),
+    ("POST", "/api/v1/tokens", {"name": "x"}, 201, 201),
+    ("DELETE", "/api/v1/tokens/99", None, 404, 404),
+    ("GET", "/api/v1/settings", None, 403, 200),
+    ("GET", "/api/v1/settings/values", None, 200, 200),
+    ("PATCH", "/api/v1/settings/values", {"changes": {"server.port": 1}}, 403, 422),
+    ("OPTIONS", "/api/v1/uploads", None, 204, 204),
+    ("POST", "/api/v1/uploads", None, 403, 422),
+    ("HEAD", "/api/v1/uploads/nothing", None, 403, 404),
+    ("PATCH", "/api/v1/uploads/nothing", None, 403, 422),
+    ("DELETE", "/api/v1/uploads/nothing", None, 403, 404),
+    ("GET", "/api/v1/openapi.json", None, 200, 200),
+    ("GET", "/media/{yard}", None, 404, 200),
+    ("GET", "/media/{yard}/play.mp4", None, 404, 200),
+    ("GET", "/media/{yard}/frame.jpg", None, 404, 200),
+    ("GET", "/media/{yard}/sprite.jpg", None, 404, 404),
+    ("GET", "/media/{yard}/chapters.vtt", None, 404, 200),
+    ("GET", "/media/{yard}/captions.vtt", None, 404, 200),
+    ("GET", "/media/{yard}/clip?start=1&end=3", None, 404, 200),
+    ("GET", "/v1/models", None, 200, 200),
+    (
+        "POST",
+        "/v1/chat/completions",
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "video_url", "video_url": {"url": "video://{yard}"}},
+                        {"type": "text", "text": "What is it?"},
+                    ],
+                }
+            ]
+        },
+        404,
+        200,
+    ),
+    ("GET", "/metrics", None, 403, 200),
+    ("GET", "/ui/", None, 200, 200),
+    ("GET", "/ui/watch", None, 200, 200),
+    ("GET", "/ui/config", None, 200, 200),
+]
+# Of Gradio nothing but pages and their files is reachable, whoever asks.
+SHUT = [
+    ("POST", "/ui/gradio_api/upload"),
+    ("POST", "/ui/gradio_api/queue/join"),
+    ("GET", "/ui/gradio_api/queue/data"),
+    ("GET", "/ui/gradio_api/file=/etc/passwd"),
+    ("GET", "/ui/gradio_api/proxy=http://127.0.0.1/"),
+    ("GET", "/ui/gradio_api/app_id"),
+    ("GET", "/ui/gradio_api/info"),
+    ("POST", "/ui/gradio_api/reset"),
+    ("POST", "/ui/gradio_api/stream/x"),
+    ("POST", "/ui/gradio_api/vibe-edit"),
+    ("GET", "/ui/gradio_api/user"),
+    ("POST", "/ui/login"),
+    ("GET", "/ui/static/%2e%2e/%2e%2e/blocks.py"),
+    ("GET", "/ui/assets/..%2f..%2fblocks.py"),
+]
+OPEN = {"/healthz", "/readyz", "/sign-in", "/favicon.svg", "/favicon.ico", "/assets", "/", "/ui"}
+
+
+def filled(value: object, site: Site) -> object:
+    """The names in a request, replaced."""
+    if isinstance(value, str):
+        return value.replace("{yard}", site.yard).replace("{gate}", site.gate)
+    if isinstance(value, dict):
+        return {key: filled(each, site) for key, each in value.items()}
+    if isinstance(value, list):
+        return [filled(each, site) for each in value]
+    return value
+
+
+@pytest.fixture(autouse=True, scope="module")
+def captioned(site: Site) -> None:
+    """Captions to ask for, whichever tests ran before."""
+    captions = site.service.catalog.captions
+    row = site.service.catalog.videos.get(site.yard)
+    assert row.fingerprint is not None
+    if not captions.listed(site.yard):
+        (first, *_) = site.service.catalog.videos.chunks(site.yard, row.fingerprint)
+        captions.add(
+            Caption(ref=first.ref, fingerprint=row.fingerprint, model="tiny", text="A yard.")
+        )
+
+
+def asked(client: TestClient, site: Site, method: str, path: str, body: object) -> int:
+    """The status of a request."""
+    answer = client.request(method, str(filled(path, site)), json=filled(body, site))
+    return answer.status_code
+
+
+@pytest.mark.parametrize(("method", "path", "body", "viewer", "admin"), ROUTES)
+def test_route_answers_each_role_as_the_table_says(
+    site: Site, method: str, path: str, body: object, viewer: int, admin: int
+) -> None:
+    assert asked(site.anonymous, site, method, path, body) == 401
+    assert asked(site.viewer, site, method, path, body) == viewer
+    assert asked(site.admin, site, method, path, body) == admin
+
+
+def test_every_route_of_the_api_stands_in_the_table(site: Site) -> None:
+    document = site.admin.get("/api/v1/openapi.json").json()
+    described = {
+        (method.upper(), path) for path, item in document["paths"].items() for method in item
+    }
+    # Signing out is tried by itself below: in the table it would end the others' sessions.
+    described.discard(("DELETE", "/api/v1/session"))
+    tried = {(method, path.split("?")[0]) for method, path, *_ in ROUTES}
+    missing = {
+        (method, path)
+        for method, path in described
+        if path not in OPEN and not any(_fits(path, method, each) for each in tried)
+    }
+    assert not missing
+
+
+def _fits(pattern: str, method: str, tried: tuple[str, str]) -> bool:
+    parts, given = pattern.split("/"), tried[1].split("/")
+    same = all(p == g or p.startswith("{") for p, g in zip(parts, given, strict=False))
+    return tried[0] == method and len(parts) == len(given) and same
+
+
+@pytest.mark.parametrize(("method", "path"), SHUT)
+def test_gradios_own_routes_are_shut(site: Site, method: str, path: str) -> None:
+    assert site.anonymous.request(method, path).status_code == 401
+    assert site.admin.request(method, path).status_code in {403, 404}
+
+
+def test_stranger_with_a_browser_is_led_to_the_door_and_back(site: Site) -> None:
+    target = "/ui/watch?v=abc&t=3.5"
+    led = site.anonymous.get(target, headers={"accept": "text/html"}, follow_redirects=False)
+    assert led.status_code == 303
+    door = site.anonymous.get(led.headers["location"])
+    assert 'value="/ui/watch?v=abc&amp;t=3.5"' in door.text
+
+
+@pytest.mark.parametrize(
+    "target", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\r\nb", ""]
+)
+def test_door_leads_nowhere_else(target: str) -> None:
+    assert safe_target(target) == "/"
+
+
+def test_cookie_is_kept_from_scripts_and_other_sites(site: Site) -> None:
+    answer = site.anonymous.post(
+        "/sign-in", data={"name": "ada", "password": PASSWORD}, follow_redirects=False
+    )
+    cookie = answer.headers["set-cookie"].lower()
+    site.anonymous.cookies.clear()
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+
+
+def test_state_change_needs_the_token_of_the_session(site: Site) -> None:
+    client = sign_in(site.app, "vera")
+    good = client.headers.pop(CSRF_HEADER)
+    assert client.post("/api/v1/tokens", json={"name": "x"}).status_code == 403
+    wrong = {CSRF_HEADER: good[:-1] + "!"}
+    assert client.post("/api/v1/tokens", json={"name": "x"}, headers=wrong).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}]
+)
+def test_other_sites_cannot_change_anything(site: Site, headers: dict[str, str]) -> None:
+    answer = site.admin.post("/api/v1/tokens", json={"name": "x"}, headers=headers)
+    assert answer.json()["error"]["code"] == "cross_site"
+
+
+def test_local_server_does_not_answer_to_other_names(site: Site) -> None:
+    assert site.admin.get("/api/v1/session", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_browser_is_told_to_load_nothing_from_elsewhere(site: Site) -> None:
+    for path in ("/ui/", "/sign-in", "/api/v1/session"):
+        policy = site.admin.get(path).headers["content-security-policy"]
+        assert "default-src 'self'" in policy
+        assert "http" not in policy
+
+
+def test_pages_name_no_other_host(site: Site) -> None:
+    for path in ("/ui/", "/ui/watch", "/ui/search", "/ui/probe", "/ui/jobs", "/ui/settings"):
+        assert site.admin.get(path).status_code == 200
+    for file in (Path("app") / "ui" / "static").rglob("*.[cj]s*"):
+        text = file.read_text().replace("http://www.w3.org/", "")
+        assert "http://" not in text.replace("xmlns='http:", "")
+        assert "https://" not in text
+
+
+def test_signing_out_ends_the_session(site: Site) -> None:
+    client = sign_in(site.app, "vera")
+    assert client.delete("/api/v1/session").status_code == 204
+    client.cookies.clear()
+    assert client.get("/api/v1/session").status_code == 401
+
+
+def test_token_of_a_program_has_the_rights_of_its_owner_until_it_is_removed(site: Site) -> None:
+    made = site.viewer.post("/api/v1/tokens", json={"name": "script"}).json()
+    program = TestClient(site.app, base_url="http://127.0.0.1")
+    program.headers["authorization"] = f"Bearer {made['secret']}"
+    assert program.get(f"/api/v1/videos/{site.gate}").status_code == 200
+    assert program.get(f"/api/v1/videos/{site.yard}").status_code == 404
+    assert program.post("/api/v1/search", json={"query": "a car"}).status_code == 200
+    assert made["secret"] not in site.viewer.get("/api/v1/tokens").text
+    site.viewer.delete(f"/api/v1/tokens/{made['token_id']}")
+    assert program.get("/api/v1/session").status_code == 401
+
+
+def test_only_admin_cannot_lock_everybody_out(site: Site) -> None:
+    assert site.admin.delete("/api/v1/users/ada").status_code == 422
+    assert site.admin.patch("/api/v1/users/ada", json={"role": "viewer"}).status_code == 422
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Catalog:
+    return open_catalog(f"sqlite:///{tmp_path / 'longwatch.db'}")
+
+
+def test_secrets_are_kept_as_hashes_only(catalog: Catalog, tmp_path: Path) -> None:
+    doorman = Doorman(catalog, clock=lambda: 0.0)
+    user = catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
+    link = doorman.issue_link(user)
+    cookie, _ = doorman.sign_in("ada", PASSWORD, "here")
+    catalog.close()
+    stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    for secret in (link, cookie, PASSWORD):
+        assert secret.encode() not in stored
+
+
+def test_link_signs_in_once(catalog: Catalog) -> None:
+    doorman = Doorman(catalog, clock=lambda: 0.0)
+    link = doorman.issue_link(catalog.accounts.add_user("ada", "admin"))
+    assert doorman.redeem(link, "here")
+    with pytest.raises(NotAllowedError, match="was used"):
+        doorman.redeem(link, "here")
+
+
+def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None:
+    now = 0.0
+    doorman = Doorman(catalog, clock=lambda: now)
+    catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
+    for _ in range(5):
+        with pytest.raises(NotAllowedError, match="do not belong together"):
+            doorman.sign_in("ada", "wrong", "there")
+    with pytest.raises(NotAllowedError, match="too many"):
+        doorman.sign_in("ada", PASSWORD, "elsewhere")
+    now = 301.0
+    assert doorman.sign_in("ada", PASSWORD, "elsewhere")
+
+
+def test_unknown_name_and_wrong_password_say_the_same(catalog: Catalog) -> None:
+    doorman = Doorman(catalog, clock=lambda: 0.0)
+    catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
+    said = []
+    for name in ("ada", "nobody"):
+        with pytest.raises(NotAllowedError) as caught:
+            doorman.sign_in(name, "wrong", name)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_short_password_is_refused() -> None:
+    with pytest.raises(InputRefusedError, match="10 characters"):
+        hash_password("short")
+
+
+def test_server_that_others_reach_needs_an_account(tmp_path: Path) -> None:
+    service = open_service(tmp_path)
+    with pytest.raises(SettingsError, match="no account has a password"):
+        prepare_accounts(service, is_local=False)
+    service.catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
+    assert prepare_accounts(service, is_local=False) is None
+    service.close()
+
+
+def test_first_local_start_hands_out_a_link(tmp_path: Path) -> None:
+    service = open_service(tmp_path)
+    secret = prepare_accounts(service, is_local=True)
+    assert secret is not None
+    assert Doorman(service.catalog, clock=lambda: 0.0).redeem(secret, "here")
+    assert COOKIE
+    service.close()

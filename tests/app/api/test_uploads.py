@@ -1,0 +1,110 @@
+"""Resumable uploads: parts, interruptions, limits, names, and what is refused."""
+
+import base64
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from app.api.uploads import MAX_NAME_CHARS, clean_name
+from storage.records import UploadId
+from tests.support.site import Site, draw_clip
+
+PART = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
+
+
+def begin(client: TestClient, size: int, name: str = "clip.mp4") -> str:
+    """Announce a file and return the address of its parts."""
+    headers = {
+        "Tus-Resumable": "1.0.0",
+        "Upload-Length": str(size),
+        "Upload-Metadata": f"filename {base64.b64encode(name.encode()).decode()}",
+    }
+    answer = client.post("/api/v1/uploads", headers=headers)
+    assert answer.status_code == 201, answer.text
+    return answer.headers["location"]
+
+
+def send(client: TestClient, address: str, offset: int, part: bytes) -> int:
+    """Append a part and return the status."""
+    headers = {**PART, "Upload-Offset": str(offset)}
+    return client.patch(address, headers=headers, content=part).status_code
+
+
+def test_interrupted_upload_goes_on_where_it_stopped(site: Site, tmp_path: Path) -> None:
+    data = draw_clip(tmp_path / "new.mp4", seed=5, seconds=4).read_bytes()
+    address = begin(site.admin, len(data), "holiday.mp4")
+    assert send(site.admin, address, 0, data[:1000]) == 204
+    told = site.admin.head(address)
+    assert told.headers["upload-offset"] == "1000"
+    assert send(site.admin, address, 1000, data[1000:]) == 204
+
+    row = site.service.catalog.uploads.get(UploadId(address.rsplit("/", 1)[1]))
+    assert row.video is not None
+    video = site.service.catalog.videos.get(row.video)
+    assert video.name == "holiday"
+    assert Path(video.uri).read_bytes() == data
+    assert not list((site.service.settings.home / "uploads").glob(f"{row.id}*"))
+    assert [job.kind for job in site.service.catalog.jobs.listed(video=video.id)][-1] == "ingest"
+    assert site.admin.delete(f"/api/v1/videos/{video.id}").status_code == 204
+    assert not Path(video.uri).exists()
+
+
+def test_part_that_does_not_fit_the_end_is_refused(site: Site) -> None:
+    address = begin(site.admin, 100)
+    assert send(site.admin, address, 0, b"x" * 40) == 204
+    assert send(site.admin, address, 0, b"x" * 40) == 409
+    assert send(site.admin, address, 60, b"x" * 40) == 409
+    assert send(site.admin, address, 40, b"x" * 61) == 422
+    assert site.admin.head(address).headers["upload-offset"] == "40"
+    assert site.admin.delete(address).status_code == 204
+    assert site.admin.head(address).status_code == 404
+
+
+def test_what_is_no_video_leaves_nothing_behind(site: Site) -> None:
+    data = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
+    address = begin(site.admin, len(data), "holiday.mp4")
+    before = set((site.service.settings.home / "media").glob("*"))
+    headers = {**PART, "Upload-Offset": "0"}
+    answer = site.admin.patch(address, headers=headers, content=data)
+    assert answer.status_code == 422
+    assert "holiday: this is a playlist" in answer.json()["error"]["message"]
+    assert str(site.service.settings.home) not in answer.text
+    assert set((site.service.settings.home / "media").glob("*")) == before
+    assert site.admin.head(address).status_code == 404
+
+
+def test_size_is_checked_before_the_first_byte(site: Site) -> None:
+    limit = int(site.service.settings.limits.upload_bytes)
+    over = {"Tus-Resumable": "1.0.0", "Upload-Length": str(limit + 1)}
+    assert site.admin.post("/api/v1/uploads", headers=over).status_code == 413
+    options = site.admin.options("/api/v1/uploads")
+    assert options.headers["tus-max-size"] == str(limit)
+
+
+def test_upload_of_another_user_does_not_exist(site: Site) -> None:
+    accounts = site.service.catalog.accounts
+    other = accounts.add_user("olga", "admin")
+    row = site.service.catalog.uploads.add(
+        name="x", size_bytes=9, expires_at=other.created_at.replace(year=2999), user=other.id
+    )
+    assert site.admin.head(f"/api/v1/uploads/{row.id}").status_code == 404
+    accounts.remove_user(other.id)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("holiday.mp4", "holiday"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\films\\night.mkv", "night"),
+        ("a\x00b\x1b[31m.mp4", "ab[31m"),
+        ("", "upload"),
+        ("...", "upload"),
+        ("x" * 4096, "x" * MAX_NAME_CHARS),
+        ("録画 🎥.mp4", "録画 🎥"),
+        ("file.with.dots.webm", "file.with.dots"),
+    ],
+)
+def test_name_is_shown_and_never_a_path(name: str, shown: str) -> None:
+    assert clean_name(name) == shown

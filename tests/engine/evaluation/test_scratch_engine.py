@@ -1,0 +1,31 @@
+"""A measurement's recordings come one by one into a library of their own."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from engine.evaluation.scratch_engine import SCOPE, taken_in
+from engine.pipeline.engine import Engine
+from engine.synthetic.cards_in_footage import Planted
+from engine.synthetic.recordings import Recording
+
+
+def test_recordings_come_one_by_one_and_leave_nothing(build: Callable[..., Engine]) -> None:
+    engine = build()
+    footage = [np.full((8, 8, 3), 40, np.uint8)]
+    given = [
+        Recording(
+            setting="wall", story=Planted(footage=footage, fps=1.0, n_frames=length, events=())
+        )
+        for length in (8, 12)
+    ]
+    seen = []
+    for recording, aside in taken_in(engine, given):
+        refs = aside.index.refs(SCOPE)
+        seen.append((recording.n_frames, refs[-1].span.end_s))
+        assert aside.retrieval == engine.retrieval
+    assert seen == [(8, 8.0), (12, 12.0)]
+    assert engine.index.refs() == ()
+    assert not engine.config.latents_folder.exists() or not any(
+        engine.config.latents_folder.rglob("*.safetensors")
+    )

@@ -1,0 +1,64 @@
+"""Frames against transformers' and Pillow's own way."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from engine.models.layers.preprocess import CLIP_MEAN, CLIP_STD, PixelConfig, prepare
+
+
+def _frame(height: int, width: int) -> torch.Tensor:
+    random = torch.Generator().manual_seed(height * width)
+    return torch.randint(0, 256, (1, 3, height, width), dtype=torch.uint8, generator=random)
+
+
+def _normal(image: Image.Image) -> torch.Tensor:
+    levels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1).double() * (1 / 255)
+    mean, std = torch.tensor(CLIP_MEAN), torch.tensor(CLIP_STD)
+    return (levels.float() - mean[:, None, None]) / std[:, None, None]
+
+
+def _image(frame: torch.Tensor) -> Image.Image:
+    return Image.fromarray(frame[0].permute(1, 2, 0).contiguous().numpy())
+
+
+@pytest.mark.parametrize("size", [(48, 80), (80, 48), (64, 64), (33, 47), (20, 90), (32, 32)])
+def test_crop_keeps_the_middle_of_the_short_side(size: tuple[int, int]) -> None:
+    frame, side = _frame(*size), 32
+    image = _image(frame)
+    short, long = min(image.size), max(image.size)
+    grown = int(side * long / short)
+    sized = (side, grown) if image.width <= image.height else (grown, side)
+    image = image.resize(sized, Image.Resampling.BICUBIC)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    expected = _normal(image.crop((left, top, left + side, top + side)))
+    assert torch.equal(prepare(frame, PixelConfig(size_px=side))[0], expected)
+
+
+def test_squash_keeps_all_and_bends_it() -> None:
+    frame = _frame(48, 80)
+    expected = _normal(_image(frame).resize((32, 32), Image.Resampling.BICUBIC))
+    assert torch.equal(prepare(frame, PixelConfig(size_px=32, fit="squash"))[0], expected)
+
+
+def test_the_quick_squash_is_at_most_one_level_off() -> None:
+    smooth = torch.nn.functional.avg_pool2d(_frame(200, 300).float(), 5, 1).to(torch.uint8)
+    exact = prepare(smooth, PixelConfig(size_px=32, fit="squash", std=(1.0, 1.0, 1.0)))
+    quick = prepare(
+        smooth, PixelConfig(size_px=32, fit="squash", std=(1.0, 1.0, 1.0), is_exact=False)
+    )
+    assert (exact - quick).abs().max() < 1.01 / 255
+
+
+def test_letterbox_pads_with_the_mean() -> None:
+    white = torch.full((1, 3, 16, 64), 255, dtype=torch.uint8)
+    seen = prepare(white, PixelConfig(size_px=32, fit="letterbox"))[0]
+    assert seen[:, 0].abs().max() < 0.02
+    assert seen[:, 16].min() > 1.5
+
+
+def test_config_reads_back_what_it_writes() -> None:
+    for fit in ("crop", "squash", "letterbox"):
+        config = PixelConfig(size_px=48, fit=fit)
+        assert PixelConfig.from_json(config.to_json()) == config

@@ -1,0 +1,66 @@
+"""Stages: what learns, how fast, in which shares."""
+
+from collections import Counter
+
+import pytest
+from torch import nn
+
+from engine.training.finetune.stage_config import Stage, draw_kinds, fit_mixture, prepare
+
+STAGE = Stage(
+    name="some", rates={"0.": 0.1, "2.": 0.01}, mixture={"video": 0.75, "text": 0.25}, max_clips=2
+)
+
+
+def test_only_the_named_parts_learn_each_at_its_rate() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    parts, shares = prepare(net, STAGE)
+    assert shares == {"0.": 1.0, "2.": pytest.approx(0.1)}
+    assert list(parts["0"].parameters()) == list(net[0].parameters())
+    learning = [name for name, weight in net.named_parameters() if weight.requires_grad]
+    assert learning == ["0.weight", "0.bias", "2.weight", "2.bias"]
+
+
+def test_a_later_stage_thaws_what_an_earlier_one_froze() -> None:
+    net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
+    prepare(net, STAGE)
+    prepare(net, Stage(name="next", rates={"1.": 1.0}, mixture={"video": 1.0}, max_clips=1))
+    learning = [name for name, weight in net.named_parameters() if weight.requires_grad]
+    assert learning == ["1.weight", "1.bias"]
+
+
+def test_a_part_that_is_not_there_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match=r"'2\.'"):
+        prepare(nn.Sequential(nn.Linear(2, 2)), STAGE)
+
+
+def test_a_part_learns_with_what_holds_it_and_what_it_holds() -> None:
+    stage = Stage(name="s", rates={"vision.": 1.0}, mixture={"video": 1.0}, max_clips=1)
+    assert stage.trains("vision.siglip.")
+    assert not stage.trains("decoder.")
+
+
+def test_kinds_come_in_their_shares_and_repeat_with_their_seed() -> None:
+    drawn = draw_kinds(STAGE.mixture, 400, seed=(1, 7))
+    assert Counter(drawn)["video"] == pytest.approx(300, abs=30)
+    assert drawn == draw_kinds(STAGE.mixture, 400, seed=(1, 7))
+    assert drawn != draw_kinds(STAGE.mixture, 400, seed=(1, 8))
+
+
+def test_text_keeps_its_share_where_other_kinds_are_missing() -> None:
+    mixture = {"video": 0.4, "image": 0.45, "text": 0.15}
+    fitted = fit_mixture(mixture, frozenset({"video", "text"}))  # type: ignore[arg-type]
+    assert fitted == pytest.approx({"video": 0.85, "text": 0.15})
+    alone = fit_mixture(mixture, frozenset({"text"}))  # type: ignore[arg-type]
+    assert alone == {"text": pytest.approx(1.0)}
+    with pytest.raises(ValueError, match="video, image, text, not only audio"):
+        fit_mixture(mixture, frozenset({"audio"}))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rates", "mixture", "said"),
+    [({"a": 1.0}, {"video": 0.9}, "sum to 1"), ({}, {"video": 1.0}, "at least one part")],
+)
+def test_a_stage_must_add_up(rates: dict[str, float], mixture: dict[str, float], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Stage(name="s", rates=rates, mixture=mixture, max_clips=1)  # type: ignore[arg-type]

@@ -1,0 +1,101 @@
+"""A server with a library of two small videos, an admin, and a viewer who may see one of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from app.api.auth import CSRF_HEADER, hash_password
+from app.config.settings import load_settings
+from app.server import create_app
+from app.services.context import Service
+from engine.media.encode import write_video
+from engine.models.video_xl.model import write_tiny
+from engine.records import VideoId
+from engine.synthetic.story import draw_story
+
+ADDRESS = "http://127.0.0.1:7860"
+PASSWORD = "correct horse battery"
+SECONDS = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """A running server and the people who use it."""
+
+    app: ASGIApp
+    service: Service
+    gate: VideoId
+    """The viewer may see it."""
+    yard: VideoId
+    """Only the admin may."""
+    anonymous: TestClient
+    viewer: TestClient
+    admin: TestClient
+
+
+def draw_clip(path: Path, *, seed: int, seconds: int = SECONDS) -> Path:
+    """A small drawn recording, four frames a second."""
+    fps = 4.0
+    story = draw_story(seed, seconds, fps, height_px=90, width_px=160)
+    write_video(path, (story.frame(place / fps) for place in range(round(seconds * fps))), fps)
+    return path
+
+
+def open_service(home: Path, **flags: object) -> Service:
+    """A service over the tiny model in `home`."""
+    model = home / "tiny"
+    if not model.is_dir():
+        write_tiny(model)
+    settings = {
+        "model": str(model),
+        "limits.disk_reserve_bytes": "1MB",
+        "limits.answer_tokens": 8,
+        "sampling.thin_static": False,
+        **flags,
+    }
+    return Service(load_settings(settings, home=home, folder=home))
+
+
+@contextmanager
+def open_site(home: Path) -> Iterator[Site]:
+    """A server without a worker; nothing listens, requests go straight in."""
+    service = open_service(home)
+    gate = service.ingest([str(draw_clip(home / "gate.mp4", seed=1))]).videos[0]
+    yard = service.ingest([str(draw_clip(home / "yard.mp4", seed=2))]).videos[0]
+    accounts = service.catalog.accounts
+    hashed = hash_password(PASSWORD)
+    accounts.add_user("ada", "admin", password_hash=hashed)
+    viewer = accounts.add_user("vera", "viewer", password_hash=hashed)
+    accounts.grant(viewer.id, VideoId(gate.video_id))
+    app = create_app(service, is_local=True)
+    # One event loop for the admin's requests, so that they can be made at the same time.
+    with TestClient(app, base_url=ADDRESS, follow_redirects=False) as admin:
+        enter(admin, "ada")
+        yield Site(
+            app=app,
+            service=service,
+            gate=VideoId(gate.video_id),
+            yard=VideoId(yard.video_id),
+            anonymous=TestClient(app, base_url=ADDRESS),
+            viewer=sign_in(app, "vera"),
+            admin=admin,
+        )
+    service.close()
+
+
+def sign_in(app: ASGIApp, name: str) -> TestClient:
+    """A client with a cookie, and the token that state changes need."""
+    client = TestClient(app, base_url=ADDRESS, follow_redirects=False)
+    enter(client, name)
+    return client
+
+
+def enter(client: TestClient, name: str) -> None:
+    """Sign a client in."""
+    answer = client.post("/sign-in", data={"name": name, "password": PASSWORD})
+    assert answer.status_code == 303, answer.text
+    client.headers[CSRF_HEADER] = client.get("/api/v1/session").json()["csrf"]
