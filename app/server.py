@@ -23,15 +23,15 @@ from starlette.types import ASGIApp
 
 from app.api import ask, jobs, media, needles, openai, probes, uploads, users, videos
 from app.api import settings as settings_routes
-from app.api.auth import LOOPBACK, Doorman, Gate
-from app.api.deps import Desk, Lane
-from app.api.errors import speak_in_sentences
+from app.api.auth import LOOPBACK, AuthMiddleware, SessionService
+from app.api.deps import AppContext, ModelQueue
+from app.api.errors import install_error_handlers
 from app.api.health import router as health
 from app.api.sign_in import router as sign_in
 from app.config.settings import Settings
 from app.services.context import Service
-from app.services.previews import order_missing_previews
-from app.services.retention import kept_tidy
+from app.services.previews import enqueue_missing_previews
+from app.services.retention import retention_loop
 from app.worker.worker import Worker
 from engine.errors import SettingsError, UnreachableError
 
@@ -114,7 +114,7 @@ def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
         )
     admins = [user for user in users if user.role == "admin"]
     user = admins[0] if admins else accounts.add_user("admin", "admin")
-    return Doorman(service.catalog, clock=time.monotonic).issue_link(user)
+    return SessionService(service.catalog, clock=time.monotonic).issue_link(user)
 
 
 def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -> ASGIApp:
@@ -124,7 +124,7 @@ def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -
         is_local: Whether only loopback names are answered to.
         with_worker: Whether jobs are worked off while the application runs.
     """
-    doorman = Doorman(service.catalog, clock=time.monotonic)
+    doorman = SessionService(service.catalog, clock=time.monotonic)
     app = FastAPI(
         title="Longwatch",
         description="Ask questions of very long video and see the moment that proves the answer.",
@@ -134,19 +134,19 @@ def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -
         redoc_url=None,
         lifespan=_lifespan,
     )
-    app.state.desk = Desk(
+    app.state.desk = AppContext(
         service=service,
         doorman=doorman,
-        lane=Lane(service.settings.limits.queued_questions),
+        lane=ModelQueue(service.settings.limits.queued_questions),
         with_worker=with_worker,
     )
-    speak_in_sentences(app)
+    install_error_handlers(app)
     for router in ROUTERS:
         app.include_router(router)
     app.mount("/assets", StaticFiles(directory=STATIC))
     app.get("/", include_in_schema=False)(_home)
     _mount_pages(app)
-    return Gate(app, doorman, hosts=LOOPBACK if is_local else None)
+    return AuthMiddleware(app, doorman, hosts=LOOPBACK if is_local else None)
 
 
 async def _home() -> RedirectResponse:
@@ -164,13 +164,13 @@ def _mount_pages(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    desk: Desk = app.state.desk
+    desk: AppContext = app.state.desk
     uploads.sweep(desk)
     if not desk.with_worker:
         yield
         return
-    order_missing_previews(desk.service)
-    with kept_tidy(desk.service), _working(desk.service.worker()):
+    enqueue_missing_previews(desk.service)
+    with retention_loop(desk.service), _working(desk.service.worker()):
         yield
 
 

@@ -16,7 +16,7 @@ from engine.records import (
     Fingerprint,
     Hit,
     ModelCard,
-    Spread,
+    ScoreStats,
     TimeSpan,
     Turn,
     VideoId,
@@ -205,7 +205,7 @@ class VectorIndex(Protocol):
         query: Float[Tensor, " dim"],
         *,
         within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Spread, ...]:
+    ) -> tuple[ScoreStats, ...]:
         """Per video of a scope, the mean and deviation of the query's scores over its frames."""
         ...
 

@@ -161,7 +161,7 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spread:
+class ScoreStats:
     """How a query scores against the frames of one video: what any score is compared with."""
 
     video: VideoId

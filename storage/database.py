@@ -72,7 +72,7 @@ class Database:
             yield session
 
     @contextmanager
-    def connecting(self) -> Iterator[Connection]:
+    def write_connection(self) -> Iterator[Connection]:
         """A bare connection in a write transaction: what migrations run on."""
         with self._sentences(), self._writing.begin() as connection:
             yield connection
@@ -190,8 +190,8 @@ def _sentence(error: DBAPIError, where: str) -> LongwatchError | None:
             hint="put a backup in its place, or move it away to start empty",
         )
     # A server that never answered has no code to give.
-    silent = isinstance(error, OperationalError) and not code
-    if silent or error.connection_invalidated or code.startswith(_AWAY):
+    no_progress = isinstance(error, OperationalError) and not code
+    if no_progress or error.connection_invalidated or code.startswith(_AWAY):
         return UnreachableError(f"{where} cannot be used: {reason}", hint="is it there, and ours?")
     if isinstance(error, DataError):
         return InputRefusedError(f"this cannot be stored: {reason}")

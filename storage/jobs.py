@@ -28,7 +28,7 @@ from sqlalchemy.orm import Session, aliased
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.database import Database
-from storage.records import Failure, JobId, JobProgress, JobRow, JobState, Json, Pulse
+from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow, JobState, Json
 from storage.tables import JobTable
 
 MAX_ATTEMPTS = 5
@@ -136,7 +136,7 @@ class Jobs:
             session.flush()
             return _job(row)
 
-    def heartbeat(self, job: JobRow, *, lease_s: float) -> Pulse:
+    def heartbeat(self, job: JobRow, *, lease_s: float) -> HeartbeatReply:
         """Keep the lease for `lease_s` more, and hear what the user wants."""
         now = self._now()
         with self._database.writing() as session:
@@ -147,7 +147,7 @@ class Jobs:
                 return "lost"
             return "cancel" if _row(session, job.id).cancel_requested else "go_on"
 
-    def report(self, job: JobRow, progress: JobProgress) -> Pulse:
+    def report(self, job: JobRow, progress: JobProgress) -> HeartbeatReply:
         """Say how far it is, and hear the same as by a heartbeat.
 
         A job that gets further may fail afresh: its attempts are counted from there.

@@ -9,12 +9,12 @@ from collections.abc import Collection
 from sqlalchemy import Select, and_, func, or_, select
 
 from engine.records import VideoId
-from storage.records import Place
+from storage.records import PageCursor
 from storage.tables import VideoTable
 
 
 def page_query(
-    limit: int, behind: Place | None, among: Collection[VideoId] | None
+    limit: int, behind: PageCursor | None, among: Collection[VideoId] | None
 ) -> Select[VideoTable]:
     """The next videos in the order of the library, newest first.
 

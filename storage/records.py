@@ -31,7 +31,7 @@ TokenKind = Literal["api", "sign_in"]
 """A token of the API is used again and again, one for signing in works once."""
 VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
-Pulse = Literal["go_on", "cancel", "lost"]
+HeartbeatReply = Literal["go_on", "cancel", "lost"]
 """What a heartbeat tells a worker: carry on, the user cancelled, or another worker has the job."""
 
 Json = Mapping[str, Any]
@@ -101,7 +101,7 @@ class JobProgress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class PageCursor:
     """Where a page of the library ends; its last video may be gone when the next is asked for."""
 
     created_at: datetime
@@ -109,7 +109,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class LibraryTotals:
     """What all pages of the library hold together."""
 
     n_videos: int

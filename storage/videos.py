@@ -23,7 +23,7 @@ from storage.chunks import agrees, chunk_record, chunk_row, chunks_of
 from storage.database import Database
 from storage.names import free_name, no_video
 from storage.paging import page_query, totals_query
-from storage.records import Failure, Place, Totals, VideoRow, VideoStatus
+from storage.records import Failure, LibraryTotals, PageCursor, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
 
 _NAME_TRIES = 8
@@ -123,18 +123,22 @@ class Videos:
             return tuple(_video(row) for row in session.scalars(query))
 
     def page(
-        self, limit: int, *, behind: Place | None = None, among: Collection[VideoId] | None = None
+        self,
+        limit: int,
+        *,
+        behind: PageCursor | None = None,
+        among: Collection[VideoId] | None = None,
     ) -> tuple[VideoRow, ...]:
         """The next `limit` videos behind a place, newest first; of `among` where it is given."""
         with self._database.reading() as session:
             rows = session.scalars(page_query(limit, behind, among))
             return tuple(_video(row) for row in rows)
 
-    def totals(self, among: Collection[VideoId] | None = None) -> Totals:
+    def totals(self, among: Collection[VideoId] | None = None) -> LibraryTotals:
         """What all pages hold together."""
         with self._database.reading() as session:
             n_videos, latent_bytes = session.execute(totals_query(among)).one()
-            return Totals(n_videos=n_videos, latent_bytes=int(latent_bytes))
+            return LibraryTotals(n_videos=n_videos, latent_bytes=int(latent_bytes))
 
     def describe(self, video: VideoId, media: MediaInfo) -> VideoRow:
         """Write down what a probe found."""

@@ -9,13 +9,13 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
-from app.api.deps import Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentUser
 from app.schemas import api as docs
 from app.schemas import shared as wire
 from app.services.context import Scope
 from app.timefmt import format_duration
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
-from engine.pipeline.evidence import Moments
+from engine.pipeline.evidence import SearchResult
 from engine.pipeline.evidence import search as search_words
 from engine.pipeline.similar import like_frame
 from engine.records import Answer, Evidence, TimeSpan, Turn, VideoId
@@ -38,7 +38,7 @@ router = APIRouter(prefix="/api/v1", tags=["questions"])
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def ask(
-    desk: TheDesk, who: Someone, request: Request, body: docs.AskBody
+    desk: Ctx, who: CurrentUser, request: Request, body: docs.AskBody
 ) -> docs.AskedDocument | StreamingResponse:
     """Answer a question; with `Accept: text/event-stream` as plan, tokens, then the answer."""
     asked = await run_in_threadpool(_prepare, desk, who, body)
@@ -55,7 +55,7 @@ async def ask(
 
 
 @router.post("/search", summary="Search")
-async def search(desk: TheDesk, who: Someone, body: docs.SearchBody) -> docs.FoundDocument:
+async def search(desk: Ctx, who: CurrentUser, body: docs.SearchBody) -> docs.FoundDocument:
     """The moments that match a description, or look like a frame; best first."""
     if bool(body.query.strip()) == (body.like is not None):
         raise InputRefusedError("search for words or for a frame, one of them")
@@ -65,7 +65,7 @@ async def search(desk: TheDesk, who: Someone, body: docs.SearchBody) -> docs.Fou
 
 
 @router.get("/conversations", summary="Conversations")
-def list_conversations(desk: TheDesk, who: Someone) -> docs.ConversationsDocument:
+def list_conversations(desk: Ctx, who: CurrentUser) -> docs.ConversationsDocument:
     """One's own, the liveliest first."""
     rows = desk.catalog.conversations.listed(who.user.id, limit=100)
     return docs.ConversationsDocument(conversations=[_conversation(row) for row in rows])
@@ -73,7 +73,7 @@ def list_conversations(desk: TheDesk, who: Someone) -> docs.ConversationsDocumen
 
 @router.get("/conversations/{conversation_id}", summary="One conversation")
 def show_conversation(
-    desk: TheDesk, who: Someone, conversation_id: str
+    desk: Ctx, who: CurrentUser, conversation_id: str
 ) -> docs.ConversationDocument:
     """Its turns, in order, with their evidence."""
     row = _own(desk, who, conversation_id)
@@ -86,7 +86,7 @@ def show_conversation(
 
 
 @router.delete("/conversations/{conversation_id}", summary="Forget one", status_code=204)
-def forget_conversation(desk: TheDesk, who: Someone, conversation_id: str) -> Response:
+def forget_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Response:
     """Delete a conversation with its turns."""
     desk.catalog.conversations.remove(_own(desk, who, conversation_id).id)
     return Response(status_code=204)
@@ -101,7 +101,7 @@ class _Asked:
         self.talk = talk
 
 
-def _prepare(desk: Desk, who: Principal, body: docs.AskBody) -> _Asked:
+def _prepare(desk: AppContext, who: Principal, body: docs.AskBody) -> _Asked:
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.conversation_id is None:
         return _Asked(scope, (), None)
@@ -112,13 +112,13 @@ def _prepare(desk: Desk, who: Principal, body: docs.AskBody) -> _Asked:
 
 
 async def _steps(
-    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked
+    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked
 ) -> AsyncIterator[str | docs.AskedDocument]:
     """The answer's words as they come, then its document."""
     async with desk.lane.turn():
         # The model may have to be loaded first, so even the call itself is off the event loop.
         steps: Iterator[Token | Answer] = await run_in_threadpool(
-            lambda: desk.service.stream_answer(
+            lambda: desk.service.ask_stream(
                 body.question, asked.scope, history=asked.history, recall=body.recall
             )
         )
@@ -130,7 +130,7 @@ async def _steps(
 
 
 async def _as_events(
-    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked
+    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked
 ) -> AsyncIterator[str]:
     """The same as server-sent events; what goes wrong after the start is an event too."""
     plan = _plan(desk, asked.scope)
@@ -149,7 +149,7 @@ def _event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _plan(desk: Desk, scope: Scope) -> str:
+def _plan(desk: AppContext, scope: Scope) -> str:
     """What is about to be searched, in words."""
     labels = desk.service.labels()
     names = [labels[video].name for video, _ in scope if video in labels]
@@ -158,7 +158,7 @@ def _plan(desk: Desk, scope: Scope) -> str:
 
 
 def _keep(
-    desk: Desk, who: Principal, body: docs.AskBody, asked: _Asked, answer: Answer
+    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked, answer: Answer
 ) -> docs.AskedDocument:
     """Write the turn down, beginning a conversation if there is none."""
     talks = desk.catalog.conversations
@@ -174,7 +174,7 @@ def _keep(
     )
 
 
-def _search_scope(desk: Desk, who: Principal, body: docs.SearchBody) -> Scope:
+def _search_scope(desk: AppContext, who: Principal, body: docs.SearchBody) -> Scope:
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.like is not None:
         desk.video(who, body.like.video_id)
@@ -193,7 +193,7 @@ def _search_scope(desk: Desk, who: Principal, body: docs.SearchBody) -> Scope:
     return spans
 
 
-def _nightly(desk: Desk, video: VideoId, span: TimeSpan, hours: str) -> Iterator[TimeSpan]:
+def _nightly(desk: AppContext, video: VideoId, span: TimeSpan, hours: str) -> Iterator[TimeSpan]:
     """The stretches of a video that lie within these hours of each day (UTC)."""
     row = desk.catalog.videos.get(video)
     if row.start_at is None:
@@ -216,7 +216,9 @@ def _nightly(desk: Desk, video: VideoId, span: TimeSpan, hours: str) -> Iterator
         day += timedelta(days=1)
 
 
-def _found(desk: Desk, who: Principal, body: docs.SearchBody, scope: Scope) -> docs.FoundDocument:
+def _found(
+    desk: AppContext, who: Principal, body: docs.SearchBody, scope: Scope
+) -> docs.FoundDocument:
     engine = desk.service.engine
     if body.like is None:
         if len(body.query) > desk.settings.limits.question_chars:
@@ -241,7 +243,7 @@ def _found(desk: Desk, who: Principal, body: docs.SearchBody, scope: Scope) -> d
     )
 
 
-def _alike(desk: Desk, like: docs.MomentOf, scope: Scope, top: int) -> Moments:
+def _alike(desk: AppContext, like: docs.MomentOf, scope: Scope, top: int) -> SearchResult:
     started = datetime.now(UTC)
     hits = like_frame(
         desk.service.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top
@@ -262,7 +264,7 @@ def _alike(desk: Desk, like: docs.MomentOf, scope: Scope, top: int) -> Moments:
     ends = {row.id: row.ingested_s for row in desk.catalog.videos.listed()}
     searched_s = sum(min(span.end_s, ends[video]) - span.start_s for video, span in scope)
     took_ms = (datetime.now(UTC) - started).total_seconds() * 1000
-    return Moments(query="", moments=moments, searched_s=searched_s, total_ms=took_ms)
+    return SearchResult(query="", moments=moments, searched_s=searched_s, total_ms=took_ms)
 
 
 def _hit(rank: int, moment: Evidence, labels: wire.Labels) -> docs.FoundItem:
@@ -275,7 +277,7 @@ def _hit(rank: int, moment: Evidence, labels: wire.Labels) -> docs.FoundItem:
     )
 
 
-def _own(desk: Desk, who: Principal, conversation_id: str) -> ConversationRow:
+def _own(desk: AppContext, who: Principal, conversation_id: str) -> ConversationRow:
     """A conversation, if it is this user's: to anyone else it does not exist."""
     row = desk.catalog.conversations.get(ConversationId(conversation_id))
     if row.user != who.user.id:

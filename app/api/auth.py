@@ -116,7 +116,7 @@ def new_secret() -> str:
     return secrets.token_urlsafe(32)
 
 
-class Doorman:
+class SessionService:
     """Signs people in and out, and knows who a request speaks for."""
 
     def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
@@ -142,7 +142,7 @@ class Doorman:
             raise NotAllowedError("this name and password do not belong together")
         return self._open(user), user
 
-    def redeem(self, link_secret: str, address: str) -> str:
+    def redeem_link(self, link_secret: str, address: str) -> str:
         """Open a session by a one-time link.
 
         Raises:
@@ -163,7 +163,7 @@ class Doorman:
         """Close the session of a cookie."""
         self._accounts.close_session(hash_secret(secret))
 
-    def recognise(self, headers: Headers) -> Principal | None:
+    def authenticate(self, headers: Headers) -> Principal | None:
         """Who a request speaks for: its bearer token if it has one, else its cookie."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
@@ -213,10 +213,12 @@ class Doorman:
                 )
 
 
-class Gate:
+class AuthMiddleware:
     """The outermost layer: puts a `Principal` on the request, or ends it here."""
 
-    def __init__(self, app: ASGIApp, doorman: Doorman, *, hosts: frozenset[str] | None) -> None:
+    def __init__(
+        self, app: ASGIApp, doorman: SessionService, *, hosts: frozenset[str] | None
+    ) -> None:
         """Guard an application.
 
         Args:
@@ -245,26 +247,26 @@ class Gate:
     async def _refusal(self, scope: Scope) -> "_Refusal | None":
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
         if self._hosts is not None and _host_name(headers) not in self._hosts:
-            return _Refusal(421, "wrong_host", "this server does not answer to that name")
-        principal = await run_in_threadpool(self._doorman.recognise, headers)
+            return _Rejection(421, "wrong_host", "this server does not answer to that name")
+        principal = await run_in_threadpool(self._doorman.authenticate, headers)
         scope.setdefault("state", {})["principal"] = principal
         if method not in _SAFE_METHODS and not _same_origin(headers, principal):
-            return _Refusal(403, "cross_site", "this request came from another site")
+            return _Rejection(403, "cross_site", "this request came from another site")
         if _OPEN.fullmatch(path):
             return None
         if principal is None:
-            return _Refusal.for_strangers(path, scope, headers)
+            return _Rejection.for_strangers(path, scope, headers)
         if path.startswith("/ui") and not (method in _SAFE_METHODS and _GRADIO.fullmatch(path)):
-            return _Refusal(404, "not_found", "there is nothing here")
+            return _Rejection(404, "not_found", "there is nothing here")
         if method not in _SAFE_METHODS and principal.csrf and path.startswith(_API):
             given = headers.get(CSRF_HEADER, "")
             if not hmac.compare_digest(given, principal.csrf):
-                return _Refusal(403, "csrf", "the token of the session is missing or wrong")
+                return _Rejection(403, "csrf", "the token of the session is missing or wrong")
         return None
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
+class _Rejection:
     status: int
     code: str
     message: str
@@ -300,7 +302,7 @@ def cookie_secret(headers: Mapping[str, str]) -> str | None:
     return None if morsel is None else morsel.value
 
 
-def safe_target(target: str | None) -> str:
+def safe_redirect(target: str | None) -> str:
     """Where to go after signing in: only a path of this server, else the start page."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return "/"

@@ -10,7 +10,7 @@ from typing import Annotated
 import anyio
 from fastapi import Depends, Request
 
-from app.api.auth import Doorman, NotAllowedError, Principal
+from app.api.auth import NotAllowedError, Principal, SessionService
 from app.config.settings import Settings
 from app.services.context import Scope, Service
 from engine.errors import LongwatchError, NotFoundError
@@ -26,7 +26,7 @@ class BusyError(LongwatchError):
     code = "busy"
 
 
-class Lane:
+class ModelQueue:
     """One question at a time goes to the model; the others wait, and not without end."""
 
     def __init__(self, most_waiting: int) -> None:
@@ -48,12 +48,12 @@ class Lane:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+class AppContext:
     """The parts that routes work with."""
 
     service: Service
-    doorman: Doorman
-    lane: Lane
+    doorman: SessionService
+    lane: ModelQueue
     with_worker: bool
     """Whether jobs are worked off in this process."""
     frames: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
@@ -110,13 +110,13 @@ class Desk:
         return self.service.scope(wanted, after=after, before=before)
 
 
-def the_desk(request: Request) -> Desk:
+def get_context(request: Request) -> AppContext:
     """The desk of this server."""
-    desk: Desk = request.app.state.desk
+    desk: AppContext = request.app.state.desk
     return desk
 
 
-def signed_in(request: Request) -> Principal:
+def require_user(request: Request) -> Principal:
     """Whoever asks; the gate has let them in."""
     principal: Principal | None = request.scope.get("state", {}).get("principal")
     if principal is None:
@@ -124,13 +124,13 @@ def signed_in(request: Request) -> Principal:
     return principal
 
 
-def admin(who: Annotated[Principal, Depends(signed_in)]) -> Principal:
+def admin(who: Annotated[Principal, Depends(require_user)]) -> Principal:
     """Whoever asks, if they may change things."""
     if not who.is_admin:
         raise NotAllowedError("only an admin may do this")
     return who
 
 
-TheDesk = Annotated[Desk, Depends(the_desk)]
-Someone = Annotated[Principal, Depends(signed_in)]
-Admin = Annotated[Principal, Depends(admin)]
+Ctx = Annotated[AppContext, Depends(get_context)]
+CurrentUser = Annotated[Principal, Depends(require_user)]
+CurrentAdmin = Annotated[Principal, Depends(admin)]

@@ -27,15 +27,15 @@ STATUS = {
 """By code of the error; what is not listed is the caller's input, 422."""
 
 
-def speak_in_sentences(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI) -> None:
     """Have every failure of an application answered by an `ErrorDocument`."""
-    app.add_exception_handler(LongwatchError, _ours)
+    app.add_exception_handler(LongwatchError, _domain_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _bug)
 
 
-def _ours(request: Request, error: Exception) -> JSONResponse:
+def _domain_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LongwatchError)
     body = wire.describe_error(error).model_dump()
     return JSONResponse(body, STATUS.get(error.code, 422))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
-from app.api.deps import Admin, TheDesk
+from app.api.deps import Ctx, CurrentAdmin
 from app.config.engine_config import find_model
 from engine.errors import LongwatchError
 
@@ -19,7 +19,7 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Questions can be answered")
-def readyz(desk: TheDesk, response: Response) -> dict[str, str]:
+def readyz(desk: Ctx, response: Response) -> dict[str, str]:
     """Looks at the database and for the model; says which is missing, and no more."""
     checks: dict[str, Callable[[], object]] = {
         "database": lambda: desk.catalog.jobs.listed("running"),
@@ -37,7 +37,7 @@ def readyz(desk: TheDesk, response: Response) -> dict[str, str]:
 
 
 @router.get("/metrics", summary="Prometheus", response_class=Response)
-def metrics(desk: TheDesk, who: Admin) -> Response:
+def metrics(desk: Ctx, who: CurrentAdmin) -> Response:
     """Counts as rows have them; asked with an admin's token."""
     registry = CollectorRegistry()
     videos = Gauge("longwatch_videos", "Videos by status.", ["status"], registry=registry)

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from engine.errors import InputRefusedError
 from engine.records import VideoId
-from storage.records import Place, VideoRow
+from storage.records import PageCursor, VideoRow
 
 MAX_LIMIT = 500
 
@@ -18,7 +18,7 @@ def cursor_behind(row: VideoRow) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def place_of(cursor: str) -> Place:
+def place_of(cursor: str) -> PageCursor:
     """The place that a cursor stands for.
 
     Raises:
@@ -35,7 +35,7 @@ def place_of(cursor: str) -> Place:
         raise InputRefusedError(
             f"cursor {cursor!r} was not given out here", hint="take it from `next` of a page"
         ) from error
-    return Place(created_at=created_at, id=VideoId(video))
+    return PageCursor(created_at=created_at, id=VideoId(video))
 
 
 def link_to(path: str, limit: int, cursor: str) -> str:

@@ -25,7 +25,7 @@ from PIL import Image
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentUser
 from app.config.engine_config import media_limits
 from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import frame_at_foreign
@@ -63,7 +63,7 @@ router = APIRouter(prefix="/media", tags=["media"])
 
 
 @router.get("/{video_id}", summary="The original", response_class=FileResponse)
-async def original(desk: TheDesk, who: Someone, video_id: str) -> FileResponse:
+async def original(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
     """The file as it came, with Range."""
     row = await run_in_threadpool(desk.video, who, video_id)
     return FileResponse(
@@ -75,7 +75,7 @@ async def original(desk: TheDesk, who: Someone, video_id: str) -> FileResponse:
 
 
 @router.get("/{video_id}/play.mp4", summary="What a browser plays", response_class=FileResponse)
-async def playback(desk: TheDesk, who: Someone, video_id: str) -> FileResponse:
+async def playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
     """The playback copy where one was made, else the original if browsers play it."""
     row = await run_in_threadpool(desk.video, who, video_id)
     proxy = proxy_file(desk.home, row.id)
@@ -90,8 +90,8 @@ async def playback(desk: TheDesk, who: Someone, video_id: str) -> FileResponse:
 
 @router.get("/{video_id}/frame.jpg", summary="The frame shown then", response_class=FileResponse)
 async def frame(
-    desk: TheDesk,
-    who: Someone,
+    desk: Ctx,
+    who: CurrentUser,
     video_id: str,
     t: Annotated[float, Query(ge=0, le=1e6, description="Seconds from the start.")] = 0.0,
     w: Annotated[int, Query(description="Width: 160, 320, 640 or 1280 pixels.")] = 320,
@@ -110,14 +110,14 @@ async def frame(
 
 
 @router.get("/{video_id}/sprite.jpg", summary="Stills in one picture", response_class=FileResponse)
-async def sprite(desk: TheDesk, who: Someone, video_id: str) -> FileResponse:
+async def sprite(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
     """Ten stills a row, evenly over the video; made by the worker."""
     row = await run_in_threadpool(desk.video, who, video_id)
     return _kept(sprite_file(desk.home, row.id), "image/jpeg", "the stills are not made yet")
 
 
 @router.get("/{video_id}/chapters.vtt", summary="Moments asked about")
-async def chapters(desk: TheDesk, who: Someone, video_id: str) -> Response:
+async def chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
     """A chapters track of this user's questions and the moments that answered them."""
     row = await run_in_threadpool(desk.video, who, video_id)
 
@@ -135,7 +135,7 @@ async def chapters(desk: TheDesk, who: Someone, video_id: str) -> Response:
 
 
 @router.get("/{video_id}/captions.vtt", summary="What every chunk shows")
-async def captions(desk: TheDesk, who: Someone, video_id: str) -> Response:
+async def captions(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
     """A captions track of the model's own words; without cues until a video is captioned."""
     row = await run_in_threadpool(desk.video, who, video_id)
 
@@ -148,8 +148,8 @@ async def captions(desk: TheDesk, who: Someone, video_id: str) -> Response:
 
 @router.get("/{video_id}/clip", summary="A cut of the original", response_class=FileResponse)
 async def clip(
-    desk: TheDesk,
-    who: Someone,
+    desk: Ctx,
+    who: CurrentUser,
     video_id: str,
     start: Annotated[float, Query(ge=0)],
     end: Annotated[float, Query(gt=0)],
@@ -249,7 +249,7 @@ def write_still(pixels: UInt8[np.ndarray, "h w 3"], target: Path, *, quality: in
     part.replace(target)
 
 
-def _keep_still(desk: Desk, row: VideoRow, time_s: float, width: int, target: Path) -> None:
+def _keep_still(desk: AppContext, row: VideoRow, time_s: float, width: int, target: Path) -> None:
     """Decode one frame in a child process; behind the end it is the last one."""
     copy = proxy_file(desk.home, row.id)
     uri = str(copy if copy.is_file() else original_file(row))

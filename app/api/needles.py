@@ -7,7 +7,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import Admin, TheDesk
+from app.api.deps import Ctx, CurrentAdmin
 from app.services.needles import (
     MAX_ARCHIVE_BYTES,
     NeedleSet,
@@ -46,15 +46,15 @@ class TakenDocument(NeedleSetItem):
 
 
 @router.get("", summary="Needles to plant")
-def list_sets(desk: TheDesk, who: Admin) -> NeedleSetsDocument:
+def list_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsDocument:
     """Uploads, and folders with a `needles.jsonl` below a configured root."""
     return NeedleSetsDocument(sets=[_item(each) for each in list_needles(desk.settings)])
 
 
 @router.put("/{name}", summary="Upload needles", status_code=201)
 async def take(
-    desk: TheDesk,
-    who: Admin,
+    desk: Ctx,
+    who: CurrentAdmin,
     request: Request,
     name: Name,
     content_type: Annotated[str, Header()] = "",
@@ -75,7 +75,7 @@ async def take(
 
 
 @router.delete("/{name}", summary="Forget uploaded needles", status_code=204)
-def remove(desk: TheDesk, who: Admin, name: Name) -> Response:
+def remove(desk: Ctx, who: CurrentAdmin, name: Name) -> Response:
     """Runs that were made with them stay, with their pictures."""
     remove_needles(desk.home, name)
     return Response(status_code=204)

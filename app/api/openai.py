@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
-from app.api.deps import Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentUser
 from app.schemas import shared as wire
 from app.services.context import Scope
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
@@ -65,14 +65,14 @@ class ChatBody(BaseModel):
 
 
 @router.get("/v1/models", summary="Models")
-def list_models(desk: TheDesk, who: Someone) -> dict[str, object]:
+def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
     """The one that answers here."""
     model = {"id": desk.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
     return {"object": "list", "data": [model]}
 
 
 @router.post("/v1/chat/completions", summary="Chat", response_model=None)
-async def chat(desk: TheDesk, who: Someone, body: ChatBody) -> Response:
+async def chat(desk: Ctx, who: CurrentUser, body: ChatBody) -> Response:
     """Answer the last user message, with the turns before it as history."""
     question, history = _conversation(body.messages)
     scope = await run_in_threadpool(_scope, desk, who, body.messages)
@@ -103,18 +103,18 @@ async def chat(desk: TheDesk, who: Someone, body: ChatBody) -> Response:
 
 
 async def _steps(
-    desk: Desk, question: str, scope: Scope, history: tuple[Turn, ...]
+    desk: AppContext, question: str, scope: Scope, history: tuple[Turn, ...]
 ) -> AsyncIterator[Token | Answer]:
     async with desk.lane.turn():
         steps = await run_in_threadpool(
-            lambda: desk.service.stream_answer(question, scope, history=history)
+            lambda: desk.service.ask_stream(question, scope, history=history)
         )
         async for step in iterate_in_threadpool(steps):
             yield step
 
 
 async def _stream(
-    desk: Desk, steps: AsyncIterator[Token | Answer], frame: dict[str, object], question: str
+    desk: AppContext, steps: AsyncIterator[Token | Answer], frame: dict[str, object], question: str
 ) -> AsyncIterator[str]:
     def piece(delta: dict[str, str], finish: str | None = None, **more: object) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -133,7 +133,7 @@ async def _stream(
     yield "data: [DONE]\n\n"
 
 
-def _proof(desk: Desk, question: str, answer: Answer) -> dict[str, object]:
+def _proof(desk: AppContext, question: str, answer: Answer) -> dict[str, object]:
     """What supports the answer: everything of `ask` but the words."""
     document = wire.describe_answer(question, answer, desk.service.labels())
     return document.model_dump(exclude={"question", "answer"})
@@ -160,7 +160,7 @@ def _text(message: Message) -> str:
     return "\n".join(part.text for part in message.content if isinstance(part, _TextPart))
 
 
-def _scope(desk: Desk, who: Principal, messages: list[Message]) -> Scope:
+def _scope(desk: AppContext, who: Principal, messages: list[Message]) -> Scope:
     urls = [
         part.video_url.url
         for message in messages
@@ -173,7 +173,7 @@ def _scope(desk: Desk, who: Principal, messages: list[Message]) -> Scope:
     return tuple(_named(desk, who, url) for url in urls)
 
 
-def _named(desk: Desk, who: Principal, url: str) -> tuple[VideoId, TimeSpan]:
+def _named(desk: AppContext, who: Principal, url: str) -> tuple[VideoId, TimeSpan]:
     """`video://ID#t=start,end` as a stretch of a video; nothing is ever fetched."""
     match = _NAME.fullmatch(url)
     if match is None:

@@ -11,12 +11,12 @@ from fastapi.responses import Response as Plain
 from PIL import Image
 
 from app.api.auth import Principal
-from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.jobs import describe_job
 from app.schemas import api as docs
 from app.schemas import shared as wire
 from app.services.needles import open_needles
-from app.services.probes import KIND, ProbeOrder, forget_run, order_probe, stills_folder
+from app.services.probes import KIND, ProbeOrder, enqueue_probe, forget_run, stills_folder
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import ProbeCell
 from engine.synthetic.cards import draw_needle
@@ -31,7 +31,7 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("", summary="Runs, newest first")
-def list_runs(desk: TheDesk, who: Someone) -> docs.ProbeRunsDocument:
+def list_runs(desk: Ctx, who: CurrentUser) -> docs.ProbeRunsDocument:
     """Finished and growing ones; those over videos that the user may not see are left out."""
     runs = [run for run in desk.catalog.probes.listed(limit=MAX_LISTED) if _may_see(who, run)]
     jobs = desk.catalog.jobs.listed("queued", "running", "failed")
@@ -45,7 +45,7 @@ def list_runs(desk: TheDesk, who: Someone) -> docs.ProbeRunsDocument:
 
 
 @router.post("", summary="Order a run", status_code=202)
-def order(desk: TheDesk, who: Admin, body: docs.ProbeBody) -> docs.JobItem:
+def order(desk: Ctx, who: CurrentAdmin, body: docs.ProbeBody) -> docs.JobItem:
     """Plant needles over length and depth; runs as a job."""
     n_sorts = body.seeds
     if body.needles is not None:
@@ -64,17 +64,17 @@ def order(desk: TheDesk, who: Admin, body: docs.ProbeBody) -> docs.JobItem:
         recall=body.recall,
         needles=body.needles,
     )
-    return describe_job(desk, order_probe(desk.service, asked))
+    return describe_job(desk, enqueue_probe(desk.service, asked))
 
 
 @router.get("/{run_id}", summary="One run")
-def show_run(desk: TheDesk, who: Someone, run_id: Number) -> docs.ProbeRunItem:
+def show_run(desk: Ctx, who: CurrentUser, run_id: Number) -> docs.ProbeRunItem:
     """Its cells so far."""
     return _describe(desk, _run(desk, who, run_id))
 
 
 @router.get("/{run_id}/cells/{cell}", summary="Inside a cell")
-def show_cell(desk: TheDesk, who: Someone, run_id: Number, cell: Number) -> docs.TrialsDocument:
+def show_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> docs.TrialsDocument:
     """Needle by needle what was asked, answered and shown."""
     run = _run(desk, who, run_id)
     trials = desk.catalog.probes.trials(run.id, cell)
@@ -82,7 +82,7 @@ def show_cell(desk: TheDesk, who: Someone, run_id: Number, cell: Number) -> docs
 
 
 @router.get("/{run_id}/cells.csv", summary="The cells as CSV")
-def table(desk: TheDesk, who: Someone, run_id: Number) -> Plain:
+def table(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
     """One line a cell."""
     run = _run(desk, who, run_id)
     text = io.StringIO()
@@ -95,7 +95,7 @@ def table(desk: TheDesk, who: Someone, run_id: Number) -> Plain:
 
 
 @router.get("/needles/{seed}.png", summary="A drawn needle")
-def needle(desk: TheDesk, who: Someone, seed: Annotated[int, Path(ge=0, le=10_000)]) -> Plain:
+def needle(desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]) -> Plain:
     """The picture that was planted."""
     drawn = io.BytesIO()
     Image.fromarray(draw_needle(seed).image).resize((480, 270)).save(drawn, "PNG")
@@ -106,7 +106,7 @@ def needle(desk: TheDesk, who: Someone, seed: Annotated[int, Path(ge=0, le=10_00
 @router.get(
     "/{run_id}/needles/{place}.png", summary="A needle of a run", response_class=FileResponse
 )
-def planted(desk: TheDesk, who: Someone, run_id: Number, place: Number) -> FileResponse:
+def planted(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileResponse:
     """The picture that was planted, where needles were not drawn."""
     run = _run(desk, who, run_id)
     still = stills_folder(desk.home, run.id) / f"{place}.png"
@@ -117,13 +117,13 @@ def planted(desk: TheDesk, who: Someone, run_id: Number, place: Number) -> FileR
 
 
 @router.delete("/{run_id}", summary="Forget a run", status_code=204)
-def forget(desk: TheDesk, who: Admin, run_id: Number) -> Response:
+def forget(desk: Ctx, who: CurrentAdmin, run_id: Number) -> Response:
     """With its cells."""
     forget_run(desk.service, _run(desk, who, run_id).id)
     return Response(status_code=204)
 
 
-def _run(desk: Desk, who: Principal, run_id: int) -> ProbeRunRow:
+def _run(desk: AppContext, who: Principal, run_id: int) -> ProbeRunRow:
     run = desk.catalog.probes.get(ProbeRunId(run_id))
     if not _may_see(who, run):
         raise NotFoundError(f"no probe run {run_id}")
@@ -135,7 +135,7 @@ def _may_see(who: Principal, run: ProbeRunRow) -> bool:
     return haystack is None or who.may_see(haystack)
 
 
-def _describe(desk: Desk, run: ProbeRunRow) -> docs.ProbeRunItem:
+def _describe(desk: AppContext, run: ProbeRunRow) -> docs.ProbeRunItem:
     job = None if run.job is None else desk.catalog.jobs.get(run.job)
     return docs.ProbeRunItem(
         **wire.describe_probe(run.result).model_dump(),

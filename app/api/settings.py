@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from app.api.deps import Admin, Desk, Someone, TheDesk
-from app.config.settings_file import Held, Kind, change, held
+from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
+from app.config.settings_file import Kind, SettingState, change, held
 from app.schemas.api import Body
 
 router = APIRouter(prefix="/api/v1/settings/values", tags=["people and settings"])
@@ -47,13 +47,13 @@ class ChangeSettingsBody(Body):
 
 
 @router.get("", summary="Settings that can be changed")
-def show_values(desk: TheDesk, who: Someone) -> SettingsValuesDocument:
+def show_values(desk: Ctx, who: CurrentUser) -> SettingsValuesDocument:
     """What is in force, what the next start will use, and what holds a value fast."""
     return _document(desk)
 
 
 @router.patch("", summary="Change settings")
-def change_values(desk: TheDesk, who: Admin, body: ChangeSettingsBody) -> SettingsValuesDocument:
+def change_values(desk: Ctx, who: CurrentAdmin, body: ChangeSettingsBody) -> SettingsValuesDocument:
     """Check them, write them to `longwatch.toml`, and use at once what needs no restart."""
     desk.service.settings, lines = change(desk.settings, body.changes)
     for line in lines:
@@ -62,11 +62,11 @@ def change_values(desk: TheDesk, who: Admin, body: ChangeSettingsBody) -> Settin
     return _document(desk)
 
 
-def _document(desk: Desk) -> SettingsValuesDocument:
+def _document(desk: AppContext) -> SettingsValuesDocument:
     return SettingsValuesDocument(settings=[_item(each) for each in held(desk.settings)])
 
 
-def _item(each: Held) -> SettingItem:
+def _item(each: SettingState) -> SettingItem:
     return SettingItem(
         setting=each.editable.setting,
         name=each.editable.name,

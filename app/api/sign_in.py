@@ -6,8 +6,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from app.api.auth import COOKIE, SESSION_DAYS, NotAllowedError, safe_target
-from app.api.deps import TheDesk
+from app.api.auth import COOKIE, SESSION_DAYS, NotAllowedError, safe_redirect
+from app.api.deps import Ctx
 from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
 
 router = APIRouter(include_in_schema=False)
@@ -36,20 +36,22 @@ you in once. Nothing on this page, or behind it, talks to another host.</p>
 
 @router.get("/sign-in", response_class=HTMLResponse)
 def show(
-    desk: TheDesk, request: Request, token: str | None = None, next: str | None = None
+    desk: Ctx, request: Request, token: str | None = None, next: str | None = None
 ) -> Response:
     """The form; with a one-time token straight in."""
     if token is None:
-        return _page(safe_target(next))
+        return _page(safe_redirect(next))
     try:
-        return _let_in(request, desk.doorman.redeem(token, _address(request)), safe_target(next))
+        return _let_in(
+            request, desk.doorman.redeem_link(token, _address(request)), safe_redirect(next)
+        )
     except NotAllowedError as error:
-        return _page(safe_target(next), error)
+        return _page(safe_redirect(next), error)
 
 
 @router.post("/sign-in", response_class=HTMLResponse)
 def sign_in(
-    desk: TheDesk,
+    desk: Ctx,
     request: Request,
     name: Annotated[str, Form(max_length=64)],
     password: Annotated[str, Form(max_length=1024)],
@@ -59,8 +61,8 @@ def sign_in(
     try:
         secret, _ = desk.doorman.sign_in(name, password, _address(request))
     except NotAllowedError as error:
-        return _page(safe_target(next), error)
-    return _let_in(request, secret, safe_target(next))
+        return _page(safe_redirect(next), error)
+    return _let_in(request, secret, safe_redirect(next))
 
 
 @router.get("/favicon.ico")

@@ -25,8 +25,8 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from app.api.deps import Admin, Desk, TheDesk
-from app.services.previews import order_preview
+from app.api.deps import AppContext, Ctx, CurrentAdmin
+from app.services.previews import enqueue_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
 from storage.catalog import utc_now
 from storage.records import UploadId, UploadRow, VideoRow
@@ -50,7 +50,7 @@ class ConflictError(InputRefusedError):
 
 
 @router.options("", summary="What this server can do", status_code=204)
-async def capabilities(desk: TheDesk) -> Response:
+async def capabilities(desk: Ctx) -> Response:
     """Version, extensions and the largest file, as tus asks for."""
     return Response(
         status_code=204,
@@ -65,8 +65,8 @@ async def capabilities(desk: TheDesk) -> Response:
 
 @router.post("", summary="Announce a file", status_code=201)
 async def create(
-    desk: TheDesk,
-    who: Admin,
+    desk: Ctx,
+    who: CurrentAdmin,
     upload_length: Annotated[int, Header(ge=1)],
     upload_metadata: Annotated[str, Header(max_length=4096)] = "",
 ) -> Response:
@@ -100,7 +100,7 @@ async def create(
 
 
 @router.head("/{upload_id}", summary="How much is here")
-async def tell(desk: TheDesk, who: Admin, upload_id: str) -> Response:
+async def tell(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
     """Where the next part begins."""
     row = await run_in_threadpool(_own, desk, who.user.id, upload_id)
     headers = {
@@ -115,8 +115,8 @@ async def tell(desk: TheDesk, who: Admin, upload_id: str) -> Response:
 
 @router.patch("/{upload_id}", summary="Append a part", status_code=204)
 async def append(
-    desk: TheDesk,
-    who: Admin,
+    desk: Ctx,
+    who: CurrentAdmin,
     request: Request,
     upload_id: str,
     upload_offset: Annotated[int, Header(ge=0)],
@@ -145,7 +145,7 @@ async def append(
 
 
 @router.delete("/{upload_id}", summary="Give an upload up", status_code=204)
-async def abandon(desk: TheDesk, who: Admin, upload_id: str) -> Response:
+async def abandon(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
     """Forget what has arrived; a video that it became already stays."""
     row = await run_in_threadpool(_own, desk, who.user.id, upload_id)
     await run_in_threadpool(_forget, desk, row)
@@ -161,13 +161,13 @@ def clean_name(name: str) -> str:
     return shown[:MAX_NAME_CHARS].strip() or "upload"
 
 
-def sweep(desk: Desk) -> None:
+def sweep(desk: AppContext) -> None:
     """Remove uploads that nobody continued in time."""
     for row in desk.catalog.uploads.expired():
         _forget(desk, row)
 
 
-async def _receive(desk: Desk, row: UploadRow, request: Request) -> UploadRow:
+async def _receive(desk: AppContext, row: UploadRow, request: Request) -> UploadRow:
     """Write what arrives, also when the sender leaves half way, and note it."""
     noted, at = row.offset_bytes, row.offset_bytes
     with _part_file(desk, row.id).open("r+b", buffering=0) as file:
@@ -214,14 +214,14 @@ def _write(file: int, block: bytes, row: UploadRow) -> None:
             ) from error
 
 
-def _note(desk: Desk, upload: UploadId, file: int, noted: int, at: int) -> int:
+def _note(desk: AppContext, upload: UploadId, file: int, noted: int, at: int) -> int:
     if at > noted:
         os.fdatasync(file)
         desk.catalog.uploads.advance(upload, from_bytes=noted, to_bytes=at, expires_at=_expiry())
     return at
 
 
-def _admit(desk: Desk, row: UploadRow) -> VideoRow:
+def _admit(desk: AppContext, row: UploadRow) -> VideoRow:
     """Rename the whole file into the library, probe it, and have it read.
 
     A file that is refused is removed with its upload: nothing of it stays.
@@ -248,16 +248,16 @@ def _admit(desk: Desk, row: UploadRow) -> VideoRow:
     desk.catalog.uploads.became(row.id, video.id)
     if video.status in {"queued", "failed", "cancelled"}:
         desk.service.enqueue(video)
-    order_preview(desk.service, video)
+    enqueue_preview(desk.service, video)
     return video
 
 
-def _forget(desk: Desk, row: UploadRow) -> None:
+def _forget(desk: AppContext, row: UploadRow) -> None:
     _part_file(desk, row.id).unlink(missing_ok=True)
     desk.catalog.uploads.remove(row.id)
 
 
-def _own(desk: Desk, user: str, upload_id: str) -> UploadRow:
+def _own(desk: AppContext, user: str, upload_id: str) -> UploadRow:
     """The upload of an id, if it is this user's: to anyone else it does not exist."""
     row = desk.catalog.uploads.get(UploadId(upload_id))
     if row.user != user:
@@ -265,7 +265,7 @@ def _own(desk: Desk, user: str, upload_id: str) -> UploadRow:
     return row
 
 
-def _part_file(desk: Desk, upload: UploadId) -> Path:
+def _part_file(desk: AppContext, upload: UploadId) -> Path:
     return desk.settings.home / "uploads" / f"{upload}.part"
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.api.auth import COOKIE, cookie_secret, hash_password, hash_secret, new_secret
-from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.engine_config import find_model, models_folder
 from app.config.settings import FILE_NAME
 from app.schemas import api as docs
@@ -21,7 +21,7 @@ MAX_TOKENS = 50
 
 
 @router.get("/session", summary="Who is signed in")
-def show_session(desk: TheDesk, who: Someone) -> docs.SessionDocument:
+def show_session(desk: Ctx, who: CurrentUser) -> docs.SessionDocument:
     """The user, the token for state changes, and the model."""
     return docs.SessionDocument(
         user=who.user.name,
@@ -34,7 +34,7 @@ def show_session(desk: TheDesk, who: Someone) -> docs.SessionDocument:
 
 
 @router.delete("/session", summary="Sign out", status_code=204)
-def end_session(desk: TheDesk, who: Someone, request: Request) -> Response:
+def end_session(desk: Ctx, who: CurrentUser, request: Request) -> Response:
     """Close the session of the cookie."""
     secret = cookie_secret(request.headers)
     if secret is not None:
@@ -45,13 +45,13 @@ def end_session(desk: TheDesk, who: Someone, request: Request) -> Response:
 
 
 @router.get("/users", summary="Accounts")
-def list_users(desk: TheDesk, who: Admin) -> docs.UsersDocument:
+def list_users(desk: Ctx, who: CurrentAdmin) -> docs.UsersDocument:
     """Every account and what it may see."""
     return docs.UsersDocument(users=[_user(desk, user) for user in desk.catalog.accounts.users()])
 
 
 @router.post("/users", summary="Open an account", status_code=201)
-def add_user(desk: TheDesk, who: Admin, body: docs.NewUserBody) -> docs.UserItem:
+def add_user(desk: Ctx, who: CurrentAdmin, body: docs.NewUserBody) -> docs.UserItem:
     """With a name, a password and a role."""
     user = desk.catalog.accounts.add_user(
         body.name, body.role, password_hash=hash_password(body.password)
@@ -60,7 +60,9 @@ def add_user(desk: TheDesk, who: Admin, body: docs.NewUserBody) -> docs.UserItem
 
 
 @router.patch("/users/{name}", summary="Change an account")
-def change_user(desk: TheDesk, who: Admin, name: str, body: docs.ChangeUserBody) -> docs.UserItem:
+def change_user(
+    desk: Ctx, who: CurrentAdmin, name: str, body: docs.ChangeUserBody
+) -> docs.UserItem:
     """Its password, its role, or the videos a viewer may see."""
     accounts, user = desk.catalog.accounts, _named(desk, name)
     if body.role is not None and body.role != user.role:
@@ -79,7 +81,7 @@ def change_user(desk: TheDesk, who: Admin, name: str, body: docs.ChangeUserBody)
 
 
 @router.delete("/users/{name}", summary="Close an account", status_code=204)
-def remove_user(desk: TheDesk, who: Admin, name: str) -> Response:
+def remove_user(desk: Ctx, who: CurrentAdmin, name: str) -> Response:
     """With its sessions, tokens and conversations; the last admin stays."""
     user = _named(desk, name)
     _check_admin_left(desk, user)
@@ -88,14 +90,14 @@ def remove_user(desk: TheDesk, who: Admin, name: str) -> Response:
 
 
 @router.get("/tokens", summary="One's own tokens")
-def list_tokens(desk: TheDesk, who: Someone) -> docs.TokensDocument:
+def list_tokens(desk: Ctx, who: CurrentUser) -> docs.TokensDocument:
     """Without their secrets, which are not kept."""
     rows = desk.catalog.accounts.tokens(who.user.id)
     return docs.TokensDocument(tokens=[_token(row) for row in rows if row.kind == "api"])
 
 
 @router.post("/tokens", summary="Hand out a token", status_code=201)
-def add_token(desk: TheDesk, who: Someone, body: docs.NewTokenBody) -> docs.NewTokenDocument:
+def add_token(desk: Ctx, who: CurrentUser, body: docs.NewTokenBody) -> docs.NewTokenDocument:
     """For programs: sent as `Authorization: Bearer`, with the rights of the user."""
     accounts = desk.catalog.accounts
     if sum(row.kind == "api" for row in accounts.tokens(who.user.id)) >= MAX_TOKENS:
@@ -112,7 +114,7 @@ def add_token(desk: TheDesk, who: Someone, body: docs.NewTokenBody) -> docs.NewT
 
 @router.delete("/tokens/{token_id}", summary="Make a token worthless", status_code=204)
 def remove_token(
-    desk: TheDesk, who: Someone, token_id: Annotated[int, Path(ge=0, le=2**31)]
+    desk: Ctx, who: CurrentUser, token_id: Annotated[int, Path(ge=0, le=2**31)]
 ) -> Response:
     """One's own only."""
     desk.catalog.accounts.remove_token(who.user.id, TokenId(token_id))
@@ -120,7 +122,7 @@ def remove_token(
 
 
 @router.get("/settings", summary="How this server is configured")
-def show_settings(desk: TheDesk, who: Admin) -> docs.SettingsDocument:
+def show_settings(desk: Ctx, who: CurrentAdmin) -> docs.SettingsDocument:
     """The settings that matter to a reader, and every connection that could ever leave."""
     return docs.SettingsDocument(
         facts=_facts(desk), outward=_outward(desk), file=str(desk.home / FILE_NAME)
@@ -134,7 +136,7 @@ def _version() -> str:
         return "not installed"
 
 
-def _model(desk: Desk) -> docs.ModelItem:
+def _model(desk: AppContext) -> docs.ModelItem:
     name = desk.settings.model
     try:
         folder = find_model(name, desk.settings)
@@ -147,7 +149,7 @@ def _days(days: float | None) -> str:
     return "never" if days is None else f"{days:g} days"
 
 
-def _facts(desk: Desk) -> list[docs.FactItem]:
+def _facts(desk: AppContext) -> list[docs.FactItem]:
     settings = desk.settings
     limits, cache = settings.limits, settings.cache
     lines = [
@@ -182,7 +184,7 @@ def _facts(desk: Desk) -> list[docs.FactItem]:
     return [docs.FactItem(name=name, value=value, setting=key) for name, value, key in lines]
 
 
-def _outward(desk: Desk) -> list[docs.OutwardItem]:
+def _outward(desk: AppContext) -> list[docs.OutwardItem]:
     allowed = desk.settings.allow_network
     return [
         docs.OutwardItem(
@@ -226,20 +228,20 @@ def _bytes(value: int | None) -> str:
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
 
 
-def _named(desk: Desk, name: str) -> UserRow:
+def _named(desk: AppContext, name: str) -> UserRow:
     user = desk.catalog.accounts.user(name)
     if user is None:
         raise NotFoundError(f"no user {name!r}")
     return user
 
 
-def _check_admin_left(desk: Desk, user: UserRow) -> None:
+def _check_admin_left(desk: AppContext, user: UserRow) -> None:
     admins = [one for one in desk.catalog.accounts.users() if one.role == "admin"]
     if [one.id for one in admins] == [user.id]:
         raise InputRefusedError(f"{user.name} is the only admin", hint="make another one first")
 
 
-def _user(desk: Desk, user: UserRow) -> docs.UserItem:
+def _user(desk: AppContext, user: UserRow) -> docs.UserItem:
     return docs.UserItem(
         user_id=user.id,
         name=user.name,

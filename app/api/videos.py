@@ -9,14 +9,14 @@ from fastapi import APIRouter, Query, Response
 
 from app.api import media
 from app.api.auth import Principal
-from app.api.deps import Admin, Desk, Someone, TheDesk
+from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.jobs import describe_job
 from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
 from app.schemas import api as docs
 from app.schemas.shared import CaptionsDocument
-from app.services.captions import list_captions, order_captions
+from app.services.captions import enqueue_captions, list_captions
 from app.services.context import describe_video
-from app.services.previews import order_preview
+from app.services.previews import enqueue_preview
 from app.services.sources import expand
 from engine.errors import InputRefusedError, LongwatchError
 from engine.media.source import is_live_uri
@@ -30,8 +30,8 @@ router = APIRouter(prefix="/api/v1", tags=["library"])
 
 @router.get("/videos", summary="The library")
 def list_videos(
-    desk: TheDesk,
-    who: Someone,
+    desk: Ctx,
+    who: CurrentUser,
     response: Response,
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="All if left out.")] = None,
     cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
@@ -52,38 +52,38 @@ def list_videos(
 
 
 @router.get("/videos/{video_id}", summary="One video")
-def show_video(desk: TheDesk, who: Someone, video_id: str) -> docs.VideoItem:
+def show_video(desk: Ctx, who: CurrentUser, video_id: str) -> docs.VideoItem:
     """What is known of it, and how far it has been read."""
     row = desk.video(who, video_id)
     return describe(desk, row, _ingest_jobs(desk).get(row.id))
 
 
 @router.post("/videos", summary="Add a file of the server", status_code=202)
-def add_video(desk: TheDesk, who: Admin, body: docs.AddVideoBody) -> docs.VideoItem:
+def add_video(desk: Ctx, who: CurrentAdmin, body: docs.AddVideoBody) -> docs.VideoItem:
     """Take a file below a configured folder, or a camera, and have it read."""
     source = _allowed_source(desk, body.source)
     video = desk.service.add_source(source, name=body.name, start_at=body.start_at)
     job = desk.service.enqueue(video)
-    order_preview(desk.service, video)
+    enqueue_preview(desk.service, video)
     return describe(desk, desk.catalog.videos.get(video.id), job)
 
 
 @router.get("/videos/{video_id}/captions", summary="Its captions")
 def show_captions(
-    desk: TheDesk, who: Someone, video_id: str, find: str | None = None
+    desk: Ctx, who: CurrentUser, video_id: str, find: str | None = None
 ) -> CaptionsDocument:
     """What every chunk shows, in time order; or the captions that hold words of `find`."""
     return list_captions(desk.service, desk.video(who, video_id).id, find)
 
 
 @router.post("/videos/{video_id}/captions", summary="Caption it", status_code=202)
-def add_captions(desk: TheDesk, who: Admin, video_id: str) -> docs.JobItem:
+def add_captions(desk: Ctx, who: CurrentAdmin, video_id: str) -> docs.JobItem:
     """Have every chunk described that is not yet; runs as a job."""
-    return describe_job(desk, order_captions(desk.service, desk.video(who, video_id)))
+    return describe_job(desk, enqueue_captions(desk.service, desk.video(who, video_id)))
 
 
 @router.get("/roots", summary="Folders of the server")
-def list_roots(desk: TheDesk, who: Admin) -> docs.RootsDocument:
+def list_roots(desk: Ctx, who: CurrentAdmin) -> docs.RootsDocument:
     """The folders whose files may be added, and the media in them."""
     files: list[str] = []
     for root in desk.settings.paths.media_roots:
@@ -96,14 +96,16 @@ def list_roots(desk: TheDesk, who: Admin) -> docs.RootsDocument:
 
 
 @router.patch("/videos/{video_id}", summary="Rename")
-def rename_video(desk: TheDesk, who: Admin, video_id: str, body: docs.RenameBody) -> docs.VideoItem:
+def rename_video(
+    desk: Ctx, who: CurrentAdmin, video_id: str, body: docs.RenameBody
+) -> docs.VideoItem:
     """Call it something else; a name that is taken gets a number behind it."""
     row = desk.video(who, video_id)
     return describe(desk, desk.catalog.videos.rename(row.id, body.name), None)
 
 
 @router.delete("/videos/{video_id}", summary="Delete", status_code=204)
-def delete_video(desk: TheDesk, who: Admin, video_id: str) -> Response:
+def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
     """Forget it with latents, stills and jobs; a file outside the library stays."""
     row = desk.video(who, video_id)
     desk.service.remove_video(row.id)
@@ -111,7 +113,7 @@ def delete_video(desk: TheDesk, who: Admin, video_id: str) -> Response:
 
 
 @router.post("/videos/{video_id}/ingest", summary="Read it (again)", status_code=202)
-def ingest_video(desk: TheDesk, who: Admin, video_id: str) -> docs.JobItem:
+def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> docs.JobItem:
     """Have a video read from where it stands."""
     row = desk.video(who, video_id)
     return describe_job(desk, desk.service.enqueue(row))
@@ -119,8 +121,8 @@ def ingest_video(desk: TheDesk, who: Admin, video_id: str) -> docs.JobItem:
 
 @router.get("/videos/{video_id}/timeline", summary="What the strip shows")
 def timeline(
-    desk: TheDesk,
-    who: Someone,
+    desk: Ctx,
+    who: CurrentUser,
     video_id: str,
     q: Annotated[str, Query(max_length=4000, description="Colours chunks by similarity.")] = "",
 ) -> docs.StripDocument:
@@ -147,7 +149,7 @@ def timeline(
     )
 
 
-def describe(desk: Desk, row: VideoRow, job: JobRow | None) -> docs.VideoItem:
+def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> docs.VideoItem:
     """A video as a page shows it."""
     known = describe_video(row).model_dump()
     if row.uri.startswith(str(desk.home)):
@@ -178,7 +180,7 @@ def describe(desk: Desk, row: VideoRow, job: JobRow | None) -> docs.VideoItem:
     )
 
 
-def _allowed_source(desk: Desk, source: str) -> str:
+def _allowed_source(desk: AppContext, source: str) -> str:
     """A camera, or a real file below a configured folder: links that lead out are refused."""
     if is_live_uri(source):
         return source
@@ -196,7 +198,7 @@ def _allowed_source(desk: Desk, source: str) -> str:
 
 
 def _page(
-    desk: Desk, who: Principal, limit: int | None, cursor: str | None
+    desk: AppContext, who: Principal, limit: int | None, cursor: str | None
 ) -> tuple[tuple[VideoRow, ...], str | None]:
     """The videos of a page, and the cursor of the next one if there is one."""
     if limit is None:
@@ -209,7 +211,7 @@ def _page(
     return rows, cursor_behind(rows[-1]) if len(found) > limit else None
 
 
-def _ingest_jobs(desk: Desk) -> dict[str, JobRow]:
+def _ingest_jobs(desk: AppContext) -> dict[str, JobRow]:
     jobs = desk.catalog.jobs.listed("queued", "running")
     return {job.video: job for job in jobs if job.video is not None and job.kind == "ingest"}
 
@@ -235,7 +237,7 @@ def _cover_s(row: VideoRow) -> float:
     return round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)
 
 
-def _playable(desk: Desk, row: VideoRow) -> bool:
+def _playable(desk: AppContext, row: VideoRow) -> bool:
     if media.proxy_file(desk.home, row.id).is_file():
         return True
     return media.browser_plays(row.media) and Path(row.uri).is_file()
@@ -253,7 +255,7 @@ def _play_note(row: VideoRow) -> tuple[str, str]:
     )
 
 
-def _sprite(desk: Desk, row: VideoRow) -> docs.SpriteItem | None:
+def _sprite(desk: AppContext, row: VideoRow) -> docs.SpriteItem | None:
     made = media.read_sprite(desk.home, row.id)
     if made is None:
         return None

@@ -123,9 +123,9 @@ def bench(
 @cli.command()
 def worker(model: Model = None, home: Home = None) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
-    from app.services.retention import kept_tidy
+    from app.services.retention import retention_loop
 
-    with open_service(home, model=model) as service, kept_tidy(service):
+    with open_service(home, model=model) as service, retention_loop(service):
         service.worker().run()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.cli.render import Screen
+    from app.cli.render import Terminal
     from app.config.settings import Settings
     from app.services.context import Service
 
@@ -29,10 +29,10 @@ After = Annotated[str | None, typer.Option("--after", help="From: 1:30, 90m, or 
 Before = Annotated[str | None, typer.Option("--before", help="Until: as --after.")]
 
 
-def open_screen(*, json: bool) -> "Screen":
-    from app.cli.render import Screen
+def open_screen(*, json: bool) -> "Terminal":
+    from app.cli.render import Terminal
 
-    return Screen(json=json)
+    return Terminal(json=json)
 
 
 def open_settings(home: Path | None, **flags: object) -> "Settings":

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from app.cli.contact_sheet import Row, Still, write_contact_sheet
-from app.cli.render import Board, Screen, Step
+from app.cli.render import ProgressBars, ProgressUpdate, Terminal
 from app.schemas.shared import AskDocument, DemoDocument, DemoItem
 from app.services.evaluation import probe
 from app.timefmt import format_offset
@@ -44,7 +44,7 @@ PROBE_SEEDS = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class DemoQuestion:
     """A question of the demo, and the truth where it is known."""
 
     text: str
@@ -52,7 +52,12 @@ class Asked:
 
 
 def run_demo(
-    service: "Service", video: Path | None, output: Path, *, screen: Screen, progress: Board
+    service: "Service",
+    video: Path | None,
+    output: Path,
+    *,
+    screen: Terminal,
+    progress: ProgressBars,
 ) -> DemoDocument:
     """Read, ask, show, probe; every file it makes lies in `output`."""
     output.mkdir(parents=True, exist_ok=True)
@@ -87,33 +92,33 @@ def run_demo(
     )
 
 
-def _draw_clip(path: Path, *, report: Callable[[Step], None]) -> Story:
+def _draw_clip(path: Path, *, report: Callable[[ProgressUpdate], None]) -> Story:
     story = draw_story(CLIP_SEED, CLIP_S, CLIP_FPS)
 
     def frames() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for n, frame in enumerate(story, start=1):
             if n % 50 == 0 or n == story.n_frames:
-                report(Step(what="drawing a clip", done=n, total=story.n_frames))
+                report(ProgressUpdate(what="drawing a clip", done=n, total=story.n_frames))
             yield frame
 
     write_video(path, frames(), CLIP_FPS)
     return story
 
 
-def _choose(story: Story | None) -> Sequence[Asked]:
+def _choose(story: Story | None) -> Sequence[DemoQuestion]:
     if story is None:
-        return [Asked(text=text) for text in OPEN_QUESTIONS]
+        return [DemoQuestion(text=text) for text in OPEN_QUESTIONS]
     known = questions(story)
     chosen = []
     for kind in KINDS:
         of_kind = [question for question in known if question.kind == kind]
         # One from the middle: neither the first thing seen nor the last.
         question = of_kind[len(of_kind) // 2]
-        chosen.append(Asked(text=question.text, truth=question))
+        chosen.append(DemoQuestion(text=question.text, truth=question))
     return chosen
 
 
-def _judge(asked: Asked, document: AskDocument) -> DemoItem:
+def _judge(asked: DemoQuestion, document: AskDocument) -> DemoItem:
     truth = asked.truth
     if truth is None:
         return DemoItem(asked=document)
@@ -130,7 +135,7 @@ def _judge(asked: Asked, document: AskDocument) -> DemoItem:
     )
 
 
-def _tell(screen: Screen, item: DemoItem) -> None:
+def _tell(screen: Terminal, item: DemoItem) -> None:
     screen.say()
     screen.say(f"  {item.asked.question}", style="dim")
     verdict = "" if item.right is None else ("   right" if item.right else "   WRONG")

@@ -37,7 +37,7 @@ class Document(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class ProgressUpdate:
     """How far a long piece of work is."""
 
     what: str
@@ -47,7 +47,7 @@ class Step:
     note: str = ""
 
 
-class Board:
+class ProgressBars:
     """Progress on stderr: a bar for each piece of work, or lines where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -65,7 +65,7 @@ class Board:
                 console=console,
             )
 
-    def step(self, step: Step) -> None:
+    def step(self, step: ProgressUpdate) -> None:
         """Draw one piece of work further; the first step of a new `what` opens it."""
         what, note = escape(printable(step.what)), escape(printable(step.note))
         if self._bars is None:
@@ -85,7 +85,7 @@ class Board:
         if self._bars is not None:
             self._bars.stop()
 
-    def _tell(self, what: str, step: Step, note: str) -> None:
+    def _tell(self, what: str, step: ProgressUpdate, note: str) -> None:
         now = time.monotonic()
         finished = step.total is not None and step.done >= step.total
         if finished or now - self._told_at.setdefault(what, now) >= LINE_EVERY_S:
@@ -94,7 +94,7 @@ class Board:
             self._console.print(f"{what}: {share}{note}")
 
 
-class Screen:
+class Terminal:
     """Where a command's results, progress and failures go."""
 
     def __init__(self, *, json: bool) -> None:
@@ -125,9 +125,9 @@ class Screen:
         return exit_code
 
     @contextmanager
-    def progress(self) -> Iterator[Board]:
+    def progress(self) -> Iterator[ProgressBars]:
         """Bars on stderr while the body runs."""
-        board = Board(self._err)
+        board = ProgressBars(self._err)
         try:
             yield board
         finally:

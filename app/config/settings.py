@@ -211,17 +211,17 @@ def load_settings(
     layers = [(str(file), read_file(file)) for file in files]
     layers.append((ENVIRONMENT, _read_environment()))
     layers.append((FLAGS, _nested((flags or {}).items(), ".")))
-    return _settled(home, layers)
+    return _build(home, layers)
 
 
-def relaid(settings: Settings, file: Path, values: dict[str, Any]) -> Settings:
+def with_file_values(settings: Settings, file: Path, values: dict[str, Any]) -> Settings:
     """The settings that would hold if a file of theirs had these values.
 
     Raises:
         SettingsError: As `load_settings`.
     """
     layers = [(name, values if name == str(file) else kept) for name, kept in settings.layers]
-    return _settled(settings.home, layers)
+    return _build(settings.home, layers)
 
 
 def holder(settings: Settings, setting: str) -> str | None:
@@ -230,7 +230,7 @@ def holder(settings: Settings, setting: str) -> str | None:
     return next((name for name, held in reversed(settings.layers) if _holds(held, path)), None)
 
 
-def _settled(home: Path, layers: list[Layer]) -> Settings:
+def _build(home: Path, layers: list[Layer]) -> Settings:
     merged: dict[str, Any] = {}
     for source, values in layers:
         _refuse_unknown(source, Settings, values)

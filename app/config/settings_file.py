@@ -18,7 +18,14 @@ from pydantic import BaseModel
 from tomlkit.exceptions import TOMLKitError
 
 from app.config.engine_config import find_model
-from app.config.settings import ENVIRONMENT, FILE_NAME, Settings, holder, read_file, relaid
+from app.config.settings import (
+    ENVIRONMENT,
+    FILE_NAME,
+    Settings,
+    holder,
+    read_file,
+    with_file_values,
+)
 from engine.errors import InputRefusedError, SettingsError, UnreachableError
 
 Kind = Literal["text", "number", "bytes"]
@@ -69,7 +76,7 @@ _writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Held:
+class SettingState:
     """How an editable setting stands."""
 
     editable: Editable
@@ -95,14 +102,14 @@ def saved(settings: Settings) -> Settings:
         SettingsError: Somebody has written something else into the file that is not allowed.
     """
     file = settings_file(settings)
-    return relaid(settings, file, read_file(file))
+    return with_file_values(settings, file, read_file(file))
 
 
-def held(settings: Settings) -> tuple[Held, ...]:
+def held(settings: Settings) -> tuple[SettingState, ...]:
     """Every editable setting as it stands."""
     upcoming = saved(settings)
     return tuple(
-        Held(
+        SettingState(
             editable=each,
             value=_written(each, _value(upcoming, each.setting)),
             in_force=_written(each, _value(settings, each.setting)),
@@ -129,7 +136,7 @@ def change(settings: Settings, changes: Mapping[str, Value]) -> tuple[Settings, 
         before = saved(settings)
         _check_free(before, changes)
         text = _changed(file, changes)
-        after = relaid(settings, file, tomlkit.parse(text).unwrap())
+        after = with_file_values(settings, file, tomlkit.parse(text).unwrap())
         if after.model != before.model:
             find_model(after.model, after)
         lines = tuple(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.cli.render import Step
+from app.cli.render import ProgressUpdate
 from app.schemas.shared import BenchDocument, TrainDocument
 from app.timefmt import format_duration
 from engine import plugins
@@ -28,7 +28,7 @@ def train_recipe(
     output: Path,
     *,
     resume: bool,
-    report: Callable[[Step], None],
+    report: Callable[[ProgressUpdate], None],
     say: Callable[[str], None],
 ) -> TrainDocument | None:
     """Run a training recipe; what it leaves lies in `output/NAME`.
@@ -60,7 +60,7 @@ def train_recipe(
         skipped += line.skipped
         if line.n_steps:
             report(
-                Step(
+                ProgressUpdate(
                     what=f"{name}: {line.stage}",
                     done=line.step,
                     total=line.n_steps,

@@ -3,9 +3,9 @@
 import time
 from typing import Final
 
-from app.cli.render import Step
+from app.cli.render import ProgressUpdate
 from app.schemas import shared as wire
-from app.services.context import Report, Service
+from app.services.context import ProgressCallback, Service
 from app.worker.worker import Handler, JobContext
 from engine.errors import InputRefusedError, NotFoundError
 from engine.pipeline.caption import caption
@@ -15,7 +15,7 @@ from storage.records import JobProgress, JobRow, VideoRow
 KIND: Final = "caption"
 
 
-def order_captions(service: Service, video: VideoRow) -> JobRow:
+def enqueue_captions(service: Service, video: VideoRow) -> JobRow:
     """Have a video captioned by whichever worker is free; asking twice is asking once."""
     for job in service.catalog.jobs.listed("queued", "running", video=video.id):
         if job.kind == KIND:
@@ -46,7 +46,7 @@ def caption_handler(service: Service) -> Handler:
     return handle
 
 
-def caption_now(service: Service, name: str, report: Report) -> wire.CaptionRunDocument:
+def caption_now(service: Service, name: str, report: ProgressCallback) -> wire.CaptionRunDocument:
     """Caption a video here and now, or watch the worker that does.
 
     Args:
@@ -61,9 +61,13 @@ def caption_now(service: Service, name: str, report: Report) -> wire.CaptionRunD
     n_before = len(service.catalog.captions.listed(video.id))
 
     def watch(progress: JobProgress) -> None:
-        report(Step(what=video.name, done=progress.done, total=progress.total, note=progress.note))
+        report(
+            ProgressUpdate(
+                what=video.name, done=progress.done, total=progress.total, note=progress.note
+            )
+        )
 
-    row = service.worker().run_job(order_captions(service, video).id, watch=watch)
+    row = service.worker().run_job(enqueue_captions(service, video).id, watch=watch)
     if row.failure is not None:
         raise InputRefusedError(row.failure.message, hint=row.failure.hint)
     captions = service.catalog.captions.listed(video.id)

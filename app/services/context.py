@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from app.cli.render import Step
+from app.cli.render import ProgressUpdate
 from app.config.engine_config import choose_threads, engine_config, media_limits
 from app.config.settings import Settings
 from app.schemas import shared as wire
@@ -31,7 +31,7 @@ from storage.files import Blobs
 from storage.records import JobProgress, JobRow, VideoRow
 
 Scope = tuple[tuple[VideoId, TimeSpan], ...]
-Report = Callable[[Step], None]
+ProgressCallback = Callable[[ProgressUpdate], None]
 Bound = float | datetime | None
 
 WATCH_EVERY_S = 5.0
@@ -41,7 +41,7 @@ _END_OF_TIME_S = 1e12
 """Later than any video: the end of a scope that has none."""
 
 
-def silent(step: Step) -> None:
+def no_progress(step: ProgressUpdate) -> None:
     """Progress that nobody watches."""
 
 
@@ -78,7 +78,7 @@ class Service:
         *,
         name: str | None = None,
         start_at: datetime | None = None,
-        report: Report = silent,
+        report: ProgressCallback = no_progress,
     ) -> wire.IngestDocument:
         """Read sources to their end, here and now; what was read before is not read again.
 
@@ -105,7 +105,7 @@ class Service:
         *,
         name: str | None = None,
         start_at: datetime | None = None,
-        report: Report = silent,
+        report: ProgressCallback = no_progress,
     ) -> wire.IngestDocument:
         """Ingest again and again until Ctrl-C: files that are new in a folder, cameras that return.
 
@@ -185,13 +185,13 @@ class Service:
         say: Callable[[str], None] = lambda text: None,
     ) -> wire.AskDocument:
         """Answer a question; `say` hears the words as they come."""
-        for step in self.stream_answer(question, scope, history=history, recall=recall):
+        for step in self.ask_stream(question, scope, history=history, recall=recall):
             if isinstance(step, Answer):
                 return wire.describe_answer(question, step, self.labels())
             say(step.text)
         raise AssertionError("the last step of an answer is the Answer")
 
-    def stream_answer(
+    def ask_stream(
         self,
         question: str,
         scope: Scope,
@@ -301,7 +301,7 @@ class Service:
         self.engine.save_index()
         return wire.NoteDocument(message=f"{n_chunks} chunks are indexed")
 
-    def _read_now(self, video: VideoRow, report: Report) -> VideoRow:
+    def _read_now(self, video: VideoRow, report: ProgressCallback) -> VideoRow:
         """Read one video in this process, as a job, so that no other worker reads it too."""
         if video.status == "ready" and video.fingerprint == self.engine.fingerprint:
             return video
@@ -309,7 +309,9 @@ class Service:
 
         def watch(progress: JobProgress) -> None:
             report(
-                Step(what=video.name, done=progress.done, total=progress.total, note=progress.note)
+                ProgressUpdate(
+                    what=video.name, done=progress.done, total=progress.total, note=progress.note
+                )
             )
 
         row = self.worker().run_job(job.id, watch=watch)

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import UInt8
 
-from app.cli.render import Step
+from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
 from app.sandbox.reader import SandboxedReader
 from app.schemas import shared as wire
@@ -20,7 +20,7 @@ from app.schemas.evaluation import (
     describe_calibration,
     describe_rows,
 )
-from app.services.context import Report, Service, silent
+from app.services.context import ProgressCallback, Service, no_progress
 from engine import plugins
 from engine.evaluation import benchmarks, grounding
 from engine.evaluation.abstention import draw_curve
@@ -65,7 +65,7 @@ def probe(
     recall: Recall = "top",
     plot: Path | None = None,
     csv: Path | None = None,
-    report: Report = silent,
+    report: ProgressCallback = no_progress,
 ) -> wire.ProbeDocument:
     """Plant needles in a haystack and see where they are found again.
 
@@ -95,7 +95,7 @@ def probe(
             if isinstance(step, ProbeResult):
                 break
             report(
-                Step(
+                ProgressUpdate(
                     what="probing",
                     done=n_done,
                     total=n_cells,
@@ -112,7 +112,12 @@ def probe(
 
 
 def evaluate(
-    service: Service, name: str, root: Path, results: Path, *, report: Report = silent
+    service: Service,
+    name: str,
+    root: Path,
+    results: Path,
+    *,
+    report: ProgressCallback = no_progress,
 ) -> wire.EvalDocument:
     """Ask a benchmark's questions, going on behind those that have a record already.
 
@@ -131,7 +136,7 @@ def evaluate(
         lambda path: SandboxedReader(str(path), service.engine.sampling, limits=limits),
     )
     for n_done, step in enumerate(steps, start=1):
-        report(Step(what=name, done=n_done, total=None, note=step.question))
+        report(ProgressUpdate(what=name, done=n_done, total=None, note=step.question))
     kept = read_results(results)
     timed = [each for each in kept if each.evidence_hit_at_1 is not None]
     return wire.EvalDocument(
@@ -169,7 +174,7 @@ def compare_signals(
     lengths: Sequence[int] = LENGTHS,
     n_frames: int = grounding.FRAMES_EACH,
     seed: int = grounding.SEED,
-    report: Report = silent,
+    report: ProgressCallback = no_progress,
 ) -> EvidenceDocument:
     """Measure how well evidence is found by vectors, by attention to VST keys, and by both.
 
@@ -184,7 +189,7 @@ def compare_signals(
 
     def note(recording: Recording) -> None:
         what = f"{recording.setting}, {recording.n_frames} frames"
-        report(Step(what="measuring evidence", done=0, total=None, note=what))
+        report(ProgressUpdate(what="measuring evidence", done=0, total=None, note=what))
 
     # On recordings of its own, so that nothing is tuned on what is then measured.
     weight = grounding.best_weight(

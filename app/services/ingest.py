@@ -104,7 +104,7 @@ def read_video(
         sample_fps=engine.sampling.fps,
         compression_ratio=engine.compression_ratio,
     )
-    engine.adopt(video.id, engine.fingerprint)
+    engine.attach(video.id, engine.fingerprint)
     point = resume_point(engine, video.id)
     catalog.videos.replace_chunks(
         video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id))

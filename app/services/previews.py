@@ -38,7 +38,7 @@ _LEAST_STEP_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-def order_preview(service: Service, video: VideoRow) -> JobRow | None:
+def enqueue_preview(service: Service, video: VideoRow) -> JobRow | None:
     """Have what is missing made, once; `None` where nothing is."""
     if is_live_uri(video.uri) or not _missing(service, video):
         return None
@@ -48,10 +48,10 @@ def order_preview(service: Service, video: VideoRow) -> JobRow | None:
     return service.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
 
 
-def order_missing_previews(service: Service) -> None:
+def enqueue_missing_previews(service: Service) -> None:
     """For videos that were read without a server."""
     for video in service.catalog.videos.listed("ready"):
-        order_preview(service, video)
+        enqueue_preview(service, video)
 
 
 def preview_handler(service: Service) -> Handler:
@@ -132,8 +132,10 @@ def _make_copy(service: Service, video: VideoRow, context: JobContext) -> None:
         SandboxedReader(original, config, limits=limits) as reader,
         SandboxedSound(original, limits=limits, shape=shape) as sound,
     ):
-        heard = Sound(read=_heard(sound, video, context), end_s=reader.info.duration_s or 0.0)
-        frames = _told(reader, video, context)
+        heard = Sound(
+            read=_sound_reader(sound, video, context), end_s=reader.info.duration_s or 0.0
+        )
+        frames = _frames_until_stopped(reader, video, context)
         gop_frames = max(1, round(2 * fps))
         try:
             write_video(
@@ -152,7 +154,9 @@ class _StoppedError(Exception):
     """The job was cancelled, or its worker stops: half a copy is no copy."""
 
 
-def _told(reader: Iterable[Frame], video: VideoRow, context: JobContext) -> Iterator[Frame]:
+def _frames_until_stopped(
+    reader: Iterable[Frame], video: VideoRow, context: JobContext
+) -> Iterator[Frame]:
     for frame in reader:
         if context.should_stop():
             raise _StoppedError
@@ -160,7 +164,7 @@ def _told(reader: Iterable[Frame], video: VideoRow, context: JobContext) -> Iter
         yield even(frame)
 
 
-def _heard(
+def _sound_reader(
     sound: SandboxedSound, video: VideoRow, context: JobContext
 ) -> Callable[[TimeSpan], np.ndarray | None]:
     """Sound for the copy; where it cannot be read any further the copy goes on without."""

@@ -45,7 +45,7 @@ class ProbeOrder:
         return cls(**{**payload, **lists})
 
 
-def order_probe(service: Service, order: ProbeOrder) -> JobRow:
+def enqueue_probe(service: Service, order: ProbeOrder) -> JobRow:
     """Ask for a run; runs go one after the other."""
     return service.catalog.jobs.add(KIND, asdict(order), stream=KIND)
 

@@ -17,7 +17,7 @@ CHECK_EVERY_S = 3600.0
 _log = logging.getLogger(__name__)
 
 
-def expire(service: Service, now: datetime) -> tuple[str, ...]:
+def delete_expired(service: Service, now: datetime) -> tuple[str, ...]:
     """Forget the videos that are past their days, and name them; one being read stays."""
     days = service.settings.retention.days
     if days is None:
@@ -35,13 +35,13 @@ def expire(service: Service, now: datetime) -> tuple[str, ...]:
 
 
 @contextmanager
-def kept_tidy(service: Service) -> Iterator[None]:
+def retention_loop(service: Service) -> Iterator[None]:
     """Look every hour while the body runs; the setting may change meanwhile."""
     over = threading.Event()
 
     def look() -> None:
         while not over.is_set():
-            expire(service, datetime.now(UTC))
+            delete_expired(service, datetime.now(UTC))
             over.wait(CHECK_EVERY_S)
 
     thread = threading.Thread(target=look, name="retention", daemon=True)

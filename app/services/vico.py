@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.cli.render import Step
+from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.schemas import shared as wire
-from app.services.context import Report, Service, silent
+from app.services.context import ProgressCallback, Service, no_progress
 from app.services.sources import expand, identify
 from engine.errors import (
     InputRefusedError,
@@ -60,7 +60,9 @@ class _Said:
     file: Path | None
 
 
-def build_vico(service: Service, order: VicoOrder, report: Report = silent) -> wire.VicoDocument:
+def build_vico(
+    service: Service, order: VicoOrder, report: ProgressCallback = no_progress
+) -> wire.VicoDocument:
     """Write a file of questions about the order of what videos show.
 
     Raises:
@@ -107,7 +109,7 @@ def find_videos(sources: Sequence[str]) -> tuple[Path, dict[str, Path]]:
 
 
 def _describe_all(
-    service: Service, order: VicoOrder, videos: Mapping[str, Path], report: Report
+    service: Service, order: VicoOrder, videos: Mapping[str, Path], report: ProgressCallback
 ) -> _Said:
     """The model's own captions of every clip."""
     card = service.engine.model.card
@@ -142,7 +144,7 @@ def _describe(
     path: Path,
     kept: Sequence[ClipCaption],
     order: VicoOrder,
-    report: Report,
+    report: ProgressCallback,
 ) -> Iterator[ClipCaption]:
     """The captions of a video behind those that are kept."""
     engine, limits = service.engine, media_limits(service.settings)
@@ -164,7 +166,7 @@ def _describe(
             ):
                 yield caption
                 done = caption.span.end_s
-                report(Step(what=path.name, done=done, total=reader.info.duration_s))
+                report(ProgressUpdate(what=path.name, done=done, total=reader.info.duration_s))
 
 
 def _read_said(service: Service, order: VicoOrder, videos: Mapping[str, Path]) -> _Said:

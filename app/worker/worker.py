@@ -21,7 +21,7 @@ import psutil
 
 from engine.errors import LongwatchError, NotFoundError, UnreachableError
 from storage.jobs import Jobs
-from storage.records import Failure, JobId, JobProgress, JobRow, Pulse
+from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow
 
 LEASE_S = 30.0
 """A worker that was silent for so long has lost its jobs."""
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 Watch = Callable[[JobProgress], None]
 
 
-def _unwatched(progress: JobProgress) -> None:
+def no_watch(progress: JobProgress) -> None:
     """Progress that only the row keeps."""
 
 
@@ -59,7 +59,7 @@ class JobContext:
         self._lease_s = lease_s
         self._cancelled = threading.Event()
         self._lost = threading.Event()
-        self._told = False
+        self._stop_observed = False
         self._unwritten: JobProgress | None = None
         self._written_at = float("-inf")
         self._held_until = time.monotonic() + lease_s
@@ -73,7 +73,7 @@ class JobContext:
 
     def is_cancelled(self) -> bool:
         """Whether the user cancelled the job: end it and leave things tidy."""
-        self._told = self._told or self._cancelled.is_set()
+        self._stop_observed = self._stop_observed or self._cancelled.is_set()
         return self._cancelled.is_set()
 
     def should_stop(self) -> bool:
@@ -83,7 +83,7 @@ class JobContext:
         it already. What is committed stays; the next worker goes on from there.
         """
         stop = self._cancelled.is_set() or self._stopping.is_set() or self._lost.is_set()
-        self._told = self._told or stop
+        self._stop_observed = self._stop_observed or stop
         return stop
 
     def heartbeat(self) -> None:
@@ -97,7 +97,7 @@ class JobContext:
                 self._lost.set()
             return
         self._held_until = time.monotonic() + self._lease_s
-        self._hear(pulse)
+        self._apply(pulse)
 
     def write_progress(self) -> None:
         """Write down the last progress, if it is not yet."""
@@ -106,7 +106,7 @@ class JobContext:
             return
         self._written_at = time.monotonic()
         try:
-            self._hear(self._jobs.report(self._job, progress))
+            self._apply(self._jobs.report(self._job, progress))
         except UnreachableError as error:
             _log.warning("job %d: progress not written: %s", self._job.id, error)
 
@@ -115,16 +115,16 @@ class JobContext:
         self.write_progress()
         if self._lost.is_set():
             _log.warning("job %d: another worker has it", self._job.id)
-        elif self._told and self._cancelled.is_set():
+        elif self._stop_observed and self._cancelled.is_set():
             self._jobs.finish(self._job, "cancelled")
         elif error is not None:
             self._jobs.fail(self._job, _failure(error), retry_in_s=self._retry_in_s(error, retry))
-        elif self._told:
+        elif self._stop_observed:
             self._jobs.release(self._job)
         else:
             self._jobs.finish(self._job)
 
-    def _hear(self, pulse: Pulse) -> None:
+    def _apply(self, pulse: HeartbeatReply) -> None:
         if pulse == "cancel":
             self._cancelled.set()
         elif pulse == "lost":
@@ -203,7 +203,7 @@ class Worker:
                 self._stopping.set()
                 raise
 
-    def run_job(self, job: JobId, *, watch: Watch = _unwatched) -> JobRow:
+    def run_job(self, job: JobId, *, watch: Watch = no_watch) -> JobRow:
         """Do one job on the calling thread, or watch the worker that has it, until it ends.
 
         Args:
@@ -214,7 +214,7 @@ class Worker:
                 the `failure` of the row.
         """
         while True:
-            self._bury_the_dead()
+            self._reap_dead_workers()
             claimed = self._jobs.claim(
                 self._name, [*self._handlers], lease_s=self._lease_s, job=job
             )
@@ -252,7 +252,7 @@ class Worker:
 
     def _claim(self) -> JobRow | None:
         try:
-            self._bury_the_dead()
+            self._reap_dead_workers()
             return self._jobs.claim(self._name, [*self._handlers], lease_s=self._lease_s)
         except UnreachableError as error:
             _log.warning("no look for work: %s", error)
@@ -260,7 +260,7 @@ class Worker:
 
     def _do_and_report(self, job: JobRow) -> None:
         try:
-            self._do(job, retry=self._retry, watch=_unwatched)
+            self._do(job, retry=self._retry, watch=no_watch)
         except NotFoundError:
             _log.info("job %d left with its video", job.id)
         except UnreachableError as error:
@@ -308,7 +308,7 @@ class Worker:
             over.set()
             thread.join()
 
-    def _bury_the_dead(self) -> None:
+    def _reap_dead_workers(self) -> None:
         for job in self._jobs.listed("running"):
             if _is_dead(job.lease):
                 self._jobs.abandon(job)

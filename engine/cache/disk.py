@@ -42,7 +42,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pedigree:
+class PipelineInfo:
     """What all files of one pipeline fingerprint share, written into each of them."""
 
     fingerprint: Fingerprint
@@ -70,7 +70,7 @@ class DiskTier:
     def __init__(
         self,
         root: Path,
-        pedigree: Pedigree,
+        pedigree: PipelineInfo,
         *,
         limit_bytes: int | None = None,
         durable: bool = True,
@@ -92,7 +92,7 @@ class DiskTier:
         """The pipeline whose chunks of a video are read."""
         return self._homes.get(video, self.pedigree.fingerprint)
 
-    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+    def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where the pipeline of `fingerprint` left it, from now on.
 
         Returns:

@@ -87,11 +87,11 @@ class LatentCache:
             self._clear(video)
             self.disk.remove(video)
 
-    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+    def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where another pipeline of the same model left it; whether that can be."""
         with self._lock:
             self._clear(video)
-            return self.disk.adopt(video, fingerprint)
+            return self.disk.attach(video, fingerprint)
 
     def near_bytes(self) -> int:
         """Bytes of latents in memory, device and host together."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine.evaluation.scratch_engine import SCOPE, taken_in
+from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
 from engine.pipeline.scoring import SUPPORTED
@@ -52,9 +52,9 @@ def claims(engine: Engine, given: Iterable[Recording]) -> Iterator[Claim]:
 
     Cost: a recording goes through the towers once, a question through the index.
     """
-    for recording, aside in taken_in(engine, given):
+    for recording, aside in ingested_one_by_one(engine, given):
         for text, is_there in asked(recording):
-            found = retrieve(aside, text, scope=SCOPE).found
+            found = retrieve(aside, text, scope=WHOLE_VIDEO).found
             yield Claim(
                 setting=recording.setting,
                 n_frames=recording.n_frames,

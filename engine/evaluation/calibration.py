@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import Float64, UInt8
 
 from engine.evaluation.abstention import Claim, asked, claims
-from engine.evaluation.scratch_engine import SCOPE, taken_in
+from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
-from engine.pipeline.scoring import RetrievalConfig, Signals
+from engine.pipeline.scoring import HitFeatures, RetrievalConfig
 from engine.synthetic.cards_in_footage import spans_of
 from engine.synthetic.recordings import LENGTHS, Recording, recordings
 
@@ -43,7 +43,7 @@ _SHRINK = 1e-3
 class Judged:
     """What retrieval put first for a question, and whether it was there."""
 
-    signals: Signals
+    signals: HitFeatures
     is_there: bool
 
 
@@ -168,7 +168,7 @@ def accuracy(retrieval: RetrievalConfig, judged: Sequence[Judged]) -> float:
     return float((claimed[there].mean() + (~claimed[~there]).mean()) / 2)
 
 
-def _row(signals: Signals) -> Float64[np.ndarray, " signal"]:
+def _row(signals: HitFeatures) -> Float64[np.ndarray, " signal"]:
     return np.array([signals.cosine, signals.deviation, signals.attention])
 
 
@@ -176,11 +176,11 @@ def _judged(engine: Engine, given: Iterable[Recording]) -> Iterator[Judged]:
     """Ask for each thing, and see what comes first; a wrong first hit counts as not there."""
     # Every signal is measured, whatever it will turn out to be worth.
     plain = replace(engine.retrieval, signals="both", bias=0.0, per_cosine=1.0, per_attention=1e-9)
-    for recording, aside in taken_in(replace(engine, retrieval=plain), given):
+    for recording, aside in ingested_one_by_one(replace(engine, retrieval=plain), given):
         spans = spans_of(recording.events)
         shown = [spans[name] for name in spans]
         for place, (text, is_there) in enumerate(asked(recording)):
-            found = retrieve(aside, text, scope=SCOPE).found
+            found = retrieve(aside, text, scope=WHOLE_VIDEO).found
             if found:
                 first_s = found[0].hit.peak_s
                 right = is_there and any(

@@ -15,11 +15,11 @@ from typing import get_args
 import numpy as np
 
 from engine.evaluation.metrics import best_iou, bootstrap, covered, recall_at, wilson
-from engine.evaluation.scratch_engine import SCOPE, taken_in
+from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import from_hits
 from engine.pipeline.retrieve import retrieve
-from engine.pipeline.scoring import Found, RetrievalConfig, SignalsUsed
+from engine.pipeline.scoring import RetrievalConfig, ScoredHit, SignalsUsed
 from engine.synthetic.questions import Question, questions_about
 from engine.synthetic.recordings import Recording
 
@@ -96,7 +96,7 @@ def measure(
     Cost: a recording goes through the towers once; attention alone looks at every chunk for
     every question.
     """
-    for recording, asked in taken_in(engine, about):
+    for recording, asked in ingested_one_by_one(engine, about):
         on_recording(recording)
         for signals, config in configs.items():
             by = replace(asked, retrieval=config)
@@ -106,17 +106,17 @@ def measure(
 
 def best_weight(engine: Engine, about: Iterable[Recording]) -> float:
     """What attention should count beside the vectors: most first hits right, the least such."""
-    seen: list[tuple[Question, tuple[Found, ...]]] = []
-    for recording, asked in taken_in(engine, about):
+    seen: list[tuple[Question, tuple[ScoredHit, ...]]] = []
+    for recording, asked in ingested_one_by_one(engine, about):
         # So little that the vectors' order stays, yet the pass that measures attention is made.
         by = replace(asked, retrieval=replace(engine.retrieval, signals="both", per_attention=1e-9))
         for question in _asked(recording):
             if len(question.spans) == 1:
-                seen.append((question, retrieve(by, question.text, scope=SCOPE).found))
+                seen.append((question, retrieve(by, question.text, scope=WHOLE_VIDEO).found))
     config = engine.retrieval
 
     def right(weight: float) -> int:
-        def worth(each: Found) -> float:
+        def worth(each: ScoredHit) -> float:
             signals = each.signals
             plain = config.per_cosine * signals.cosine + config.per_deviation * signals.deviation
             return plain + weight * signals.attention
@@ -161,8 +161,8 @@ def _asked(recording: Recording) -> tuple[Question, ...]:
 
 def _trial(engine: Engine, recording: Recording, question: Question, signals: SignalsUsed) -> Trial:
     started = time.perf_counter()
-    retrieved = retrieve(engine, question.text, scope=SCOPE)
-    evidence = from_hits(engine, retrieved, scope=SCOPE, least_support=0.0)
+    retrieved = retrieve(engine, question.text, scope=WHOLE_VIDEO)
+    evidence = from_hits(engine, retrieved, scope=WHOLE_VIDEO, least_support=0.0)
     ms = (time.perf_counter() - started) * 1000
     spans = [each.span for each in evidence[:_TOP]]
     wanted = question.spans

@@ -13,11 +13,13 @@ from engine.records import MediaInfo, SampleStats, TimeSpan, VideoId
 from engine.synthetic.recordings import Recording
 
 VIDEO = VideoId("throw-away")
-SCOPE: Scope = ((VIDEO, TimeSpan(start_s=0.0, end_s=float("inf"))),)
+WHOLE_VIDEO: Scope = ((VIDEO, TimeSpan(start_s=0.0, end_s=float("inf"))),)
 """Where a recording lies while it is there."""
 
 
-def taken_in(engine: Engine, given: Iterable[Recording]) -> Iterator[tuple[Recording, Engine]]:
+def ingested_one_by_one(
+    engine: Engine, given: Iterable[Recording]
+) -> Iterator[tuple[Recording, Engine]]:
     """Each recording, alone in an engine of its own library until the next one is asked for.
 
     Args:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from engine.records import ChunkRef, Hit, Spread, TimeSpan, VideoId
+from engine.records import ChunkRef, Hit, ScoreStats, TimeSpan, VideoId
 
 Scope = Sequence[tuple[VideoId, TimeSpan]]
 
@@ -108,13 +108,13 @@ class Rows:
 
     def spread(
         self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, " hit"]
-    ) -> tuple[Spread, ...]:
+    ) -> tuple[ScoreStats, ...]:
         """Mean and deviation of scored rows, per video."""
         videos = self.columns.video[rows]
         wide = scores.astype(np.float64)
         names = list(self.videos)
         return tuple(
-            Spread(
+            ScoreStats(
                 video=names[video],
                 n_frames=int((videos == video).sum()),
                 mean=float(wide[videos == video].mean()),

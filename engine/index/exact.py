@@ -10,7 +10,7 @@ from torch import Tensor
 
 from engine.index import _file
 from engine.index._rows import Rows, Scope
-from engine.records import ChunkRef, Fingerprint, Hit, Spread, TimeSpan, VideoId
+from engine.records import ChunkRef, Fingerprint, Hit, ScoreStats, TimeSpan, VideoId
 
 
 def open_index(dim: int, path: Path, fingerprint: Fingerprint | None = None) -> "ExactIndex":
@@ -76,7 +76,7 @@ class ExactIndex:
         query: Float[Tensor, " dim"],
         *,
         within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Spread, ...]:
+    ) -> tuple[ScoreStats, ...]:
         """Per video of a scope, the mean and deviation of the query's scores over its frames."""
         with self._lock:
             return self._rows.spread(*self._scores(query, within))

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine.index import _file
 from engine.index._rows import Rows
-from engine.records import ChunkRef, Fingerprint, Hit, Spread, TimeSpan, VideoId
+from engine.records import ChunkRef, Fingerprint, Hit, ScoreStats, TimeSpan, VideoId
 
 SPREAD_ROWS = 65536
 """Most frames that a spread looks at, evenly taken: its standard error is then below 0.4 %
@@ -90,7 +90,7 @@ class FaissFlatIndex:
         query: Float[Tensor, " dim"],
         *,
         within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Spread, ...]:
+    ) -> tuple[ScoreStats, ...]:
         """Per video of a scope, the mean and deviation of the query's scores over its frames."""
         with self._lock:
             rows = np.arange(self.n_vectors)

@@ -17,7 +17,7 @@ from av.video.frame import VideoFrame
 
 from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
 from engine.media.gop_decoder import GopDecoder, Picture
-from engine.media.gops import Clock, Placed, Wanted, gops
+from engine.media.gops import Clock, TimedGop, WantsFrame, gops
 from engine.media.nal import starts_gradual_refresh
 from engine.media.packets import Counts, PacketReader, VideoPacket
 from engine.media.source import MediaLimits, Source
@@ -81,7 +81,7 @@ class Decoder:
         """Start of the last picture seen."""
         return self._clock.last
 
-    def pictures(self, wanted: Wanted) -> Iterator[Picture]:
+    def pictures(self, wanted: WantsFrame) -> Iterator[Picture]:
         """The wanted pictures, decoding little else.
 
         Raises:
@@ -182,7 +182,9 @@ class Decoder:
                 " and times count from the first frame that can"
             )
 
-    def _group_by_group(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+    def _group_by_group(
+        self, packets: Iterator[VideoPacket], wanted: WantsFrame
+    ) -> Iterator[Picture]:
         decoder = GopDecoder(self._context, self.counts, wanted)
         groups = map(self._clock.place, gops((p for p in packets if p.size), self._is_entry))
         current = next(groups, None)
@@ -210,13 +212,15 @@ class Decoder:
         prefixed = (self._context.extradata or b"")[:1] == b"\x01"
         return not starts_gradual_refresh(bytes(packet), length_prefixed=prefixed)
 
-    def _end_of(self, current: Placed, following: Placed | None) -> int:
+    def _end_of(self, current: TimedGop, following: TimedGop | None) -> int:
         last, index = current.times[-1] if current.times else (current.key, 0)
         if following is not None:
             return max(following.first, last + 1)
         return last + (current.gop.packets[index].duration or self._frame_ticks)
 
-    def _streamed(self, placed: Placed, wanted: Wanted, *, is_last: bool) -> Iterator[Picture]:
+    def _streamed(
+        self, placed: TimedGop, wanted: WantsFrame, *, is_last: bool
+    ) -> Iterator[Picture]:
         """A group too long to be held: everything is decoded, one frame stays in hand."""
         packets: list[VideoPacket | None] = [*placed.gop.packets]
         if is_last:
@@ -236,11 +240,11 @@ class Decoder:
 
     _held: tuple[int, VideoFrame] | None = None
 
-    def _shown_until(self, end: int, wanted: Wanted) -> Iterator[Picture]:
+    def _shown_until(self, end: int, wanted: WantsFrame) -> Iterator[Picture]:
         if self._held is not None and end > self._held[0] and wanted(self._held[0], end):
             yield Picture(self._held[1], self._held[0], end)
 
-    def _end_to_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+    def _end_to_end(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
         for packet in itertools.chain(packets, [None]):
             for frame in self._send(packet):
                 start = self._clock.tick(self._stamp(frame))
@@ -254,7 +258,7 @@ class Decoder:
             self.end = self._held[0] + (self._held[1].duration or self._frame_ticks)
             yield from self._shown_until(self.end, wanted)
 
-    def _without_end(self, packets: Iterator[VideoPacket], wanted: Wanted) -> Iterator[Picture]:
+    def _without_end(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
         """A feed: when it breaks off, it is opened again, until nobody answers any more."""
         while True:
             yield from self._end_to_end(_until_lost(packets), wanted)

@@ -14,7 +14,7 @@ _MAX_ASPECT = 4
 _SQUARE_ENOUGH = Fraction(1, 50)
 
 
-class Upright:
+class FrameConverter:
     """Converts the pictures of one stream; every one gets the size of the first."""
 
     def __init__(self, first: VideoFrame, stream: VideoStream, *, max_side_px: int | None) -> None:

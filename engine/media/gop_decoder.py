@@ -17,7 +17,7 @@ from av.codec.context import CodecContext
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from engine.media.gops import Placed, Shown, Wanted
+from engine.media.gops import DisplaySlot, TimedGop, WantsFrame
 from engine.media.packets import Counts, VideoPacket
 
 # Decoders that can be told, packet by packet, to drop pictures no other picture refers to.
@@ -44,13 +44,13 @@ class _DamageError(Exception):
 class GopDecoder:
     """Feeds groups to one codec context and picks the wanted pictures from what comes out."""
 
-    def __init__(self, context: VideoCodecContext, counts: Counts, wanted: Wanted) -> None:
+    def __init__(self, context: VideoCodecContext, counts: Counts, wanted: WantsFrame) -> None:
         self._context = context
         self._counts = counts
         self._wanted = wanted
         self._thins = context.name in _DROPS_UNREFERENCED
         self._hides = context.name in _HIDES_PICTURES
-        self._waiting: deque[Shown] = deque()
+        self._waiting: deque[DisplaySlot] = deque()
         self._latest: tuple[int, VideoFrame] | None = None
         self._given = -1
         self._shift = 0
@@ -58,7 +58,9 @@ class GopDecoder:
         """What the decoder was given since it was clean, for doing it again."""
         self._state = "clean"
 
-    def decode(self, placed: Placed, shown: list[Shown], *, feeds_next: bool) -> Iterator[Picture]:
+    def decode(
+        self, placed: TimedGop, shown: list[DisplaySlot], *, feeds_next: bool
+    ) -> Iterator[Picture]:
         """Decode what is wanted of a group; pictures may come out with a later one.
 
         Args:
@@ -101,7 +103,9 @@ class GopDecoder:
             return
         yield from self._clean()
 
-    def _to_feed(self, placed: Placed, shown: list[Shown], *, whole: bool) -> list[VideoPacket]:
+    def _to_feed(
+        self, placed: TimedGop, shown: list[DisplaySlot], *, whole: bool
+    ) -> list[VideoPacket]:
         packets = placed.gop.packets
         n = len(packets) if whole else max(s.index for s in shown) + 1
         if self._state == "primed":
@@ -145,7 +149,7 @@ class GopDecoder:
             if self._waiting and self._waiting[0].start == start:
                 yield from self._give(self._waiting.popleft())
 
-    def _give(self, shown: Shown) -> Iterator[Picture]:
+    def _give(self, shown: DisplaySlot) -> Iterator[Picture]:
         if self._latest is None:
             return
         start, frame = self._latest

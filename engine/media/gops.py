@@ -15,12 +15,12 @@ from engine.media.packets import VideoPacket
 _MAX_PACKETS = 600
 _MAX_BYTES = 32 * 2**20
 
-Wanted = Callable[[int, int], bool]
+WantsFrame = Callable[[int, int], bool]
 """Whether a picture shown over the ticks `[start, end)` is to be decoded."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class DisplaySlot:
     """A picture that is to come out of the decoder."""
 
     start: int
@@ -41,7 +41,7 @@ class Gop:
 
 
 @dataclass(slots=True)
-class Placed:
+class TimedGop:
     """A group whose pictures have their places on the clock."""
 
     gop: Gop
@@ -56,12 +56,12 @@ class Placed:
         """When its first picture is shown, leading ones included."""
         return self.times[0][0] if self.times else self.key
 
-    def leading(self, wanted: Wanted) -> bool:
+    def leading(self, wanted: WantsFrame) -> bool:
         """Whether a wanted picture is shown before the keyframe, and needs the group before."""
         early = [start for start, _ in self.times if start < self.key]
         return any(itertools.starmap(wanted, itertools.pairwise([*early, self.key])))
 
-    def shown(self, after: int, wanted: Wanted) -> list[Shown]:
+    def shown(self, after: int, wanted: WantsFrame) -> list[DisplaySlot]:
         """The wanted pictures.
 
         Args:
@@ -69,7 +69,7 @@ class Placed:
         """
         starts = [start for start, _ in self.times] + [after]
         return [
-            Shown(start, end, index)
+            DisplaySlot(start, end, index)
             for (start, index), end in zip(self.times, starts[1:], strict=True)
             if wanted(start, end)
         ]
@@ -101,7 +101,7 @@ class Clock:
         """Start of the last picture placed; -1 before the first."""
         return self._last
 
-    def place(self, gop: Gop) -> Placed:
+    def place(self, gop: Gop) -> TimedGop:
         """Give the pictures of the next group their places."""
         stamps = {
             packet.pts: index
@@ -123,7 +123,7 @@ class Clock:
             if self._last >= 0 and start - self._last > self._gap:
                 self.gaps += 1
             self._last = start
-        return Placed(gop, self._shift, key + self._shift, times)
+        return TimedGop(gop, self._shift, key + self._shift, times)
 
     def resume(self, away: int) -> None:
         """A feed came back with a clock of its own, so many ticks after its last frame."""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from engine.errors import MediaDecodeError
 from engine.media.decode import Decoder
-from engine.media.frame_converter import Upright
+from engine.media.frame_converter import FrameConverter
 from engine.media.frames import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, open_source, redact
@@ -32,7 +32,7 @@ def frame_at(
     while True:
         with open_source(uri, limits) as source:
             decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
-            upright = Upright(decoder.first, source.stream, max_side_px=max_side_px)
+            upright = FrameConverter(decoder.first, source.stream, max_side_px=max_side_px)
             tick = _tick(time_s, decoder.tick_s) if last is None else last
             decoder.jump(tick)
             for picture in decoder.pictures(functools.partial(_holds, tick)):

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.media.decode import Decoder
-from engine.media.frame_converter import Upright
+from engine.media.frame_converter import FrameConverter
 from engine.media.frames import Frame
 from engine.media.source import MediaLimits, describe, open_source
 from engine.records import MediaInfo, SampleStats
@@ -85,7 +85,9 @@ class FrameReader:
             if on_packet is not None:
                 self._decoder.packets.on_packet = functools.partial(on_packet, self)
             first = self._decoder.first
-            self._upright = Upright(first, self._source.stream, max_side_px=config.max_side_px)
+            self._upright = FrameConverter(
+                first, self._source.stream, max_side_px=config.max_side_px
+            )
             self._opened = describe(
                 self._source,
                 size_px=self._upright.size_px,

@@ -158,7 +158,7 @@ def _survey(
         decoder.extend(part, memory)
     looks: list[Tensor] = []
     asked = question[None].expand(n_chunks, -1, -1)
-    decoder.extend(asked, memory, looks=looks, n_looking=len(question), is_survey=True)
+    decoder.extend(asked, memory, looks=looks, n_query_rows=len(question), stop_after_weights=True)
     return torch.stack([look[:, :, start:end].sum(-1).mean(-1) for look in looks]).mean(0)
 
 

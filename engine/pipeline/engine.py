@@ -12,7 +12,7 @@ import torch
 
 from engine import index, plugins
 from engine.cache.budget import CacheConfig
-from engine.cache.disk import DiskTier, Pedigree
+from engine.cache.disk import DiskTier, PipelineInfo
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
 from engine.media.sample import SamplingConfig
@@ -92,7 +92,7 @@ class Engine:
         """Where the index of this pipeline is saved."""
         return self.config.index_folder / f"{self.fingerprint}.index"
 
-    def adopt(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+    def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where the pipeline of `fingerprint` left it.
 
         Returns:
@@ -100,7 +100,7 @@ class Engine:
         """
         if self.cache.disk.home(video) == fingerprint:
             return True
-        adopted = self.cache.adopt(video, fingerprint)
+        adopted = self.cache.attach(video, fingerprint)
         self.index.remove(video)
         self._seen.pop(video, None)
         return adopted
@@ -140,7 +140,7 @@ def assemble(
     past = _max_past_latents(config.model, model.card, ratio)
     sampling = replace(config.sampling, group_frames=model.card.chunk_frames)
     fingerprint = _fingerprint(config, model.card, sampling, ratio, past)
-    pedigree = Pedigree(
+    pedigree = PipelineInfo(
         fingerprint=fingerprint,
         model=model.card.fingerprint,
         family=model.card.family,
@@ -154,7 +154,7 @@ def assemble(
         durable=config.durable,
     )
     for video, pipeline in (homes or {}).items():
-        disk.adopt(video, pipeline)
+        disk.attach(video, pipeline)
     backend = plugins.load(index, config.index_backend, defines=("open_index",))
     path = config.index_folder / f"{fingerprint}.index"
     engine = Engine(

@@ -11,7 +11,7 @@ from torch import Tensor
 from engine.pipeline.engine import Engine
 from engine.pipeline.query import phrases
 from engine.pipeline.retrieve import Retrieved, Scope, retrieve
-from engine.pipeline.scoring import SUPPORTED, Found
+from engine.pipeline.scoring import SUPPORTED, ScoredHit
 from engine.records import ChunkRef, Evidence, TimeSpan, VideoId
 
 ATTENTION_SHARE = 2.0
@@ -22,7 +22,7 @@ _EDGE_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moments:
+class SearchResult:
     """What a search found: best first, neighbours merged."""
 
     query: str
@@ -31,7 +31,9 @@ class Moments:
     total_ms: float
 
 
-def search(engine: Engine, query: str, *, scope: Scope | None = None, top: int = 10) -> Moments:
+def search(
+    engine: Engine, query: str, *, scope: Scope | None = None, top: int = 10
+) -> SearchResult:
     """The moments that show something, best first, however weak: scores say how sure.
 
     Args:
@@ -47,7 +49,9 @@ def search(engine: Engine, query: str, *, scope: Scope | None = None, top: int =
     retrieved = retrieve(engine, query, seek=seek, scope=scope, recall="top")
     moments = from_hits(engine, retrieved, scope=scope, least_support=0.0)[:top]
     total_ms = (time.perf_counter() - started) * 1000
-    return Moments(query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms)
+    return SearchResult(
+        query=query, moments=moments, searched_s=retrieved.searched_s, total_ms=total_ms
+    )
 
 
 def from_hits(
@@ -69,8 +73,8 @@ def from_hits(
     for each in (*strong, *beside):
         matching = each.hit.chunk.span
         if retrieved.queries:
-            mean = means[each.sought][each.hit.chunk.video]
-            matching = _matching(engine, each, retrieved.queries[each.sought], mean, within)
+            mean = means[each.query_idx][each.hit.chunk.video]
+            matching = _matching(engine, each, retrieved.queries[each.query_idx], mean, within)
         spans.append(
             Evidence(
                 video=each.hit.chunk.video,
@@ -139,7 +143,7 @@ def merged(spans: Iterable[Evidence]) -> tuple[Evidence, ...]:
 
 def _matching(
     engine: Engine,
-    found: Found,
+    found: ScoredHit,
     query: Float32[Tensor, " dim"],
     mean: float,
     within: Mapping[tuple[VideoId, int], ChunkRef],

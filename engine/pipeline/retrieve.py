@@ -14,13 +14,13 @@ from engine.pipeline.query import names_something, phrases, recall_for
 from engine.pipeline.scoring import (
     LEAST_STD,
     SUPPORTED,
-    Found,
+    HitFeatures,
     RetrievalConfig,
-    Signals,
+    ScoredHit,
     best_of_chance,
     deviations,
+    score_hit,
     standardised,
-    weighed,
 )
 from engine.records import ChunkRef, Hit, Recall, TimeSpan, VideoId
 
@@ -35,9 +35,9 @@ space and every chunk has to be attended to."""
 class Retrieved:
     """What a question found in a scope, and what of it will be recalled."""
 
-    found: tuple[Found, ...]
+    found: tuple[ScoredHit, ...]
     """Best first, no two neighbours; phrases take turns. Empty when the question names nothing."""
-    nearby: tuple[Found, ...]
+    nearby: tuple[ScoredHit, ...]
     """The hits' neighbours that scored well too: evidence may reach into them."""
     chunks: tuple[ChunkRef, ...]
     """What to recall, by video and time."""
@@ -85,7 +85,7 @@ def retrieve(
     named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
     by_attention = engine.retrieval.signals == "attention"
     queries = () if by_attention else _telling(engine, _embed(engine, named), scope)
-    lists: list[tuple[Found, ...]] = []
+    lists: list[tuple[ScoredHit, ...]] = []
     if queries:
         # Attention to a question about two things cannot tell them apart.
         asked = question if len(queries) == 1 else None
@@ -133,10 +133,10 @@ def _telling(
 def _by_vectors(
     engine: Engine,
     question: str | None,
-    sought: int,
+    query_idx: int,
     query: Float32[Tensor, " dim"],
     scope: Scope | None,
-) -> tuple[Found, ...]:
+) -> tuple[ScoredHit, ...]:
     """Candidates that the joint space proposes, best supported first.
 
     The question's attention is weighed in where there is a question.
@@ -148,12 +148,12 @@ def _by_vectors(
     if config.signals == "both" and config.per_attention and question is not None:
         attention = standardised(_attention(engine, question, [hit.chunk for hit in hits]))
     found = (
-        weighed(
+        score_hit(
             hit,
-            Signals(cosine=hit.score, deviation=deviation, attention=float(look)),
+            HitFeatures(cosine=hit.score, deviation=deviation, attention=float(look)),
             config,
             origin="retrieval",
-            sought=sought,
+            query_idx=query_idx,
         )
         for hit, deviation, look in zip(hits, above, attention, strict=True)
     )
@@ -173,7 +173,7 @@ def _attention(
     return torch.cat(looks) if looks else torch.empty(0)
 
 
-def _by_attention(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> tuple[Found, ...]:
+def _by_attention(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> tuple[ScoredHit, ...]:
     """Candidates where the joint space is missing or left out; a hit is its chunk's middle."""
     config = engine.retrieval
     looks = standardised(_attention(engine, question, refs))
@@ -183,12 +183,12 @@ def _by_attention(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> tu
     alone = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
     order = torch.argsort(looks, descending=True, stable=True)[: config.candidates]
     return tuple(
-        weighed(
+        score_hit(
             Hit(chunk=refs[n], score=float(shares[n]), peak_s=_middle_s(refs[n])),
-            Signals(cosine=0.0, deviation=float(looks[n]) - chance, attention=0.0),
+            HitFeatures(cosine=0.0, deviation=float(looks[n]) - chance, attention=0.0),
             alone,
             origin="attention",
-            sought=0,
+            query_idx=0,
         )
         for n in order.tolist()
     )
@@ -198,14 +198,14 @@ def _middle_s(ref: ChunkRef) -> float:
     return (ref.span.start_s + ref.span.end_s) / 2
 
 
-Kept = tuple[tuple[Found, ...], tuple[Found, ...]]
+Kept = tuple[tuple[ScoredHit, ...], tuple[ScoredHit, ...]]
 """Hits, and their neighbours."""
 
 
-def _diverse(scored: Sequence[Found], config: RetrievalConfig) -> Kept:
+def _diverse(scored: Sequence[ScoredHit], config: RetrievalConfig) -> Kept:
     """Keep the best of neighbouring chunks; the others come back as its neighbourhood."""
-    found: list[Found] = []
-    nearby: list[Found] = []
+    found: list[ScoredHit] = []
+    nearby: list[ScoredHit] = []
     for each in scored:
         beside = any(_adjacent(each.hit.chunk, kept.hit.chunk) for kept in found)
         (nearby if beside else found).append(each)
@@ -215,7 +215,7 @@ def _diverse(scored: Sequence[Found], config: RetrievalConfig) -> Kept:
 def _in_turn(lists: Sequence[Kept]) -> Kept:
     """The hits of several phrases, taking turns, each chunk once."""
     turns = zip_longest(*(found for found, _ in lists))
-    found: dict[tuple[VideoId, int], Found] = {}
+    found: dict[tuple[VideoId, int], ScoredHit] = {}
     for each in (each for turn in turns for each in turn if each is not None):
         found.setdefault((each.hit.chunk.video, each.hit.chunk.ordinal), each)
     return tuple(found.values()), tuple(each for _, nearby in lists for each in nearby)
@@ -228,7 +228,7 @@ def _adjacent(one: ChunkRef, other: ChunkRef) -> bool:
 def _choose(
     engine: Engine,
     refs: Sequence[ChunkRef],
-    found: Sequence[Found],
+    found: Sequence[ScoredHit],
     n_named: int,
     recall: Recall,
     most_latents: int | None,

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from jaxtyping import Float32
 from torch import Tensor, zeros_like
 
-from engine.records import Hit, Origin, Spread
+from engine.records import Hit, Origin, ScoreStats
 
 SUPPORTED = 0.5
 """Support from which a hit counts as evidence."""
@@ -55,7 +55,7 @@ class RetrievalConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Signals:
+class HitFeatures:
     """What speaks for a chunk, comparable from question to question and from video to video."""
 
     cosine: float
@@ -67,21 +67,21 @@ class Signals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class ScoredHit:
     """A hit, what speaks for it, and how much that is worth."""
 
     hit: Hit
-    signals: Signals
+    signals: HitFeatures
     support: float
     """In [0, 1]; below 0.5 it is more likely chance than not."""
     origin: Origin
-    sought: int
+    query_idx: int
     """Place of the phrase that it was found by, in `Retrieved.queries`."""
 
 
-def weighed(
-    hit: Hit, signals: Signals, config: RetrievalConfig, *, origin: Origin, sought: int
-) -> Found:
+def score_hit(
+    hit: Hit, signals: HitFeatures, config: RetrievalConfig, *, origin: Origin, query_idx: int
+) -> ScoredHit:
     """A hit with the support that its signals give it."""
     worth = (
         config.bias
@@ -91,10 +91,10 @@ def weighed(
     )
     # Beyond 30 a float tells 1 from the share no longer; exp must not overflow.
     support = 1 / (1 + math.exp(-max(-30.0, min(30.0, worth))))
-    return Found(hit=hit, signals=signals, support=support, origin=origin, sought=sought)
+    return ScoredHit(hit=hit, signals=signals, support=support, origin=origin, query_idx=query_idx)
 
 
-def deviations(hits: Sequence[Hit], spreads: Sequence[Spread]) -> list[float]:
+def deviations(hits: Sequence[Hit], spreads: Sequence[ScoreStats]) -> list[float]:
     """How far each hit stands out of its own video.
 
     The deviation is shared by all videos of the scope: a still video's would be so small that

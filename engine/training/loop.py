@@ -19,7 +19,7 @@ from engine.training.curves import Curves, Series, write_curves
 from engine.training.distributed import Processes, current
 
 PROGRESS = "progress.jsonl"
-ALL_ALIKE: Mapping[str, float] = MappingProxyType({"": 1.0})
+UNIFORM_LR: Mapping[str, float] = MappingProxyType({"": 1.0})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +71,7 @@ class Progress:
 
 
 @runtime_checkable
-class Stage(Protocol):
+class TrainingTask(Protocol):
     """Something to be learnt: a module, and the loss of its n-th micro-batch."""
 
     @property
@@ -97,12 +97,12 @@ class Stage(Protocol):
 
 
 def run_stage(
-    stage: Stage,
+    stage: TrainingTask,
     config: LoopConfig,
     output: Path,
     *,
     resume: bool,
-    shares: Mapping[str, float] = ALL_ALIKE,
+    shares: Mapping[str, float] = UNIFORM_LR,
     betas: tuple[float, float] = (0.9, 0.98),
 ) -> Iterator[Progress]:
     """Train until `n_steps`, yielding progress; killed at any moment, a resumed run ends the same.
@@ -201,7 +201,7 @@ def _plan(
     """All that must not change between a run and its resumption."""
     # One process may take over the micro-batches of two, and the other way round.
     plan = {**asdict(config), "accumulate": config.accumulate * processes.count}
-    if shares != ALL_ALIKE:
+    if shares != UNIFORM_LR:
         # Parts tell stages apart, which may share a folder by mistake.
         plan |= {"shares": dict(shares), "betas": betas}
     return plan
@@ -233,7 +233,7 @@ def _set_rate(optimiser: AdamW, step: int, config: LoopConfig) -> float:
     return rate
 
 
-def _measured(stage: Stage, module: nn.Module) -> Mapping[str, float]:
+def _measured(stage: TrainingTask, module: nn.Module) -> Mapping[str, float]:
     module.eval()
     with torch.no_grad():
         scores = stage.scores()
@@ -257,7 +257,7 @@ def _cut_progress(output: Path, step: int, processes: Processes) -> tuple[Progre
     return kept
 
 
-def _finite(loss: float, stage: Stage, step: int) -> float:
+def _finite(loss: float, stage: TrainingTask, step: int) -> float:
     if math.isfinite(loss):
         return loss
     raise InputRefusedError(

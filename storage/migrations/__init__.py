@@ -40,7 +40,7 @@ def upgrade(database: Database, to: str = "head") -> None:
             f"{database.where} has tables of version {current}, this Longwatch knows {known[-1]}",
             hint="upgrade Longwatch on this machine",
         )
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
         _run(connection, to)

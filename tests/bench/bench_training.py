@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from engine.models.layers.decoder import Decoder, DecoderConfig
-from engine.models.video_xl.parallel_forward import Course, lay_out, one_pass
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
 
 PREFIX, TEXT, WINDOW, RATIO, PER_FRAME = 14, 40, 1440, 8, 144
 SIZES = DecoderConfig(
@@ -54,14 +54,14 @@ def measure(*, model: str | None = None, frames: int = 64, threads: int = 1) -> 
     }
 
 
-def _apart(has_checkpoints: bool, frames: int, threads: int) -> dict[str, float]:
+def _apart(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, float]:
     """Run one way in a fresh process."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
-        return pool.apply(_run, (has_checkpoints, frames, threads))
+        return pool.apply(_run, (gradient_checkpointing, frames, threads))
 
 
-def _run(has_checkpoints: bool, frames: int, threads: int) -> dict[str, float]:
+def _run(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, float]:
     torch.set_num_threads(threads)
     decoder, random = Decoder(SIZES), torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -70,9 +70,11 @@ def _run(has_checkpoints: bool, frames: int, threads: int) -> dict[str, float]:
     rows = torch.randn(1, PREFIX + frames * PER_FRAME + TEXT, SIZES.width, generator=random)
     n = frames * PER_FRAME
     chunks = tuple((min(WINDOW, n - start), RATIO) for start in range(0, n, WINDOW))
-    layout = lay_out(Course(n_prefix=PREFIX, chunks=chunks, texts=(TEXT,), is_closed=True))
+    layout = build_layout(
+        SequenceSpec(n_prefix=PREFIX, chunks=chunks, texts=(TEXT,), is_closed=True)
+    )
     before, started = psutil.Process().memory_info().rss, time.process_time()
-    hidden = one_pass(decoder, rows, layout, has_checkpoints=has_checkpoints)
+    hidden = one_pass(decoder, rows, layout, gradient_checkpointing=gradient_checkpointing)
     decoder.logits(hidden[0, -TEXT:]).square().mean().backward()  # type: ignore[no-untyped-call]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak *= 1 if sys.platform == "darwin" else 1024

@@ -14,12 +14,19 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from engine.models.layers.decoder import KvBuffer, Written
+from engine.models.layers.decoder import KvBuffer, KvTrace
 from engine.models.layers.preprocess import prepare
 from engine.models.layers.weights import slots, translate
 from engine.models.video_xl.net import KEY_MAP, Projector, VideoXlNet, load_net
-from engine.models.video_xl.parallel_forward import Course, lay_out, one_pass
-from engine.models.video_xl.vst import Memory, fold, open_memory, run_sink, step_random, weave
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
+from engine.models.video_xl.vst import (
+    VstCache,
+    fold,
+    interleave,
+    open_memory,
+    prefill_prefix,
+    step_random,
+)
 from tests.parity._case import Quantity, difference, mismatches
 
 CPU = torch.device("cpu")
@@ -65,23 +72,23 @@ class _Video:
 
     def run(self) -> None:
         """Fill `found`."""
-        written = Written([], [])
+        written = KvTrace([], [])
         prefix = self.decoder.embed(self.expected["prefix_ids"])
         sink = self.decoder.buffer(prefix.shape[0])
         self.decoder.extend(prefix[None], sink, written=written)
         self._compare("sink", _stacked(written), ("sink_k", "sink_v"))
-        memory = open_memory(self.decoder, run_sink(self.decoder, prefix))
+        memory = open_memory(self.decoder, prefill_prefix(self.decoder, prefix))
         last_visual = self._chunks(memory)
         for suffix in ("", "_b"):
             if f"question_ids{suffix}" in self.expected:
                 self._ask(memory.fork(0), suffix, last_visual)
 
-    def _chunks(self, memory: Memory) -> Tensor:
+    def _chunks(self, memory: VstCache) -> Tensor:
         carry, held = 0, list[tuple[Tensor, Tensor]]()
         last_visual = torch.empty(0)
         for i, ratio in enumerate(_ratios(self.case, self.net, self.tokens.shape[0])):
             rows = self.tokens[i * self.chunk_tokens : (i + 1) * self.chunk_tokens]
-            plan = weave(rows.shape[0], ratio, carry=carry)
+            plan = interleave(rows.shape[0], ratio, carry=carry)
             carry = plan.carry
             self._worst("is_vst", mismatches(plan.is_vst().byte(), self.expected[f"win{i}_is_vst"]))
             trace: list[Tensor] = []
@@ -98,7 +105,7 @@ class _Video:
         return last_visual
 
     def _ask(self, memory: KvBuffer, suffix: str, last_visual: Tensor) -> None:
-        written, expected = Written([], []), self.expected
+        written, expected = KvTrace([], []), self.expected
         question = self.decoder.embed(expected[f"question_ids{suffix}"])
         pieces, hidden = [], last_visual[None]
         for part in question.split(self.chunk_tokens):
@@ -142,7 +149,7 @@ def _ratios(case: Mapping[str, Any], net: VideoXlNet, n_visual: int) -> Sequence
     return allowed * len(chunks) if len(allowed) == 1 else step_random(allowed, chunks, seed=42)
 
 
-def _stacked(written: Written, n_layers: int | None = None) -> tuple[Tensor, Tensor]:
+def _stacked(written: KvTrace, n_layers: int | None = None) -> tuple[Tensor, Tensor]:
     """Keys and values, layer kv_head token head_dim, from one or several steps."""
     step = n_layers or len(written.keys)
     keys, values = (
@@ -194,13 +201,13 @@ def _train(
     tokens = expected["image_features"].clone().requires_grad_()
     size, decoder = net.config.chunk_tokens, net.decoder
     parts = [part.shape[0] for part in tokens.split(size)]
-    course = Course(
+    course = SequenceSpec(
         n_prefix=expected["prefix_ids"].shape[0],
         chunks=tuple(zip(parts, _ratios(case, net, tokens.shape[0]), strict=True)),
         texts=(expected["question_ids"].shape[0],),
     )
     prefix, question = (decoder.embed(expected[f"{name}_ids"]) for name in ("prefix", "question"))
-    hidden = one_pass(decoder, torch.cat((prefix, tokens, question))[None], lay_out(course))
+    hidden = one_pass(decoder, torch.cat((prefix, tokens, question))[None], build_layout(course))
     labels = expected["labels_expanded"][1:]
     loss = F.cross_entropy(decoder.logits(hidden[0, :-1]), labels, ignore_index=-100)
     loss.backward()  # type: ignore[no-untyped-call]

@@ -300,8 +300,8 @@ def _track(folder: Path) -> Mapping[str, Quantity]:
             step = -(-banks.shape[0] // rows.shape[0])
             found[label] = Quantity(difference(banks[::step], rows), BFLOAT16_STEP)
     if "fbank_missing_track_unique" in expected:
-        silent = filter_banks(torch.zeros(n_target)).bfloat16().float().unique()
-        found["missing"] = Quantity(difference(silent, expected["fbank_missing_track_unique"]))
+        no_progress = filter_banks(torch.zeros(n_target)).bfloat16().float().unique()
+        found["missing"] = Quantity(difference(no_progress, expected["fbank_missing_track_unique"]))
     return found
 
 

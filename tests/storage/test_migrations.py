@@ -22,7 +22,7 @@ def test_every_version_becomes_todays_tables(database_url: str, start: str | Non
     if start is not None:
         upgrade(database, start)
     upgrade(database)
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         context = MigrationContext.configure(connection, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
     database.close()
@@ -31,7 +31,7 @@ def test_every_version_becomes_todays_tables(database_url: str, start: str | Non
 def test_version_1_keeps_its_rows(database_url: str) -> None:
     database = Database(database_url)
     upgrade(database, "0001")
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         connection.execute(
             text(
                 "INSERT INTO videos (id, name, uri, status, media_warnings, media_tags, n_chunks,"
@@ -53,7 +53,7 @@ def test_steps_are_numbered_without_gaps() -> None:
 def test_newer_database_is_refused_with_a_sentence(database_url: str) -> None:
     database = Database(database_url)
     upgrade(database)
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     database.close()
     with pytest.raises(UnreachableError, match="tables of version 9999, this Longwatch knows"):
@@ -62,12 +62,12 @@ def test_newer_database_is_refused_with_a_sentence(database_url: str) -> None:
 
 def test_failed_step_leaves_nothing_behind(database_url: str) -> None:
     database = Database(database_url)
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         # Step 2 will find one of its tables there already.
         connection.execute(text("CREATE TABLE users (id TEXT)"))
     with pytest.raises(Exception, match="users"):
         upgrade(database)
-    with database.connecting() as connection:
+    with database.write_connection() as connection:
         found = MigrationContext.configure(connection)
         assert found.get_current_revision() is None
         assert not connection.dialect.has_table(connection, "videos")

@@ -2,7 +2,7 @@
 
 from engine.records import VideoId
 from storage.catalog import Catalog
-from storage.records import Place, VideoRow
+from storage.records import PageCursor, VideoRow
 from tests.storage.conftest import Clock
 
 
@@ -15,8 +15,8 @@ def filled(catalog: Catalog, clock: Clock, n_videos: int) -> Catalog:
     return catalog
 
 
-def behind(row: VideoRow) -> Place:
-    return Place(created_at=row.created_at, id=row.id)
+def behind(row: VideoRow) -> PageCursor:
+    return PageCursor(created_at=row.created_at, id=row.id)
 
 
 def walked(catalog: Catalog, limit: int, among: frozenset[VideoId] | None = None) -> list[VideoId]:

@@ -42,7 +42,7 @@ from engine.models.apollo.net import build as build
 from engine.models.layers import preprocess
 from engine.models.layers.generate import generate
 from engine.models.layers.preprocess import PixelConfig
-from engine.models.layers.text_image import TextSide, load_joint
+from engine.models.layers.text_image import TextEncoder, load_joint
 from engine.models.layers.tokenizer import ChatTemplate, Tokenizer
 from engine.models.layers.towers import TowerFiles, find_tower
 from engine.models.layers.weights import fingerprint, read_config
@@ -151,7 +151,7 @@ class Apollo:
         self,
         net: ApolloNet,
         tokenizer: Tokenizer,
-        text_side: TextSide,
+        text_side: TextEncoder,
         *,
         variant: str,
         seal: Fingerprint,
@@ -345,7 +345,7 @@ def load(
     return Apollo(
         net,
         Tokenizer.load(parts.llm),
-        TextSide(net.vision.siglip, net.joint, parts.siglip if files is None else files.folder),
+        TextEncoder(net.vision.siglip, net.joint, parts.siglip if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
         seal=fingerprint(shape, net),
         joint_pixels=None if files is None else files.pixels,

@@ -26,7 +26,7 @@ Current = Literal["all", "causal"] | Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AttentionMask:
     """What the queries of one step may see; made once a step, shared by all layers."""
 
     dense: Float[Tensor, "row key"] | None
@@ -41,7 +41,7 @@ class View:
 
 def view(
     n_past: int, current: Current, n: int, n_groups: int, *, like: Tensor, is_exact: bool = False
-) -> View:
+) -> AttentionMask:
     """Prepare the sight of a step.
 
     Args:
@@ -50,25 +50,25 @@ def view(
         n: Current tokens; also the queries, unless `current` is a mask.
         n_groups: Query heads for each key and value head.
         like: Gives dtype and device.
-        is_exact: Keep to the dense form, which `weights_of` needs.
+        is_exact: Keep to the dense form, which `attention_weights` needs.
     """
     if isinstance(current, str) and (current == "all" or n == 1):
-        return View(None)
+        return AttentionMask(None)
     n_queries = n if isinstance(current, str) else current.shape[0]
     is_short = n_groups * n_queries * (n_past + n) <= DENSE_ENTRIES
     if is_short or is_exact:
         visible = current if isinstance(current, Tensor) else _triangle(n, like.device)
-        return View(_mask(n_past, visible, n_groups, like))
+        return AttentionMask(_mask(n_past, visible, n_groups, like))
     if isinstance(current, Tensor):
-        return View(None, n_past, _mask(0, current, n_groups, like))
-    return View(None, n_past, None, True)
+        return AttentionMask(None, n_past, _mask(0, current, n_groups, like))
+    return AttentionMask(None, n_past, None, True)
 
 
 def attend(
     q: Float[Tensor, "batch head query head_dim"],
     k: Float[Tensor, "batch kv_head key head_dim"],
     v: Float[Tensor, "batch kv_head key head_dim"],
-    sight: View,
+    sight: AttentionMask,
 ) -> Float[Tensor, "batch head query head_dim"]:
     """Softmax attention of grouped heads, scaled by the root of the head size."""
     if sight.near is None and not sight.is_causal:
@@ -84,10 +84,10 @@ def attend(
     return torch.lerp(near.float(), far.float(), share).to(q.dtype)
 
 
-def weights_of(
+def attention_weights(
     q: Float[Tensor, "batch head query head_dim"],
     k: Float[Tensor, "batch kv_head key head_dim"],
-    sight: View,
+    sight: AttentionMask,
 ) -> Float32[Tensor, "batch query key"]:
     """Attention weights averaged over heads: where the queries look.
 

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from engine.models.layers.attention import attend, view, weights_of
-from engine.models.layers.rotary import Turn, rotate, turn
+from engine.models.layers.attention import attend, attention_weights, view
+from engine.models.layers.rotary import RopeFactors, rotate, turn
 
 KEY_MAP = (
     ("model.embed_tokens.weight", "embed.weight"),
@@ -131,7 +131,7 @@ class FusedLinear(nn.Linear):
         self.parts = dict(parts)
         """Rows of each part, in order."""
 
-    def without_first(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
+    def project_kv(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
         """All parts but the first: k and v without q."""
         start = next(iter(self.parts.values()))
         return F.linear(x, self.weight[start:], None if self.bias is None else self.bias[start:])
@@ -255,7 +255,7 @@ class Layer(nn.Module):
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class KvTrace:
     """Keys before rotary embedding and values that a step wrote, by layer."""
 
     keys: list[Tensor]
@@ -284,7 +284,7 @@ class Decoder(nn.Module):
         """An empty buffer of this decoder's shape, device and dtype."""
         return KvBuffer(self.config, capacity, like=self.embed.weight.detach(), batch=batch)
 
-    def turn(self, positions: Int64[Tensor, " token"]) -> Turn:
+    def turn(self, positions: Int64[Tensor, " token"]) -> RopeFactors:
         """The rotation of these positions."""
         return turn(positions, self.config.head_dim, self.config.rope_theta)
 
@@ -298,10 +298,10 @@ class Decoder(nn.Module):
         x: Float[Tensor, "batch token width"],
         memory: KvBuffer,
         *,
-        written: Written | None = None,
+        written: KvTrace | None = None,
         looks: list[Tensor] | None = None,
-        n_looking: int = 1,
-        is_survey: bool = False,
+        n_query_rows: int = 1,
+        stop_after_weights: bool = False,
     ) -> Float[Tensor, "batch token width"]:
         """Run tokens behind the memory, causally, and append them to it.
 
@@ -309,7 +309,7 @@ class Decoder(nn.Module):
             x: Embeddings; they stand at positions `memory.n`, `memory.n + 1`, ...
             memory: Read and appended to in place.
             written: Receives each layer's keys (before rotary embedding) and values.
-            looks: Receives each layer's attention weights of the last `n_looking` rows.
+            looks: Receives each layer's attention weights of the last `n_query_rows` rows.
             n_looking: Rows whose attention is wanted.
             is_survey: Only the looks are wanted: stop once the last are known, and leave the
                 memory's length as it was.
@@ -319,10 +319,10 @@ class Decoder(nn.Module):
         n_past, n = memory.n, x.shape[1]
         memory.reserve(n)
         end = n_past + n
-        turned = self.turn(torch.arange(n_past, end, device=x.device))
+        rope = self.turn(torch.arange(n_past, end, device=x.device))
         sight = view(n_past, "causal", n, self.config.n_groups, like=x)
         if looks is not None:
-            late = torch.ones(n_looking, n, dtype=torch.bool).tril(n - n_looking)
+            late = torch.ones(n_query_rows, n, dtype=torch.bool).tril(n - n_query_rows)
             looking = view(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
         for depth, layer in enumerate(self.stack()):
             attention = layer.attention
@@ -330,13 +330,13 @@ class Decoder(nn.Module):
             if written is not None:
                 written.keys.append(k)
                 written.values.append(v)
-            q = rotate(q, turned)
+            q = rotate(q, rope)
             keys, values = memory.keys[depth], memory.values[depth]
-            keys[:, :, n_past:end] = rotate(k, turned)
+            keys[:, :, n_past:end] = rotate(k, rope)
             values[:, :, n_past:end] = v
             if looks is not None:
-                looks.append(weights_of(q[:, :, -n_looking:], keys[:, :, :end], looking))
-                if is_survey and depth + 1 == len(self.layers):
+                looks.append(attention_weights(q[:, :, -n_query_rows:], keys[:, :, :end], looking))
+                if stop_after_weights and depth + 1 == len(self.layers):
                     return x
             x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], sight))
             x = x + layer.mlp(x)

@@ -16,7 +16,7 @@ IGNORED_LABEL = -100
 
 
 @dataclass(frozen=True, slots=True)
-class Spliced:
+class PaddedBatch:
     """Samples of one batch as embeddings, padded to the longest."""
 
     embeddings: Float[Tensor, "sample token width"]
@@ -70,7 +70,7 @@ def splice_batch(
     *,
     max_tokens: int,
     pads_left: bool = False,
-) -> Spliced:
+) -> PaddedBatch:
     """Splice samples of different lengths into one batch for training.
 
     Args:
@@ -87,7 +87,7 @@ def splice_batch(
     ]
     side = "left" if pads_left else "right"
     real = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
-    return Spliced(
+    return PaddedBatch(
         pad_sequence(rows, batch_first=True, padding_side=side),
         pad_sequence(wanted, True, padding_value=IGNORED_LABEL, padding_side=side),
         pad_sequence(real, batch_first=True, padding_value=False, padding_side=side),

@@ -59,7 +59,7 @@ def see(
     return features, vectors
 
 
-class TextSide:
+class TextEncoder:
     """Queries in the space of frame vectors."""
 
     def __init__(self, tower: Tower, joint: Tower | None, folder: Path | None) -> None:

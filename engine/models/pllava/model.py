@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from engine.models import token_model
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig, prepare, resize
-from engine.models.layers.text_image import TextSide
+from engine.models.layers.text_image import TextEncoder
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import TowerConfig
 from engine.models.layers.weights import fingerprint, read_config
@@ -151,7 +151,7 @@ class Pllava:
         self,
         net: PllavaNet,
         tokenizer: Tokenizer,
-        text_side: TextSide,
+        text_side: TextEncoder,
         *,
         variant: str,
         seal: Fingerprint,
@@ -297,7 +297,7 @@ def load(
     return Pllava(
         net,
         Tokenizer.load(folder),
-        TextSide(net.tower, net.joint, files.folder),
+        TextEncoder(net.tower, net.joint, files.folder),
         variant=str(raw.get("variant", folder.name)),
         seal=fingerprint({"config": raw, "pixels": asdict(net.config.pixels)}, net),
     )

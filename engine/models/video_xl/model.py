@@ -41,7 +41,14 @@ from engine.models.video_xl.net import (
     save_net,
 )
 from engine.models.video_xl.net import build as build
-from engine.models.video_xl.vst import Memory, fold, open_memory, run_sink, survey, weave
+from engine.models.video_xl.vst import (
+    VstCache,
+    fold,
+    interleave,
+    open_memory,
+    prefill_prefix,
+    survey,
+)
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, Token, VisualTokens
@@ -132,7 +139,7 @@ def recognises(config: Mapping[str, Any]) -> bool:
 class VideoXlStream:
     """The memory of one running video; opened by `VideoXl.open_stream`."""
 
-    def __init__(self, memory: Memory, compression_ratio: int) -> None:
+    def __init__(self, memory: VstCache, compression_ratio: int) -> None:
         self.memory = memory
         self._compression_ratio = compression_ratio
 
@@ -182,7 +189,7 @@ class VideoXl:
         end = tokenizer.id_of("<|im_end|>")
         self._stop = frozenset(config.eos_ids) | (frozenset() if end is None else {end})
         with torch.inference_mode():
-            self._sink = run_sink(net.decoder, self._embed(QWEN.before_video(tokenizer)))
+            self._sink = prefill_prefix(net.decoder, self._embed(QWEN.before_video(tokenizer)))
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -233,7 +240,7 @@ class VideoXl:
                 f"tokens must be one chunk of at most {self.net.config.chunk_tokens} visual tokens,"
                 f" not {rows.shape[0]}"
             )
-        plan = weave(rows.shape[0], stream.compression_ratio, is_closed=True)
+        plan = interleave(rows.shape[0], stream.compression_ratio, is_closed=True)
         return fold(rows, stream.memory, plan)
 
     @torch.inference_mode()

@@ -19,16 +19,16 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from engine.models.layers.decoder import Decoder, Layer
-from engine.models.layers.rotary import Turn, rotate
-from engine.models.video_xl.vst import Weave, weave
+from engine.models.layers.rotary import RopeFactors, rotate
+from engine.models.video_xl.vst import Interleave, interleave
 
-SPELT_ENTRIES = 1 << 24
+EAGER_MAX_SCORES = 1 << 24
 """Scores up to which the CPU takes attention spelt out, whose backward pass beats the fused
 kernel's: a step of nano over 128 frames takes half the time (one core, 2026-11-21)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Course:
+class SequenceSpec:
     """What a sequence consists of, in tokens; shared by all sequences of a batch."""
 
     n_prefix: int
@@ -91,7 +91,7 @@ class Layout:
         )
 
 
-def lay_out(course: Course) -> Layout:
+def build_layout(course: SequenceSpec) -> Layout:
     """Positions and sight of every row; the same for all batches of one course."""
     n_given = course.n_prefix + sum(n for n, _ in course.chunks) + sum(course.texts)
     made = _Rows(n_given)
@@ -101,7 +101,7 @@ def lay_out(course: Course) -> Layout:
         if ratio == 0:
             made.add(_plain(n), is_kept=True)
             continue
-        plan = weave(n, ratio, carry=carry, is_closed=course.is_closed)
+        plan = interleave(n, ratio, carry=carry, is_closed=course.is_closed)
         carry = plan.carry
         made.add(plan, is_kept=False)
     for n in course.texts:
@@ -127,7 +127,7 @@ class _Rows:
         self.blocks: list[Block] = []
         self._given, self._vst, self._n, self._n_kept = 0, n_given, 0, 0
 
-    def add(self, plan: Weave, *, is_kept: bool) -> None:
+    def add(self, plan: Interleave, *, is_kept: bool) -> None:
         """A block; of a chunk its VSTs are kept, of other blocks everything or nothing."""
         if not plan.n:
             return
@@ -146,9 +146,9 @@ class _Rows:
         self._n, self._n_kept = self._n + plan.n, self._n_kept + len(stays)
 
 
-def _plain(n: int) -> Weave:
+def _plain(n: int) -> Interleave:
     """A stretch without summary tokens."""
-    return Weave(torch.arange(n), torch.zeros(0, dtype=torch.int64), 0)
+    return Interleave(torch.arange(n), torch.zeros(0, dtype=torch.int64), 0)
 
 
 def one_pass(
@@ -156,14 +156,14 @@ def one_pass(
     rows: Float[Tensor, "batch row width"],
     layout: Layout,
     *,
-    has_checkpoints: bool = False,
+    gradient_checkpointing: bool = False,
 ) -> Float[Tensor, "batch row width"]:
     """Run sequences of one course.
 
     Args:
         decoder: With summary tokens.
         rows: Embeddings of prefix, chunks and texts; VST rows are added here.
-        layout: From `lay_out`, on the rows' device or the CPU.
+        layout: From `build_layout`, on the rows' device or the CPU.
         has_checkpoints: Keep only each layer's input for the backward pass and compute the rest
             again there. The gradients are the same; at 9,216 tokens the peak is 0.35 of what
             it is otherwise, for 1.15 of the time (`longwatch bench training`, 2026-11-21).
@@ -173,26 +173,28 @@ def one_pass(
     """
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
     layout = layout.to(rows.device)
-    turned = decoder.turn(layout.position)
+    rope = decoder.turn(layout.position)
     memory_turned = decoder.turn(torch.arange(len(layout.kept), device=rows.device))
     x = torch.cat((rows, decoder.vst_embed.expand(rows.shape[0], layout.n_vst, -1)), 1)
     for layer in decoder.stack():
-        if has_checkpoints:
-            x = checkpoint(_layer, layer, x, layout, turned, memory_turned, use_reentrant=False)
+        if gradient_checkpointing:
+            x = checkpoint(_layer, layer, x, layout, rope, memory_turned, use_reentrant=False)
         else:
-            x = _layer(layer, x, layout, turned, memory_turned)
+            x = _layer(layer, x, layout, rope, memory_turned)
     out: Tensor = decoder.norm(x[:, : layout.n_given])
     return out
 
 
-def _layer(layer: Layer, x: Tensor, layout: Layout, turned: Turn, memory_turned: Turn) -> Tensor:
+def _layer(
+    layer: Layer, x: Tensor, layout: Layout, rope: RopeFactors, memory_turned: RopeFactors
+) -> Tensor:
     attention, n = layer.attention, layout.n_given
     assert attention.vst_qkv is not None
     normed = layer.attention_norm(x)
     both = torch.cat((attention.qkv(normed[:, :n]), attention.vst_qkv(normed[:, n:])), 1)
     q, k, v = attention.split(both[:, layout.order])
     memory_k, memory_v = rotate(k[:, :, layout.kept], memory_turned), v[:, :, layout.kept]
-    q, k = rotate(q, turned), rotate(k, turned)
+    q, k = rotate(q, rope), rotate(k, rope)
     seen = []
     for block in layout.blocks:
         own = slice(block.start, block.end)
@@ -205,7 +207,7 @@ def _layer(layer: Layer, x: Tensor, layout: Layout, turned: Turn, memory_turned:
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
     """Grouped attention of one block, by whichever way learns faster at its size."""
-    is_small = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= SPELT_ENTRIES
+    is_small = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= EAGER_MAX_SCORES
     return (_spelt if is_small and q.device.type == "cpu" else _fused)(q, k, v, block)
 
 

@@ -30,7 +30,7 @@ from engine.tensors import KvLatents
 
 
 @dataclass(frozen=True, slots=True)
-class Weave:
+class Interleave:
     """Where the visual tokens and the VSTs of one chunk stand in their mixed sequence."""
 
     raw: Int64[Tensor, " token"]
@@ -61,7 +61,9 @@ class Weave:
 
 
 @lru_cache(maxsize=64)
-def weave(n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool = False) -> Weave:
+def interleave(
+    n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool = False
+) -> Interleave:
     """Put a VST behind every `compression_ratio`-th visual token, counting from `carry`.
 
     Args:
@@ -83,7 +85,7 @@ def weave(n_raw: int, compression_ratio: int, *, carry: int = 0, is_closed: bool
         vst = torch.tensor(places, dtype=torch.int64)
         is_raw = torch.ones(n_raw + len(behind), dtype=torch.bool)
         is_raw[vst] = False
-        return Weave(is_raw.nonzero()[:, 0], vst, left)
+        return Interleave(is_raw.nonzero()[:, 0], vst, left)
 
 
 def step_random(ratios: Sequence[int], chunks: Sequence[int], *, seed: int) -> tuple[int, ...]:
@@ -105,7 +107,7 @@ def step_random(ratios: Sequence[int], chunks: Sequence[int], *, seed: int) -> t
     return tuple(drawn)
 
 
-class Memory:
+class VstCache:
     """What a running video has left behind: sink and VSTs, ready for attention.
 
     VST keys are turned once, when they enter; their compact position changes only when older
@@ -125,7 +127,7 @@ class Memory:
         """VSTs held."""
         return self.buffer.n - self.n_sink
 
-    def step(self, plan: Weave) -> "_Step":
+    def step(self, plan: Interleave) -> "_Step":
         """How a chunk of this shape stands behind what is held now; room for it is made."""
         self.buffer.reserve(plan.n)
         held = self._step
@@ -167,9 +169,9 @@ class Memory:
         buffer.reserve(n)
         start, end = buffer.n, buffer.n + n
         device = buffer.keys.device
-        turned = self.decoder.turn(torch.arange(start, end, device=device))
+        rope = self.decoder.turn(torch.arange(start, end, device=device))
         keys = torch.cat([chunk.keys.to(device) for chunk in chunks], 2)
-        buffer.keys[:, 0, :, start:end] = rotate(keys.to(buffer.keys.dtype), turned)
+        buffer.keys[:, 0, :, start:end] = rotate(keys.to(buffer.keys.dtype), rope)
         values = torch.cat([chunk.values.to(device) for chunk in chunks], 2)
         buffer.values[:, 0, :, start:end] = values
         buffer.n = end
@@ -182,20 +184,20 @@ def open_memory(
     *,
     n_more: int = 0,
     max_latents: int | None = None,
-) -> Memory:
+) -> VstCache:
     """A memory of the prompt prefix and of chunks, oldest first.
 
     Args:
         decoder: Whose sink and latents these are.
-        sink: The prompt prefix, run once by `run_sink`; copied.
-        chunks: Placed as `Memory.append` would place them one by one, byte for byte.
+        sink: The prompt prefix, run once by `prefill_prefix`; copied.
+        chunks: Placed as `VstCache.append` would place them one by one, byte for byte.
         n_more: Tokens to make room for beyond them.
         max_latents: Latents held at most; `None` for all.
     """
     held = sum(chunk.n_latents for chunk in chunks)
     if max_latents is not None:
         held = min(held, max_latents)
-    memory = Memory(decoder, capacity=sink.n + held + n_more, max_latents=max_latents)
+    memory = VstCache(decoder, capacity=sink.n + held + n_more, max_latents=max_latents)
     memory.buffer.keys[:, :, :, : sink.n] = sink.keys[:, :, :, : sink.n]
     memory.buffer.values[:, :, :, : sink.n] = sink.values[:, :, :, : sink.n]
     memory.buffer.n = memory.n_sink = sink.n
@@ -203,7 +205,7 @@ def open_memory(
     return memory
 
 
-def run_sink(decoder: Decoder, prefix: Float[Tensor, "token width"]) -> KvBuffer:
+def prefill_prefix(decoder: Decoder, prefix: Float[Tensor, "token width"]) -> KvBuffer:
     """Keys and values of the prompt prefix, which every later step sees; may be empty."""
     sink = decoder.buffer(prefix.shape[0])
     if prefix.shape[0]:
@@ -213,8 +215,8 @@ def run_sink(decoder: Decoder, prefix: Float[Tensor, "token width"]) -> KvBuffer
 
 def fold(
     tokens: Float[Tensor, "token width"],
-    memory: Memory,
-    plan: Weave,
+    memory: VstCache,
+    plan: Interleave,
     *,
     trace: list[Tensor] | None = None,
 ) -> KvLatents:
@@ -223,7 +225,7 @@ def fold(
     Args:
         tokens: Visual tokens after the projector.
         memory: Read; the room behind it serves as scratch, its contents do not change.
-        plan: From `weave`, for as many tokens.
+        plan: From `interleave`, for as many tokens.
         trace: Receives the rows in woven order: input, then behind every layer, the last one
             normed. Nothing is left out then.
     Returns:
@@ -239,12 +241,12 @@ def fold(
     for depth, layer in enumerate(decoder.stack()):
         n_behind = len(decoder.layers) - 1 - depth
         if trace is not None:
-            trace.append(step.woven(x[0]))
+            trace.append(step.interleaved(x[0]))
         x, k, v = _layer(x, depth, layer, memory.buffer, step, n_behind if trace is None else None)
         keys.append(k)
         values.append(v)
     if trace is not None:
-        trace.append(step.woven(decoder.norm(x[0])))
+        trace.append(step.interleaved(decoder.norm(x[0])))
     return KvLatents(keys=torch.cat(keys), values=torch.cat(values))
 
 
@@ -265,7 +267,7 @@ def survey(
 
     Args:
         decoder: Whose sink and latents these are.
-        sink: From `run_sink`.
+        sink: From `prefill_prefix`.
         chunks: All of one size.
         question: Embeddings; every row of it looks.
     Returns:
@@ -278,31 +280,33 @@ def survey(
     buffer.keys[:, :, :, :n_sink] = sink.keys[:, :, :, :n_sink]
     buffer.values[:, :, :, :n_sink] = sink.values[:, :, :, :n_sink]
     device = question.device
-    turned = decoder.turn(torch.arange(n_sink, held, device=device))
+    rope = decoder.turn(torch.arange(n_sink, held, device=device))
     keys = torch.stack([chunk.keys for chunk in chunks], 1).to(device, question.dtype)
-    buffer.keys[:, :, :, n_sink:held] = rotate(keys, turned)
+    buffer.keys[:, :, :, n_sink:held] = rotate(keys, rope)
     values = torch.stack([chunk.values for chunk in chunks], 1).to(device, question.dtype)
     buffer.values[:, :, :, n_sink:held] = values
     buffer.n = held
     looks: list[Tensor] = []
     rows = question[None].expand(n_batch, -1, -1)
-    decoder.extend(rows, buffer, looks=looks, n_looking=question.shape[0], is_survey=True)
+    decoder.extend(
+        rows, buffer, looks=looks, n_query_rows=question.shape[0], stop_after_weights=True
+    )
     return torch.stack([look[:, :, n_sink:held].sum(-1).mean(-1) for look in looks]).mean(0)
 
 
 class _Step:
     """Positions and sight of a chunk at one length of memory; serves any chunk of that shape."""
 
-    def __init__(self, decoder: Decoder, n_past: int, plan: Weave) -> None:
+    def __init__(self, decoder: Decoder, n_past: int, plan: Interleave) -> None:
         like, groups = decoder.embed.weight, decoder.config.n_groups
         self.plan, self.start, self.end = plan, n_past, n_past + plan.n
         self.place = torch.cat((plan.raw, plan.vst)).to(like.device)
-        self.turned = decoder.turn(self.start + self.place)
+        self.rope = decoder.turn(self.start + self.place)
         # Rows lie grouped; a long step weaves its keys, so that the causal kernel can be used.
-        woven = torch.arange(plan.n, device=like.device)
+        interleaved = torch.arange(plan.n, device=like.device)
         self.sight = view(n_past, "causal", plan.n, groups, like=like)
         self.is_woven = self.sight.is_causal
-        columns = woven if self.is_woven else self.place
+        columns = interleaved if self.is_woven else self.place
         if not self.is_woven:
             visible = self.place[:, None] >= columns
             self.sight = view(n_past, visible, plan.n, groups, like=like)
@@ -310,14 +314,14 @@ class _Step:
         self.vst_sight = view(n_past, late, plan.n, groups, like=like)
         self.order = self.place.argsort()
 
-    def woven(self, rows: Tensor) -> Tensor:
+    def interleaved(self, rows: Tensor) -> Tensor:
         """Grouped rows in woven order."""
         return rows[self.order]
 
     def write(self, buffer: KvBuffer, depth: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Lay the chunk's keys and values behind the memory; both together come back."""
         keys, values = buffer.keys[depth], buffer.values[depth]
-        k = rotate(k, self.turned)
+        k = rotate(k, self.rope)
         if self.is_woven:
             k, v = k[:, :, self.order], v[:, :, self.order]
         keys[:, :, self.start : self.end] = k
@@ -339,20 +343,20 @@ def _layer(
     assert attention.vst_qkv is not None
     if n_behind == 0:
         vst = layer.attention_norm(x[:, x.shape[1] - plan.n_vst :])
-        k, v = attention.split_kv(attention.vst_qkv.without_first(vst))
+        k, v = attention.split_kv(attention.vst_qkv.project_kv(vst))
         return x, k, v
     normed = layer.attention_norm(x)
     q, k_vst, v_vst = attention.split(attention.vst_qkv(normed[:, plan.n_raw :]))
     if n_behind == 1:
-        k, v = attention.split_kv(attention.qkv.without_first(normed[:, : plan.n_raw]))
+        k, v = attention.split_kv(attention.qkv.project_kv(normed[:, : plan.n_raw]))
         both = torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
         keys, values = step.write(buffer, depth, *both)
-        q = rotate(q, step.turned.slice(plan.n_raw, plan.n))
+        q = rotate(q, step.rope.slice(plan.n_raw, plan.n))
         seen, x = attend(q, keys, values, step.vst_sight), x[:, plan.n_raw :]
     else:
         q_raw, k, v = attention.split(attention.qkv(normed[:, : plan.n_raw]))
         both = torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
         keys, values = step.write(buffer, depth, *both)
-        seen = step.attend(rotate(torch.cat((q_raw, q), 2), step.turned), keys, values)
+        seen = step.attend(rotate(torch.cat((q_raw, q), 2), step.rope), keys, values)
     x = x + attention.merge(seen)
     return x + layer.mlp(x), k_vst, v_vst

@@ -31,7 +31,7 @@ from torch import Tensor
 from engine.models import token_model
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.preprocess import prepare
-from engine.models.layers.text_image import TextSide, load_joint
+from engine.models.layers.text_image import TextEncoder, load_joint
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower, TowerConfig, pixels_of
 from engine.models.layers.weights import fingerprint, read_config
@@ -159,7 +159,7 @@ class VideoLlama2:
         self,
         net: VideoLlama2Net,
         tokenizer: Tokenizer,
-        text_side: TextSide,
+        text_side: TextEncoder,
         *,
         variant: str,
         seal: Fingerprint,
@@ -328,7 +328,7 @@ def load(
     return VideoLlama2(
         net,
         Tokenizer.load(folder),
-        TextSide(net.tower, net.joint, None if files is None else files.folder),
+        TextEncoder(net.tower, net.joint, None if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
         seal=fingerprint({"config": raw, "pixels": asdict(net.config.pixels)}, net),
     )

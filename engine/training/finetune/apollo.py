@@ -21,8 +21,8 @@ from engine.models.layers.tokenizer import Tokenizer
 from engine.records import Turn
 from engine.tensors import FrameBatch
 from engine.training.data.media import spread
-from engine.training.finetune.causal_loss import Written
-from engine.training.finetune.stage_config import Kind, Stage
+from engine.training.finetune.causal_loss import LabelledSequence
+from engine.training.finetune.stage_config import Kind, StageConfig
 
 TOWERS = ("vision.siglip.", "vision.internvideo2.")
 CONNECTOR = "vision.connector."
@@ -34,24 +34,24 @@ TEXT_SHARES = (0.10, 0.15)
 CLIP_S = 2.0
 
 
-def stages(variant: str) -> tuple[Stage, Stage, Stage]:
+def stages(variant: str) -> tuple[StageConfig, StageConfig, StageConfig]:
     """The stages of a released size, in order."""
     if variant not in DECODER_RATES:
         raise ValueError(f"variant must be one of {', '.join(DECODER_RATES)}, not {variant!r}")
     found = (
-        Stage(
+        StageConfig(
             name="align",
             rates={CONNECTOR: 1e-4},
             mixture={"image": 0.5, "video": 0.5},
             max_clips=25,
         ),
-        Stage(
+        StageConfig(
             name="vision_pretraining",
             rates={**dict.fromkeys(TOWERS, 5e-6), CONNECTOR: 1e-4},
             mixture={"video": 1.0},
             max_clips=25,
         ),
-        Stage(
+        StageConfig(
             name="fine_tuning",
             rates={CONNECTOR: 1e-4, DECODER: DECODER_RATES[variant]},
             # Figure 7; which number belongs to which kind is our reading.
@@ -64,7 +64,7 @@ def stages(variant: str) -> tuple[Stage, Stage, Stage]:
     return found
 
 
-def check_mixture(stage: Stage) -> None:
+def check_mixture(stage: StageConfig) -> None:
     """Hold a stage to what the paper's data study found.
 
     Raises:
@@ -99,11 +99,13 @@ class Sample:
     """Turns before, oldest first; read, not learnt."""
 
 
-def write_seen(net: ApolloNet, tokenizer: Tokenizer, sample: Sample, stage: Stage) -> Written:
+def write_seen(
+    net: ApolloNet, tokenizer: Tokenizer, sample: Sample, stage: StageConfig
+) -> LabelledSequence:
     """A sample with its clips seen; gradients reach the towers."""
     clips = spread(sample.clips, stage.max_clips)
     ids, labels = write(tokenizer, sample, clips, net.config.vision.connector.n_queries)
-    return Written(ids=ids, labels=labels, visual=_see(net, clips))
+    return LabelledSequence(ids=ids, labels=labels, visual=_see(net, clips))
 
 
 def write(

@@ -9,12 +9,12 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from engine.models.layers.decoder import Decoder, Layer
-from engine.models.layers.rotary import Turn, rotate
-from engine.models.layers.splice import IGNORED_LABEL, Spliced
+from engine.models.layers.rotary import RopeFactors, rotate
+from engine.models.layers.splice import IGNORED_LABEL, PaddedBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
+class LabelledSequence:
     """A conversation about something seen, before it is embedded."""
 
     ids: Int64[Tensor, " token"]
@@ -29,7 +29,7 @@ def run_causal(
     decoder: Decoder,
     rows: Float[Tensor, "sample token width"],
     *,
-    has_checkpoints: bool = False,
+    gradient_checkpointing: bool = False,
 ) -> Float[Tensor, "sample token width"]:
     """Whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty memory.
 
@@ -41,27 +41,27 @@ def run_causal(
         has_checkpoints: Keep only each layer's input for the backward pass, which computes the
             rest again; the gradients are the same.
     """
-    turned = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
+    rope = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
     for layer in decoder.stack():
-        if has_checkpoints:
-            rows = checkpoint(_layer, layer, rows, turned, use_reentrant=False)
+        if gradient_checkpointing:
+            rows = checkpoint(_layer, layer, rows, rope, use_reentrant=False)
         else:
-            rows = _layer(layer, rows, turned)
+            rows = _layer(layer, rows, rope)
     out: Tensor = decoder.norm(rows)
     return out
 
 
-def _layer(layer: Layer, rows: Tensor, turned: Turn) -> Tensor:
+def _layer(layer: Layer, rows: Tensor, rope: RopeFactors) -> Tensor:
     attention = layer.attention
     q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
     mixed = F.scaled_dot_product_attention(
-        rotate(q, turned), rotate(k, turned), v, is_causal=True, enable_gqa=True
+        rotate(q, rope), rotate(k, rope), v, is_causal=True, enable_gqa=True
     )
     rows = rows + attention.merge(mixed)
     return rows + layer.mlp(rows)
 
 
-def loss_of(decoder: Decoder, batch: Spliced) -> Float[Tensor, ""]:
+def loss_of(decoder: Decoder, batch: PaddedBatch) -> Float[Tensor, ""]:
     """Mean cross-entropy of the labelled tokens of a batch, padded behind.
 
     Cost: logits only where there is a label; for a vocabulary of 152,000 they would outweigh

@@ -16,7 +16,7 @@ Kind = Literal["text", "image", "multi_image", "video", "audio", "audio_video"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class StageConfig:
     """One stage, as a paper's table states it."""
 
     name: str
@@ -54,7 +54,7 @@ class Stage:
         return max(self.rates.values())
 
 
-def prepare(net: nn.Module, stage: Stage) -> tuple[nn.ModuleDict, dict[str, float]]:
+def prepare(net: nn.Module, stage: StageConfig) -> tuple[nn.ModuleDict, dict[str, float]]:
     """Freeze what a stage does not train.
 
     Returns:

@@ -1,6 +1,6 @@
 """People's own samples through the loop, for every family: settings, media, stage, checkpoint.
 
-A recipe reads its settings, opens a model as a `Learner`, and hands both to `tune`.
+A recipe reads its settings, opens a model as a `TrainableModel`, and hands both to `tune`.
 
 Decision: float32 on the CPU, as nano is trained, because only tiny and small models were ever run
 through it. Revisit when a released size is to be trained: device and dtype are the recipes' calls
@@ -25,8 +25,14 @@ from engine.models.layers.decoder import Decoder
 from engine.models.layers.splice import splice_batch
 from engine.training.data.media import PICTURES, SOUNDS, without_unreadable
 from engine.training.data.samples import BadSample, Sample, SampleFile, Source, read_samples
-from engine.training.finetune.causal_loss import Written, loss_of
-from engine.training.finetune.stage_config import Kind, Stage, draw_kinds, fit_mixture, prepare
+from engine.training.finetune.causal_loss import LabelledSequence, loss_of
+from engine.training.finetune.stage_config import (
+    Kind,
+    StageConfig,
+    draw_kinds,
+    fit_mixture,
+    prepare,
+)
 from engine.training.loop import LoopConfig, Progress, run_stage
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
@@ -70,14 +76,14 @@ class TuningConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Learner:
+class TrainableModel:
     """A model that is taught: its weights, and how it sees and writes a sample."""
 
     root: nn.Module
     """Holds the parts that stages name."""
     decoder: Decoder
     max_tokens: int
-    write: Callable[[Sample], Sequence[Written]]
+    write: Callable[[Sample], Sequence[LabelledSequence]]
     """One sample as one or more sequences to learn."""
     save: Callable[[Path], None]
     """Writes the checkpoint into a folder that exists."""
@@ -85,7 +91,7 @@ class Learner:
 
 
 def tune(
-    learner: Learner, stage: Stage, config: TuningConfig, output: Path, *, resume: bool
+    learner: TrainableModel, stage: StageConfig, config: TuningConfig, output: Path, *, resume: bool
 ) -> Iterator[Progress]:
     """Run one stage over people's samples and write the checkpoint to `output/model`."""
     read, held_out = read_split(config)
@@ -96,7 +102,7 @@ def tune(
         said = ", ".join(f"{kind} {share:.1%}" for kind, share in mixture.items())
         yield Progress(stage="data", step=0, n_steps=0, note=f"kinds are missing; drawn: {said}")
     module, shares = prepare(learner.root, stage)
-    lesson = Lesson(learner, stage.name, module, by_kind, mixture, held_out, config)
+    lesson = SampleTask(learner, stage.name, module, by_kind, mixture, held_out, config)
     loop = LoopConfig(
         n_steps=config.steps,
         learning_rate=config.learning_rate or stage.learning_rate,
@@ -160,7 +166,7 @@ def read_usable(sources: Sequence[Source]) -> SampleFile:
 
 
 def mixture_for(
-    stage: Stage, by_kind: Mapping[Kind, Sequence[Sample]], data: str
+    stage: StageConfig, by_kind: Mapping[Kind, Sequence[Sample]], data: str
 ) -> dict[Kind, float]:
     """The stage's mixture, as far as the data have its kinds; theirs where it states none.
 
@@ -198,12 +204,12 @@ class Pool:
         return self.samples[min(int(place), len(self.samples) - 1)]
 
 
-class Lesson:
+class SampleTask:
     """A stage over samples, for `loop.run_stage`."""
 
     def __init__(
         self,
-        learner: Learner,
+        learner: TrainableModel,
         name: str,
         module: nn.Module,
         by_kind: Mapping[Kind, Sequence[Sample]],
@@ -233,7 +239,7 @@ class Lesson:
         return {"held_out_loss": mean_loss(self._learner, self._held_out)}
 
 
-def batch_loss(learner: Learner, written: Sequence[Written]) -> Tensor:
+def batch_loss(learner: TrainableModel, written: Sequence[LabelledSequence]) -> Tensor:
     """Next-token loss of some sequences in one pass."""
     embed = learner.decoder.embed
     pairs = [(each.ids, each.visual) for each in written]
@@ -244,7 +250,7 @@ def batch_loss(learner: Learner, written: Sequence[Written]) -> Tensor:
 
 
 @torch.no_grad()
-def mean_loss(learner: Learner, samples: Sequence[Sample]) -> float:
+def mean_loss(learner: TrainableModel, samples: Sequence[Sample]) -> float:
     """Mean of samples' losses, each over all its turns."""
     losses = [float(batch_loss(learner, learner.write(sample))) for sample in samples]
     return sum(losses) / len(losses)
@@ -296,7 +302,7 @@ def _sources(said: Any, media: Any, home: Path) -> tuple[Source, ...]:
     return tuple(found)
 
 
-def chosen(stages: Sequence[Stage], config: TuningConfig) -> Stage:
+def chosen(stages: Sequence[StageConfig], config: TuningConfig) -> StageConfig:
     """The stage that the settings name.
 
     Raises:

@@ -26,13 +26,13 @@ from engine.models.layers.preprocess import prepare
 from engine.models.layers.splice import IGNORED_LABEL
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.video_xl.net import VideoXlNet
-from engine.models.video_xl.parallel_forward import Course, lay_out, one_pass
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
 from engine.training.data import chat_labels
 from engine.training.data.chat_labels import Media
 from engine.training.data.media import as_pixels, iterate_frames, spread
 from engine.training.data.samples import Sample
 from engine.training.finetune.causal_loss import run_causal
-from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.stage_config import StageConfig
 
 FPS = 1.0
 """Of the frames that a sample's are chosen from."""
@@ -48,7 +48,7 @@ RatioOf = Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VideoXlStage(Stage):
+class VideoXlStage(StageConfig):
     """A stage, and how it sees."""
 
     template: Literal["chat", "plain"] = "chat"
@@ -56,7 +56,7 @@ class VideoXlStage(Stage):
     """One is drawn for every window; none for the plain decoder without summary tokens."""
     max_frames: int = 128
     """Of one sample; longer videos are thinned evenly."""
-    has_checkpoints: bool = True
+    gradient_checkpointing: bool = True
     """Whether layers are computed again in the backward pass, to save memory."""
 
 
@@ -82,7 +82,7 @@ def sequence_loss(
     *,
     window: int,
     ratio_of: RatioOf | None,
-    has_checkpoints: bool = False,
+    gradient_checkpointing: bool = False,
 ) -> Float[Tensor, ""]:
     """Next-token loss of one sequence: the mean over its labelled tokens.
 
@@ -105,10 +105,12 @@ def sequence_loss(
         chunks += [(size, ratio_of(size)) for size in sizes]
     whole = torch.cat([part.rows for part in parts])[None]
     if ratio_of is None:
-        hidden = run_causal(decoder, whole, has_checkpoints=has_checkpoints)
+        hidden = run_causal(decoder, whole, gradient_checkpointing=gradient_checkpointing)
     else:
-        course = Course(n_prefix=0, chunks=tuple(chunks), texts=(), is_closed=True)
-        hidden = one_pass(decoder, whole, lay_out(course), has_checkpoints=has_checkpoints)
+        course = SequenceSpec(n_prefix=0, chunks=tuple(chunks), texts=(), is_closed=True)
+        hidden = one_pass(
+            decoder, whole, build_layout(course), gradient_checkpointing=gradient_checkpointing
+        )
     wanted = torch.tensor(labels[1:], device=whole.device)
     is_wanted = wanted != IGNORED_LABEL
     if not bool(is_wanted.any()):
@@ -119,7 +121,7 @@ def sequence_loss(
     return F.cross_entropy(logits.float(), wanted[is_wanted])
 
 
-class Learning:
+class VideoXlTask:
     """A net under a stage, for `loop.run_stage`."""
 
     def __init__(
@@ -180,7 +182,7 @@ class Learning:
                 self._parts(sample),
                 window=net.config.chunk_tokens,
                 ratio_of=self._ratio_of(random),
-                has_checkpoints=stage.has_checkpoints and torch.is_grad_enabled(),
+                gradient_checkpointing=stage.gradient_checkpointing and torch.is_grad_enabled(),
             )
 
     def _ratio_of(self, random: np.random.Generator | None) -> RatioOf | None:

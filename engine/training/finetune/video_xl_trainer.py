@@ -38,7 +38,7 @@ from engine.training.finetune.trainer import (
     shares_of,
     sorted_by_kind,
 )
-from engine.training.finetune.video_xl import Learning, VideoXlStage
+from engine.training.finetune.video_xl import VideoXlStage, VideoXlTask
 from engine.training.loop import LoopConfig, Progress, run_stage
 
 TEXT_SHARE = (0.10, 0.14)
@@ -120,7 +120,7 @@ def adjusted(stage: VideoXlStage, config: VideoXlTuning) -> VideoXlStage:
         rates=rates,
         ratios=asked or stage.ratios,
         max_frames=config.max_frames or stage.max_frames,
-        has_checkpoints=stage.has_checkpoints if checkpoints is None else checkpoints,
+        gradient_checkpointing=stage.gradient_checkpointing if checkpoints is None else checkpoints,
     )
 
 
@@ -157,7 +157,7 @@ def train(
     net = _load(config.model, device, stage, is_bf16=is_bf16)
     root = teachable(net, low_rank, seed=config.seed)
     module, shares = prepare(root, stage)
-    learning = Learning(
+    learning = VideoXlTask(
         net,
         Tokenizer.load(config.model),
         stage,
@@ -323,7 +323,7 @@ def part_towers(net: VideoXlNet) -> None:
     net.tower, net.joint = own, tower
 
 
-def _before(learning: Learning, config: VideoXlTuning) -> Progress:
+def _before(learning: VideoXlTask, config: VideoXlTuning) -> Progress:
     """Losses before the first step, so that a run says what it has changed."""
     scores = learning.scores()
     return Progress(

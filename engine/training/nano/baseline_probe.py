@@ -13,7 +13,7 @@ import torch
 from engine.training.nano.baselines import KINDS, ArmStage
 from engine.training.nano.chunks import Chunk, Facts, draw_chunk, thing_of
 from engine.training.nano.frame_bank import CHUNK_FRAMES
-from engine.training.nano.questions import Asked, Quiz
+from engine.training.nano.questions import QaPair, QuestionSampler
 
 NEEDLE_KINDS = ("colour", "shape", "code")
 CHUNKS_A_PASS = 128
@@ -86,7 +86,7 @@ def probe_kinds(
             draw_chunk(rng, facts, real=0.5, cards=0.8)
             for _ in range(length_frames // CHUNK_FRAMES)
         ]
-        quiz = Quiz(rng, chunks, held_out=True)
+        quiz = QuestionSampler(rng, chunks, held_out=True)
         asked = [each for kind in KINDS for each in quiz.ask(2, {kind: 1.0})
                  if each.kind == kind]  # fmt: skip
         videos.append(chunks)
@@ -102,7 +102,7 @@ def probe_kinds(
 
 def _planted(
     rng: np.random.Generator, facts: Facts, length: int, depth: float, config: NeedleConfig
-) -> tuple[list[Chunk], list[Asked]]:
+) -> tuple[list[Chunk], list[QaPair]]:
     """A video without any other card, and what is asked about its needle."""
     n_chunks = length // CHUNK_FRAMES
     video = [draw_chunk(rng, facts, real=0.5, cards=0.0) for _ in range(n_chunks)]
@@ -112,7 +112,7 @@ def _planted(
     needle = Chunk(video[at].clip, ((card, start, config.needle_frames),),
                    (thing_of(facts.cards[card], start),))  # fmt: skip
     video[at] = needle
-    quiz = Quiz(rng, [needle], is_canonical=True)
+    quiz = QuestionSampler(rng, [needle], is_canonical=True)
     return video, [each for kind in NEEDLE_KINDS for each in quiz.ask(1, {kind: 1.0})]
 
 
@@ -121,7 +121,7 @@ def _ask_all(
     stage: ArmStage,
     rng: np.random.Generator,
     videos: list[list[Chunk]],
-    quizzes: list[list[Asked]],
+    quizzes: list[list[QaPair]],
     ratio: int,
 ) -> list[list[bool]]:
     at_once = max(1, CHUNKS_A_PASS // len(videos[0]))

@@ -25,9 +25,16 @@ from engine.errors import NotFoundError
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano.batched_fold import Folded, Layers, run_prefix
 from engine.training.nano.chunks import Chunk, Facts
-from engine.training.nano.decoder_stage import PREFIX, QUESTIONS, ReaderStage, Recall, Seen, gather
+from engine.training.nano.decoder_stage import (
+    PREFIX,
+    QUESTIONS,
+    Features,
+    ReaderStage,
+    Recall,
+    gather,
+)
 from engine.training.nano.memories import MEMORIES, Labels, Videos
-from engine.training.nano.questions import Asked
+from engine.training.nano.questions import QaPair
 from engine.training.nano.run import NanoPlan, decoder_config, open_seen
 
 WEIGHTS: Final = "reader.safetensors"
@@ -60,7 +67,7 @@ class ArmStage(ReaderStage):
     readers = READERS
 
     def __init__(
-        self, arm: str, plan: NanoPlan, seen: Seen, held_out: Seen, tokenizer: Tokenizer
+        self, arm: str, plan: NanoPlan, seen: Features, held_out: Features, tokenizer: Tokenizer
     ) -> None:
         config = decoder_config(plan, tokenizer)
         seen, held_out = _without_reels(seen), _without_reels(held_out)
@@ -76,7 +83,7 @@ class ArmStage(ReaderStage):
         self,
         rng: np.random.Generator,
         videos: Sequence[Sequence[Chunk]],
-        quizzes: Sequence[Sequence[Asked]],
+        quizzes: Sequence[Sequence[QaPair]],
         ratio: int,
     ) -> list[list[bool]]:
         """Whether each question about each whole video is answered to the letter.
@@ -106,11 +113,11 @@ class ArmStage(ReaderStage):
         return self.memory.labels(chunks, facts, ratio)
 
 
-def _without_reels(seen: Seen) -> Seen:
+def _without_reels(seen: Features) -> Features:
     """Events across the borders of chunks teach nano to count; they are no part of this."""
     facts = seen.facts
     plain = Facts(clips=facts.clips, events=facts.events, cards=facts.cards, n_real=facts.n_real)
-    return Seen(clips=seen.clips, cards=seen.cards, facts=plain)
+    return Features(clips=seen.clips, cards=seen.cards, facts=plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from engine.models.layers.decoder import Decoder, Layer
-from engine.models.video_xl.vst import Weave, weave
+from engine.models.video_xl.vst import Interleave, interleave
 
 Layers = list[tuple[Tensor, Tensor]]
 """Keys before rotary embedding and values, layer by layer."""
@@ -74,12 +74,12 @@ def run_prefix(decoder: Decoder, prefix: Float[Tensor, "sink width"]) -> Layers:
     positions = torch.arange(n)
     mask = _additive(torch.ones(n, n, dtype=torch.bool).tril())
     x, kv = prefix[None], []
-    turned = _spin(decoder, positions)
+    rope = _spin(decoder, positions)
     for layer in decoder.stack():
         attention = layer.attention
         q, k, v = attention.split(attention.qkv(layer.attention_norm(x)))
         kv.append((k, v))
-        x = x + attention.merge(_attend(turned(q), turned(k), v, mask))
+        x = x + attention.merge(_attend(rope(q), rope(k), v, mask))
         x = x + layer.mlp(x)
     return kv
 
@@ -107,7 +107,7 @@ def fold_chunks(
     """
     n_videos, n_chunks, n_raw = tokens.shape[:3]
     sizes = n_tokens or [n_raw] * n_chunks
-    weaves = [weave(n, ratio) for n, ratio in zip(sizes, ratios, strict=True)]
+    weaves = [interleave(n, ratio) for n, ratio in zip(sizes, ratios, strict=True)]
     plan = _plan(weaves, n_raw, sink[0][0].shape[2], max_past_chunks)
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
     n_slots = plan.place.shape[1] - n_raw
@@ -129,7 +129,7 @@ def keep_chunks(
     them. The other arguments are those of `fold_chunks`, and so is the order of what is kept.
     """
     n_videos, n_chunks, n = rows.shape[:3]
-    whole = Weave(raw=torch.arange(0), vst=torch.arange(n), carry=0)
+    whole = Interleave(raw=torch.arange(0), vst=torch.arange(n), carry=0)
     plan = _plan([whole] * n_chunks, 0, sink[0][0].shape[2], max_past_chunks)
     return _FoldRun(decoder, plan, n_videos, 0).all(rows.flatten(0, 1), sink)
 
@@ -233,12 +233,12 @@ class _FoldRun:
         assert kept_qkv is not None
         if left == 0:
             vst = x if x.shape[1] < self._plan.place.shape[1] else x[:, n_raw:]
-            k, v = attention.split_kv(kept_qkv.without_first(layer.attention_norm(vst)))
+            k, v = attention.split_kv(kept_qkv.project_kv(layer.attention_norm(vst)))
             return x, (self._as_memory(k), self._as_memory(v))
         normed = layer.attention_norm(x)
         q_vst, k_vst, v_vst = attention.split(kept_qkv(normed[:, n_raw:]))
         if left == 1:
-            k_raw, v_raw = attention.split_kv(attention.qkv.without_first(normed[:, :n_raw]))
+            k_raw, v_raw = attention.split_kv(attention.qkv.project_kv(normed[:, :n_raw]))
             q, rows = q_vst, slice(n_raw, None)
             x = x[:, n_raw:]
         else:
@@ -288,15 +288,15 @@ class _FoldRun:
         return _split(t, self._n_videos).transpose(1, 2).flatten(2, 3)
 
 
-def _plan(weaves: Sequence[Weave], n_raw: int, n_sink: int, max_past: int | None) -> _Plan:
+def _plan(weaves: Sequence[Interleave], n_raw: int, n_sink: int, max_past: int | None) -> _Plan:
     n_chunks, n_vst = len(weaves), [w.n_vst for w in weaves]
     slots = max(n_vst)
     first = [sum(n_vst[:idx]) for idx in range(n_chunks + 1)]
     past = n_chunks if max_past is None else max_past
     rows = torch.full((n_chunks, n_raw + slots), -1)
-    for idx, woven in enumerate(weaves):
-        rows[idx, : woven.n_raw] = woven.raw
-        rows[idx, n_raw : n_raw + woven.n_vst] = woven.vst
+    for idx, interleaved in enumerate(weaves):
+        rows[idx, : interleaved.n_raw] = interleaved.raw
+        rows[idx, n_raw : n_raw + interleaved.n_vst] = interleaved.vst
     is_row = rows >= 0
     memory_of = torch.arange(n_chunks).repeat_interleave(slots)
     slot = torch.arange(slots).repeat(n_chunks)

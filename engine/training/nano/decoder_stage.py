@@ -34,7 +34,7 @@ from engine.training.nano.batched_fold import (
 from engine.training.nano.captions import CARD, COLOUR_NAMES, KIND_NAMES
 from engine.training.nano.chunks import Chunk, Facts, draw_chunk, draw_reel, frame_facts
 from engine.training.nano.frame_bank import CHUNK_FRAMES
-from engine.training.nano.questions import REEL_WEIGHTS, Asked, Quiz
+from engine.training.nano.questions import REEL_WEIGHTS, QaPair, QuestionSampler
 from engine.training.nano.stories import REEL_CHUNKS
 from engine.training.nano.vocabulary import id_of
 
@@ -55,7 +55,7 @@ QUESTIONS: Final[Mapping[int, tuple[int, int]]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Seen:
+class Features:
     """The bank behind the tower: penultimate patch features, and the facts."""
 
     clips: Float[Tensor, "clip frame patch width"]
@@ -145,8 +145,8 @@ class ReaderStage:
     def __init__(
         self,
         config: DecoderConfig,
-        seen: Seen,
-        held_out: Seen,
+        seen: Features,
+        held_out: Features,
         tokenizer: Tokenizer,
         *,
         n_chunks: int = 64,
@@ -181,7 +181,8 @@ class ReaderStage:
         picked = _pick(rng, len(chunks), n_readers, recall)
         kinds = REEL_WEIGHTS if recall.is_reel and self.name == "reader" else self.kinds
         quizzes = [
-            list(Quiz(rng, [chunks[i] for i in row]).ask(n_questions, kinds)) for row in picked
+            list(QuestionSampler(rng, [chunks[i] for i in row]).ask(n_questions, kinds))
+            for row in picked
         ]
         rows, labels = self._read(folded, sink, picked, per_video, quizzes)
         chosen = labels != IGNORED
@@ -232,7 +233,7 @@ class ReaderStage:
             _, folded, sink = self._fold(self._held_out, chunks, rng, recall.ratio, per_video)
             picked = _pick(rng, len(chunks), 16, recall)
             quizzes = [
-                list(Quiz(rng, [chunks[i] for i in row], held_out=True).ask(8, kinds))
+                list(QuestionSampler(rng, [chunks[i] for i in row], held_out=True).ask(8, kinds))
                 for row in picked
             ]
             rows, labels = self._read(folded, sink, picked, per_video, quizzes)
@@ -243,7 +244,7 @@ class ReaderStage:
         self,
         rows: Tensor,
         labels: Tensor,
-        quizzes: Sequence[Sequence[Asked]],
+        quizzes: Sequence[Sequence[QaPair]],
         hits: dict[str, tuple[int, int]],
     ) -> None:
         for quiz, fine in zip(quizzes, self._fine(rows, labels, quizzes), strict=True):
@@ -252,7 +253,7 @@ class ReaderStage:
                 hits[asked.kind] = (right + is_fine, n + 1)
 
     def _fine(
-        self, rows: Tensor, labels: Tensor, quizzes: Sequence[Sequence[Asked]]
+        self, rows: Tensor, labels: Tensor, quizzes: Sequence[Sequence[QaPair]]
     ) -> list[list[bool]]:
         """Whether each answer of each reader is right to the letter."""
         said = self.module.decoder.logits(rows).argmax(-1)
@@ -274,7 +275,7 @@ class ReaderStage:
 
     def _fold(
         self,
-        seen: Seen,
+        seen: Features,
         chunks: Sequence[Chunk],
         rng: np.random.Generator,
         ratio: int,
@@ -311,7 +312,7 @@ class ReaderStage:
         sink: Layers,
         picked: Int64[np.ndarray, "reader chunk"],
         per_video: int,
-        quizzes: Sequence[Sequence[Asked]],
+        quizzes: Sequence[Sequence[QaPair]],
     ) -> tuple[Tensor, Int64[Tensor, "reader token"]]:
         text, question, offset, labels = self._pack(quizzes)
         at = torch.from_numpy(picked)
@@ -319,7 +320,7 @@ class ReaderStage:
         rows = read_text(self.module.decoder, sink, memory, text, question, offset)
         return rows, labels
 
-    def _pack(self, quizzes: Sequence[Sequence[Asked]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _pack(self, quizzes: Sequence[Sequence[QaPair]]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Ids, question, place in the question, and labels; one padded row a reader."""
         rows = [self._row(quiz) for quiz in quizzes]
         longest = max(len(row[0]) for row in rows)
@@ -328,7 +329,7 @@ class ReaderStage:
             for part, pad in enumerate((0, -1, 0, IGNORED))
         )
 
-    def _row(self, quiz: Sequence[Asked]) -> tuple[list[int], list[int], list[int], list[int]]:
+    def _row(self, quiz: Sequence[QaPair]) -> tuple[list[int], list[int], list[int], list[int]]:
         ids: list[int] = []
         question: list[int] = []
         offset: list[int] = []
@@ -343,7 +344,7 @@ class ReaderStage:
             labels += [IGNORED] * (len(prompt) - 1) + answer
         return ids, question, offset, labels
 
-    def _places(self, quizzes: Sequence[Sequence[Asked]]) -> list[Tensor]:
+    def _places(self, quizzes: Sequence[Sequence[QaPair]]) -> list[Tensor]:
         return [torch.tensor(self._row(quiz)[1]) for quiz in quizzes]
 
     def _encode(self, text: str) -> list[int]:
@@ -379,7 +380,7 @@ def draw_recall(rng: np.random.Generator, part: float, *, with_reels: bool) -> R
 
 
 def gather(
-    seen: Seen, chunks: Sequence[Chunk], rng: np.random.Generator
+    seen: Features, chunks: Sequence[Chunk], rng: np.random.Generator
 ) -> Float[Tensor, "chunk frame patch width"]:
     """The features of chunks: the clip's, with cards in place of some frames."""
     pictures = seen.clips[torch.tensor([chunk.clip for chunk in chunks])]

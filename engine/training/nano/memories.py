@@ -25,7 +25,7 @@ Videos = Float[Tensor, "video chunk token width"]
 Labels = Int64[Tensor, "chunk row fact"]
 
 
-class Memory(ABC):
+class KeepStrategy(ABC):
     """One way to keep a chunk."""
 
     title: ClassVar[str]
@@ -47,7 +47,7 @@ class Memory(ABC):
         return FRAME_TOKENS / ratio
 
 
-class Vst(Memory):
+class Vst(KeepStrategy):
     """Summary tokens, as nano keeps them."""
 
     title = "VST"
@@ -61,7 +61,7 @@ class Vst(Memory):
         return summary_labels(chunks, facts, ratio)
 
 
-class Pool(Memory):
+class Pool(KeepStrategy):
     """Average pooling over the projected tokens (PLLaVA, arXiv:2404.16994).
 
     Rows and columns are pooled before frames, which is what that paper found to cost least; a row
@@ -79,7 +79,7 @@ class Pool(Memory):
         return summary_labels(chunks, facts, ratio)
 
 
-class Uniform(Memory):
+class Uniform(KeepStrategy):
     """Whole frames, evenly over the video; the others are never seen."""
 
     title = "uniform sampling"
@@ -98,7 +98,7 @@ class Uniform(Memory):
         return slice(every // 2, None, every)
 
 
-class Whole(Memory):
+class Whole(KeepStrategy):
     """No compression: every visual token stays."""
 
     title = "no compression"
@@ -116,7 +116,7 @@ class Whole(Memory):
         return float(FRAME_TOKENS)
 
 
-MEMORIES: Final[Mapping[str, Memory]] = MappingProxyType(
+MEMORIES: Final[Mapping[str, KeepStrategy]] = MappingProxyType(
     {"vst": Vst(), "pool": Pool(), "uniform": Uniform(), "whole": Whole()}
 )
 

@@ -18,7 +18,7 @@ from engine.training.nano.chunks import Chunk, Name, Thing
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class QaPair:
     """A question with its right answer."""
 
     kind: str
@@ -27,7 +27,7 @@ class Asked:
 
 
 @dataclass(slots=True)
-class Quiz:
+class QuestionSampler:
     """What a reader can be asked about its chunks, in time order."""
 
     rng: np.random.Generator
@@ -52,7 +52,7 @@ class Quiz:
         brief = [thing for chunk in self.chunks for thing in chunk.vague]
         self.vague = [thing for thing in brief if thing.event is None or thing.event not in known]
 
-    def ask(self, n: int, kinds: Mapping[str, float] | None = None) -> Iterator[Asked]:
+    def ask(self, n: int, kinds: Mapping[str, float] | None = None) -> Iterator[QaPair]:
         """Questions of drawn kinds; a kind that the chunks cannot serve is drawn again."""
         weights = kinds or WEIGHTS
         names, parts = list(weights), np.array(list(weights.values()))
@@ -121,7 +121,7 @@ class Quiz:
         colour = _colour(kind, self.rng) if self.rng.random() < 0.7 else None
         return Name(kind, colour)
 
-    def _roughen(self, made: Asked) -> Asked:
+    def _roughen(self, made: QaPair) -> QaPair:
         text, rng = made.text, self.rng
         if self.is_canonical:
             return made
@@ -129,14 +129,14 @@ class Quiz:
             text = text.lower()
         if rng.random() < 0.1:
             text = text.rstrip("?.")
-        return Asked(made.kind, text, made.answer)
+        return QaPair(made.kind, text, made.answer)
 
 
 def _colour(kind: str, rng: np.random.Generator) -> str | None:
     return None if kind == "dog" else COLOUR_NAMES[rng.integers(len(COLOUR_NAMES))]
 
 
-def _ask_colour(quiz: Quiz) -> Asked | None:
+def _ask_colour(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing()
     if seen is None or seen[0].colour is None:
         return None
@@ -144,10 +144,10 @@ def _ask_colour(quiz: Quiz) -> Asked | None:
     if len(quiz.values(name, lambda t: t.colour)) != 1 or quiz.is_vague(name):
         return None
     text = quiz.wording("colour", thing=f"the {name}")
-    return Asked("colour", text, grammar.sentence(seen[0].colour))
+    return QaPair("colour", text, grammar.sentence(seen[0].colour))
 
 
-def _ask_shape(quiz: Quiz) -> Asked | None:
+def _ask_shape(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing(card=True)
     if seen is None:
         return None
@@ -155,10 +155,10 @@ def _ask_shape(quiz: Quiz) -> Asked | None:
     if len(quiz.values(Name("card", thing.colour), lambda t: t.shape)) != 1:
         return None
     text = quiz.wording("shape", colour=str(thing.colour))
-    return Asked("shape", text, grammar.sentence(grammar.an(str(thing.shape))))
+    return QaPair("shape", text, grammar.sentence(grammar.an(str(thing.shape))))
 
 
-def _ask_code(quiz: Quiz) -> Asked | None:
+def _ask_code(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing(card=True)
     if seen is None:
         return None
@@ -169,10 +169,10 @@ def _ask_code(quiz: Quiz) -> Asked | None:
                               else (None, thing.shape)))  # fmt: skip
     if len(quiz.values(name, lambda t: t.code)) != 1:
         return None
-    return Asked("code", quiz.wording("code", thing=f"the {name}"), f"{thing.code}.")
+    return QaPair("code", quiz.wording("code", thing=f"the {name}"), f"{thing.code}.")
 
 
-def _ask_which(quiz: Quiz) -> Asked | None:
+def _ask_which(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing(card=True)
     if seen is None:
         return None
@@ -182,10 +182,10 @@ def _ask_which(quiz: Quiz) -> Asked | None:
         return None
     name = Name("card", seen[0].colour, seen[0].shape)
     text = quiz.wording("which", code=str(code))
-    return Asked("which", text, grammar.sentence(f"the {name}"))
+    return QaPair("which", text, grammar.sentence(f"the {name}"))
 
 
-def _ask_exist(quiz: Quiz) -> Asked | None:
+def _ask_exist(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing() if quiz.rng.random() < 0.5 else None
     if seen is not None:
         thing = seen[0]
@@ -193,15 +193,15 @@ def _ask_exist(quiz: Quiz) -> Asked | None:
         if quiz.rng.random() < 0.3:
             name = Name(thing.kind, *((thing.colour, None) if quiz.rng.random() < 0.5
                                       else (None, thing.shape)))  # fmt: skip
-        return Asked("exist", quiz.wording("exist", a_thing=grammar.an(str(name))), grammar.YES)
+        return QaPair("exist", quiz.wording("exist", a_thing=grammar.an(str(name))), grammar.YES)
     missing = quiz.absent()
     if missing is None:
         return None
     text = quiz.wording("exist", a_thing=grammar.an(str(missing)))
-    return Asked("exist", text, grammar.NO)
+    return QaPair("exist", text, grammar.NO)
 
 
-def _ask_direction(quiz: Quiz) -> Asked | None:
+def _ask_direction(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing(card=False)
     if seen is None or seen[0].direction is None:
         return None
@@ -212,11 +212,11 @@ def _ask_direction(quiz: Quiz) -> Asked | None:
     for name in names:
         if len(quiz.values(name, lambda t: t.direction)) == 1 and not quiz.is_vague(name):
             text = quiz.wording("direction", thing=f"the {name}")
-            return Asked("direction", text, f"To the {thing.direction}.")
+            return QaPair("direction", text, f"To the {thing.direction}.")
     return None
 
 
-def _ask_where(quiz: Quiz) -> Asked | None:
+def _ask_where(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing(card=False)
     if seen is None or seen[1] is None:
         return None
@@ -225,36 +225,36 @@ def _ask_where(quiz: Quiz) -> Asked | None:
     if name is None or len({at for t, at in quiz.things if t.fits(name)}) != 1:
         return None
     text = quiz.wording("where", thing=f"the {name}")
-    return Asked("where", text, grammar.sentence(grammar.WHERE[str(place)]))
+    return QaPair("where", text, grammar.sentence(grammar.WHERE[str(place)]))
 
 
-def _ask_when(quiz: Quiz) -> Asked | None:
+def _ask_when(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing()
     name = quiz.full_name(seen[0]) if seen else None
     if name is None:
         return None
-    return Asked("when", quiz.wording("when", thing=f"the {name}"), grammar.AT_THE_MOMENT)
+    return QaPair("when", quiz.wording("when", thing=f"the {name}"), grammar.AT_THE_MOMENT)
 
 
-def _ask_place(quiz: Quiz) -> Asked | None:
+def _ask_place(quiz: QuestionSampler) -> QaPair | None:
     places = {chunk.place for chunk in quiz.chunks}
     if len(places) != 1:
         return None
     place = places.pop()
     answer = grammar.CANNOT_TELL if place is None else grammar.sentence(grammar.an(place))
-    return Asked("place", quiz.wording("place"), answer)
+    return QaPair("place", quiz.wording("place"), answer)
 
 
-def _ask_light(quiz: Quiz) -> Asked | None:
+def _ask_light(quiz: QuestionSampler) -> QaPair | None:
     lights = {chunk.light for chunk in quiz.chunks}
     if len(lights) != 1:
         return None
     light = lights.pop()
     answer = grammar.CANNOT_TELL if light is None else f"It is {light}."
-    return Asked("light", quiz.wording("light"), answer)
+    return QaPair("light", quiz.wording("light"), answer)
 
 
-def _two_things(quiz: Quiz) -> tuple[Name, Name] | None:
+def _two_things(quiz: QuestionSampler) -> tuple[Name, Name] | None:
     """Two things of different names, in time order, neither of which comes again later."""
     if len(quiz.things) < 2:
         return None
@@ -267,16 +267,16 @@ def _two_things(quiz: Quiz) -> tuple[Name, Name] | None:
     return names  # type: ignore[return-value]
 
 
-def _ask_first(quiz: Quiz) -> Asked | None:
+def _ask_first(quiz: QuestionSampler) -> QaPair | None:
     pair = _two_things(quiz)
     if pair is None:
         return None
     thing, other = pair if quiz.rng.random() < 0.5 else pair[::-1]
     text = quiz.wording("first", thing=f"the {thing}", other=f"the {other}")
-    return Asked("first", text, grammar.sentence(f"the {pair[0]}"))
+    return QaPair("first", text, grammar.sentence(f"the {pair[0]}"))
 
 
-def _ask_before(quiz: Quiz) -> Asked | None:
+def _ask_before(quiz: QuestionSampler) -> QaPair | None:
     pair = _two_things(quiz)
     if pair is None:
         return None
@@ -285,29 +285,29 @@ def _ask_before(quiz: Quiz) -> Asked | None:
     thing, other = pair if is_right == (kind == "before") else pair[::-1]
     text = quiz.wording(kind, thing=f"the {thing}", other=f"the {other}")
     # Naming the first one is what the reader learns; a bare yes or no stayed at chance.
-    return Asked("before", text, grammar.sentence(f"the {pair[0]} came first"))
+    return QaPair("before", text, grammar.sentence(f"the {pair[0]} came first"))
 
 
-def _ask_count(quiz: Quiz) -> Asked | None:
+def _ask_count(quiz: QuestionSampler) -> QaPair | None:
     seen = quiz.some_thing()
     kind = seen[0].kind if seen and quiz.rng.random() < 0.8 else str(quiz.rng.choice(KIND_NAMES))
     n = sum(thing.kind == kind for thing, _ in quiz.things)
     if quiz.is_vague(Name(kind)) or n >= len(grammar.COUNTS):
         return None
-    return Asked("count", quiz.wording("count", things=grammar.PLURALS[kind]), grammar.COUNTS[n])
+    return QaPair("count", quiz.wording("count", things=grammar.PLURALS[kind]), grammar.COUNTS[n])
 
 
-def _ask_describe(quiz: Quiz) -> Asked | None:
+def _ask_describe(quiz: QuestionSampler) -> QaPair | None:
     if len(quiz.chunks) != 1 or quiz.chunks[0].vague:
         return None
     chunk = quiz.chunks[0]
     said = [thing.caption for thing in chunk.things]
     if chunk.place and chunk.light:
         said.insert(0, grammar.scene_caption(chunk.place, chunk.light))
-    return Asked("describe", quiz.wording("describe"), " ".join(said) or grammar.CANNOT_TELL)
+    return QaPair("describe", quiz.wording("describe"), " ".join(said) or grammar.CANNOT_TELL)
 
 
-def _ask_absent(quiz: Quiz) -> Asked | None:
+def _ask_absent(quiz: QuestionSampler) -> QaPair | None:
     name = quiz.absent()
     if name is None:
         return None
@@ -322,15 +322,15 @@ def _ask_absent(quiz: Quiz) -> Asked | None:
         if quiz.values(name, lambda _: 1) or quiz.is_vague(name) or name.kind == "dog":
             return None
     text = quiz.wording(kind, thing=f"the {name}", colour=str(name.colour))
-    return Asked("absent", text, grammar.CANNOT_TELL)
+    return QaPair("absent", text, grammar.CANNOT_TELL)
 
 
-def _ask_outside(quiz: Quiz) -> Asked | None:
+def _ask_outside(quiz: QuestionSampler) -> QaPair | None:
     text = outside_question(quiz.rng, held_out=quiz.held_out)
-    return Asked("outside", text, grammar.CANNOT_TELL)
+    return QaPair("outside", text, grammar.CANNOT_TELL)
 
 
-_MAKERS: Final[Mapping[str, Callable[[Quiz], Asked | None]]] = MappingProxyType(
+_MAKERS: Final[Mapping[str, Callable[[QuestionSampler], QaPair | None]]] = MappingProxyType(
     {
         "colour": _ask_colour,
         "shape": _ask_shape,

@@ -22,7 +22,7 @@ from engine.models.layers.decoder import DecoderConfig
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano.chunks import Facts
 from engine.training.nano.clip_stage import BatchSizes, Pictures, TowerSizes, TowerStage, as_input
-from engine.training.nano.decoder_stage import QUESTIONS, ReaderStage, Seen
+from engine.training.nano.decoder_stage import QUESTIONS, Features, ReaderStage
 from engine.training.nano.export import export
 from engine.training.nano.frame_bank import SIDE_PX, draw_cards, draw_clips, draw_junk, read_footage
 from engine.training.nano.questions import POLISH_WEIGHTS
@@ -102,7 +102,7 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
     yield Progress(stage="export", step=1, n_steps=1, note=str(output / "model"))
 
 
-def open_seen(run: Path, part: Literal["train", "test"]) -> Seen:
+def open_seen(run: Path, part: Literal["train", "test"]) -> Features:
     """What the reader of a run learnt from, or was measured on; features are mapped, not read.
 
     Raises:
@@ -221,7 +221,7 @@ def decoder_config(plan: NanoPlan, tokenizer: Tokenizer) -> DecoderConfig:
     )
 
 
-def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Seen:
+def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Features:
     """The bank behind the tower; 16 bit, kept beside the bank."""
     if not path.is_file():
         reels = bank.reels.reshape(-1, *bank.clips.shape[1:])
@@ -232,7 +232,7 @@ def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Seen:
     return _held(bank, path)
 
 
-def _held(bank: _Bank, path: Path) -> Seen:
+def _held(bank: _Bank, path: Path) -> Features:
     held = load_file(path)
     facts = Facts(
         clips=np.asarray(bank.clip_facts),
@@ -242,7 +242,7 @@ def _held(bank: _Bank, path: Path) -> Seen:
         reels=np.asarray(bank.reel_facts),
         reel_events=np.asarray(bank.reel_events),
     )
-    return Seen(clips=held["clips"], cards=held["cards"], facts=facts)
+    return Features(clips=held["clips"], cards=held["cards"], facts=facts)
 
 
 @torch.no_grad()

@@ -40,10 +40,10 @@ from engine.tensors import FrameBatch
 from engine.training.data.media import as_pixels, read_frames
 from engine.training.data.samples import Sample
 from engine.training.finetune import apollo
-from engine.training.finetune.causal_loss import Written
-from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.causal_loss import LabelledSequence
+from engine.training.finetune.stage_config import StageConfig
 from engine.training.finetune.trainer import (
-    Learner,
+    TrainableModel,
     TuningConfig,
     chosen,
     kind_of,
@@ -76,7 +76,7 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
     yield from tune(learner, stage, config, output, resume=resume)
 
 
-def _stage(config: ApolloTuning) -> Stage:
+def _stage(config: ApolloTuning) -> StageConfig:
     """The stage that is asked for, once the data at hand are known to suit it.
 
     Raises:
@@ -92,9 +92,9 @@ def _stage(config: ApolloTuning) -> Stage:
     return stage
 
 
-def teach(net: ApolloNet, tokenizer: Tokenizer, stage: Stage) -> Learner:
+def teach(net: ApolloNet, tokenizer: Tokenizer, stage: StageConfig) -> TrainableModel:
     """A net as something that learns one of the stages."""
-    return Learner(
+    return TrainableModel(
         root=net,
         decoder=net.decoder,
         max_tokens=net.config.max_positions,
@@ -104,7 +104,9 @@ def teach(net: ApolloNet, tokenizer: Tokenizer, stage: Stage) -> Learner:
     )
 
 
-def write(net: ApolloNet, tokenizer: Tokenizer, sample: Sample, stage: Stage) -> list[Written]:
+def write(
+    net: ApolloNet, tokenizer: Tokenizer, sample: Sample, stage: StageConfig
+) -> list[LabelledSequence]:
     """One sequence for every turn; only its own answer is learnt."""
     frames = [frame for path in sample.media for frame in read_frames(path, fps=FPS)]
     kind = kind_of(sample)

@@ -41,6 +41,6 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
         batch=4,
         final_share=0.03,
         betas=(0.9, 0.98),
-        has_checkpoints=False,
+        gradient_checkpointing=False,
     )
     yield from train(config, stage, read, held_out, output, resume=resume)

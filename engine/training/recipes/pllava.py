@@ -38,11 +38,11 @@ from engine.models.pllava.model import first_resize
 from engine.models.pllava.net import PllavaNet, load_net, save_net
 from engine.training.data.media import as_pixels, read_frames, spread
 from engine.training.data.samples import Sample
-from engine.training.finetune.causal_loss import Written
+from engine.training.finetune.causal_loss import LabelledSequence
 from engine.training.finetune.lora import RANK, TRAINED_ALPHA, adapt, strip
-from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.stage_config import StageConfig
 from engine.training.finetune.trainer import (
-    Learner,
+    TrainableModel,
     TuningConfig,
     chosen,
     kind_of,
@@ -60,7 +60,7 @@ FPS = 2.0
 """Of the frames that a clip's are chosen from; upstream chooses from all of them."""
 END = "</s>"
 STAGES = (
-    Stage(
+    StageConfig(
         name="adapters",
         rates={"adapters.": 2e-5, "projector.": 2e-5},
         mixture={"video": 1.0},
@@ -93,7 +93,7 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
         yield sweep(output, held_out, config.sweep)
 
 
-def teach(net: PllavaNet, tokenizer: Tokenizer, *, rank: int) -> Learner:
+def teach(net: PllavaNet, tokenizer: Tokenizer, *, rank: int) -> TrainableModel:
     """A net with new adapters as something that learns.
 
     Raises:
@@ -107,7 +107,7 @@ def teach(net: PllavaNet, tokenizer: Tokenizer, *, rank: int) -> Learner:
         strip(net.decoder)
         save_net(net, adapters, folder, variant=folder.parent.name)
 
-    return Learner(
+    return TrainableModel(
         root=nn.ModuleDict({"adapters": adapters, "projector": net.projector, "net": net}),
         decoder=net.decoder,
         max_tokens=net.config.decoder.max_positions,
@@ -135,13 +135,13 @@ def sweep(output: Path, held_out: Sequence[Sample], alphas: Sequence[float | int
     return Progress(stage="sweep", step=1, n_steps=1, scores=scores, note=str(path))
 
 
-def plain(net: PllavaNet, tokenizer: Tokenizer) -> Learner:
+def plain(net: PllavaNet, tokenizer: Tokenizer) -> TrainableModel:
     """A net as loaded, to measure."""
 
     def refuse(folder: Path) -> None:
         raise AssertionError(f"nothing was learnt that belongs into {folder}")
 
-    return Learner(
+    return TrainableModel(
         root=net,
         decoder=net.decoder,
         max_tokens=net.config.decoder.max_positions,
@@ -151,7 +151,7 @@ def plain(net: PllavaNet, tokenizer: Tokenizer) -> Learner:
     )
 
 
-def write(net: PllavaNet, tokenizer: Tokenizer, sample: Sample) -> Written:
+def write(net: PllavaNet, tokenizer: Tokenizer, sample: Sample) -> LabelledSequence:
     """A conversation as the 7B and 13B were taught: answers and their ends are learnt."""
     visual = see(net, sample)
     ids = [*tokenizer.opened("USER:"), *[PLACEHOLDER_ID] * len(visual)]
@@ -163,7 +163,7 @@ def write(net: PllavaNet, tokenizer: Tokenizer, sample: Sample) -> Written:
         answer = [*tokenizer.plain(turn.answer), *tokenizer.control(END)]
         ids += asked + answer
         labels += [IGNORED_LABEL] * len(asked) + answer
-    return Written(ids=torch.tensor(ids), labels=torch.tensor(labels), visual=visual)
+    return LabelledSequence(ids=torch.tensor(ids), labels=torch.tensor(labels), visual=visual)
 
 
 def see(net: PllavaNet, sample: Sample) -> Float[Tensor, "latent width"]:

@@ -50,10 +50,10 @@ from engine.models.videollama2.prompts import LAYOUTS, Layout
 from engine.records import TimeSpan
 from engine.training.data.media import PICTURES, SOUNDS, as_pixels, read_frames, spread
 from engine.training.data.samples import Sample
-from engine.training.finetune.causal_loss import Written
-from engine.training.finetune.stage_config import Kind, Stage
+from engine.training.finetune.causal_loss import LabelledSequence
+from engine.training.finetune.stage_config import Kind, StageConfig
 from engine.training.finetune.trainer import (
-    Learner,
+    TrainableModel,
     TuningConfig,
     chosen,
     kind_of,
@@ -78,14 +78,14 @@ def _shares(counts: dict[str, float]) -> dict[Kind, float]:
 
 
 STAGES = (
-    Stage(
+    StageConfig(
         name="video_pretrain",
         rates={"connector.": 1e-3},
         mixture=_shares(PAIRS),
         max_clips=1,
         batch=1024,
     ),
-    Stage(
+    StageConfig(
         name="video_multitask",
         rates={"connector.": 2e-5, "decoder.": 2e-5},
         mixture=_shares(TASKS),
@@ -93,14 +93,14 @@ STAGES = (
         batch=2048,
         epochs=3,
     ),
-    Stage(
+    StageConfig(
         name="audio_pretrain",
         rates={"audio_projector.": 1e-3},
         mixture={"audio": 1.0},
         max_clips=1,
         batch=1024,
     ),
-    Stage(
+    StageConfig(
         name="audio_tune",
         rates={"audio_tower.": 2e-5, "audio_projector.": 2e-5},
         mixture={"audio": 1.0},
@@ -108,7 +108,7 @@ STAGES = (
         batch=2048,
         epochs=2,
     ),
-    Stage(
+    StageConfig(
         name="joint",
         rates=dict.fromkeys(("connector.", "decoder.", "audio_tower.", "audio_projector."), 2e-5),
         mixture={"audio_video": 0.5, "audio": 0.25, "video": 0.25},
@@ -131,10 +131,10 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
     yield from tune(learner, stage, config, output, resume=resume)
 
 
-def teach(net: VideoLlama2Net, tokenizer: Tokenizer, stage: Stage) -> Learner:
+def teach(net: VideoLlama2Net, tokenizer: Tokenizer, stage: StageConfig) -> TrainableModel:
     """A net as something that learns one of the stages."""
     rows = net.config.decoder.max_positions
-    return Learner(
+    return TrainableModel(
         root=net,
         decoder=net.decoder,
         max_tokens=rows,
@@ -151,7 +151,9 @@ def heard_kind(sample: Sample) -> Kind:
     return "audio_video" if has_track else kind
 
 
-def write(net: VideoLlama2Net, tokenizer: Tokenizer, sample: Sample, stage: Stage) -> Written:
+def write(
+    net: VideoLlama2Net, tokenizer: Tokenizer, sample: Sample, stage: StageConfig
+) -> LabelledSequence:
     """A conversation behind what is seen and heard.
 
     The first stage learns every word of bare captions; the others learn answers and their ends.
@@ -162,13 +164,13 @@ def write(net: VideoLlama2Net, tokenizer: Tokenizer, sample: Sample, stage: Stag
         said = " ".join(f"{turn.question} {turn.answer}" for turn in sample.turns)
         words = tokenizer.plain(said)[:MAX_TEXT_TOKENS]
         ids, labels = [*places, *words], [IGNORED_LABEL] * len(places) + words
-        return Written(ids=torch.tensor(ids), labels=torch.tensor(labels), visual=visual)
+        return LabelledSequence(ids=torch.tensor(ids), labels=torch.tensor(labels), visual=visual)
     layout = LAYOUTS["qwen" if net.config.is_qwen else "mistral"]
     is_tag_alone = stage.name == "audio_pretrain"
     before, labels = _lay_out(tokenizer, layout, sample, is_tag_alone=is_tag_alone)
     ids = [*before[0], *places, *before[1]]
     wanted = [IGNORED_LABEL] * (len(before[0]) + len(places)) + labels
-    return Written(ids=torch.tensor(ids), labels=torch.tensor(wanted), visual=visual)
+    return LabelledSequence(ids=torch.tensor(ids), labels=torch.tensor(wanted), visual=visual)
 
 
 def _lay_out(

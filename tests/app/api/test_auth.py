@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.api.auth import COOKIE, CSRF_HEADER, Doorman, NotAllowedError, hash_password, safe_target
+from app.api.auth import (
+    COOKIE,
+    CSRF_HEADER,
+    NotAllowedError,
+    SessionService,
+    hash_password,
+    safe_redirect,
+)
 from app.server import prepare_accounts
 from engine.errors import InputRefusedError, SettingsError
 from engine.records import Caption
@@ -192,7 +199,7 @@ def test_stranger_with_a_browser_is_led_to_the_door_and_back(site: Site) -> None
     "target", ["//evil.example", "https://evil.example", "/\\evil.example", "evil", "/a\r\nb", ""]
 )
 def test_door_leads_nowhere_else(target: str) -> None:
-    assert safe_target(target) == "/"
+    assert safe_redirect(target) == "/"
 
 
 def test_cookie_is_kept_from_scripts_and_other_sites(site: Site) -> None:
@@ -271,7 +278,7 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 def test_secrets_are_kept_as_hashes_only(catalog: Catalog, tmp_path: Path) -> None:
-    doorman = Doorman(catalog, clock=lambda: 0.0)
+    doorman = SessionService(catalog, clock=lambda: 0.0)
     user = catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     link = doorman.issue_link(user)
     cookie, _ = doorman.sign_in("ada", PASSWORD, "here")
@@ -282,16 +289,16 @@ def test_secrets_are_kept_as_hashes_only(catalog: Catalog, tmp_path: Path) -> No
 
 
 def test_link_signs_in_once(catalog: Catalog) -> None:
-    doorman = Doorman(catalog, clock=lambda: 0.0)
+    doorman = SessionService(catalog, clock=lambda: 0.0)
     link = doorman.issue_link(catalog.accounts.add_user("ada", "admin"))
-    assert doorman.redeem(link, "here")
+    assert doorman.redeem_link(link, "here")
     with pytest.raises(NotAllowedError, match="was used"):
-        doorman.redeem(link, "here")
+        doorman.redeem_link(link, "here")
 
 
 def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None:
     now = 0.0
-    doorman = Doorman(catalog, clock=lambda: now)
+    doorman = SessionService(catalog, clock=lambda: now)
     catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     for _ in range(5):
         with pytest.raises(NotAllowedError, match="do not belong together"):
@@ -303,7 +310,7 @@ def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None
 
 
 def test_unknown_name_and_wrong_password_say_the_same(catalog: Catalog) -> None:
-    doorman = Doorman(catalog, clock=lambda: 0.0)
+    doorman = SessionService(catalog, clock=lambda: 0.0)
     catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     said = []
     for name in ("ada", "nobody"):
@@ -331,6 +338,6 @@ def test_first_local_start_hands_out_a_link(tmp_path: Path) -> None:
     service = open_service(tmp_path)
     secret = prepare_accounts(service, is_local=True)
     assert secret is not None
-    assert Doorman(service.catalog, clock=lambda: 0.0).redeem(secret, "here")
+    assert SessionService(service.catalog, clock=lambda: 0.0).redeem_link(secret, "here")
     assert COOKIE
     service.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from app.api.media import browser_plays, media_type, sprite_file
-from app.services.previews import KIND, order_preview
+from app.services.previews import KIND, enqueue_preview
 from engine.records import Caption, ChunkRef, MediaInfo, TimeSpan
 from tests.support.site import Site
 
@@ -79,7 +79,7 @@ def test_copy_is_made_only_for_what_browsers_do_not_play() -> None:
 
 def test_stills_for_scrubbing_are_made_by_the_worker(site: Site) -> None:
     video = site.service.catalog.videos.get(site.yard)
-    job = order_preview(site.service, video)
+    job = enqueue_preview(site.service, video)
     assert job is not None
     assert job.kind == KIND
     site.service.worker().run(until_idle=True)
@@ -87,7 +87,7 @@ def test_stills_for_scrubbing_are_made_by_the_worker(site: Site) -> None:
     assert item["sprite"] == {"url": f"/media/{site.yard}/sprite.jpg", "step_s": 2.0, "count": 12}
     with Image.open(sprite_file(site.service.settings.home, video.id)) as picture:
         assert picture.size == (1600, 180)
-    assert order_preview(site.service, video) is None
+    assert enqueue_preview(site.service, video) is None
     sprite_file(site.service.settings.home, video.id).unlink()
     sprite_file(site.service.settings.home, video.id).with_suffix(".json").unlink()
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.cli.main import main
 from app.config.settings import load_settings
-from app.services.captions import caption_handler, caption_now, list_captions, order_captions
+from app.services.captions import caption_handler, caption_now, enqueue_captions, list_captions
 from app.services.context import Service
 from app.worker.worker import Worker
 from engine.errors import NotFoundError
@@ -70,8 +70,8 @@ def test_run_that_was_cut_off_goes_on_with_the_same_words(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = service.catalog.videos.resolve("yard")
-    job = order_captions(service, video)
-    assert order_captions(service, video) == job
+    job = enqueue_captions(service, video)
+    assert enqueue_captions(service, video) == job
     add, written = service.catalog.captions.add, []
 
     def killed_at_the_second(caption: Caption) -> None:
@@ -95,7 +95,7 @@ def test_run_that_was_cut_off_goes_on_with_the_same_words(
 
 def test_worker_of_the_server_does_the_same(service: Service) -> None:
     video = service.catalog.videos.resolve("yard")
-    order_captions(service, video)
+    enqueue_captions(service, video)
     Worker(service.catalog.jobs, {"caption": caption_handler(service)}).run(until_idle=True)
     assert len(service.catalog.captions.listed(video.id)) == CHUNKS
 

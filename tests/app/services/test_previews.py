@@ -9,7 +9,7 @@ import pytest
 
 from app.api.media import browser_plays, proxy_file
 from app.services.context import Service
-from app.services.previews import order_preview
+from app.services.previews import enqueue_preview
 from engine.records import VideoId
 from tests.support.site import open_service
 from tests.support.synthetic import clapped_video, claps, encoded_video
@@ -30,7 +30,7 @@ def copy_of(service: Service, clip: Path) -> Path:
     """Ingest a clip that browsers do not play; the copy that the worker makes of it."""
     row = service.catalog.videos.get(VideoId(service.ingest([str(clip)]).videos[0].video_id))
     assert not browser_plays(row.media)
-    job = order_preview(service, row)
+    job = enqueue_preview(service, row)
     assert job is not None
     service.worker().run(until_idle=True)
     done = service.catalog.jobs.get(job.id)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.services.probes import ProbeOrder, order_probe, stills_folder
+from app.services.probes import ProbeOrder, enqueue_probe, stills_folder
 from engine.records import ProbeCell
 from storage.catalog import open_catalog
 from storage.records import ProbeRunRow
@@ -48,7 +48,7 @@ def write_needles(folder: Path, answer: str) -> None:
 def order_in(home: Path, order: ProbeOrder) -> None:
     """Ask for a run."""
     service = open_service(home)
-    order_probe(service, order)
+    enqueue_probe(service, order)
     service.close()
 
 
@@ -132,7 +132,7 @@ def test_run_begins_afresh_where_the_needles_have_changed(home: Path) -> None:
         haystack=None, lengths=(8, 16), depths=(0.5,), seeds=1, ratio=None, recall="top",
         needles=str(folder),
     )  # fmt: skip
-    job = order_probe(service, order)
+    job = enqueue_probe(service, order)
     service.worker().run(until_idle=True)
     (first,) = service.catalog.probes.listed(job=job.id)
     write_needles(folder, "blue")

@@ -12,7 +12,7 @@ from app.cli.main import main
 from app.config.settings import load_settings
 from app.services.context import Service
 from app.services.evaluation import probe
-from app.services.retention import expire
+from app.services.retention import delete_expired
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
@@ -175,15 +175,15 @@ def test_video_past_its_days_leaves_and_a_younger_one_stays(
     service = open_service(tmp_path, checkpoint, retention__days=2.0)
     service.ingest([str(clip)])
     added = service.catalog.videos.resolve("front door").created_at
-    assert expire(service, added + timedelta(days=1)) == ()
-    assert expire(service, added + timedelta(days=3)) == ("front door",)
+    assert delete_expired(service, added + timedelta(days=1)) == ()
+    assert delete_expired(service, added + timedelta(days=3)) == ("front door",)
     assert service.list_videos().videos == []
     service.close()
 
 
 def test_everything_stays_unless_a_setting_says_otherwise(service: Service, clip: Path) -> None:
     service.ingest([str(clip)])
-    assert expire(service, datetime.now(UTC) + timedelta(days=10_000)) == ()
+    assert delete_expired(service, datetime.now(UTC) + timedelta(days=10_000)) == ()
 
 
 def test_reindex_rebuilds_rows_and_index_from_files(service: Service, clip: Path) -> None:

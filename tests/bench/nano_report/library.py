@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 
 from engine.evaluation.metrics import wilson
-from engine.evaluation.scratch_engine import SCOPE
+from engine.evaluation.scratch_engine import WHOLE_VIDEO
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
@@ -48,7 +48,7 @@ def real_frames(paths: Sequence[Path]) -> list[Frame]:
 def ask(engine: Engine, text: str, recall: Recall | None) -> Answer:
     """The answer that the product gives."""
     sampling = Sampling(max_tokens=ANSWER_TOKENS)
-    *_, said = answer(engine, text, scope=SCOPE, sampling=sampling, recall=recall)
+    *_, said = answer(engine, text, scope=WHOLE_VIDEO, sampling=sampling, recall=recall)
     assert isinstance(said, Answer)
     return said
 

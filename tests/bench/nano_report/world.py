@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.evaluation.scratch_engine import SCOPE, VIDEO, taken_in
+from engine.evaluation.scratch_engine import VIDEO, WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.caption import caption
 from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
@@ -51,7 +51,7 @@ def own_world(
     stories = [draw_story(seed, duration_s, 1.0, shot_s=64.0) for seed in seeds]
     given = (Recording(setting="drawn", story=story) for story in stories)
     for number, (story, (_, aside)) in enumerate(
-        zip(stories, taken_in(engine, given), strict=True)
+        zip(stories, ingested_one_by_one(engine, given), strict=True)
     ):
         asked += [_ask(aside, story, each, recall) for each in _all_questions(story, number)]
         if recall is None:
@@ -70,10 +70,10 @@ def search(engine: Engine, n_stories: int, duration_s: float) -> dict[str, objec
     first: list[bool] = []
     seeds = range(STORY_SEED + 500, STORY_SEED + 500 + n_stories)
     given = (Recording(setting="drawn", story=draw_story(seed, duration_s, 1.0)) for seed in seeds)
-    for recording, aside in taken_in(engine, given):
+    for recording, aside in ingested_one_by_one(engine, given):
         for event in recording.events:
             spans = [each.span for each in recording.events if each.name == event.name]
-            top = retrieve(aside, event.name, scope=SCOPE).found[0].hit.chunk.span
+            top = retrieve(aside, event.name, scope=WHOLE_VIDEO).found[0].hit.chunk.span
             first.append(any(top.overlap_s(span) > 0 for span in spans))
     return {"frames": int(duration_s), "recall_at_1": share(first)}
 

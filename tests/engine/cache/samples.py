@@ -2,12 +2,12 @@
 
 import torch
 
-from engine.cache.disk import Pedigree
+from engine.cache.disk import PipelineInfo
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, KvLatents
 
 CAMERA = VideoId("camera")
-PEDIGREE = Pedigree(
+PEDIGREE = PipelineInfo(
     fingerprint=Fingerprint("f00d"),
     model=Fingerprint("c0102"),
     family="colour",

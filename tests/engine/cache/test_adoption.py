@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from engine.cache.codec import pack
-from engine.cache.disk import DiskTier, Pedigree
+from engine.cache.disk import DiskTier, PipelineInfo
 from engine.records import ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from engine.tensors import PackedChunk, TokenLatents
 
@@ -13,7 +13,7 @@ VIDEO = VideoId("door")
 
 
 def open_tier(root: Path, pipeline: str, model: str) -> DiskTier:
-    pedigree = Pedigree(
+    pedigree = PipelineInfo(
         fingerprint=Fingerprint(pipeline),
         model=Fingerprint(model),
         family="fake",
@@ -39,7 +39,7 @@ def test_other_pipeline_of_the_same_model_is_read_where_it_lies(tmp_path: Path) 
     ref = store(open_tier(tmp_path, "one-fps", "model"))
     tier = open_tier(tmp_path, "two-fps", "model")
     assert tier.get(ref) is None
-    assert tier.adopt(VIDEO, Fingerprint("one-fps"))
+    assert tier.attach(VIDEO, Fingerprint("one-fps"))
     assert tier.get(ref) is not None
     assert tier.videos() == (VIDEO,)
 
@@ -47,7 +47,7 @@ def test_other_pipeline_of_the_same_model_is_read_where_it_lies(tmp_path: Path) 
 def test_latents_of_another_model_are_not_adopted(tmp_path: Path) -> None:
     ref = store(open_tier(tmp_path, "one-fps", "other model"))
     tier = open_tier(tmp_path, "two-fps", "model")
-    assert not tier.adopt(VIDEO, Fingerprint("one-fps"))
+    assert not tier.attach(VIDEO, Fingerprint("one-fps"))
     assert tier.get(ref) is None
 
 
@@ -55,6 +55,6 @@ def test_forgetting_an_adopted_video_deletes_its_files(tmp_path: Path) -> None:
     written = open_tier(tmp_path, "one-fps", "model")
     store(written)
     tier = open_tier(tmp_path, "two-fps", "model")
-    tier.adopt(VIDEO, Fingerprint("one-fps"))
+    tier.attach(VIDEO, Fingerprint("one-fps"))
     tier.remove(VIDEO)
     assert written.ordinals(VIDEO) == ()

@@ -83,7 +83,7 @@ def test_a_video_of_another_pipeline_of_the_same_model_is_adopted(tmp_path: Path
     commit(DiskTier(tmp_path, denser), 0)
     tier = DiskTier(tmp_path, PEDIGREE)
     assert tier.ordinals(CAMERA) == ()
-    assert tier.adopt(CAMERA, denser.fingerprint)
+    assert tier.attach(CAMERA, denser.fingerprint)
     assert tier.committed(CAMERA, 0).fingerprint == "beef"
 
 
@@ -91,7 +91,7 @@ def test_a_video_of_another_model_is_not(tmp_path: Path) -> None:
     foreign = replace(PEDIGREE, fingerprint=Fingerprint("beef"), model=Fingerprint("c0ffee"))
     commit(DiskTier(tmp_path, foreign), 0)
     tier = DiskTier(tmp_path, PEDIGREE)
-    assert not tier.adopt(CAMERA, foreign.fingerprint)
+    assert not tier.attach(CAMERA, foreign.fingerprint)
     assert tier.videos() == ()
 
 

@@ -12,7 +12,7 @@ import pytest
 from engine.evaluation.abstention import Claim, rates
 from engine.evaluation.calibration import Judged, accuracy, calibrate, fit, threshold, write
 from engine.pipeline.engine import Engine, assemble
-from engine.pipeline.scoring import RetrievalConfig, Signals
+from engine.pipeline.scoring import HitFeatures, RetrievalConfig
 from tests.engine.pipeline.conftest import build
 from tests.support.fakes import ColourModel
 
@@ -24,7 +24,7 @@ def drawn(n: int, *, seed: int = 0) -> list[Judged]:
     rng = np.random.default_rng(seed)
     return [
         Judged(
-            signals=Signals(
+            signals=HitFeatures(
                 cosine=float((0.5 if there else 0.2) + rng.normal(0, 0.05)),
                 deviation=float(rng.normal()),
                 attention=float(rng.normal() - there),
@@ -35,7 +35,7 @@ def drawn(n: int, *, seed: int = 0) -> list[Judged]:
     ]
 
 
-def worth(config: RetrievalConfig, signals: Signals) -> float:
+def worth(config: RetrievalConfig, signals: HitFeatures) -> float:
     return (
         config.bias
         + config.per_cosine * signals.cosine

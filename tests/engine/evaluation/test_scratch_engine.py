@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from engine.evaluation.scratch_engine import SCOPE, taken_in
+from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.synthetic.cards_in_footage import Planted
 from engine.synthetic.recordings import Recording
@@ -20,8 +20,8 @@ def test_recordings_come_one_by_one_and_leave_nothing(build: Callable[..., Engin
         for length in (8, 12)
     ]
     seen = []
-    for recording, aside in taken_in(engine, given):
-        refs = aside.index.refs(SCOPE)
+    for recording, aside in ingested_one_by_one(engine, given):
+        refs = aside.index.refs(WHOLE_VIDEO)
         seen.append((recording.n_frames, refs[-1].span.end_s))
         assert aside.retrieval == engine.retrieval
     assert seen == [(8, 8.0), (12, 12.0)]

@@ -10,7 +10,7 @@ import pytest
 from jaxtyping import UInt8
 
 from engine.errors import LimitExceededError
-from engine.media.frame_converter import Upright
+from engine.media.frame_converter import FrameConverter
 from engine.media.frames import Frame
 from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig, on_grid
@@ -56,7 +56,7 @@ def slowly(path: Path, config: SamplingConfig) -> list[tuple[float, UInt8[np.nda
         video = container.streams.video[0]
         video.thread_type = "NONE"
         frames = list(container.decode(video))
-        upright = Upright(frames[0], video, max_side_px=config.max_side_px)
+        upright = FrameConverter(frames[0], video, max_side_px=config.max_side_px)
         tick_s = video.time_base
         assert tick_s is not None
         nominal = round(1 / (Fraction(video.average_rate or 25) * tick_s))
@@ -171,9 +171,9 @@ def test_duration_limit_holds_while_reading(timed: Callable[[Sequence[float]], P
 def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
     plain = spelled_video(tmp_path / "plain.mp4", 10, height=96, width=160)
     for degrees in (0, 90, 180, -90):
-        turned = tmp_path / f"turned{degrees}.mp4"
-        _with_rotation(plain, turned, degrees)
-        with FrameReader(str(turned), EVERY, limits=LIMITS) as reader:
+        rope = tmp_path / f"turned{degrees}.mp4"
+        _with_rotation(plain, rope, degrees)
+        with FrameReader(str(rope), EVERY, limits=LIMITS) as reader:
             frames = list(reader)
             info = reader.info
         stored = [np.rot90(frame.pixels, k=-degrees // 90) for frame in frames]
@@ -181,8 +181,8 @@ def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
         assert (info.height_px, info.width_px) == frames[0].pixels.shape[:2]
 
 
-def _with_rotation(plain: Path, turned: Path, degrees: int) -> None:
-    with av.open(plain) as source, av.open(turned, "w") as out:
+def _with_rotation(plain: Path, rope: Path, degrees: int) -> None:
+    with av.open(plain) as source, av.open(rope, "w") as out:
         video = out.add_stream_from_template(source.streams.video[0])
         video.set_display_rotation(degrees)
         for packet in source.demux(source.streams.video[0]):

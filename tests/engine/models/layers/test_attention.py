@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.models.layers import attention
-from engine.models.layers.attention import Current, attend, view, weights_of
+from engine.models.layers.attention import Current, attend, attention_weights, view
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,7 +69,7 @@ def test_weights_are_the_mean_over_heads() -> None:
     visible = torch.ones(4, 4, dtype=torch.bool).tril()
     sight = view(11, visible, 4, 3, like=q, is_exact=True)
     _, expected = _plain(q, k, v, _seen(11, visible))
-    torch.testing.assert_close(weights_of(q, k, sight), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(attention_weights(q, k, sight), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.gpu

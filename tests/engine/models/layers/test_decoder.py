@@ -61,7 +61,7 @@ def test_looks_sum_to_one_over_all_keys() -> None:
     _, ours = _both("qwen2", tied=False)
     looks: list[torch.Tensor] = []
     with torch.inference_mode():
-        ours.extend(torch.randn(1, 9, 48), ours.buffer(9), looks=looks, n_looking=2)
+        ours.extend(torch.randn(1, 9, 48), ours.buffer(9), looks=looks, n_query_rows=2)
     assert len(looks) == 3
     assert looks[0].shape == (1, 2, 9)
     torch.testing.assert_close(looks[0].sum(-1), torch.ones(1, 2))

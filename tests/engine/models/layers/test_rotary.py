@@ -22,13 +22,13 @@ def test_only_the_distance_of_two_positions_counts() -> None:
 def test_turning_is_the_rotation_of_each_pair() -> None:
     x, place = torch.arange(1.0, HEAD_DIM + 1)[None], torch.tensor([7])
     half = HEAD_DIM // 2
-    turned = rotate(x, turn(place, HEAD_DIM, THETA))[0]
+    rope = rotate(x, turn(place, HEAD_DIM, THETA))[0]
     for i in range(half):
         angle = torch.tensor(7.0) * THETA ** (-i / half)
         first = x[0, i] * angle.cos() - x[0, i + half] * angle.sin()
         second = x[0, i + half] * angle.cos() + x[0, i] * angle.sin()
-        torch.testing.assert_close(turned[i], first, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(turned[i + half], second, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(rope[i], first, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(rope[i + half], second, atol=1e-5, rtol=1e-5)
 
 
 def test_a_position_turns_alike_wherever_it_stands_in_a_run() -> None:

@@ -9,7 +9,14 @@ import engine.models.layers.attention
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
 from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build, initialise
-from engine.models.video_xl.vst import Memory, fold, open_memory, run_sink, step_random, weave
+from engine.models.video_xl.vst import (
+    VstCache,
+    fold,
+    interleave,
+    open_memory,
+    prefill_prefix,
+    step_random,
+)
 from engine.tensors import KvLatents
 from tests.support.reference_video_xl import SlowVideoXl
 
@@ -43,8 +50,10 @@ def _net(seed: int) -> tuple[VideoXlNet, SlowVideoXl]:
     return net, SlowVideoXl(weights, config.to_json())
 
 
-def _fresh(net: VideoXlNet) -> Memory:
-    return open_memory(net.decoder, run_sink(net.decoder, net.decoder.embed(torch.tensor(PREFIX))))
+def _fresh(net: VideoXlNet) -> VstCache:
+    return open_memory(
+        net.decoder, prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
+    )
 
 
 @pytest.mark.parametrize("is_long", [False, True])
@@ -66,7 +75,7 @@ def test_streaming_equals_the_slow_way(
         for _ in range(choose.randint(1, 5)):
             ratio, n = choose.choice((1, 2, 4, 5, 8)), choose.randint(8, 40)
             visual = torch.randn(n, net.decoder.config.width)
-            plan = weave(n, ratio, carry=carry % ratio, is_closed=is_closed)
+            plan = interleave(n, ratio, carry=carry % ratio, is_closed=is_closed)
             slow_carry = slow.read_chunk(
                 visual, ratio, carry=slow_carry % ratio, is_closed=is_closed
             )
@@ -85,10 +94,10 @@ def test_recalled_chunks_equal_never_evicted_ones_byte_for_byte() -> None:
         never = _fresh(net)
         stored = []
         for _ in range(6):
-            latents = fold(torch.randn(24, net.decoder.config.width), never, weave(24, 4))
+            latents = fold(torch.randn(24, net.decoder.config.width), never, interleave(24, 4))
             never.append((latents,))
             stored.append(_as_file(latents))
-        sink = run_sink(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
+        sink = prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
         recalled = open_memory(net.decoder, sink, stored)
     n = never.buffer.n
     assert recalled.buffer.n == n
@@ -102,11 +111,11 @@ def test_a_resumed_memory_equals_one_that_ran_on_byte_for_byte(limit: int) -> No
     torch.manual_seed(0)
     sizes = (24, 24, 10, 24, 24, 24)
     with torch.inference_mode():
-        sink = run_sink(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
+        sink = prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
         running = open_memory(net.decoder, sink, max_latents=limit)
         stored: list[KvLatents] = []
         for n in sizes:
-            plan = weave(n, 4, is_closed=True)
+            plan = interleave(n, 4, is_closed=True)
             visual = torch.randn(n, net.decoder.config.width)
             resumed = open_memory(net.decoder, sink, stored, max_latents=limit)
             stored.append(fold(visual, running, plan))
@@ -121,9 +130,9 @@ def test_folding_leaves_the_memory_as_it_was() -> None:
     net, _ = _net(4)
     with torch.inference_mode():
         memory = _fresh(net)
-        memory.append((fold(torch.randn(32, net.decoder.config.width), memory, weave(32, 4)),))
+        memory.append((fold(torch.randn(32, net.decoder.config.width), memory, interleave(32, 4)),))
         before, n = memory.buffer.keys[..., : memory.buffer.n, :].clone(), memory.buffer.n
-        fold(torch.randn(32, net.decoder.config.width), memory, weave(32, 4))
+        fold(torch.randn(32, net.decoder.config.width), memory, interleave(32, 4))
     assert memory.buffer.n == n
     assert torch.equal(memory.buffer.keys[..., :n, :], before)
 
@@ -143,7 +152,7 @@ def test_folding_leaves_the_memory_as_it_was() -> None:
 def test_vsts_stand_behind_every_ratio_th_token(
     n: int, ratio: int, carry: int, is_closed: bool, vst: list[int], left: int
 ) -> None:
-    plan = weave(n, ratio, carry=carry, is_closed=is_closed)
+    plan = interleave(n, ratio, carry=carry, is_closed=is_closed)
     assert plan.vst.tolist() == vst
     assert plan.carry == left
     assert sorted(plan.raw.tolist() + vst) == list(range(n + len(vst)))
@@ -153,8 +162,8 @@ def test_a_chunk_shorter_than_the_ratio_leaves_nothing_unless_closed() -> None:
     net, _ = _net(2)
     with torch.inference_mode():
         rows = torch.randn(3, net.decoder.config.width)
-        assert fold(rows, _fresh(net), weave(3, 8)).n_latents == 0
-        assert fold(rows, _fresh(net), weave(3, 8, is_closed=True)).n_latents == 1
+        assert fold(rows, _fresh(net), interleave(3, 8)).n_latents == 0
+        assert fold(rows, _fresh(net), interleave(3, 8, is_closed=True)).n_latents == 1
 
 
 def test_step_random_draws_what_upstream_draws() -> None:
@@ -169,7 +178,7 @@ def test_step_random_names_a_chunk_that_no_ratio_divides() -> None:
 
 def test_ratio_below_one_is_refused() -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        weave(8, 0)
+        interleave(8, 0)
 
 
 def _as_file(latents: KvLatents) -> KvLatents:

@@ -207,8 +207,11 @@ def test_sound_stands_with_its_chunk(model: VideoLlama2) -> None:
 
 
 def test_missing_track_is_heard_as_silence(model: VideoLlama2) -> None:
-    missing, silent = _latents(model, _frames(4)), _latents(model, _frames(4, torch.zeros(64_000)))
-    assert torch.equal(missing, silent)
+    missing, no_progress = (
+        _latents(model, _frames(4)),
+        _latents(model, _frames(4, torch.zeros(64_000))),
+    )
+    assert torch.equal(missing, no_progress)
 
 
 def test_silencing_the_track_changes_the_logits(model: VideoLlama2) -> None:

@@ -14,7 +14,7 @@ from engine.models.layers.tokenizer import Tokenizer
 from engine.tensors import FrameBatch
 from engine.training.data.media import spread
 from engine.training.finetune.apollo import Sample, check_mixture, stages, write
-from engine.training.finetune.stage_config import Stage
+from engine.training.finetune.stage_config import StageConfig
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_an_unknown_size_is_a_mistake() -> None:
 def test_what_the_data_study_found_harmful_is_refused(
     rates: tuple[str, ...], mixture: dict[str, float], said: str
 ) -> None:
-    stage = Stage(name="s", rates=dict.fromkeys(rates, 1e-5), mixture=mixture, max_clips=1)  # type: ignore[arg-type]
+    stage = StageConfig(name="s", rates=dict.fromkeys(rates, 1e-5), mixture=mixture, max_clips=1)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=said):
         check_mixture(stage)
 

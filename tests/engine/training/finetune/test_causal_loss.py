@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from engine.models.layers.decoder import Decoder, DecoderConfig
-from engine.models.layers.splice import IGNORED_LABEL, Spliced
+from engine.models.layers.splice import IGNORED_LABEL, PaddedBatch
 from engine.training.finetune.causal_loss import loss_of, run_causal
 
 SHAPE = DecoderConfig(
@@ -31,7 +31,7 @@ def test_one_pass_equals_decoding_token_by_token() -> None:
 def test_loss_is_that_of_the_labelled_tokens_alone() -> None:
     model, rows = decoder(), torch.randn(1, 6, 16)
     labels = torch.tensor([[IGNORED_LABEL] * 3 + [5, 7, 2]])
-    batch = Spliced(rows, labels, torch.ones(1, 6, dtype=torch.bool))
+    batch = PaddedBatch(rows, labels, torch.ones(1, 6, dtype=torch.bool))
     logits = model.logits(run_causal(model, rows))[0, 2:5]
     expected = F.cross_entropy(logits, torch.tensor([5, 7, 2]))
     torch.testing.assert_close(loss_of(model, batch), expected)
@@ -40,8 +40,8 @@ def test_loss_is_that_of_the_labelled_tokens_alone() -> None:
 def test_padding_behind_changes_nothing() -> None:
     model, rows = decoder(), torch.randn(1, 4, 16)
     labels = torch.tensor([[IGNORED_LABEL, 3, 4, 5]])
-    short = Spliced(rows, labels, torch.ones(1, 4, dtype=torch.bool))
-    padded = Spliced(
+    short = PaddedBatch(rows, labels, torch.ones(1, 4, dtype=torch.bool))
+    padded = PaddedBatch(
         F.pad(rows, (0, 0, 0, 3)),
         F.pad(labels, (0, 3), value=IGNORED_LABEL),
         torch.tensor([[True] * 4 + [False] * 3]),
@@ -51,6 +51,6 @@ def test_padding_behind_changes_nothing() -> None:
 
 def test_a_batch_without_labels_is_a_mistake() -> None:
     labels = torch.full((1, 4), IGNORED_LABEL)
-    batch = Spliced(torch.randn(1, 4, 16), labels, torch.ones(1, 4, dtype=torch.bool))
+    batch = PaddedBatch(torch.randn(1, 4, 16), labels, torch.ones(1, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="at least one label"):
         loss_of(decoder(), batch)

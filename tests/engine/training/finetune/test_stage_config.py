@@ -5,9 +5,9 @@ from collections import Counter
 import pytest
 from torch import nn
 
-from engine.training.finetune.stage_config import Stage, draw_kinds, fit_mixture, prepare
+from engine.training.finetune.stage_config import StageConfig, draw_kinds, fit_mixture, prepare
 
-STAGE = Stage(
+STAGE = StageConfig(
     name="some", rates={"0.": 0.1, "2.": 0.01}, mixture={"video": 0.75, "text": 0.25}, max_clips=2
 )
 
@@ -24,7 +24,7 @@ def test_only_the_named_parts_learn_each_at_its_rate() -> None:
 def test_a_later_stage_thaws_what_an_earlier_one_froze() -> None:
     net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2))
     prepare(net, STAGE)
-    prepare(net, Stage(name="next", rates={"1.": 1.0}, mixture={"video": 1.0}, max_clips=1))
+    prepare(net, StageConfig(name="next", rates={"1.": 1.0}, mixture={"video": 1.0}, max_clips=1))
     learning = [name for name, weight in net.named_parameters() if weight.requires_grad]
     assert learning == ["1.weight", "1.bias"]
 
@@ -35,7 +35,7 @@ def test_a_part_that_is_not_there_is_a_mistake() -> None:
 
 
 def test_a_part_learns_with_what_holds_it_and_what_it_holds() -> None:
-    stage = Stage(name="s", rates={"vision.": 1.0}, mixture={"video": 1.0}, max_clips=1)
+    stage = StageConfig(name="s", rates={"vision.": 1.0}, mixture={"video": 1.0}, max_clips=1)
     assert stage.trains("vision.siglip.")
     assert not stage.trains("decoder.")
 
@@ -63,4 +63,4 @@ def test_text_keeps_its_share_where_other_kinds_are_missing() -> None:
 )
 def test_a_stage_must_add_up(rates: dict[str, float], mixture: dict[str, float], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        Stage(name="s", rates=rates, mixture=mixture, max_clips=1)  # type: ignore[arg-type]
+        StageConfig(name="s", rates=rates, mixture=mixture, max_clips=1)  # type: ignore[arg-type]

@@ -18,9 +18,9 @@ from engine.records import Turn
 from engine.training.data.samples import Sample
 from engine.training.finetune.stage_config import prepare
 from engine.training.finetune.video_xl import (
-    Learning,
     Part,
     VideoXlStage,
+    VideoXlTask,
     draw_ratio,
     sequence_loss,
 )
@@ -41,11 +41,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def learning(home: Path, stage: VideoXlStage = STAGE) -> tuple[VideoXlNet, Learning]:
+def learning(home: Path, stage: VideoXlStage = STAGE) -> tuple[VideoXlNet, VideoXlTask]:
     net = load_net(home, CPU, torch.float32)
     module, _ = prepare(net, stage)
     unused: list[Sample] = []
-    return net, Learning(
+    return net, VideoXlTask(
         net,
         Tokenizer.load(home),
         stage,
@@ -62,7 +62,7 @@ def sample(home: Path, *names: str, marked: tuple[tuple[str | Path, ...], ...] =
 
 
 @pytest.mark.parametrize("has_checkpoints", [False, True])
-def test_loss_and_gradients_agree_with_the_golden_case(has_checkpoints: bool) -> None:
+def test_loss_and_gradients_agree_with_the_golden_case(gradient_checkpointing: bool) -> None:
     case = json.loads((GOLDEN / "case.json").read_text())
     expected = load_file(GOLDEN / "tensors.safetensors")
     net = load_net(GOLDEN, CPU, torch.float32)
@@ -79,7 +79,7 @@ def test_loss_and_gradients_agree_with_the_golden_case(has_checkpoints: bool) ->
         ],
         window=net.config.chunk_tokens,
         ratio_of=lambda _: next(ratios),
-        has_checkpoints=has_checkpoints,
+        gradient_checkpointing=gradient_checkpointing,
     )
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == pytest.approx(expected["loss"].item(), abs=1e-4)
@@ -110,12 +110,12 @@ def test_the_one_pass_equals_what_the_product_streams(home: Path) -> None:
     with torch.no_grad():
         ours = lesson.loss_of(given, None)
         before, seen, behind = lesson._parts(given)
-    from engine.models.video_xl.vst import fold, open_memory, run_sink, weave
+    from engine.models.video_xl.vst import fold, interleave, open_memory, prefill_prefix
 
     with torch.inference_mode():
-        memory = open_memory(net.decoder, run_sink(net.decoder, before.rows))
+        memory = open_memory(net.decoder, prefill_prefix(net.decoder, before.rows))
         for window in seen.rows.split(net.config.chunk_tokens):
-            memory.append((fold(window, memory, weave(len(window), 8, is_closed=True)),))
+            memory.append((fold(window, memory, interleave(len(window), 8, is_closed=True)),))
         hidden = net.decoder.extend(behind.rows[None], memory.buffer)[0]
         assert before.labels is not None
         assert behind.labels is not None

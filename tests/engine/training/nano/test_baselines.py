@@ -9,7 +9,7 @@ from engine.errors import NotFoundError
 from engine.training.loop import LoopConfig
 from engine.training.nano.baselines import WEIGHTS, ArmStage, BaselinePlan, open_arm, run_baselines
 from engine.training.nano.clip_stage import BatchSizes, TowerSizes
-from engine.training.nano.decoder_stage import Seen
+from engine.training.nano.decoder_stage import Features
 from engine.training.nano.memories import MEMORIES
 from engine.training.nano.run import NanoPlan, open_seen, run_nano
 
@@ -80,7 +80,7 @@ def test_every_arm_draws_the_same_steps(nano: Path) -> None:
             asked[self.name] = [each.text for quiz in quizzes for each in quiz]
             return super()._read(folded, sink, picked, per_video, quizzes)
 
-    seen: Seen = open_seen(nano, "train")
+    seen: Features = open_seen(nano, "train")
     tokenizer = Tokenizer.from_file(str(nano / "vocabulary.json"))
     for arm in MEMORIES:
         Listening(arm, NANO, seen, seen, tokenizer).loss(50, 100).backward()  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ import numpy as np
 from engine.synthetic.outside import outside_question
 from engine.training.nano.chunks import Chunk, Facts, Name, Thing, draw_chunk
 from engine.training.nano.frame_bank import draw_cards, draw_clips
-from engine.training.nano.questions import KINDS, Asked, Quiz
+from engine.training.nano.questions import KINDS, QaPair, QuestionSampler
 
 
 def facts() -> Facts:
@@ -19,8 +19,8 @@ def card(colour: str, shape: str, code: str, at: int = 0) -> Thing:
     return Thing("card", colour, shape, code, None, at)
 
 
-def asked(chunks: list[Chunk], kind: str, n: int = 20) -> list[Asked]:
-    quiz = Quiz(np.random.default_rng(0), chunks, is_canonical=True)
+def asked(chunks: list[Chunk], kind: str, n: int = 20) -> list[QaPair]:
+    quiz = QuestionSampler(np.random.default_rng(0), chunks, is_canonical=True)
     return [each for each in quiz.ask(n, {kind: 1.0}) if each.kind == kind]
 
 
@@ -30,7 +30,7 @@ def test_every_kind_is_asked_and_no_answer_holds_a_time() -> None:
     kinds = set()
     for _ in range(60):
         chunks = [draw_chunk(rng, known, real=0.2, cards=1.0) for _ in range(rng.integers(1, 4))]
-        for each in Quiz(rng, chunks).ask(8):
+        for each in QuestionSampler(rng, chunks).ask(8):
             kinds.add(each.kind)
             assert not re.search(r"\d:\d|second|minute", each.answer)
     assert kinds == set(KINDS)
@@ -60,7 +60,7 @@ def test_what_was_seen_too_briefly_is_neither_asked_for_nor_called_absent() -> N
     known = facts()
     for _ in range(80):
         chunk = draw_chunk(rng, known, real=0.0, cards=0.0)
-        for each in Quiz(rng, [chunk], is_canonical=True).ask(10, {"exist": 1.0}):
+        for each in QuestionSampler(rng, [chunk], is_canonical=True).ask(10, {"exist": 1.0}):
             for vague in chunk.vague:
                 assert str(Name(vague.kind, vague.colour)) not in each.text or each.answer == "Yes."
 

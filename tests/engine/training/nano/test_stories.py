@@ -3,7 +3,7 @@ import numpy as np
 from engine.synthetic.palette import SHAPES
 from engine.training.nano.captions import CARD
 from engine.training.nano.chunks import Facts, draw_reel, frame_facts
-from engine.training.nano.questions import Quiz
+from engine.training.nano.questions import QuestionSampler
 from engine.training.nano.stories import REEL_CHUNKS, REEL_FRAMES, draw_reels
 
 
@@ -41,8 +41,8 @@ def test_the_chunks_of_a_reel_hold_each_event_once_together() -> None:
     chunks = draw_reel(rng, known, cards=0.0)
     assert len(chunks) == REEL_CHUNKS
     reel = (chunks[0].clip - known.first_reel) // REEL_CHUNKS
-    shown = {thing.event for thing, _ in Quiz(rng, chunks).things}
-    brief = {thing.event for thing in Quiz(rng, chunks).vague}
+    shown = {thing.event for thing, _ in QuestionSampler(rng, chunks).things}
+    brief = {thing.event for thing in QuestionSampler(rng, chunks).vague}
     drawn = {(reel, at) for at, row in enumerate(known.reel_events[reel]) if row[0] >= 0}
     assert shown | brief == drawn
     assert not shown & brief
@@ -54,6 +54,6 @@ def test_frames_of_a_chunk_are_those_of_its_part_of_the_reel() -> None:
     reel = (chunks[0].clip - known.first_reel) // REEL_CHUNKS
     rows = np.concatenate([frame_facts(chunk, known) for chunk in chunks])
     assert np.array_equal(rows, known.reels[reel])
-    for thing, _ in Quiz(rng, chunks).things:
+    for thing, _ in QuestionSampler(rng, chunks).things:
         assert (thing.kind == "card") == (thing.shape in SHAPES)
     assert CARD in {row[0] for facts in known.reels for row in facts}

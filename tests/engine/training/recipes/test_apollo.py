@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("stage", stages("3b"), ids=lambda stage: stage.name)
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
-    home: Path, stage: apollo.Stage
+    home: Path, stage: apollo.StageConfig
 ) -> None:
     output = home / stage.name
     losses = run_briefly(apollo, output, stage.name)

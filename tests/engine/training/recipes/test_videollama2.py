@@ -49,7 +49,7 @@ def sounding(path: Path) -> Path:
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
-    home: Path, stage: videollama2.Stage
+    home: Path, stage: videollama2.StageConfig
 ) -> None:
     output = home / stage.name
     losses = run_briefly(videollama2, output, stage.name)
@@ -82,8 +82,8 @@ def test_a_video_with_a_track_is_seen_and_heard(home: Path, tmp_path: Path) -> N
     seen, both = perceive(net, video, hears=False), perceive(net, video, hears=True)
     torch.testing.assert_close(both[: len(seen)], seen)
     torch.testing.assert_close(both[len(seen) :], net.hear(samples))
-    silent = read_samples(home / "data.jsonl", home).samples[0]
-    assert heard_kind(silent) == "video"
+    no_progress = read_samples(home / "data.jsonl", home).samples[0]
+    assert heard_kind(no_progress) == "video"
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,10 @@ def test_right_letters_and_kinds_are_spread_evenly() -> None:
 
 def test_same_clues_and_seed_give_the_same_bytes_in_any_order() -> None:
     videos = {f"v{n}.mp4": clues(8 + n) for n in range(4)}
-    turned = dict(reversed(videos.items()))
+    rope = dict(reversed(videos.items()))
     dumped = [
         "".join(line.dump() for line in build(given, questions_per_video=9, seed=seed))
-        for given, seed in ((videos, 5), (turned, 5), (videos, 6))
+        for given, seed in ((videos, 5), (rope, 5), (videos, 6))
     ]
     assert dumped[0] == dumped[1] != dumped[2]
 
