@@ -10,8 +10,16 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
-from app.schemas import api as docs
-from app.schemas import shared as wire
+from app.schemas.ask import AskRequest, AskResponse, describe_answer
+from app.schemas.common import VideoLabels, describe_span
+from app.schemas.conversations import (
+    ConversationItem,
+    ConversationResponse,
+    ConversationsResponse,
+    TurnItem,
+)
+from app.schemas.errors import describe_error
+from app.schemas.search import FrameRef, SearchHit, SearchRequest, SearchResponse, SearchTiming
 from app.services.context import Scope
 from app.timefmt import format_duration
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
@@ -34,12 +42,12 @@ router = APIRouter(prefix="/api/v1", tags=["questions"])
 @router.post(
     "/ask",
     summary="Ask",
-    response_model=docs.AskedDocument,
+    response_model=AskResponse,
     responses={200: {"content": {"text/event-stream": {}}}},
 )
 async def ask(
-    desk: Ctx, who: CurrentUser, request: Request, body: docs.AskBody
-) -> docs.AskedDocument | StreamingResponse:
+    desk: Ctx, who: CurrentUser, request: Request, body: AskRequest
+) -> AskResponse | StreamingResponse:
     """Answer a question; with `Accept: text/event-stream` as plan, tokens, then the answer."""
     asked = await run_in_threadpool(_prepare, desk, who, body)
     if "text/event-stream" in request.headers.get("accept", ""):
@@ -47,15 +55,15 @@ async def ask(
         return StreamingResponse(
             events, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
-    final: docs.AskedDocument | None = None
+    final: AskResponse | None = None
     async for step in _steps(desk, who, body, asked):
-        final = step if isinstance(step, docs.AskedDocument) else final
+        final = step if isinstance(step, AskResponse) else final
     assert final is not None, "an answer ends with its document"
     return final
 
 
 @router.post("/search", summary="Search")
-async def search(desk: Ctx, who: CurrentUser, body: docs.SearchBody) -> docs.FoundDocument:
+async def search(desk: Ctx, who: CurrentUser, body: SearchRequest) -> SearchResponse:
     """The moments that match a description, or look like a frame; best first."""
     if bool(body.query.strip()) == (body.like is not None):
         raise InputRefusedError("search for words or for a frame, one of them")
@@ -65,21 +73,19 @@ async def search(desk: Ctx, who: CurrentUser, body: docs.SearchBody) -> docs.Fou
 
 
 @router.get("/conversations", summary="Conversations")
-def list_conversations(desk: Ctx, who: CurrentUser) -> docs.ConversationsDocument:
+def list_conversations(desk: Ctx, who: CurrentUser) -> ConversationsResponse:
     """One's own, the liveliest first."""
     rows = desk.catalog.conversations.listed(who.user.id, limit=100)
-    return docs.ConversationsDocument(conversations=[_conversation(row) for row in rows])
+    return ConversationsResponse(conversations=[_conversation(row) for row in rows])
 
 
 @router.get("/conversations/{conversation_id}", summary="One conversation")
-def show_conversation(
-    desk: Ctx, who: CurrentUser, conversation_id: str
-) -> docs.ConversationDocument:
+def show_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> ConversationResponse:
     """Its turns, in order, with their evidence."""
     row = _own(desk, who, conversation_id)
     labels = desk.service.labels()
     turns = desk.catalog.conversations.turns(row.id)
-    return docs.ConversationDocument(
+    return ConversationResponse(
         **_conversation(row).model_dump(),
         turns=[_turn(who, turn, labels) for turn in turns],
     )
@@ -101,7 +107,7 @@ class _Asked:
         self.talk = talk
 
 
-def _prepare(desk: AppContext, who: Principal, body: docs.AskBody) -> _Asked:
+def _prepare(desk: AppContext, who: Principal, body: AskRequest) -> _Asked:
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.conversation_id is None:
         return _Asked(scope, (), None)
@@ -112,8 +118,8 @@ def _prepare(desk: AppContext, who: Principal, body: docs.AskBody) -> _Asked:
 
 
 async def _steps(
-    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked
-) -> AsyncIterator[str | docs.AskedDocument]:
+    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked
+) -> AsyncIterator[str | AskResponse]:
     """The answer's words as they come, then its document."""
     async with desk.lane.turn():
         # The model may have to be loaded first, so even the call itself is off the event loop.
@@ -130,7 +136,7 @@ async def _steps(
 
 
 async def _as_events(
-    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked
+    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked
 ) -> AsyncIterator[str]:
     """The same as server-sent events; what goes wrong after the start is an event too."""
     plan = _plan(desk, asked.scope)
@@ -142,7 +148,7 @@ async def _as_events(
             else:
                 yield _event("done", step.model_dump())
     except LongwatchError as error:
-        yield _event("error", wire.describe_error(error).model_dump()["error"])
+        yield _event("error", describe_error(error).model_dump()["error"])
 
 
 def _event(name: str, data: object) -> str:
@@ -158,8 +164,8 @@ def _plan(desk: AppContext, scope: Scope) -> str:
 
 
 def _keep(
-    desk: AppContext, who: Principal, body: docs.AskBody, asked: _Asked, answer: Answer
-) -> docs.AskedDocument:
+    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked, answer: Answer
+) -> AskResponse:
     """Write the turn down, beginning a conversation if there is none."""
     talks = desk.catalog.conversations
     talk = asked.talk
@@ -168,13 +174,13 @@ def _keep(
         videos = tuple(VideoId(video) for video in body.videos)
         talk = talks.add(title, user=who.user.id, videos=videos).id
     talks.add_turn(talk, body.question, answer)
-    document = wire.describe_answer(body.question, answer, desk.service.labels())
-    return docs.AskedDocument(
+    document = describe_answer(body.question, answer, desk.service.labels())
+    return AskResponse(
         **document.model_dump(), conversation_id=talk, searched=format_duration(answer.searched_s)
     )
 
 
-def _search_scope(desk: AppContext, who: Principal, body: docs.SearchBody) -> Scope:
+def _search_scope(desk: AppContext, who: Principal, body: SearchRequest) -> Scope:
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.like is not None:
         desk.video(who, body.like.video_id)
@@ -216,9 +222,7 @@ def _nightly(desk: AppContext, video: VideoId, span: TimeSpan, hours: str) -> It
         day += timedelta(days=1)
 
 
-def _found(
-    desk: AppContext, who: Principal, body: docs.SearchBody, scope: Scope
-) -> docs.FoundDocument:
+def _found(desk: AppContext, who: Principal, body: SearchRequest, scope: Scope) -> SearchResponse:
     engine = desk.service.engine
     if body.like is None:
         if len(body.query) > desk.settings.limits.question_chars:
@@ -229,7 +233,7 @@ def _found(
     else:
         found = _alike(desk, body.like, scope, body.top)
     labels = desk.service.labels()
-    return docs.FoundDocument(
+    return SearchResponse(
         query=body.query,
         hits=[_hit(rank, one, labels) for rank, one in enumerate(found.moments, start=1)],
         captions=(
@@ -239,11 +243,11 @@ def _found(
         ),
         searched_s=found.searched_s,
         searched=format_duration(found.searched_s),
-        total_ms=found.total_ms,
+        timing=SearchTiming(total_ms=found.total_ms),
     )
 
 
-def _alike(desk: AppContext, like: docs.MomentOf, scope: Scope, top: int) -> SearchResult:
+def _alike(desk: AppContext, like: FrameRef, scope: Scope, top: int) -> SearchResult:
     started = datetime.now(UTC)
     hits = like_frame(
         desk.service.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top
@@ -267,9 +271,9 @@ def _alike(desk: AppContext, like: docs.MomentOf, scope: Scope, top: int) -> Sea
     return SearchResult(query="", moments=moments, searched_s=searched_s, total_ms=took_ms)
 
 
-def _hit(rank: int, moment: Evidence, labels: wire.Labels) -> docs.FoundItem:
-    return docs.FoundItem(
-        **wire.place(moment.video, moment.span, labels).model_dump(),
+def _hit(rank: int, moment: Evidence, labels: VideoLabels) -> SearchHit:
+    return SearchHit(
+        **describe_span(moment.video, moment.span, labels).model_dump(),
         rank=rank,
         peak_s=moment.keyframe_s,
         score=moment.score,
@@ -285,8 +289,8 @@ def _own(desk: AppContext, who: Principal, conversation_id: str) -> Conversation
     return row
 
 
-def _conversation(row: ConversationRow) -> docs.ConversationItem:
-    return docs.ConversationItem(
+def _conversation(row: ConversationRow) -> ConversationItem:
+    return ConversationItem(
         conversation_id=row.id,
         title=row.title,
         videos=list(row.videos),
@@ -294,14 +298,14 @@ def _conversation(row: ConversationRow) -> docs.ConversationItem:
     )
 
 
-def _turn(who: Principal, turn: TurnRow, labels: wire.Labels) -> docs.TurnItem:
+def _turn(who: Principal, turn: TurnRow, labels: VideoLabels) -> TurnItem:
     """A turn as it was; evidence of videos that were taken away since stays away."""
-    return docs.TurnItem(
+    return TurnItem(
         question=turn.question,
         answer=turn.answer,
         evidence=[
             {
-                **wire.place(one.video, one.span, labels).model_dump(),
+                **describe_span(one.video, one.span, labels).model_dump(),
                 "score": one.score,
                 "origin": one.origin,
                 "keyframe_s": one.keyframe_s,

@@ -7,7 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.schemas import shared as wire
+from app.schemas.errors import ErrorDetail, ErrorResponse, describe_error
 from engine.errors import LongwatchError
 
 _log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _domain_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LongwatchError)
-    body = wire.describe_error(error).model_dump()
+    body = describe_error(error).model_dump()
     return JSONResponse(body, STATUS.get(error.code, 422))
 
 
@@ -62,5 +62,5 @@ def _bug(request: Request, error: Exception) -> JSONResponse:
 
 
 def _answer(status: int, code: str, message: str) -> JSONResponse:
-    body = wire.ErrorDocument(error=wire.ErrorBody(code=code, message=message))
+    body = ErrorResponse(error=ErrorDetail(code=code, message=message))
     return JSONResponse(body.model_dump(), status)

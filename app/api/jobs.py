@@ -6,7 +6,7 @@ from fastapi import APIRouter, Path
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
-from app.schemas import api as docs
+from app.schemas.jobs import JobItem, JobsResponse
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.records import JobId, JobRow
@@ -18,14 +18,14 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("/jobs", summary="Jobs, newest first")
-def list_jobs(desk: Ctx, who: CurrentUser) -> docs.JobsDocument:
+def list_jobs(desk: Ctx, who: CurrentUser) -> JobsResponse:
     """Those of videos that the user may see."""
     jobs = [job for job in desk.catalog.jobs.listed() if _may_see(who, job)][:MAX_LISTED]
-    return docs.JobsDocument(jobs=[describe_job(desk, job) for job in jobs])
+    return JobsResponse(jobs=[describe_job(desk, job) for job in jobs])
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel")
-def cancel_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> docs.JobItem:
+def cancel_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
     """Stop it; what is committed stays."""
     job = desk.catalog.jobs.cancel(JobId(job_id))
     if job.video is not None and job.kind == "ingest" and job.state == "cancelled":
@@ -34,7 +34,7 @@ def cancel_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> docs.JobItem:
 
 
 @router.post("/jobs/{job_id}/retry", summary="Try again")
-def retry_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> docs.JobItem:
+def retry_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
     """Queue it once more; it goes on from the last committed chunk."""
     job = desk.catalog.jobs.retry(JobId(job_id))
     if job.video is not None and job.kind == "ingest" and job.state == "queued":
@@ -42,9 +42,9 @@ def retry_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> docs.JobItem:
     return describe_job(desk, job)
 
 
-def describe_job(desk: AppContext, job: JobRow) -> docs.JobItem:
+def describe_job(desk: AppContext, job: JobRow) -> JobItem:
     """A job as its document."""
-    return docs.JobItem(
+    return JobItem(
         job_id=job.id,
         kind=job.kind,
         state=job.state,

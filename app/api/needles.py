@@ -4,10 +4,10 @@ import tempfile
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
-from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import Ctx, CurrentAdmin
+from app.schemas.needles import NeedleSetCreated, NeedleSetItem, NeedleSetsResponse
 from app.services.needles import (
     MAX_ARCHIVE_BYTES,
     NeedleSet,
@@ -24,31 +24,10 @@ router = APIRouter(prefix="/api/v1/needles", tags=["probes"])
 Name = Annotated[str, Path(max_length=64)]
 
 
-class NeedleSetItem(BaseModel):
-    """Pictures with questions that can be planted."""
-
-    key: str
-    """What a probe is ordered with."""
-    name: str
-    is_upload: bool
-
-
-class NeedleSetsDocument(BaseModel):
-    """What can be planted beside drawn cards."""
-
-    sets: list[NeedleSetItem]
-
-
-class TakenDocument(NeedleSetItem):
-    """An archive that was unpacked and checked."""
-
-    n_needles: int
-
-
 @router.get("", summary="Needles to plant")
-def list_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsDocument:
+def list_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsResponse:
     """Uploads, and folders with a `needles.jsonl` below a configured root."""
-    return NeedleSetsDocument(sets=[_item(each) for each in list_needles(desk.settings)])
+    return NeedleSetsResponse(sets=[_item(each) for each in list_needles(desk.settings)])
 
 
 @router.put("/{name}", summary="Upload needles", status_code=201)
@@ -58,7 +37,7 @@ async def take(
     request: Request,
     name: Name,
     content_type: Annotated[str, Header()] = "",
-) -> TakenDocument:
+) -> NeedleSetCreated:
     """A zip of pictures and `needles.jsonl`; it is kept only if every line of it can be used."""
     if content_type.split(";")[0].strip() not in ZIP_TYPES:
         raise InputRefusedError("needles are sent as application/zip")
@@ -71,7 +50,7 @@ async def take(
                 )
             archive.write(block)
         taken, n_needles = await run_in_threadpool(take_archive, desk.home, name, archive)
-    return TakenDocument(**_item(taken).model_dump(), n_needles=n_needles)
+    return NeedleSetCreated(**_item(taken).model_dump(), n_needles=n_needles)
 
 
 @router.delete("/{name}", summary="Forget uploaded needles", status_code=204)

@@ -10,16 +10,16 @@ import re
 import secrets
 import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from pydantic import BaseModel, Field
 from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
-from app.schemas import shared as wire
+from app.schemas.ask import describe_answer
+from app.schemas.errors import describe_error
+from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
 from app.services.context import Scope
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
 from engine.records import Answer, TimeSpan, Turn, VideoId
@@ -30,40 +30,6 @@ router = APIRouter(tags=["openai"])
 _NAME = re.compile(r"video://([\w-]{1,64})(?:#t=(\d+(?:\.\d+)?)?(?:,(\d+(?:\.\d+)?))?)?")
 
 
-class _VideoUrl(BaseModel):
-    url: str = Field(max_length=200)
-
-
-class _TextPart(BaseModel):
-    type: Literal["text"]
-    text: str = Field(max_length=100_000)
-
-
-class _VideoPart(BaseModel):
-    type: Literal["video_url"]
-    video_url: _VideoUrl
-
-
-_Part = Annotated[_TextPart | _VideoPart, Field(discriminator="type")]
-
-
-class Message(BaseModel):
-    """One message: text, or parts of text and videos."""
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: (
-        Annotated[str, Field(max_length=100_000)] | Annotated[list[_Part], Field(max_length=64)]
-    )
-
-
-class ChatBody(BaseModel):
-    """A conversation to go on with."""
-
-    model: str = Field(default="longwatch", max_length=200)
-    messages: list[Message] = Field(min_length=1, max_length=200)
-    stream: bool = False
-
-
 @router.get("/v1/models", summary="Models")
 def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
     """The one that answers here."""
@@ -72,7 +38,7 @@ def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
 
 
 @router.post("/v1/chat/completions", summary="Chat", response_model=None)
-async def chat(desk: Ctx, who: CurrentUser, body: ChatBody) -> Response:
+async def chat(desk: Ctx, who: CurrentUser, body: ChatCompletionRequest) -> Response:
     """Answer the last user message, with the turns before it as history."""
     question, history = _conversation(body.messages)
     scope = await run_in_threadpool(_scope, desk, who, body.messages)
@@ -129,17 +95,17 @@ async def _stream(
             else:
                 yield piece({"content": step.text})
     except LongwatchError as error:
-        yield f"data: {wire.describe_error(error).model_dump_json()}\n\n"
+        yield f"data: {describe_error(error).model_dump_json()}\n\n"
     yield "data: [DONE]\n\n"
 
 
 def _proof(desk: AppContext, question: str, answer: Answer) -> dict[str, object]:
     """What supports the answer: everything of `ask` but the words."""
-    document = wire.describe_answer(question, answer, desk.service.labels())
+    document = describe_answer(question, answer, desk.service.labels())
     return document.model_dump(exclude={"question", "answer"})
 
 
-def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...]]:
+def _conversation(messages: list[ChatMessage]) -> tuple[str, tuple[Turn, ...]]:
     """The question, and the turns before it; system messages steer models of another kind."""
     spoken = [(one.role, _text(one)) for one in messages if one.role in {"user", "assistant"}]
     if not spoken or spoken[-1][0] != "user" or not spoken[-1][1].strip():
@@ -154,19 +120,19 @@ def _conversation(messages: list[Message]) -> tuple[str, tuple[Turn, ...]]:
     return spoken[-1][1], tuple(turns)
 
 
-def _text(message: Message) -> str:
+def _text(message: ChatMessage) -> str:
     if isinstance(message.content, str):
         return message.content
-    return "\n".join(part.text for part in message.content if isinstance(part, _TextPart))
+    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
 
 
-def _scope(desk: AppContext, who: Principal, messages: list[Message]) -> Scope:
+def _scope(desk: AppContext, who: Principal, messages: list[ChatMessage]) -> Scope:
     urls = [
         part.video_url.url
         for message in messages
         if isinstance(message.content, list)
         for part in message.content
-        if isinstance(part, _VideoPart)
+        if isinstance(part, VideoPart)
     ]
     if not urls:
         return desk.scope(who, [], None, None)

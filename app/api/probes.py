@@ -13,8 +13,14 @@ from PIL import Image
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.jobs import describe_job
-from app.schemas import api as docs
-from app.schemas import shared as wire
+from app.schemas.jobs import JobItem
+from app.schemas.probes import (
+    ProbeRequest,
+    ProbeRunItem,
+    ProbeRunsResponse,
+    TrialsResponse,
+    describe_probe,
+)
 from app.services.needles import open_needles
 from app.services.probes import KIND, ProbeOrder, enqueue_probe, forget_run, stills_folder
 from engine.errors import InputRefusedError, NotFoundError
@@ -31,21 +37,21 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("", summary="Runs, newest first")
-def list_runs(desk: Ctx, who: CurrentUser) -> docs.ProbeRunsDocument:
+def list_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
     """Finished and growing ones; those over videos that the user may not see are left out."""
     runs = [run for run in desk.catalog.probes.listed(limit=MAX_LISTED) if _may_see(who, run)]
     jobs = desk.catalog.jobs.listed("queued", "running", "failed")
     mine = [
         job for job in jobs if job.kind == KIND and (who.is_admin or not job.payload["haystack"])
     ]
-    return docs.ProbeRunsDocument(
+    return ProbeRunsResponse(
         runs=[_describe(desk, run) for run in runs],
         jobs=[describe_job(desk, job) for job in mine],
     )
 
 
 @router.post("", summary="Order a run", status_code=202)
-def order(desk: Ctx, who: CurrentAdmin, body: docs.ProbeBody) -> docs.JobItem:
+def order(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
     """Plant needles over length and depth; runs as a job."""
     n_sorts = body.seeds
     if body.needles is not None:
@@ -68,17 +74,17 @@ def order(desk: Ctx, who: CurrentAdmin, body: docs.ProbeBody) -> docs.JobItem:
 
 
 @router.get("/{run_id}", summary="One run")
-def show_run(desk: Ctx, who: CurrentUser, run_id: Number) -> docs.ProbeRunItem:
+def show_run(desk: Ctx, who: CurrentUser, run_id: Number) -> ProbeRunItem:
     """Its cells so far."""
     return _describe(desk, _run(desk, who, run_id))
 
 
 @router.get("/{run_id}/cells/{cell}", summary="Inside a cell")
-def show_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> docs.TrialsDocument:
+def show_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> TrialsResponse:
     """Needle by needle what was asked, answered and shown."""
     run = _run(desk, who, run_id)
     trials = desk.catalog.probes.trials(run.id, cell)
-    return docs.TrialsDocument(trials=[dict(trial) for trial in trials])
+    return TrialsResponse(trials=[dict(trial) for trial in trials])
 
 
 @router.get("/{run_id}/cells.csv", summary="The cells as CSV")
@@ -135,10 +141,10 @@ def _may_see(who: Principal, run: ProbeRunRow) -> bool:
     return haystack is None or who.may_see(haystack)
 
 
-def _describe(desk: AppContext, run: ProbeRunRow) -> docs.ProbeRunItem:
+def _describe(desk: AppContext, run: ProbeRunRow) -> ProbeRunItem:
     job = None if run.job is None else desk.catalog.jobs.get(run.job)
-    return docs.ProbeRunItem(
-        **wire.describe_probe(run.result).model_dump(),
+    return ProbeRunItem(
+        **describe_probe(run.result).model_dump(),
         run_id=run.id,
         created_at=run.created_at.isoformat(),
         settings=dict(run.settings),

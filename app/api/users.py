@@ -10,7 +10,19 @@ from app.api.auth import COOKIE, cookie_secret, hash_password, hash_secret, new_
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.engine_config import find_model, models_folder
 from app.config.settings import FILE_NAME
-from app.schemas import api as docs
+from app.schemas.settings import OutboundConnection, SettingFact, SettingsResponse
+from app.schemas.users import (
+    ActiveModel,
+    CreateTokenRequest,
+    CreateUserRequest,
+    SessionResponse,
+    TokenCreated,
+    TokenItem,
+    TokensResponse,
+    UpdateUserRequest,
+    UserItem,
+    UsersResponse,
+)
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError
 from engine.records import VideoId
 from storage.catalog import utc_now
@@ -21,9 +33,9 @@ MAX_TOKENS = 50
 
 
 @router.get("/session", summary="Who is signed in")
-def show_session(desk: Ctx, who: CurrentUser) -> docs.SessionDocument:
+def show_session(desk: Ctx, who: CurrentUser) -> SessionResponse:
     """The user, the token for state changes, and the model."""
-    return docs.SessionDocument(
+    return SessionResponse(
         user=who.user.name,
         role=who.user.role,
         csrf=who.csrf,
@@ -45,13 +57,13 @@ def end_session(desk: Ctx, who: CurrentUser, request: Request) -> Response:
 
 
 @router.get("/users", summary="Accounts")
-def list_users(desk: Ctx, who: CurrentAdmin) -> docs.UsersDocument:
+def list_users(desk: Ctx, who: CurrentAdmin) -> UsersResponse:
     """Every account and what it may see."""
-    return docs.UsersDocument(users=[_user(desk, user) for user in desk.catalog.accounts.users()])
+    return UsersResponse(users=[_user(desk, user) for user in desk.catalog.accounts.users()])
 
 
 @router.post("/users", summary="Open an account", status_code=201)
-def add_user(desk: Ctx, who: CurrentAdmin, body: docs.NewUserBody) -> docs.UserItem:
+def add_user(desk: Ctx, who: CurrentAdmin, body: CreateUserRequest) -> UserItem:
     """With a name, a password and a role."""
     user = desk.catalog.accounts.add_user(
         body.name, body.role, password_hash=hash_password(body.password)
@@ -60,9 +72,7 @@ def add_user(desk: Ctx, who: CurrentAdmin, body: docs.NewUserBody) -> docs.UserI
 
 
 @router.patch("/users/{name}", summary="Change an account")
-def change_user(
-    desk: Ctx, who: CurrentAdmin, name: str, body: docs.ChangeUserBody
-) -> docs.UserItem:
+def change_user(desk: Ctx, who: CurrentAdmin, name: str, body: UpdateUserRequest) -> UserItem:
     """Its password, its role, or the videos a viewer may see."""
     accounts, user = desk.catalog.accounts, _named(desk, name)
     if body.role is not None and body.role != user.role:
@@ -90,14 +100,14 @@ def remove_user(desk: Ctx, who: CurrentAdmin, name: str) -> Response:
 
 
 @router.get("/tokens", summary="One's own tokens")
-def list_tokens(desk: Ctx, who: CurrentUser) -> docs.TokensDocument:
+def list_tokens(desk: Ctx, who: CurrentUser) -> TokensResponse:
     """Without their secrets, which are not kept."""
     rows = desk.catalog.accounts.tokens(who.user.id)
-    return docs.TokensDocument(tokens=[_token(row) for row in rows if row.kind == "api"])
+    return TokensResponse(tokens=[_token(row) for row in rows if row.kind == "api"])
 
 
 @router.post("/tokens", summary="Hand out a token", status_code=201)
-def add_token(desk: Ctx, who: CurrentUser, body: docs.NewTokenBody) -> docs.NewTokenDocument:
+def add_token(desk: Ctx, who: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
     """For programs: sent as `Authorization: Bearer`, with the rights of the user."""
     accounts = desk.catalog.accounts
     if sum(row.kind == "api" for row in accounts.tokens(who.user.id)) >= MAX_TOKENS:
@@ -109,7 +119,7 @@ def add_token(desk: Ctx, who: CurrentUser, body: docs.NewTokenBody) -> docs.NewT
         hash_secret(secret),
         expires_at=utc_now() + timedelta(days=body.days),
     )
-    return docs.NewTokenDocument(**_token(row).model_dump(), secret=secret)
+    return TokenCreated(**_token(row).model_dump(), secret=secret)
 
 
 @router.delete("/tokens/{token_id}", summary="Make a token worthless", status_code=204)
@@ -122,9 +132,9 @@ def remove_token(
 
 
 @router.get("/settings", summary="How this server is configured")
-def show_settings(desk: Ctx, who: CurrentAdmin) -> docs.SettingsDocument:
+def show_settings(desk: Ctx, who: CurrentAdmin) -> SettingsResponse:
     """The settings that matter to a reader, and every connection that could ever leave."""
-    return docs.SettingsDocument(
+    return SettingsResponse(
         facts=_facts(desk), outward=_outward(desk), file=str(desk.home / FILE_NAME)
     )
 
@@ -136,20 +146,20 @@ def _version() -> str:
         return "not installed"
 
 
-def _model(desk: AppContext) -> docs.ModelItem:
+def _model(desk: AppContext) -> ActiveModel:
     name = desk.settings.model
     try:
         folder = find_model(name, desk.settings)
     except LongwatchError as error:
-        return docs.ModelItem(name=name, ready=False, detail=f"{error}; {error.hint or ''}")
-    return docs.ModelItem(name=folder.name, ready=True, detail=str(folder))
+        return ActiveModel(name=name, ready=False, detail=f"{error}; {error.hint or ''}")
+    return ActiveModel(name=folder.name, ready=True, detail=str(folder))
 
 
 def _days(days: float | None) -> str:
     return "never" if days is None else f"{days:g} days"
 
 
-def _facts(desk: AppContext) -> list[docs.FactItem]:
+def _facts(desk: AppContext) -> list[SettingFact]:
     settings = desk.settings
     limits, cache = settings.limits, settings.cache
     lines = [
@@ -181,28 +191,28 @@ def _facts(desk: AppContext) -> list[docs.FactItem]:
         ("Database", desk.catalog.where, "database_url"),
         ("Jobs run here", _yes(desk.with_worker), "serve --no-worker"),
     ]
-    return [docs.FactItem(name=name, value=value, setting=key) for name, value, key in lines]
+    return [SettingFact(name=name, value=value, setting=key) for name, value, key in lines]
 
 
-def _outward(desk: AppContext) -> list[docs.OutwardItem]:
+def _outward(desk: AppContext) -> list[OutboundConnection]:
     allowed = desk.settings.allow_network
     return [
-        docs.OutwardItem(
+        OutboundConnection(
             what="Model download from a model hub",
             when="only when someone runs `longwatch models pull`",
             now=f"never by this server; models lie in {models_folder(desk.settings)}",
         ),
-        docs.OutwardItem(
+        OutboundConnection(
             what="Cameras (rtsp://)",
             when="only those an admin adds, from the worker",
             now=f"{sum(_is_live(row.uri) for row in desk.catalog.videos.listed())} added",
         ),
-        docs.OutwardItem(
+        OutboundConnection(
             what="HTTP(S) streams",
             when="only with allow_network = true",
             now="allowed" if allowed else "refused",
         ),
-        docs.OutwardItem(
+        OutboundConnection(
             what="Analytics, version checks, fonts, scripts from other hosts",
             when="never",
             now="the browser is told to refuse them (Content-Security-Policy)",
@@ -241,8 +251,8 @@ def _check_admin_left(desk: AppContext, user: UserRow) -> None:
         raise InputRefusedError(f"{user.name} is the only admin", hint="make another one first")
 
 
-def _user(desk: AppContext, user: UserRow) -> docs.UserItem:
-    return docs.UserItem(
+def _user(desk: AppContext, user: UserRow) -> UserItem:
+    return UserItem(
         user_id=user.id,
         name=user.name,
         role=user.role,
@@ -251,8 +261,8 @@ def _user(desk: AppContext, user: UserRow) -> docs.UserItem:
     )
 
 
-def _token(row: TokenRow) -> docs.TokenItem:
-    return docs.TokenItem(
+def _token(row: TokenRow) -> TokenItem:
+    return TokenItem(
         token_id=row.id,
         name=row.name,
         created_at=row.created_at.isoformat(),

@@ -12,8 +12,18 @@ from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.jobs import describe_job
 from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
-from app.schemas import api as docs
-from app.schemas.shared import CaptionsDocument
+from app.schemas.captions import CaptionsResponse
+from app.schemas.jobs import JobItem
+from app.schemas.videos import (
+    AddVideoRequest,
+    MediaRootsResponse,
+    RenameVideoRequest,
+    SpriteItem,
+    TimelineChunk,
+    TimelineResponse,
+    VideoItem,
+    VideosResponse,
+)
 from app.services.captions import enqueue_captions, list_captions
 from app.services.context import describe_video
 from app.services.previews import enqueue_preview
@@ -35,13 +45,13 @@ def list_videos(
     response: Response,
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="All if left out.")] = None,
     cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
-) -> docs.VideosDocument:
+) -> VideosResponse:
     """Every video that the user may see, newest first; in pages where a limit is given."""
     rows, following = _page(desk, who, limit, cursor)
     if following is not None and limit is not None:
         response.headers["link"] = link_to("/api/v1/videos", limit, following)
     jobs, totals = _ingest_jobs(desk), desk.catalog.videos.totals(who.granted)
-    return docs.VideosDocument(
+    return VideosResponse(
         videos=[describe(desk, row, jobs.get(row.id)) for row in rows],
         total=totals.n_videos,
         next=following,
@@ -52,14 +62,14 @@ def list_videos(
 
 
 @router.get("/videos/{video_id}", summary="One video")
-def show_video(desk: Ctx, who: CurrentUser, video_id: str) -> docs.VideoItem:
+def show_video(desk: Ctx, who: CurrentUser, video_id: str) -> VideoItem:
     """What is known of it, and how far it has been read."""
     row = desk.video(who, video_id)
     return describe(desk, row, _ingest_jobs(desk).get(row.id))
 
 
 @router.post("/videos", summary="Add a file of the server", status_code=202)
-def add_video(desk: Ctx, who: CurrentAdmin, body: docs.AddVideoBody) -> docs.VideoItem:
+def add_video(desk: Ctx, who: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
     """Take a file below a configured folder, or a camera, and have it read."""
     source = _allowed_source(desk, body.source)
     video = desk.service.add_source(source, name=body.name, start_at=body.start_at)
@@ -71,19 +81,19 @@ def add_video(desk: Ctx, who: CurrentAdmin, body: docs.AddVideoBody) -> docs.Vid
 @router.get("/videos/{video_id}/captions", summary="Its captions")
 def show_captions(
     desk: Ctx, who: CurrentUser, video_id: str, find: str | None = None
-) -> CaptionsDocument:
+) -> CaptionsResponse:
     """What every chunk shows, in time order; or the captions that hold words of `find`."""
     return list_captions(desk.service, desk.video(who, video_id).id, find)
 
 
 @router.post("/videos/{video_id}/captions", summary="Caption it", status_code=202)
-def add_captions(desk: Ctx, who: CurrentAdmin, video_id: str) -> docs.JobItem:
+def add_captions(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
     """Have every chunk described that is not yet; runs as a job."""
     return describe_job(desk, enqueue_captions(desk.service, desk.video(who, video_id)))
 
 
 @router.get("/roots", summary="Folders of the server")
-def list_roots(desk: Ctx, who: CurrentAdmin) -> docs.RootsDocument:
+def list_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
     """The folders whose files may be added, and the media in them."""
     files: list[str] = []
     for root in desk.settings.paths.media_roots:
@@ -92,13 +102,13 @@ def list_roots(desk: Ctx, who: CurrentAdmin) -> docs.RootsDocument:
         except LongwatchError:
             continue
     roots = [str(root) for root in desk.settings.paths.media_roots]
-    return docs.RootsDocument(roots=roots, files=files[:MAX_FILES_LISTED])
+    return MediaRootsResponse(roots=roots, files=files[:MAX_FILES_LISTED])
 
 
 @router.patch("/videos/{video_id}", summary="Rename")
 def rename_video(
-    desk: Ctx, who: CurrentAdmin, video_id: str, body: docs.RenameBody
-) -> docs.VideoItem:
+    desk: Ctx, who: CurrentAdmin, video_id: str, body: RenameVideoRequest
+) -> VideoItem:
     """Call it something else; a name that is taken gets a number behind it."""
     row = desk.video(who, video_id)
     return describe(desk, desk.catalog.videos.rename(row.id, body.name), None)
@@ -113,7 +123,7 @@ def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
 
 
 @router.post("/videos/{video_id}/ingest", summary="Read it (again)", status_code=202)
-def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> docs.JobItem:
+def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
     """Have a video read from where it stands."""
     row = desk.video(who, video_id)
     return describe_job(desk, desk.service.enqueue(row))
@@ -125,19 +135,19 @@ def timeline(
     who: CurrentUser,
     video_id: str,
     q: Annotated[str, Query(max_length=4000, description="Colours chunks by similarity.")] = "",
-) -> docs.StripDocument:
+) -> TimelineResponse:
     """Activity per chunk, and how similar each is to a query."""
     row = desk.video(who, video_id)
     chunks = () if row.fingerprint is None else desk.catalog.videos.chunks(row.id, row.fingerprint)
     loud = sorted(chunk.activity for chunk in chunks)
     top = loud[int(0.98 * (len(loud) - 1))] if loud else 0.0
     alike = similarity(desk.service.engine, row.id, q) if q.strip() and chunks else {}
-    return docs.StripDocument(
+    return TimelineResponse(
         video_id=row.id,
         duration_s=row.duration_s or row.ingested_s,
         ingested_s=row.ingested_s,
         chunks=[
-            docs.StripChunk(
+            TimelineChunk(
                 start_s=chunk.ref.span.start_s,
                 end_s=chunk.ref.span.end_s,
                 activity=chunk.activity,
@@ -149,7 +159,7 @@ def timeline(
     )
 
 
-def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> docs.VideoItem:
+def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
     """A video as a page shows it."""
     known = describe_video(row).model_dump()
     if row.uri.startswith(str(desk.home)):
@@ -159,7 +169,7 @@ def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> docs.VideoI
     duration_s, play = row.duration_s, _playable(desk, row)
     left_s = None if duration_s is None else max(0.0, duration_s - row.ingested_s)
     pace = live or factor
-    return docs.VideoItem(
+    return VideoItem(
         **known,
         width_px=None if row.media is None else row.media.width_px,
         height_px=None if row.media is None else row.media.height_px,
@@ -255,8 +265,8 @@ def _play_note(row: VideoRow) -> tuple[str, str]:
     )
 
 
-def _sprite(desk: AppContext, row: VideoRow) -> docs.SpriteItem | None:
+def _sprite(desk: AppContext, row: VideoRow) -> SpriteItem | None:
     made = media.read_sprite(desk.home, row.id)
     if made is None:
         return None
-    return docs.SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=made.step_s, count=made.count)
+    return SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=made.step_s, count=made.count)

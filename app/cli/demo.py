@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 
 from app.cli.contact_sheet import Row, Still, write_contact_sheet
 from app.cli.render import ProgressBars, ProgressUpdate, Terminal
-from app.schemas.shared import AskDocument, DemoDocument, DemoItem
+from app.schemas.ask import AnswerResponse
+from app.schemas.demo import DemoItem, DemoResponse
 from app.services.evaluation import probe
 from app.timefmt import format_offset
 from engine.media.encode import write_video
@@ -58,7 +59,7 @@ def run_demo(
     *,
     screen: Terminal,
     progress: ProgressBars,
-) -> DemoDocument:
+) -> DemoResponse:
     """Read, ask, show, probe; every file it makes lies in `output`."""
     output.mkdir(parents=True, exist_ok=True)
     clip = video or output / "clip.mp4"
@@ -82,7 +83,7 @@ def run_demo(
         plot=heat_map,
         report=progress.step,
     )
-    return DemoDocument(
+    return DemoResponse(
         ingest=ingested,
         questions=items,
         probe=result,
@@ -118,7 +119,7 @@ def _choose(story: Story | None) -> Sequence[DemoQuestion]:
     return chosen
 
 
-def _judge(asked: DemoQuestion, document: AskDocument) -> DemoItem:
+def _judge(asked: DemoQuestion, document: AnswerResponse) -> DemoItem:
     truth = asked.truth
     if truth is None:
         return DemoItem(asked=document)

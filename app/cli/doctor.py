@@ -10,8 +10,8 @@ import shutil
 import sys
 from pathlib import Path
 
-from app.schemas.shared import DoctorDocument
-from app.schemas.shared import FindingItem as Finding
+from app.schemas.doctor import DoctorResponse
+from app.schemas.doctor import FindingItem as Finding
 
 PACKAGES = (
     "longwatch",
@@ -28,7 +28,7 @@ MIN_FREE_BYTES = 2 * 1024**3
 """Below this an ingest soon runs into a full disk: an hour at the 7B size keeps 3.7 GB."""
 
 
-def examine(home: Path) -> DoctorDocument:
+def examine(home: Path) -> DoctorResponse:
     """Look at everything; takes a few seconds because torch is imported."""
     findings = (
         Finding(name="python", state="ok", detail=f"{platform.python_version()} {sys.executable}"),
@@ -40,7 +40,7 @@ def examine(home: Path) -> DoctorDocument:
         _memory(),
         _disk(home),
     )
-    return DoctorDocument(findings=list(findings))
+    return DoctorResponse(findings=list(findings))
 
 
 def _package(name: str) -> Finding:

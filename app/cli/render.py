@@ -15,7 +15,24 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.schemas import shared as wire
+from app.schemas.ask import AnswerResponse
+from app.schemas.captions import CaptionItem, CaptionRunResponse, CaptionsResponse
+from app.schemas.common import MessageResponse, VideoSpan
+from app.schemas.demo import DemoResponse
+from app.schemas.doctor import DoctorResponse
+from app.schemas.errors import ErrorDetail, ErrorResponse
+from app.schemas.evaluation import (
+    BenchResponse,
+    CalibrationResponse,
+    EvalResponse,
+    EvidenceResponse,
+)
+from app.schemas.models import ModelComparisonResponse, ModelsResponse
+from app.schemas.probes import ProbeCellItem, ProbeResponse
+from app.schemas.search import SearchResponse
+from app.schemas.training import TrainResponse, VicoResponse
+from app.schemas.users import AccountsResponse
+from app.schemas.videos import IngestResponse, LibraryResponse
 from app.timefmt import format_duration, format_offset
 
 PLAIN_WIDTH = 140
@@ -119,9 +136,7 @@ class Terminal:
         sentence = message if hint is None else f"{message} ({hint})"
         self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
         if self._json:
-            self.show(
-                wire.ErrorDocument(error=wire.ErrorBody(code=code, message=message, hint=hint))
-            )
+            self.show(ErrorResponse(error=ErrorDetail(code=code, message=message, hint=hint)))
         return exit_code
 
     @contextmanager
@@ -160,7 +175,7 @@ def render(document: object) -> RenderableType:
 
 
 @render.register
-def _(answer: wire.AskDocument) -> RenderableType:
+def _(answer: AnswerResponse) -> RenderableType:
     # The words were streamed already; what is left is the proof.
     searched = format_duration(answer.searched_s)
     timing = f"first word after {answer.timing.first_token_ms:.0f} ms"
@@ -174,7 +189,7 @@ def _(answer: wire.AskDocument) -> RenderableType:
 
 
 @render.register
-def _(search: wire.SearchDocument) -> RenderableType:
+def _(search: SearchResponse) -> RenderableType:
     foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
     said = [_captions(search.captions)] if search.captions else []
     if not search.hits:
@@ -187,19 +202,19 @@ def _(search: wire.SearchDocument) -> RenderableType:
 
 
 @render.register
-def _(captions: wire.CaptionsDocument) -> RenderableType:
+def _(captions: CaptionsResponse) -> RenderableType:
     if not captions.captions:
         return Text("no caption holds these words")
     return _captions(captions.captions)
 
 
 @render.register
-def _(run: wire.CaptionRunDocument) -> RenderableType:
+def _(run: CaptionRunResponse) -> RenderableType:
     written = f"{run.written} written in {run.wall_s:.1f} s, {run.captions} in all, by {run.model}"
     return Text(printable(f"{run.video}: {run.status}, {written}"))
 
 
-def _captions(items: list[wire.CaptionItem]) -> Table:
+def _captions(items: list[CaptionItem]) -> Table:
     table = plain_table("video", "from", "to", "caption")
     for item in items:
         table.add_row(*_moment_cells(item), _cell(item.text))
@@ -207,7 +222,7 @@ def _captions(items: list[wire.CaptionItem]) -> Table:
 
 
 @render.register
-def _(ingest: wire.IngestDocument) -> RenderableType:
+def _(ingest: IngestResponse) -> RenderableType:
     table = plain_table("video", "status", "length", "chunks", "frames", "latents", "speed", "id")
     lines: list[RenderableType] = [table]
     for video in ingest.videos:
@@ -227,7 +242,7 @@ def _(ingest: wire.IngestDocument) -> RenderableType:
 
 
 @render.register
-def _(probe: wire.ProbeDocument) -> RenderableType:
+def _(probe: ProbeResponse) -> RenderableType:
     depths = sorted({cell.depth for cell in probe.cells})
     table = plain_table("frames", *(f"depth {depth:.2f}" for depth in depths))
     for length in sorted({cell.length_frames for cell in probe.cells}):
@@ -241,7 +256,7 @@ def _(probe: wire.ProbeDocument) -> RenderableType:
 
 
 @render.register
-def _(library: wire.LibraryDocument) -> RenderableType:
+def _(library: LibraryResponse) -> RenderableType:
     if not library.videos:
         return Text("the library is empty: longwatch ingest VIDEO")
     table = plain_table("id", "name", "status", "length", "chunks", "latents")
@@ -255,7 +270,7 @@ def _(library: wire.LibraryDocument) -> RenderableType:
 
 
 @render.register
-def _(report: wire.DoctorDocument) -> RenderableType:
+def _(report: DoctorResponse) -> RenderableType:
     table = plain_table("", "what", "found", "what to do")
     marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
     for finding in report.findings:
@@ -264,15 +279,15 @@ def _(report: wire.DoctorDocument) -> RenderableType:
 
 
 @render.register
-def _(demo: wire.DemoDocument) -> RenderableType:
+def _(demo: DemoResponse) -> RenderableType:
     # Questions, answers and evidence were told as they came.
-    ingest = wire.IngestDocument(videos=[demo.ingest])
+    ingest = IngestResponse(videos=[demo.ingest])
     files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
     return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
 
 
 @render.register
-def _(accounts: wire.AccountsDocument) -> RenderableType:
+def _(accounts: AccountsResponse) -> RenderableType:
     table = plain_table("account", "role", "signs in by")
     for user in accounts.users:
         table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
@@ -280,7 +295,7 @@ def _(accounts: wire.AccountsDocument) -> RenderableType:
 
 
 @render.register
-def _(listing: wire.ModelsDocument) -> RenderableType:
+def _(listing: ModelsResponse) -> RenderableType:
     table = plain_table("model", "family", "parameters", "16-bit weights", "licence", "where")
     for model in listing.models:
         table.add_row(
@@ -295,7 +310,7 @@ def _(listing: wire.ModelsDocument) -> RenderableType:
 
 
 @render.register
-def _(comparison: wire.ComparisonDocument) -> RenderableType:
+def _(comparison: ModelComparisonResponse) -> RenderableType:
     table = plain_table(
         "model", "fps", "tokens a frame", "kept a frame", "an hour keeps", "positions an hour takes"
     )
@@ -312,7 +327,7 @@ def _(comparison: wire.ComparisonDocument) -> RenderableType:
 
 
 @render.register
-def _(bench: wire.BenchDocument) -> RenderableType:
+def _(bench: BenchResponse) -> RenderableType:
     table = plain_table("benchmark", "figure", "value")
     for name, figures in bench.figures.items():
         for figure, value in _flat(figures):
@@ -321,7 +336,7 @@ def _(bench: wire.BenchDocument) -> RenderableType:
 
 
 @render.register
-def _(run: wire.TrainDocument) -> RenderableType:
+def _(run: TrainResponse) -> RenderableType:
     table = plain_table("measured", "score")
     for name, score in run.measured.items():
         table.add_row(name, f"{score:.4f}")
@@ -333,7 +348,7 @@ def _(run: wire.TrainDocument) -> RenderableType:
 
 
 @render.register
-def _(built: wire.VicoDocument) -> RenderableType:
+def _(built: VicoResponse) -> RenderableType:
     said = f"{built.captions} captions, {built.captions_written} of them new"
     lines = [
         Text(f"{built.questions} questions about {built.clues} clues of {built.videos} videos"),
@@ -348,7 +363,7 @@ def _(built: wire.VicoDocument) -> RenderableType:
 
 
 @render.register
-def _(measured: wire.EvalDocument) -> RenderableType:
+def _(measured: EvalResponse) -> RenderableType:
     return Text(
         f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "
         f"evidence right {measured.evidence_hit_at_1:.3f} of {measured.evidence_questions}; "
@@ -357,7 +372,35 @@ def _(measured: wire.EvalDocument) -> RenderableType:
 
 
 @render.register
-def _(note: wire.NoteDocument) -> RenderableType:
+def _(measured: EvidenceResponse) -> RenderableType:
+    rows = plain_table("questions", "signals", "n", "hit@1", "hit@5", "IoU", "covered", "ms")
+    for row in (*measured.overall, *measured.by_setting, *measured.by_kind):
+        means = (row.hit_at_1, row.hit_at_5, row.iou, row.covered)
+        shares = [f"{mean.value:.2f} ({mean.low:.2f}-{mean.high:.2f})" for mean in means]
+        rows.add_row(row.group, row.signals, str(row.n), *shares, f"{row.median_ms:.1f}")
+    return Group(rows, Text(f"attention counts {measured.attention_weight:g} in both", "dim"))
+
+
+@render.register
+def _(measured: CalibrationResponse) -> RenderableType:
+    rows = plain_table("questions", "there", "missed", "not there", "false alarms")
+    for row in measured.rates:
+        counts = [
+            (row.n_there, row.misses, row.miss_rate),
+            (row.n_absent, row.false_alarms, row.false_alarm_rate),
+        ]
+        cells = [
+            text
+            for n, wrong, share in counts
+            for text in (str(n), f"{wrong}: {share.value:.3f} ({share.low:.3f}-{share.high:.3f})")
+        ]
+        rows.add_row(row.group, *cells)
+    foot = f"retrieval by {measured.signals}; written to {measured.file}"
+    return Group(rows, Text(foot, "dim"))
+
+
+@render.register
+def _(note: MessageResponse) -> RenderableType:
     return Text(printable(note.message))
 
 
@@ -377,7 +420,7 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def _moment_cells(moment: wire.Moment) -> tuple[str, str, str]:
+def _moment_cells(moment: VideoSpan) -> tuple[str, str, str]:
     return _cell(moment.video), moment.start, moment.end
 
 
@@ -385,7 +428,7 @@ def _cell(text: str) -> str:
     return escape(printable(text))
 
 
-def _cell_text(cell: wire.ProbeCellItem | None) -> str:
+def _cell_text(cell: ProbeCellItem | None) -> str:
     return "" if cell is None else f"{cell.answers_right} / {cell.evidence_hit_at_1} / {cell.n}"
 
 

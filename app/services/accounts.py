@@ -4,14 +4,15 @@ import re
 from typing import Literal, cast
 
 from app.api.auth import hash_password
-from app.schemas.shared import AccountItem, AccountsDocument, NoteDocument
+from app.schemas.common import MessageResponse
+from app.schemas.users import AccountItem, AccountsResponse
 from engine.errors import InputRefusedError, NotFoundError
 from storage.catalog import Catalog
 
 _NAME = re.compile(r"[\w.@-]{1,64}")
 
 
-def put_user(catalog: Catalog, name: str, role: str, password: str) -> NoteDocument:
+def put_user(catalog: Catalog, name: str, role: str, password: str) -> MessageResponse:
     """Open an account, or give an old one a new password and role.
 
     Raises:
@@ -24,13 +25,13 @@ def put_user(catalog: Catalog, name: str, role: str, password: str) -> NoteDocum
     known = accounts.user(name)
     if known is None:
         accounts.add_user(name, chosen, password_hash=hashed)
-        return NoteDocument(message=f"{name} may sign in as {role}")
+        return MessageResponse(message=f"{name} may sign in as {role}")
     accounts.set_role(known.id, chosen)
     accounts.set_password(known.id, hashed)
-    return NoteDocument(message=f"{name} has a new password and is {role}")
+    return MessageResponse(message=f"{name} has a new password and is {role}")
 
 
-def drop_user(catalog: Catalog, name: str) -> NoteDocument:
+def drop_user(catalog: Catalog, name: str) -> MessageResponse:
     """Close an account.
 
     Raises:
@@ -40,13 +41,13 @@ def drop_user(catalog: Catalog, name: str) -> NoteDocument:
     if known is None:
         raise NotFoundError(f"no user {name!r}", hint="`longwatch user list` shows all")
     catalog.accounts.remove_user(known.id)
-    return NoteDocument(message=f"{name} is gone")
+    return MessageResponse(message=f"{name} is gone")
 
 
-def list_accounts(catalog: Catalog) -> AccountsDocument:
+def list_accounts(catalog: Catalog) -> AccountsResponse:
     """Every account, by name."""
     rows = catalog.accounts.users()
-    return AccountsDocument(
+    return AccountsResponse(
         users=[
             AccountItem(name=row.name, role=row.role, has_password=row.password_hash is not None)
             for row in rows

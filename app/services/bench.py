@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.cli.render import ProgressUpdate
-from app.schemas.shared import BenchDocument, TrainDocument
+from app.schemas.evaluation import BenchResponse
+from app.schemas.training import TrainResponse
 from app.timefmt import format_duration
 from engine import plugins
 from engine.errors import NotFoundError
@@ -30,7 +31,7 @@ def train_recipe(
     resume: bool,
     report: Callable[[ProgressUpdate], None],
     say: Callable[[str], None],
-) -> TrainDocument | None:
+) -> TrainResponse | None:
     """Run a training recipe; what it leaves lies in `output/NAME`.
 
     Args:
@@ -72,7 +73,7 @@ def train_recipe(
     if not is_main:
         return None
     model = folder / MODEL
-    return TrainDocument(
+    return TrainResponse(
         recipe=name,
         output=str(folder),
         steps=n_steps,
@@ -95,7 +96,7 @@ def _standing(line: "Progress") -> str:
 
 def run_benchmarks(
     name: str | None, *, model: str | None, say: Callable[[str], None]
-) -> BenchDocument:
+) -> BenchResponse:
     """Run benchmarks of this checkout and write their figures down by machine.
 
     Args:
@@ -125,7 +126,7 @@ def run_benchmarks(
             **module.measure(model=model),
         }
     path = _write(figures)
-    return BenchDocument(machine=_machine(), figures=figures, file=str(path))
+    return BenchResponse(machine=_machine(), figures=figures, file=str(path))
 
 
 def _write(figures: dict[str, dict[str, object]]) -> Path:

@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from app.cli.render import ProgressUpdate
-from app.schemas import shared as wire
+from app.schemas.captions import CaptionRunResponse, CaptionsResponse, describe_caption
 from app.services.context import ProgressCallback, Service
 from app.worker.worker import Handler, JobContext
 from engine.errors import InputRefusedError, NotFoundError
@@ -46,7 +46,7 @@ def caption_handler(service: Service) -> Handler:
     return handle
 
 
-def caption_now(service: Service, name: str, report: ProgressCallback) -> wire.CaptionRunDocument:
+def caption_now(service: Service, name: str, report: ProgressCallback) -> CaptionRunResponse:
     """Caption a video here and now, or watch the worker that does.
 
     Args:
@@ -71,7 +71,7 @@ def caption_now(service: Service, name: str, report: ProgressCallback) -> wire.C
     if row.failure is not None:
         raise InputRefusedError(row.failure.message, hint=row.failure.hint)
     captions = service.catalog.captions.listed(video.id)
-    return wire.CaptionRunDocument(
+    return CaptionRunResponse(
         video_id=video.id,
         video=video.name,
         status=row.state,
@@ -82,7 +82,7 @@ def caption_now(service: Service, name: str, report: ProgressCallback) -> wire.C
     )
 
 
-def list_captions(service: Service, name: str, find: str | None = None) -> wire.CaptionsDocument:
+def list_captions(service: Service, name: str, find: str | None = None) -> CaptionsResponse:
     """The captions of a video in time order, or those that hold words, the best first.
 
     Raises:
@@ -96,9 +96,9 @@ def list_captions(service: Service, name: str, find: str | None = None) -> wire.
         )
     if find is None:
         labels = service.labels()
-        items = [wire.describe_caption(one, labels) for one in captions]
+        items = [describe_caption(one, labels) for one in captions]
     else:
         items = service.search_captions(find, service.scope([video.id]))
-    return wire.CaptionsDocument(
+    return CaptionsResponse(
         video_id=video.id, video=video.name, model=captions[-1].model, captions=items
     )

@@ -13,7 +13,12 @@ from pathlib import Path
 from app.cli.render import ProgressUpdate
 from app.config.engine_config import choose_threads, engine_config, media_limits
 from app.config.settings import Settings
-from app.schemas import shared as wire
+from app.schemas.ask import AnswerResponse, describe_answer
+from app.schemas.captions import CaptionItem, describe_caption
+from app.schemas.common import MessageResponse, VideoLabel, VideoLabels, describe_span
+from app.schemas.errors import describe_error
+from app.schemas.search import SearchHit, SearchResponse, SearchTiming
+from app.schemas.videos import IngestItem, IngestResponse, LibraryItem, LibraryResponse
 from app.services.ingest import KIND, Reading, add_source, read_video
 from app.services.sources import expand
 from app.worker.worker import JobContext, Worker
@@ -79,7 +84,7 @@ class Service:
         name: str | None = None,
         start_at: datetime | None = None,
         report: ProgressCallback = no_progress,
-    ) -> wire.IngestDocument:
+    ) -> IngestResponse:
         """Read sources to their end, here and now; what was read before is not read again.
 
         Of several sources, one that fails does not stop the others: the document names it.
@@ -94,9 +99,9 @@ class Service:
                 if len(found) == 1:
                     raise
                 failures.append(error)
-        return wire.IngestDocument(
+        return IngestResponse(
             videos=[describe_ingest(row) for row in rows],
-            failures=[wire.describe_error(error).error for error in failures],
+            failures=[describe_error(error).error for error in failures],
         )
 
     def watch(
@@ -106,12 +111,12 @@ class Service:
         name: str | None = None,
         start_at: datetime | None = None,
         report: ProgressCallback = no_progress,
-    ) -> wire.IngestDocument:
+    ) -> IngestResponse:
         """Ingest again and again until Ctrl-C: files that are new in a folder, cameras that return.
 
         What was read before is known by its content and costs a look, nothing more.
         """
-        document = wire.IngestDocument(videos=[])
+        document = IngestResponse(videos=[])
         try:
             while True:
                 document = self.ingest(sources, name=name, start_at=start_at, report=report)
@@ -183,11 +188,11 @@ class Service:
         history: Sequence[Turn] = (),
         recall: Recall | None = None,
         say: Callable[[str], None] = lambda text: None,
-    ) -> wire.AskDocument:
+    ) -> AnswerResponse:
         """Answer a question; `say` hears the words as they come."""
         for step in self.ask_stream(question, scope, history=history, recall=recall):
             if isinstance(step, Answer):
-                return wire.describe_answer(question, step, self.labels())
+                return describe_answer(question, step, self.labels())
             say(step.text)
         raise AssertionError("the last step of an answer is the Answer")
 
@@ -211,57 +216,55 @@ class Service:
             recall=recall or (None if chosen == "auto" else chosen),
         )
 
-    def search(self, query: str, scope: Scope, *, top: int = 10) -> wire.SearchDocument:
+    def search(self, query: str, scope: Scope, *, top: int = 10) -> SearchResponse:
         """The moments that match a description, best first."""
         _check_words("query", query, self.settings.limits.question_chars)
         found = search(self.engine, query, scope=scope, top=top)
         labels = self.labels()
         hits = [
-            wire.SearchItem(
-                **wire.place(moment.video, moment.span, labels).model_dump(),
+            SearchHit(
+                **describe_span(moment.video, moment.span, labels).model_dump(),
                 rank=rank,
                 peak_s=moment.keyframe_s,
                 score=moment.score,
             )
             for rank, moment in enumerate(found.moments, start=1)
         ]
-        return wire.SearchDocument(
+        return SearchResponse(
             query=query,
             hits=hits,
             captions=self.search_captions(query, scope, top=top),
             searched_s=found.searched_s,
-            timing=wire.SearchTiming(total_ms=found.total_ms),
+            timing=SearchTiming(total_ms=found.total_ms),
         )
 
     def search_captions(
         self, query: str, scope: Scope, *, top: int | None = None
-    ) -> list[wire.CaptionItem]:
+    ) -> list[CaptionItem]:
         """The captions that hold words of a query: beside what vectors find, never mixed in."""
         _check_words("query", query, self.settings.limits.question_chars)
         labels = self.labels()
         return [
-            wire.describe_caption(match.caption, labels, share=match.share)
+            describe_caption(match.caption, labels, share=match.share)
             for match in self.catalog.captions.matching(query, scope, top=top)
         ]
 
-    def labels(self) -> wire.Labels:
+    def labels(self) -> VideoLabels:
         """What every video is called."""
         return {
-            row.id: wire.Label(name=row.name, start_at=row.start_at)
+            row.id: VideoLabel(name=row.name, start_at=row.start_at)
             for row in self.catalog.videos.listed()
         }
 
-    def list_videos(self) -> wire.LibraryDocument:
+    def list_videos(self) -> LibraryResponse:
         """The library, oldest first."""
-        return wire.LibraryDocument(
-            videos=[describe_video(row) for row in self.catalog.videos.listed()]
-        )
+        return LibraryResponse(videos=[describe_video(row) for row in self.catalog.videos.listed()])
 
-    def show_video(self, video: str) -> wire.LibraryDocument:
+    def show_video(self, video: str) -> LibraryResponse:
         """One video by id or name."""
-        return wire.LibraryDocument(videos=[describe_video(self.catalog.videos.resolve(video))])
+        return LibraryResponse(videos=[describe_video(self.catalog.videos.resolve(video))])
 
-    def remove_video(self, video: str) -> wire.NoteDocument:
+    def remove_video(self, video: str) -> MessageResponse:
         """Forget a video: latents, index, stills and rows; a file outside the library stays."""
         row = self.catalog.videos.resolve(video)
         for job in self.catalog.jobs.listed("queued", "running", video=row.id):
@@ -273,24 +276,22 @@ class Service:
             Path(row.uri).unlink(missing_ok=True)
         self.catalog.videos.remove(row.id)
         fate = "its upload is deleted" if uploaded else f"{row.uri} was left alone"
-        return wire.NoteDocument(message=f"{row.name} is forgotten; {fate}")
+        return MessageResponse(message=f"{row.name} is forgotten; {fate}")
 
-    def export_clip(
-        self, video: str, start_s: float, end_s: float, path: Path
-    ) -> wire.NoteDocument:
+    def export_clip(self, video: str, start_s: float, end_s: float, path: Path) -> MessageResponse:
         """Cut a clip out of the original."""
         if end_s <= start_s:
             raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")
         row = self.catalog.videos.resolve(video)
         limits = media_limits(self.settings)
         clip = cut(row.uri, TimeSpan(start_s=start_s, end_s=end_s), path, limits=limits)
-        moment = wire.place(row.id, clip.span, self.labels())
+        moment = describe_span(row.id, clip.span, self.labels())
         how = "encoded again" if clip.reencoded else "copied"
-        return wire.NoteDocument(
+        return MessageResponse(
             message=f"{path} holds {moment.start} to {moment.end} of {row.name}, {how}"
         )
 
-    def reindex(self) -> wire.NoteDocument:
+    def reindex(self) -> MessageResponse:
         """Rebuild chunk rows and the vector index from the latent files."""
         n_chunks = 0
         for row in self.catalog.videos.listed():
@@ -299,7 +300,7 @@ class Service:
                 self.catalog.videos.replace_chunks(row.id, self.engine.fingerprint, chunks)
             n_chunks += len(chunks)
         self.engine.save_index()
-        return wire.NoteDocument(message=f"{n_chunks} chunks are indexed")
+        return MessageResponse(message=f"{n_chunks} chunks are indexed")
 
     def _read_now(self, video: VideoRow, report: ProgressCallback) -> VideoRow:
         """Read one video in this process, as a job, so that no other worker reads it too."""
@@ -340,9 +341,9 @@ class Service:
         )
 
 
-def describe_ingest(row: VideoRow) -> wire.IngestItem:
+def describe_ingest(row: VideoRow) -> IngestItem:
     """A video after its ingest, as its document."""
-    return wire.IngestItem(
+    return IngestItem(
         video_id=row.id,
         name=row.name,
         status=row.status,
@@ -360,9 +361,9 @@ def describe_ingest(row: VideoRow) -> wire.IngestItem:
     )
 
 
-def describe_video(row: VideoRow) -> wire.LibraryItem:
+def describe_video(row: VideoRow) -> LibraryItem:
     """A video of the library, as its document."""
-    return wire.LibraryItem(
+    return LibraryItem(
         video_id=row.id,
         name=row.name,
         status=row.status,

@@ -13,19 +13,22 @@ from jaxtyping import UInt8
 from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
 from app.sandbox.reader import SandboxedReader
-from app.schemas import shared as wire
 from app.schemas.evaluation import (
-    CalibrationDocument,
-    EvidenceDocument,
-    describe_calibration,
-    describe_rows,
+    CalibrationResponse,
+    EvalResponse,
+    EvidenceResponse,
+    EvidenceRow,
+    RatesItem,
+    ShareItem,
 )
+from app.schemas.probes import ProbeResponse, describe_probe
 from app.services.context import ProgressCallback, Service, no_progress
 from engine import plugins
 from engine.evaluation import benchmarks, grounding
-from engine.evaluation.abstention import draw_curve
-from engine.evaluation.calibration import calibrate, write
-from engine.evaluation.metrics import accuracy
+from engine.evaluation.abstention import Rates, draw_curve, rates_by_setting
+from engine.evaluation.calibration import Calibration, calibrate, write
+from engine.evaluation.grounding import Mean, Row
+from engine.evaluation.metrics import accuracy, wilson
 from engine.evaluation.needle import drawn_needles, load_needles
 from engine.evaluation.needle_grid import (
     GridConfig,
@@ -66,7 +69,7 @@ def probe(
     plot: Path | None = None,
     csv: Path | None = None,
     report: ProgressCallback = no_progress,
-) -> wire.ProbeDocument:
+) -> ProbeResponse:
     """Plant needles in a haystack and see where they are found again.
 
     Args:
@@ -108,7 +111,7 @@ def probe(
         draw_heat_map(step, plot)
     if csv is not None:
         write_table(step, csv)
-    return wire.describe_probe(step)
+    return describe_probe(step)
 
 
 def evaluate(
@@ -118,7 +121,7 @@ def evaluate(
     results: Path,
     *,
     report: ProgressCallback = no_progress,
-) -> wire.EvalDocument:
+) -> EvalResponse:
     """Ask a benchmark's questions, going on behind those that have a record already.
 
     Args:
@@ -139,7 +142,7 @@ def evaluate(
         report(ProgressUpdate(what=name, done=n_done, total=None, note=step.question))
     kept = read_results(results)
     timed = [each for each in kept if each.evidence_hit_at_1 is not None]
-    return wire.EvalDocument(
+    return EvalResponse(
         benchmark=name,
         questions=len(kept),
         score=mean_score(kept),
@@ -151,7 +154,7 @@ def evaluate(
 
 def calibrate_model(
     service: Service, haystacks: Sequence[str] = (), *, plot: Path | None = None
-) -> CalibrationDocument:
+) -> CalibrationResponse:
     """Measure what the model's retrieval signals are worth; the result lies by its weights.
 
     Args:
@@ -175,7 +178,7 @@ def compare_signals(
     n_frames: int = grounding.FRAMES_EACH,
     seed: int = grounding.SEED,
     report: ProgressCallback = no_progress,
-) -> EvidenceDocument:
+) -> EvidenceResponse:
     """Measure how well evidence is found by vectors, by attention to VST keys, and by both.
 
     Args:
@@ -204,7 +207,7 @@ def compare_signals(
             on_recording=note,
         )
     )
-    return EvidenceDocument(
+    return EvidenceResponse(
         model=str(service.engine.config.model.folder),
         attention_weight=weight,
         overall=describe_rows(grounding.tabulate(trials, lambda trial: "all")),
@@ -244,3 +247,54 @@ def open_haystack(
         uri, name = row.uri, row.name
     with SandboxedReader(uri, sampling, limits=media_limits(service.settings)) as reader:
         yield name, islice(reader, n_frames)
+
+
+def describe_rates(rows: Sequence[Rates]) -> list[RatesItem]:
+    """Rates as their documents."""
+    return [
+        RatesItem(
+            group=row.group,
+            n_there=row.n_there,
+            misses=row.misses,
+            miss_rate=_share(row.misses, row.n_there),
+            n_absent=row.n_absent,
+            false_alarms=row.false_alarms,
+            false_alarm_rate=_share(row.false_alarms, row.n_absent),
+        )
+        for row in rows
+    ]
+
+
+def describe_calibration(file: Path, measured: Calibration) -> CalibrationResponse:
+    """A calibration as its document."""
+    return CalibrationResponse(
+        file=str(file),
+        signals=measured.retrieval.signals,
+        rates=describe_rates(rates_by_setting(measured.claims)),
+    )
+
+
+def describe_rows(rows: Sequence[Row]) -> list[EvidenceRow]:
+    """Rows as their documents."""
+    return [
+        EvidenceRow(
+            group=row.group,
+            signals=row.signals,
+            n=row.n,
+            hit_at_1=_mean(row.hit_at_1),
+            hit_at_5=_mean(row.hit_at_5),
+            iou=_mean(row.iou),
+            covered=_mean(row.covered),
+            median_ms=row.median_ms,
+        )
+        for row in rows
+    ]
+
+
+def _share(n_wrong: int, n: int) -> ShareItem:
+    low, high = wilson(n_wrong, n)
+    return ShareItem(value=n_wrong / n if n else 0.0, low=low, high=high)
+
+
+def _mean(mean: Mean) -> ShareItem:
+    return ShareItem(value=mean.value, low=mean.low, high=mean.high)

@@ -8,12 +8,12 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from app.config.engine_config import SHIPPED, models_folder
 from app.config.settings import Settings
-from app.schemas.shared import (
-    ComparisonDocument,
-    ComparisonItem,
-    ModelItem,
-    ModelsDocument,
-    NoteDocument,
+from app.schemas.common import MessageResponse
+from app.schemas.models import (
+    CheckpointItem,
+    ModelComparisonItem,
+    ModelComparisonResponse,
+    ModelsResponse,
 )
 from engine.errors import InputRefusedError, UnreachableError, WeightsError
 from engine.models import registry
@@ -27,16 +27,16 @@ HOUR_S = 3600
 VERIFIED = "its golden cases (make parity) and a tiny checkpoint in the released layout"
 
 
-def list_models(settings: Settings) -> ModelsDocument:
+def list_models(settings: Settings) -> ModelsResponse:
     """What is on this machine, then what was published for each family."""
     here = [*_checkpoints(SHIPPED), *_checkpoints(models_folder(settings))]
     local = [
-        ModelItem(name=folder.name.replace("--", "/"), family=family, where=str(folder))
+        CheckpointItem(name=folder.name.replace("--", "/"), family=family, where=str(folder))
         for folder in here
         if (family := _family(folder)) is not None
     ]
     published = [
-        ModelItem(
+        CheckpointItem(
             name=release.repository,
             family=release.card.family,
             parameters=release.parameters,
@@ -47,10 +47,10 @@ def list_models(settings: Settings) -> ModelsDocument:
         )
         for release in _releases()
     ]
-    return ModelsDocument(models=[*local, *published])
+    return ModelsResponse(models=[*local, *published])
 
 
-def pull_model(name: str, settings: Settings) -> NoteDocument:
+def pull_model(name: str, settings: Settings) -> MessageResponse:
     """Fetch a checkpoint from the model hub, because the user asked for it; nothing else does.
 
     Args:
@@ -73,10 +73,10 @@ def pull_model(name: str, settings: Settings) -> NoteDocument:
             f"{name} cannot be fetched: {reason}",
             hint="check name and network; HF_TOKEN opens gated models, HF_ENDPOINT names a mirror",
         ) from error
-    return NoteDocument(message=f"{name} lies in {folder}; use it with --model {name}")
+    return MessageResponse(message=f"{name} lies in {folder}; use it with --model {name}")
 
 
-def check_model(folder: Path) -> NoteDocument:
+def check_model(folder: Path) -> MessageResponse:
     """Load a checkpoint strictly, on the CPU.
 
     Raises:
@@ -85,7 +85,7 @@ def check_model(folder: Path) -> NoteDocument:
     """
     model = registry.load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
     card = model.card
-    return NoteDocument(
+    return MessageResponse(
         message=(
             f"{folder} loads strictly: {card.family}/{card.variant}, fingerprint "
             f"{card.fingerprint[:12]}, {card.chunk_frames} frames a chunk, "
@@ -94,16 +94,16 @@ def check_model(folder: Path) -> NoteDocument:
     )
 
 
-def compare_models() -> ComparisonDocument:
+def compare_models() -> ModelComparisonResponse:
     """The published checkpoints side by side, each at the rate it was meant for."""
-    return ComparisonDocument(models=[_compare(release) for release in _releases()])
+    return ModelComparisonResponse(models=[_compare(release) for release in _releases()])
 
 
-def _compare(release: Release) -> ComparisonItem:
+def _compare(release: Release) -> ModelComparisonItem:
     card = release.card
     chunks_per_hour = HOUR_S * release.fps / card.chunk_frames
     family = registry.load_family(card.family, defines=("BEST_AT",))
-    return ComparisonItem(
+    return ModelComparisonItem(
         name=release.repository,
         family=card.family,
         fps=release.fps,

@@ -15,7 +15,7 @@ from pathlib import Path
 from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
-from app.schemas import shared as wire
+from app.schemas.training import SkippedVideo, VicoResponse
 from app.services.context import ProgressCallback, Service, no_progress
 from app.services.sources import expand, identify
 from engine.errors import (
@@ -53,7 +53,7 @@ class _Said:
     """Captions by video, and how they came."""
 
     captions: dict[str, tuple[ClipCaption, ...]]
-    skipped: list[wire.SkippedItem]
+    skipped: list[SkippedVideo]
     bad_captions: list[str]
     written: int
     model: str | None
@@ -62,7 +62,7 @@ class _Said:
 
 def build_vico(
     service: Service, order: VicoOrder, report: ProgressCallback = no_progress
-) -> wire.VicoDocument:
+) -> VicoResponse:
     """Write a file of questions about the order of what videos show.
 
     Raises:
@@ -133,7 +133,7 @@ def _describe_all(
                     said.written += 1
                 log.finish(video, identity)
         except (InputRefusedError, UnreachableError) as error:
-            said.skipped.append(wire.SkippedItem(video=video, reason=_reason(error)))
+            said.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
         else:
             said.captions[video] = log.captions(identity)
     return said
@@ -185,7 +185,7 @@ def _read_said(service: Service, order: VicoOrder, videos: Mapping[str, Path]) -
         try:
             probe_foreign(str(path), limits)
         except (InputRefusedError, UnreachableError) as error:
-            said.skipped.append(wire.SkippedItem(video=video, reason=_reason(error)))
+            said.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
         else:
             said.captions[video] = read.captions.get(video, ())
     return said
@@ -203,7 +203,7 @@ def _usable(said: _Said) -> dict[str, tuple[Clue, ...]]:
             f"{len(clues)} distinct clue(s) in {len(captions)} caption(s), "
             f"{FEWEST_CLUES} are needed"
         )
-        said.skipped.append(wire.SkippedItem(video=video, reason=reason))
+        said.skipped.append(SkippedVideo(video=video, reason=reason))
     return usable
 
 
@@ -231,9 +231,9 @@ def _document(
     lines: Sequence[VicoLine],
     *,
     wall_s: float,
-) -> wire.VicoDocument:
+) -> VicoResponse:
     asked = [line.question for line in lines]
-    return wire.VicoDocument(
+    return VicoResponse(
         output=str(order.output),
         media=str(media),
         captions_file=None if said.file is None else str(said.file),

@@ -6,17 +6,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.cli.render import Step, render
+from app.cli.render import ProgressUpdate, render
 from app.config.settings import load_settings
 from app.schemas.evaluation import (
-    CalibrationDocument,
-    EvidenceDocument,
+    CalibrationResponse,
+    EvidenceResponse,
     EvidenceRow,
     ShareItem,
-    describe_rates,
 )
 from app.services.context import Service
-from app.services.evaluation import calibrate_model, compare_signals
+from app.services.evaluation import calibrate_model, compare_signals, describe_rates
 from engine.evaluation.abstention import Rates
 from engine.models.video_xl import model as video_xl
 
@@ -41,7 +40,7 @@ def shown(document: object) -> str:
 
 
 def test_a_row_shows_its_means_with_their_intervals() -> None:
-    document = EvidenceDocument(
+    document = EvidenceResponse(
         model="nano", attention_weight=0.25, overall=[ROW], by_setting=[], by_kind=[]
     )
     text = shown(document)
@@ -53,7 +52,7 @@ def test_a_row_shows_its_means_with_their_intervals() -> None:
 def test_signals_are_compared_through_the_service(tmp_path: Path) -> None:
     video_xl.write_tiny(tmp_path / "tiny")
     service = Service(load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home"))
-    steps: list[Step] = []
+    steps: list[ProgressUpdate] = []
     try:
         document = compare_signals(service, lengths=(16,), n_frames=16, report=steps.append)
     finally:
@@ -71,7 +70,7 @@ def test_both_errors_are_shown_with_their_counts() -> None:
     row = Rates(group="all", n_there=200, misses=2, n_absent=100, false_alarms=0)
     (item,) = describe_rates([row])
     assert item.miss_rate.value == 0.01
-    document = CalibrationDocument(file="retrieval.json", signals="vectors", rates=[item])
+    document = CalibrationResponse(file="retrieval.json", signals="vectors", rates=[item])
     text = shown(document)
     assert "2: 0.010 (0.003-0.036)" in text
     assert "0: 0.000 (0.000-0.037)" in text

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from app.schemas.evaluation import describe_rates, describe_rows
+from app.services.evaluation import describe_rates, describe_rows
 from engine.evaluation import grounding
 from engine.evaluation.abstention import claims, rates_by_setting
 from engine.evaluation.needle_grid import drawn_haystack

@@ -134,7 +134,7 @@ class Search {
     const card = (hit) => momentCard(hit, { onalike: () => this.alike(hit) });
     const groups = this.grouped ? [...Map.groupBy(found.hits, (hit) => hit.video)] : [[null, found.hits]];
     fill(this.found, h("p", { class: "faint", style: "margin-bottom:10px" },
-      `${count} · ${Math.round(found.total_ms)} ms`),
+      `${count} · ${Math.round(found.timing.total_ms)} ms`),
       groups.map(([name, hits]) => h("section", { class: "group" },
         name ? h("h2", {}, name, h("span", { class: "faint" }, String(hits.length))) : null,
         h("div", { class: "results" }, hits.map(card)))),

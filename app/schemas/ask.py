@@ -1,0 +1,90 @@
+"""Questions and their answers, with the evidence."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from app.schemas.common import (
+    RequestModel,
+    TimeBound,
+    VideoIds,
+    VideoLabels,
+    VideoSpan,
+    describe_span,
+)
+from engine.records import Answer, Evidence, Origin, Recall
+
+
+class EvidenceItem(VideoSpan):
+    """A moment that supports an answer."""
+
+    score: float
+    origin: Origin
+    keyframe_s: float
+
+
+class AskTiming(BaseModel):
+    """Milliseconds since the question arrived."""
+
+    retrieve_ms: float
+    first_token_ms: float
+    total_ms: float
+
+
+class AnswerResponse(BaseModel):
+    """What `ask` answers."""
+
+    question: str
+    answer: str
+    evidence: list[EvidenceItem]
+    searched_s: float
+    recalled_chunks: int
+    recall: Recall
+    model: str
+    timing: AskTiming
+
+
+class AskRequest(RequestModel):
+    """A question, where to look, and the conversation it goes on with."""
+
+    question: str = Field(min_length=1, max_length=100_000)
+    videos: VideoIds = Field(default=[])
+    after: TimeBound = None
+    before: TimeBound = None
+    recall: Literal["top", "overview", "all"] | None = None
+    conversation_id: str | None = Field(default=None, max_length=64)
+
+
+class AskResponse(AnswerResponse):
+    """An answer, and the conversation it was kept in."""
+
+    conversation_id: str
+    searched: str
+    """How much was searched, in words."""
+
+
+def describe_answer(question: str, answer: Answer, labels: VideoLabels) -> AnswerResponse:
+    """An answer as its document."""
+    return AnswerResponse(
+        question=question,
+        answer=answer.text,
+        evidence=[_describe_evidence(item, labels) for item in answer.evidence],
+        searched_s=answer.searched_s,
+        recalled_chunks=answer.recalled_chunks,
+        recall=answer.recall,
+        model=f"{answer.card.family}/{answer.card.variant}",
+        timing=AskTiming(
+            retrieve_ms=answer.timing.retrieve_ms,
+            first_token_ms=answer.timing.first_token_ms,
+            total_ms=answer.timing.total_ms,
+        ),
+    )
+
+
+def _describe_evidence(evidence: Evidence, labels: VideoLabels) -> EvidenceItem:
+    return EvidenceItem(
+        **describe_span(evidence.video, evidence.span, labels).model_dump(),
+        score=evidence.score,
+        origin=evidence.origin,
+        keyframe_s=evidence.keyframe_s,
+    )

@@ -1,0 +1,28 @@
+"""The result of `longwatch demo`."""
+
+from pydantic import BaseModel
+
+from app.schemas.ask import AnswerResponse
+from app.schemas.probes import ProbeResponse
+from app.schemas.videos import IngestItem
+
+
+class DemoItem(BaseModel):
+    """One question of the demo; the verdicts are there where the truth is known."""
+
+    asked: AnswerResponse
+    expected: str | None = None
+    right: bool | None = None
+    covers_truth: bool | None = None
+    """Whether the first evidence overlaps the true moment."""
+
+
+class DemoResponse(BaseModel):
+    """What `demo` did, and where its files lie."""
+
+    ingest: IngestItem
+    questions: list[DemoItem]
+    probe: ProbeResponse
+    clip: str
+    contact_sheet: str
+    heat_map: str

@@ -1,0 +1,24 @@
+"""The error response: one sentence, a code and, where there is one, a hint."""
+
+from pydantic import BaseModel, Field
+
+from engine.errors import LongwatchError
+
+
+class ErrorDetail(BaseModel):
+    """A failure in one sentence."""
+
+    code: str
+    message: str
+    hint: str | None = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class ErrorResponse(BaseModel):
+    """What stands in describe_span of a result."""
+
+    error: ErrorDetail
+
+
+def describe_error(error: LongwatchError) -> ErrorResponse:
+    """A failure as its document."""
+    return ErrorResponse(error=ErrorDetail(code=error.code, message=str(error), hint=error.hint))

@@ -1,0 +1,29 @@
+"""Background jobs."""
+
+from pydantic import BaseModel
+
+
+class JobItem(BaseModel):
+    """Work that is done, under way, or waiting."""
+
+    job_id: int
+    kind: str
+    state: str
+    video_id: str | None
+    video: str | None
+    done: float
+    total: float | None
+    note: str
+    attempts: int
+    cancel_requested: bool
+    error: str | None
+    hint: str | None
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+
+
+class JobsResponse(BaseModel):
+    """Jobs, newest first."""
+
+    jobs: list[JobItem]

@@ -1,0 +1,46 @@
+"""The request of OpenAI's chat completions, as far as Longwatch reads it."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+
+class VideoUrl(BaseModel):
+    """A video of the library, or a part of one: `video://ID#t=60,120`."""
+
+    url: str = Field(max_length=200)
+
+
+class TextPart(BaseModel):
+    """Text in a message."""
+
+    type: Literal["text"]
+    text: str = Field(max_length=100_000)
+
+
+class VideoPart(BaseModel):
+    """A video to search."""
+
+    type: Literal["video_url"]
+    video_url: VideoUrl
+
+
+ContentPart = Annotated[TextPart | VideoPart, Field(discriminator="type")]
+
+
+class ChatMessage(BaseModel):
+    """One message: text, or parts of text and videos."""
+
+    role: Literal["system", "developer", "user", "assistant"]
+    content: (
+        Annotated[str, Field(max_length=100_000)]
+        | Annotated[list[ContentPart], Field(max_length=64)]
+    )
+
+
+class ChatCompletionRequest(BaseModel):
+    """A conversation to go on with."""
+
+    model: str = Field(default="longwatch", max_length=200)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=200)
+    stream: bool = False

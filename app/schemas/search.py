@@ -1,0 +1,58 @@
+"""Searches by text or by frame, and the moments they return."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from app.schemas.captions import CaptionItem
+from app.schemas.common import RequestModel, TimeBound, VideoIds, VideoSpan
+
+
+class SearchHit(VideoSpan):
+    """A moment that matches a query."""
+
+    rank: int
+    peak_s: float
+    score: float
+    thumb_url: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """A still of `peak_s`, where the answer comes over HTTP."""
+
+
+class SearchTiming(BaseModel):
+    """Milliseconds since the query arrived."""
+
+    total_ms: float
+
+
+class SearchResponse(BaseModel):
+    """Moments that match a query, best first."""
+
+    query: str
+    hits: list[SearchHit]
+    captions: list[CaptionItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Those that hold words of the query; no part of the hits and their scores."""
+    searched_s: float
+    searched: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """`searched_s` in words, where the answer comes over HTTP."""
+    timing: SearchTiming
+
+
+class FrameRef(RequestModel):
+    """A frame of a video."""
+
+    video_id: str = Field(max_length=64)
+    time_s: float = Field(ge=0)
+
+
+class SearchRequest(RequestModel):
+    """A description or a frame, and where to look."""
+
+    query: str = Field(default="", max_length=100_000)
+    like: FrameRef | None = None
+    videos: VideoIds = Field(default=[])
+    after: TimeBound = None
+    before: TimeBound = None
+    time_of_day: Annotated[
+        str | None, Field(pattern=r"^\d{2}:\d{2}-\d{2}:\d{2}$", description="22:00-06:00, UTC")
+    ] = None
+    top: int = Field(default=24, ge=1, le=200)
