@@ -117,12 +117,15 @@ def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
     return SessionService(service.catalog, clock=time.monotonic).issue_link(user)
 
 
-def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -> ASGIApp:
+def create_app(
+    service: Service, *, is_local: bool, with_worker: bool = False, with_pages: bool = True
+) -> ASGIApp:
     """Everything behind the gate.
 
     Args:
         is_local: Whether only loopback names are answered to.
         with_worker: Whether jobs are worked off while the application runs.
+        with_pages: Whether the web app is mounted beside the API.
     """
     doorman = SessionService(service.catalog, clock=time.monotonic)
     app = FastAPI(
@@ -145,7 +148,8 @@ def create_app(service: Service, *, is_local: bool, with_worker: bool = False) -
         app.include_router(router)
     app.mount("/assets", StaticFiles(directory=STATIC))
     app.get("/", include_in_schema=False)(_home)
-    _mount_pages(app)
+    if with_pages:
+        _mount_pages(app)
     return AuthMiddleware(app, doorman, hosts=LOOPBACK if is_local else None)
 
 

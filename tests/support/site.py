@@ -1,6 +1,7 @@
 """A server with a library of two small videos, an admin, and a viewer who may see one of them."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +61,26 @@ def open_service(home: Path, **flags: object) -> Service:
     return Service(load_settings(settings, home=home, folder=home))
 
 
-@contextmanager
-def open_site(home: Path) -> Iterator[Site]:
-    """A server without a worker; nothing listens, requests go straight in."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Library:
+    """A home folder with two videos, two users and a session of each, to be copied."""
+
+    home: Path
+    gate: VideoId
+    yard: VideoId
+    sessions: Mapping[str, "Session"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a browser keeps of a sign-in."""
+
+    cookies: Mapping[str, str]
+    csrf: str
+
+
+def make_library(home: Path) -> Library:
+    """Read two recordings into a new home, with `ada`, an admin, and `vera`, who may see one."""
     service = open_service(home)
     gate = service.ingest([str(draw_clip(home / "gate.mp4", seed=1))]).videos[0]
     yard = service.ingest([str(draw_clip(home / "yard.mp4", seed=2))]).videos[0]
@@ -71,20 +89,50 @@ def open_site(home: Path) -> Iterator[Site]:
     accounts.add_user("ada", "admin", password_hash=hashed)
     viewer = accounts.add_user("vera", "viewer", password_hash=hashed)
     accounts.grant(viewer.id, VideoId(gate.video_id))
-    app = create_app(service, is_local=True)
+    service.engine.save_index()
+    app = create_app(service, is_local=True, with_pages=False)
+    sessions = {}
+    for name in ("ada", "vera"):
+        client = sign_in(app, name)
+        sessions[name] = Session(cookies=dict(client.cookies), csrf=client.headers[CSRF_HEADER])
+    service.close()
+    return Library(
+        home=home, gate=VideoId(gate.video_id), yard=VideoId(yard.video_id), sessions=sessions
+    )
+
+
+@contextmanager
+def open_site(library: Library, home: Path, *, with_pages: bool = False) -> Iterator[Site]:
+    """A server over a copy of a library, without a worker; requests go straight in.
+
+    Args:
+        library: Copied, so that a test may change whatever it likes.
+        home: Where the copy goes; must not exist.
+        with_pages: Whether Gradio's pages are mounted, which takes most of a second.
+    """
+    shutil.copytree(library.home, home)
+    service = open_service(home)
+    app = create_app(service, is_local=True, with_pages=with_pages)
     # One event loop for the admin's requests, so that they can be made at the same time.
     with TestClient(app, base_url=ADDRESS, follow_redirects=False) as admin:
-        enter(admin, "ada")
+        _take_up(admin, library.sessions["ada"])
+        viewer = TestClient(app, base_url=ADDRESS, follow_redirects=False)
+        _take_up(viewer, library.sessions["vera"])
         yield Site(
             app=app,
             service=service,
-            gate=VideoId(gate.video_id),
-            yard=VideoId(yard.video_id),
+            gate=library.gate,
+            yard=library.yard,
             anonymous=TestClient(app, base_url=ADDRESS),
-            viewer=sign_in(app, "vera"),
+            viewer=viewer,
             admin=admin,
         )
     service.close()
+
+
+def _take_up(client: TestClient, session: Session) -> None:
+    client.cookies.update(session.cookies)
+    client.headers[CSRF_HEADER] = session.csrf
 
 
 def sign_in(app: ASGIApp, name: str) -> TestClient:

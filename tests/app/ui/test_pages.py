@@ -1,0 +1,72 @@
+"""The pages: open to whoever is signed in, closed to others, and nothing else of Gradio."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.ui.frame import STATIC_FILES
+from tests.support.site import Library, Site, open_site
+
+PAGES = ("/ui/", "/ui/watch", "/ui/search", "/ui/probe", "/ui/jobs", "/ui/settings")
+# Of Gradio nothing but pages and their files is reachable, whoever asks.
+SHUT = [
+    ("POST", "/ui/gradio_api/upload"),
+    ("POST", "/ui/gradio_api/queue/join"),
+    ("GET", "/ui/gradio_api/queue/data"),
+    ("GET", "/ui/gradio_api/file=/etc/passwd"),
+    ("GET", "/ui/gradio_api/proxy=http://127.0.0.1/"),
+    ("GET", "/ui/gradio_api/app_id"),
+    ("GET", "/ui/gradio_api/info"),
+    ("POST", "/ui/gradio_api/reset"),
+    ("POST", "/ui/gradio_api/stream/x"),
+    ("POST", "/ui/gradio_api/vibe-edit"),
+    ("GET", "/ui/gradio_api/user"),
+    ("POST", "/ui/login"),
+    ("GET", "/ui/static/%2e%2e/%2e%2e/blocks.py"),
+    ("GET", "/ui/assets/..%2f..%2fblocks.py"),
+]
+
+
+@pytest.fixture(scope="module")
+def site(library: Library, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """One server for this file, whose tests only read: mounting the pages takes a second."""
+    with open_site(library, tmp_path_factory.mktemp("pages") / "site", with_pages=True) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/ui/config"])
+def test_page_needs_a_session(site: Site, path: str) -> None:
+    assert site.anonymous.get(path).status_code == 401
+    assert site.viewer.get(path).status_code == 200
+    assert site.admin.get(path).status_code == 200
+
+
+@pytest.mark.parametrize(("method", "path"), SHUT)
+def test_gradios_own_routes_are_shut(site: Site, method: str, path: str) -> None:
+    assert site.anonymous.request(method, path).status_code == 401
+    assert site.admin.request(method, path).status_code in {403, 404}
+
+
+def test_anonymous_browser_is_sent_to_sign_in_and_back(site: Site) -> None:
+    target = "/ui/watch?v=abc&t=3.5"
+    redirect = site.anonymous.get(target, headers={"accept": "text/html"}, follow_redirects=False)
+    assert redirect.status_code == 303
+    page = site.anonymous.get(redirect.headers["location"])
+    assert 'value="/ui/watch?v=abc&amp;t=3.5"' in page.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_browser_is_told_to_load_nothing_from_elsewhere(site: Site, path: str) -> None:
+    policy = site.admin.get(path).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+
+
+def test_static_files_name_no_other_host() -> None:
+    files = [path for path in Path(STATIC_FILES).rglob("*") if path.suffix in {".js", ".css"}]
+    assert files
+    for file in files:
+        text = file.read_text().replace("http://www.w3.org/", "").replace("xmlns='http:", "")
+        assert "http://" not in text, file
+        assert "https://" not in text, file
