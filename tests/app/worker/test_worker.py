@@ -260,7 +260,7 @@ def test_interrupted_job_by_hand_is_handed_back(catalog: Catalog) -> None:
 
 KILLED = """
 import sys, time
-from app.jobs import Worker
+from app.worker.worker import Worker
 from storage.catalog import open_catalog
 
 def handler(job, context):

@@ -3,15 +3,21 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.synthetic.cards_in_footage import Planted
 from engine.synthetic.recordings import Recording
+from tests.engine.pipeline.conftest import build
 
 
-def test_recordings_come_one_by_one_and_leave_nothing(build: Callable[..., Engine]) -> None:
-    engine = build()
+@pytest.fixture
+def engine(build: Callable[..., Engine]) -> Engine:  # noqa: F811
+    return build()
+
+
+def test_recordings_come_one_by_one_and_leave_nothing(engine: Engine) -> None:
     footage = [np.full((8, 8, 3), 40, np.uint8)]
     given = [
         Recording(
