@@ -31,6 +31,7 @@ from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import frame_at_foreign
 from app.timefmt import format_offset
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
+from engine.files import atomic_write
 from engine.media.source import is_live_uri
 from engine.records import MediaInfo, VideoId
 from storage.records import VideoRow
@@ -244,9 +245,9 @@ def proxy_file(home: Path, video: VideoId) -> Path:
 def write_still(pixels: UInt8[np.ndarray, "h w 3"], target: Path, *, quality: int = 80) -> None:
     """A picture as JPEG, written beside its name and renamed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
-    Image.fromarray(pixels).save(part, "JPEG", quality=quality, optimize=True)
-    part.replace(target)
+    # Two requests may ask for the same still at once; each writes a file of its own.
+    with atomic_write(target) as temporary:
+        Image.fromarray(pixels).save(temporary, "JPEG", quality=quality, optimize=True)
 
 
 def _keep_still(desk: AppContext, row: VideoRow, time_s: float, width: int, target: Path) -> None:

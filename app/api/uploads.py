@@ -28,6 +28,7 @@ from starlette.requests import ClientDisconnect
 from app.api.deps import AppContext, Ctx, CurrentAdmin
 from app.services.previews import enqueue_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
+from engine.files import fsync_rename
 from storage.catalog import utc_now
 from storage.records import UploadId, UploadRow, VideoRow
 
@@ -232,7 +233,7 @@ def _admit(desk: AppContext, row: UploadRow) -> VideoRow:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = _part_file(desk, row.id)
     if part.exists():
-        part.replace(target)
+        fsync_rename(part, target)
     try:
         video = desk.service.add_source(str(target), name=row.name)
     except InputRefusedError as error:

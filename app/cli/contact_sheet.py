@@ -1,6 +1,5 @@
 """One picture of what was asked, what was answered, and the moment that proves it."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -9,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
+
+from engine.files import atomic_write
 
 WIDTH_PX = 960
 MARGIN_PX = 28
@@ -50,9 +51,8 @@ def write_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
     draw.text((MARGIN_PX, MARGIN_PX), title, fill=FAINT, font=_font(18))
     for row, top_px in zip(rows, tops_px, strict=False):
         _draw_row(sheet, draw, row, top_px)
-    beside = path.with_name(f".{path.name}.part")
-    sheet.save(beside, format="PNG", optimize=True)
-    os.replace(beside, path)
+    with atomic_write(path) as temporary:
+        sheet.save(temporary, format="PNG", optimize=True)
 
 
 def _height_px(row: Row) -> int:

@@ -5,7 +5,6 @@ file stay. A value that the environment, a flag or another file holds is shown a
 it would change nothing.
 """
 
-import contextlib
 import os
 import threading
 from collections.abc import Mapping
@@ -27,6 +26,7 @@ from app.config.settings import (
     with_file_values,
 )
 from engine.errors import InputRefusedError, SettingsError, UnreachableError
+from engine.files import atomic_write
 
 Kind = Literal["text", "number", "bytes"]
 Value = str | int | float | None
@@ -200,25 +200,18 @@ def _changed(file: Path, changes: Mapping[str, Value]) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    """Beside its name, then renamed; a link stays a link, and rights stay as they are."""
+    """Replace the file; a link stays a link, and its mode stays as it is."""
     target = file.resolve()
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        if target.exists():
-            part.chmod(target.stat().st_mode & 0o777)
-        part.replace(target)
+        with atomic_write(target) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
     except OSError as error:
         raise UnreachableError(
             f"{file} cannot be written: {error.strerror}", hint="check its owner and rights"
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
 
 
 def _value(settings: Settings, setting: str) -> Any:

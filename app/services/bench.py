@@ -14,6 +14,7 @@ from app.schemas.training import TrainResponse
 from app.timefmt import format_duration
 from engine import plugins
 from engine.errors import NotFoundError
+from engine.files import atomic_write
 
 if TYPE_CHECKING:
     from engine.training.loop import Progress
@@ -135,9 +136,8 @@ def _write(figures: dict[str, dict[str, object]]) -> Path:
     path = RESULTS / f"{_machine().replace(' ', '-').lower()}.json"
     kept = json.loads(path.read_text())["figures"] if path.is_file() else {}
     whole = {"machine": _machine(), "figures": {**kept, **figures}}
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
-    beside.replace(path)
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
     return path
 
 

@@ -25,7 +25,7 @@ from engine.errors import (
     MediaRefusedError,
     UnreachableError,
 )
-from engine.media.encode import written_beside
+from engine.files import atomic_write
 from engine.media.source import is_live_uri
 from engine.protocols import Sampling
 from engine.training.data.captions import CaptionLog, read_captions
@@ -85,8 +85,8 @@ def build_vico(
                 f"no question can be made of {len(videos)} video(s): {reasons}",
                 hint="give longer videos, or captions that say more",
             )
-        with written_beside(order.output) as part:
-            Path(part).write_text("".join(line.dump() for line in lines), encoding="utf-8")
+        with atomic_write(order.output) as temporary:
+            temporary.write_text("".join(line.dump() for line in lines), encoding="utf-8")
     return _document(order, media, said, clues, lines, wall_s=time.monotonic() - started)
 
 

@@ -7,7 +7,6 @@ files. Each tensor has its own digest, and the checksum of the chunk covers head
 reading only the frame vectors verifies only those.
 """
 
-import errno
 import hashlib
 import json
 import os
@@ -30,6 +29,7 @@ from engine.errors import (
     LimitExceededError,
     UnreachableError,
 )
+from engine.files import atomic_write_bytes, is_out_of_space, make_folder
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from engine.tensors import PackedChunk, PackedLatents
 
@@ -38,7 +38,6 @@ FORMAT = 1
 
 _ENDING = ".safetensors"
 _VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -317,35 +316,14 @@ def _checksum(header: Mapping[str, Any]) -> str:
 
 
 def _write(path: Path, content: bytes, *, durable: bool) -> None:
-    """Write beside the name, then rename over it; on failure nothing but the attempt is lost."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    """Write a chunk's file; on failure nothing but the attempt is lost."""
     try:
-        if not path.parent.is_dir():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _sync_folder(path.parent.parent, durable=durable)
-        with beside.open("wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
-        beside.replace(path)
-        _sync_folder(path.parent, durable=durable)
+        make_folder(path.parent, durable=durable)
+        atomic_write_bytes(path, content, durable=durable)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        if error.errno in _NO_SPACE:
+        if is_out_of_space(error):
             raise DiskFullError(
                 f"{path}: no space left for {len(content)} bytes; everything before it is kept",
                 hint="free some space and run the same command again: it goes on from here",
             ) from error
         raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error
-
-
-def _sync_folder(folder: Path, *, durable: bool) -> None:
-    """Make a new name in a folder survive a loss of power."""
-    if not durable:
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,10 +1,8 @@
 """An index as one file: vectors, rows, fingerprint and checksum, written beside and renamed."""
 
-import errno
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,13 +12,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from engine.errors import DiskFullError, UnreachableError
+from engine.files import atomic_write_bytes, is_out_of_space
 from engine.index._rows import Rows
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 
 FORMAT = 1
 """Version of the file; an index of another version is built again."""
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _log = logging.getLogger(__name__)
 
 
@@ -59,14 +57,12 @@ def write(
         "checksum": _checksum(tensors),
     }
     content = save(tensors, metadata={"longwatch": json.dumps(header, sort_keys=True)})
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside.write_bytes(content)
-        beside.replace(path)
+        # A file that a power cut has emptied fails its checksum and is built again.
+        atomic_write_bytes(path, content, durable=False)
     except OSError as error:
-        beside.unlink(missing_ok=True)
-        if error.errno in _NO_SPACE:
+        if is_out_of_space(error):
             raise DiskFullError(
                 f"{path}: no space left for the index; the latents it is built from are kept"
             ) from error

@@ -15,8 +15,9 @@ from av.container import OutputContainer
 from av.stream import Discard, Stream
 
 from engine.errors import MediaRefusedError
+from engine.files import atomic_write
 from engine.media.decode import Decoder
-from engine.media.encode import even, write_video, written_beside
+from engine.media.encode import even, write_video
 from engine.media.frames import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import FrameReader, SamplingConfig
@@ -62,7 +63,7 @@ def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSp
         if source.is_live or decoder.lacks_stamps:
             raise _CannotCopyError
         with (
-            written_beside(path) as part,
+            atomic_write(path) as part,
             av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
         ):
             return _Copy(source, decoder.first_s, out).run(span)

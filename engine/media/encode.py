@@ -1,8 +1,6 @@
 """Writes H.264 files; every file is written beside its name and renamed when it is whole."""
 
-import contextlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from av.video.reformatter import ColorRange
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
+from engine.files import atomic_write
 from engine.media.frames import Frame
 from engine.media.sound_track import Sound, SoundTrack
 
@@ -47,7 +46,7 @@ def write_video(
         ValueError: There is no frame, or sides are odd numbers of pixels.
     """
     with (
-        written_beside(path) as part,
+        atomic_write(path) as part,
         av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
     ):
         stream = add_picture_stream(out, fps, crf=crf, gop_frames=gop_frames, preset=preset)
@@ -111,14 +110,3 @@ def even(frame: Frame, *, since_s: float = 0.0) -> Frame:
             pixels = np.repeat(pixels, 2, axis=axis)
     height, width = pixels.shape[0] // 2 * 2, pixels.shape[1] // 2 * 2
     return Frame(pixels=pixels[:height, :width], pts_s=frame.pts_s - since_s)
-
-
-@contextlib.contextmanager
-def written_beside(path: Path) -> Iterator[str]:
-    """A name next to `path` that becomes `path` on success and vanishes on failure."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield str(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)

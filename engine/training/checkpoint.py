@@ -1,7 +1,5 @@
 """Saves and resumes a run: weights, optimiser, step; written beside its name, then renamed."""
 
-import errno
-import os
 import pickle
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -15,11 +13,11 @@ from torch import nn
 from torch.optim import Optimizer
 
 from engine.errors import DiskFullError, UnreachableError, WeightsError
+from engine.files import atomic_write, is_out_of_space
 
 FILE = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
 VERSION = 1
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -40,8 +38,6 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    # One name for every attempt: what a killed one has left is written over by the next.
-    beside = folder / f".{FILE}.part"
     state = {
         "version": VERSION,
         "step": step,
@@ -49,17 +45,13 @@ def save_checkpoint(
         "model": model.state_dict(),
         "optimiser": optimiser.state_dict(),
     }
-    with writing(folder, step):
-        try:
-            with beside.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(path)
-            _sync(folder)
-        except OSError:
-            beside.unlink(missing_ok=True)
-            raise
+    with (
+        writing(folder, step),
+        atomic_write(path, single_writer=True) as temporary,
+        # Given a name, torch reports a full disk as a bare RuntimeError.
+        temporary.open("wb") as file,
+    ):
+        torch.save(state, file)
 
 
 @contextmanager
@@ -73,7 +65,7 @@ def writing(folder: Path, step: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_SPACE:
+        if is_out_of_space(error):
             raise DiskFullError(
                 f"{folder}: no space left to save step {step}",
                 hint="free some space and go on with --resume",
@@ -158,12 +150,3 @@ def _of_another_run(path: Path, why: str) -> WeightsError:
         f"{path} belongs to another run: {why}",
         hint="train into another folder, or delete the checkpoint",
     )
-
-
-def _sync(folder: Path) -> None:
-    """Make a new name in a folder survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from engine.errors import InputRefusedError
+from engine.files import atomic_write
 from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside, writing
 from engine.training.curves import Curves, Series, write_curves
 from engine.training.distributed import Processes, current
@@ -251,9 +252,8 @@ def _cut_progress(output: Path, step: int, processes: Processes) -> tuple[Progre
     kept = tuple(line for line in read_progress(output) if line.step <= step)
     if processes.is_main:
         text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
-        beside = output / f".{PROGRESS}.part"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(output / PROGRESS)
+        with atomic_write(output / PROGRESS, single_writer=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return kept
 
 

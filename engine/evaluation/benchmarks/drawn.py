@@ -27,9 +27,7 @@ def questions(root: Path) -> Iterator[Question]:
         story = draw_story(seed, DURATION_S, FPS)
         path = root / f"story-{seed}.mp4"
         if not path.exists():
-            beside = path.with_name(f".{path.name}")
-            write_video(beside, story, FPS)
-            beside.replace(path)
+            write_video(path, story, FPS)
         for place, each in enumerate(ask(story)):
             yield Question(
                 id=f"{seed}/{place:03d}/{each.kind}",

@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from engine.errors import NotFoundError, WeightsError
+from engine.files import atomic_write, atomic_write_bytes
 from engine.models.layers.decoder import FusedLinear
 from engine.records import Fingerprint
 
@@ -294,7 +295,7 @@ def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1)
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file of a checkpoint folder."""
-    path.write_text(json.dumps(values, indent=1), encoding="utf-8")
+    atomic_write_bytes(path, json.dumps(values, indent=1).encode())
 
 
 def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
@@ -335,9 +336,8 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def _write(path: Path, tensors: dict[str, Tensor]) -> None:
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata={"format": "pt"})
-    partial.replace(path)
+    with atomic_write(path, single_writer=True) as temporary:
+        save_file(tensors, temporary, metadata={"format": "pt"})
 
 
 def _refuse(source: str, **problems: list[str]) -> None:

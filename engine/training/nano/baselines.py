@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from engine.errors import NotFoundError
+from engine.files import atomic_write
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano.batched_fold import Folded, Layers, run_prefix
 from engine.training.nano.chunks import Chunk, Facts
@@ -153,9 +154,8 @@ def run_baselines(
             continue
         stage = ArmStage(arm, plan.nano, seen, held_out, tokenizer)
         yield from run_stage(stage, plan.loop, output / arm, resume=resume)
-        beside = output / arm / f".{WEIGHTS}.part"
-        save_file(stage.module.state_dict(), beside)
-        beside.replace(output / arm / WEIGHTS)
+        with atomic_write(output / arm / WEIGHTS, single_writer=True) as temporary:
+            save_file(stage.module.state_dict(), temporary)
 
 
 def open_arm(arm: str, plan: BaselinePlan, nano: Path, output: Path) -> ArmStage:

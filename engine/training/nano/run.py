@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import CLIPModel
 
 from engine.errors import NotFoundError
+from engine.files import atomic_write
 from engine.models.layers.decoder import DecoderConfig
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano.chunks import Facts
@@ -133,9 +134,8 @@ class _Bank:
 
 def _vocabulary(path: Path) -> Tokenizer:
     if not path.is_file():
-        beside = path.with_suffix(".part")
-        train_vocabulary().save(str(beside))
-        beside.replace(path)
+        with atomic_write(path, single_writer=True) as temporary:
+            train_vocabulary().save(str(temporary))
     return Tokenizer.from_file(str(path))
 
 
@@ -159,9 +159,9 @@ def _bank(folder: Path, plan: NanoPlan, *, held_out: bool) -> _Bank:
         paths = [folder / f"{name}.npy" for name in names.split()]
         if not all(path.is_file() for path in paths):
             for path, part in zip(paths, draw(), strict=True):
-                beside = path.with_suffix(".part.npy")
-                np.save(beside, part)
-                beside.replace(path)
+                # Given a name, numpy would put its own ending behind it.
+                with atomic_write(path, single_writer=True) as beside, beside.open("wb") as file:
+                    np.save(file, part)
 
     once("real", lambda: (_footage(plan, seed, count(plan.n_real, 8), held_out=held_out),))
     once("clips clip_facts events", lambda: draw_clips(seed, count(plan.n_clips, 8)))
@@ -226,9 +226,9 @@ def _seen(clip: CLIPModel, bank: _Bank, path: Path) -> Features:
     if not path.is_file():
         reels = bank.reels.reshape(-1, *bank.clips.shape[1:])
         clips = np.concatenate([bank.clips, bank.real, reels])
-        beside = path.with_suffix(".part")
-        save_file({"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}, beside)
-        beside.replace(path)
+        features = {"clips": _features(clip, clips), "cards": _features(clip, bank.cards)}
+        with atomic_write(path, single_writer=True) as temporary:
+            save_file(features, temporary)
     return _held(bank, path)
 
 

@@ -98,7 +98,7 @@ def test_what_is_saved_is_read_back(n_shards: int, tmp_path: Path) -> None:
     read = dict(read_tensors(tmp_path))
     assert all(torch.equal(read[key], tensor) for key, tensor in _tensors().items())
     assert (tmp_path / "model.safetensors.index.json").is_file() == (n_shards > 1)
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(".*.part"))
 
 
 def test_a_missing_shard_is_named(tmp_path: Path) -> None:
