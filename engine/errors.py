@@ -1,30 +1,32 @@
-"""Every exception that Longwatch raises on purpose, with the facts as attributes.
+"""The errors of the engine and of the storage, with the facts as attributes.
 
-    LongwatchError              exit  meaning
-    |-- InputRefusedError        5    what the caller gave cannot be accepted
-    |   |-- MediaRefusedError    5    a file or stream is unsafe, unsupported or empty
-    |   |   `-- SoundOnlyError   5    a file holds sound and no moving picture
-    |   |-- MediaDecodeError     5    a file passed the gate and then could not be read
-    |   |-- LimitExceededError   5    a stated limit (pixels, hours, bytes) is passed
-    |   `-- WeightsError         5    a checkpoint does not fit the model, key by key
-    |-- NotFoundError            2    a name or id that the caller gave does not exist
-    |-- SettingsError            2    a settings file, variable or flag is not understood
-    |-- UnreachableError         3    a file, service or address cannot be reached now
-    |   |-- StorageBusyError     3    the database is locked by another process
-    |   `-- DiskFullError        3    a write failed for lack of space
-    |-- MissingCapabilityError   4    this machine lacks a package, codec or device
-    `-- CorruptLatentsError      3    a stored chunk fails its checksum or format version
+    LongwatchError
+    |-- InputRefusedError          what the caller gave cannot be accepted
+    |   |-- MediaRefusedError      a file or stream is unsafe, unsupported or empty
+    |   |   |-- SoundOnlyError     a file holds sound and no moving picture
+    |   |   `-- NetworkDisabledError  an address on the web, while the network is switched off
+    |   |-- MediaDecodeError       a file passed the gate and then could not be read
+    |   |-- LimitExceededError     a stated limit (pixels, hours, bytes) is passed
+    |   `-- WeightsError           a checkpoint does not fit the model, key by key
+    |-- NotFoundError              a name or id that the caller gave does not exist
+    |-- SettingsError              a settings file, variable or flag is not understood
+    |-- UnreachableError           a file, service or address cannot be reached now
+    |   |-- StorageBusyError       the database is locked by another process
+    |   `-- DiskFullError          a write failed for lack of space
+    |-- MissingCapabilityError     this machine lacks a package, codec or device
+    `-- CorruptLatentsError        a stored chunk fails its checksum or format version
 
-The exit codes are those of the command line; the engine itself never exits.
+An error states facts; a hint says what can be done about the thing itself ("convert it to H.264").
+Exit codes, HTTP statuses, and hints that name a command or a setting are the shell's
+(`app/errors.py`), and so are the errors about users and queues.
 """
 
 from typing import ClassVar
 
 
 class LongwatchError(Exception):
-    """A failure that is not a bug: one sentence says what, which and what can be done."""
+    """A failure that is not a bug: one sentence says what failed, and which."""
 
-    exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "error"
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
@@ -36,7 +38,6 @@ class LongwatchError(Exception):
 class InputRefusedError(LongwatchError):
     """What the caller gave cannot be accepted."""
 
-    exit_code = 5
     code = "input_refused"
 
 
@@ -62,6 +63,13 @@ class SoundOnlyError(MediaRefusedError):
         )
 
 
+class NetworkDisabledError(MediaRefusedError):
+    """The source is an address on the web, and the configuration opens none."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri, "addresses on the web are not opened")
+
+
 class MediaDecodeError(InputRefusedError):
     """A source passed the gate and then could not be read; `pts_s` is the last good time."""
 
@@ -78,18 +86,16 @@ class MediaDecodeError(InputRefusedError):
 
 
 class LimitExceededError(InputRefusedError):
-    """A stated limit is passed; the setting that holds it is named in `setting`."""
+    """A stated limit is passed; `field` names the field of the configuration that holds it."""
 
     code = "limit_exceeded"
 
-    def __init__(self, what: str, value: object, limit: object, *, setting: str) -> None:
-        super().__init__(
-            f"{what} is {value}, the limit is {limit}", hint=f"raise the setting {setting}"
-        )
+    def __init__(self, what: str, value: object, limit: object, *, field: str) -> None:
+        super().__init__(f"{what} is {value}, the limit is {limit}")
         self.what = what
         self.value = value
         self.limit = limit
-        self.setting = setting
+        self.field = field
 
 
 class WeightsError(InputRefusedError):
@@ -101,21 +107,18 @@ class WeightsError(InputRefusedError):
 class NotFoundError(LongwatchError):
     """A name or id that the caller gave does not exist."""
 
-    exit_code = 2
     code = "not_found"
 
 
 class SettingsError(LongwatchError):
     """A settings file, environment variable or flag holds a name or value that is not allowed."""
 
-    exit_code = 2
     code = "settings"
 
 
 class UnreachableError(LongwatchError):
     """A file, service or network address cannot be reached now."""
 
-    exit_code = 3
     code = "unreachable"
 
 
@@ -134,19 +137,15 @@ class DiskFullError(UnreachableError):
 class CorruptLatentsError(LongwatchError):
     """A stored chunk fails its checksum, its format version, or its fingerprint."""
 
-    exit_code = 3
     code = "corrupt_latents"
 
     def __init__(self, path: str, reason: str) -> None:
-        super().__init__(
-            f"{path}: {reason}", hint="run `longwatch videos reindex`, then ingest the video again"
-        )
+        super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
 
 
 class MissingCapabilityError(LongwatchError):
-    """This machine lacks a package, codec or device; the hint names the extra to install."""
+    """This machine lacks a package, codec or device."""
 
-    exit_code = 4
     code = "missing_capability"

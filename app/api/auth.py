@@ -28,7 +28,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from engine.errors import InputRefusedError, LongwatchError
+from app.errors import NotAllowedError
+from engine.errors import InputRefusedError
 from engine.records import VideoId
 from storage.catalog import Catalog, utc_now
 from storage.records import UserRow
@@ -66,13 +67,6 @@ _NOBODY_HASH = (
     "$argon2id$v=19$m=65536,t=3,p=4$Cr9V9n4j8vxQ3g6ubFHgWQ$"
     "Xk/sM5fLkuCYTVhhSTHDL2K7ankK3j3AfUo+vS56DoY"
 )
-
-
-class NotAllowedError(LongwatchError):
-    """Someone is signed in who may not do this."""
-
-    exit_code = 2
-    code = "not_allowed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,20 +10,14 @@ from typing import Annotated
 import anyio
 from fastapi import Depends, Request
 
-from app.api.auth import NotAllowedError, Principal, SessionService
+from app.api.auth import Principal, SessionService
 from app.config.settings import Settings
+from app.errors import BusyError, NotAllowedError
 from app.services.context import Scope, Service
-from engine.errors import LongwatchError, NotFoundError
+from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.catalog import Catalog
 from storage.records import VideoRow
-
-
-class BusyError(LongwatchError):
-    """Too many questions wait already."""
-
-    exit_code = 3
-    code = "busy"
 
 
 class ModelQueue:

@@ -7,24 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.errors import rule_for
 from app.schemas.errors import ErrorDetail, ErrorResponse, describe_error
 from engine.errors import LongwatchError
 
 _log = logging.getLogger(__name__)
-
-STATUS = {
-    "not_found": 404,
-    "not_allowed": 403,
-    "limit_exceeded": 413,
-    "conflict": 409,
-    "busy": 429,
-    "disk_full": 507,
-    "storage_busy": 503,
-    "unreachable": 503,
-    "corrupt_latents": 500,
-    "missing_capability": 501,
-}
-"""By code of the error; what is not listed is the caller's input, 422."""
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -38,7 +25,7 @@ def install_error_handlers(app: FastAPI) -> None:
 def _domain_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LongwatchError)
     body = describe_error(error).model_dump()
-    return JSONResponse(body, STATUS.get(error.code, 422))
+    return JSONResponse(body, rule_for(error).status)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -6,8 +6,9 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from app.api.auth import COOKIE, SESSION_DAYS, NotAllowedError, safe_redirect
+from app.api.auth import COOKIE, SESSION_DAYS, safe_redirect
 from app.api.deps import Ctx
+from app.errors import NotAllowedError
 from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
 
 router = APIRouter(include_in_schema=False)

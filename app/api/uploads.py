@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.deps import AppContext, Ctx, CurrentAdmin
+from app.errors import ConflictError, hint_for
 from app.services.previews import enqueue_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
 from engine.files import fsync_rename
@@ -42,12 +43,6 @@ MAX_OPEN_UPLOADS: Final = 32
 MAX_NAME_CHARS: Final = 120
 
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
-
-
-class ConflictError(InputRefusedError):
-    """The part does not begin where the file ends, or another part is being written."""
-
-    code = "conflict"
 
 
 @router.options("", summary="What this server can do", status_code=204)
@@ -78,7 +73,7 @@ async def create(
             "the size of the upload",
             f"{upload_length} bytes",
             f"{int(limits.upload_bytes)} bytes",
-            setting="limits.upload_bytes",
+            field="max_bytes",
         )
     folder = desk.settings.home / "uploads"
     folder.mkdir(parents=True, exist_ok=True)
@@ -241,7 +236,7 @@ def _admit(desk: AppContext, row: UploadRow) -> VideoRow:
         desk.catalog.uploads.remove(row.id)
         # The user knows the file by its name, and need not know where it lay.
         said = error.message.replace(str(target), row.name)
-        refused = InputRefusedError(said, hint=error.hint)
+        refused = InputRefusedError(said, hint=hint_for(error))
         raise refused from error
     if video.uri != str(target):
         # The same content is here already: the older file is the one that counts.

@@ -10,6 +10,7 @@ from app.api.auth import COOKIE, cookie_secret, hash_password, hash_secret, new_
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.engine_config import find_model, models_folder
 from app.config.settings import FILE_NAME
+from app.errors import hint_for
 from app.schemas.settings import OutboundConnection, SettingFact, SettingsResponse
 from app.schemas.users import (
     ActiveModel,
@@ -151,7 +152,7 @@ def _model(desk: AppContext) -> ActiveModel:
     try:
         folder = find_model(name, desk.settings)
     except LongwatchError as error:
-        return ActiveModel(name=name, ready=False, detail=f"{error}; {error.hint or ''}")
+        return ActiveModel(name=name, ready=False, detail=f"{error}; {hint_for(error) or ''}")
     return ActiveModel(name=folder.name, ready=True, detail=str(folder))
 
 

@@ -13,6 +13,7 @@ import typer
 
 from app.cli import admin, ask, library
 from app.cli.common import open_screen
+from app.errors import hint_for, rule_for
 from engine.errors import LongwatchError
 
 USAGE = 2
@@ -46,7 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
             return USAGE
         return open_screen(json=json).fail("usage", error.format_message(), None, USAGE)
     except LongwatchError as error:
-        return open_screen(json=json).fail(error.code, str(error), error.hint, error.exit_code)
+        return open_screen(json=json).fail(
+            error.code, str(error), hint_for(error), rule_for(error).exit_code
+        )
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED
 

@@ -28,6 +28,7 @@ from engine.errors import (
     MediaDecodeError,
     MediaRefusedError,
     MissingCapabilityError,
+    NetworkDisabledError,
     SoundOnlyError,
     UnreachableError,
 )
@@ -278,6 +279,8 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
     """The child's refusal as one of our own classes; nothing else can be raised by it."""
     facts = message["fields"]
     match message["class"]:
+        case "NetworkDisabledError":
+            return NetworkDisabledError(uri)
         case "SoundOnlyError":
             return SoundOnlyError(uri)
         case "MediaRefusedError":
@@ -286,7 +289,7 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
             return MediaDecodeError(uri, facts["reason"], pts_s=facts["pts_s"], hint=facts["hint"])
         case "LimitExceededError":
             return LimitExceededError(
-                facts["what"], facts["value"], facts["limit"], setting=facts["setting"]
+                facts["what"], facts["value"], facts["limit"], field=facts["field"]
             )
         case "UnreachableError":
             return UnreachableError(facts["message"], hint=facts["hint"])

@@ -2,6 +2,7 @@
 
 from pydantic import BaseModel, Field
 
+from app.errors import hint_for
 from engine.errors import LongwatchError
 
 
@@ -20,5 +21,7 @@ class ErrorResponse(BaseModel):
 
 
 def describe_error(error: LongwatchError) -> ErrorResponse:
-    """A failure as its document."""
-    return ErrorResponse(error=ErrorDetail(code=error.code, message=str(error), hint=error.hint))
+    """Return an error as what a client or `--json` shows."""
+    return ErrorResponse(
+        error=ErrorDetail(code=error.code, message=str(error), hint=hint_for(error))
+    )

@@ -408,5 +408,5 @@ def _check_words(what: str, text: str, most_chars: int) -> None:
             f"the length of the {what}",
             f"{len(text)} characters",
             f"{most_chars} characters",
-            setting="limits.question_chars",
+            field="question_chars",
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.config.engine_config import media_limits
 from app.config.settings import Settings
+from app.errors import hint_for
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.services.sources import identify
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
@@ -199,7 +200,7 @@ def _check_reserve(settings: Settings) -> None:
 
 
 def _failure(error: LongwatchError) -> Failure:
-    return Failure(code=error.code, message=str(error), hint=error.hint)
+    return Failure(code=error.code, message=str(error), hint=hint_for(error))
 
 
 def _name_of(source: str) -> str:

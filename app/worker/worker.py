@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import psutil
 
+from app.errors import hint_for
 from engine.errors import LongwatchError, NotFoundError, UnreachableError
 from storage.jobs import Jobs
 from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow
@@ -316,11 +317,11 @@ class Worker:
 
 def _failure(error: Exception) -> Failure:
     if isinstance(error, LongwatchError):
-        return Failure(code=error.code, message=error.message, hint=error.hint)
+        return Failure(code=error.code, message=error.message, hint=hint_for(error))
     return Failure(
         code="bug",
         message=f"{type(error).__name__}: {error}",
-        hint="this is a mistake of ours; the log of the worker shows where",
+        hint="this is a bug in Longwatch; the log of the worker holds the traceback",
     )
 
 

@@ -213,7 +213,7 @@ class DiskTier:
             wanted = self.used_bytes + more_bytes
         if wanted > self._limit_bytes:
             raise LimitExceededError(
-                "bytes of latents on disk", wanted, self._limit_bytes, setting="cache.disk_bytes"
+                "bytes of latents on disk", wanted, self._limit_bytes, field="disk_bytes"
             )
         self._counted_bytes = wanted
 

@@ -139,7 +139,7 @@ class Decoder:
                 f"{self._source.uri}: duration in seconds",
                 round(duration_s, 1),
                 self._limits.max_duration_s,
-                setting="limits.duration_s",
+                field="max_duration_s",
             )
 
     def _first_frame(self) -> VideoFrame:

@@ -24,6 +24,7 @@ from engine.errors import (
     LimitExceededError,
     MediaRefusedError,
     MissingCapabilityError,
+    NetworkDisabledError,
     SoundOnlyError,
     UnreachableError,
 )
@@ -195,14 +196,14 @@ def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
                 f"{uri}: number of streams",
                 n_streams,
                 limits.max_streams,
-                setting="media.max_streams",
+                field="max_streams",
             )
         if hours_s > limits.max_duration_s:
             raise LimitExceededError(
                 f"{uri}: duration in seconds",
                 hours_s,
                 limits.max_duration_s,
-                setting="media.max_duration_s",
+                field="max_duration_s",
             )
         if not container.streams.audio:
             raise MediaRefusedError(uri, "it holds no sound", hint="give another file")
@@ -261,7 +262,7 @@ def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
         raise UnreachableError(f"{uri}: {reason.lower()}") from error
     if status.st_size > limits.max_bytes:
         raise LimitExceededError(
-            f"{uri}: size in bytes", status.st_size, limits.max_bytes, setting="limits.upload_bytes"
+            f"{uri}: size in bytes", status.st_size, limits.max_bytes, field="max_bytes"
         )
     if reason := sniff(head):
         raise MediaRefusedError(uri, reason, hint="give a video file such as MP4, MKV or TS")
@@ -283,11 +284,7 @@ def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
 def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
     scheme, shown = urlsplit(uri).scheme.lower(), redact(uri)
     if scheme in WEB_SCHEMES and not limits.allow_http:
-        raise MediaRefusedError(
-            shown,
-            "addresses on the web are not opened",
-            hint="download the file first, or set allow_network = true",
-        )
+        raise NetworkDisabledError(shown)
     protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
     _check_host(shown)
     options = _options(protocols, limits)
@@ -343,7 +340,7 @@ def _pick_stream(
             f"{uri}: number of streams",
             len(container.streams),
             limits.max_streams,
-            setting="limits.streams",
+            field="max_streams",
         )
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [s for s in container.streams.video if not s.disposition & still]
@@ -374,7 +371,7 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
             f"{uri}: picture size in pixels",
             size,
             f"{side}x{side}",
-            setting="limits.height_px and limits.width_px",
+            field="max_side_px",
         )
     if context is None:
         raise MissingCapabilityError(
@@ -387,7 +384,7 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     rate = stream.average_rate
     if rate and limits.max_fps < rate <= 1000:
         raise LimitExceededError(
-            f"{uri}: frames per second", float(rate), limits.max_fps, setting="limits.fps"
+            f"{uri}: frames per second", float(rate), limits.max_fps, field="max_fps"
         )
     # Set on the context, because the option of the same name given to `av.open` has no effect.
     context.options = {"max_pixels": str(limits.max_pixels)}

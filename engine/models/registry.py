@@ -50,7 +50,7 @@ def load_model(
         name = family_name(family)
         raise InputRefusedError(
             f"adapter_alpha is {adapter_alpha}, but {name} has no adapters of free strength",
-            hint="leave the setting adapter_alpha out",
+            hint="leave adapter_alpha out",
         )
     adapted: VideoModel = family.load(home, device, dtype, alpha=adapter_alpha)
     return adapted

@@ -33,9 +33,7 @@ def caption(
     refresh(engine, [video])
     refs = engine.index.refs(((video, TimeSpan(start_s=0.0, end_s=math.inf)),))
     if not refs:
-        raise NotFoundError(
-            "nothing of this video is stored by this model", hint="longwatch ingest VIDEO"
-        )
+        raise NotFoundError(f"nothing of {video} is stored by this model")
     card = engine.model.card
     for ref in refs:
         if ref in known:

@@ -68,7 +68,7 @@ def writing(folder: Path, step: int) -> Iterator[None]:
         if is_out_of_space(error):
             raise DiskFullError(
                 f"{folder}: no space left to save step {step}",
-                hint="free some space and go on with --resume",
+                hint="free some space and resume the run",
             ) from error
         raise UnreachableError(f"{folder}: cannot be written ({error.strerror})") from error
 

@@ -27,7 +27,10 @@ _PLAIN = torch.contiguous_format
 
 
 class RunOverError(Exception):
-    """The main process has come to the end of the recipe; ends the others."""
+    """The end of the recipe, reached by the main process: a signal that ends the others.
+
+    Like StopIteration it reports no failure, so it is no LongwatchError and nobody is shown it.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -343,10 +343,7 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
 def _refuse(source: str, **problems: list[str]) -> None:
     said = [f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found]
     if said:
-        raise WeightsError(
-            f"{source} does not fit; {'; '.join(said)}",
-            hint="run `longwatch models check` on the folder",
-        )
+        raise WeightsError(f"{source} does not fit; {'; '.join(said)}")
 
 
 def _first(names: Sequence[str]) -> str:

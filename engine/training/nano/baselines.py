@@ -168,7 +168,7 @@ def open_arm(arm: str, plan: BaselinePlan, nano: Path, output: Path) -> ArmStage
     if not weights.is_file():
         raise NotFoundError(
             f"{output} holds no trained arm {arm!r}",
-            hint="run `longwatch train nano_baselines --resume` to its end",
+            hint="resume the recipe nano_baselines and let it finish",
         )
     held_out = open_seen(nano, "test")
     tokenizer = Tokenizer.from_file(str(nano / "vocabulary.json"))

@@ -113,7 +113,7 @@ def open_seen(run: Path, part: Literal["train", "test"]) -> Features:
     if not features.is_file():
         raise NotFoundError(
             f"{run} holds no {features.name}",
-            hint="name the folder of a `longwatch train nano` that has got past its tower",
+            hint="name the folder of a run of the recipe nano that has trained its tower",
         )
     return _held(_read_bank(folder), features)
 

@@ -40,7 +40,7 @@ def nano_folder(output: Path) -> Path:
         NotFoundError: It names none.
     """
     said = output / CONFIG
-    hint = 'write {"nano": "../nano"} into it: the folder of a `longwatch train nano`'
+    hint = 'write {"nano": "../nano"} into it: the folder of a run of the recipe nano'
     if not said.is_file():
         raise NotFoundError(f"there is no {said}", hint=hint)
     folder = json.loads(said.read_text(encoding="utf-8")).get("nano")

@@ -8,11 +8,11 @@ from starlette.testclient import TestClient
 from app.api.auth import (
     COOKIE,
     CSRF_HEADER,
-    NotAllowedError,
     SessionService,
     hash_password,
     safe_redirect,
 )
+from app.errors import NotAllowedError
 from app.server import prepare_accounts
 from engine.errors import InputRefusedError, SettingsError
 from engine.records import Caption

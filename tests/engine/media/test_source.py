@@ -85,7 +85,7 @@ def test_folder_and_limits_are_named(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(LimitExceededError) as caught:
         probe(str(sparse), MediaLimits())
-    assert caught.value.setting == "limits.upload_bytes"
+    assert caught.value.field == "max_bytes"
 
 
 def test_gradual_refresh_is_told_from_a_whole_picture() -> None:

@@ -1,0 +1,109 @@
+"""The shell's view of an error: exit code of a command, HTTP status and hint, in one table.
+
+The engine and the storage raise errors that state facts (`engine/errors.py`). What a caller is
+told to do about one names commands and settings, which only the shell knows; so does the number
+that a process exits with. An error that brings a hint of its own keeps it.
+
+Exit codes: 1 a bug, 2 wrong usage, 3 something cannot be reached, 4 this machine lacks a
+capability, 5 input refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from engine.errors import (
+    CorruptLatentsError,
+    DiskFullError,
+    InputRefusedError,
+    LimitExceededError,
+    LongwatchError,
+    MissingCapabilityError,
+    NetworkDisabledError,
+    NotFoundError,
+    SettingsError,
+    StorageBusyError,
+    UnreachableError,
+    WeightsError,
+)
+
+
+class NotAllowedError(LongwatchError):
+    """The user is not signed in, or is signed in and may not do this."""
+
+    code = "not_allowed"
+
+
+class BusyError(LongwatchError):
+    """The queue is full."""
+
+    code = "busy"
+
+
+class ConflictError(InputRefusedError):
+    """The request contradicts the present state of what it changes."""
+
+    code = "conflict"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ErrorRule:
+    """How the shell reports one class of error, and what it inherits to its subclasses."""
+
+    exit_code: int
+    status: int
+    """HTTP status."""
+    hint: str | None = None
+    """Told where the error has no hint of its own."""
+
+
+ERROR_RULES: Final[Mapping[type[LongwatchError], ErrorRule]] = {
+    LongwatchError: ErrorRule(exit_code=1, status=422),
+    InputRefusedError: ErrorRule(exit_code=5, status=422),
+    LimitExceededError: ErrorRule(exit_code=5, status=413),
+    ConflictError: ErrorRule(exit_code=5, status=409),
+    WeightsError: ErrorRule(
+        exit_code=5, status=422, hint="`longwatch models check FOLDER` lists what does not fit"
+    ),
+    NetworkDisabledError: ErrorRule(
+        exit_code=5, status=422, hint="download the file first, or set allow_network = true"
+    ),
+    NotFoundError: ErrorRule(exit_code=2, status=404),
+    SettingsError: ErrorRule(exit_code=2, status=422),
+    NotAllowedError: ErrorRule(exit_code=2, status=403),
+    UnreachableError: ErrorRule(exit_code=3, status=503),
+    StorageBusyError: ErrorRule(exit_code=3, status=503),
+    DiskFullError: ErrorRule(exit_code=3, status=507),
+    BusyError: ErrorRule(exit_code=3, status=429),
+    CorruptLatentsError: ErrorRule(
+        exit_code=3,
+        status=500,
+        hint="run `longwatch videos reindex`, then ingest the video again",
+    ),
+    MissingCapabilityError: ErrorRule(exit_code=4, status=501),
+}
+
+LIMIT_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "max_bytes": ("limits.upload_bytes",),
+    "max_duration_s": ("limits.duration_s",),
+    "max_side_px": ("limits.height_px", "limits.width_px"),
+    "max_fps": ("limits.fps",),
+    "max_streams": ("limits.streams",),
+    "disk_bytes": ("cache.disk_bytes",),
+    "question_chars": ("limits.question_chars",),
+}
+"""The settings behind the field that a `LimitExceededError` names."""
+
+
+def rule_for(error: LongwatchError) -> ErrorRule:
+    """Return the rule of an error's class, or of the nearest class above it."""
+    return next(ERROR_RULES[kind] for kind in type(error).__mro__ if kind in ERROR_RULES)
+
+
+def hint_for(error: LongwatchError) -> str | None:
+    """Return what the caller can do about an error, in one clause."""
+    if error.hint is not None:
+        return error.hint
+    if isinstance(error, LimitExceededError) and error.field in LIMIT_SETTINGS:
+        return f"raise the setting {' and '.join(LIMIT_SETTINGS[error.field])}"
+    return rule_for(error).hint
