@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 
 from app.api import ask, jobs, media, needles, openai, probes, uploads, users, videos
 from app.api import settings as settings_routes
+from app.api.access_log import AccessLogMiddleware
 from app.api.auth import LOOPBACK, AuthMiddleware, SessionService
 from app.api.deps import AppContext, ModelQueue
 from app.api.errors import install_error_handlers
@@ -69,7 +70,7 @@ def serve(
         host: Where to listen; the setting when `None`.
         port: Likewise; 0 takes a free one.
         with_worker: Whether jobs are worked off here, or by `longwatch worker` elsewhere.
-        say: Hears the address, and on loopback the sign-in link.
+        say: Hears the one-time sign-in link, which the log must not hold; only on loopback.
     Raises:
         SettingsError: Another address than loopback without an account to sign in with.
         UnreachableError: The port is taken.
@@ -82,11 +83,19 @@ def serve(
         with listener:
             app = create_app(service, is_local=host in LOOPBACK, with_worker=with_worker)
             address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
-            say(f"Longwatch listens on {address}")
+            _log.info(
+                "serving %s: model %s, home %s, database %s, %s",
+                address,
+                settings.model,
+                settings.home,
+                service.catalog.where,
+                "with a worker" if with_worker else "without a worker",
+            )
             if secret is not None:
                 say(f"Sign in once with this link: {address}/sign-in?token={secret}")
-            config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+            config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
+            _log.info("stopped serving %s", address)
     finally:
         service.close()
 
@@ -150,7 +159,8 @@ def create_app(
     app.get("/", include_in_schema=False)(_home)
     if with_pages:
         _mount_pages(app)
-    return AuthMiddleware(app, doorman, hosts=LOOPBACK if is_local else None)
+    gate = AuthMiddleware(app, doorman, hosts=LOOPBACK if is_local else None)
+    return AccessLogMiddleware(gate)
 
 
 async def _home() -> RedirectResponse:

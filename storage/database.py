@@ -135,7 +135,10 @@ def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
             f"{file.parent}: the folder of the database cannot be made: {error.strerror}"
         ) from error
     engine = create_engine(
-        URL.create("sqlite", database=str(file)), connect_args={"timeout": busy_timeout_s}
+        URL.create("sqlite", database=str(file)),
+        connect_args={"timeout": busy_timeout_s},
+        # A traceback must not carry questions or password hashes into a log.
+        hide_parameters=True,
     )
     event.listen(engine, "connect", _set_pragmas)
     event.listen(engine, "begin", _begin)
@@ -152,6 +155,7 @@ def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
         },
         # A server that restarted is noticed before a statement is lost to a dead connection.
         pool_pre_ping=True,
+        hide_parameters=True,
     )
 
 

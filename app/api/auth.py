@@ -12,6 +12,7 @@ session; a bearer token needs neither, because no browser sends it by itself.
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 from collections import deque
@@ -42,6 +43,8 @@ MIN_PASSWORD_CHARS: Final = 10
 FAILURES_ALLOWED: Final = 5
 FAILURE_WINDOW_S: Final = 300.0
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_log = logging.getLogger(__name__)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = re.compile(r"/(healthz|readyz|sign-in|favicon\.(?:svg|ico)|assets/[\w./-]+)")
@@ -133,7 +136,11 @@ class SessionService:
         if not _matches(stored or _NOBODY_HASH, password) or user is None or stored is None:
             for key in keys:
                 self._failures.setdefault(key, deque()).append(self._clock())
-            raise NotAllowedError("this name and password do not belong together")
+            # A name that nobody has may be a password in the wrong field.
+            known = "an unknown name" if user is None else f"user {user.name}"
+            _log.warning("sign-in refused for %s from %s: wrong password", known, address)
+            raise NotAllowedError("the name or the password is wrong")
+        _log.info("user %s signed in with a password from %s", user.name, address)
         return self._open(user), user
 
     def redeem_link(self, link_secret: str, address: str) -> str:
@@ -147,10 +154,12 @@ class SessionService:
         found = self._accounts.use_token(hash_secret(link_secret), "sign_in")
         if found is None:
             self._failures.setdefault(key, deque()).append(self._clock())
+            _log.warning("sign-in link refused from %s", address)
             raise NotAllowedError(
-                "this link was used or has run out",
+                "this link was used already or has expired",
                 hint="start `longwatch serve` again for a new one, or sign in with a password",
             )
+        _log.info("user %s signed in with a link from %s", found[0].name, address)
         return self._open(found[0])
 
     def sign_out(self, secret: str) -> None:
@@ -202,6 +211,7 @@ class SessionService:
             while times and times[0] < oldest:
                 times.popleft()
             if len(times) >= FAILURES_ALLOWED:
+                _log.warning("sign-in refused: too many failures")
                 raise NotAllowedError(
                     "too many failed tries", hint=f"wait {FAILURE_WINDOW_S / 60:.0f} minutes"
                 )

@@ -1,21 +1,19 @@
 """Errors to status codes: one sentence, a code, a hint; never a traceback."""
 
-import logging
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app.api.access_log import bug_message
 from app.errors import rule_for
+from app.logging import REQUEST_ID
 from app.schemas.errors import ErrorDetail, ErrorResponse, describe_error
 from engine.errors import LongwatchError
 
-_log = logging.getLogger(__name__)
-
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Have every failure of an application answered by an `ErrorDocument`."""
+    """Have every failure of an application answered by an `ErrorResponse`."""
     app.add_exception_handler(LongwatchError, _domain_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
@@ -44,8 +42,8 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _bug(request: Request, error: Exception) -> JSONResponse:
-    _log.exception("a bug in %s %s", request.method, request.url.path, exc_info=error)
-    return _answer(500, "bug", "this is a bug in Longwatch; the log of the server shows where")
+    # The exception goes on to AccessLogMiddleware, which logs it.
+    return _answer(500, "bug", bug_message(REQUEST_ID.get()))
 
 
 def _answer(status: int, code: str, message: str) -> JSONResponse:

@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import Home, Json, Model, open_screen, open_service, open_settings
+from app.cli.common import (
+    Home,
+    Json,
+    LogFormatOption,
+    LogLevelOption,
+    Model,
+    open_screen,
+    open_service,
+    open_settings,
+)
 
 cli = typer.Typer()
 
@@ -121,11 +130,21 @@ def bench(
 
 
 @cli.command()
-def worker(model: Model = None, home: Home = None) -> None:
+def worker(
+    model: Model = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
+    home: Home = None,
+) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
     from app.services.retention import retention_loop
 
-    with open_service(home, model=model) as service, retention_loop(service):
+    with (
+        open_service(
+            home, model=model, is_service=True, log_level=log_level, log_format=log_format
+        ) as service,
+        retention_loop(service),
+    ):
         service.worker().run()
 
 
@@ -139,19 +158,22 @@ def serve(
         bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
     ] = False,
     model: Model = None,
+    log_level: LogLevelOption = None,
+    log_format: LogFormatOption = None,
     home: Home = None,
 ) -> None:
     """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
-    from app.config.settings import load_settings
     from app.server import serve as run
 
-    settings = load_settings({"model": model}, home=home)
+    settings = open_settings(
+        home, is_service=True, model=model, log__level=log_level, log__format=log_format
+    )
     run(
         settings,
         host=host,
         port=port,
         with_worker=not no_worker,
-        say=lambda line: typer.echo(line, err=True),
+        say=typer.echo,
     )
 
 

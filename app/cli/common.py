@@ -25,6 +25,14 @@ Videos = Annotated[
     list[str] | None,
     typer.Option("--video", help="Id or name; may be given several times.", metavar="ID_OR_NAME"),
 ]
+LogLevelOption = Annotated[
+    str | None,
+    typer.Option("--log-level", help="debug, info, warning or error.", metavar="LEVEL"),
+]
+LogFormatOption = Annotated[
+    str | None,
+    typer.Option("--log-format", help="auto, human or json.", metavar="FORMAT"),
+]
 After = Annotated[str | None, typer.Option("--after", help="From: 1:30, 90m, or 2026-03-01T22:00.")]
 Before = Annotated[str | None, typer.Option("--before", help="Until: as --after.")]
 
@@ -35,19 +43,45 @@ def open_screen(*, json: bool) -> "Terminal":
     return Terminal(json=json)
 
 
-def open_settings(home: Path | None, **flags: object) -> "Settings":
-    from app.config.settings import load_settings
+def open_settings(home: Path | None, *, is_service: bool = False, **flags: object) -> "Settings":
+    """Return the settings, and have the process log as they say.
 
-    return load_settings({name.replace("__", "."): flag for name, flag in flags.items()}, home=home)
+    A command that answers and ends logs warnings alone, unless a level was asked for: what it has
+    to say it says itself.
+    """
+    from app.config.settings import holder, load_settings
+    from app.logging import configure_logging
+
+    settings = load_settings(
+        {name.replace("__", "."): flag for name, flag in flags.items()}, home=home
+    )
+    is_quiet = not is_service and holder(settings, "log.level") is None
+    configure_logging("warning" if is_quiet else settings.log.level, settings.log.format)
+    return settings
 
 
 @contextmanager
 def open_service(
-    home: Path | None, *, model: str | None = None, fps: float | None = None
+    home: Path | None,
+    *,
+    model: str | None = None,
+    fps: float | None = None,
+    is_service: bool = False,
+    log_level: str | None = None,
+    log_format: str | None = None,
 ) -> Iterator["Service"]:
     from app.services.context import Service
 
-    service = Service(open_settings(home, model=model, sampling__fps=fps))
+    service = Service(
+        open_settings(
+            home,
+            is_service=is_service,
+            model=model,
+            sampling__fps=fps,
+            log__level=log_level,
+            log__format=log_format,
+        )
+    )
     try:
         yield service
     finally:

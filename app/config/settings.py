@@ -11,11 +11,12 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from platformdirs import user_data_path
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ByteSize,
     ConfigDict,
     Field,
@@ -32,6 +33,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
+from app.logging import LogFormat, LogLevel
 from engine.errors import SettingsError
 
 FILE_NAME = "longwatch.toml"
@@ -49,6 +51,10 @@ Layer = tuple[str, dict[str, Any]]
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
 
 
 class SamplingSettings(_Section):
@@ -123,6 +129,15 @@ class RetentionSettings(_Section):
     """Days after which a video leaves the library; everything stays when `None`."""
 
 
+class LogSettings(_Section):
+    """What is logged, and how; every record is one line on stderr."""
+
+    level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
+    """Least level of Longwatch's own records: `debug`, `info`, `warning` or `error`."""
+    format: Annotated[LogFormat, BeforeValidator(_lower)] = "auto"
+    """`human`, `json`, or `auto`: human on a terminal, JSON everywhere else."""
+
+
 class PathSettings(_Section):
     """Folders of this machine that are ours to read."""
 
@@ -162,6 +177,7 @@ class Settings(BaseSettings):
     server: ServerSettings = ServerSettings()
     retention: RetentionSettings = RetentionSettings()
     paths: PathSettings = PathSettings()
+    log: LogSettings = LogSettings()
 
     _layers: tuple[Layer, ...] = PrivateAttr(default=())
 

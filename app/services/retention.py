@@ -30,7 +30,7 @@ def delete_expired(service: Service, now: datetime) -> tuple[str, ...]:
     ]
     for row in old:
         service.remove_video(row.id)
-        _log.info("%s left the library after %g days", row.id, days)
+        _log.info("retention deleted video %s, %g days after it was added", row.id, days)
     return tuple(row.name for row in old)
 
 

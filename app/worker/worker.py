@@ -62,12 +62,14 @@ class JobContext:
         self._lost = threading.Event()
         self._stop_observed = False
         self._unwritten: JobProgress | None = None
+        self._last = job.progress
         self._written_at = float("-inf")
-        self._held_until = time.monotonic() + lease_s
+        self._started = time.monotonic()
+        self._held_until = self._started + lease_s
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         """Say how far the work is; costs nothing worth counting when called too often."""
-        self._unwritten = JobProgress(done=done, total=total, note=note)
+        self._unwritten = self._last = JobProgress(done=done, total=total, note=note)
         self._watch(self._unwritten)
         if time.monotonic() - self._written_at >= PROGRESS_EVERY_S:
             self.write_progress()
@@ -115,15 +117,56 @@ class JobContext:
         """Write down how the handler came back."""
         self.write_progress()
         if self._lost.is_set():
-            _log.warning("job %d: another worker has it", self._job.id)
+            self._log_end("taken over by another worker", level=logging.WARNING)
         elif self._stop_observed and self._cancelled.is_set():
             self._jobs.finish(self._job, "cancelled")
+            self._log_end("cancelled")
         elif error is not None:
-            self._jobs.fail(self._job, _failure(error), retry_in_s=self._retry_in_s(error, retry))
+            self._settle_failure(error, retry)
         elif self._stop_observed:
             self._jobs.release(self._job)
+            self._log_end("handed back: this worker stops")
         else:
             self._jobs.finish(self._job)
+            self._log_end("done")
+
+    def _settle_failure(self, error: Exception, retry: "RetryPolicy | None") -> None:
+        failure, retry_in_s = _failure(error), self._retry_in_s(error, retry)
+        self._jobs.fail(self._job, failure, retry_in_s=retry_in_s)
+        outlook = "" if retry_in_s is None else f"; tried again in {retry_in_s:.0f} s"
+        # Who raised on purpose said all there is to say; a bug is nothing without its traceback.
+        is_bug = not isinstance(error, LongwatchError)
+        self._log_end(
+            f"failed ({failure.code}: {failure.message}){outlook}",
+            level=logging.ERROR if is_bug else logging.WARNING,
+            trace=error if is_bug else None,
+        )
+
+    def _log_end(
+        self, outcome: str, *, level: int = logging.INFO, trace: Exception | None = None
+    ) -> None:
+        took_s = time.monotonic() - self._started
+        speed = self._last.done / took_s if took_s > 0 else 0.0
+        note = f", {self._last.note}" if self._last.note else ""
+        _log.log(
+            level,
+            "job %d (%s) %s after %.1f s at %.1f a second%s",
+            self._job.id,
+            self._job.kind,
+            outcome,
+            took_s,
+            speed,
+            note,
+            exc_info=trace,
+            extra={
+                "job_id": self._job.id,
+                "kind": self._job.kind,
+                "video_id": self._job.video,
+                "duration_s": round(took_s, 3),
+                "done": self._last.done,
+                "done_per_s": round(speed, 3),
+            },
+        )
 
     def _apply(self, pulse: HeartbeatReply) -> None:
         if pulse == "cancel":
@@ -274,11 +317,17 @@ class Worker:
             self._jobs, job, stopping=self._stopping, lease_s=self._lease_s, watch=watch
         )
         self._contexts.add(context)
+        _log.info(
+            "job %d (%s) starts, attempt %d%s",
+            job.id,
+            job.kind,
+            job.attempts,
+            "" if job.video is None else f", video {job.video}",
+            extra={"job_id": job.id, "kind": job.kind, "video_id": job.video},
+        )
         try:
             self._handlers[job.kind](job, context)
         except Exception as error:
-            if not isinstance(error, LongwatchError):
-                _log.exception("job %d failed", job.id)
             context.settle(error, retry)
             if retry is None:
                 raise
