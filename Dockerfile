@@ -15,7 +15,7 @@ ENV PYTHONUNBUFFERED=1 \
 WORKDIR /opt/longwatch
 
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libgl1 libglib2.0-0 \
+    && apt-get install --yes --no-install-recommends libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 10001 longwatch \
     && install -d -o longwatch -g longwatch /data
@@ -32,7 +32,7 @@ RUN pip install "$TORCH" \
         jaxtyping==0.3.11 \
         matplotlib==3.11.2 \
         numpy==2.4.6 \
-        opencv-python==5.0.0.93 \
+        opencv-python-headless==5.0.0.93 \
         pillow==12.3.0 \
         platformdirs==4.14.5 \
         prometheus-client==0.26.0 \

@@ -21,10 +21,6 @@ $(READY): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@$(BIN)/python -m pip install --quiet '$(TORCH)'
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	@# Machines without the desktop's GL library cannot load opencv-python; the headless build can.
-	@$(BIN)/python -c 'import cv2' 2>/dev/null || { \
-		$(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
-		$(BIN)/python -m pip install --quiet opencv-python-headless; }
 	@touch $@
 
 demo: $(READY)

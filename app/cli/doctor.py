@@ -20,7 +20,7 @@ PACKAGES = (
     "av",
     "gradio",
     "sqlalchemy",
-    "opencv-python",
+    "opencv-python-headless",
     "numpy",
 )
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "aac", "opus")
@@ -44,13 +44,12 @@ def examine(home: Path) -> DoctorResponse:
 
 
 def _package(name: str) -> Finding:
-    for candidate in (name, f"{name}-headless"):
-        try:
-            version = importlib.metadata.version(candidate)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-        return Finding(name=name, state="ok", detail=version)
-    return Finding(name=name, state="missing", detail="not installed", hint=f"pip install {name}")
+    try:
+        version = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        hint = f"pip install {name}"
+        return Finding(name=name, state="missing", detail="not installed", hint=hint)
+    return Finding(name=name, state="ok", detail=version)
 
 
 def _accelerator() -> tuple[Finding, ...]:
