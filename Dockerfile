@@ -1,10 +1,11 @@
 # CPU:  docker build -t longwatch .
 # GPU:  docker build -t longwatch:gpu --build-arg ACCELERATOR=gpu .   (run with --gpus all)
 #
-# Versions are pinned here and bounded in pyproject.toml. The library lives in the volume /data.
+# Versions come from requirements.lock; TORCH is chosen here. The library lives in the volume /data.
 FROM python:3.11-slim-bookworm
 
 ARG ACCELERATOR=cpu
+ARG TORCH=torch==2.13.0
 
 ENV PYTHONUNBUFFERED=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -14,51 +15,27 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /opt/longwatch
 
-RUN apt-get update \
-    && apt-get install --yes --no-install-recommends libglib2.0-0 \
-    && rm -rf /var/lib/apt/lists/* \
-    && useradd --create-home --uid 10001 longwatch \
+RUN useradd --create-home --uid 10001 longwatch \
     && install -d -o longwatch -g longwatch /data
 
-ARG TORCH=torch==2.13.0
-RUN pip install "$TORCH" \
-        alembic==1.20.1 \
-        argon2-cffi==25.1.0 \
-        av==18.1.0 \
-        faiss-cpu==1.15.1 \
-        fastapi==0.165.0 \
-        gradio==6.31.0 \
-        huggingface-hub==2.4.0 \
-        jaxtyping==0.3.11 \
-        matplotlib==3.11.2 \
-        numpy==2.4.6 \
-        opencv-python-headless==5.0.0.93 \
-        pillow==12.3.0 \
-        platformdirs==4.14.5 \
-        prometheus-client==0.26.0 \
-        psutil==7.2.2 \
-        pydantic-settings==2.16.3 \
-        rich==15.0.0 \
-        safetensors==0.8.0 \
-        sqlalchemy==2.1.9 \
-        tokenizers==0.23.3 \
-        tomlkit==0.14.0 \
-        transformers==5.23.0 \
-        typer==0.29.2 \
-        uvicorn==0.54.0 \
-        "psycopg[binary]==3.3.9"
+# Dependencies before sources, so that a change of code leaves this layer in the cache.
+COPY pyproject.toml requirements.lock ./
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['pg'], sep='\n')" > /tmp/requirements.txt \
+    && pip install "$TORCH" \
+    && pip install --constraint requirements.lock --requirement /tmp/requirements.txt
+# faiss-gpu and faiss-cpu provide the same module, so the CPU one leaves first.
+RUN if [ "$ACCELERATOR" = gpu ]; then \
+        pip uninstall --yes faiss-cpu \
+        && pip install "$(sed -n 's/^faiss-cpu==/faiss-gpu==/p' requirements.lock)" ; \
+    fi
 
-COPY pyproject.toml README.md ./
+COPY README.md LICENSE NOTICE ./
 COPY app app
 COPY engine engine
 COPY storage storage
-COPY assets assets
-# faiss-gpu and faiss-cpu provide the same module, so the CPU one leaves first.
-RUN pip install --no-deps . \
-    && if [ "$ACCELERATOR" = gpu ]; then \
-           pip uninstall --yes faiss-cpu \
-           && pip install faiss-gpu==1.15.1 ; \
-       fi
+COPY assets/models assets/models
+RUN pip install --no-deps .
 
 USER longwatch
 VOLUME /data

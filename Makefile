@@ -10,17 +10,21 @@ TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch>=2.13,torch==2.13
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test serve check fix bench parity browser
+.PHONY: setup demo test serve check fix bench parity browser lock
 setup: $(READY)
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Longwatch needs Python 3.11 or newer: make PYTHON=python3.11 $@"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes, once) ..."
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@$(BIN)/python -m pip install --quiet '$(TORCH)'
-	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]' || { \
+		test -z "$$CI" || { echo "requirements.lock cannot be installed: make lock renews it"; exit 1; }; \
+		echo "The versions of requirements.lock cannot be had for this Python or machine (see above):"; \
+		echo "installing the newest that pyproject.toml allows instead; these were not tested."; \
+		$(BIN)/python -m pip install --quiet --editable '.[dev]'; }
 	@touch $@
 
 demo: $(READY)
@@ -51,6 +55,15 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Renews the lock within the ranges of pyproject.toml; then `make test`, and commit if that passes.
+# The report keeps pip's addresses and stays in .venv; only names and versions are written down.
+lock: $(READY)
+	@$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report .venv/report.json \
+		'$(TORCH)' --editable '.[dev]'
+	@$(BIN)/python .ci/lock.py < .venv/report.json > .venv/requirements.lock
+	@mv .venv/requirements.lock requirements.lock
+	@git --no-pager diff --stat -- requirements.lock
 
 fix: $(READY)
 	$(BIN)/ruff format .
