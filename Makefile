@@ -10,7 +10,7 @@ TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch>=2.13,torch==2.13
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup demo test serve check fix bench parity browser lock
+.PHONY: setup demo test serve check fix bench parity browser lock wheel-check
 setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
@@ -35,6 +35,10 @@ serve: $(READY)
 
 test: $(READY) browser
 	$(BIN)/python -m pytest -q
+
+# The wheel in an environment of its own, as a user would install it: contents, then the demo.
+wheel-check: $(READY)
+	@.ci/wheel-check $(BIN)/python '$(TORCH)'
 
 # Browser tests drive a real Chromium. Without one they skip (and fail where CI is set).
 browser:
