@@ -9,6 +9,7 @@ PYTHON ?= python3
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch>=2.13,torch==2.13.0)
 BIN := .venv/bin
 READY := .venv/.ready
+SCRIPTS := 'app/ui/static/**/*.js'
 
 .PHONY: setup demo test serve check fix bench parity browser lock wheel-check
 setup: $(READY)
@@ -59,6 +60,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/oxfmt --check $(SCRIPTS)
 
 # Renews the lock within the ranges of pyproject.toml; then `make test`, and commit if that passes.
 # The report keeps pip's addresses and stays in .venv; only names and versions are written down.
@@ -72,3 +74,4 @@ lock: $(READY)
 fix: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/oxfmt $(SCRIPTS)

@@ -7,8 +7,13 @@ const FRAME_S = 1 / 25;
 export class Player {
   constructor({ ontick, onmark, onstep }) {
     Object.assign(this, { ontick, onmark, onstep, stopAt: null });
-    this.video = h("video", { controls: true, preload: "metadata", playsinline: "", tabindex: "0",
-      "aria-label": "Video" });
+    this.video = h("video", {
+      controls: true,
+      preload: "metadata",
+      playsinline: "",
+      tabindex: "0",
+      "aria-label": "Video",
+    });
     this.word = h("div", { class: "word", hidden: true, role: "status" });
     this.element = h("div", { class: "player" }, this.video, this.word);
     this.element.addEventListener("keydown", (event) => this.key(event));
@@ -24,17 +29,33 @@ export class Player {
     };
     for (const name of ["timeupdate", "seeked", "pause"]) this.video.addEventListener(name, tick);
     this.video.addEventListener("error", () => this.failed());
-    this.video.addEventListener("loadeddata", () => { this.word.hidden = true; });
+    this.video.addEventListener("loadeddata", () => {
+      this.word.hidden = true;
+    });
   }
 
   open(video) {
     this.source = video;
-    fill(this.video,
-      h("track", { kind: "chapters", src: `/media/${video.video_id}/chapters.vtt`, srclang: "en",
-        label: "Moments asked about", default: true }),
-      h("track", { kind: "captions", src: `/media/${video.video_id}/captions.vtt`, srclang: "en",
-        label: "What is seen" }));
-    if (!video.play_url) { this.say(...video.play_note); return; }
+    fill(
+      this.video,
+      h("track", {
+        kind: "chapters",
+        src: `/media/${video.video_id}/chapters.vtt`,
+        srclang: "en",
+        label: "Moments asked about",
+        default: true,
+      }),
+      h("track", {
+        kind: "captions",
+        src: `/media/${video.video_id}/captions.vtt`,
+        srclang: "en",
+        label: "What is seen",
+      }),
+    );
+    if (!video.play_url) {
+      this.say(...video.play_note);
+      return;
+    }
     this.word.hidden = true;
     this.video.poster = video.thumb_url ? `${video.thumb_url}&w=1280` : "";
     this.video.src = video.play_url;
@@ -47,8 +68,10 @@ export class Player {
 
   failed() {
     if (!this.video.getAttribute("src")) return;
-    this.say("This browser cannot play the original.",
-      "A playable copy is made once reading is done; questions and evidence work meanwhile.");
+    this.say(
+      "This browser cannot play the original.",
+      "A playable copy is made once reading is done; questions and evidence work meanwhile.",
+    );
   }
 
   // Goes to a moment; with `end` it pauses there, so that a citation shows exactly its span.
@@ -62,7 +85,9 @@ export class Player {
     else this.video.addEventListener("loadedmetadata", go, { once: true });
   }
 
-  get time() { return this.video.currentTime || 0; }
+  get time() {
+    return this.video.currentTime || 0;
+  }
 
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -72,15 +97,22 @@ export class Player {
     const acts = {
       " ": () => (video.paused ? video.play() : video.pause()),
       k: () => (video.paused ? video.play() : video.pause()),
-      j: () => by(-10), l: () => by(10),
-      ArrowLeft: () => by(-5), ArrowRight: () => by(5),
-      ",": () => by(-FRAME_S), ".": () => by(FRAME_S),
-      "[": () => this.onmark?.("in", this.time), "]": () => this.onmark?.("out", this.time),
+      j: () => by(-10),
+      l: () => by(10),
+      ArrowLeft: () => by(-5),
+      ArrowRight: () => by(5),
+      ",": () => by(-FRAME_S),
+      ".": () => by(FRAME_S),
+      "[": () => this.onmark?.("in", this.time),
+      "]": () => this.onmark?.("out", this.time),
       e: () => this.onmark?.("export", this.time),
-      n: () => this.onstep?.(1), p: () => this.onstep?.(-1),
-      m: () => { video.muted = !video.muted; },
-      f: () => (document.fullscreenElement ? document.exitFullscreen()
-        : this.element.requestFullscreen()),
+      n: () => this.onstep?.(1),
+      p: () => this.onstep?.(-1),
+      m: () => {
+        video.muted = !video.muted;
+      },
+      f: () =>
+        document.fullscreenElement ? document.exitFullscreen() : this.element.requestFullscreen(),
       "?": () => this.onmark?.("help", this.time),
       Escape: () => this.onmark?.("clear", this.time),
     };
@@ -91,12 +123,20 @@ export class Player {
     Promise.resolve(act()).catch(() => {});
   }
 
-  describe() { return `${clock(this.time)} of ${clock(this.video.duration || 0)}`; }
+  describe() {
+    return `${clock(this.time)} of ${clock(this.video.duration || 0)}`;
+  }
 }
 
 export const KEYS = [
-  ["Space, K", "play or pause"], ["J, L", "10 s back, forward"], ["←, →", "5 s back, forward"],
-  [", .", "one frame back, forward"], ["N, P", "next, previous evidence"],
-  ["[ ]", "mark start, end"], ["E", "export the marked clip"], ["M", "mute"],
-  ["F", "full screen"], ["Esc", "clear the marks"],
+  ["Space, K", "play or pause"],
+  ["J, L", "10 s back, forward"],
+  ["←, →", "5 s back, forward"],
+  [", .", "one frame back, forward"],
+  ["N, P", "next, previous evidence"],
+  ["[ ]", "mark start, end"],
+  ["E", "export the marked clip"],
+  ["M", "mute"],
+  ["F", "full screen"],
+  ["Esc", "clear the marks"],
 ];

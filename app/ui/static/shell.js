@@ -14,21 +14,41 @@ export async function mount(element) {
     const page = await import(`/assets/pages/${root.dataset.page}.js`);
     await page.mount(main, session);
   } catch (error) {
-    fill(main, h("div", { class: "note bad", role: "alert" },
-      h("strong", {}, error.message), error.hint ? h("p", {}, error.hint) : null));
+    fill(
+      main,
+      h(
+        "div",
+        { class: "note bad", role: "alert" },
+        h("strong", {}, error.message),
+        error.hint ? h("p", {}, error.hint) : null,
+      ),
+    );
   }
   main.setAttribute("aria-busy", "false");
 }
 
 function account(root, session) {
   const place = root.querySelector(".bar .end");
-  fill(place,
-    h("span", { class: "badge wide-only", title: session.model.detail },
-      session.model.ready ? `model ${session.model.name}` : "no model"),
-    session.offline ? h("span", { class: "badge wide-only",
-      title: "No outbound request is made. Settings lists what ever would be." }, "offline") : null,
+  fill(
+    place,
+    h(
+      "span",
+      { class: "badge wide-only", title: session.model.detail },
+      session.model.ready ? `model ${session.model.name}` : "no model",
+    ),
+    session.offline
+      ? h(
+          "span",
+          {
+            class: "badge wide-only",
+            title: "No outbound request is made. Settings lists what ever would be.",
+          },
+          "offline",
+        )
+      : null,
     themeButton(),
-    h("div", { class: "menu" }, accountButton(session)));
+    h("div", { class: "menu" }, accountButton(session)),
+  );
 }
 
 function themeButton() {
@@ -51,23 +71,40 @@ function themeButton() {
 
 function accountButton(session) {
   const list = h("ul", { hidden: true });
-  const button = h("button", { class: "quiet", type: "button", "aria-haspopup": "true",
-    "aria-expanded": "false", "aria-label": `Account of ${session.user}` },
-    icon("person"), h("span", { class: "wide-only" }, session.user));
+  const button = h(
+    "button",
+    {
+      class: "quiet",
+      type: "button",
+      "aria-haspopup": "true",
+      "aria-expanded": "false",
+      "aria-label": `Account of ${session.user}`,
+    },
+    icon("person"),
+    h("span", { class: "wide-only" }, session.user),
+  );
   const show = (open) => {
     list.hidden = !open;
     button.setAttribute("aria-expanded", String(open));
   };
-  fill(list,
-    h("li", {}, h("a", { class: "button quiet", href: "/ui/settings" },
-      `Signed in as ${session.role}`)),
-    h("li", {}, h("button", { type: "button", class: "quiet", onclick: signOut }, "Sign out")));
+  fill(
+    list,
+    h(
+      "li",
+      {},
+      h("a", { class: "button quiet", href: "/ui/settings" }, `Signed in as ${session.role}`),
+    ),
+    h("li", {}, h("button", { type: "button", class: "quiet", onclick: signOut }, "Sign out")),
+  );
   button.addEventListener("click", () => show(list.hidden));
   document.addEventListener("click", (event) => {
     if (!button.parentElement?.contains(event.target)) show(false);
   });
   list.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") { show(false); button.focus(); }
+    if (event.key === "Escape") {
+      show(false);
+      button.focus();
+    }
   });
   return [button, list];
 }
@@ -76,5 +113,7 @@ async function signOut() {
   try {
     await call("DELETE", "/api/v1/session");
     location.assign("/sign-in");
-  } catch (error) { toast(error.message, error.hint); }
+  } catch (error) {
+    toast(error.message, error.hint);
+  }
 }

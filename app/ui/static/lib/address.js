@@ -17,7 +17,8 @@ export function writeAddress(changes, { push = false } = {}) {
 
 export function linkTo(page, state = {}) {
   const query = new URLSearchParams(
-    Object.entries(state).filter(([, value]) => value !== null && value !== undefined));
+    Object.entries(state).filter(([, value]) => value !== null && value !== undefined),
+  );
   const base = page === "library" ? "/ui/" : `/ui/${page}`;
   return `${base}${query.size ? `?${query}` : ""}`;
 }

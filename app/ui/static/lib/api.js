@@ -34,15 +34,20 @@ export async function call(method, path, body, { signal } = {}) {
 
 // One file as the body of a request; large videos go by lib/tus.js, in parts.
 export async function sendFile(path, file, type) {
-  const answer = await reach(path, { method: "PUT", body: file,
-    headers: await headers({ "Content-Type": type, Accept: "application/json" }) });
+  const answer = await reach(path, {
+    method: "PUT",
+    body: file,
+    headers: await headers({ "Content-Type": type, Accept: "application/json" }),
+  });
   return answer.json();
 }
 
 // Server-sent events of one request; `on` maps event names to callbacks.
 export async function stream(path, body, on, { signal } = {}) {
   const answer = await reach(path, {
-    method: "POST", signal, body: JSON.stringify(body),
+    method: "POST",
+    signal,
+    body: JSON.stringify(body),
     headers: await headers({ "Content-Type": "application/json", Accept: "text/event-stream" }),
   });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -68,8 +73,13 @@ async function reach(path, options) {
     answer = await fetch(path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(0, { error: { code: "unreachable", message: "The server cannot be reached.",
-      hint: "Is `longwatch serve` still running?" } });
+    throw new ApiError(0, {
+      error: {
+        code: "unreachable",
+        message: "The server cannot be reached.",
+        hint: "Is `longwatch serve` still running?",
+      },
+    });
   }
   if (answer.status === 401) {
     location.assign(`/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`);
@@ -80,7 +90,8 @@ async function reach(path, options) {
 
 // Calls `look` again and again while the page is shown; `look` says how long to wait, in ms.
 export function poll(look) {
-  let timer = null, stopped = false;
+  let timer = null,
+    stopped = false;
   const turn = async () => {
     clearTimeout(timer);
     if (stopped) return;
@@ -88,7 +99,15 @@ export function poll(look) {
     if (!document.hidden) wait = (await look().catch(() => 5000)) ?? 5000;
     timer = setTimeout(turn, wait);
   };
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) turn(); });
+  document.addEventListener("visibilitychange", () => {
+    if (!document.hidden) turn();
+  });
   turn();
-  return { now: turn, stop: () => { stopped = true; clearTimeout(timer); } };
+  return {
+    now: turn,
+    stop: () => {
+      stopped = true;
+      clearTimeout(timer);
+    },
+  };
 }

@@ -11,8 +11,11 @@ export function h(tag, props = {}, ...children) {
     else if (name in element && typeof value !== "string") element[name] = value;
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined
-    && child !== false));
+  element.append(
+    ...children
+      .flat(Infinity)
+      .filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -61,7 +64,9 @@ export function clock(seconds, { tenths = false } = {}) {
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor((whole % 3600) / 60);
   const rest = whole % 60;
-  const tail = tenths ? rest.toFixed(1).padStart(4, "0") : String(Math.floor(rest)).padStart(2, "0");
+  const tail = tenths
+    ? rest.toFixed(1).padStart(4, "0")
+    : String(Math.floor(rest)).padStart(2, "0");
   return hours ? `${hours}:${String(minutes).padStart(2, "0")}:${tail}` : `${minutes}:${tail}`;
 }
 
@@ -79,8 +84,12 @@ export function lengthText(seconds) {
 
 export function bytesText(bytes) {
   const units = ["B", "kB", "MB", "GB", "TB"];
-  let value = bytes, unit = 0;
-  while (value >= 1000 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  let value = bytes,
+    unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
   return `${unit && value < 100 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
@@ -93,12 +102,23 @@ export function wallText(iso) {
 export function dialog(host, title, body, { confirm = "Save", danger = false } = {}) {
   return new Promise((resolve) => {
     const ok = h("button", { type: "submit", class: danger ? "danger" : "primary" }, confirm);
-    const form = h("form", { method: "dialog" }, h("h2", {}, title), body,
-      h("div", { class: "actions" },
-        h("button", { type: "button", class: "quiet", onclick: () => box.close() }, "Cancel"), ok));
+    const form = h(
+      "form",
+      { method: "dialog" },
+      h("h2", {}, title),
+      body,
+      h(
+        "div",
+        { class: "actions" },
+        h("button", { type: "button", class: "quiet", onclick: () => box.close() }, "Cancel"),
+        ok,
+      ),
+    );
     const box = h("dialog", { "aria-label": title }, form);
     let accepted = false;
-    form.addEventListener("submit", () => { accepted = true; });
+    form.addEventListener("submit", () => {
+      accepted = true;
+    });
     box.addEventListener("close", () => {
       const data = Object.fromEntries(new FormData(form));
       box.remove();

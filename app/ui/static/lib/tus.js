@@ -14,7 +14,9 @@ export class Upload {
     this.controller = null;
   }
 
-  get share() { return this.file.size ? this.offset / this.file.size : 0; }
+  get share() {
+    return this.file.size ? this.offset / this.file.size : 0;
+  }
 
   async start() {
     this.controller = new AbortController();
@@ -33,7 +35,10 @@ export class Upload {
     }
   }
 
-  pause() { this.controller?.abort(); this.say("paused"); }
+  pause() {
+    this.controller?.abort();
+    this.say("paused");
+  }
 
   async cancel() {
     this.controller?.abort();
@@ -63,9 +68,15 @@ export class Upload {
 
   async part() {
     const piece = this.file.slice(this.offset, this.offset + PART_BYTES);
-    const answer = await this.send("PATCH", this.url, {
-      "Upload-Offset": String(this.offset), "Content-Type": "application/offset+octet-stream",
-    }, piece);
+    const answer = await this.send(
+      "PATCH",
+      this.url,
+      {
+        "Upload-Offset": String(this.offset),
+        "Content-Type": "application/offset+octet-stream",
+      },
+      piece,
+    );
     this.offset = Number(answer.headers.get("Upload-Offset"));
     this.video = answer.headers.get("Longwatch-Video") ?? this.video;
     this.say("uploading");
@@ -73,7 +84,9 @@ export class Upload {
 
   async send(method, url, extra = {}, body = undefined, lenient = false) {
     const answer = await fetch(url, {
-      method, body, signal: method === "DELETE" ? undefined : this.controller.signal,
+      method,
+      body,
+      signal: method === "DELETE" ? undefined : this.controller.signal,
       headers: await headers({ "Tus-Resumable": "1.0.0", ...extra }),
     });
     if (!answer.ok && !lenient) {
@@ -82,5 +95,8 @@ export class Upload {
     return answer;
   }
 
-  say(state) { this.state = state; this.onchange(this); }
+  say(state) {
+    this.state = state;
+    this.onchange(this);
+  }
 }

@@ -13,56 +13,114 @@ export async function values(place, session, panel) {
 function show(place, session, panel, settings) {
   const title = "Model, budgets and retention";
   if (session.role !== "admin") {
-    fill(place, panel(title, [h("table", { class: "facts-table" }, h("tbody", {}, settings.map((one) =>
-      h("tr", {}, h("td", {}, one.name), h("td", {}, one.in_force ?? "—"))))),
-    h("p", { class: "pad faint" }, "Only an admin may change these.")]));
+    fill(
+      place,
+      panel(title, [
+        h(
+          "table",
+          { class: "facts-table" },
+          h(
+            "tbody",
+            {},
+            settings.map((one) =>
+              h("tr", {}, h("td", {}, one.name), h("td", {}, one.in_force ?? "—")),
+            ),
+          ),
+        ),
+        h("p", { class: "pad faint" }, "Only an admin may change these."),
+      ]),
+    );
     return;
   }
   const waiting = settings.filter((one) => one.is_waiting);
-  const form = h("form", { class: "values", "aria-label": title }, settings.map(field),
+  const form = h(
+    "form",
+    { class: "values", "aria-label": title },
+    settings.map(field),
     h("p", { class: "wrong", role: "alert" }),
-    h("div", { class: "row" }, h("button", { class: "primary", type: "submit" }, "Save"),
-      h("span", { class: "faint" }, "An empty field takes the default. Sizes: 512MiB, 20GiB.")));
+    h(
+      "div",
+      { class: "row" },
+      h("button", { class: "primary", type: "submit" }, "Save"),
+      h("span", { class: "faint" }, "An empty field takes the default. Sizes: 512MiB, 20GiB."),
+    ),
+  );
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     const changes = changed(form, settings);
-    if (!Object.keys(changes).length) { toast("Nothing was changed."); return; }
-    if (changes["retention.days"] && !await mayForget(place, changes["retention.days"])) return;
+    if (!Object.keys(changes).length) {
+      toast("Nothing was changed.");
+      return;
+    }
+    if (changes["retention.days"] && !(await mayForget(place, changes["retention.days"]))) return;
     try {
       const after = await call("PATCH", "/api/v1/settings/values", { changes });
       show(place, session, panel, after.settings);
       toast("Saved.");
     } catch (error) {
-      fill(form.querySelector("[role=alert]"), [error.message, error.hint].filter(Boolean).join("; "));
+      fill(
+        form.querySelector("[role=alert]"),
+        [error.message, error.hint].filter(Boolean).join("; "),
+      );
     }
   });
-  fill(place, panel(title, [waiting.length ? h("p", { class: "pad notice", role: "status" },
-    `Start the server and its workers again to use: ${waiting.map((one) =>
-      `${one.name} ${one.value ?? "(default)"}`).join(", ")}.`) : null, form].filter(Boolean)));
+  fill(
+    place,
+    panel(
+      title,
+      [
+        waiting.length
+          ? h(
+              "p",
+              { class: "pad notice", role: "status" },
+              `Start the server and its workers again to use: ${waiting
+                .map((one) => `${one.name} ${one.value ?? "(default)"}`)
+                .join(", ")}.`,
+            )
+          : null,
+        form,
+      ].filter(Boolean),
+    ),
+  );
 }
 
 function field(one) {
   const id = `note-${one.setting}`;
-  const notes = [one.locked_by ? `held by ${one.locked_by}` : null,
+  const notes = [
+    one.locked_by ? `held by ${one.locked_by}` : null,
     one.is_waiting ? `in force until the restart: ${one.in_force ?? "the default"}` : null,
-    !one.locked_by && one.needs_restart && !one.is_waiting ? "used after a restart" : null]
-    .filter(Boolean).join("; ");
-  return h("label", {}, h("span", { class: "row" }, one.name,
-    h("span", { class: "faint mono end" }, one.setting)),
-  h("input", { name: one.setting, value: one.is_default && one.kind !== "text" ? "" : one.value ?? "",
-    placeholder: one.value ?? placeholder(one), disabled: Boolean(one.locked_by),
-    inputmode: one.kind === "number" ? "decimal" : "text", autocomplete: "off", spellcheck: "false",
-    "aria-describedby": id }),
-  h("small", { class: "faint", id }, notes || "used at once"));
+    !one.locked_by && one.needs_restart && !one.is_waiting ? "used after a restart" : null,
+  ]
+    .filter(Boolean)
+    .join("; ");
+  return h(
+    "label",
+    {},
+    h("span", { class: "row" }, one.name, h("span", { class: "faint mono end" }, one.setting)),
+    h("input", {
+      name: one.setting,
+      value: one.is_default && one.kind !== "text" ? "" : (one.value ?? ""),
+      placeholder: one.value ?? placeholder(one),
+      disabled: Boolean(one.locked_by),
+      inputmode: one.kind === "number" ? "decimal" : "text",
+      autocomplete: "off",
+      spellcheck: "false",
+      "aria-describedby": id,
+    }),
+    h("small", { class: "faint", id }, notes || "used at once"),
+  );
 }
 
-function placeholder(one) { return one.setting === "retention.days" ? "never" : CHOSEN; }
+function placeholder(one) {
+  return one.setting === "retention.days" ? "never" : CHOSEN;
+}
 
 // Dotted names of what the user has typed over; an emptied field goes back to its default.
 function changed(form, settings) {
   const changes = {};
   for (const one of settings) {
-    const input = form.elements[one.setting], typed = input.value.trim();
+    const input = form.elements[one.setting],
+      typed = input.value.trim();
     if (input.disabled || typed === input.defaultValue) continue;
     const number = Number(typed);
     if (!typed) changes[one.setting] = null;
@@ -72,7 +130,15 @@ function changed(form, settings) {
 }
 
 async function mayForget(place, days) {
-  return dialog(place, "Let videos leave by age?", h("p", {},
-    `Videos that were added more than ${days} days ago leave the library within the hour, and all `
-    + "that was read of them. This cannot be undone."), { confirm: "Save", danger: true });
+  return dialog(
+    place,
+    "Let videos leave by age?",
+    h(
+      "p",
+      {},
+      `Videos that were added more than ${days} days ago leave the library within the hour, and all ` +
+        "that was read of them. This cannot be undone.",
+    ),
+    { confirm: "Save", danger: true },
+  );
 }

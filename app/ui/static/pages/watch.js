@@ -7,15 +7,25 @@ import { clock, dialog, fill, h, icon, lengthText, spanText, toast } from "/asse
 import { KEYS, Player } from "/assets/player.js";
 import { Timeline } from "/assets/timeline.js";
 
-const STARTERS = ["What happens in this video?", "When does something move?",
-  "What color is the car?"];
+const STARTERS = [
+  "What happens in this video?",
+  "When does something move?",
+  "What color is the car?",
+];
 
 export async function mount(main, session) {
   const { videos } = await call("GET", "/api/v1/videos");
   if (!videos.length) {
-    fill(main, h("h1", { class: "sr" }, "Watch and ask"),
-      empty("film", "Nothing to watch yet", "Add a video first; its first chunks can be asked while "
-        + "the rest is being read.", h("a", { class: "button", href: "/ui/" }, "Open the library")));
+    fill(
+      main,
+      h("h1", { class: "sr" }, "Watch and ask"),
+      empty(
+        "film",
+        "Nothing to watch yet",
+        "Add a video first; its first chunks can be asked while " + "the rest is being read.",
+        h("a", { class: "button", href: "/ui/" }, "Open the library"),
+      ),
+    );
     return;
   }
   const page = new Watch(main, session, videos);
@@ -28,8 +38,11 @@ class Watch {
     const address = readAddress();
     this.video = videos.find((one) => one.video_id === address.v) ?? videos[0];
     this.whole = !address.v;
-    this.player = new Player({ ontick: (time) => this.tick(time),
-      onmark: (kind, time) => this.mark(kind, time), onstep: (by) => this.step(by) });
+    this.player = new Player({
+      ontick: (time) => this.tick(time),
+      onmark: (kind, time) => this.mark(kind, time),
+      onstep: (by) => this.step(by),
+    });
     this.strip = new Timeline({ onseek: (time) => this.seek(time) });
     this.draw();
   }
@@ -38,7 +51,10 @@ class Watch {
     const { t, q, c } = readAddress();
     await this.open(this.video.video_id, Number(t) || 0);
     if (c) await this.reopen(c).catch((error) => toast(error.message, error.hint));
-    if (q) { this.box.value = q; if (!c) await this.ask(q); }
+    if (q) {
+      this.box.value = q;
+      if (!c) await this.ask(q);
+    }
     window.addEventListener("popstate", () => {
       const state = readAddress();
       if (state.v && state.v !== this.video.video_id) this.open(state.v, Number(state.t) || 0);
@@ -50,58 +66,141 @@ class Watch {
   draw() {
     this.title = h("h1", {}, this.video.name);
     this.state = h("span", { class: "row" });
-    this.choose = h("select", { "aria-label": "Video", style: "width:auto;max-width:280px",
-      onchange: (event) => this.open(event.target.value, 0, true) },
-      this.videos.map((one) => h("option", { value: one.video_id }, one.name)));
+    this.choose = h(
+      "select",
+      {
+        "aria-label": "Video",
+        style: "width:auto;max-width:280px",
+        onchange: (event) => this.open(event.target.value, 0, true),
+      },
+      this.videos.map((one) => h("option", { value: one.video_id }, one.name)),
+    );
     this.cards = h("div", { class: "evidence" });
-    this.said = h("div", { class: "said", tabindex: "0", role: "log", "aria-label": "Conversation" });
-    fill(this.main,
-      h("div", { class: "head" }, this.title, this.state,
-        h("div", { class: "end" },
+    this.said = h("div", {
+      class: "said",
+      tabindex: "0",
+      role: "log",
+      "aria-label": "Conversation",
+    });
+    fill(
+      this.main,
+      h(
+        "div",
+        { class: "head" },
+        this.title,
+        this.state,
+        h(
+          "div",
+          { class: "end" },
           this.videos.length > 1 ? this.choose : null,
-          h("button", { type: "button", class: "quiet", title: "Copy a link to this moment",
-            onclick: () => this.share() }, icon("link"), h("span", {}, "Copy link")),
-          h("button", { type: "button", class: "quiet wide-only", onclick: () => this.help() },
-            "Keys"))),
-      h("div", { class: "watch" },
-        h("div", { class: "stack" },
+          h(
+            "button",
+            {
+              type: "button",
+              class: "quiet",
+              title: "Copy a link to this moment",
+              onclick: () => this.share(),
+            },
+            icon("link"),
+            h("span", {}, "Copy link"),
+          ),
+          h(
+            "button",
+            { type: "button", class: "quiet wide-only", onclick: () => this.help() },
+            "Keys",
+          ),
+        ),
+      ),
+      h(
+        "div",
+        { class: "watch" },
+        h(
+          "div",
+          { class: "stack" },
           h("div", { class: "film" }, this.player.element, this.strip.element),
-          h("section", { "aria-label": "Evidence" }, this.cards)),
-        h("aside", { class: "side panel", "aria-label": "Ask" }, this.drawTalk())));
+          h("section", { "aria-label": "Evidence" }, this.cards),
+        ),
+        h("aside", { class: "side panel", "aria-label": "Ask" }, this.drawTalk()),
+      ),
+    );
   }
 
   drawTalk() {
-    this.scopes = h("select", { "aria-label": "Where to look" },
+    this.scopes = h(
+      "select",
+      { "aria-label": "Where to look" },
       h("option", { value: "one" }, "this video"),
-      h("option", { value: "all" }, `all ${this.videos.length} videos`));
+      h("option", { value: "all" }, `all ${this.videos.length} videos`),
+    );
     this.scopes.value = "one";
-    this.box = h("textarea", { rows: "1", maxlength: "4000", placeholder: "Ask about what was filmed",
-      "aria-label": "Question" });
-    this.button = h("button", { class: "primary icon", type: "submit", "aria-label": "Ask" },
-      icon("send"));
-    const form = h("form", { class: "compose" },
+    this.box = h("textarea", {
+      rows: "1",
+      maxlength: "4000",
+      placeholder: "Ask about what was filmed",
+      "aria-label": "Question",
+    });
+    this.button = h(
+      "button",
+      { class: "primary icon", type: "submit", "aria-label": "Ask" },
+      icon("send"),
+    );
+    const form = h(
+      "form",
+      { class: "compose" },
       h("div", { class: "scope" }, h("span", {}, "Look in"), this.scopes),
-      h("div", { class: "box" }, this.box, this.button));
-    form.addEventListener("submit", (event) => { event.preventDefault(); this.ask(this.box.value); });
+      h("div", { class: "box" }, this.box, this.button),
+    );
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.ask(this.box.value);
+    });
     this.box.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" && !event.shiftKey) { event.preventDefault(); this.ask(this.box.value); }
+      if (event.key === "Enter" && !event.shiftKey) {
+        event.preventDefault();
+        this.ask(this.box.value);
+      }
     });
     this.greet();
-    return h("div", { class: "talk" },
-      h("div", { class: "title", style: "display:flex;align-items:center;gap:8px;padding:8px 8px 8px 14px;border-bottom:1px solid var(--line)" },
+    return h(
+      "div",
+      { class: "talk" },
+      h(
+        "div",
+        {
+          class: "title",
+          style:
+            "display:flex;align-items:center;gap:8px;padding:8px 8px 8px 14px;border-bottom:1px solid var(--line)",
+        },
         h("h2", {}, "Ask"),
-        h("div", { class: "row", style: "margin-left:auto" },
+        h(
+          "div",
+          { class: "row", style: "margin-left:auto" },
           h("button", { class: "quiet", type: "button", onclick: () => this.older() }, "Earlier"),
-          h("button", { class: "quiet", type: "button", onclick: () => this.fresh() }, "New"))),
-      this.said, form);
+          h("button", { class: "quiet", type: "button", onclick: () => this.fresh() }, "New"),
+        ),
+      ),
+      this.said,
+      form,
+    );
   }
 
   greet() {
-    fill(this.said, h("div", { class: "starters" },
-      h("p", { class: "muted" }, "Ask in plain words. Every answer shows the moments that support it; "
-        + "when nothing does, it says so."),
-      STARTERS.map((text) => h("button", { type: "button", class: "chip",
-        onclick: () => this.ask(text) }, text))));
+    fill(
+      this.said,
+      h(
+        "div",
+        { class: "starters" },
+        h(
+          "p",
+          { class: "muted" },
+          "Ask in plain words. Every answer shows the moments that support it; " +
+            "when nothing does, it says so.",
+        ),
+        STARTERS.map((text) =>
+          h("button", { type: "button", class: "chip", onclick: () => this.ask(text) }, text),
+        ),
+      ),
+    );
   }
 
   async open(id, time, chosen = false) {
@@ -113,8 +212,15 @@ class Watch {
     if (time) this.player.seek(time);
     writeAddress({ v: this.video.video_id, t: time ? time.toFixed(1) : null }, { push: chosen });
     this.status();
-    this.strip.set({ chunks: [], evidence: [], duration: this.video.duration_s ?? 0, ingested: 0,
-      thumbs: this.video.sprite, time, view: null });
+    this.strip.set({
+      chunks: [],
+      evidence: [],
+      duration: this.video.duration_s ?? 0,
+      ingested: 0,
+      thumbs: this.video.sprite,
+      time,
+      view: null,
+    });
     await this.timeline();
   }
 
@@ -123,7 +229,11 @@ class Watch {
     const asked = query ? `?q=${encodeURIComponent(query)}` : "";
     const found = await call("GET", `/api/v1/videos/${id}/timeline${asked}`).catch(() => null);
     if (found && id === this.video.video_id) {
-      this.strip.set({ chunks: found.chunks, duration: found.duration_s, ingested: found.ingested_s });
+      this.strip.set({
+        chunks: found.chunks,
+        duration: found.duration_s,
+        ingested: found.ingested_s,
+      });
     }
   }
 
@@ -143,9 +253,12 @@ class Watch {
 
   status() {
     const reading = ["queued", "ingesting"].includes(this.video.status);
-    fill(this.state, statusChip(this.video.status, this.video.error ?? ""),
+    fill(
+      this.state,
+      statusChip(this.video.status, this.video.error ?? ""),
       reading ? h("span", { class: "faint mono" }, progressText(this.video)) : null,
-      this.video.error ? h("span", { class: "wrong faint" }, this.video.error) : null);
+      this.video.error ? h("span", { class: "wrong faint" }, this.video.error) : null,
+    );
   }
 
   tick(time) {
@@ -158,12 +271,17 @@ class Watch {
   highlight(time) {
     this.cards.querySelectorAll(".moment").forEach((card, place) => {
       const item = this.evidence[place];
-      card.classList.toggle("near", item?.video_id === this.video.video_id
-        && item.start_s <= time && time < item.end_s);
+      card.classList.toggle(
+        "near",
+        item?.video_id === this.video.video_id && item.start_s <= time && time < item.end_s,
+      );
     });
   }
 
-  seek(time, options) { this.player.seek(time, options); this.strip.set({ time }); }
+  seek(time, options) {
+    this.player.seek(time, options);
+    this.strip.set({ time });
+  }
 
   // A citation is a seek in the browser: no word to the server.
   async play(item) {
@@ -184,10 +302,19 @@ class Watch {
   show(evidence) {
     this.evidence = evidence;
     this.at = -1;
-    fill(this.cards, evidence.map((item, place) => momentCard(item, { number: place + 1,
-      onplay: () => this.play(item),
-      onalike: () => location.assign(linkTo("search",
-        { like: `${item.video_id}@${item.keyframe_s.toFixed(1)}` })) })));
+    fill(
+      this.cards,
+      evidence.map((item, place) =>
+        momentCard(item, {
+          number: place + 1,
+          onplay: () => this.play(item),
+          onalike: () =>
+            location.assign(
+              linkTo("search", { like: `${item.video_id}@${item.keyframe_s.toFixed(1)}` }),
+            ),
+        }),
+      ),
+    );
     this.strip.set({ evidence: evidence.filter((one) => one.video_id === this.video.video_id) });
   }
 
@@ -202,16 +329,29 @@ class Watch {
     this.said.append(turn.element);
     this.said.scrollTop = this.said.scrollHeight;
     writeAddress({ q: question });
-    const body = { question, conversation_id: this.talk,
-      videos: this.scopes.value === "one" ? [this.video.video_id] : [] };
+    const body = {
+      question,
+      conversation_id: this.talk,
+      videos: this.scopes.value === "one" ? [this.video.video_id] : [],
+    };
     try {
-      await stream("/api/v1/ask", body, {
-        plan: (plan) => turn.plan(plan),
-        token: (word) => { turn.word(word); this.said.scrollTop = this.said.scrollHeight; },
-        done: (answer) => this.answered(turn, answer),
-        error: (error) => turn.failed(error),
-      }, { signal: this.busy.signal });
-    } catch (error) { turn.failed(error); }
+      await stream(
+        "/api/v1/ask",
+        body,
+        {
+          plan: (plan) => turn.plan(plan),
+          token: (word) => {
+            turn.word(word);
+            this.said.scrollTop = this.said.scrollHeight;
+          },
+          done: (answer) => this.answered(turn, answer),
+          error: (error) => turn.failed(error),
+        },
+        { signal: this.busy.signal },
+      );
+    } catch (error) {
+      turn.failed(error);
+    }
     this.busy = null;
     this.button.disabled = false;
     this.said.scrollTop = this.said.scrollHeight;
@@ -220,7 +360,10 @@ class Watch {
   answered(turn, answer) {
     this.talk = answer.conversation_id;
     writeAddress({ c: this.talk });
-    turn.done(answer, (item) => { this.show(answer.evidence); this.play(item); });
+    turn.done(answer, (item) => {
+      this.show(answer.evidence);
+      this.play(item);
+    });
     this.show(answer.evidence);
     this.query = answer.question;
     this.timeline();
@@ -233,21 +376,42 @@ class Watch {
     for (const past of talk.turns) {
       const turn = new Turn(past.question);
       turn.word(past.answer);
-      turn.done(past, (item) => { this.show(past.evidence); this.play(item); });
+      turn.done(past, (item) => {
+        this.show(past.evidence);
+        this.play(item);
+      });
       this.said.append(turn.element);
     }
     const last = talk.turns.at(-1);
-    if (last) { this.show(last.evidence); this.query = last.question; this.timeline(); }
+    if (last) {
+      this.show(last.evidence);
+      this.query = last.question;
+      this.timeline();
+    }
     writeAddress({ c: id, q: null });
   }
 
   async older() {
     const { conversations } = await call("GET", "/api/v1/conversations");
-    if (!conversations.length) { toast("No conversation has been kept yet."); return; }
-    const given = await dialog(this.main, "Earlier conversations", h("label", {}, "Open one",
-      h("select", { name: "id", size: String(Math.min(10, conversations.length + 1)), required: true },
-        conversations.map((one) => h("option", { value: one.conversation_id }, one.title)))),
-      { confirm: "Open" });
+    if (!conversations.length) {
+      toast("No conversation has been kept yet.");
+      return;
+    }
+    const given = await dialog(
+      this.main,
+      "Earlier conversations",
+      h(
+        "label",
+        {},
+        "Open one",
+        h(
+          "select",
+          { name: "id", size: String(Math.min(10, conversations.length + 1)), required: true },
+          conversations.map((one) => h("option", { value: one.conversation_id }, one.title)),
+        ),
+      ),
+      { confirm: "Open" },
+    );
     if (given?.id) this.reopen(given.id).catch((error) => toast(error.message, error.hint));
   }
 
@@ -266,14 +430,20 @@ class Watch {
     try {
       await navigator.clipboard.writeText(location.href);
       toast("The link to this moment is copied.");
-    } catch { toast("The address bar holds the link to this moment."); }
+    } catch {
+      toast("The address bar holds the link to this moment.");
+    }
   }
 
   mark(kind, time) {
-    if (kind === "help") { this.help(); return; }
+    if (kind === "help") {
+      this.help();
+      return;
+    }
     if (kind === "clear") this.marks = {};
     if (kind === "in") this.marks = { in: time };
-    if (kind === "out" && this.marks.in !== undefined) this.marks.out = Math.max(time, this.marks.in);
+    if (kind === "out" && this.marks.in !== undefined)
+      this.marks.out = Math.max(time, this.marks.in);
     if (kind === "export") this.cut();
     this.strip.set({ marks: this.marks });
   }
@@ -284,17 +454,39 @@ class Watch {
       toast("Mark a start with [ and an end with ] first.");
       return;
     }
-    location.assign(`/media/${this.video.video_id}/clip?start=${start.toFixed(2)}&end=${end.toFixed(2)}`);
+    location.assign(
+      `/media/${this.video.video_id}/clip?start=${start.toFixed(2)}&end=${end.toFixed(2)}`,
+    );
   }
 
   help() {
     const on = localStorage.getItem("lw-keys") !== "off";
-    const list = h("div", { class: "keys" }, KEYS.map(([keys, text]) => [
-      h("span", {}, keys.split(", ").map((key, place) => [place ? " " : "", h("kbd", {}, key)])),
-      h("span", {}, text)]));
-    dialog(this.main, "Keys while the player has focus", [list, h("label", { class: "row" },
-      h("input", { type: "checkbox", name: "on", checked: on }), "Keys are on")],
-      { confirm: "Done" }).then((given) => {
+    const list = h(
+      "div",
+      { class: "keys" },
+      KEYS.map(([keys, text]) => [
+        h(
+          "span",
+          {},
+          keys.split(", ").map((key, place) => [place ? " " : "", h("kbd", {}, key)]),
+        ),
+        h("span", {}, text),
+      ]),
+    );
+    dialog(
+      this.main,
+      "Keys while the player has focus",
+      [
+        list,
+        h(
+          "label",
+          { class: "row" },
+          h("input", { type: "checkbox", name: "on", checked: on }),
+          "Keys are on",
+        ),
+      ],
+      { confirm: "Done" },
+    ).then((given) => {
       if (given) localStorage.setItem("lw-keys", given.on ? "on" : "off");
     });
   }
@@ -305,26 +497,42 @@ class Turn {
     this.text = h("div", { class: "answer live" });
     this.note = h("div", { class: "plan" }, "Waiting …");
     this.rest = h("div", { class: "stack", style: "gap:8px" });
-    this.element = h("article", { class: "turn" }, h("div", { class: "question" }, question),
-      this.note, this.text, this.rest);
+    this.element = h(
+      "article",
+      { class: "turn" },
+      h("div", { class: "question" }, question),
+      this.note,
+      this.text,
+      this.rest,
+    );
   }
 
   plan({ text, waiting }) {
     this.note.textContent = waiting ? `${text} · ${waiting} before you` : `${text} …`;
   }
 
-  word(word) { this.text.append(word); }
+  word(word) {
+    this.text.append(word);
+  }
 
   done(answer, onplay) {
     this.text.classList.remove("live");
     if (!this.text.textContent.trim()) this.text.textContent = answer.answer || "(no words)";
     const found = answer.evidence.length;
-    this.note.textContent = found ? `Searched ${answer.searched}`
+    this.note.textContent = found
+      ? `Searched ${answer.searched}`
       : `Nothing supports this in the ${answer.searched} searched`;
-    fill(this.rest,
-      found ? h("div", { class: "cites" }, answer.evidence.map((item, place) => cite(item, place + 1,
-        onplay))) : null,
-      facts(answer));
+    fill(
+      this.rest,
+      found
+        ? h(
+            "div",
+            { class: "cites" },
+            answer.evidence.map((item, place) => cite(item, place + 1, onplay)),
+          )
+        : null,
+      facts(answer),
+    );
   }
 
   failed(error) {
@@ -335,22 +543,46 @@ class Turn {
 }
 
 function cite(item, number, onplay) {
-  return h("button", { class: "cite", type: "button", dataset: { start: item.start_s },
-    title: `${item.video}, found by ${item.origin}`,
-    "aria-label": `Evidence ${number}: ${item.video}, ${spanText(item.start_s, item.end_s)}. Play it`,
-    onclick: () => onplay(item) }, h("b", {}, String(number)),
-    h("span", { class: "mono" }, spanText(item.start_s, item.end_s)));
+  return h(
+    "button",
+    {
+      class: "cite",
+      type: "button",
+      dataset: { start: item.start_s },
+      title: `${item.video}, found by ${item.origin}`,
+      "aria-label": `Evidence ${number}: ${item.video}, ${spanText(item.start_s, item.end_s)}. Play it`,
+      onclick: () => onplay(item),
+    },
+    h("b", {}, String(number)),
+    h("span", { class: "mono" }, spanText(item.start_s, item.end_s)),
+  );
 }
 
 function facts(answer) {
   const line = (name, value) => [h("span", {}, name), h("span", { class: "mono" }, value)];
   const ms = (value) => `${Math.round(value)} ms`;
-  return h("details", {}, h("summary", {}, "How"), h("div", { class: "facts" },
-    line("recall", `${answer.recall}, ${answer.recalled_chunks} chunks`),
-    line("model", answer.model),
-    answer.timing ? [line("found in", ms(answer.timing.retrieve_ms)),
-      line("first word", ms(answer.timing.first_token_ms)),
-      line("whole answer", ms(answer.timing.total_ms))] : null,
-    answer.evidence.map((item, place) => line(`[${place + 1}] ${item.origin}`,
-      `${clock(item.start_s, { tenths: true })} support ${item.score.toFixed(2)}`))));
+  return h(
+    "details",
+    {},
+    h("summary", {}, "How"),
+    h(
+      "div",
+      { class: "facts" },
+      line("recall", `${answer.recall}, ${answer.recalled_chunks} chunks`),
+      line("model", answer.model),
+      answer.timing
+        ? [
+            line("found in", ms(answer.timing.retrieve_ms)),
+            line("first word", ms(answer.timing.first_token_ms)),
+            line("whole answer", ms(answer.timing.total_ms)),
+          ]
+        : null,
+      answer.evidence.map((item, place) =>
+        line(
+          `[${place + 1}] ${item.origin}`,
+          `${clock(item.start_s, { tenths: true })} support ${item.score.toFixed(2)}`,
+        ),
+      ),
+    ),
+  );
 }
