@@ -58,9 +58,10 @@ bench: $(READY)
 check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
 	$(BIN)/oxfmt --check $(SCRIPTS)
+	$(BIN)/oxlint app/ui/static
+	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # Renews the lock within the ranges of pyproject.toml; then `make test`, and commit if that passes.
 # The report keeps pip's addresses and stays in .venv; only names and versions are written down.
@@ -74,4 +75,5 @@ lock: $(READY)
 fix: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+	$(BIN)/oxlint --fix app/ui/static
 	$(BIN)/oxfmt $(SCRIPTS)

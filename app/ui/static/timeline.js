@@ -61,7 +61,7 @@ export class Timeline {
       this.draw();
     });
     canvas.addEventListener("pointerup", (event) => {
-      if (this.drag) this.view = this.drag.map((x) => this.at(x)).sort((a, b) => a - b);
+      if (this.drag) this.view = this.drag.map((x) => this.at(x)).toSorted((a, b) => a - b);
       else if (from !== null) this.onseek(this.at(event.offsetX));
       from = this.drag = null;
       this.describe();

@@ -23,7 +23,7 @@ const DEPTHS = [0, 0.25, 0.5, 0.75, 1];
 export async function mount(main, session) {
   const { videos } = await call("GET", "/api/v1/videos");
   const { sets } = session.role === "admin" ? await call("GET", "/api/v1/needles") : { sets: [] };
-  new Probe(main, session, videos, sets);
+  new Probe(main, session, videos, sets).start();
 }
 
 class Probe {
@@ -61,6 +61,9 @@ class Probe {
         this.shown,
       ),
     );
+  }
+
+  start() {
     this.poll = poll(() => this.refresh());
   }
 
@@ -147,7 +150,7 @@ class Probe {
       { class: "faint", role: "status", id: "needles-said" },
       "A zip with pictures and needles.jsonl: ",
       h("code", {}, '{"image", "question", "answer"}'),
-      " a line. Folders below the server's own " + "roots are listed by themselves.",
+      " a line. Folders below the server's own roots are listed by themselves.",
     );
     const file = h("input", {
       type: "file",
@@ -392,10 +395,10 @@ class Probe {
         ...cells.map((cell) => cell.length_frames),
         ...(this.run.settings.lengths ?? []),
       ]),
-    ].sort((a, b) => a - b);
+    ].toSorted((a, b) => a - b);
     const depths = [
       ...new Set([...cells.map((cell) => cell.depth), ...(this.run.settings.depths ?? [])]),
-    ].sort((a, b) => a - b);
+    ].toSorted((a, b) => a - b);
     const one = (length, depth) => {
       const place = cells.findIndex(
         (cell) => cell.length_frames === length && cell.depth === depth,

@@ -75,7 +75,7 @@ class Search {
         : empty(
             "search",
             "Nothing is indexed yet",
-            "Add a video; its first chunks can be searched " + "while the rest is being read.",
+            "Add a video; its first chunks can be searched while the rest is being read.",
             h("a", { class: "button", href: "/ui/" }, "Open the library"),
           ),
     );

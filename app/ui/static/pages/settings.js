@@ -116,12 +116,12 @@ async function outward(place) {
   );
 }
 
-async function people(place, session) {
+async function people(place) {
   const [{ users }, { videos }] = await Promise.all([
     call("GET", "/api/v1/users"),
     call("GET", "/api/v1/videos"),
   ]);
-  const again = () => people(place, session).catch(told);
+  const again = () => people(place).catch(told);
   const rows = users.map((user) =>
     h(
       "tr",

@@ -3,7 +3,7 @@
 import { linkTo, readAddress, writeAddress } from "/assets/lib/address.js";
 import { call, poll, stream } from "/assets/lib/api.js";
 import { empty, failure, momentCard, progressText, statusChip } from "/assets/lib/cards.js";
-import { clock, dialog, fill, h, icon, lengthText, spanText, toast } from "/assets/lib/dom.js";
+import { clock, dialog, fill, h, icon, spanText, toast } from "/assets/lib/dom.js";
 import { KEYS, Player } from "/assets/player.js";
 import { Timeline } from "/assets/timeline.js";
 
@@ -22,7 +22,7 @@ export async function mount(main, session) {
       empty(
         "film",
         "Nothing to watch yet",
-        "Add a video first; its first chunks can be asked while " + "the rest is being read.",
+        "Add a video first; its first chunks can be asked while the rest is being read.",
         h("a", { class: "button", href: "/ui/" }, "Open the library"),
       ),
     );
