@@ -65,6 +65,6 @@ def _report_bug(
     open_screen(json="--json" in sys.argv).fail(
         "bug",
         f"this is a bug in Longwatch ({kind.__name__}); a report lies in {report.name}",
-        "please open an issue with that file",
+        "please open an issue with that file, where you got Longwatch",
         1,
     )
