@@ -9,11 +9,10 @@ from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
 from engine.synthetic.cards_in_footage import Planted
 from engine.synthetic.recordings import Recording
-from tests.engine.pipeline.conftest import build
 
 
 @pytest.fixture
-def engine(build: Callable[..., Engine]) -> Engine:  # noqa: F811
+def engine(build: Callable[..., Engine]) -> Engine:
     return build()
 
 
