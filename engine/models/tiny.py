@@ -1,19 +1,62 @@
-"""What the tiny variants share: byte tokenizers, for which no file is fetched, and weights."""
+"""Shared parts of the tiny variants that tests run: sizes, random weights, byte tokenizers."""
 
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as RustTokenizer
 from torch import nn
 
+from engine.models.layers.decoder import DecoderConfig
+
+DECODER = DecoderConfig(
+    # 256 bytes and up to 8 control tokens.
+    vocab_size=264,
+    width=48,
+    mlp_width=64,
+    n_layers=3,
+    n_heads=4,
+    n_kv_heads=2,
+    head_dim=12,
+    rope_theta=1e6,
+    qkv_bias=True,
+)
+"""A Qwen2 of three layers with grouped heads."""
+VISION = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+"""Vision half of a tower that makes 4 x 4 patches."""
+
+
+def text_config(width: int, mlp_width: int, **more: int) -> dict[str, Any]:
+    """Return the config of a tower's text half, two layers deep, for a byte tokenizer.
+
+    Args:
+        width: Channels.
+        mlp_width: Channels inside the MLP.
+        more: Further fields, or others in place of these.
+    """
+    sizes = {"hidden_size": width, "intermediate_size": mlp_width, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 32}
+    return sizes | more
+
+
+SPECIAL_IDS = {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 256}
+"""Ids of the control tokens of a framed byte tokenizer, as a text config names them."""
+
 
 def write_byte_tokenizer(
     folder: Path, control: Sequence[str], *, framed: bool = False, opened: bool = False
 ) -> None:
-    """Write a tokenizer of 256 bytes and some control tokens behind them.
+    """Write a tokenizer of 256 bytes and some control tokens behind them; no file is fetched.
 
     Args:
         folder: Made if missing.
@@ -35,12 +78,16 @@ def write_byte_tokenizer(
         )
     folder.mkdir(parents=True, exist_ok=True)
     inner.save(str(folder / "tokenizer.json"))
-    said = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": control[0]}
-    (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+    config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": control[0]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def randomise(net: nn.Module, *, seed: int) -> None:
-    """Random weights of a usable scale: norms are ones, biases zeros, products keep their size."""
+    """Fill a net with random weights of a usable scale.
+
+    Norms are ones and biases zeros; the rows of a matrix are scaled so that products keep their
+    size.
+    """
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in sorted(net.named_parameters()):

@@ -19,7 +19,7 @@ import torch
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
 from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build, copy_base_to_vst
-from engine.models.video_xl.vst import fold, interleave, open_memory, prefill_prefix
+from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 from tests.support.reference_video_xl import SlowVideoXl
 
 Way = Literal["ours", "fused", "eager"]
@@ -98,9 +98,9 @@ def _net() -> VideoXlNet:
 
 def _ours(net: VideoXlNet, visual: torch.Tensor) -> torch.Tensor:
     decoder = net.decoder
-    memory = open_memory(decoder, prefill_prefix(decoder, decoder.embed(torch.tensor(PREFIX))))
+    memory = open_cache(decoder, prefill_prefix(decoder, decoder.embed(torch.tensor(PREFIX))))
     for part in visual.split(CHUNK_TOKENS):
-        memory.append((fold(part, memory, interleave(part.shape[0], RATIO)),))
+        memory.append((compress_chunk(part, memory, interleave(part.shape[0], RATIO)),))
     asked = decoder.embed(torch.tensor(QUESTION))[None]
     return decoder.logits(decoder.extend(asked, memory.buffer)[0, -1])
 

@@ -15,7 +15,7 @@ import psutil
 import torch
 
 from engine.models.layers.decoder import Decoder, DecoderConfig
-from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
 
 PREFIX, TEXT, WINDOW, RATIO, PER_FRAME = 14, 40, 1440, 8, 144
 SIZES = DecoderConfig(
@@ -74,7 +74,7 @@ def _run(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, f
         SequenceSpec(n_prefix=PREFIX, chunks=chunks, texts=(TEXT,), is_closed=True)
     )
     before, started = psutil.Process().memory_info().rss, time.process_time()
-    hidden = one_pass(decoder, rows, layout, gradient_checkpointing=gradient_checkpointing)
+    hidden = parallel_forward(decoder, rows, layout, gradient_checkpointing=gradient_checkpointing)
     decoder.logits(hidden[0, -TEXT:]).square().mean().backward()  # type: ignore[no-untyped-call]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak *= 1 if sys.platform == "darwin" else 1024

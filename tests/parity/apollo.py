@@ -13,27 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.models.apollo import internvideo2, resampler
 from engine.models.apollo.checkpoint import VISION_KEY_MAP, read_vision, unused_blocks
-from engine.models.apollo.clips import ClipSampling, introduce
 from engine.models.apollo.internvideo2 import (
     IMAGENET_STD,
     InternVideo2,
     InternVideo2Config,
-    position_table,
     square,
 )
-from engine.models.apollo.model import TEMPLATE
 from engine.models.apollo.net import ApolloVision, join
+from engine.models.apollo.prompts import TEMPLATE, introduce
 from engine.models.apollo.resampler import Connector, ConnectorConfig
 from engine.models.layers import preprocess
 from engine.models.layers.preprocess import PixelConfig
-from engine.models.layers.splice import PLACEHOLDER_ID, cut, splice, splice_batch
+from engine.models.layers.splice import PLACEHOLDER_ID, splice, splice_batch
 from engine.models.layers.weights import fill
 from tests.parity._case import Quantity, difference, mismatches
+from tests.support.released_apollo import ClipSampling, encode_with_placeholders
 
 HALF = (0.5, 0.5, 0.5)
 LEVEL = 1 / 255
@@ -100,9 +100,33 @@ def _internvideo2(folder: Path) -> Found:
         "hidden_idx-2": used.hidden(clips),
         "features_grid": used(clips),
         "image_features_grid": used(pictures),
-        "sincos_pos_embed_init": position_table(shape.width, shape.n_frames, shape.grid),
+        "sincos_pos_embed_init": _position_table(shape.width, shape.n_frames, shape.grid),
     }
     return _compare(ours, expected)
+
+
+def _position_table(width: int, n_frames: int, grid: int) -> Tensor:
+    """Compute the table that the tower's training starts from; the class token's row is zero.
+
+    A quarter of the channels encodes the frame, the others the place: first column, then row.
+    """
+    n_time, n_side = width // 4, width // 8 * 3
+    frame, row, col = torch.meshgrid(
+        torch.arange(n_frames), torch.arange(grid), torch.arange(grid), indexing="ij"
+    )
+    waves = [
+        _waves(frame.flatten(), n_time),
+        _waves(col.flatten(), n_side),
+        _waves(row.flatten(), n_side),
+    ]
+    return F.pad(torch.cat(waves, dim=1), (0, 0, 1, 0)).float()
+
+
+def _waves(positions: Tensor, n_channels: int) -> Tensor:
+    half = n_channels // 2
+    rates = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+    angles = positions.double()[:, None] * rates
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
 def _tower(
@@ -128,7 +152,7 @@ def _vision_pipeline(folder: Path) -> Found:
     ours: dict[str, Tensor] = {}
     for video, still in zip(videos, clips, strict=True):
         moving = inputs[f"{video}.internvideo_pixels"].transpose(1, 2)
-        grids = [vision.see_frames(still, with_vectors=False)[0], vision.internvideo2(moving)]
+        grids = [vision.encode_stills(still, with_vectors=False)[0], vision.internvideo2(moving)]
         ours[f"{video}.siglip_grid"], ours[f"{video}.internvideo_grid"] = grids
         ours[f"{video}.tower"] = join(grids, config.grid).flatten(1, 3)
     for video, tokens in zip(videos, _in_batches(vision, inputs, videos, said), strict=True):
@@ -237,7 +261,9 @@ def _is_prompted_alike(case: Mapping[str, Any]) -> bool:
     for role, text in case["turns"]:
         said += TEMPLATE.user if role == "user" else TEMPLATE.assistant
         said += "" if text is None else text + TEMPLATE.end
-    ids = cut(said, ("<|video_token|>", "<|image_token|>"), lambda text: list(map(ord, text)))
+    ids = encode_with_placeholders(
+        said, ("<|video_token|>", "<|image_token|>"), lambda text: list(map(ord, text))
+    )
     return said == case["prompt"] and ids == case["char_tokenizer_ids"]
 
 

@@ -7,7 +7,7 @@ padding carry nothing in upstream's batches and are not compared.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,8 @@ from engine.models.layers.preprocess import PixelConfig, prepare, resize
 from engine.models.layers.splice import PLACEHOLDER_ID, splice, splice_batch
 from engine.models.layers.weights import fill, read_file
 from engine.models.pllava.model import first_resize
-from engine.models.pllava.net import KEY_MAP, PllavaNet, Projector, load_net
-from engine.models.pllava.pooling import pool_clip, repeat_short
-from engine.models.pllava.prompts import TEMPLATES, multiple_choice
+from engine.models.pllava.net import KEY_MAP, PllavaNet, Projector, load_net, pool_clip
+from engine.models.pllava.prompts import TEMPLATES
 from tests.parity._case import (
     Quantity,
     checkpoint,
@@ -32,7 +31,7 @@ from tests.parity._case import (
     drawn_frames,
     mismatches,
 )
-from tests.support.paper_sampling import pllava_demo_frames, pllava_frames
+from tests.support.paper_sampling import pllava_demo_frames, pllava_fill_clip, pllava_frames
 
 CPU = torch.device("cpu")
 
@@ -226,7 +225,7 @@ def _pooling(folder: Path) -> Mapping[str, Quantity]:
         "tokens_two_videos": pooled(two, n_frames, first),
         "tokens_temporal_pool_2nf_to_nf": pooled(two, two.shape[0], first),
         "tokens_image_media_type": pooled(
-            repeat_short(expected["features_image"], n_frames), n_frames, first
+            pllava_fill_clip(expected["features_image"], n_frames), n_frames, first
         ),
     }
     for name in expected:
@@ -235,7 +234,7 @@ def _pooling(folder: Path) -> Mapping[str, Quantity]:
             ours[name] = pooled(features, n_frames, (frames, height, width))
         elif filled := re.fullmatch(r"tokens_short_clip_(\d+)_frames", name):
             n_wanted = int(filled[1])
-            clip = repeat_short(expected["features_short_clip"], n_wanted)
+            clip = pllava_fill_clip(expected["features_short_clip"], n_wanted)
             ours[name] = pooled(clip, n_wanted, (n_wanted, first[1], first[2]))
     return {name: Quantity(difference(tensor, expected[name])) for name, tensor in ours.items()}
 
@@ -297,9 +296,15 @@ def _prompts(folder: Path) -> Mapping[str, Quantity]:
             found[name] = _equal([TEMPLATES["demo"].system], [said])
         elif name == "mvbench_full_example":
             template, (asked, options) = TEMPLATES["eval_mvbench"], _choices(said)
-            ours_text = template.render(multiple_choice(asked, options)) + template.answer_prefix
+            ours_text = template.render(_multiple_choice(asked, options)) + template.answer_prefix
             found[name] = _equal([ours_text], [said])
     return found
+
+
+def _multiple_choice(question: str, options: Sequence[str]) -> str:
+    """Write the MVBench query: lettered options, and the request for the best one."""
+    lettered = "\n".join(f"({chr(ord('A') + idx)}) {text}" for idx, text in enumerate(options))
+    return f"Question: {question}\nOptions:\n{lettered} \nOnly give the best option."
 
 
 def _choices(prompt: str) -> tuple[str, list[str]]:

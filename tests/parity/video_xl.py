@@ -18,16 +18,17 @@ from engine.models.layers.decoder import KvBuffer, KvTrace
 from engine.models.layers.preprocess import prepare
 from engine.models.layers.weights import slots, translate
 from engine.models.video_xl.net import KEY_MAP, Projector, VideoXlNet, load_net
-from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
 from engine.models.video_xl.vst import (
     VstCache,
-    fold,
+    compress_chunk,
     interleave,
-    open_memory,
+    open_cache,
     prefill_prefix,
-    step_random,
 )
 from tests.parity._case import Quantity, difference, mismatches
+from tests.support.paper_sampling import video_xl_ratios
+from tests.support.random_video_xl import fork
 
 CPU = torch.device("cpu")
 
@@ -75,24 +76,29 @@ class _Video:
         written = KvTrace([], [])
         prefix = self.decoder.embed(self.expected["prefix_ids"])
         sink = self.decoder.buffer(prefix.shape[0])
-        self.decoder.extend(prefix[None], sink, written=written)
+        self.decoder.extend(prefix[None], sink, kv_trace=written)
         self._compare("sink", _stacked(written), ("sink_k", "sink_v"))
-        memory = open_memory(self.decoder, prefill_prefix(self.decoder, prefix))
+        memory = open_cache(self.decoder, prefill_prefix(self.decoder, prefix))
         last_visual = self._chunks(memory)
         for suffix in ("", "_b"):
             if f"question_ids{suffix}" in self.expected:
-                self._ask(memory.fork(0), suffix, last_visual)
+                self._ask(fork(memory, 0), suffix, last_visual)
 
     def _chunks(self, memory: VstCache) -> Tensor:
         carry, held = 0, list[tuple[Tensor, Tensor]]()
         last_visual = torch.empty(0)
         for i, ratio in enumerate(_ratios(self.case, self.net, self.tokens.shape[0])):
             rows = self.tokens[i * self.chunk_tokens : (i + 1) * self.chunk_tokens]
-            plan = interleave(rows.shape[0], ratio, carry=carry)
-            carry = plan.carry
-            self._worst("is_vst", mismatches(plan.is_vst().byte(), self.expected[f"win{i}_is_vst"]))
+            plan = interleave(rows.shape[0], ratio, leftover=carry)
+            carry = plan.leftover
+            is_vst = torch.zeros(plan.n, dtype=torch.uint8)
+            is_vst[plan.vst] = 1
+            self._worst("is_vst", mismatches(is_vst, self.expected[f"win{i}_is_vst"]))
             trace: list[Tensor] = []
-            traced, latents = fold(rows, memory, plan, trace=trace), fold(rows, memory, plan)
+            traced, latents = (
+                compress_chunk(rows, memory, plan, trace=trace),
+                compress_chunk(rows, memory, plan),
+            )
             self._worst("skip", Quantity(difference(traced.values, latents.values)))
             held.append((latents.keys, latents.values))
             names = (f"win{i}_vst_k", f"win{i}_vst_v")
@@ -110,7 +116,7 @@ class _Video:
         pieces, hidden = [], last_visual[None]
         for part in question.split(self.chunk_tokens):
             if part.shape[0]:
-                hidden = self.decoder.extend(part[None], memory, written=written)[0]
+                hidden = self.decoder.extend(part[None], memory, kv_trace=written)[0]
                 pieces.append(self.decoder.logits(hidden))
         if pieces:
             self._compare("logits", (torch.cat(pieces),), (f"question_logits{suffix}",))
@@ -120,7 +126,7 @@ class _Video:
             ids.append(int(rows[-1].argmax()))
             if len(ids) < expected[f"decode_ids{suffix}"].shape[0]:
                 step = self.decoder.embed(torch.tensor([[ids[-1]]]))
-                hidden = self.decoder.extend(step, memory, written=written)[0]
+                hidden = self.decoder.extend(step, memory, kv_trace=written)[0]
         self._compare("decode", (torch.stack(rows),), (f"decode_logits{suffix}",))
         self._worst("ids", mismatches(torch.tensor(ids), expected[f"decode_ids{suffix}"]))
         names = (f"text_k{suffix}", f"text_v{suffix}")
@@ -146,7 +152,7 @@ def _ratios(case: Mapping[str, Any], net: VideoXlNet, n_visual: int) -> Sequence
         return stated
     size, allowed = net.config.chunk_tokens, net.config.compression_ratios
     chunks = [min(size, n_visual - start) for start in range(0, n_visual, size)]
-    return allowed * len(chunks) if len(allowed) == 1 else step_random(allowed, chunks, seed=42)
+    return allowed * len(chunks) if len(allowed) == 1 else video_xl_ratios(allowed, chunks, seed=42)
 
 
 def _stacked(written: KvTrace, n_layers: int | None = None) -> tuple[Tensor, Tensor]:
@@ -201,13 +207,15 @@ def _train(
     tokens = expected["image_features"].clone().requires_grad_()
     size, decoder = net.config.chunk_tokens, net.decoder
     parts = [part.shape[0] for part in tokens.split(size)]
-    course = SequenceSpec(
+    spec = SequenceSpec(
         n_prefix=expected["prefix_ids"].shape[0],
         chunks=tuple(zip(parts, _ratios(case, net, tokens.shape[0]), strict=True)),
         texts=(expected["question_ids"].shape[0],),
     )
     prefix, question = (decoder.embed(expected[f"{name}_ids"]) for name in ("prefix", "question"))
-    hidden = one_pass(decoder, torch.cat((prefix, tokens, question))[None], build_layout(course))
+    hidden = parallel_forward(
+        decoder, torch.cat((prefix, tokens, question))[None], build_layout(spec)
+    )
     labels = expected["labels_expanded"][1:]
     loss = F.cross_entropy(decoder.logits(hidden[0, :-1]), labels, ignore_index=-100)
     loss.backward()  # type: ignore[no-untyped-call]

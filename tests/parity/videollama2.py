@@ -8,7 +8,7 @@ through the loader of real checkpoints.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.models.layers.preprocess import PixelConfig, prepare
-from engine.models.layers.splice import PLACEHOLDER_ID, splice, splice_batch
+from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID, splice, splice_batch
 from engine.models.layers.weights import fill, read_file
 from engine.models.videollama2.beats import SAMPLE_RATE_HZ, BeatsConfig, BeatsTower, filter_banks
 from engine.models.videollama2.checkpoint import KEY_MAP, load_net
 from engine.models.videollama2.net import VideoLlama2Net
-from engine.models.videollama2.prompts import (
-    IGNORE_ID,
-    LAYOUTS,
-    RELEASED_FRAMES,
-    RELEASED_FRAMES_LIMIT,
-    TAG_IDS,
-    split_at_tags,
-)
+from engine.models.videollama2.prompts import LAYOUTS, RELEASED_FRAMES
 from engine.models.videollama2.stc import SAMPLERS, StcConnector
 from tests.parity._case import (
     Quantity,
@@ -48,6 +41,10 @@ from tests.support.paper_sampling import (
 
 CPU = torch.device("cpu")
 BANKS_TOLERANCE, BFLOAT16_STEP = 1e-3, 0.125
+TAG_IDS = {"<image>": -200, "<video>": -201, "<audio>": -202}
+"""Upstream's ids of the tags, which no vocabulary has."""
+FRAMES_LIMIT = 32
+"""Upstream drops every frame from here on without a word."""
 
 
 def recognises(folder: Path) -> bool:
@@ -195,7 +192,7 @@ class _Case:
         # The mask that upstream feeds grows in front, so its padding still stands at the end.
         logits = torch.stack([self.logits(rows) for rows in batch.embeddings])
         loss = F.cross_entropy(
-            logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORE_ID
+            logits[:, :-1].flatten(0, 1), batch.labels[:, 1:].flatten(), ignore_index=IGNORED_LABEL
         )
         return {
             "batch_labels": mismatches(batch.labels, expected["batch_labels_expanded"]),
@@ -206,8 +203,8 @@ class _Case:
         pixels = self.expected[name]
         if name == "image":
             pixels = pixels.expand(self.net.config.chunk_frames, -1, -1, -1)
-        lifted, _ = self.net.visual_tokens(pixels)
-        return self.net.fold(lifted)
+        projected, _ = self.net.visual_tokens(pixels)
+        return self.net.compress(projected)
 
     def _hear(self, banks: Tensor) -> Tensor:
         return self.net.tokens_of(banks)
@@ -376,7 +373,7 @@ def _prompts(folder: Path) -> Mapping[str, Quantity]:
     question = said["legacy_plain"].partition("\n")[2] if "legacy_plain" in said else ""
     found, special = dict[str, Quantity](), said["special_tokens"]
     found["special_tokens"] = _equal(
-        [dict(TAG_IDS), IGNORE_ID, RELEASED_FRAMES, RELEASED_FRAMES_LIMIT],
+        [TAG_IDS, IGNORED_LABEL, RELEASED_FRAMES, FRAMES_LIMIT],
         [
             special["indices"],
             special["ignore_index"],
@@ -390,9 +387,23 @@ def _prompts(folder: Path) -> Mapping[str, Quantity]:
             found[name] = _equal([layout.render(question)], [expected])
         elif name.startswith("tokenise_"):
             prompt, tag = expected["prompt"], expected["token"]
-            ids = split_at_tags(prompt, tag, lambda text: [ord(letter) for letter in text])
+            ids = _split_at_tags(prompt, tag, lambda text: [ord(letter) for letter in text])
             found[name] = _equal([ids], [expected["input_ids"]])
     return found
+
+
+def _split_at_tags(prompt: str, tag: str, encode: Callable[[str], Sequence[int]]) -> list[int]:
+    """Encode a prompt part by part, each tag replaced by its id.
+
+    Args:
+        prompt: With any number of tags.
+        tag: A key of `TAG_IDS`, or empty to encode the prompt as it is.
+        encode: Text to ids without special tokens.
+    """
+    if not tag:
+        return list(encode(prompt))
+    first, *rest = (list(encode(part)) for part in prompt.split(tag))
+    return first + [token for part in rest for token in (TAG_IDS[tag], *part)]
 
 
 def _floats(waveform: Tensor) -> Tensor:

@@ -1,10 +1,16 @@
-"""Which frames and which sound the papers' own evaluations feed: a fixed number of a whole video.
+"""Sampling rules of the papers: frames and sound that their evaluations feed, ratios they train at.
 
-Ingest never uses these rules (it samples by time and covers everything); evaluation uses them to
-repeat reported numbers, and the parity cases pin them down.
+Ingest never uses these rules (it samples by time and covers everything); the parity cases pin
+them down.
 """
 
+from collections.abc import Sequence
 from math import floor
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
 
 AUDIO_WINDOWS = 8
 AUDIO_WINDOW_S = 2.0
@@ -69,3 +75,36 @@ def videollama2_audio_windows(
     room_s = max(duration_s - window_s, 0.0)
     starts = (idx * room_s / n_windows for idx in range(n_windows))
     return [(start_s, start_s + window_s) for start_s in starts]
+
+
+def pllava_fill_clip(
+    tokens: Float[Tensor, "frame patch width"], n_frames: int
+) -> Float[Tensor, "n_frames patch width"]:
+    """Fill a clip of too few frames as PLLaVA does, each frame repeated in its place.
+
+    Three frames for eight become 0 0 0 1 1 1 2 2: every frame `int(n_frames / given) + 1` times,
+    then cut. A longer clip loses its end.
+    """
+    given = tokens.shape[0]
+    if given >= n_frames:
+        return tokens[:n_frames]
+    return torch.repeat_interleave(tokens, n_frames // given + 1, dim=0)[:n_frames]
+
+
+def video_xl_ratios(ratios: Sequence[int], chunks: Sequence[int], *, seed: int) -> tuple[int, ...]:
+    """Draw a ratio for each chunk among those that divide it: Video-XL's training policy.
+
+    Args:
+        ratios: Allowed ones.
+        chunks: Visual tokens of each chunk.
+        seed: 42 and a fresh generator repeat upstream's stream.
+    Raises:
+        ValueError: None divides a chunk.
+    """
+    random, drawn = np.random.default_rng(seed), list[int]()
+    for n in chunks:
+        fitting = [ratio for ratio in ratios if 0 < ratio <= n and n % ratio == 0]
+        if not fitting:
+            raise ValueError(f"no ratio of {list(ratios)} divides a chunk of {n} tokens")
+        drawn.append(fitting[int(random.integers(0, len(fitting)))])
+    return tuple(drawn)

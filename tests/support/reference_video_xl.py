@@ -1,8 +1,8 @@
 """The slow, obvious Video-XL: every row of every layer, caches joined anew at every step.
 
-The oracle of the fast path, with which it shares no code, and what the prefill benchmark is
-measured against: memory keys are turned again for every step, heads are repeated, the mask is
-dense, and the head runs over all rows, as in the public code's eager form.
+The oracle of the fast path, with which it shares no code, and the baseline of the prefill
+benchmark: cached keys are rotated again for every step, heads are repeated, the mask is dense, and
+the head runs over all rows, as in the public code's eager form.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,36 +31,43 @@ class SlowVideoXl:
         self.keys: list[Tensor | None] = [None] * self.n_layers
         """Before rotary embedding, `kv_head token head_dim`."""
         self.values: list[Tensor | None] = [None] * self.n_layers
+        self.weights: list[Tensor] = []
+        """Attention weights of the last step, `head row key` for each layer; eager form only."""
+
+    def forget(self) -> None:
+        """Start over with an empty cache."""
+        self.keys, self.values = [None] * self.n_layers, [None] * self.n_layers
 
     def read_text(self, ids: Sequence[int]) -> Tensor:
-        """Read text and keep all of it; logits of every token."""
+        """Read text and keep all of it; return the logits of every token."""
         rows = self.w["embed_tokens.weight"][torch.tensor(ids)]
         return self.step(rows, [False] * len(ids), keep=[True] * len(ids))
 
     def read_chunk(
-        self, visual: Tensor, ratio: int, *, carry: int = 0, is_closed: bool = False
+        self, visual: Tensor, ratio: int, *, leftover: int = 0, is_closed: bool = False
     ) -> int:
-        """Fold a chunk, keeping its summary tokens; the new carry."""
+        """Compress a chunk, keeping its summary tokens; return how many tokens are left over."""
         rows, kinds = [], []
         for token in visual:
             rows.append(token)
             kinds.append(False)
-            carry += 1
-            if carry == ratio:
+            leftover += 1
+            if leftover == ratio:
                 rows.append(self.w["beacon_embed_tokens.weight"][0])
                 kinds.append(True)
-                carry = 0
-        if is_closed and carry:
+                leftover = 0
+        if is_closed and leftover:
             rows.append(self.w["beacon_embed_tokens.weight"][0])
             kinds.append(True)
-            carry = 0
+            leftover = 0
         self.step(torch.stack(rows), kinds, keep=kinds)
-        return carry
+        return leftover
 
     def step(self, rows: Tensor, is_vst: Sequence[bool], keep: Sequence[bool]) -> Tensor:
-        """Run rows behind the memory, then remember the kept ones."""
+        """Run rows behind the cache, then keep the chosen ones; return the logits of all."""
         vst, kept = torch.tensor(is_vst), torch.tensor(keep)
         x = rows
+        self.weights = []
         for depth in range(self.n_layers):
             x = x + self._attention(self._norm(x, depth, "input_layernorm"), depth, vst, kept)
             x = x + self._mlp(self._norm(x, depth, "post_attention_layernorm"), depth)
@@ -74,20 +81,22 @@ class SlowVideoXl:
         all_k = k if past_k is None else torch.cat((past_k, k), 1)
         all_v = v if past_v is None else torch.cat((past_v, v), 1)
         n, n_all = x.shape[0], all_k.shape[1]
-        places = torch.arange(n_all)
-        turned_q = self._turn(q, places[n_all - n :])
+        positions = torch.arange(n_all)
+        rotated_q = self._rotate(q, positions[n_all - n :])
         repeat = self.n_heads // self.n_kv_heads
-        turned_k = self._turn(all_k, places).repeat_interleave(repeat, 0)
-        hidden = places[None, :] > places[n_all - n :, None]
+        rotated_k = self._rotate(all_k, positions).repeat_interleave(repeat, 0)
+        hidden = positions[None, :] > positions[n_all - n :, None]
         repeated_v = all_v.repeat_interleave(repeat, 0)
         if self.is_eager:
-            scores = turned_q @ turned_k.transpose(1, 2) / self.head_dim**0.5
+            scores = rotated_q @ rotated_k.transpose(1, 2) / self.head_dim**0.5
             scores = scores.masked_fill(hidden, float("-inf"))
-            out = scores.float().softmax(-1).to(x.dtype) @ repeated_v
+            weights = scores.float().softmax(-1)
+            self.weights.append(weights)
+            out = weights.to(x.dtype) @ repeated_v
         else:
             mask = torch.zeros(n, n_all).masked_fill(hidden, float("-inf")).to(x.dtype)
             out = torch.nn.functional.scaled_dot_product_attention(
-                turned_q[None], turned_k[None], repeated_v[None], attn_mask=mask
+                rotated_q[None], rotated_k[None], repeated_v[None], attn_mask=mask
             )[0]
         n_past = n_all - n
         self.keys[depth] = torch.cat((all_k[:, :n_past], k[:, kept]), 1)
@@ -96,7 +105,7 @@ class SlowVideoXl:
         return joined @ self.w[f"layers.{depth}.self_attn.o_proj.weight"].T
 
     def _project(self, x: Tensor, depth: int, name: str, vst: Tensor) -> Tensor:
-        """Ordinary and summary rows through their own projection; `head token head_dim`."""
+        """Project ordinary and summary rows, each by their own weights; `head token head_dim`."""
         out = [
             x @ self.w[f"layers.{depth}.self_attn.{kind}{name}_proj.weight"].T
             + self.w[f"layers.{depth}.self_attn.{kind}{name}_proj.bias"]
@@ -105,10 +114,10 @@ class SlowVideoXl:
         mixed = torch.where(vst[:, None], out[1], out[0])
         return mixed.reshape(x.shape[0], -1, self.head_dim).transpose(0, 1)
 
-    def _turn(self, x: Tensor, places: Tensor) -> Tensor:
+    def _rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         half = self.head_dim // 2
         speed = self.theta ** (-torch.arange(half).float() / half)
-        angle = places.float()[:, None] * speed
+        angle = positions.float()[:, None] * speed
         first, second = x[..., :half], x[..., half:]
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
         return torch.cat((first * cos - second * sin, second * cos + first * sin), -1)

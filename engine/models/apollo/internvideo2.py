@@ -48,7 +48,7 @@ KEY_MAP = (
     ("clip_decoder.**", ""),
     ("final_clip_decoder.**", ""),
 )
-"""The names of a released tower; see `nn.weights`. What is dropped served only its pretraining."""
+"""Released names; see `layers/weights`. Dropped ones served only the tower's pretraining."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ class InternVideo2Config:
 
         Args:
             config: Its fields.
-            select_layer: Whose output is used, from the end: -1 is that of the last block.
+            select_layer: Block whose output is used, from the end: -1 is the last one.
         """
         width = config["d_model"]
         return cls(
@@ -91,7 +91,7 @@ class InternVideo2Config:
         )
 
     def to_json(self, *, select_layer: int) -> dict[str, Any]:
-        """The fields of a `config.json` that `from_json` reads."""
+        """Return the fields of a `config.json` that `from_json` reads."""
         return {
             "architectures": ["PretrainInternVideo2"],
             "model_type": "internvideo2",
@@ -131,7 +131,7 @@ class InternVideo2(nn.Module):
     def forward(
         self, pixels: Float[Tensor, "clip frame 3 h w"]
     ) -> Float[Tensor, "clip frame_out row col width"]:
-        """Features of every patch, the class token left out.
+        """Compute features of every patch, the class token left out.
 
         Args:
             pixels: Normalised; a clip of another length is brought to `n_frames` by repeating
@@ -145,7 +145,7 @@ class InternVideo2(nn.Module):
     def hidden(
         self, pixels: Float[Tensor, "clip frame 3 h w"]
     ) -> Float[Tensor, "clip position width"]:
-        """The sequence after the last block, class token first."""
+        """Compute the sequence after the last block, class token first."""
         pixels = fit_frames(pixels, self.config.n_frames)
         # clip width frame row col -> clip (frame row col) width
         patches = self.patches(pixels.transpose(1, 2)).flatten(2).transpose(1, 2)
@@ -172,11 +172,11 @@ class Block(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "clip position width"]
     ) -> Float[Tensor, "clip position width"]:
-        """One step of the residual stream."""
+        """Add attention and MLP to the residual stream."""
         mixed: Tensor = self.attention(self.attention_norm(hidden))
         hidden = hidden + self.attention_scale * mixed
-        folded: Tensor = self.mlp_out(functional.gelu(self.mlp_in(self.mlp_norm(hidden))))
-        return hidden + self.mlp_scale * folded
+        transformed: Tensor = self.mlp_out(functional.gelu(self.mlp_in(self.mlp_norm(hidden))))
+        return hidden + self.mlp_scale * transformed
 
 
 class Attention(nn.Module):
@@ -193,7 +193,7 @@ class Attention(nn.Module):
     def forward(
         self, hidden: Float[Tensor, "clip position width"]
     ) -> Float[Tensor, "clip position width"]:
-        """Every position looks at every other of its clip."""
+        """Attend from every position to all of its clip."""
         query, key, value = self.qkv(hidden).chunk(3, dim=-1)
         query, key, value = (
             part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
@@ -211,7 +211,7 @@ def prepare(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Float32[Tensor, "frame 3 size size"]:
-    """Frames as the tower was trained on them: padded to a square with the mean, resized.
+    """Prepare frames as the tower was trained on: padded to a square with the mean, resized.
 
     OpenCV's bilinear resize takes the two nearest pixels each way, whatever the scale; an
     antialiased one, or Pillow's, differs by many grey levels in fine texture.
@@ -229,7 +229,7 @@ def prepare(
 def square(
     frames: UInt8[Tensor, "frame 3 h w"], mean: tuple[float, ...]
 ) -> UInt8[Tensor, "frame 3 side side"]:
-    """Frames in the middle of squares, whose rest is the mean colour."""
+    """Centre frames in squares that are filled with the mean colour."""
     n_frames, _, height, width = frames.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
@@ -251,29 +251,3 @@ def fit_frames(
     if pixels.shape[1] < n_frames:
         pixels = pixels.repeat_interleave(n_frames, dim=1)
     return pixels[:, :: pixels.shape[1] // n_frames][:, :n_frames]
-
-
-def position_table(width: int, n_frames: int, grid: int) -> Float32[Tensor, "position width"]:
-    """The table that the tower's training starts from; the class token's row is zero.
-
-    A quarter of the channels tells the frame, the others the place: first column, then row.
-    """
-    n_time, n_side = width // 4, width // 8 * 3
-    if n_time % 2 or n_side % 2:
-        raise ValueError(f"width must be a multiple of 16, not {width}")
-    frame, row, col = torch.meshgrid(
-        torch.arange(n_frames), torch.arange(grid), torch.arange(grid), indexing="ij"
-    )
-    waves = [
-        _waves(frame.flatten(), n_time),
-        _waves(col.flatten(), n_side),
-        _waves(row.flatten(), n_side),
-    ]
-    return functional.pad(torch.cat(waves, dim=1), (0, 0, 1, 0)).float()
-
-
-def _waves(places: Tensor, n_channels: int) -> Tensor:
-    half = n_channels // 2
-    rates = 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
-    angles = places.double()[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], dim=1)

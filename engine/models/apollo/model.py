@@ -5,11 +5,12 @@ authors and mirrored as `GoodiesHere/Apollo-LMMs-Apollo-{1_5B,3B,7B}-t32`. Rules
 the authors' code by the cases of `tests/golden/apollo`.
 
 Every clip is resampled when it arrives and kept as `TokenLatents`, so an hour is covered whole.
-The released way, at most 84 clips of a file of known length, is `Apollo.answer_file`.
+The released way takes at most 84 clips of a file of known length; it is repeated by
+`tests/support/released_apollo`.
 
 Differs from upstream, each on purpose:
 - Clips follow each other without gaps, at the rate of the stream; upstream spreads 84 of them
-  (checked: the released clips, streamed one by one, answer like `answer_file`).
+  (checked: the released clips, streamed one by one, answer as in the released way).
 - A last clip of fewer frames is kept, its last frame repeated; upstream's loader drops what is left
   over behind the last four (checked: equal to the repeated frame in all that sees frames alone).
 - The prompt gives the length of what was recalled, since a stream has no end, and the real length
@@ -22,7 +23,7 @@ Differs from upstream, each on purpose:
   (checked against transformers from the same folder).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -32,37 +33,28 @@ import torch
 from jaxtyping import Float, Float32
 from torch import Tensor
 
-from engine.models import token_model
 from engine.models.apollo.checkpoint import KEY_MAP as KEY_MAP
 from engine.models.apollo.checkpoint import Folders, load_net, save_net
-from engine.models.apollo.clips import ClipSampling, introduce
 from engine.models.apollo.net import VARIANTS as VARIANTS
 from engine.models.apollo.net import ApolloConfig, ApolloNet
 from engine.models.apollo.net import build as build
+from engine.models.apollo.prompts import TEMPLATE, introduce
 from engine.models.layers import preprocess
-from engine.models.layers.generate import generate
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import TextEncoder, load_joint
-from engine.models.layers.tokenizer import ChatTemplate, Tokenizer
+from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import TowerFiles, find_tower
-from engine.models.layers.weights import fingerprint, read_config
+from engine.models.layers.weights import fingerprint_weights, read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
-from engine.models.token_model import Prompt, TokenStream
-from engine.protocols import Sampling, Stream
+from engine.models.token_model import Prompt, TokenModel
+from engine.protocols import Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
-from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
+from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
 
 CLIPS_PER_BATCH = 25
 """Upstream's `encode_batch_size`: bounds the towers' activations."""
-WORDS_OF_CLIP = 20
+LABEL_TOKENS = 20
 """Tokens that introduce a clip; Qwen2.5 takes 17 for `,\\n1234.5-1236.0 seconds: `: one a digit."""
-TEMPLATE = ChatTemplate(
-    system="<|im_start|>system\n\nYou are a helpful vision-language assistant.<|im_end|>\n",
-    user="<|im_start|>user\n",
-    assistant="<|im_start|>assistant\n",
-    end="<|im_end|>\n",
-)
-"""Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
 CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 
 
@@ -83,7 +75,7 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
 
 
 def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a `config.json` is one of this family."""
+    """Tell whether a `config.json` is one of this family."""
     return config.get("model_type") == "apollo"
 
 
@@ -91,16 +83,16 @@ def card_of(
     config: ApolloConfig,
     *,
     variant: str,
-    seal: Fingerprint,
+    fingerprint: Fingerprint,
     vector_dim: int,
     bytes_per_number: int = 2,
 ) -> ModelCard:
-    """What a model of this shape costs and promises; needs no weights.
+    """Describe a model of this shape: its costs and sizes, for which no weights are needed.
 
     Args:
         config: The shape.
         variant: Its name.
-        seal: Of its weights.
+        fingerprint: Of its weights.
         vector_dim: Size of its frame vectors.
         bytes_per_number: Of the dtype that latents are kept in; 2 for bfloat16.
     """
@@ -109,14 +101,14 @@ def card_of(
     return ModelCard(
         family="apollo",
         variant=variant,
-        fingerprint=seal,
+        fingerprint=fingerprint,
         chunk_frames=vision.grid[0],
         tokens_per_frame=vision.tokens_per_frame,
         compression_ratio=max(1, n_tokens // n_queries),
         latent_bytes=config.decoder.width * bytes_per_number,
         vector_dim=vector_dim,
-        # Each recalled clip brings words of its own, which nobody else counts.
-        max_positions=config.max_positions * n_queries // (n_queries + WORDS_OF_CLIP),
+        # Each recalled clip brings text of its own, which nobody else counts.
+        max_positions=config.max_positions * n_queries // (n_queries + LABEL_TOKENS),
         fixed_latents=n_queries,
     )
 
@@ -130,7 +122,7 @@ RELEASES = tuple(
         card=card_of(
             VARIANTS[variant],
             variant=variant,
-            seal=Fingerprint(""),
+            fingerprint=Fingerprint(""),
             vector_dim=VARIANTS[variant].vision.siglip.vision["hidden_size"],
         ),
         fps=2.0,
@@ -144,33 +136,34 @@ RELEASES = tuple(
 )
 
 
-class Apollo:
-    """The family behind the engine's seam."""
+class Apollo(TokenModel):
+    """Apollo as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
     def __init__(
         self,
         net: ApolloNet,
         tokenizer: Tokenizer,
-        text_side: TextEncoder,
+        text_encoder: TextEncoder,
         *,
         variant: str,
-        seal: Fingerprint,
+        fingerprint: Fingerprint,
         joint_pixels: PixelConfig | None = None,
     ) -> None:
-        self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
-        self.joint_pixels = joint_pixels or net.config.vision.siglip_pixels
-        self.card = card_of(
+        card = card_of(
             net.config,
             variant=variant,
-            seal=seal,
+            fingerprint=fingerprint,
             bytes_per_number=net.decoder.embed.weight.itemsize,
-            vector_dim=text_side.vector_dim,
+            vector_dim=text_encoder.vector_dim,
         )
-        self._stop = tokenizer.ends() | frozenset(net.config.eos_ids)
+        stop = tokenizer.ends() | frozenset(net.config.eos_ids)
+        super().__init__(net.decoder, tokenizer, text_encoder, card=card, stop=stop)
+        self.net = net
+        self.joint_pixels = joint_pixels or net.config.vision.siglip_pixels
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
-        """Towers and projection over clips, counted from the first frame given.
+        """Run towers and projection over clips, counted from the first frame given.
 
         The frames of a clip see each other, so batches may be cut between clips only.
         """
@@ -190,37 +183,17 @@ class Apollo:
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
         vision = self.net.vision
         still, moving = vision.prepare(frames)
-        grid, vectors = vision.see_frames(still, with_vectors=self.net.joint is None)
+        grid, vectors = vision.encode_stills(still, with_vectors=self.net.joint is None)
         # clip frame row col width -> (clip frame) (row col) width
         features = vision.add_motion(grid, moving)
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
         if self.net.joint is not None:
-            alone = preprocess.prepare(frames, self.joint_pixels).to(tokens)
-            _, vectors = self.net.joint.run(alone, -1, with_vectors=True)
+            pixels = preprocess.prepare(frames, self.joint_pixels).to(tokens)
+            _, vectors = self.net.joint.run(pixels, -1, with_vectors=True)
             assert vectors is not None
             return tokens, vectors
         assert vectors is not None
         return tokens, vectors.flatten(0, 1)
-
-    def open_stream(
-        self,
-        past: Sequence[Latents] = (),
-        *,
-        compression_ratio: int | None = None,
-        max_past_latents: int | None = None,
-    ) -> TokenStream:
-        """A stream; the connector's queries fix its ratio, and no clip looks back.
-
-        Raises:
-            ValueError: Another ratio than the card's.
-        """
-        ratio = self.card.compression_ratio
-        if compression_ratio not in (None, ratio):
-            raise ValueError(
-                f"apollo makes {self.card.fixed_latents} latents of every clip: compression_ratio "
-                f"is {ratio}, not {compression_ratio}"
-            )
-        return TokenStream(ratio)
 
     @torch.inference_mode()
     def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
@@ -234,91 +207,21 @@ class Apollo:
         context = torch.cat([tokens.embeddings, last]).flatten(0, 1)[None]
         return TokenLatents(embeddings=self.net.vision.connector.resampler(context)[0])
 
-    @torch.inference_mode()
-    def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
-        """A query in SigLIP's joint space.
-
-        Raises:
-            MissingCapabilityError: No SigLIP with a text side is at hand, as released.
-        """
-        return self.text_side.embed(text)
-
-    @torch.inference_mode()
-    def attend(
-        self, question: str, candidates: Sequence[ChunkLatents]
-    ) -> Float32[Tensor, " chunk"]:
-        """Attention of the question on each candidate, alone behind the prompt prefix."""
-        prompt = self._prompt(("",), question)
-        full = self.card.latents_per_chunk
-        return token_model.attend(self.net.decoder, prompt, candidates, full_latents=full)
-
-    @torch.inference_mode()
-    def generate(
-        self,
-        question: str,
-        recalled: Sequence[ChunkLatents],
-        sampling: Sampling,
-        *,
-        history: Sequence[Turn] = (),
-    ) -> Iterator[Token]:
-        """Answer from clips, each behind the seconds that it shows."""
-        yield from token_model.answer(
-            self.net.decoder,
-            self.prompt(question, recalled, history),
-            recalled,
-            self.tokenizer,
-            sampling,
-            stop=self._stop,
-        )
-
-    @torch.inference_mode()
-    def answer_file(
-        self,
-        question: str,
-        read: Callable[[Sequence[int]], FrameBatch],
-        n_frames: int,
-        fps: float,
-        sampling: Sampling,
-    ) -> Iterator[Token]:
-        """Answer about a file of known length the released way: at most 84 clips, nothing kept.
-
-        Args:
-            question: What is asked.
-            read: Hands out the frames of these numbers, repeated ones as often as asked for.
-            n_frames: Frames of the file.
-            fps: Their mean rate.
-            sampling: How tokens are drawn.
-        """
-        vision, decoder = self.net.config.vision, self.net.decoder
-        budget = ClipSampling(
-            frames_per_clip=vision.grid[0],
-            tokens_per_clip=vision.connector.n_queries,
-            max_positions=self.net.config.max_positions,
-        )
-        stream, clips, spans = self.open_stream(), list[Tensor](), list[tuple[float, float]]()
-        for numbers in budget.clips(n_frames, fps):
-            frames = read(numbers)
-            clips.append(self.compress(self.encode(frames), stream).embeddings)
-            spans.append((float(frames.pts_s[0]), float(frames.pts_s[-1])))
-        words = introduce(spans, clip_s=budget.clip_s, duration_s=n_frames / fps)
-        prompt = self._prompt(words, question)
-        memory, chunks = token_model.place(decoder, prompt, clips)
-        rows = token_model.embed_ids(decoder, prompt.after)
-        yield from generate(
-            decoder, memory, rows, self.tokenizer, sampling, stop=self._stop, chunks=chunks
-        )
-
     def prompt(
         self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
     ) -> Prompt:
-        """The words around clips: their number and times, then the conversation."""
-        return self._prompt(_words(recalled), question, history)
+        """Write the text around clips: their number and times, then the conversation."""
+        return self.prompt_with(_labels(recalled), question, history)
 
-    def _prompt(self, words: Sequence[str], question: str, history: Sequence[Turn] = ()) -> Prompt:
-        opening = "\n\n" if words else ""
+    def prompt_with(
+        self, labels: Sequence[str], question: str, history: Sequence[Turn] = ()
+    ) -> Prompt:
+        """Write the prompt around clips that are introduced by these labels."""
+        # Without clips upstream starts the question right behind the user's role.
+        opening = "\n\n" if labels else ""
         return Prompt(
             before=TEMPLATE.before_video(self.tokenizer),
-            labels=[self.tokenizer.control(each) for each in words],
+            labels=[self.tokenizer.control(label) for label in labels],
             after=TEMPLATE.after_video(self.tokenizer, question, history, opening=opening),
         )
 
@@ -326,7 +229,7 @@ class Apollo:
 def load(
     folder: Path, device: torch.device, dtype: torch.dtype, *, tower: Path | None = None
 ) -> Apollo:
-    """A checkpoint folder as a model, ready to use.
+    """Load a checkpoint folder as a model, ready to use.
 
     Args:
         folder: With config.json and a folder for each part.
@@ -347,13 +250,13 @@ def load(
         Tokenizer.load(parts.llm),
         TextEncoder(net.vision.siglip, net.joint, parts.siglip if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
-        seal=fingerprint(shape, net),
+        fingerprint=fingerprint_weights(shape, net),
         joint_pixels=None if files is None else files.pixels,
     )
 
 
 def _published(folder: Path, name: str, given: Path | None) -> TowerFiles | None:
-    """SigLIP with its text side, as its authors published it; `None` where it is not at hand."""
+    """Find SigLIP as its authors published it, with its text side; `None` if it is not at hand."""
     is_beside = any((home / name / "config.json").is_file() for home in (folder, folder.parent))
     if given is None and not is_beside:
         return None
@@ -361,8 +264,8 @@ def _published(folder: Path, name: str, given: Path | None) -> TowerFiles | None
     return files if files.config.text is not None else None
 
 
-def _words(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:
-    """What stands before each clip; times are those of its first and last frame."""
+def _labels(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:
+    """Introduce each clip with the times of its first and last frame."""
     if not recalled:
         return ()
     spans = [chunk.ref.span for chunk in recalled]

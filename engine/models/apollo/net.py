@@ -9,6 +9,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.models import tiny
 from engine.models.apollo import internvideo2
 from engine.models.apollo.internvideo2 import (
     IMAGENET_MEAN,
@@ -24,7 +25,7 @@ from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import materialise
 
 SELECT_LAYER = -2
-"""Both towers give what the last block but one makes, without a final norm."""
+"""Both towers give the output of the last block but one, without a final norm."""
 MAX_POSITIONS = 16_384
 """Of prompt, clips and answer together, where a config does not say."""
 
@@ -51,7 +52,7 @@ class VisionConfig:
 
     @property
     def tokens_per_frame(self) -> int:
-        """Places of the joint grid in one frame."""
+        """Cells of the joint grid in one frame."""
         return self.grid[1] * self.grid[2]
 
 
@@ -80,7 +81,7 @@ class ApolloVision(nn.Module):
     ) -> tuple[
         Float[Tensor, "clip clip_frame 3 side side"], Float[Tensor, "clip clip_frame 3 edge edge"]
     ]:
-        """Frames of whole clips as both towers want them, on their device."""
+        """Prepare frames of whole clips for either tower, on its device."""
         config, weight = self.config, self.internvideo2.positions
         still = preprocess.prepare(frames, config.siglip_pixels)
         moving = internvideo2.prepare(
@@ -88,16 +89,17 @@ class ApolloVision(nn.Module):
         )
         # (clip frame) 3 h w -> clip frame 3 h w
         still, moving = (
-            each.reshape(-1, config.grid[0], *each.shape[1:]).to(weight) for each in (still, moving)
+            pixels.reshape(-1, config.grid[0], *pixels.shape[1:]).to(weight)
+            for pixels in (still, moving)
         )
         return still, moving
 
-    def see_frames(
+    def encode_stills(
         self, still: Float[Tensor, "clip frame 3 side side"], *, with_vectors: bool
     ) -> tuple[
         Float[Tensor, "clip frame row col features"], Float32[Tensor, "clip frame dim"] | None
     ]:
-        """SigLIP over every frame on its own."""
+        """Run SigLIP over every frame on its own."""
         n_clips, n_frames = still.shape[:2]
         features, vectors = self.siglip.run(
             still.flatten(0, 1), self.config.select_layer, with_vectors=with_vectors
@@ -110,8 +112,8 @@ class ApolloVision(nn.Module):
         self,
         grid: Float[Tensor, "clip frame row col features"],
         moving: Float[Tensor, "clip frame 3 edge edge"],
-    ) -> Float[Tensor, "clip frame place_row place_col joined"]:
-        """SigLIP's features with InternVideo2's beside them, on the common grid."""
+    ) -> Float[Tensor, "clip frame joint_row joint_col joined"]:
+        """Join InternVideo2's features to SigLIP's, on the common grid."""
         return join([grid, self.internvideo2(moving)], self.config.grid)
 
     def clip_tokens(
@@ -119,8 +121,8 @@ class ApolloVision(nn.Module):
         still: Float[Tensor, "clip frame 3 side side"],
         moving: Float[Tensor, "clip frame 3 edge edge"],
     ) -> Float[Tensor, "clip query width"]:
-        """Whole clips to the tokens that stand for them, in one differentiable pass."""
-        grid, _ = self.see_frames(still, with_vectors=False)
+        """Encode whole clips to the tokens that stand for them, in one differentiable pass."""
+        grid, _ = self.encode_stills(still, with_vectors=False)
         # clip frame row col features -> clip (frame row col) features
         tokens: Tensor = self.connector(self.add_motion(grid, moving).flatten(1, 3))
         return tokens
@@ -135,13 +137,13 @@ class ApolloNet(nn.Module):
         self.vision = ApolloVision(config.vision)
         self.decoder = Decoder(config.decoder)
         self.joint: Tower | None = None
-        """Gives frame and text vectors; Apollo's own tower was trained on and lost its text."""
+        """Gives frame and text vectors; Apollo trained its own tower on, without a text side."""
 
 
 def join(
     grids: Sequence[Float[Tensor, "clip _ _ _ _"]], shape: tuple[int, int, int]
 ) -> Float[Tensor, "clip frame row col features"]:
-    """Features of several towers, side by side on one grid; a grid that fits is untouched.
+    """Join features of several towers on one grid; a grid that fits is untouched.
 
     Args:
         grids: One tower each: clip, frame, row, column, channel.
@@ -160,7 +162,7 @@ def _resize(grid: Tensor, shape: tuple[int, int, int]) -> Tensor:
 
 
 def build(config: ApolloConfig, device: torch.device, dtype: torch.dtype) -> ApolloNet:
-    """A net with memory but without values; `load_net` fills it."""
+    """Allocate a net without values; `load_net` fills it."""
     with torch.device("meta"):
         net = ApolloNet(config)
     materialise(net, device, dtype)
@@ -168,9 +170,7 @@ def build(config: ApolloConfig, device: torch.device, dtype: torch.dtype) -> Apo
 
 
 def _tiny() -> ApolloConfig:
-    text = {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 16}
-    text |= {"pad_token_id": 256, "bos_token_id": 257, "eos_token_id": 258}
+    text = tiny.text_config(24, 40, max_position_embeddings=16, **tiny.SPECIAL_IDS)
     return ApolloConfig(
         decoder=DecoderConfig(
             vocab_size=264,

@@ -1,12 +1,12 @@
-"""Grouped-query attention; keys and values are passed in and handed back.
+"""Grouped-query attention over keys and values that the caller holds.
 
-Every query sees all of the past and, of the current tokens, what a mask or the causal rule shows
-it. Heads of a group share their keys and values without a copy.
+Every query sees the whole past and, of the current tokens, those that a mask or the causal rule
+shows it. Heads of a group share their keys and values without a copy.
 
 Decision: a short step takes one kernel with a dense mask; a long one attends to the past without
 a mask and to the current tokens with their own, and merges the two by their log-sum-exp, because
 a mask over a past of 65,000 latents would be larger than the keys. Both are exact; gradients
-pass through the dense form only; `nn.one_pass` has forms of its own.
+pass through the dense form only, so `video_xl/parallel_forward` has forms of its own.
 """
 
 from dataclasses import dataclass
@@ -22,45 +22,46 @@ DENSE_ENTRIES = 1 << 20
 kernels and a merge below 2^15 twofold and loses to them above 2^20."""
 
 Current = Literal["all", "causal"] | Tensor
-"""Which current tokens each query sees: all, those up to itself, or a boolean `query current`."""
+"""Current tokens that each query sees: all, those up to itself, or a boolean `query current`."""
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionMask:
-    """What the queries of one step may see; made once a step, shared by all layers."""
+    """Keys that the queries of one step may see; built once a step, shared by all layers."""
 
     dense: Float[Tensor, "row key"] | None
     """Added to the scores of a short step; a row for each query of each head of a group."""
     n_past: int = 0
     """Keys before the current ones, of a long step; 0 leaves it whole."""
-    near: Float[Tensor, "row current"] | None = None
-    """A long step's mask over its current tokens."""
+    current: Float[Tensor, "row current"] | None = None
+    """Mask of a long step over its current tokens."""
     is_causal: bool = False
-    """A long step's current tokens see those up to themselves."""
+    """Whether the current tokens of a long step see those up to themselves."""
 
 
-def view(
+def build_mask(
     n_past: int, current: Current, n: int, n_groups: int, *, like: Tensor, is_exact: bool = False
 ) -> AttentionMask:
-    """Prepare the sight of a step.
+    """Build the attention mask of a step.
 
     Args:
         n_past: Keys before the current ones.
-        current: Which current tokens each query sees.
+        current: Current tokens that each query sees.
         n: Current tokens; also the queries, unless `current` is a mask.
         n_groups: Query heads for each key and value head.
         like: Gives dtype and device.
         is_exact: Keep to the dense form, which `attention_weights` needs.
     """
+    # A single token sees everything up to itself, which is everything.
     if isinstance(current, str) and (current == "all" or n == 1):
         return AttentionMask(None)
     n_queries = n if isinstance(current, str) else current.shape[0]
     is_short = n_groups * n_queries * (n_past + n) <= DENSE_ENTRIES
     if is_short or is_exact:
         visible = current if isinstance(current, Tensor) else _triangle(n, like.device)
-        return AttentionMask(_mask(n_past, visible, n_groups, like))
+        return AttentionMask(_additive(n_past, visible, n_groups, like))
     if isinstance(current, Tensor):
-        return AttentionMask(None, n_past, _mask(0, current, n_groups, like))
+        return AttentionMask(None, n_past, _additive(0, current, n_groups, like))
     return AttentionMask(None, n_past, None, True)
 
 
@@ -68,41 +69,47 @@ def attend(
     q: Float[Tensor, "batch head query head_dim"],
     k: Float[Tensor, "batch kv_head key head_dim"],
     v: Float[Tensor, "batch kv_head key head_dim"],
-    sight: AttentionMask,
+    mask: AttentionMask,
 ) -> Float[Tensor, "batch head query head_dim"]:
-    """Softmax attention of grouped heads, scaled by the root of the head size."""
-    if sight.near is None and not sight.is_causal:
-        out = F.scaled_dot_product_attention(_fold(q, k), k, v, attn_mask=sight.dense)
+    """Compute softmax attention of grouped heads, scaled by the root of the head size."""
+    if mask.current is None and not mask.is_causal:
+        out = F.scaled_dot_product_attention(_fold_groups(q, k), k, v, attn_mask=mask.dense)
         return out.reshape(q.shape)
-    past, n = sight.n_past, k.shape[2]
-    near, near_lse = _with_lse(q, k[:, :, past:n], v[:, :, past:n], sight.near, sight.is_causal)
-    if not past:
-        return near
-    far, far_lse = _with_lse(q, k[:, :, :past], v[:, :, :past], None, False)
-    # exp(lse - logaddexp) of the far part, as one sigmoid.
-    share = torch.sigmoid(far_lse - near_lse)[..., None]
-    return torch.lerp(near.float(), far.float(), share).to(q.dtype)
+    n_past, n = mask.n_past, k.shape[2]
+    current, current_lse = _with_lse(
+        q, k[:, :, n_past:n], v[:, :, n_past:n], mask.current, mask.is_causal
+    )
+    if not n_past:
+        return current
+    past, past_lse = _with_lse(q, k[:, :, :n_past], v[:, :, :n_past], None, False)
+    # The past's share of the softmax is exp(past_lse - logaddexp(both)), which is one sigmoid.
+    share = torch.sigmoid(past_lse - current_lse)[..., None]
+    return torch.lerp(current.float(), past.float(), share).to(q.dtype)
 
 
 def attention_weights(
     q: Float[Tensor, "batch head query head_dim"],
     k: Float[Tensor, "batch kv_head key head_dim"],
-    sight: AttentionMask,
+    mask: AttentionMask,
 ) -> Float32[Tensor, "batch query key"]:
-    """Attention weights averaged over heads: where the queries look.
+    """Compute the attention weights of some queries, averaged over heads.
 
+    Args:
+        q: Queries after rotary embedding.
+        k: All keys, after rotary embedding.
+        mask: Of the dense form.
     Cost: the scores of these queries once more; for a few queries little beside a layer.
     """
-    scores = (_fold(q, k) @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
-    if sight.dense is not None:
-        scores = scores + sight.dense.float()
+    scores = (_fold_groups(q, k) @ k.transpose(-1, -2)).float() * q.shape[-1] ** -0.5
+    if mask.dense is not None:
+        scores = scores + mask.dense.float()
     weights: Tensor = scores.softmax(-1)
     per_head: Tensor = weights.reshape(q.shape[0], q.shape[1], q.shape[2], -1)
     return per_head.mean(1)
 
 
-def _fold(q: Tensor, k: Tensor) -> Tensor:
-    """Queries of the heads of a group, one behind the other."""
+def _fold_groups(q: Tensor, k: Tensor) -> Tensor:
+    """Queries of the heads of a group, one behind the other: `batch kv_head row head_dim`."""
     return q.reshape(q.shape[0], k.shape[1], -1, q.shape[-1])
 
 
@@ -110,7 +117,8 @@ def _triangle(n: int, device: torch.device) -> Bool[Tensor, "query current"]:
     return torch.ones(n, n, dtype=torch.bool, device=device).tril()
 
 
-def _mask(n_past: int, visible: Tensor, n_groups: int, like: Tensor) -> Tensor:
+def _additive(n_past: int, visible: Tensor, n_groups: int, like: Tensor) -> Tensor:
+    """Turn a boolean mask over the current tokens into summands, a row for each head of a group."""
     n_queries, n = visible.shape
     mask = torch.zeros(n_groups, n_queries, n_past + n, dtype=like.dtype, device=like.device)
     mask[:, :, n_past:].masked_fill_(~visible.to(like.device), float("-inf"))
@@ -121,8 +129,9 @@ def _with_lse(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, is_causal: bool
 ) -> tuple[Tensor, Tensor]:
     """Attention and the log-sum-exp of its scores, `batch head query`."""
+    # No public function hands out the log-sum-exp; these are the kernels behind the fused one.
     aten = torch.ops.aten
-    shape, folded = q.shape, q if is_causal else _fold(q, k)
+    shape, folded = q.shape, q if is_causal else _fold_groups(q, k)
     if q.device.type == "cpu":
         bias = None if mask is None else mask[None, None]
         out, lse = aten._scaled_dot_product_flash_attention_for_cpu(
@@ -133,13 +142,13 @@ def _with_lse(
     else:
         if is_causal:
             n = q.shape[2]
-            mask = _mask(0, _triangle(n, q.device), q.shape[1] // k.shape[1], q)
-        out, lse = _blockwise(_fold(q, k), k, v, mask)
+            mask = _additive(0, _triangle(n, q.device), q.shape[1] // k.shape[1], q)
+        out, lse = _blockwise(_fold_groups(q, k), k, v, mask)
     return out.reshape(shape), lse.reshape(shape[:3])
 
 
 def _suits_flash(q: Tensor) -> bool:
-    """Whether the accelerator's flash kernel takes these queries as they are."""
+    """Tell whether the accelerator's flash kernel takes these queries as they are."""
     return q.dtype in (torch.bfloat16, torch.float16) and q.shape[-1] % 8 == 0
 
 
@@ -148,7 +157,7 @@ BLOCK_KEYS = 4096
 
 
 def _blockwise(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Attention by blocks of keys with a running maximum, in float32."""
+    """Compute attention by blocks of keys with a running maximum, in float32."""
     scale = q.shape[-1] ** -0.5
     top = q.new_full(q.shape[:3], float("-inf"), dtype=torch.float32)
     total, out = torch.zeros_like(top), torch.zeros_like(q, dtype=torch.float32)

@@ -1,7 +1,8 @@
-"""Causal decoder stack for the shapes our families use, over explicit keys and values.
+"""Causal transformer decoder over explicit keys and values.
 
-Qwen2 and Qwen2.5 (q, k, v with bias), LLaMA, Vicuna and Mistral (without), tied or untied head.
-A decoder may own a second set of q, k, v projections for summary tokens; `nn.vst` uses it.
+Covers Qwen2 and Qwen2.5 (q, k, v with bias), LLaMA, Vicuna and Mistral (without), with a tied or
+an untied head. A decoder may own a second set of q, k, v projections for summary tokens, which
+`video_xl/vst` uses.
 """
 
 from collections.abc import Mapping
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from engine.models.layers.attention import attend, attention_weights, view
-from engine.models.layers.rotary import RopeFactors, rotate, turn
+from engine.models.layers.attention import attend, attention_weights, build_mask
+from engine.models.layers.rotary import RopeFactors, apply_rope, rope_factors
 
 KEY_MAP = (
     ("model.embed_tokens.weight", "embed.weight"),
@@ -31,7 +32,7 @@ KEY_MAP = (
     ("model.layers.*.mlp.up_proj.*", "layers.*.gate_up.up.*"),
     ("model.layers.*.mlp.down_proj.*", "layers.*.down.*"),
 )
-"""The names that Qwen2, LLaMA, Vicuna and Mistral share; see `nn.weights`."""
+"""Released names that Qwen2, LLaMA, Vicuna and Mistral share; see `layers/weights`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class DecoderConfig:
         return self.n_heads // self.n_kv_heads
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a `config.json` that `from_json` reads."""
+        """Return the fields of a `config.json` that `from_json` reads."""
         return {
             "vocab_size": self.vocab_size,
             "hidden_size": self.width,
@@ -114,17 +115,17 @@ class DecoderConfig:
         )
 
 
-def table(n_rows: int, width: int) -> nn.Embedding:
-    """An embedding of zeros, for weights to come.
+def zero_embedding(n_rows: int, width: int) -> nn.Embedding:
+    """Make an embedding of zeros, for weights to come.
 
-    `nn.Embedding` draws its rows, and to draw on the meta device torch imports its compiler:
-    2 s of CPU before a model of 4 MB is loaded.
+    `nn.Embedding` draws its rows at random, and to draw on the meta device torch imports its
+    compiler: 2 s of CPU before a model of 4 MB is loaded.
     """
     return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))
 
 
 class FusedLinear(nn.Linear):
-    """Several projections of one input as one product; the loader fills it part by part."""
+    """Several projections of one input as one matrix product; the loader fills it part by part."""
 
     def __init__(self, n_in: int, parts: Mapping[str, int], *, bias: bool) -> None:
         super().__init__(n_in, sum(parts.values()), bias=bias)
@@ -132,13 +133,13 @@ class FusedLinear(nn.Linear):
         """Rows of each part, in order."""
 
     def project_kv(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
-        """All parts but the first: k and v without q."""
+        """Project to all parts but the first: k and v without q."""
         start = next(iter(self.parts.values()))
         return F.linear(x, self.weight[start:], None if self.bias is None else self.bias[start:])
 
 
 class RmsNorm(nn.Module):
-    """Root-mean-square norm; statistics in float32."""
+    """Root-mean-square norm with statistics in float32."""
 
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
@@ -152,9 +153,9 @@ class RmsNorm(nn.Module):
 
 
 class KvBuffer:
-    """Keys after rotary embedding and values of all layers, in one preallocated block.
+    """KV cache of a decoder: keys after rotary embedding and values, preallocated for all layers.
 
-    The owner appends at `n` and may cut back to any earlier `n`; what lies beyond is scratch.
+    The owner appends at `n` and may cut back to any earlier `n`; everything beyond is scratch.
     """
 
     def __init__(
@@ -164,6 +165,14 @@ class KvBuffer:
         self.keys = like.new_zeros(shape)
         self.values = like.new_zeros(shape)
         self.n = 0
+
+    def copy_from(self, source: "KvBuffer") -> None:
+        """Start over with the tokens of another buffer, repeated for each sequence of the batch."""
+        self.n = 0
+        self.reserve(source.n)
+        self.keys[:, :, :, : source.n] = source.keys[:, :, :, : source.n]
+        self.values[:, :, :, : source.n] = source.values[:, :, :, : source.n]
+        self.n = source.n
 
     @property
     def capacity(self) -> int:
@@ -208,7 +217,7 @@ class Attention(nn.Module):
         Float[Tensor, "batch kv_head token head_dim"],
         Float[Tensor, "batch kv_head token head_dim"],
     ]:
-        """Heads of q, k and v, as views."""
+        """Split projections into the heads of q, k and v, as views."""
         n_heads, n_kv_heads, head_dim = self.shape
         heads = qkv.view(*qkv.shape[:2], n_heads + 2 * n_kv_heads, head_dim).transpose(1, 2)
         q, k, v = torch.split(heads, [n_heads, n_kv_heads, n_kv_heads], 1)
@@ -220,7 +229,7 @@ class Attention(nn.Module):
         Float[Tensor, "batch kv_head token head_dim"],
         Float[Tensor, "batch kv_head token head_dim"],
     ]:
-        """Heads of k and v, as views."""
+        """Split projections into the heads of k and v, as views."""
         _, n_kv_heads, head_dim = self.shape
         heads = kv.view(*kv.shape[:2], 2 * n_kv_heads, head_dim).transpose(1, 2)
         k, v = torch.split(heads, n_kv_heads, 1)
@@ -248,7 +257,7 @@ class Layer(nn.Module):
         self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
     def mlp(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """The gated MLP with its norm, without the residual."""
+        """Apply the norm and the gated MLP, without the residual."""
         gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
         out: Tensor = self.down(F.silu(gate) * up)
         return out
@@ -256,19 +265,19 @@ class Layer(nn.Module):
 
 @dataclass(frozen=True, slots=True)
 class KvTrace:
-    """Keys before rotary embedding and values that a step wrote, by layer."""
+    """Keys before rotary embedding and values that a step computed, by layer."""
 
     keys: list[Tensor]
     values: list[Tensor]
 
 
 class Decoder(nn.Module):
-    """Embedding, layers, final norm, head."""
+    """Embedding, layers, final norm and head."""
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed = table(config.vocab_size, config.width)
+        self.embed = zero_embedding(config.vocab_size, config.width)
         self.vst_embed = nn.Parameter(torch.zeros(1, config.width)) if config.has_vst else None
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.norm = RmsNorm(config.width, config.norm_eps)
@@ -277,69 +286,71 @@ class Decoder(nn.Module):
         )
 
     def stack(self) -> list[Layer]:
-        """The layers, typed."""
+        """Return the layers under their own type."""
         return [layer for layer in self.layers if isinstance(layer, Layer)]
 
     def buffer(self, capacity: int, *, batch: int = 1) -> KvBuffer:
-        """An empty buffer of this decoder's shape, device and dtype."""
+        """Allocate an empty KV cache of this decoder's shape, device and dtype."""
         return KvBuffer(self.config, capacity, like=self.embed.weight.detach(), batch=batch)
 
-    def turn(self, positions: Int64[Tensor, " token"]) -> RopeFactors:
-        """The rotation of these positions."""
-        return turn(positions, self.config.head_dim, self.config.rope_theta)
+    def rope(self, positions: Int64[Tensor, " token"]) -> RopeFactors:
+        """Compute the rotary factors of these positions."""
+        return rope_factors(positions, self.config.head_dim, self.config.rope_theta)
 
     def logits(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocab"]:
-        """Scores of the next token from normed rows."""
-        table = self.embed.weight if self.head is None else self.head.weight
-        return F.linear(hidden, table)
+        """Score the next token from rows after the final norm."""
+        head = self.embed.weight if self.head is None else self.head.weight
+        return F.linear(hidden, head)
 
     def extend(
         self,
         x: Float[Tensor, "batch token width"],
-        memory: KvBuffer,
+        buffer: KvBuffer,
         *,
-        written: KvTrace | None = None,
-        looks: list[Tensor] | None = None,
+        kv_trace: KvTrace | None = None,
+        attn_weights: list[Tensor] | None = None,
         n_query_rows: int = 1,
         stop_after_weights: bool = False,
     ) -> Float[Tensor, "batch token width"]:
-        """Run tokens behind the memory, causally, and append them to it.
+        """Run tokens behind a KV cache, causally, and append them to it.
 
         Args:
-            x: Embeddings; they stand at positions `memory.n`, `memory.n + 1`, ...
-            memory: Read and appended to in place.
-            written: Receives each layer's keys (before rotary embedding) and values.
-            looks: Receives each layer's attention weights of the last `n_query_rows` rows.
-            n_looking: Rows whose attention is wanted.
-            is_survey: Only the looks are wanted: stop once the last are known, and leave the
-                memory's length as it was.
+            x: Embeddings; they take the positions `buffer.n`, `buffer.n + 1`, ...
+            buffer: Read and appended to in place.
+            kv_trace: Receives each layer's keys (before rotary embedding) and values.
+            attn_weights: Receives each layer's attention weights, averaged over heads.
+            n_query_rows: Rows, from the end, whose attention weights are wanted.
+            stop_after_weights: Stop once the last layer's weights are known, and leave the
+                length of the buffer as it was; the rows that come back mean nothing then.
         Returns:
             Rows after the final norm.
         """
-        n_past, n = memory.n, x.shape[1]
-        memory.reserve(n)
+        n_past, n = buffer.n, x.shape[1]
+        buffer.reserve(n)
         end = n_past + n
-        rope = self.turn(torch.arange(n_past, end, device=x.device))
-        sight = view(n_past, "causal", n, self.config.n_groups, like=x)
-        if looks is not None:
+        rope = self.rope(torch.arange(n_past, end, device=x.device))
+        mask = build_mask(n_past, "causal", n, self.config.n_groups, like=x)
+        if attn_weights is not None:
             late = torch.ones(n_query_rows, n, dtype=torch.bool).tril(n - n_query_rows)
-            looking = view(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
+            weights_mask = build_mask(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
         for depth, layer in enumerate(self.stack()):
             attention = layer.attention
             q, k, v = attention.split(attention.qkv(layer.attention_norm(x)))
-            if written is not None:
-                written.keys.append(k)
-                written.values.append(v)
-            q = rotate(q, rope)
-            keys, values = memory.keys[depth], memory.values[depth]
-            keys[:, :, n_past:end] = rotate(k, rope)
+            if kv_trace is not None:
+                kv_trace.keys.append(k)
+                kv_trace.values.append(v)
+            q = apply_rope(q, rope)
+            keys, values = buffer.keys[depth], buffer.values[depth]
+            keys[:, :, n_past:end] = apply_rope(k, rope)
             values[:, :, n_past:end] = v
-            if looks is not None:
-                looks.append(attention_weights(q[:, :, -n_query_rows:], keys[:, :, :end], looking))
+            if attn_weights is not None:
+                attn_weights.append(
+                    attention_weights(q[:, :, -n_query_rows:], keys[:, :, :end], weights_mask)
+                )
                 if stop_after_weights and depth + 1 == len(self.layers):
                     return x
-            x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], sight))
+            x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], mask))
             x = x + layer.mlp(x)
-        memory.n = end
+        buffer.n = end
         out: Tensor = self.norm(x)
         return out

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from engine.models.layers.decoder import table
+from engine.models.layers.decoder import zero_embedding
 
 CLIP_VISION: dict[str, Any] = {
     "hidden_size": 768,
@@ -177,7 +177,7 @@ class PatchEmbeddings(nn.Module):
         self.patch_embedding = nn.Conv2d(
             3, width, self.patch_px, stride=self.patch_px, bias=not has_class
         )
-        self.position_embedding = table(n_patches + has_class, width)
+        self.position_embedding = zero_embedding(n_patches + has_class, width)
 
     def forward(self, pixels: Float[Tensor, "frame 3 h w"]) -> Float[Tensor, "frame row width"]:
         """Patches as one product; as a convolution it takes several times longer on a CPU."""
@@ -231,8 +231,8 @@ class TextEmbeddings(nn.Module):
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__()
         width = config["hidden_size"]
-        self.token_embedding = table(config["vocab_size"], width)
-        self.position_embedding = table(config["max_position_embeddings"], width)
+        self.token_embedding = zero_embedding(config["vocab_size"], width)
+        self.position_embedding = zero_embedding(config["max_position_embeddings"], width)
 
     def forward(self, ids: Int64[Tensor, " token"]) -> Float[Tensor, "token width"]:
         """Rows of one text."""

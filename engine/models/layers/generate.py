@@ -1,4 +1,4 @@
-"""Prefill, decode, sampling: yields Token after Token."""
+"""Autoregressive answers: prefill, decode, sampling."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -17,7 +17,7 @@ PREFILL_TOKENS = 1024
 
 def generate(
     decoder: Decoder,
-    memory: KvBuffer,
+    buffer: KvBuffer,
     prompt: Float[Tensor, "token width"],
     tokenizer: Tokenizer,
     sampling: Sampling,
@@ -25,16 +25,16 @@ def generate(
     stop: frozenset[int],
     chunks: Sequence[range] | None = None,
 ) -> Iterator[Token]:
-    """Answer a prompt behind a memory.
+    """Answer a prompt behind a filled KV cache, token by token.
 
     Args:
         decoder: In evaluation mode.
-        memory: Appended to in place; hand in a fork to keep the original.
-        prompt: Embeddings of what follows the memory.
+        buffer: Keys and values before the prompt; appended to in place.
+        prompt: Embeddings of the tokens that follow, the opening of the answer included.
         tokenizer: For the text of the ids.
         sampling: Greedy at temperature 0, else seeded.
         stop: Ids that end the answer; they are not yielded.
-        chunks: Where each recalled chunk lies in the memory; `None` leaves the mass out.
+        chunks: Positions of each recalled chunk in the buffer; `None` leaves the mass out.
     Yields:
         A token whenever its ids make whole characters; the mass is that of its last step.
     Raises:
@@ -42,13 +42,13 @@ def generate(
     """
     if not prompt.shape[0]:
         raise ValueError("prompt must hold at least one token")
-    looks: list[Tensor] | None = None if chunks is None else []
+    attn_weights: list[Tensor] | None = None if chunks is None else []
     for part in torch.split(prompt, PREFILL_TOKENS):
-        if looks:
-            looks.clear()
-        hidden = decoder.extend(part[None], memory, looks=looks)
+        if attn_weights:
+            attn_weights.clear()
+        hidden = decoder.extend(part[None], buffer, attn_weights=attn_weights)
     pick = picker(sampling)
-    ids, said = list[int](), ""
+    ids, text_so_far = list[int](), ""
     for step in range(sampling.max_tokens):
         next_id = pick(decoder.logits(hidden[0, -1]))
         if next_id in stop:
@@ -56,27 +56,29 @@ def generate(
         ids.append(next_id)
         text = tokenizer.decode(ids)
         is_last = step + 1 == sampling.max_tokens
-        # A character may take several ids; until it is whole the decoder shows U+FFFD.
+        # A character may take several ids; until it is whole the tokenizer shows U+FFFD.
         if is_last or not text.endswith("\ufffd"):
-            yield Token(text=text[len(said) :], chunk_mass=_mass(looks, chunks))
-            said = text
+            yield Token(text=text[len(text_so_far) :], chunk_mass=_mass(attn_weights, chunks))
+            text_so_far = text
         if is_last:
             break
-        if looks is not None:
-            looks.clear()
+        if attn_weights is not None:
+            attn_weights.clear()
         embedded = decoder.embed(torch.tensor([[next_id]], device=prompt.device))
-        hidden = decoder.extend(embedded, memory, looks=looks)
+        hidden = decoder.extend(embedded, buffer, attn_weights=attn_weights)
 
 
 def picker(sampling: Sampling) -> Callable[[Tensor], int]:
-    """How the next id is drawn from logits; seeded draws repeat on any device."""
+    """Return the function that draws the next id from logits; seeded draws repeat anywhere."""
     if sampling.temperature == 0:
         return lambda logits: int(logits.argmax())
+    # On the CPU, whose generator gives the same numbers beside any accelerator.
     random = torch.Generator().manual_seed(sampling.seed)
 
     def draw(logits: Tensor) -> int:
-        chances = (logits.float().cpu() / sampling.temperature).softmax(-1)
-        ranked, order = chances.sort(descending=True)
+        probabilities = (logits.float().cpu() / sampling.temperature).softmax(-1)
+        ranked, order = probabilities.sort(descending=True)
+        # An id stays while the mass before it is below top_p, so the likeliest always stays.
         ranked[ranked.cumsum(-1) - ranked >= sampling.top_p] = 0
         return int(order[torch.multinomial(ranked, 1, generator=random)])
 
@@ -84,28 +86,29 @@ def picker(sampling: Sampling) -> Callable[[Tensor], int]:
 
 
 def _mass(
-    looks: list[Tensor] | None, chunks: Sequence[range] | None
+    attn_weights: list[Tensor] | None, chunks: Sequence[range] | None
 ) -> Float32[Tensor, " chunk"] | None:
-    """Attention on each chunk, averaged over layers and heads."""
-    if looks is None or chunks is None:
+    """Sum the attention on each chunk, averaged over layers and heads."""
+    if attn_weights is None or chunks is None:
         return None
-    mean = torch.stack([look[0, -1] for look in looks]).mean(0)
+    mean = torch.stack([weights[0, -1] for weights in attn_weights]).mean(0)
+    # Differences of one running sum serve any number of chunks.
     ends = torch.nn.functional.pad(mean.cumsum(0), (1, 0)).cpu()
     starts = torch.tensor([chunk.start for chunk in chunks], dtype=torch.int64)
     stops = torch.tensor([chunk.stop for chunk in chunks], dtype=torch.int64)
     return (ends[stops] - ends[starts]).clamp_min(0)
 
 
-def stepwise(said: Iterator[Token]) -> Iterator[Token]:
-    """Tokens of a generator that runs in inference mode, entered anew for each of them.
+def stepwise(tokens: Iterator[Token]) -> Iterator[Token]:
+    """Yield the tokens of a generator that runs in inference mode, entered anew for each.
 
     Held across a yield the mode would rule the caller too, and a decorator does not see a
     generator through a type checker's wrapper.
     """
-    while (token := _next(said)) is not None:
+    while (token := _next(tokens)) is not None:
         yield token
 
 
 @torch.inference_mode()
-def _next(said: Iterator[Token]) -> Token | None:
-    return next(said, None)
+def _next(tokens: Iterator[Token]) -> Token | None:
+    return next(tokens, None)

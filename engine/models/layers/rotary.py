@@ -1,4 +1,8 @@
-"""Rotary embedding of given positions, the half-split kind: pair i turns with i + head_dim / 2."""
+"""Rotary position embedding (RoPE) of given positions, in the half-split form.
+
+Channel i of a head turns together with channel i + head_dim / 2, as in LLaMA and Qwen2.
+Source: arXiv:2104.09864.
+"""
 
 from dataclasses import dataclass
 
@@ -9,23 +13,23 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class RopeFactors:
-    """The rotation of a run of positions, as factors for a vector and for its swapped halves."""
+    """Rotations of a run of positions, as factors for a vector and for its swapped halves."""
 
     cos: Float32[Tensor, "token head_dim"]
     sin: Float32[Tensor, "token head_dim"]
-    """First half negated, so that rotating is two products and a sum."""
+    """First half negated, so that a rotation is two products and a sum."""
 
     def rows(self, idx: Int64[Tensor, " row"]) -> "RopeFactors":
-        """The rotation of some of these positions."""
+        """Return the rotations of some of these positions, in the order of `idx`."""
         return RopeFactors(self.cos[idx], self.sin[idx])
 
     def slice(self, start: int, end: int) -> "RopeFactors":
-        """The rotation of a stretch of these positions."""
+        """Return the rotations of the positions from `start` up to `end`."""
         return RopeFactors(self.cos[start:end], self.sin[start:end])
 
 
-def turn(positions: Int64[Tensor, " token"], head_dim: int, theta: float) -> RopeFactors:
-    """The rotation that belongs to each position.
+def rope_factors(positions: Int64[Tensor, " token"], head_dim: int, theta: float) -> RopeFactors:
+    """Compute the rotation of each position.
 
     Angles are float32 whatever the model's dtype: 16 bit would blur neighbours far out.
     Cost: O(token x head_dim), once a step for all layers.
@@ -37,9 +41,9 @@ def turn(positions: Int64[Tensor, " token"], head_dim: int, theta: float) -> Rop
     return RopeFactors(torch.cat((cos, cos), -1), torch.cat((-sin, sin), -1))
 
 
-def rotate(
-    x: Float[Tensor, "*batch token head_dim"], by: RopeFactors
+def apply_rope(
+    x: Float[Tensor, "*batch token head_dim"], rope: RopeFactors
 ) -> Float[Tensor, "*batch token head_dim"]:
-    """Turn every vector by its position; computed in float32, returned in the dtype given."""
+    """Rotate every vector by its position, in float32; the result has the dtype of `x`."""
     swapped = torch.roll(x, x.shape[-1] // 2, -1)
-    return torch.addcmul(x * by.cos, swapped, by.sin).to(x.dtype)
+    return torch.addcmul(x * rope.cos, swapped, rope.sin).to(x.dtype)

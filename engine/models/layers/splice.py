@@ -1,7 +1,6 @@
-"""Visual tokens in the place of their placeholders, among the embeddings of text."""
+"""Splicing: visual tokens take the place of placeholders among the embeddings of text."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 PLACEHOLDER_ID = -200
 """Stands for one visual token among token ids; no vocabulary has it."""
 IGNORED_LABEL = -100
-"""A row that the loss does not look at."""
+"""Label of a row that the loss leaves out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,25 +22,6 @@ class PaddedBatch:
     labels: Int64[Tensor, "sample token"]
     is_real: Bool[Tensor, "sample token"]
     """False where a sample is padded."""
-
-
-def cut(text: str, placeholders: Sequence[str], encode: Callable[[str], list[int]]) -> list[int]:
-    """Ids of a text that spells its placeholders: each becomes one `PLACEHOLDER_ID`.
-
-    Only for text of our own making, such as training samples; what people type may spell
-    anything.
-
-    Args:
-        text: The whole conversation.
-        placeholders: How they are spelt.
-        encode: The tokenizer, for the pieces between them.
-    """
-    pattern = "|".join(re.escape(spelling) for spelling in placeholders)
-    ids: list[int] = []
-    for place, piece in enumerate(re.split(pattern, text)):
-        ids += [PLACEHOLDER_ID] if place else []
-        ids += encode(piece) if piece else []
-    return ids
 
 
 def splice(
@@ -55,9 +35,10 @@ def splice(
         ValueError: There are not as many placeholders as visual tokens.
     """
     is_visual = ids == PLACEHOLDER_ID
-    n_places = int(is_visual.sum())
-    if n_places != len(visual):
-        raise ValueError(f"{n_places} placeholders for {len(visual)} visual tokens")
+    n_placeholders = int(is_visual.sum())
+    if n_placeholders != len(visual):
+        raise ValueError(f"{n_placeholders} placeholders for {len(visual)} visual tokens")
+    # Id 0 stands in for placeholders, which no table has; their rows are overwritten.
     rows = embed(ids.masked_fill(is_visual, 0))
     spliced: Tensor = rows.masked_scatter(is_visual[:, None], visual.to(rows))
     return spliced
@@ -75,20 +56,20 @@ def splice_batch(
 
     Args:
         embed: The decoder's table.
-        samples: Ids without padding, and the visual tokens that they hold places for.
+        samples: Ids without padding, and the visual tokens of their placeholders.
         labels: The next tokens to learn, one for each id; visual rows are ignored anyway.
         max_tokens: Longer samples lose their end.
         pads_left: Padding stands before the samples instead of behind.
     """
     rows = [splice(embed, ids, visual)[:max_tokens] for ids, visual in samples]
-    wanted = [
-        known.masked_fill(ids == PLACEHOLDER_ID, IGNORED_LABEL)[:max_tokens]
-        for (ids, _), known in zip(samples, labels, strict=True)
+    targets = [
+        target.masked_fill(ids == PLACEHOLDER_ID, IGNORED_LABEL)[:max_tokens]
+        for (ids, _), target in zip(samples, labels, strict=True)
     ]
     side = "left" if pads_left else "right"
     real = [torch.ones(len(row), dtype=torch.bool, device=row.device) for row in rows]
     return PaddedBatch(
         pad_sequence(rows, batch_first=True, padding_side=side),
-        pad_sequence(wanted, True, padding_value=IGNORED_LABEL, padding_side=side),
+        pad_sequence(targets, True, padding_value=IGNORED_LABEL, padding_side=side),
         pad_sequence(real, batch_first=True, padding_value=False, padding_side=side),
     )

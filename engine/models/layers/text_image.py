@@ -1,15 +1,16 @@
-"""The joint image-text space beside a model whose own tower came without its text side.
+"""The joint image-text space of a model, from its own tower or from one that stands alone.
 
 Released video models keep only the vision half of CLIP or SigLIP. Where the whole tower lies
 beside the checkpoint, it gives frame vectors and text vectors; else frames are told apart by
 their mean features, and text cannot be compared with them.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError
@@ -17,17 +18,20 @@ from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower, TowerFiles, load_tower
 from engine.models.layers.weights import materialise
 
+VISION_BATCH = 32
+"""Frames a pass of the tower: its activations, not the decoder's, would set the memory limit."""
+
 
 def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
-    """The tower to see with, and the one of the joint space where it is another.
+    """Load the stand-alone tower beside a checkpoint, and drop the checkpoint's own if it is equal.
 
     Frozen towers equal their stand-alone release, and then one tower does both.
 
     Args:
         own: As the checkpoint fills it, without a text side.
-        files: What lies beside the checkpoint.
+        files: The stand-alone tower, as `find_tower` found it.
     Returns:
-        The stand-alone tower alone where all vision weights agree; else both.
+        The tower for visual tokens, and the one of the joint space where it is another.
     Raises:
         WeightsError: The stand-alone tower does not fit its own config.
     """
@@ -41,15 +45,22 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())
     is_same = ours.keys() == theirs.keys() and all(
-        torch.equal(each, theirs[name]) for name, each in ours.items()
+        torch.equal(parameter, theirs[name]) for name, parameter in ours.items()
     )
     return (whole, None) if is_same else (own, whole)
 
 
-def see(
+def encode_frames(
     tower: Tower, joint: Tower | None, pixels: Float[Tensor, "frame 3 h w"], select_layer: int
 ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-    """Patch features of the chosen layer, and a unit vector for each frame."""
+    """Compute patch features of the chosen layer, and a unit vector for each frame.
+
+    Args:
+        tower: Gives the features, and the vectors where it has a text side.
+        joint: Gives the vectors, where it is another tower.
+        pixels: Prepared for the tower.
+        select_layer: As in `Tower.run`.
+    """
     has_vectors = joint is None and tower.has_text
     features, vectors = tower.run(pixels, select_layer, with_vectors=has_vectors)
     if joint is not None:
@@ -59,14 +70,30 @@ def see(
     return features, vectors
 
 
+def encode_in_batches(
+    frames: UInt8[Tensor, "frame 3 h w"],
+    encode: Callable[[Tensor], tuple[Tensor, Tensor]],
+) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
+    """Encode frames that do not see each other, `VISION_BATCH` at a time.
+
+    Args:
+        frames: At least one.
+        encode: Raw frames to visual tokens and unit vectors.
+    Returns:
+        Tokens on the model's device, vectors on the CPU.
+    """
+    parts = [encode(batch) for batch in torch.split(frames, VISION_BATCH)]
+    return torch.cat([tokens for tokens, _ in parts]), torch.cat([unit for _, unit in parts]).cpu()
+
+
 class TextEncoder:
-    """Queries in the space of frame vectors."""
+    """Queries as vectors in the space of frame vectors."""
 
     def __init__(self, tower: Tower, joint: Tower | None, folder: Path | None) -> None:
-        """Find the text side.
+        """Take the text side of whichever tower has one.
 
         Args:
-            tower: The one to see with.
+            tower: The one for visual tokens.
             joint: The one of the joint space, where it is another.
             folder: With the joint tower's tokenizer.
         """
@@ -76,7 +103,7 @@ class TextEncoder:
         self.tokenizer = Tokenizer.load(folder) if owner.has_text and folder else None
 
     def embed(self, text: str) -> Float32[Tensor, " dim"]:
-        """A text as a unit vector, on the CPU.
+        """Embed a text as a unit vector, on the CPU.
 
         Raises:
             MissingCapabilityError: The tower came without its text side.
@@ -84,7 +111,8 @@ class TextEncoder:
         if self.tower is None or self.tokenizer is None:
             raise MissingCapabilityError(
                 "this checkpoint cannot compare text with frames: its tower has no text side",
-                hint="put the tower's full folder (text model, tokenizer) beside the checkpoint",
+                hint="put the full CLIP or SigLIP folder (text model, projections, tokenizer) "
+                "beside the checkpoint",
             )
         device = next(self.tower.parameters()).device
         ids = torch.tensor(self.tower.text_ids(self.tokenizer, text), device=device)

@@ -316,7 +316,7 @@ def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> 
             setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 
-def fingerprint(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
+def fingerprint_weights(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
     """Hash of a config and of all parameters as they stand in memory.
 
     Cost: one pass over the weights on the CPU, about a second for 2 GB.

@@ -10,28 +10,27 @@ magic-research/PLLaVA at 6f49fd2 by the cases of `tests/golden/pllava`.
 Differs from upstream, each on purpose:
 - A video is a run of chunks, each pooled by itself when it arrives; upstream sees 16 frames once.
 - A short last chunk keeps as many pooled frames as it has; upstream repeats frames to fill 16
-  (checked: `test_short_chunk_keeps_a_share_of_its_frames`; the repeat rule is `repeat_short`).
+  (checked: `test_short_chunk_keeps_a_share_of_its_frames`).
 - Weights that a checkpoint lacks are an error; upstream leaves them random and goes on.
 - A question that spells a control token gets it parted by a space.
 - Frame vectors come from a stand-alone CLIP with its text side, if one lies beside the weights.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
-from engine.models import token_model
-from engine.models.layers.decoder import DecoderConfig
+from engine.models import tiny
 from engine.models.layers.preprocess import PixelConfig, prepare, resize
-from engine.models.layers.text_image import TextEncoder
+from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
 from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.towers import TowerConfig
-from engine.models.layers.weights import fingerprint, read_config
+from engine.models.layers.towers import TowerConfig, find_tower
+from engine.models.layers.weights import fingerprint_weights, read_config
 from engine.models.pllava.net import (
     KEY_MAP,
     RELEASED_ALPHA,
@@ -40,57 +39,45 @@ from engine.models.pllava.net import (
     PllavaConfig,
     PllavaNet,
     build,
-    join_text,
     load_net,
     save_net,
-    tower_files,
 )
 from engine.models.pllava.prompts import TEMPLATES, VIDEO_TAG, Template
 from engine.models.tiny import randomise, write_byte_tokenizer
-from engine.models.token_model import Prompt, TokenStream
+from engine.models.token_model import Prompt, TokenModel
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
-from engine.tensors import ChunkLatents, FrameBatch, Latents, Token, TokenLatents, VisualTokens
+from engine.tensors import ChunkLatents, FrameBatch, Token, TokenLatents, VisualTokens
 
 __all__ = ["KEY_MAP", "VARIANTS", "Pllava", "build", "load", "recognises"]
 
 TINY_RANK = 8
-VISION_BATCH = 32
-"""Frames a pass of the tower: its activations, not the decoder's, would set the memory limit."""
 LONG_SIDE_PX = 640
 """Frames are brought down to this before the tower's own resize, as upstream does."""
 RECAPTION = (
     "Describe this stretch of video: where it plays, who or what is seen, and what happens, in "
     "order. Leave out colours and counts that you are not sure of."
 )
-"""Our wording of the wish; the template around it is upstream's."""
+"""The instruction, in our words; the template around it is upstream's."""
 
 
-def _tiny() -> PllavaConfig:
-    tower = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
-    tower |= {"num_attention_heads": 2, "image_size": 32, "patch_size": 8}
-    text = {"hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2}
-    text |= {"num_attention_heads": 2, "vocab_size": 264, "max_position_embeddings": 32}
-    text |= {"bos_token_id": 257, "eos_token_id": 258, "pad_token_id": 256}
-    return PllavaConfig(
-        decoder=DecoderConfig(
-            vocab_size=264,
-            width=48,
-            mlp_width=64,
-            n_layers=3,
-            n_heads=4,
-            n_kv_heads=4,
-            head_dim=12,
-            max_positions=4096,
+VARIANTS = {
+    "tiny": PllavaConfig(
+        # A LLaMA: no grouped heads, no bias, rotary base 10,000.
+        decoder=replace(
+            tiny.DECODER, n_kv_heads=4, qkv_bias=False, rope_theta=10_000.0, max_positions=4096
         ),
-        tower=TowerConfig(kind="clip", vision=tower, text=text, vector_dim=16),
+        tower=TowerConfig(
+            kind="clip",
+            vision=tiny.VISION,
+            text=tiny.text_config(24, 32, **tiny.SPECIAL_IDS),
+            vector_dim=16,
+        ),
         pixels=PixelConfig(size_px=32),
         chunk_frames=4,
         pooling=(4, 2, 2),
     )
-
-
-VARIANTS = {"tiny": _tiny()}
+}
 
 BEST_AT = "dense captions of short clips; its adapters' strength is chosen at load time"
 RELEASES = tuple(
@@ -136,7 +123,7 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
 
 
 def recognises(config: Mapping[str, Any]) -> bool:
-    """Whether a `config.json` is one of this family."""
+    """Tell whether a `config.json` is one of this family."""
     names = config.get("architectures") or ()
     return "pooling_shape" in config or any(
         name in {"PlavaForConditionalGeneration", "PllavaForConditionalGeneration"}
@@ -144,118 +131,78 @@ def recognises(config: Mapping[str, Any]) -> bool:
     )
 
 
-class Pllava:
-    """The family behind the engine's seam: weights and a tokenizer, nothing that changes."""
+class Pllava(TokenModel):
+    """PLLaVA as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
     def __init__(
         self,
         net: PllavaNet,
         tokenizer: Tokenizer,
-        text_side: TextEncoder,
+        text_encoder: TextEncoder,
         *,
         variant: str,
-        seal: Fingerprint,
+        fingerprint: Fingerprint,
     ) -> None:
-        self.net, self.tokenizer, self.text_side = net, tokenizer, text_side
-        config, weight = net.config, net.decoder.embed.weight
-        self.device, self.dtype = weight.device, weight.dtype
-        self.card = ModelCard(
+        config = net.config
+        card = ModelCard(
             family="pllava",
             variant=variant,
-            fingerprint=seal,
+            fingerprint=fingerprint,
             chunk_frames=config.chunk_frames,
             tokens_per_frame=net.tower.grid**2,
             compression_ratio=net.compression_ratio,
-            latent_bytes=config.decoder.width * weight.itemsize,
-            vector_dim=text_side.vector_dim,
+            latent_bytes=config.decoder.width * net.decoder.embed.weight.itemsize,
+            vector_dim=text_encoder.vector_dim,
             max_positions=config.decoder.max_positions,
         )
+        super().__init__(net.decoder, tokenizer, text_encoder, card=card, stop=tokenizer.ends())
+        self.net = net
+        # The 34B is a Yi with chat markers, the smaller ones are Vicunas.
         is_yi = tokenizer.id_of("<|im_start|>") is not None
         self._ask = TEMPLATES["eval_vcg_llavanext" if is_yi else "eval_vcgbench"]
         self._recaption = TEMPLATES["eval_recaption_llavanext" if is_yi else "eval_recaption"]
-        self._stop = tokenizer.ends()
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
-        """Tower and projector over single frames, in small batches; pooling waits for the chunk."""
-        height_px, width_px = first_resize(
-            frames.pixels.shape[2], frames.pixels.shape[3], self.net.config.pixels.size_px
-        )
-        tokens, vectors = [], []
-        for pixels in torch.split(frames.pixels, VISION_BATCH):
-            ready = prepare(resize(pixels, height_px, width_px), self.net.config.pixels)
-            seen, unit = self.net.visual_tokens(ready.to(self.device, self.dtype))
-            tokens.append(seen)
-            vectors.append(unit)
-        return VisualTokens(
-            embeddings=torch.cat(tokens),
-            frame_vectors=torch.cat(vectors).cpu(),
-            pts_s=frames.pts_s,
-        )
+        """Run tower and projector over single frames; pooling waits for the whole chunk."""
+        tokens, vectors = encode_in_batches(frames.pixels, self._encode)
+        return VisualTokens(embeddings=tokens, frame_vectors=vectors, pts_s=frames.pts_s)
 
-    def open_stream(
-        self,
-        past: Sequence[Latents] = (),
-        *,
-        compression_ratio: int | None = None,
-        max_past_latents: int | None = None,
-    ) -> TokenStream:
-        """Start or resume a video; chunks do not look back.
+    def _encode(
+        self, frames: UInt8[Tensor, "frame 3 h w"]
+    ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
+        config = self.net.config.pixels
+        height_px, width_px = first_resize(frames.shape[2], frames.shape[3], config.size_px)
+        ready = prepare(resize(frames, height_px, width_px), config)
+        return self.net.visual_tokens(ready.to(self.device, self.dtype))
 
-        Raises:
-            ValueError: No grid of pooled tokens has this ratio; the message lists those that do.
-        """
-        ratio = self.card.compression_ratio if compression_ratio is None else compression_ratio
-        self.net.pooled_grid(ratio)
-        return TokenStream(ratio)
+    def _check_ratio(self, compression_ratio: int) -> None:
+        """Refuse a ratio that no grid of pooled tokens has; the message lists the others."""
+        self.net.pooled_grid(compression_ratio)
 
     @torch.inference_mode()
     def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
-        """Average the volume of one chunk: frames, rows and columns."""
-        n_frames, n_most = tokens.embeddings.shape[0], self.net.config.chunk_frames
-        if not 0 < n_frames <= n_most:
-            raise ValueError(f"tokens must be one chunk of 1 to {n_most} frames, not {n_frames}")
+        """Average the volume of one chunk over frames, rows and columns."""
+        n_frames, max_frames = tokens.embeddings.shape[0], self.net.config.chunk_frames
+        if not 0 < n_frames <= max_frames:
+            raise ValueError(
+                f"tokens must be one chunk of 1 to {max_frames} frames, not {n_frames}"
+            )
         pooled = self.net.pool(tokens.embeddings, stream.compression_ratio)
         return TokenLatents(embeddings=pooled)
 
-    @torch.inference_mode()
-    def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
-        """A query as a unit vector in the space of frame vectors."""
-        return self.text_side.embed(text)
-
-    @torch.inference_mode()
-    def attend(
-        self, question: str, candidates: Sequence[ChunkLatents]
-    ) -> Float32[Tensor, " chunk"]:
-        """Mean attention of the question on each candidate, alone behind the prompt's opening."""
-        prompt = self._prompt(self._ask, question)
-        full = self.card.latents_per_chunk
-        return token_model.attend(self.net.decoder, prompt, candidates, full_latents=full)
-
-    def generate(
-        self,
-        question: str,
-        recalled: Sequence[ChunkLatents],
-        sampling: Sampling,
-        *,
-        history: Sequence[Turn] = (),
-    ) -> Iterator[Token]:
-        """Answer from recalled chunks, in the order given, token by token."""
-        yield from self._say(self._prompt(self._ask, question, history), recalled, sampling)
+    def prompt(
+        self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
+    ) -> Prompt:
+        """Write the layout of the released benchmark numbers around the chunks."""
+        return self._prompt(self._ask, question, history)
 
     def recaption(self, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
         """Describe one chunk at length: the paper's re-captioning use."""
-        yield from self._say(self._prompt(self._recaption, RECAPTION), [chunk], sampling)
-
-    def _say(
-        self, prompt: Prompt, recalled: Sequence[ChunkLatents], sampling: Sampling
-    ) -> Iterator[Token]:
-        yield from token_model.answer(
-            self.net.decoder, prompt, recalled, self.tokenizer, sampling, stop=self._stop
-        )
+        yield from self._generate(self._prompt(self._recaption, RECAPTION), [chunk], sampling)
 
     def _prompt(self, template: Template, question: str, history: Sequence[Turn] = ()) -> Prompt:
-        """Ids of the whole prompt, parted where the video stands."""
+        """Encode a whole prompt, parted where the video stands."""
         part = self.tokenizer.part_controls
         turns = [Turn(question=part(t.question), answer=part(t.answer)) for t in history]
         text = template.render(part(question), history=turns) + template.answer_prefix
@@ -264,8 +211,8 @@ class Pllava:
         tag = self.tokenizer.id_of(VIDEO_TAG)
         ids = self.tokenizer.opened(text)
         if tag in ids:
-            place = ids.index(tag)
-            return Prompt(before=ids[:place], after=ids[place + 1 :])
+            tag_idx = ids.index(tag)
+            return Prompt(before=ids[:tag_idx], after=ids[tag_idx + 1 :])
         return Prompt(before=self.tokenizer.opened(before), after=self.tokenizer.control(after))
 
 
@@ -278,7 +225,7 @@ def load(
     alpha: float = RELEASED_ALPHA,
     base: Path | None = None,
 ) -> Pllava:
-    """A checkpoint folder as a model, ready to use.
+    """Load a checkpoint folder as a model, ready to use.
 
     Args:
         folder: With config.json, weights and tokenizer.
@@ -291,20 +238,20 @@ def load(
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, alpha=alpha, base=base)
-    files = tower_files(folder, tower)
-    join_text(net, files)
     raw = read_config(folder)
+    files = find_tower(folder, raw.get("mm_vision_tower", RELEASED_TOWER), tower)
+    net.tower, net.joint = load_joint(net.tower, files)
     return Pllava(
         net,
         Tokenizer.load(folder),
         TextEncoder(net.tower, net.joint, files.folder),
         variant=str(raw.get("variant", folder.name)),
-        seal=fingerprint({"config": raw, "pixels": asdict(net.config.pixels)}, net),
+        fingerprint=fingerprint_weights({"config": raw, "pixels": asdict(net.config.pixels)}, net),
     )
 
 
 def first_resize(height_px: int, width_px: int, size_px: int) -> tuple[int, int]:
-    """Upstream's first resize: the long side at most 640, the short one at least the tower's.
+    """Compute upstream's first resize: long side at most 640, short side at least the tower's.
 
     Returns:
         Height and width; the tower's own resize and crop come after.

@@ -1,4 +1,4 @@
-"""PLLaVA's weights: sizes, key map, net, and the strict loader of its checkpoint folders."""
+"""PLLaVA's net: sizes, key map, pooling, and the strict loader of its checkpoint folders."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
 from engine.models.layers.decoder import Decoder, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
-from engine.models.layers.text_image import load_joint, see
-from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tower
+from engine.models.layers.text_image import encode_frames
+from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import (
     fill,
     keys_of,
@@ -29,7 +29,6 @@ from engine.models.layers.weights import (
     under,
     write_json,
 )
-from engine.models.pllava.pooling import pool_clip
 
 RELEASED_ALPHA = 4.0
 """Adapter strength of every released script and number; training used 32."""
@@ -46,7 +45,7 @@ KEY_MAP = (
     ("vision_tower.**", "tower.**"),
     ("image_newline", ""),
 )
-"""Names after adapters are fused and their wrapper is taken off."""
+"""Released names once adapters are fused and peft's wrapper is taken off."""
 RELEASED_NAMES = (
     (
         f"{WRAPPER}model.layers.*.self_attn.q_proj.base_layer.*",
@@ -72,7 +71,7 @@ LLAMA_7B = {
     "vocab_size": 32000,
     "max_position_embeddings": 2048,
 }
-"""What a LLaMA config leaves out where it equals its class's defaults."""
+"""Fields that a LLaMA config leaves out where they equal its class's defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +98,7 @@ class Projector(nn.Module):
     def forward(
         self, features: Float[Tensor, "frame patch inner"]
     ) -> Float[Tensor, "frame patch width"]:
-        """Patch features to decoder space; pooling comes after."""
+        """Project patch features to decoder space; pooling comes after."""
         projected: Tensor = self.outer(F.gelu(self.inner(features)))
         return projected
 
@@ -118,8 +117,8 @@ class PllavaNet(nn.Module):
     def visual_tokens(
         self, pixels: Float[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        """Prepared pixels to projected patches and to unit vectors."""
-        features, vectors = see(self.tower, self.joint, pixels, self.config.select_layer)
+        """Compute projected patches and unit vectors of prepared pixels."""
+        features, vectors = encode_frames(self.tower, self.joint, pixels, self.config.select_layer)
         return self.projector(features), vectors
 
     def pool(
@@ -128,6 +127,7 @@ class PllavaNet(nn.Module):
         """Average the volume of one chunk; a short one keeps its share of pooled frames."""
         n_frames, grid = tokens.shape[0], self.tower.grid
         rows, cols = self.pooled_grid(compression_ratio)
+        # Rounded up: the last frames of a video get a pooled frame even where they fill none.
         kept = ceil(n_frames * self.config.pooling[0] / self.config.chunk_frames)
         return pool_clip(tokens, (grid, grid), (kept, rows, cols))
 
@@ -138,7 +138,7 @@ class PllavaNet(nn.Module):
         return max(1, self.config.chunk_frames * self.tower.grid**2 // (frames * rows * cols))
 
     def pooled_grid(self, compression_ratio: int) -> tuple[int, int]:
-        """Rows and columns of a pooled frame at a ratio: the configured ones, or a square.
+        """Return rows and columns of a pooled frame at a ratio: the configured ones, or a square.
 
         Raises:
             ValueError: No square has this ratio; the message lists those that do.
@@ -146,16 +146,43 @@ class PllavaNet(nn.Module):
         grid, (frames, rows, cols) = self.tower.grid, self.config.pooling
         total = self.config.chunk_frames * grid**2
         squares = (side for side in range(1, grid + 1) if not total % (frames * side**2))
-        known = {total // (frames * side**2): (side, side) for side in squares}
-        known[self.compression_ratio] = (rows, cols)
-        if compression_ratio not in known:
-            allowed = ", ".join(str(each) for each in sorted(known))
+        grids = {total // (frames * side**2): (side, side) for side in squares}
+        grids[self.compression_ratio] = (rows, cols)
+        if compression_ratio not in grids:
+            allowed = ", ".join(str(ratio) for ratio in sorted(grids))
             raise ValueError(f"compression_ratio must be one of {allowed}, not {compression_ratio}")
-        return known[compression_ratio]
+        return grids[compression_ratio]
+
+
+def pool_clip(
+    tokens: Float[Tensor, "frame patch width"],
+    grid: tuple[int, int],
+    target: tuple[int, int, int],
+) -> Float[Tensor, "latent width"]:
+    """Average the tokens of one clip into a volume of `target` size.
+
+    Output `i` of an axis covers inputs `floor(i*in/out)` to `ceil((i+1)*in/out)`, so the target
+    need not divide the input and may even be larger.
+
+    Args:
+        tokens: Patches row by row.
+        grid: Rows and columns of a frame.
+        target: Frames, rows and columns of the result.
+    Returns:
+        Frame slowest, then row, then column.
+    Source: arXiv:2404.16994 section 3.3 (its "adaptive average structure pooling").
+    """
+    rows, cols = grid
+    if rows * cols != tokens.shape[1]:
+        raise ValueError(f"{tokens.shape[1]} patches are no {rows} x {cols} grid")
+    # frame (row col) width -> width frame row col
+    volume = tokens.permute(2, 0, 1).reshape(-1, tokens.shape[0], rows, cols)
+    pooled = F.adaptive_avg_pool3d(volume, target)
+    return pooled.flatten(1).transpose(0, 1).contiguous()
 
 
 def build(config: PllavaConfig, device: torch.device, dtype: torch.dtype) -> PllavaNet:
-    """A net with memory but without values."""
+    """Allocate a net without values; `load_net` fills it."""
     with torch.device("meta"):
         net = PllavaNet(config)
     materialise(net, device, dtype)
@@ -163,7 +190,7 @@ def build(config: PllavaConfig, device: torch.device, dtype: torch.dtype) -> Pll
 
 
 class Adapters(nn.Module):
-    """The trainable halves of one layer's adapted projections."""
+    """Trainable halves of one layer's adapted projections."""
 
     def __init__(self, config: DecoderConfig, rank: int) -> None:
         super().__init__()
@@ -203,7 +230,7 @@ def save_net(
 
 
 def read(folder: Path) -> PllavaConfig:
-    """The family's config from a checkpoint folder.
+    """Read the family's config from a checkpoint folder.
 
     Raises:
         WeightsError: It asks for what no release uses.
@@ -235,7 +262,7 @@ def load_net(
     alpha: float = RELEASED_ALPHA,
     base: Path | None = None,
 ) -> PllavaNet:
-    """The weights of a checkpoint folder, strictly, adapters fused at a strength.
+    """Load the weights of a checkpoint folder, strictly, with adapters fused at a strength.
 
     Args:
         folder: A full release, a plain image model, or adapters and projector alone.
@@ -262,24 +289,14 @@ def load_net(
 def fused_tensors(
     folder: Path, alpha: float, *, base: Path | None = None
 ) -> Iterator[tuple[str, Tensor]]:
-    """A folder's tensors under plain names, adapters fused; those it lacks come from `base`."""
+    """Read a folder's tensors under plain names, adapters fused; `base` gives those it lacks."""
     own = frozenset(lora.bare(_unwrapped(key)) for key in keys_of(folder))
     halves = read_tensors(folder, wanted=lora.is_adapter)
-    adapted = lora.adapters(((_unwrapped(key), each) for key, each in halves), source=str(folder))
+    adapted = lora.adapters(((_unwrapped(key), half) for key, half in halves), source=str(folder))
     stored = read_tensors(folder, wanted=lambda key: not lora.is_adapter(key))
-    behind = () if base is None else read_tensors(base, wanted=lambda key: key not in own)
-    named = ((_unwrapped(key), tensor) for key, tensor in chain(stored, behind))
+    of_base = () if base is None else read_tensors(base, wanted=lambda key: key not in own)
+    named = ((_unwrapped(key), tensor) for key, tensor in chain(stored, of_base))
     return lora.fuse(named, adapted, alpha, source=str(folder))
-
-
-def tower_files(folder: Path, given: Path | None = None) -> TowerFiles:
-    """The stand-alone tower beside a checkpoint, if there is one."""
-    return find_tower(folder, read_config(folder).get("mm_vision_tower", RELEASED_TOWER), given)
-
-
-def join_text(net: PllavaNet, files: TowerFiles) -> None:
-    """Give the net the joint space of a stand-alone tower."""
-    net.tower, net.joint = load_joint(net.tower, files)
 
 
 def _to_json(config: PllavaConfig, variant: str) -> dict[str, Any]:

@@ -49,7 +49,7 @@ _KEY_FRAMES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
-    """One conversation layout."""
+    """Exact strings around the turns of a conversation."""
 
     system: str = ""
     user: str = "USER: "
@@ -58,38 +58,32 @@ class Template:
     after_user: str = " "
     after_reply: str = "</s>"
     video: str = f"{VIDEO_TAG}\n"
-    """The tag with what follows it."""
+    """The tag of the video with the text behind it."""
     has_video_turn: bool = True
-    """The video has a user turn of its own, else it opens the question's."""
+    """Whether the video has a user turn of its own; else it opens the question's."""
     query: str = "{question}"
     answer_prefix: str = ""
-    """What the reply is made to begin with."""
+    """Text that the reply is made to begin with."""
 
     def render(
         self, question: str, *, system: str | None = None, history: Sequence[Turn] = ()
     ) -> str:
-        """The prompt up to where the model continues, the answer's prefix left out.
+        """Write the prompt up to where the model continues, without the answer's prefix.
 
         Args:
             question: Put into the template's query.
             system: Instead of the template's own system text.
             history: Earlier turns, oldest first; the video stands before them.
         """
-        asked = [self.query.format(question=turn.question) for turn in history]
-        asked.append(self.query.format(question=question))
+        queries = [self.query.format(question=turn.question) for turn in history]
+        queries.append(self.query.format(question=question))
         replies = [self.assistant + turn.answer + self.after_reply for turn in history]
-        said = self.user + self.video + self.after_user if self.has_video_turn else ""
-        asked[0] = asked[0] if self.has_video_turn else self.video + asked[0]
-        for text, reply in zip(asked, [*replies, self.assistant], strict=True):
-            said += self.user + text + self.after_user + reply
+        text = self.user + self.video + self.after_user if self.has_video_turn else ""
+        queries[0] = queries[0] if self.has_video_turn else self.video + queries[0]
+        for query, reply in zip(queries, [*replies, self.assistant], strict=True):
+            text += self.user + query + self.after_user + reply
         opening = self.system if system is None else system
-        return (opening + self.after_system if opening else "") + said
-
-
-def multiple_choice(question: str, options: Sequence[str]) -> str:
-    """The MVBench query: lettered options, and the wish for the best one."""
-    lettered = "\n".join(f"({chr(ord('A') + idx)}) {text}" for idx, text in enumerate(options))
-    return f"Question: {question}\nOptions:\n{lettered} \nOnly give the best option."
+        return (opening + self.after_system if opening else "") + text
 
 
 _YI = Template(

@@ -1,6 +1,5 @@
-"""Video-XL's weights: sizes, key map, net, and the strict loader of its checkpoint folders."""
+"""Video-XL's net: sizes, key map, and the strict loader of its checkpoint folders."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers.decoder import Decoder, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.text_image import encode_frames, load_joint
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tower, load_tower
 from engine.models.layers.weights import (
     fill,
@@ -25,6 +25,7 @@ from engine.models.layers.weights import (
     save,
     slots,
     under,
+    write_json,
 )
 
 KEY_MAP = (
@@ -53,8 +54,6 @@ class VisionConfig:
     select_layer: int = -2
     pool_stride: int = 2
     pool_mode: str = "average"
-    joint: TowerConfig | None = None
-    """A stand-alone tower with its text side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +66,11 @@ class VideoXlConfig:
     compression_ratios: tuple[int, ...]
     eos_ids: tuple[int, ...]
     vision: VisionConfig | None = None
-    """`None` for a decoder alone, which folds given tokens."""
+    """`None` for a decoder alone, which compresses given tokens."""
 
     @property
     def compression_ratio(self) -> int:
-        """The default: 8, upstream's demo, or the largest allowed."""
+        """The default: 8 as in upstream's demo, or the largest allowed."""
         return 8 if 8 in self.compression_ratios else max(self.compression_ratios)
 
 
@@ -87,15 +86,16 @@ class Projector(nn.Module):
     def forward(
         self, features: Float[Tensor, "frame patch inner"]
     ) -> Float[Tensor, "frame token width"]:
-        """Patch features to visual tokens, row by row."""
+        """Turn patch features into visual tokens, row by row."""
         hidden = F.gelu(self.inner(features))
+        # A mean commutes with the linear layer, so that layer runs on a quarter of the rows.
         if self.mode == "average":
             pooled: Tensor = self.outer(self._blocks(hidden).mean(2))
             return pooled
         return self._blocks(self.outer(hidden)).amax(2)
 
     def _blocks(self, x: Tensor) -> Tensor:
-        """Group the patches that become one token on axis 2; what does not fill one is cut."""
+        """Group the patches of each token on axis 2; patches that do not fill one are cut."""
         side, step = int(x.shape[1] ** 0.5), self.stride
         kept = side // step
         # frame (row col) width -> frame row col width
@@ -117,53 +117,30 @@ class VideoXlNet(nn.Module):
         if config.vision is not None:
             self.tower = Tower(config.vision.tower)
             self.projector = Projector(self.tower.width, config.decoder.width, config.vision)
-            if config.vision.joint is not None:
-                self.joint = Tower(config.vision.joint)
 
     def visual_tokens(
         self, pixels: Float[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame token width"], Float32[Tensor, "frame dim"]]:
-        """Prepared pixels to visual tokens and to unit vectors."""
-        vision = self.config.vision
-        assert vision is not None
+        """Compute visual tokens and unit vectors of prepared pixels."""
+        assert self.config.vision is not None
         assert self.tower is not None
         assert self.projector is not None
-        features, vectors = self.tower.run(
-            pixels,
-            vision.select_layer,
-            with_vectors=self.joint is None and self.tower.has_text,
+        features, vectors = encode_frames(
+            self.tower, self.joint, pixels, self.config.vision.select_layer
         )
-        if self.joint is not None:
-            _, vectors = self.joint.run(pixels, -1, with_vectors=True)
-        if vectors is None:
-            vectors = F.normalize(features.float().mean(1), dim=-1)
         return self.projector(features), vectors
 
 
 def build(config: VideoXlConfig, device: torch.device, dtype: torch.dtype) -> VideoXlNet:
-    """A net with memory but without values; `load_net` and `initialise` fill it."""
+    """Allocate a net without values; `load_net` fills it."""
     with torch.device("meta"):
         net = VideoXlNet(config)
     materialise(net, device, dtype)
     return net.eval()
 
 
-def initialise(net: VideoXlNet, *, seed: int) -> VideoXlNet:
-    """Random weights of a usable scale; VST projections start as copies of the base ones."""
-    random = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in sorted(net.named_parameters()):
-            if parameter.dim() > 1:
-                scale = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
-                parameter.copy_(torch.randn(parameter.shape, generator=random) * scale)
-            else:
-                parameter.fill_(1.0 if "norm" in name and name.endswith("weight") else 0.0)
-    copy_base_to_vst(net)
-    return net
-
-
 def read(folder: Path, files: TowerFiles | None) -> VideoXlConfig:
-    """The family's config from a checkpoint folder and what is known of its tower.
+    """Read the family's config from a checkpoint folder and the files of its tower.
 
     Raises:
         WeightsError: It asks for what neither the release nor nano uses.
@@ -183,7 +160,7 @@ def read(folder: Path, files: TowerFiles | None) -> VideoXlConfig:
 def load_net(
     folder: Path, device: torch.device, dtype: torch.dtype, *, tower: Path | None = None
 ) -> VideoXlNet:
-    """The weights of a checkpoint folder, strictly.
+    """Load the weights of a checkpoint folder, strictly.
 
     Args:
         folder: With config.json and safetensors.
@@ -230,13 +207,9 @@ def save_net(net: VideoXlNet, folder: Path, *, variant: str, n_shards: int = 1) 
     clip.mkdir(exist_ok=True)
     if tower.has_text:
         save(tower, clip, (("**", "**"),))
-    pixels = config.vision.pixels.to_json()
-    for path, said in (
-        (folder / "config.json", _to_json(config, variant)),
-        (clip / "config.json", tower.config.to_json()),
-        (clip / "preprocessor_config.json", pixels),
-    ):
-        path.write_text(json.dumps(said, indent=1), encoding="utf-8")
+    write_json(folder / "config.json", _to_json(config, variant))
+    write_json(clip / "config.json", tower.config.to_json())
+    write_json(clip / "preprocessor_config.json", config.vision.pixels.to_json())
 
 
 def _to_json(config: VideoXlConfig, variant: str) -> dict[str, Any]:
@@ -273,7 +246,7 @@ def _to_json(config: VideoXlConfig, variant: str) -> dict[str, Any]:
     }
 
 
-_MAY_MISS = r"decoder\.vst_embed|decoder\..*\.vst_qkv\..*|tower\..*|joint\..*"
+_MAY_MISS = r"decoder\.vst_embed|decoder\..*\.vst_qkv\..*|tower\..*"
 """Slots that `load_net` fills from elsewhere when a checkpoint lacks them altogether."""
 
 
@@ -306,10 +279,8 @@ def _vision(folder: Path, raw: Mapping[str, Any], files: TowerFiles) -> VisionCo
             f"{folder} brings no weights of its vision tower, nor is there a folder with them",
             hint=f"put the tower's folder beside the weights as {raw['mm_vision_tower']!r}",
         )
-    is_joint = has_own and files.config.text is not None
     return VisionConfig(
         tower=files.config.vision_only() if has_own else files.config,
-        joint=files.config if is_joint else None,
         pixels=files.pixels,
         select_layer=raw.get("mm_vision_select_layer", -1),
         pool_stride=raw.get("mm_spatial_pool_stride", 2),
@@ -344,22 +315,14 @@ def copy_base_to_vst(net: VideoXlNet) -> None:
 def _complete_towers(
     net: VideoXlNet, filled: frozenset[str], files: TowerFiles, folder: Path
 ) -> None:
-    """Fill the towers that stand alone; a joint tower with the same weights is kept once."""
+    """Fill the tower from its own folder where the checkpoint lacks it; else join the two."""
     assert net.tower is not None
     ours = [name for name in slots(net) if name.startswith("tower.")]
     missing = [name for name in ours if name not in filled]
     if missing and len(missing) < len(ours):
         raise WeightsError(f"{folder} lacks some of its tower's weights: {missing[0]}, ...")
-    if missing:
-        assert files.folder is not None
-        load_tower(net.tower, files.folder)
-        return
-    if net.joint is None:
+    if not missing:
+        net.tower, net.joint = load_joint(net.tower, files)
         return
     assert files.folder is not None
-    load_tower(net.joint, files.folder)
-    pairs = zip(
-        net.tower.vision_model.parameters(), net.joint.vision_model.parameters(), strict=True
-    )
-    if all(torch.equal(own, alone) for own, alone in pairs):
-        net.tower, net.joint = net.joint, None
+    load_tower(net.tower, files.folder)

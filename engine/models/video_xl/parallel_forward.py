@@ -1,8 +1,8 @@
 """A whole training sequence in one parallel pass, equal to streaming it chunk by chunk.
 
-While streaming, a VST stands at one position inside its chunk and at another in memory. Here
-each VST key is therefore turned twice, to either place. Every chunk attends to what would have
-been in memory at its time and, causally, to itself. Gradients flow from text through VSTs into
+While streaming, a VST has one position inside its chunk and another in the cache. Here each VST
+key is therefore rotated twice, to either position. Every chunk attends to what would have been
+in the cache at its time and, causally, to itself. Gradients flow from text through VSTs into
 every earlier chunk.
 
 Decision: attention block by block, because one dense mask over all rows and keys grows with the
@@ -19,17 +19,17 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from engine.models.layers.decoder import Decoder, Layer
-from engine.models.layers.rotary import RopeFactors, rotate
+from engine.models.layers.rotary import RopeFactors, apply_rope
 from engine.models.video_xl.vst import Interleave, interleave
 
 EAGER_MAX_SCORES = 1 << 24
-"""Scores up to which the CPU takes attention spelt out, whose backward pass beats the fused
-kernel's: a step of nano over 128 frames takes half the time (one core, 2026-11-21)."""
+"""Scores up to which the CPU takes eager attention, whose backward pass beats the fused kernel's:
+a step of nano over 128 frames takes half the time (one core, 2026-11-21)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SequenceSpec:
-    """What a sequence consists of, in tokens; shared by all sequences of a batch."""
+    """Parts of a sequence, in tokens; shared by all sequences of a batch."""
 
     n_prefix: int
     chunks: tuple[tuple[int, int], ...]
@@ -38,36 +38,36 @@ class SequenceSpec:
     texts: tuple[int, ...]
     """Texts behind all of it, each alone with it: several questions share one encoding."""
     is_closed: bool = False
-    """Whether a chunk that ends in a remainder gets a last VST; else the remainder carries on."""
+    """Whether a remainder at a chunk's end gets a last VST; else the next chunk takes it over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Rows that see a common memory and, causally, each other."""
+    """Rows that see the same part of the cache and, causally, each other."""
 
     start: int
     """In streaming order."""
     end: int
     n_past: int
-    """Entries of the memory that were there at the block's time."""
+    """Cache entries that were there at the block's time."""
     visible: Bool[Tensor, "row key"] | None
-    """`None` without memory, where the causal rule is all."""
+    """`None` where the cache is still empty and the causal rule is all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """Where the rows of a course stand; rows come as prefix, chunks, texts, then all VSTs."""
+    """Positions of all rows of a spec; rows come as prefix, chunks, texts, then all VSTs."""
 
     n_given: int
     """Rows that the caller embeds; the others are VSTs."""
     order: Int64[Tensor, " row"]
-    """Rows in streaming order: VSTs woven in."""
-    place: Int64[Tensor, " row"]
-    """Where each row stands in that order."""
+    """Rows in streaming order: VSTs interleaved."""
+    rank: Int64[Tensor, " row"]
+    """Index of each row in that order."""
     position: Int64[Tensor, " row"]
-    """In streaming order."""
-    kept: Int64[Tensor, " memory"]
-    """What stays in memory, as places in streaming order; entry n stands at position n."""
+    """Rotary position of each row, in streaming order."""
+    kept: Int64[Tensor, " cached"]
+    """Rows that stay in the cache, as indices in streaming order; entry n has position n."""
     blocks: tuple[Block, ...]
 
     @property
@@ -76,7 +76,7 @@ class Layout:
         return self.order.shape[0] - self.n_given
 
     def to(self, device: torch.device) -> "Layout":
-        """The same layout on a device."""
+        """Return the same layout on a device."""
         blocks = tuple(
             block if block.visible is None else replace(block, visible=block.visible.to(device))
             for block in self.blocks
@@ -84,41 +84,41 @@ class Layout:
         return replace(
             self,
             order=self.order.to(device),
-            place=self.place.to(device),
+            rank=self.rank.to(device),
             position=self.position.to(device),
             kept=self.kept.to(device),
             blocks=blocks,
         )
 
 
-def build_layout(course: SequenceSpec) -> Layout:
-    """Positions and sight of every row; the same for all batches of one course."""
-    n_given = course.n_prefix + sum(n for n, _ in course.chunks) + sum(course.texts)
-    made = _Rows(n_given)
-    made.add(_plain(course.n_prefix), is_kept=True)
-    carry = 0
-    for n, ratio in course.chunks:
+def build_layout(spec: SequenceSpec) -> Layout:
+    """Compute position and mask of every row; the same for all batches of one spec."""
+    n_given = spec.n_prefix + sum(n for n, _ in spec.chunks) + sum(spec.texts)
+    rows = _LayoutBuilder(n_given)
+    rows.add(_plain(spec.n_prefix), is_kept=True)
+    leftover = 0
+    for n, ratio in spec.chunks:
         if ratio == 0:
-            made.add(_plain(n), is_kept=True)
+            rows.add(_plain(n), is_kept=True)
             continue
-        plan = interleave(n, ratio, carry=carry, is_closed=course.is_closed)
-        carry = plan.carry
-        made.add(plan, is_kept=False)
-    for n in course.texts:
-        made.add(_plain(n), is_kept=False)
-    order = torch.cat(made.order)
+        plan = interleave(n, ratio, leftover=leftover, is_closed=spec.is_closed)
+        leftover = plan.leftover
+        rows.add(plan, is_kept=False)
+    for n in spec.texts:
+        rows.add(_plain(n), is_kept=False)
+    order = torch.cat(rows.order)
     return Layout(
         n_given=n_given,
         order=order,
-        place=order.argsort(),
-        position=torch.cat(made.position),
-        kept=torch.cat(made.kept),
-        blocks=tuple(made.blocks),
+        rank=order.argsort(),
+        position=torch.cat(rows.position),
+        kept=torch.cat(rows.kept),
+        blocks=tuple(rows.blocks),
     )
 
 
-class _Rows:
-    """Collects blocks in streaming order."""
+class _LayoutBuilder:
+    """Blocks of a layout, collected in streaming order."""
 
     def __init__(self, n_given: int) -> None:
         self.order: list[Tensor] = []
@@ -128,7 +128,7 @@ class _Rows:
         self._given, self._vst, self._n, self._n_kept = 0, n_given, 0, 0
 
     def add(self, plan: Interleave, *, is_kept: bool) -> None:
-        """A block; of a chunk its VSTs are kept, of other blocks everything or nothing."""
+        """Add a block; of a chunk its VSTs are kept, of other blocks everything or nothing."""
         if not plan.n:
             return
         rows = torch.empty(plan.n, dtype=torch.int64)
@@ -141,78 +141,78 @@ class _Rows:
         if past:
             visible = torch.ones(plan.n, past + plan.n, dtype=torch.bool).tril(past)
         self.blocks.append(Block(start=self._n, end=self._n + plan.n, n_past=past, visible=visible))
-        stays = torch.arange(plan.n) if is_kept else plan.vst
-        self.kept.append(self._n + stays)
-        self._n, self._n_kept = self._n + plan.n, self._n_kept + len(stays)
+        kept = torch.arange(plan.n) if is_kept else plan.vst
+        self.kept.append(self._n + kept)
+        self._n, self._n_kept = self._n + plan.n, self._n_kept + len(kept)
 
 
 def _plain(n: int) -> Interleave:
-    """A stretch without summary tokens."""
+    """Plan a stretch without summary tokens."""
     return Interleave(torch.arange(n), torch.zeros(0, dtype=torch.int64), 0)
 
 
-def one_pass(
+def parallel_forward(
     decoder: Decoder,
     rows: Float[Tensor, "batch row width"],
     layout: Layout,
     *,
     gradient_checkpointing: bool = False,
 ) -> Float[Tensor, "batch row width"]:
-    """Run sequences of one course.
+    """Run sequences of one spec through all layers at once.
 
     Args:
         decoder: With summary tokens.
         rows: Embeddings of prefix, chunks and texts; VST rows are added here.
         layout: From `build_layout`, on the rows' device or the CPU.
-        has_checkpoints: Keep only each layer's input for the backward pass and compute the rest
-            again there. The gradients are the same; at 9,216 tokens the peak is 0.35 of what
+        gradient_checkpointing: Keep only each layer's input for the backward pass and compute the
+            rest again there. The gradients are the same; at 9,216 tokens the peak is 0.35 of what
             it is otherwise, for 1.15 of the time (`longwatch bench training`, 2026-11-21).
     Returns:
         The given rows after the final norm; feed those of labels to `decoder.logits`.
-    Cost: scores of every block x (its memory + itself).
+    Cost: attention scores of every block x (its part of the cache + itself).
     """
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
     layout = layout.to(rows.device)
-    rope = decoder.turn(layout.position)
-    memory_turned = decoder.turn(torch.arange(len(layout.kept), device=rows.device))
+    rope = decoder.rope(layout.position)
+    cached_rope = decoder.rope(torch.arange(len(layout.kept), device=rows.device))
     x = torch.cat((rows, decoder.vst_embed.expand(rows.shape[0], layout.n_vst, -1)), 1)
     for layer in decoder.stack():
         if gradient_checkpointing:
-            x = checkpoint(_layer, layer, x, layout, rope, memory_turned, use_reentrant=False)
+            x = checkpoint(_layer, layer, x, layout, rope, cached_rope, use_reentrant=False)
         else:
-            x = _layer(layer, x, layout, rope, memory_turned)
+            x = _layer(layer, x, layout, rope, cached_rope)
     out: Tensor = decoder.norm(x[:, : layout.n_given])
     return out
 
 
 def _layer(
-    layer: Layer, x: Tensor, layout: Layout, rope: RopeFactors, memory_turned: RopeFactors
+    layer: Layer, x: Tensor, layout: Layout, rope: RopeFactors, cached_rope: RopeFactors
 ) -> Tensor:
     attention, n = layer.attention, layout.n_given
     assert attention.vst_qkv is not None
     normed = layer.attention_norm(x)
     both = torch.cat((attention.qkv(normed[:, :n]), attention.vst_qkv(normed[:, n:])), 1)
     q, k, v = attention.split(both[:, layout.order])
-    memory_k, memory_v = rotate(k[:, :, layout.kept], memory_turned), v[:, :, layout.kept]
-    q, k = rotate(q, rope), rotate(k, rope)
-    seen = []
+    cached_k, cached_v = apply_rope(k[:, :, layout.kept], cached_rope), v[:, :, layout.kept]
+    q, k = apply_rope(q, rope), apply_rope(k, rope)
+    attended = []
     for block in layout.blocks:
-        own = slice(block.start, block.end)
-        keys = torch.cat((memory_k[:, :, : block.n_past], k[:, :, own]), 2)
-        values = torch.cat((memory_v[:, :, : block.n_past], v[:, :, own]), 2)
-        seen.append(_attend(q[:, :, own], keys, values, block))
-    x = x + attention.merge(torch.cat(seen, 2)[:, :, layout.place])
+        rows = slice(block.start, block.end)
+        keys = torch.cat((cached_k[:, :, : block.n_past], k[:, :, rows]), 2)
+        values = torch.cat((cached_v[:, :, : block.n_past], v[:, :, rows]), 2)
+        attended.append(_attend(q[:, :, rows], keys, values, block))
+    x = x + attention.merge(torch.cat(attended, 2)[:, :, layout.rank])
     return x + layer.mlp(x)
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
-    """Grouped attention of one block, by whichever way learns faster at its size."""
+    """Attend within one block, by whichever form trains faster at its size."""
     is_small = q.shape[0] * q.shape[1] * q.shape[2] * k.shape[2] <= EAGER_MAX_SCORES
-    return (_spelt if is_small and q.device.type == "cpu" else _fused)(q, k, v, block)
+    return (_eager if is_small and q.device.type == "cpu" else _fused)(q, k, v, block)
 
 
-def _spelt(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
-    """Scores, softmax, sum; the heads of a group lie one behind the other."""
+def _eager(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
+    """Attend with scores, softmax and sum written out, a group's heads one behind the other."""
     n_batch, n_kv_heads, n_keys, head_dim = k.shape
     n = q.shape[2]
     scores = q.reshape(n_batch, n_kv_heads, -1, head_dim) @ k.transpose(2, 3)
@@ -223,13 +223,13 @@ def _spelt(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
 
 
 def _fused(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
-    """The kernels that keep no scores; the heads of a group share keys and mask as views."""
+    """Attend with the kernels that keep no scores; a group's heads share keys and mask as views."""
     n_batch, n_kv_heads, n_keys, head_dim = k.shape
     groups = q.shape[1] // n_kv_heads
     folded = q.reshape(n_batch * n_kv_heads, groups, -1, head_dim)
     k, v = (
-        each.reshape(n_batch * n_kv_heads, 1, n_keys, head_dim).expand(-1, groups, -1, -1)
-        for each in (k, v)
+        heads.reshape(n_batch * n_kv_heads, 1, n_keys, head_dim).expand(-1, groups, -1, -1)
+        for heads in (k, v)
     )
     out = F.scaled_dot_product_attention(
         folded, k, v, attn_mask=block.visible, is_causal=block.visible is None

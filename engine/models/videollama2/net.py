@@ -1,4 +1,4 @@
-"""VideoLLaMA 2's net: sizes, the way from pixels and sound to tokens, and the decoder."""
+"""VideoLLaMA 2's net: sizes, towers and connectors from pixels and sound to tokens, decoder."""
 
 from dataclasses import dataclass, field
 from math import ceil
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from engine.models.layers.decoder import Decoder, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
-from engine.models.layers.text_image import see
+from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import materialise
 from engine.models.videollama2.beats import (
@@ -36,7 +36,7 @@ class HearingConfig:
     n_projections: int = 2
     """Linear layers of the projector, with exact GELUs between them."""
     window_s: float = RELEASED_WINDOW_S
-    """What the tower hears at once; shorter sound is followed by silence."""
+    """Length of sound that the tower takes at once; shorter sound is followed by silence."""
 
     @property
     def window_samples(self) -> int:
@@ -54,7 +54,7 @@ class HearingConfig:
         return bank_rows(self.window_samples) // self.tower.input_patch_size * self.pitches
 
     def tokens_of(self, n_samples: int) -> int:
-        """Tokens of a window that sound of this length reaches into; at least one moment's."""
+        """Count the tokens of a window that sound of this length reaches; at least one moment's."""
         moments = ceil(n_samples / (HOP_SAMPLES * self.tower.input_patch_size))
         return min(self.window_tokens, max(1, moments) * self.pitches)
 
@@ -71,7 +71,7 @@ class VideoLlama2Config:
     select_layer: int = -2
     hearing: HearingConfig | None = None
     is_qwen: bool = False
-    """Which way of writing a conversation it was trained in."""
+    """Whether conversations are written as for Qwen2; else as for Mistral."""
 
 
 class VideoLlama2Net(nn.Module):
@@ -95,23 +95,25 @@ class VideoLlama2Net(nn.Module):
     def visual_tokens(
         self, pixels: Float[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        """Prepared pixels to patches in decoder space, and to unit vectors."""
-        features, vectors = see(self.tower, self.joint, pixels, self.config.select_layer)
-        return self.connector.lift(features), vectors
+        """Compute patches in decoder space and unit vectors of prepared pixels."""
+        features, vectors = encode_frames(self.tower, self.joint, pixels, self.config.select_layer)
+        return self.connector.project_frames(features), vectors
 
-    def fold(self, lifted: Float[Tensor, "frame patch width"]) -> Float[Tensor, "latent width"]:
-        """The connector's second half, over one chunk.
+    def compress(
+        self, patches: Float[Tensor, "frame patch width"]
+    ) -> Float[Tensor, "latent width"]:
+        """Apply the connector's second half to one chunk.
 
         The sampler steps over frames by two; where that would leave the last frame unseen it is
         shown twice.
         """
-        left = self.connector.frames_left_over(lifted.shape[0])
+        left = self.connector.frames_left_over(patches.shape[0])
         # Differs from upstream: an odd last frame vanishes there with connectors that do not pad
         # (checked: `test_every_frame_of_a_chunk_counts`).
-        return self.connector.fold(torch.cat((lifted, lifted[-1:])) if left else lifted)
+        return self.connector.downsample(torch.cat((patches, patches[-1:])) if left else patches)
 
     def hear(self, samples: Float32[Tensor, " sample"]) -> Float[Tensor, "audio_token width"]:
-        """Sound to audio tokens, as many for any length.
+        """Turn sound into audio tokens, as many for any length.
 
         Args:
             samples: 16 kHz, in [-1, 1]. More than one window is heard window by window, and the
@@ -123,21 +125,21 @@ class VideoLlama2Net(nn.Module):
         # Differs from upstream: sound beyond 30 s is heard whole; upstream takes a random 30 s of
         # a file, and eight stretches of 2 s of a video, which miss its end (checked:
         # `test_all_of_a_long_stretch_is_heard`).
-        heard = [
+        parts = [
             self.tokens_of(filter_banks(F.pad(window, (0, n - len(window)))))
             for window in torch.split(samples, n)
         ]
-        if len(heard) == 1:
-            return heard[0]
-        # The silence behind the last window would take places from what is really there.
-        heard[-1] = heard[-1][: hearing.tokens_of(len(samples) - n * (len(heard) - 1))]
+        if len(parts) == 1:
+            return parts[0]
+        # The silence behind the last window would take tokens from what is really there.
+        parts[-1] = parts[-1][: hearing.tokens_of(len(samples) - n * (len(parts) - 1))]
         # (time pitch) width -> pitch width time
-        grid = torch.cat(heard).reshape(-1, hearing.pitches, heard[0].shape[1]).permute(1, 2, 0)
+        grid = torch.cat(parts).reshape(-1, hearing.pitches, parts[0].shape[1]).permute(1, 2, 0)
         even = F.adaptive_avg_pool1d(grid, hearing.window_tokens // hearing.pitches)
         return even.permute(2, 0, 1).flatten(0, 1)
 
     def tokens_of(self, banks: Float32[Tensor, "time mel"]) -> Float[Tensor, "audio_token width"]:
-        """Filter banks to audio tokens; upstream rounds the banks to bfloat16."""
+        """Turn filter banks into audio tokens; upstream rounds the banks to bfloat16."""
         assert self.audio_tower is not None
         assert self.audio_projector is not None
         weight = self.decoder.embed.weight
@@ -156,7 +158,7 @@ class VideoLlama2Net(nn.Module):
 
 
 def build(config: VideoLlama2Config, device: torch.device, dtype: torch.dtype) -> VideoLlama2Net:
-    """A net with memory but without values."""
+    """Allocate a net without values; `load_net` fills it."""
     with torch.device("meta"):
         net = VideoLlama2Net(config)
     materialise(net, device, dtype)

@@ -4,19 +4,15 @@ Inference lays a conversation out with the tokenizer's own chat template; the ol
 in where a checkpoint brings none.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from engine.records import Turn
 
-TAG_IDS: Mapping[str, int] = MappingProxyType({"<image>": -200, "<video>": -201, "<audio>": -202})
-VIDEO_TAG, AUDIO_TAG = "<video>", "<audio>"
-IGNORE_ID = -100
+VIDEO_TAG = "<video>"
 RELEASED_FRAMES = 8
 """Frames of a clip where a configuration does not say."""
-RELEASED_FRAMES_LIMIT = 32
-"""Upstream drops every frame from here on without a word."""
 
 _CAREFUL_OPENING = (
     "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, "
@@ -34,32 +30,18 @@ MISTRAL_SYSTEM = f"<<SYS>>\n{_CAREFUL_OPENING}\n{_CAREFUL_CLOSING}\n<</SYS>>"
 
 
 def user_text(question: str, tag: str = VIDEO_TAG) -> str:
-    """What the user says: the tag on a line of its own, then the question.
+    """Write the user's turn: the tag on a line of its own, then the question.
 
     Args:
-        question: As asked.
+        question: As people type it.
         tag: Empty for a question about nothing seen or heard; the line break stays.
     """
     return f"{tag}\n{question}"
 
 
-def split_at_tags(prompt: str, tag: str, encode: Callable[[str], Sequence[int]]) -> list[int]:
-    """Ids of a prompt, each tag replaced by its marker; the parts are encoded one by one.
-
-    Args:
-        prompt: With any number of tags.
-        tag: A key of `TAG_IDS`, or empty to encode the prompt as it is.
-        encode: Text to ids without special tokens.
-    """
-    if not tag:
-        return list(encode(prompt))
-    first, *rest = (list(encode(part)) for part in prompt.split(tag))
-    return first + [each for part in rest for each in (TAG_IDS[tag], *part)]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
-    """One way to write a conversation down."""
+    """Exact strings around the turns of a conversation."""
 
     opening: str = ""
     """System text and the first user's role."""
@@ -71,19 +53,21 @@ class Layout:
     after_reply: str = ""
 
     def render(self, question: str, *, tag: str = VIDEO_TAG, history: Sequence[Turn] = ()) -> str:
-        """The prompt up to where the model continues; the tag goes to the first turn.
+        """Write the prompt up to where the model continues; the tag goes to the first turn.
 
         Args:
             question: The last turn.
-            tag: A key of `TAG_IDS`, or empty.
+            tag: Stands for the video; empty for a question without one.
             history: Earlier turns, oldest first.
         """
-        asked = [turn.question for turn in history] + [question]
-        asked[0] = user_text(asked[0], tag)
+        questions = [turn.question for turn in history] + [question]
+        questions[0] = user_text(questions[0], tag)
         replies = [self.before_reply + turn.answer + self.after_reply for turn in history]
-        turns = [text + self.after_user for text in asked]
-        answered = [turn + reply for turn, reply in zip(turns, [*replies, ""], strict=True)]
-        return self.opening + self.before_user.join(answered)
+        turns = [
+            text + self.after_user + reply
+            for text, reply in zip(questions, [*replies, ""], strict=True)
+        ]
+        return self.opening + self.before_user.join(turns)
 
 
 def _llama(system: str) -> Layout:

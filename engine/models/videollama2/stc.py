@@ -1,8 +1,9 @@
 """Spatial-temporal convolution connectors: a clip's patch grid to fewer tokens in decoder space.
 
-Per frame a stage of convolution blocks lifts the tower's channels to the decoder's width, a sampler
-halves frames, rows and columns, a second stage smooths what is left, and a two-layer readout ends.
-`lift` needs one frame at a time and `fold` a whole clip, so a stream can lift frames as they come.
+A stage of convolution blocks brings the tower's channels to the decoder's width, frame by frame; a
+sampler halves frames, rows and columns; a second stage smooths the rest, and a two-layer readout
+ends. `project_frames` needs one frame at a time and `downsample` a whole clip, so a stream can
+project frames as they come.
 
 Decision: the blocks (timm's `RegStage`) are written out here.
 Because: timm needs torchvision, whose wheel replaces a CPU build of torch by a CUDA one.
@@ -30,7 +31,7 @@ SQUEEZE_RATIO = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplerKind:
-    """How one released connector downsamples."""
+    """Downsampling of one released connector."""
 
     kernel: tuple[int, int, int]
     """Frames, rows and columns that become one; the stride is the same."""
@@ -79,26 +80,28 @@ class StcConnector(nn.Module):
     def forward(
         self, patches: Float[Tensor, "clip frame patch tower_width"]
     ) -> Float[Tensor, "clip token width"]:
-        """Whole clips at once: the slow, obvious way, and what training runs."""
-        return torch.stack([self.fold(self.lift(clip)) for clip in patches])
+        """Run whole clips at once, as training does."""
+        return torch.stack([self.downsample(self.project_frames(clip)) for clip in patches])
 
-    def lift(
+    def project_frames(
         self, patches: Float[Tensor, "frame patch tower_width"]
     ) -> Float[Tensor, "frame patch width"]:
-        """The first stage; frames do not see each other. Patches form a square, row by row."""
+        """Run the first stage; frames do not see each other. Patches form a square, row by row."""
         side = isqrt(patches.shape[1])
         if side * side != patches.shape[1]:
             raise ValueError(f"patches must form a square, not {patches.shape[1]}")
         # frame (row col) tower_width -> frame tower_width row col
         grid = patches.transpose(1, 2).reshape(patches.shape[0], -1, side, side)
-        lifted: Tensor = self.s1(grid)
-        return lifted.flatten(2).transpose(1, 2)
+        projected: Tensor = self.s1(grid)
+        return projected.flatten(2).transpose(1, 2)
 
-    def fold(self, lifted: Float[Tensor, "frame patch width"]) -> Float[Tensor, "token width"]:
-        """One clip of lifted frames to its tokens: frame slowest, then row, then column."""
-        side = isqrt(lifted.shape[1])
+    def downsample(
+        self, patches: Float[Tensor, "frame patch width"]
+    ) -> Float[Tensor, "token width"]:
+        """Compress projected frames of one clip to tokens: frame slowest, then row, then column."""
+        side = isqrt(patches.shape[1])
         # frame (row col) width -> clip width frame row col
-        volume = lifted.permute(2, 0, 1).reshape(1, -1, lifted.shape[0], side, side)
+        volume = patches.permute(2, 0, 1).reshape(1, -1, patches.shape[0], side, side)
         sampled: Tensor = self.sampler(volume)[0]
         # width frame row col -> frame width row col: the second stage sees single frames again
         smoothed: Tensor = self.s2(sampled.transpose(0, 1))
@@ -107,7 +110,7 @@ class StcConnector(nn.Module):
         return read
 
     def grid_of(self, n_frames: int, side: int) -> tuple[int, int, int]:
-        """Frames, rows and columns of the tokens that `fold` makes of a clip."""
+        """Compute frames, rows and columns of the tokens that `downsample` makes of a clip."""
         sizes = zip((n_frames, side, side), self.kind.kernel, strict=True)
         frames, rows, cols = (
             (size + 2 * self.kind.padding - kernel) // kernel + 1 for size, kernel in sizes
@@ -115,7 +118,7 @@ class StcConnector(nn.Module):
         return frames, rows, cols
 
     def frames_left_over(self, n_frames: int) -> int:
-        """Frames at the end of a clip that the sampler's stride would step past unseen."""
+        """Count the frames at the end of a clip that the sampler's stride would leave unseen."""
         frames, _, _ = self.grid_of(n_frames, self.kind.kernel[1])
         return max(0, n_frames + self.kind.padding - frames * self.kind.kernel[0])
 
@@ -124,7 +127,7 @@ def _stage(depth: int, width_in: int, width: int) -> nn.Module:
     if not depth:
         return nn.Identity()
     widths = [width_in] + [width] * (depth - 1)
-    blocks = ((f"b{idx}", _Bottleneck(each, width)) for idx, each in enumerate(widths, start=1))
+    blocks = ((f"b{idx}", _Bottleneck(n_in, width)) for idx, n_in in enumerate(widths, start=1))
     return nn.Sequential(OrderedDict(blocks))
 
 

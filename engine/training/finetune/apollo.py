@@ -13,9 +13,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from engine.models.apollo.clips import introduce
-from engine.models.apollo.model import TEMPLATE
 from engine.models.apollo.net import ApolloNet
+from engine.models.apollo.prompts import TEMPLATE, introduce
 from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.models.layers.tokenizer import Tokenizer
 from engine.records import Turn

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from engine.models.layers.decoder import Decoder, Layer
-from engine.models.layers.rotary import RopeFactors, rotate
+from engine.models.layers.rotary import RopeFactors, apply_rope
 from engine.models.layers.splice import IGNORED_LABEL, PaddedBatch
 
 
@@ -41,7 +41,7 @@ def run_causal(
         has_checkpoints: Keep only each layer's input for the backward pass, which computes the
             rest again; the gradients are the same.
     """
-    rope = decoder.turn(torch.arange(rows.shape[1], device=rows.device))
+    rope = decoder.rope(torch.arange(rows.shape[1], device=rows.device))
     for layer in decoder.stack():
         if gradient_checkpointing:
             rows = checkpoint(_layer, layer, rows, rope, use_reentrant=False)
@@ -55,7 +55,7 @@ def _layer(layer: Layer, rows: Tensor, rope: RopeFactors) -> Tensor:
     attention = layer.attention
     q, k, v = attention.split(attention.qkv(layer.attention_norm(rows)))
     mixed = F.scaled_dot_product_attention(
-        rotate(q, rope), rotate(k, rope), v, is_causal=True, enable_gqa=True
+        apply_rope(q, rope), apply_rope(k, rope), v, is_causal=True, enable_gqa=True
     )
     rows = rows + attention.merge(mixed)
     return rows + layer.mlp(rows)

@@ -26,7 +26,7 @@ from engine.models.layers.preprocess import prepare
 from engine.models.layers.splice import IGNORED_LABEL
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.video_xl.net import VideoXlNet
-from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, one_pass
+from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
 from engine.training.data import chat_labels
 from engine.training.data.chat_labels import Media
 from engine.training.data.media import as_pixels, iterate_frames, spread
@@ -108,7 +108,7 @@ def sequence_loss(
         hidden = run_causal(decoder, whole, gradient_checkpointing=gradient_checkpointing)
     else:
         course = SequenceSpec(n_prefix=0, chunks=tuple(chunks), texts=(), is_closed=True)
-        hidden = one_pass(
+        hidden = parallel_forward(
             decoder, whole, build_layout(course), gradient_checkpointing=gradient_checkpointing
         )
     wanted = torch.tensor(labels[1:], device=whole.device)

@@ -129,7 +129,7 @@ def keep_chunks(
     them. The other arguments are those of `fold_chunks`, and so is the order of what is kept.
     """
     n_videos, n_chunks, n = rows.shape[:3]
-    whole = Interleave(raw=torch.arange(0), vst=torch.arange(n), carry=0)
+    whole = Interleave(raw=torch.arange(0), vst=torch.arange(n), leftover=0)
     plan = _plan([whole] * n_chunks, 0, sink[0][0].shape[2], max_past_chunks)
     return _FoldRun(decoder, plan, n_videos, 0).all(rows.flatten(0, 1), sink)
 
@@ -318,7 +318,7 @@ def _plan(weaves: Sequence[Interleave], n_raw: int, n_sink: int, max_past: int |
 
 def _spin(decoder: Decoder, places: Tensor) -> _Spin:
     """Rotations of `row` or `group row` positions, the latter shaped for `group head row`."""
-    flat = decoder.turn(places.flatten())
+    flat = decoder.rope(places.flatten())
     if places.ndim == 1:
         return _Spin(flat.cos, flat.sin)
     shape = (places.shape[0], 1, places.shape[1], -1)

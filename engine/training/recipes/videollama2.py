@@ -212,7 +212,7 @@ def _see(net: VideoLlama2Net, path: Path) -> Float[Tensor, "visual width"]:
         ready = prepare(as_pixels(frame), net.config.pixels).to(weight)
         with torch.no_grad():
             features.append(net.tower.run(ready, net.config.select_layer, with_vectors=False)[0])
-    return net.fold(net.connector.lift(torch.cat(features)))
+    return net.compress(net.connector.project_frames(torch.cat(features)))
 
 
 @lru_cache(maxsize=64)

@@ -1,14 +1,9 @@
-"""InternVideo2: what it makes of short and long clips, and its position table."""
+"""InternVideo2: clips of any length, each by itself, and attention against the formula."""
 
 import pytest
 import torch
 
-from engine.models.apollo.internvideo2 import (
-    InternVideo2,
-    InternVideo2Config,
-    fit_frames,
-    position_table,
-)
+from engine.models.apollo.internvideo2 import InternVideo2, InternVideo2Config, fit_frames
 
 
 def small(**changes: int) -> InternVideo2:
@@ -63,15 +58,6 @@ def test_attention_equals_heads_one_by_one() -> None:
         heads.append(weights @ value[:, own])
     expected = attention.out(torch.cat(heads, dim=-1))
     torch.testing.assert_close(attention(hidden)[0], expected, atol=1e-5, rtol=0)
-
-
-def test_position_table_tells_every_place_apart() -> None:
-    table = position_table(32, 4, 3)
-    assert table.shape == (37, 32)
-    assert not table[0].any()
-    assert torch.cdist(table, table).fill_diagonal_(1).min() > 1e-3
-    with pytest.raises(ValueError, match="multiple of 16"):
-        position_table(20, 4, 3)
 
 
 def test_heads_must_share_the_width_evenly() -> None:

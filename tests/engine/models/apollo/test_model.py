@@ -4,7 +4,6 @@ import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,11 +15,11 @@ from engine.errors import MissingCapabilityError, WeightsError
 from engine.models import token_model
 from engine.models.apollo import model as apollo
 from engine.models.apollo.checkpoint import save_net
-from engine.models.apollo.clips import ClipSampling, introduce, number_words
 from engine.models.apollo.net import build
+from engine.models.apollo.prompts import introduce, number_words
 from engine.models.layers import preprocess
 from engine.models.layers.decoder import Decoder
-from engine.models.layers.splice import PLACEHOLDER_ID, cut
+from engine.models.layers.splice import PLACEHOLDER_ID
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import INDEX_NAME
 from engine.models.registry import load_model
@@ -28,42 +27,7 @@ from engine.models.tiny import randomise, write_byte_tokenizer
 from engine.protocols import Sampling
 from engine.records import ChunkRef, Fingerprint, TimeSpan, Turn, VideoId
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
-
-RELEASED = ClipSampling()
-
-
-def test_full_rate_until_the_budget_is_spent() -> None:
-    assert RELEASED.n_clips(166 * 30, 30.0) == 83
-    assert RELEASED.n_clips(3600 * 30, 30.0) == 84
-    assert RELEASED.n_clips(24 * 3600 * 30, 30.0) == 84
-
-
-def test_clips_of_an_hour_lie_evenly_apart() -> None:
-    clips = RELEASED.clips(3600 * 30, 30.0)
-    starts = [clip[0] / 30 for clip in clips]
-    gaps = {round(later - sooner, 3) for sooner, later in pairwise(starts)}
-    assert gaps == {42.833}
-    assert all(clip[-1] - clip[0] == 45 for clip in clips)
-
-
-@pytest.mark.parametrize("fps", [0.1, 0.3, 0.5, 1.0, 1.5, 2.0, 23.976, 29.97, 60.0])
-@pytest.mark.parametrize("n_frames", [1, 2, 3, 7, 100, 5000])
-@pytest.mark.parametrize("frames_per_clip", [4, 8, 16])
-def test_every_clip_is_full_and_inside_the_video(
-    fps: float, n_frames: int, frames_per_clip: int
-) -> None:
-    sampling = ClipSampling(frames_per_clip=frames_per_clip)
-    clips = sampling.clips(n_frames, fps)
-    assert len(clips) == sampling.n_clips(n_frames, fps)
-    assert all(len(clip) == frames_per_clip for clip in clips)
-    assert all(clip == sorted(clip) for clip in clips)
-    assert min(min(clip) for clip in clips) >= 0
-    assert max(max(clip) for clip in clips) < n_frames
-
-
-def test_a_video_without_frames_is_a_mistake() -> None:
-    with pytest.raises(ValueError, match="needs frames"):
-        RELEASED.clips(0, 30.0)
+from tests.support.released_apollo import ClipSampling, answer_file, encode_with_placeholders
 
 
 def test_each_clip_is_introduced_by_its_times() -> None:
@@ -168,7 +132,7 @@ def test_decoders_have_the_published_number_of_parameters(variant: str, billions
 
 def test_an_hour_of_two_frames_a_second_is_kept_whole() -> None:
     card = apollo.card_of(
-        apollo.VARIANTS["3b"], variant="3b", seal=Fingerprint("f"), vector_dim=1152
+        apollo.VARIANTS["3b"], variant="3b", fingerprint=Fingerprint("f"), vector_dim=1152
     )
     assert card.latents_per_chunk == 128
     assert card.bytes_per_hour(2.0) == 1800 * 128 * 2048 * 2
@@ -331,7 +295,7 @@ def test_clips_as_they_arrive_equal_all_at_once(model: apollo.Apollo) -> None:
 def test_a_stream_has_the_ratio_of_the_connector(model: apollo.Apollo) -> None:
     ratio = model.card.compression_ratio
     assert model.open_stream(compression_ratio=ratio).compression_ratio == ratio
-    with pytest.raises(ValueError, match="8 latents of every clip"):
+    with pytest.raises(ValueError, match="compression_ratio of apollo must be"):
         model.open_stream(compression_ratio=ratio + 1)
 
 
@@ -354,7 +318,7 @@ def test_prompt_equals_upstreams_text_cut_at_its_placeholders(model: apollo.Apol
     prompt = model.prompt("Then?", recalled, [Turn(question="First?", answer="Yes.")])
     clips = [token for label in prompt.labels for token in (*label, *[PLACEHOLDER_ID] * 8)]
     ours = [*prompt.before, *clips, *prompt.after]
-    assert ours == cut(said, (tag,), control)
+    assert ours == encode_with_placeholders(said, (tag,), control)
 
 
 @torch.no_grad()
@@ -364,7 +328,7 @@ def test_transformers_says_the_same_from_the_same_folder(
     recalled, decoder = chunks(model, 8), model.net.decoder
     prompt = model.prompt("What?", recalled)
     clips = [tokens_of(chunk) for chunk in recalled]
-    memory, _ = token_model.place(decoder, prompt, clips)
+    memory, _ = token_model.prefill_chunks(decoder, prompt, clips)
     last = token_model.embed_ids(decoder, prompt.after)
     ours = decoder.logits(decoder.extend(last[None], memory)[0])
     rows = [token_model.embed_ids(decoder, prompt.before)]
@@ -386,7 +350,7 @@ def test_transformers_sees_and_reads_the_same_from_the_towers_folder(
     seen = theirs.vision_model(pixel_values=still).pooler_output
     expected = torch.nn.functional.normalize(seen, dim=-1)
     torch.testing.assert_close(model.encode(batch).frame_vectors, expected, atol=1e-5, rtol=0)
-    ids = model.text_side.tokenizer.framed("a red car", 16, is_padded=True)
+    ids = model.text_encoder.tokenizer.framed("a red car", 16, is_padded=True)
     read = theirs.text_model(input_ids=torch.tensor([ids])).pooler_output[0]
     expected = torch.nn.functional.normalize(read, dim=-1)
     torch.testing.assert_close(model.embed_text("a red car"), expected, atol=1e-5, rtol=0)
@@ -419,19 +383,20 @@ def test_tokens_say_where_they_looked(model: apollo.Apollo) -> None:
 
 
 def test_a_file_is_watched_in_the_released_clips(model: apollo.Apollo) -> None:
-    film, asked = frames(30 * 10, fps=30.0), list[list[int]]()
+    film, read_clips = frames(30 * 10, fps=30.0), list[list[int]]()
 
     def read(numbers: Sequence[int]) -> FrameBatch:
-        asked.append(list(numbers))
-        return FrameBatch(pixels=film.pixels[asked[-1]], pts_s=film.pts_s[asked[-1]])
+        read_clips.append(list(numbers))
+        return FrameBatch(pixels=film.pixels[read_clips[-1]], pts_s=film.pts_s[read_clips[-1]])
 
     sampling = Sampling(max_tokens=3)
-    tokens = list(model.answer_file("What?", read, 300, 30.0, sampling))
-    assert asked == RELEASED.clips(300, 30.0)
+    tokens = list(answer_file(model, "What?", read, 300, 30.0, sampling))
+    clips = ClipSampling().clips(300, 30.0)
+    assert read_clips == clips
     streamed = chunks(model, 20, fps=2.0)
     at_two_fps = [
         replace(chunk, latents=model.compress(model.encode(read(numbers)), model.open_stream()))
-        for chunk, numbers in zip(streamed, RELEASED.clips(300, 30.0), strict=True)
+        for chunk, numbers in zip(streamed, clips, strict=True)
     ]
     expected = list(model.generate("What?", at_two_fps, sampling))
     assert [token.text for token in tokens] == [token.text for token in expected]

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from engine.models.layers import attention
-from engine.models.layers.attention import Current, attend, attention_weights, view
+from engine.models.layers.attention import Current, attend, attention_weights, build_mask
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
@@ -46,9 +46,9 @@ def test_attention_is_the_formula(
     if kind in ("all", "causal"):
         current = "all" if kind == "all" else "causal"
     q, k, v = _case(n_past, visible.shape[0], n)
-    sight = view(n_past, current, n, 3, like=q)
+    mask = build_mask(n_past, current, n, 3, like=q)
     expected, _ = _plain(q, k, v, _seen(n_past, visible))
-    torch.testing.assert_close(attend(q, k, v, sight), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(attend(q, k, v, mask), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_blocks_of_keys_give_the_same_as_one_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +67,9 @@ def test_blocks_of_keys_give_the_same_as_one_kernel(monkeypatch: pytest.MonkeyPa
 def test_weights_are_the_mean_over_heads() -> None:
     q, k, v = _case(11, 4, 4)
     visible = torch.ones(4, 4, dtype=torch.bool).tril()
-    sight = view(11, visible, 4, 3, like=q, is_exact=True)
+    mask = build_mask(11, visible, 4, 3, like=q, is_exact=True)
     _, expected = _plain(q, k, v, _seen(11, visible))
-    torch.testing.assert_close(attention_weights(q, k, sight), expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(attention_weights(q, k, mask), expected, atol=1e-6, rtol=1e-5)
 
 
 @pytest.mark.gpu
@@ -82,6 +82,6 @@ def test_an_accelerator_merges_as_the_processor_does(kind: str, dtype: torch.dty
     device = torch.device("cuda")
     q, k, v = (part.to(device, dtype) for part in (q, k, v))
     current: Current = "causal" if kind == "causal" else visible.to(device)
-    ours = attend(q, k, v, view(3000, current, 300, 3, like=q)).float().cpu()
+    ours = attend(q, k, v, build_mask(3000, current, 300, 3, like=q)).float().cpu()
     tolerance = 1e-4 if dtype == torch.float32 else 3e-2
     torch.testing.assert_close(ours, expected, atol=tolerance, rtol=tolerance)

@@ -57,12 +57,14 @@ def test_cached_steps_equal_one_full_pass() -> None:
     torch.testing.assert_close(torch.cat(parts, 1), whole, atol=1e-5, rtol=1e-5)
 
 
-def test_looks_sum_to_one_over_all_keys() -> None:
+def test_attention_weights_sum_to_one_over_all_keys() -> None:
     _, ours = _both("qwen2", tied=False)
-    looks: list[torch.Tensor] = []
+    attn_weights: list[torch.Tensor] = []
     with torch.inference_mode():
-        ours.extend(torch.randn(1, 9, 48), ours.buffer(9), looks=looks, n_query_rows=2)
-    assert len(looks) == 3
-    assert looks[0].shape == (1, 2, 9)
-    torch.testing.assert_close(looks[0].sum(-1), torch.ones(1, 2))
-    assert looks[0][0, 0, -1] == 0
+        ours.extend(
+            torch.randn(1, 9, 48), ours.buffer(9), attn_weights=attn_weights, n_query_rows=2
+        )
+    assert len(attn_weights) == 3
+    assert attn_weights[0].shape == (1, 2, 9)
+    torch.testing.assert_close(attn_weights[0].sum(-1), torch.ones(1, 2))
+    assert attn_weights[0][0, 0, -1] == 0

@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.models.layers.rotary import rotate, turn
+from engine.models.layers.rotary import apply_rope, rope_factors
 
 HEAD_DIM, THETA = 12, 1e6
 
@@ -12,8 +12,8 @@ def test_only_the_distance_of_two_positions_counts() -> None:
     q, k = torch.randn(1, HEAD_DIM), torch.randn(1, HEAD_DIM)
 
     def score(at: int, to: int) -> torch.Tensor:
-        one, other = (turn(torch.tensor([place]), HEAD_DIM, THETA) for place in (at, to))
-        return (rotate(q, one) * rotate(k, other)).sum()
+        one, other = (rope_factors(torch.tensor([place]), HEAD_DIM, THETA) for place in (at, to))
+        return (apply_rope(q, one) * apply_rope(k, other)).sum()
 
     torch.testing.assert_close(score(5, 3), score(1005, 1003), atol=1e-4, rtol=1e-4)
     assert not torch.isclose(score(5, 3), score(5, 4))
@@ -22,7 +22,7 @@ def test_only_the_distance_of_two_positions_counts() -> None:
 def test_turning_is_the_rotation_of_each_pair() -> None:
     x, place = torch.arange(1.0, HEAD_DIM + 1)[None], torch.tensor([7])
     half = HEAD_DIM // 2
-    rope = rotate(x, turn(place, HEAD_DIM, THETA))[0]
+    rope = apply_rope(x, rope_factors(place, HEAD_DIM, THETA))[0]
     for i in range(half):
         angle = torch.tensor(7.0) * THETA ** (-i / half)
         first = x[0, i] * angle.cos() - x[0, i + half] * angle.sin()
@@ -32,9 +32,9 @@ def test_turning_is_the_rotation_of_each_pair() -> None:
 
 
 def test_a_position_turns_alike_wherever_it_stands_in_a_run() -> None:
-    run = turn(torch.arange(40), HEAD_DIM, THETA)
+    run = rope_factors(torch.arange(40), HEAD_DIM, THETA)
     for place in (0, 1, 13, 39):
-        alone = turn(torch.tensor([place]), HEAD_DIM, THETA)
+        alone = rope_factors(torch.tensor([place]), HEAD_DIM, THETA)
         assert torch.equal(run.cos[place], alone.cos[0])
         assert torch.equal(run.slice(place, place + 1).sin, alone.sin)
     assert torch.equal(run.rows(torch.tensor([3, 1])).cos, run.cos[[3, 1]])
@@ -42,6 +42,6 @@ def test_a_position_turns_alike_wherever_it_stands_in_a_run() -> None:
 
 def test_position_nought_changes_nothing_and_half_precision_stays() -> None:
     x = torch.randn(1, HEAD_DIM).to(torch.bfloat16)
-    same = rotate(x, turn(torch.tensor([0]), HEAD_DIM, THETA))
+    same = apply_rope(x, rope_factors(torch.tensor([0]), HEAD_DIM, THETA))
     assert same.dtype == torch.bfloat16
     assert torch.equal(same, x)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID, cut, splice, splice_batch
+from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID, splice, splice_batch
 
 EMBED = nn.Embedding(8, 4)
 IDS = torch.tensor([3, PLACEHOLDER_ID, PLACEHOLDER_ID, 5])
@@ -50,8 +50,3 @@ def test_gradients_reach_text_and_visual_tokens() -> None:
     splice(EMBED, IDS, visual).sum().backward()
     assert visual.grad is not None
     assert bool((visual.grad == 1).all())
-
-
-def test_text_is_cut_at_its_placeholders() -> None:
-    ids = cut("ab<v><v>c<i>", ("<v>", "<i>"), lambda text: [ord(letter) for letter in text])
-    assert ids == [97, 98, PLACEHOLDER_ID, PLACEHOLDER_ID, 99, PLACEHOLDER_ID]

@@ -12,7 +12,7 @@ from engine.errors import NotFoundError, WeightsError
 from engine.models.layers.decoder import FusedLinear
 from engine.models.layers.weights import (
     fill,
-    fingerprint,
+    fingerprint_weights,
     keys_of,
     read_config,
     read_file,
@@ -151,14 +151,14 @@ def test_configs_that_are_missing_or_broken_say_so(tmp_path: Path) -> None:
 
 def test_a_fingerprint_knows_config_weights_and_dtype() -> None:
     module = _module()
-    first = fingerprint({"a": 1}, module)
-    assert first == fingerprint({"a": 1}, _module())
-    assert first != fingerprint({"a": 2}, module)
+    first = fingerprint_weights({"a": 1}, module)
+    assert first == fingerprint_weights({"a": 1}, _module())
+    assert first != fingerprint_weights({"a": 2}, module)
     with torch.no_grad():
         next(module.parameters())[0] += 1e-3
-    changed = fingerprint({"a": 1}, module)
+    changed = fingerprint_weights({"a": 1}, module)
     assert changed != first
-    assert fingerprint({"a": 1}, module.to(torch.bfloat16)) != changed
+    assert fingerprint_weights({"a": 1}, module.to(torch.bfloat16)) != changed
 
 
 def test_every_parameter_must_have_a_released_name() -> None:

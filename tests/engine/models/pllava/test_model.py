@@ -1,6 +1,7 @@
 """PLLaVA: its released layout, adapters at any strength, and chunks pooled one by one."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,15 @@ from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import CLIP_LARGE_336, TowerConfig
 from engine.models.pllava import model as pllava
 from engine.models.pllava.model import Pllava
-from engine.models.pllava.net import LLAMA_7B, WRAPPER, Adapters, PllavaConfig, PllavaNet, load_net
-from engine.models.pllava.pooling import pool_clip
+from engine.models.pllava.net import (
+    LLAMA_7B,
+    WRAPPER,
+    Adapters,
+    PllavaConfig,
+    PllavaNet,
+    load_net,
+    pool_clip,
+)
 from engine.models.registry import load_model
 from engine.models.video_xl import model as video_xl
 from engine.protocols import Sampling
@@ -206,6 +214,15 @@ def test_short_chunk_keeps_a_share_of_its_frames(model: Pllava) -> None:
     latents = model.compress(tokens, model.open_stream())
     expected = pool_clip(tokens.embeddings, (4, 4), (3, 2, 2))
     assert torch.equal(latents.embeddings, expected)
+
+
+def test_a_begun_pooled_frame_is_kept() -> None:
+    # Two pooled frames for four: the third frame begins the second one.
+    net = pllava.build(replace(pllava.VARIANTS["tiny"], pooling=(2, 2, 2)), CPU, F32)
+    tokens = torch.randn(3, 16, 48)
+    expected = pool_clip(tokens, (4, 4), (2, 2, 2))
+    assert torch.equal(net.pool(tokens, net.compression_ratio), expected)
+    assert net.pool(tokens[:1], net.compression_ratio).shape == (4, 48)
 
 
 @pytest.mark.parametrize(("ratio", "n_latents"), [(1, 64), (4, 16), (16, 4)])

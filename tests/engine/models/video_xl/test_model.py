@@ -12,9 +12,10 @@ from engine.errors import MissingCapabilityError, WeightsError
 from engine.models.registry import checkpoint_home, load_model
 from engine.models.video_xl.model import load, write_tiny
 from engine.models.video_xl.net import VideoXlNet, load_net
-from engine.models.video_xl.vst import open_memory
+from engine.models.video_xl.vst import open_cache
 from engine.records import ChunkRef, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, FrameBatch, Latents, TokenLatents
+from tests.support.random_video_xl import fork
 
 CPU = torch.device("cpu")
 
@@ -164,12 +165,12 @@ def test_recall_in_order_equals_never_having_forgotten(folder: Path) -> None:
         latents = model.compress(tokens, stream)
         stream.remember(latents)
         chunks.append(_chunk(i, latents, tokens.frame_vectors))
-    held = stream.memory.buffer
+    held = stream.cache.buffer
     with torch.inference_mode():
         prompt = model._embed(model.tokenizer.plain("what?"))
-        live = model.net.decoder.extend(prompt[None], stream.memory.fork(9))
-        recalled = open_memory(model.net.decoder, model._sink, [c.latents for c in chunks])
-        again = model.net.decoder.extend(prompt[None], recalled.fork(9))
+        live = model.net.decoder.extend(prompt[None], fork(stream.cache, 9))
+        recalled = open_cache(model.net.decoder, model._sink, [c.latents for c in chunks])
+        again = model.net.decoder.extend(prompt[None], fork(recalled, 9))
     assert held.n == recalled.buffer.n
     assert torch.equal(live, again)
 

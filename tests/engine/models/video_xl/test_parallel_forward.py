@@ -6,14 +6,15 @@ from torch import Tensor
 
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
-from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build, initialise
+from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build
 from engine.models.video_xl.parallel_forward import (
     SequenceSpec,
+    _eager,
     _fused,
-    _spelt,
     build_layout,
-    one_pass,
+    parallel_forward,
 )
+from tests.support.random_video_xl import initialise
 from tests.support.reference_video_xl import SlowVideoXl
 
 CPU = torch.device("cpu")
@@ -63,7 +64,7 @@ def _next_token_loss(logits: Tensor, text: list[int]) -> Tensor:
     return F.cross_entropy(logits[:-1], torch.tensor(text[1:]))
 
 
-def test_one_pass_equals_streaming() -> None:
+def test_parallel_forward_equals_streaming() -> None:
     net, slow = _both()
     visual = torch.randn(70, net.decoder.config.width)
     chunks, texts = ((30, 4), (30, 2), (10, 5)), ([5, 6, 7], [8, 9])
@@ -71,10 +72,10 @@ def test_one_pass_equals_streaming() -> None:
         embed = net.decoder.embed
         rows = torch.cat([embed(torch.tensor(PREFIX)), visual])
         rows = torch.cat([rows, *(embed(torch.tensor(text)) for text in texts)])[None]
-        course = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(3, 2), is_closed=True)
-        logits = net.decoder.logits(one_pass(net.decoder, rows, build_layout(course))[0])
+        spec = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(3, 2), is_closed=True)
+        logits = net.decoder.logits(parallel_forward(net.decoder, rows, build_layout(spec))[0])
         for i, text in enumerate(texts):
-            slow.keys, slow.values = [None] * slow.n_layers, [None] * slow.n_layers
+            slow.forget()
             slow.read_text(PREFIX)
             for part, (_, ratio) in zip(visual.split([30, 30, 10]), chunks, strict=True):
                 slow.read_chunk(part, ratio, is_closed=True)
@@ -88,8 +89,8 @@ def test_gradients_reach_the_first_chunk_through_its_summary() -> None:
     visual = torch.randn(40, net.decoder.config.width, requires_grad=True)
     embed = net.decoder.embed
     rows = torch.cat([embed(torch.tensor(PREFIX)), visual, embed(torch.tensor([7, 8]))])[None]
-    course = SequenceSpec(n_prefix=len(PREFIX), chunks=((20, 4), (20, 4)), texts=(2,))
-    one_pass(net.decoder, rows, build_layout(course))[0, -1].sum().backward()
+    spec = SequenceSpec(n_prefix=len(PREFIX), chunks=((20, 4), (20, 4)), texts=(2,))
+    parallel_forward(net.decoder, rows, build_layout(spec))[0, -1].sum().backward()
     assert visual.grad is not None
     assert (visual.grad.abs().sum(-1) > 0).all()
 
@@ -97,14 +98,14 @@ def test_gradients_reach_the_first_chunk_through_its_summary() -> None:
 def test_texts_of_one_video_do_not_see_each_other() -> None:
     net, _ = _both()
     visual = torch.randn(16, net.decoder.config.width)
-    course = SequenceSpec(n_prefix=len(PREFIX), chunks=((16, 4),), texts=(2, 3))
+    spec = SequenceSpec(n_prefix=len(PREFIX), chunks=((16, 4),), texts=(2, 3))
     first = []
     with torch.no_grad():
         for second in ([1, 2, 3], [9, 8, 7]):
             embed = net.decoder.embed
             text = embed(torch.tensor([5, 6, *second]))
             rows = torch.cat([embed(torch.tensor(PREFIX)), visual, text])[None]
-            first.append(one_pass(net.decoder, rows, build_layout(course))[0, -5:-3])
+            first.append(parallel_forward(net.decoder, rows, build_layout(spec))[0, -5:-3])
     assert torch.equal(first[0], first[1])
 
 
@@ -115,8 +116,8 @@ def test_loss_and_gradients_equal_window_by_window_streaming_at_mixed_ratios() -
     visual = torch.randn(sum(n for n, _ in chunks), net.decoder.config.width, requires_grad=True)
     embed = net.decoder.embed
     rows = torch.cat([embed(torch.tensor(PREFIX)), visual, embed(torch.tensor(text))])[None]
-    course = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(len(text),), is_closed=True)
-    hidden = one_pass(net.decoder, rows, build_layout(course))[0, -len(text) :]
+    spec = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(len(text),), is_closed=True)
+    hidden = parallel_forward(net.decoder, rows, build_layout(spec))[0, -len(text) :]
     ours = _next_token_loss(net.decoder.logits(hidden), text)
     our_gradients = _gradients(net, ours)
     assert visual.grad is not None
@@ -143,16 +144,16 @@ def test_text_between_two_videos_stays_in_memory_as_it_is() -> None:
         words = embed(torch.tensor(PREFIX)), embed(torch.tensor(between)), embed(torch.tensor(text))
         rows = torch.cat([words[0], first, words[1], second, words[2]])[None]
         chunks = ((20, 4), (3, 0), (18, 8))
-        course = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(2,), is_closed=True)
-        hidden = one_pass(net.decoder, rows, build_layout(course))[0]
+        spec = SequenceSpec(n_prefix=len(PREFIX), chunks=chunks, texts=(2,), is_closed=True)
+        hidden = parallel_forward(net.decoder, rows, build_layout(spec))[0]
         slow.read_text(PREFIX)
         slow.read_chunk(first, 4, is_closed=True)
-        said = slow.read_text(between)
+        between_logits = slow.read_text(between)
         slow.read_chunk(second, 8, is_closed=True)
-        asked = slow.read_text(text)
+        text_logits = slow.read_text(text)
     start = len(PREFIX) + 20
-    for place, logits in ((start, said), (len(rows[0]) - 2, asked)):
-        ours = net.decoder.logits(hidden[place : place + len(logits)])
+    for first_row, logits in ((start, between_logits), (len(rows[0]) - 2, text_logits)):
+        ours = net.decoder.logits(hidden[first_row : first_row + len(logits)])
         torch.testing.assert_close(ours, logits, atol=2e-4, rtol=2e-4)
 
 
@@ -160,8 +161,8 @@ def test_text_alone_needs_no_video() -> None:
     net, slow = _both()
     with torch.no_grad():
         rows = net.decoder.embed(torch.tensor([*PREFIX, 7, 8]))[None]
-        course = SequenceSpec(n_prefix=len(PREFIX), chunks=(), texts=(2,))
-        hidden = one_pass(net.decoder, rows, build_layout(course))[0]
+        spec = SequenceSpec(n_prefix=len(PREFIX), chunks=(), texts=(2,))
+        hidden = parallel_forward(net.decoder, rows, build_layout(spec))[0]
         expected = slow.read_text([*PREFIX, 7, 8])
     torch.testing.assert_close(net.decoder.logits(hidden), expected, atol=2e-4, rtol=2e-4)
 
@@ -169,26 +170,26 @@ def test_text_alone_needs_no_video() -> None:
 def test_checkpoints_change_no_gradient() -> None:
     net, _ = _both()
     visual, text = torch.randn(64, net.decoder.config.width), [7, 8, 9]
-    course = SequenceSpec(n_prefix=len(PREFIX), chunks=((32, 4), (32, 8)), texts=(3,))
-    found = []
+    spec = SequenceSpec(n_prefix=len(PREFIX), chunks=((32, 4), (32, 8)), texts=(3,))
+    gradients = []
     for gradient_checkpointing in (False, True):
         words = net.decoder.embed(torch.tensor([*PREFIX, *text]))
         rows = torch.cat((words[:5], visual, words[5:]))[None]
-        hidden = one_pass(
-            net.decoder, rows, build_layout(course), gradient_checkpointing=gradient_checkpointing
+        hidden = parallel_forward(
+            net.decoder, rows, build_layout(spec), gradient_checkpointing=gradient_checkpointing
         )
         loss = _next_token_loss(net.decoder.logits(hidden[0, -3:]), text)
-        found.append(_gradients(net, loss))
-    kept, again = found
+        gradients.append(_gradients(net, loss))
+    kept, again = gradients
     assert kept.keys() == again.keys()
     assert all(torch.equal(again[name], gradient) for name, gradient in kept.items())
 
 
-def test_fused_and_spelt_attention_agree() -> None:
-    course = SequenceSpec(n_prefix=3, chunks=((12, 4),), texts=(2,))
+def test_fused_and_eager_attention_agree() -> None:
+    spec = SequenceSpec(n_prefix=3, chunks=((12, 4),), texts=(2,))
     q, k, v = torch.randn(2, 4, 15, 8), torch.randn(2, 2, 18, 8), torch.randn(2, 2, 18, 8)
-    first, second, _ = build_layout(course).blocks
+    first, second, _ = build_layout(spec).blocks
     for block, n_keys in ((first, 3), (second, 18)):
         n = block.end - block.start
-        given = q[:, :, :n], k[:, :, :n_keys], v[:, :, :n_keys], block
-        torch.testing.assert_close(_fused(*given), _spelt(*given), atol=1e-5, rtol=1e-5)
+        case = q[:, :, :n], k[:, :, :n_keys], v[:, :, :n_keys], block
+        torch.testing.assert_close(_fused(*case), _eager(*case), atol=1e-5, rtol=1e-5)

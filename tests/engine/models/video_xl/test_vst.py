@@ -1,6 +1,7 @@
-"""Folding against the slow, obvious way, on fresh random sizes."""
+"""Compressing and scoring chunks against the slow, obvious way, on fresh random sizes."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -8,16 +9,17 @@ import torch
 import engine.models.layers.attention
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
-from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build, initialise
+from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build
 from engine.models.video_xl.vst import (
     VstCache,
-    fold,
+    compress_chunk,
     interleave,
-    open_memory,
+    open_cache,
     prefill_prefix,
-    step_random,
+    score_chunks,
 )
 from engine.tensors import KvLatents
+from tests.support.random_video_xl import fork, initialise
 from tests.support.reference_video_xl import SlowVideoXl
 
 CPU = torch.device("cpu")
@@ -51,7 +53,7 @@ def _net(seed: int) -> tuple[VideoXlNet, SlowVideoXl]:
 
 
 def _fresh(net: VideoXlNet) -> VstCache:
-    return open_memory(
+    return open_cache(
         net.decoder, prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
     )
 
@@ -67,23 +69,23 @@ def test_streaming_equals_the_slow_way(
     choose = random.Random(seed)
     net, slow = _net(seed)
     question = [choose.randrange(30) for _ in range(choose.randint(1, 9))]
-    carry = slow_carry = 0
+    leftover = slow_leftover = 0
     is_closed = choose.random() < 0.5
     with torch.inference_mode():
-        memory = _fresh(net)
+        cache = _fresh(net)
         slow.read_text(PREFIX)
         for _ in range(choose.randint(1, 5)):
             ratio, n = choose.choice((1, 2, 4, 5, 8)), choose.randint(8, 40)
             visual = torch.randn(n, net.decoder.config.width)
-            plan = interleave(n, ratio, carry=carry % ratio, is_closed=is_closed)
-            slow_carry = slow.read_chunk(
-                visual, ratio, carry=slow_carry % ratio, is_closed=is_closed
+            plan = interleave(n, ratio, leftover=leftover % ratio, is_closed=is_closed)
+            slow_leftover = slow.read_chunk(
+                visual, ratio, leftover=slow_leftover % ratio, is_closed=is_closed
             )
-            carry = plan.carry
-            assert carry == slow_carry
-            memory.append((fold(visual, memory, plan),))
+            leftover = plan.leftover
+            assert leftover == slow_leftover
+            cache.append((compress_chunk(visual, cache, plan),))
         rows = net.decoder.embed(torch.tensor(question))[None]
-        hidden = net.decoder.extend(rows, memory.fork(len(question)))
+        hidden = net.decoder.extend(rows, fork(cache, len(question)))
         ours, expected = net.decoder.logits(hidden[0]), slow.read_text(question)
     torch.testing.assert_close(ours, expected, atol=2e-4, rtol=2e-4)
 
@@ -94,11 +96,13 @@ def test_recalled_chunks_equal_never_evicted_ones_byte_for_byte() -> None:
         never = _fresh(net)
         stored = []
         for _ in range(6):
-            latents = fold(torch.randn(24, net.decoder.config.width), never, interleave(24, 4))
+            latents = compress_chunk(
+                torch.randn(24, net.decoder.config.width), never, interleave(24, 4)
+            )
             never.append((latents,))
             stored.append(_as_file(latents))
         sink = prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
-        recalled = open_memory(net.decoder, sink, stored)
+        recalled = open_cache(net.decoder, sink, stored)
     n = never.buffer.n
     assert recalled.buffer.n == n
     assert torch.equal(recalled.buffer.keys[..., :n, :], never.buffer.keys[..., :n, :])
@@ -106,39 +110,41 @@ def test_recalled_chunks_equal_never_evicted_ones_byte_for_byte() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 6, 7, 13, 100])
-def test_a_resumed_memory_equals_one_that_ran_on_byte_for_byte(limit: int) -> None:
+def test_a_resumed_cache_equals_one_that_ran_on_byte_for_byte(limit: int) -> None:
     net, _ = _net(5)
     torch.manual_seed(0)
     sizes = (24, 24, 10, 24, 24, 24)
     with torch.inference_mode():
         sink = prefill_prefix(net.decoder, net.decoder.embed(torch.tensor(PREFIX)))
-        running = open_memory(net.decoder, sink, max_latents=limit)
+        running = open_cache(net.decoder, sink, max_latents=limit)
         stored: list[KvLatents] = []
         for n in sizes:
             plan = interleave(n, 4, is_closed=True)
             visual = torch.randn(n, net.decoder.config.width)
-            resumed = open_memory(net.decoder, sink, stored, max_latents=limit)
-            stored.append(fold(visual, running, plan))
-            again = fold(visual, resumed, plan)
+            resumed = open_cache(net.decoder, sink, stored, max_latents=limit)
+            stored.append(compress_chunk(visual, running, plan))
+            again = compress_chunk(visual, resumed, plan)
             assert torch.equal(again.keys, stored[-1].keys)
             assert torch.equal(again.values, stored[-1].values)
             running.append((stored[-1],))
             assert running.n_latents <= limit
 
 
-def test_folding_leaves_the_memory_as_it_was() -> None:
+def test_compressing_leaves_the_cache_as_it_was() -> None:
     net, _ = _net(4)
     with torch.inference_mode():
-        memory = _fresh(net)
-        memory.append((fold(torch.randn(32, net.decoder.config.width), memory, interleave(32, 4)),))
-        before, n = memory.buffer.keys[..., : memory.buffer.n, :].clone(), memory.buffer.n
-        fold(torch.randn(32, net.decoder.config.width), memory, interleave(32, 4))
-    assert memory.buffer.n == n
-    assert torch.equal(memory.buffer.keys[..., :n, :], before)
+        cache = _fresh(net)
+        cache.append(
+            (compress_chunk(torch.randn(32, net.decoder.config.width), cache, interleave(32, 4)),)
+        )
+        before, n = cache.buffer.keys[..., : cache.buffer.n, :].clone(), cache.buffer.n
+        compress_chunk(torch.randn(32, net.decoder.config.width), cache, interleave(32, 4))
+    assert cache.buffer.n == n
+    assert torch.equal(cache.buffer.keys[..., :n, :], before)
 
 
 @pytest.mark.parametrize(
-    ("n", "ratio", "carry", "is_closed", "vst", "left"),
+    ("n", "ratio", "leftover", "is_closed", "vst", "left"),
     [
         (6, 2, 0, False, [2, 5, 8], 0),
         (5, 2, 0, False, [2, 5], 1),
@@ -150,11 +156,11 @@ def test_folding_leaves_the_memory_as_it_was() -> None:
     ],
 )
 def test_vsts_stand_behind_every_ratio_th_token(
-    n: int, ratio: int, carry: int, is_closed: bool, vst: list[int], left: int
+    n: int, ratio: int, leftover: int, is_closed: bool, vst: list[int], left: int
 ) -> None:
-    plan = interleave(n, ratio, carry=carry, is_closed=is_closed)
+    plan = interleave(n, ratio, leftover=leftover, is_closed=is_closed)
     assert plan.vst.tolist() == vst
-    assert plan.carry == left
+    assert plan.leftover == left
     assert sorted(plan.raw.tolist() + vst) == list(range(n + len(vst)))
 
 
@@ -162,18 +168,42 @@ def test_a_chunk_shorter_than_the_ratio_leaves_nothing_unless_closed() -> None:
     net, _ = _net(2)
     with torch.inference_mode():
         rows = torch.randn(3, net.decoder.config.width)
-        assert fold(rows, _fresh(net), interleave(3, 8)).n_latents == 0
-        assert fold(rows, _fresh(net), interleave(3, 8, is_closed=True)).n_latents == 1
+        assert compress_chunk(rows, _fresh(net), interleave(3, 8)).n_latents == 0
+        assert compress_chunk(rows, _fresh(net), interleave(3, 8, is_closed=True)).n_latents == 1
 
 
-def test_step_random_draws_what_upstream_draws() -> None:
-    # Spec 7.3: NumPy's default generator with seed 42, among the ratios that divide the window.
-    assert step_random((2, 4, 8), [48] * 8, seed=42) == (2, 8, 4, 4, 4, 8, 2, 8)
+def test_a_score_is_the_attention_on_the_chunk_alone_behind_the_sink() -> None:
+    net, slow = _net(3)
+    torch.manual_seed(0)
+    chunks = [torch.randn(24, net.decoder.config.width) for _ in range(3)]
+    mass = [_slow_mass(slow, chunk) for chunk in chunks]
+    assert 0.05 < min(mass) < max(mass) < 0.95
+    assert max(mass) - min(mass) > 0.01
+    # All are full, so odds are left as they are.
+    ours = _scores(net, chunks, full_latents=6)
+    torch.testing.assert_close(ours, torch.tensor(mass), atol=1e-4, rtol=1e-4)
 
 
-def test_step_random_names_a_chunk_that_no_ratio_divides() -> None:
-    with pytest.raises(ValueError, match="no ratio of"):
-        step_random((4, 8), [48, 6], seed=42)
+def test_chunks_of_other_sizes_are_scored_by_the_odds_of_a_full_one() -> None:
+    net, slow = _net(3)
+    torch.manual_seed(1)
+    sizes = {24: 6, 10: 3, 3: 1}
+    chunks = [torch.randn(n, net.decoder.config.width) for n in (10, 24, 3, 24, 10)]
+    expected = []
+    for chunk in chunks:
+        mass = _slow_mass(slow, chunk)
+        odds = mass / (1 - mass) * 6 / sizes[len(chunk)]
+        expected.append(odds / (1 + odds))
+    ours = _scores(net, chunks, full_latents=6)
+    torch.testing.assert_close(ours, torch.tensor(expected), atol=1e-4, rtol=1e-4)
+
+
+def test_a_chunk_without_latents_scores_nothing() -> None:
+    net, _ = _net(3)
+    empty, full = torch.zeros(0, net.decoder.config.width), torch.ones(24, net.decoder.config.width)
+    scores = _scores(net, [empty, full], full_latents=6)
+    assert scores[0] == 0
+    assert scores[1] > 0
 
 
 def test_ratio_below_one_is_refused() -> None:
@@ -181,6 +211,36 @@ def test_ratio_below_one_is_refused() -> None:
         interleave(8, 0)
 
 
+QUESTION = [7, 8, 9, 10]
+
+
+def _scores(net: VideoXlNet, chunks: Sequence[torch.Tensor], *, full_latents: int) -> torch.Tensor:
+    """Score chunks of visual tokens, compressed at ratio 4, each alone."""
+    with torch.inference_mode():
+        embed = net.decoder.embed
+        sink = prefill_prefix(net.decoder, embed(torch.tensor(PREFIX)))
+        latents = [
+            compress_chunk(
+                chunk, open_cache(net.decoder, sink), interleave(len(chunk), 4, is_closed=True)
+            )
+            for chunk in chunks
+        ]
+        question = embed(torch.tensor(QUESTION))
+        return score_chunks(net.decoder, sink, latents, question, full_latents=full_latents)
+
+
+def _slow_mass(slow: SlowVideoXl, chunk: torch.Tensor) -> float:
+    """Attention of the question on a chunk's summary tokens: mean over layers, heads and rows."""
+    slow.forget()
+    slow.read_text(PREFIX)
+    slow.read_chunk(chunk, 4, is_closed=True)
+    assert slow.keys[0] is not None
+    n_cached = slow.keys[0].shape[1]
+    slow.read_text(QUESTION)
+    weights = torch.stack(slow.weights)
+    return float(weights[..., len(PREFIX) : n_cached].sum(-1).mean())
+
+
 def _as_file(latents: KvLatents) -> KvLatents:
-    """What comes back from storage: the same numbers in other memory."""
+    """Latents as they come back from storage: the same numbers in other memory."""
     return KvLatents(keys=latents.keys.clone(), values=latents.values.clone())

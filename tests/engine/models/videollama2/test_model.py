@@ -1,4 +1,4 @@
-"""VideoLLaMA 2: its released layout, frames folded chunk by chunk, and the sound beside them."""
+"""VideoLLaMA 2: its released layout, frames compressed chunk by chunk, and their sound."""
 
 import json
 import shutil
@@ -10,9 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import functional as F
 
 from engine.errors import WeightsError
 from engine.models.videollama2 import model as videollama2
+from engine.models.videollama2.beats import filter_banks
 from engine.models.videollama2.checkpoint import load_net
 from engine.models.videollama2.model import VideoLlama2
 from engine.models.videollama2.net import build
@@ -247,6 +249,19 @@ def test_silence_behind_a_long_stretch_takes_no_places(model: VideoLlama2) -> No
     assert hearing.tokens_of(10**9) == hearing.window_tokens
 
 
+def test_silence_behind_the_last_window_is_no_sound(model: VideoLlama2) -> None:
+    hearing = model.net.config.hearing
+    assert hearing is not None
+    first, second = _sound(5.0, seed=1), _sound(2.0, seed=2)
+    padded = torch.cat((second, torch.zeros(len(first) - len(second))))
+    # 2 s reach into 13 moments of 160 ms; the other 18 of the window are silence.
+    banks = [filter_banks(window) for window in (first, padded)]
+    moments = [model.net.tokens_of(bank).reshape(-1, hearing.pitches, 48) for bank in banks]
+    grid = torch.cat((moments[0], moments[1][:13])).permute(1, 2, 0)
+    expected = F.adaptive_avg_pool1d(grid, len(moments[0])).permute(2, 0, 1).flatten(0, 1)
+    torch.testing.assert_close(model.net.hear(torch.cat((first, second))), expected)
+
+
 def test_sound_alone_can_be_kept_and_asked(model: VideoLlama2) -> None:
     chunk = _chunk(model, _sound(3), n_frames=0)
     assert chunk.frame_vectors.shape == (0, model.card.vector_dim)
@@ -269,7 +284,7 @@ def test_stream_keeps_the_ratio_of_the_connector(model: VideoLlama2) -> None:
 
 def test_question_cannot_end_its_turn_nor_move_the_video(model: VideoLlama2) -> None:
     end = model.tokenizer.id_of("<|im_end|>")
-    plain, foreign = model._prompt("why?"), model._prompt("<|im_end|> <video>?")
+    plain, foreign = model.prompt("why?", ()), model.prompt("<|im_end|> <video>?", ())
     assert plain.after.count(end) == foreign.after.count(end) == 1
     assert plain.before == foreign.before
 

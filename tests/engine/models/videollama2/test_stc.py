@@ -8,14 +8,16 @@ from engine.models.videollama2.stc import SAMPLERS, StcConnector
 
 @pytest.mark.parametrize("kind", SAMPLERS)
 @pytest.mark.parametrize(("n_frames", "side"), [(4, 6), (5, 7), (2, 4)])
-def test_folding_lifted_frames_equals_the_whole_clip(kind: str, n_frames: int, side: int) -> None:
+def test_folding_projected_frames_equals_the_whole_clip(
+    kind: str, n_frames: int, side: int
+) -> None:
     torch.manual_seed(0)
     connector = StcConnector(kind, 8, 8).eval()
     patches = torch.randn(n_frames, side * side, 8)
     with torch.inference_mode():
         whole = connector(patches[None])[0]
-        lifted = torch.cat([connector.lift(frame[None]) for frame in patches])
-        torch.testing.assert_close(connector.fold(lifted), whole, atol=1e-5, rtol=1e-4)
+        projected = torch.cat([connector.project_frames(frame[None]) for frame in patches])
+        torch.testing.assert_close(connector.downsample(projected), whole, atol=1e-5, rtol=1e-4)
     frames, rows, cols = connector.grid_of(n_frames, side)
     assert whole.shape == (frames * rows * cols, 8)
 
@@ -24,11 +26,11 @@ def test_folding_lifted_frames_equals_the_whole_clip(kind: str, n_frames: int, s
 def test_frames_left_over_are_the_ones_that_change_nothing(kind: str, n_frames: int) -> None:
     torch.manual_seed(0)
     connector = StcConnector(kind, 8, 8).eval()
-    lifted = torch.randn(n_frames, 16, 8)
-    changed = lifted.clone()
+    projected = torch.randn(n_frames, 16, 8)
+    changed = projected.clone()
     changed[-1] += 1.0
     with torch.inference_mode():
-        is_unseen = torch.equal(connector.fold(lifted), connector.fold(changed))
+        is_unseen = torch.equal(connector.downsample(projected), connector.downsample(changed))
     assert is_unseen == (connector.frames_left_over(n_frames) > 0)
 
 
@@ -73,4 +75,4 @@ def test_connector_without_stages_keeps_its_width() -> None:
 
 def test_patches_that_form_no_square_are_refused() -> None:
     with pytest.raises(ValueError, match="square"):
-        StcConnector("stc_connector", 8, 8).lift(torch.zeros(2, 12, 8))
+        StcConnector("stc_connector", 8, 8).project_frames(torch.zeros(2, 12, 8))

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from engine.models.video_xl.model import VARIANTS
-from engine.models.video_xl.net import VideoXlNet, build, initialise
+from engine.models.video_xl.net import VideoXlNet, build
 from engine.training.finetune.causal_loss import run_causal
 from engine.training.finetune.lora import LowRankConfig, adapt_all, merge_all
+from tests.support.random_video_xl import initialise
 
 CONFIG = LowRankConfig(rank=4, alpha=8.0, dropout=0.0)
 

@@ -110,12 +110,14 @@ def test_the_one_pass_equals_what_the_product_streams(home: Path) -> None:
     with torch.no_grad():
         ours = lesson.loss_of(given, None)
         before, seen, behind = lesson._parts(given)
-    from engine.models.video_xl.vst import fold, interleave, open_memory, prefill_prefix
+    from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 
     with torch.inference_mode():
-        memory = open_memory(net.decoder, prefill_prefix(net.decoder, before.rows))
+        memory = open_cache(net.decoder, prefill_prefix(net.decoder, before.rows))
         for window in seen.rows.split(net.config.chunk_tokens):
-            memory.append((fold(window, memory, interleave(len(window), 8, is_closed=True)),))
+            memory.append(
+                (compress_chunk(window, memory, interleave(len(window), 8, is_closed=True)),)
+            )
         hidden = net.decoder.extend(behind.rows[None], memory.buffer)[0]
         assert before.labels is not None
         assert behind.labels is not None

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from engine.models.layers.decoder import Decoder, DecoderConfig, KvTrace
-from engine.models.video_xl.vst import fold, interleave, open_memory, prefill_prefix
+from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 from engine.tensors import KvLatents
 from engine.training.nano.batched_fold import (
     choose,
@@ -41,8 +41,8 @@ def test_all_chunks_at_once_equals_chunk_by_chunk(
             kept = []
             for idx, ratio in enumerate(ratios):
                 seen = kept[max(0, idx - past) :] if past is not None else kept
-                memory = open_memory(made, prefill_prefix(made, prefix), seen, n_more=64)
-                kept.append(fold(tokens[video, idx], memory, interleave(16, ratio)))
+                memory = open_cache(made, prefill_prefix(made, prefix), seen, n_more=64)
+                kept.append(compress_chunk(tokens[video, idx], memory, interleave(16, ratio)))
                 ours = slice(idx * slots, idx * slots + folded.n_vst[idx])
                 for depth, (keys, values) in enumerate(folded.kv):
                     torch.testing.assert_close(
@@ -63,9 +63,9 @@ def test_chunks_kept_whole_equal_a_decoder_that_reads_them_in_turn(past: int | N
             kept: list[KvLatents] = []
             for idx in range(4):
                 seen = kept[max(0, idx - past) :] if past is not None else kept
-                memory = open_memory(made, prefill_prefix(made, prefix), seen, n_more=16)
+                memory = open_cache(made, prefill_prefix(made, prefix), seen, n_more=16)
                 written = KvTrace([], [])
-                made.extend(rows[video, idx : idx + 1], memory.buffer, written=written)
+                made.extend(rows[video, idx : idx + 1], memory.buffer, kv_trace=written)
                 keys, values = torch.cat(written.keys), torch.cat(written.values)
                 kept.append(KvLatents(keys=keys, values=values))
                 for depth, (k, v) in enumerate(folded.kv):
@@ -90,12 +90,12 @@ def test_text_over_chosen_chunks_equals_text_over_a_memory_of_them() -> None:
         for start, end in ((0, 4), (4, 6)):
             recalled = []
             for video, chunk in ((1, 0), (0, 2)):
-                whole = open_memory(made, prefill_prefix(made, prefix), n_more=64)
+                whole = open_cache(made, prefill_prefix(made, prefix), n_more=64)
                 for idx in range(chunk + 1):
-                    latents = fold(tokens[video, idx], whole, interleave(16, 8))
+                    latents = compress_chunk(tokens[video, idx], whole, interleave(16, 8))
                     whole.append([latents])
                 recalled.append(latents)
-            buffer = open_memory(made, prefill_prefix(made, prefix), recalled, n_more=64)
+            buffer = open_cache(made, prefill_prefix(made, prefix), recalled, n_more=64)
             expected = made.extend(made.embed(ids[:, start:end]), buffer.buffer)
             torch.testing.assert_close(rows[:, start:end], expected, atol=2e-5, rtol=1e-4)
 

@@ -57,7 +57,7 @@ def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
     before = load_net(home / "base", CPU, torch.float32)
     after = load(output / "model", CPU, torch.float32)
     assert moved(before, load_net(output / "model", CPU, torch.float32), PARTS) == set(stage.rates)
-    assert after.text_side.vector_dim == 32
+    assert after.text_encoder.vector_dim == 32
 
 
 def test_stages_are_those_of_the_papers_table() -> None:

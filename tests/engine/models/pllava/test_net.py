@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from engine.models.pllava.pooling import pool_clip, repeat_short
+from engine.models.pllava.net import pool_clip
 
 
 def _window(idx: int, size: int, target: int) -> slice:
@@ -29,9 +29,3 @@ def test_pooling_equals_the_mean_of_each_window(target: tuple[int, int, int]) ->
 def test_pooling_refuses_a_grid_that_does_not_fit() -> None:
     with pytest.raises(ValueError, match="no 5 x 7 grid"):
         pool_clip(torch.zeros(2, 36, 4), (5, 7), (2, 3, 3))
-
-
-def test_short_clip_repeats_each_frame_in_its_place() -> None:
-    frames = torch.arange(3.0)[:, None, None]
-    assert repeat_short(frames, 8).flatten().tolist() == [0, 0, 0, 1, 1, 1, 2, 2]
-    assert repeat_short(frames, 2).flatten().tolist() == [0, 1]
