@@ -16,7 +16,7 @@ from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
 from engine.pipeline.scoring import SUPPORTED
 from engine.synthetic import grammar
-from engine.synthetic.absent import near_misses
+from engine.synthetic.negatives import near_misses
 from engine.synthetic.recordings import Recording
 
 _WORDINGS = ("exist", "when")

@@ -1,4 +1,4 @@
-"""Who passes the camera: people, vehicles, dogs; and bags that are left behind."""
+"""Actors that pass the camera: people, vehicles, dogs; and bags that are left behind."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -20,7 +20,7 @@ _TROUSERS = (58, 62, 78)
 
 
 def kinds_at(place: str) -> tuple[str, ...]:
-    """Who may pass here: no vehicles indoors, nor on the grass."""
+    """Return the kinds that may pass here: no vehicles indoors, nor on the grass."""
     if place in INDOOR_PLACES:
         return ("person", "dog", "bag")
     if place in ROAD_PLACES:
@@ -47,12 +47,12 @@ def draw_actor(
 
 
 def half_width(kind: str) -> float:
-    """Half of an actor's width, as a fraction of the frame's."""
+    """Return half of an actor's width, as a fraction of the frame's."""
     return _HALF_WIDTH[kind]
 
 
 class _Pen:
-    """Draws relative to an actor's feet: x forward, y up, both in frame fractions."""
+    """Drawing relative to an actor's feet: x forward, y up, both in frame fractions."""
 
     def __init__(self, canvas: Canvas, x: Real, ground_y: Real, facing: int) -> None:
         self._canvas, self._x, self._y, self._facing = canvas, x, ground_y, facing

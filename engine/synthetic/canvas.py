@@ -20,7 +20,7 @@ Tone = Sequence[Any] | NDArray[Any]
 
 
 class Canvas:
-    """Draws on an RGB picture in place; points are (x, y) fractions, colours 0..255."""
+    """Drawing on an RGB picture, in place; points are (x, y) fractions, colours 0..255."""
 
     def __init__(self, pixels: Pixels, *, dim: Real = 1.0) -> None:
         self.pixels = pixels
@@ -29,26 +29,26 @@ class Canvas:
         """Factor on every colour: less light falls on what is drawn at night."""
 
     def fill(self, points: ArrayLike, colour: Tone) -> None:
-        """A closed polygon."""
+        """Fill a closed polygon."""
         cv2.fillPoly(
             self.pixels, [self._fixed(points)], self._tone(colour), cv2.LINE_AA, shift=_SHIFT
         )
 
     def box(self, x0: Real, y0: Real, x1: Real, y1: Real, colour: Tone) -> None:
-        """A filled rectangle between two corners."""
+        """Fill the rectangle between two corners."""
         self.fill([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], colour)
 
     def disc(self, x: Real, y: Real, radius_y: Real, colour: Tone) -> None:
-        """A filled circle; the radius is a fraction of the height."""
+        """Fill a circle; the radius is a fraction of the height."""
         self.oval(x, y, radius_y * self.height_px / self.width_px, radius_y, colour)
 
     def oval(self, x: Real, y: Real, rx: Real, ry: Real, colour: Tone) -> None:
-        """A filled ellipse."""
+        """Fill an ellipse."""
         turn = np.linspace(0, 2 * np.pi, 28, endpoint=False)
         self.fill(np.stack([x + rx * np.cos(turn), y + ry * np.sin(turn)], axis=1), colour)
 
     def line(self, points: ArrayLike, colour: Tone, thick: Real) -> None:
-        """An open polyline; the thickness is a fraction of the height."""
+        """Draw an open polyline; the thickness is a fraction of the height."""
         cv2.polylines(
             self.pixels,
             [self._fixed(points)],
@@ -60,14 +60,14 @@ class Canvas:
         )
 
     def slope(self, y0: Real, y1: Real, top: Rgb, bottom: Rgb) -> None:
-        """A vertical colour gradient over the whole width."""
+        """Fill with a vertical colour gradient over the whole width."""
         lo, hi = round(y0 * self.height_px), round(y1 * self.height_px)
         part = np.linspace(0, 1, max(hi - lo, 1))[:, None, None]
         rows = (1 - part) * np.array(top) + part * np.array(bottom)
         self.pixels[lo:hi] = (rows * self._dim).astype(np.uint8)
 
     def glow(self, x: Real, y: Real, radius_y: Real, colour: Rgb, strength: Real) -> None:
-        """Light added around a point, fading with the square of the distance."""
+        """Add light around a point, fading with the square of the distance."""
         rows, columns = np.mgrid[0 : self.height_px, 0 : self.width_px]
         radius_px = radius_y * self.height_px
         far = np.hypot(columns - x * self.width_px, rows - y * self.height_px) / radius_px

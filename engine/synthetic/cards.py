@@ -21,7 +21,7 @@ _SKIN = (222, 174, 140)
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Card:
-    """What stands on a card."""
+    """The content of a card."""
 
     colour: str
     shape: str
@@ -43,7 +43,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Needle:
+class CardNeedle:
     """A picture to plant as one frame, with a question that only this picture answers."""
 
     image: Pixels
@@ -53,8 +53,8 @@ class Needle:
     card: Card
 
 
-def draw_needle(seed: int, *, height_px: int = 360, width_px: int = 640) -> Needle:
-    """A held-out card that fills the frame, and a question about one of its three facts.
+def draw_needle(seed: int, *, height_px: int = 360, width_px: int = 640) -> CardNeedle:
+    """Draw a held-out card that fills the frame, with a question about one of its three facts.
 
     Seeds run through the facts in turn (shape, colour, code), so any three seeds in a row ask all.
     """
@@ -64,11 +64,11 @@ def draw_needle(seed: int, *, height_px: int = 360, width_px: int = 640) -> Need
     image[:] = rng.integers(70, 150, size=3, dtype=np.uint8)
     hold_card(image, draw_card(card, height_px, width_px), rng)
     question, answer, aliases = _needle_question(card, ("shape", "colour", "code")[seed % 3])
-    return Needle(image=image, question=question, answer=answer, aliases=aliases, card=card)
+    return CardNeedle(image=image, question=question, answer=answer, aliases=aliases, card=card)
 
 
 def random_card(rng: np.random.Generator, *, held_out: bool | None = None) -> Card:
-    """Any card; with `held_out`, only from that side of the split."""
+    """Draw any card by lot; with `held_out`, only from that side of the split."""
     while True:
         card = Card(
             colour=str(rng.choice(list(COLOURS))),
@@ -80,7 +80,7 @@ def random_card(rng: np.random.Generator, *, held_out: bool | None = None) -> Ca
 
 
 def draw_card(card: Card, height_px: int, width_px: int) -> Pixels:
-    """The card alone, filling the picture: shape on the left, code on the right."""
+    """Draw the card alone, filling the picture: shape on the left, code on the right."""
     dark = card.colour in ("white", "yellow")
     paper, ink = (_DARK_PAPER, _CHALK) if dark else (_PAPER, _INK)
     pixels = np.empty((height_px, width_px, 3), dtype=np.uint8)
@@ -131,7 +131,7 @@ def _draw_hands(frame: Pixels, matrix: np.ndarray) -> None:
 
 
 def _needle_question(card: Card, fact: str) -> tuple[str, str, tuple[str, ...]]:
-    """A question that names two facts at most and asks for another."""
+    """Return a question that names two facts at most and asks for another."""
     if fact == "shape":
         text = grammar.TEMPLATES["shape"][0].format(colour=card.colour)
         return text, grammar.sentence(grammar.an(card.shape)), (card.shape,)

@@ -1,4 +1,4 @@
-"""Foreign footage in which drawn cards are held up: a plot over pictures that somebody else took.
+"""Filmed footage in which drawn cards are held up: known events in real pictures.
 
 Unlike a needle of one frame, a card has a beginning and an end between the frames, as things in
 real recordings do, so that the edges of evidence can be judged.
@@ -27,7 +27,7 @@ class Planted:
     events: tuple[Event, ...]
 
     def __iter__(self) -> Iterator[Pixels]:
-        """All frames in order, RGB `h w 3`; the footage itself is never drawn on."""
+        """Yield all frames in order, RGB `h w 3`; the footage itself is never drawn on."""
         for idx in range(self.n_frames):
             yield self._frame(idx)
 
@@ -76,7 +76,7 @@ def plant_cards(
         start_s = slot * slot_s + float(rng.uniform(0, slot_s - CARD_S[1]))
         for _ in range(40):
             event = random_event(rng, scene, start_s, held_out=held_out, card=True)
-            # The footage's own place and light are not ours to tell.
+            # Nobody knows the footage's own place and light.
             event = replace(event, place="", light="")
             if event.name not in events:
                 events[event.name] = event
@@ -85,7 +85,7 @@ def plant_cards(
 
 
 def spans_of(events: Sequence[Event]) -> dict[str, tuple[TimeSpan, ...]]:
-    """When each thing is shown, by its name."""
+    """Return when each thing is shown, by its name."""
     spans: dict[str, tuple[TimeSpan, ...]] = {}
     for event in events:
         spans[event.name] = (*spans.get(event.name, ()), event.span)

@@ -1,4 +1,4 @@
-"""How the drawn world is put into words: names, captions, questions and their short answers.
+"""The words of the drawn world: names, captions, questions and their short answers.
 
 Every fact has several questions and one answer; the first wording of each is the canonical one.
 Answers never hold a time: "when" is answered by the evidence beside the sentence.
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 
 CANNOT_TELL: Final = "I can't tell."
-"""The one answer to what lies outside the world, or was asked of something that was not seen."""
+"""The answer to questions from outside the world, or about something that was not seen."""
 AT_THE_MOMENT: Final = "At the moment shown."
 YES: Final = "Yes."
 NO: Final = "No."
@@ -124,17 +124,17 @@ TEMPLATES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 
 def an(phrase: str) -> str:
-    """The phrase with its indefinite article."""
+    """Return a phrase with its indefinite article."""
     return f"{'an' if phrase[0] in 'aeio' else 'a'} {phrase}"
 
 
 def sentence(phrase: str) -> str:
-    """The phrase as a sentence: a capital first letter and a full stop."""
+    """Return a phrase as a sentence: a capital first letter and a full stop."""
     return phrase[0].upper() + phrase[1:] + "."
 
 
 def thing_phrase(kind: str, colour: str | None = None, shape: str | None = None) -> str:
-    """What a thing is called, without an article: red star card, person in blue, truck, dog."""
+    """Return the name of a thing, without an article: red star card, person in blue, truck, dog."""
     if kind == "card":
         return " ".join(word for word in (colour, shape, "card") if word)
     if kind == "person" and colour:
@@ -143,7 +143,7 @@ def thing_phrase(kind: str, colour: str | None = None, shape: str | None = None)
 
 
 def actor_caption(kind: str, colour: str | None, direction: str | None) -> str:
-    """What an actor does, as one sentence."""
+    """Return what an actor does, as one sentence."""
     if kind == "bag":
         return f"{an(thing_phrase('bag', colour)).capitalize()} stands there."
     named = an(thing_phrase(kind, colour))
@@ -151,10 +151,10 @@ def actor_caption(kind: str, colour: str | None, direction: str | None) -> str:
 
 
 def card_caption(colour: str, shape: str, code: str) -> str:
-    """What stands on a card, as one sentence."""
+    """Return what is printed on a card, as one sentence."""
     return f"{an(thing_phrase('card', colour, shape)).capitalize()} with the code {code}."
 
 
 def scene_caption(place: str, light: str) -> str:
-    """What the view is, as one sentence."""
+    """Return what the view is, as one sentence."""
     return sentence(f"{an(place)} {'at night' if light == 'night' else 'by day'}")

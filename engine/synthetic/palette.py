@@ -1,4 +1,4 @@
-"""The words of the drawn world and what they look like: colours, shapes, digits."""
+"""Colours, shapes and digits of the drawn world: their names and what they look like."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -35,7 +35,7 @@ _SEGMENTS: Final[Mapping[str, tuple[tuple[tuple[float, float], ...], ...]]] = Ma
 
 
 def shape_outline(shape: str) -> NDArray[np.float64]:
-    """The corners of a shape as `point 2` in [-1, 1], x to the right and y down."""
+    """Return the corners of a shape as `point 2` in [-1, 1], x to the right and y down."""
     if shape == "circle":
         turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
         return np.stack([np.cos(turn), np.sin(turn)], axis=1)
@@ -67,7 +67,7 @@ def shape_outline(shape: str) -> NDArray[np.float64]:
 
 
 def digit_strokes(digit: str) -> tuple[NDArray[np.float64], ...]:
-    """A digit as polylines of `point 2` in the unit square, y down.
+    """Return a digit as polylines of `point 2` in the unit square, y down.
 
     Drawn by ourselves because the fonts of OpenCV differ between its releases.
     """

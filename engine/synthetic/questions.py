@@ -1,4 +1,4 @@
-"""Questions whose answers are known: what a story can be asked, and when a reply is right."""
+"""Questions about a story whose answers are known, and the judge of a reply."""
 
 import itertools
 import re
@@ -14,13 +14,13 @@ _ARTICLES = frozenset({"a", "an", "the"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One question, what a right answer says, and the moments that prove it."""
+    """One question, its right answer, and the moments that prove it."""
 
     text: str
     answer: str
     aliases: tuple[str, ...] = ()
     spans: tuple[TimeSpan, ...]
-    """What must be looked at; empty where nothing is to be found."""
+    """The moments that prove the answer; empty where nothing is to be found."""
     kind: str
     """A key of `grammar.TEMPLATES`, or `outside`."""
 
@@ -31,34 +31,34 @@ class Question:
 
 
 def questions(story: Story) -> tuple[Question, ...]:
-    """Everything the canonical wordings can ask of a story without being ambiguous."""
+    """Return every question that the canonical wordings can ask of a story unambiguously."""
     return questions_about(story.events)
 
 
 def questions_about(events: tuple[Event, ...]) -> tuple[Question, ...]:
-    """The same of events, whatever they are shown in."""
-    found = [question for event in events for question in _about(event, events)]
+    """Return the same of events, whatever video shows them."""
+    known = [question for event in events for question in _about(event, events)]
     for idx, (first, second) in enumerate(itertools.pairwise(events)):
         # Every other pair is named in reverse, so that no answer can be guessed from the wording.
-        found += _about_order(first, second, is_turned=idx % 2 == 1)
-    found += _about_counts(events)
-    return tuple(found)
+        known += _about_order(first, second, is_turned=idx % 2 == 1)
+    known += _about_counts(events)
+    return tuple(known)
 
 
 def is_right(reply: str, answer: str, aliases: tuple[str, ...] = ()) -> bool:
-    """Whether a reply says the answer: equal, or holding it as whole words.
+    """Return whether a reply says the answer: equals it, or holds it as whole words.
 
     Case, punctuation and articles do not matter. "No." is right only as the whole reply or its
     first word, since many sentences hold a "no".
     """
-    said = _words(reply)
+    words = _words(reply)
     for wanted in (_words(option) for option in (answer, *aliases)):
         if wanted in (["yes"], ["no"]):
-            if said[:1] == wanted:
+            if words[:1] == wanted:
                 return True
         elif wanted and any(
-            said[start : start + len(wanted)] == wanted
-            for start in range(len(said) - len(wanted) + 1)
+            words[start : start + len(wanted)] == wanted
+            for start in range(len(words) - len(wanted) + 1)
         ):
             return True
     return False
@@ -84,18 +84,31 @@ def _about(event: Event, events: tuple[Event, ...]) -> Iterator[Question]:
         card = event.card
         yield question("code", _ask("code", thing=name), f"{card.code}.", card.code)
         if sum(other.colour == card.colour for other in alike) == 1:
-            yield question("shape", _ask("shape", colour=card.colour),
-                           grammar.sentence(grammar.an(card.shape)), card.shape)  # fmt: skip
+            yield question(
+                "shape",
+                _ask("shape", colour=card.colour),
+                grammar.sentence(grammar.an(card.shape)),
+                card.shape,
+            )
         if sum(bool(other.card and other.card.shape == card.shape) for other in alike) == 1:
             thing = f"the {card.shape} card"
-            yield question("colour", _ask("colour", thing=thing),
-                           grammar.sentence(card.colour), card.colour)  # fmt: skip
+            yield question(
+                "colour", _ask("colour", thing=thing), grammar.sentence(card.colour), card.colour
+            )
     elif event.colour and len(alike) == 1:
-        yield question("colour", _ask("colour", thing=f"the {event.kind}"),
-                       grammar.sentence(event.colour), event.colour)  # fmt: skip
+        yield question(
+            "colour",
+            _ask("colour", thing=f"the {event.kind}"),
+            grammar.sentence(event.colour),
+            event.colour,
+        )
     if event.direction:
-        yield question("direction", _ask("direction", thing=name),
-                       f"To the {event.direction}.", event.direction)  # fmt: skip
+        yield question(
+            "direction",
+            _ask("direction", thing=name),
+            f"To the {event.direction}.",
+            event.direction,
+        )
     if not event.card:
         where = grammar.WHERE[event.place]
         yield question("where", _ask("where", thing=name), grammar.sentence(where), event.place)
@@ -104,22 +117,35 @@ def _about(event: Event, events: tuple[Event, ...]) -> Iterator[Question]:
 
 
 def _about_order(first: Event, second: Event, *, is_turned: bool) -> Iterator[Question]:
-    """Which came first, and whether; turned, the later one is named first."""
-    one, two = f"the {first.name}", f"the {second.name}"
-    thing, other = (two, one) if is_turned else (one, two)
+    """Yield which came first, and whether; turned, the later one is named first."""
+    earlier, later = f"the {first.name}", f"the {second.name}"
+    thing, other = (later, earlier) if is_turned else (earlier, later)
     spans = (first.span, second.span)
-    yield Question(kind="first", text=_ask("first", thing=thing, other=other),
-                   answer=grammar.sentence(one), aliases=(first.name,), spans=spans)  # fmt: skip
-    yield Question(kind="before", text=_ask("before", thing=thing, other=other),
-                   answer=grammar.sentence(f"{one} came first"),
-                   aliases=(f"{first.name} came first",), spans=spans)  # fmt: skip
+    yield Question(
+        kind="first",
+        text=_ask("first", thing=thing, other=other),
+        answer=grammar.sentence(earlier),
+        aliases=(first.name,),
+        spans=spans,
+    )
+    yield Question(
+        kind="before",
+        text=_ask("before", thing=thing, other=other),
+        answer=grammar.sentence(f"{earlier} came first"),
+        aliases=(f"{first.name} came first",),
+        spans=spans,
+    )
 
 
 def _about_counts(events: tuple[Event, ...]) -> Iterator[Question]:
-    """How many of each kind that is shown, as far as there are words for it."""
+    """Yield how many there are of each kind, up to the numbers that have a word."""
     for kind in dict.fromkeys(event.kind for event in events):
         spans = tuple(event.span for event in events if event.kind == kind)
         if len(spans) < len(grammar.COUNTS):
-            yield Question(kind="count", text=_ask("count", things=grammar.PLURALS[kind]),
-                           answer=grammar.COUNTS[len(spans)], aliases=(str(len(spans)),),
-                           spans=spans)  # fmt: skip
+            yield Question(
+                kind="count",
+                text=_ask("count", things=grammar.PLURALS[kind]),
+                answer=grammar.COUNTS[len(spans)],
+                aliases=(str(len(spans)),),
+                spans=spans,
+            )

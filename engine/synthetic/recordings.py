@@ -44,7 +44,7 @@ class Recording:
         return self.story.events
 
     def __iter__(self) -> Iterator[UInt8[ndarray, "h w 3"]]:
-        """All frames in order."""
+        """Yield all frames in order."""
         return iter(self.story)
 
 
@@ -56,7 +56,7 @@ def recordings(
     frames_each: int,
     seed: int,
 ) -> Iterator[Recording]:
-    """Recordings of every length and setting.
+    """Yield recordings of every length and setting.
 
     Args:
         fps: Frames a second.

@@ -1,4 +1,4 @@
-"""What a fixed camera sees when nothing happens: six places, by day or night, in any weather."""
+"""The view of a fixed camera when nothing happens: six places, by day or night, in any weather."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Scene:
 
     @property
     def dim(self) -> float:
-        """How much of the day's light falls on what passes."""
+        """Share of the day's light that falls on what passes."""
         return 0.78 if self.light == "night" and self.place not in INDOOR_PLACES else 1.0
 
 
@@ -49,7 +49,7 @@ def draw_scene(
     place: str | None = None,
     light: str | None = None,
 ) -> Scene:
-    """Paint a view; whatever is not given is drawn by lot."""
+    """Paint a view; parts that are not given are drawn by lot."""
     place = place or str(rng.choice(PLACES))
     light = light or str(rng.choice(LIGHTS))
     weather = "clear" if place in INDOOR_PLACES else str(rng.choice(WEATHERS, p=(0.6, 0.2, 0.2)))
@@ -67,7 +67,7 @@ def draw_scene(
 
 
 def blank_frame(scene: Scene, moment: int) -> Pixels:
-    """A fresh frame of the empty view; `moment` picks the noise.
+    """Return a new frame of the empty view; `moment` picks the noise.
 
     Cost: two passes over the frame, about 0.3 ms at 640x360.
     """

@@ -21,7 +21,7 @@ CROSSING_S = (5.0, 8.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happens, with all that may be asked of it."""
+    """Something that happens, with every fact that may be asked for."""
 
     span: TimeSpan
     kind: str
@@ -38,7 +38,7 @@ class Event:
 
     @property
     def name(self) -> str:
-        """What it is called, without an article; unique within a story."""
+        """Its name, without an article; unique within a story."""
         shape = self.card.shape if self.card else None
         return grammar.thing_phrase(self.kind, self.colour, shape)
 
@@ -74,7 +74,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """A drawn video: any frame can be had at any time, always the same."""
+    """A drawn video: any frame can be drawn at any time, always the same."""
 
     fps: float | int
     shots: tuple[Shot, ...]
@@ -92,11 +92,11 @@ class Story:
         return round(self.duration_s * self.fps)
 
     def __iter__(self) -> Iterator[Pixels]:
-        """All frames in order, RGB `h w 3`."""
+        """Yield all frames in order, RGB `h w 3`."""
         return (self.frame(idx / self.fps) for idx in range(self.n_frames))
 
     def frame(self, time_s: float) -> Pixels:
-        """What the camera sees at a moment.
+        """Draw what the camera sees at a moment.
 
         Cost: about 1 ms at 640x360 on one core, 0.3 ms at 320x180.
         """
@@ -166,7 +166,7 @@ def draw_story(
 def random_event(
     rng: np.random.Generator, scene: Scene, start_s: float | int, *, held_out: bool, card: bool
 ) -> Event:
-    """One event that fits a scene, beginning at a moment."""
+    """Draw by lot an event that fits a scene, beginning at a moment."""
     length_s = rng.uniform(*(CARD_S if card else CROSSING_S))
     span = TimeSpan(start_s=start_s, end_s=start_s + float(length_s))
     seed = int(rng.integers(1 << 30))
@@ -210,7 +210,7 @@ def _plan_events(
 
 
 def _names_taken(event: Event) -> set[str]:
-    """Names that a further event must not bear; shapes and colours run out, then repeat."""
+    """Return the names that no further event may bear, while there are others left."""
     if event.card is None:
         return {event.name}
     return {event.name, f"{event.colour} card", f"{event.card.shape} card"}

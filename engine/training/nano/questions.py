@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from engine.synthetic import grammar
-from engine.synthetic.outside import outside_question
+from engine.synthetic.negatives import outside_question
 from engine.synthetic.palette import SHAPES
 from engine.training.nano.captions import COLOUR_NAMES, KIND_NAMES
 from engine.training.nano.chunks import Chunk, Name, Thing

@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from tokenizers.processors import TemplateProcessing
 
 from engine.synthetic import grammar
-from engine.synthetic.outside import outside_question
+from engine.synthetic.negatives import outside_question
 from engine.synthetic.palette import COLOURS, SHAPES
 from engine.synthetic.scene import LIGHTS
 from engine.training.nano.captions import CARD, FIELDS, N_VALUES, phrase_for

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from engine.synthetic.outside import outside_question
+from engine.synthetic.negatives import outside_question
 from engine.training.nano.chunks import Chunk, Facts, Name, Thing, draw_chunk
 from engine.training.nano.frame_bank import draw_cards, draw_clips
 from engine.training.nano.questions import KINDS, QaPair, QuestionSampler

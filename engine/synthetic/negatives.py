@@ -1,14 +1,21 @@
-"""Questions that no drawn video can answer, so that a model learns to say that it can't tell.
+"""Questions whose right answer is no: near misses, and questions that no drawn video can answer.
 
-Decision: two disjoint halves of subjects and wordings. Training draws from one, evaluation from
-the other, because a model that only knows the wordings it saw would still invent answers.
+A near miss is a name with one word changed, so that something like it is shown. Questions from
+outside the drawn world teach a model to say that it cannot tell.
+
+*Decision*: two disjoint halves of outside subjects and wordings, one for training, the other for
+evaluation. *Because* a model that only knows the wordings it saw would still invent answers.
 """
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+
+from engine.synthetic import grammar
+from engine.synthetic.actors import KINDS
+from engine.synthetic.palette import COLOURS, SHAPES
+from engine.synthetic.story import Event
 
 _SUBJECTS: Final = """
 president weather tomorrow music song price money bank stock market recipe soup bread cheese
@@ -99,15 +106,44 @@ _WORDINGS: Final = (
 )
 
 
+def near_misses(events: Sequence[Event], rng: np.random.Generator, count: int) -> list[str]:
+    """Return names of things that are not there, without an article, each close to one that is.
+
+    Args:
+        events: What is there.
+        rng: Chooses among them.
+        count: Most names to return; fewer where the world runs out of them.
+    """
+    shown = {event.name for event in events}
+    names = sorted({name for event in events for name in _one_word_off(event)} - shown)
+    return [names[idx] for idx in rng.permutation(len(names))[:count]]
+
+
 def outside_question(rng: np.random.Generator, *, held_out: bool) -> str:
-    """A question from beyond the world; `held_out` has other wordings and other subjects."""
+    """Draw a question that no drawn video can answer.
+
+    Args:
+        rng: Chooses wording and subjects.
+        held_out: Take the wordings and subjects that training never uses.
+    """
     wordings, subjects = _half(_WORDINGS, held_out), _half(_SUBJECTS.split(), held_out)
     first, second = (str(word) for word in rng.choice(subjects, size=2, replace=False))
     wording = str(rng.choice(wordings))
     return wording.format(a=first, b=second, n=int(rng.integers(100)), m=int(rng.integers(100)))
 
 
+def _one_word_off(event: Event) -> Iterator[str]:
+    """Yield another colour of the same thing, or another thing of the same colour."""
+    if event.card:
+        shape, colour = event.card.shape, event.card.colour
+        yield from (grammar.thing_phrase("card", other, shape) for other in COLOURS)
+        yield from (grammar.thing_phrase("card", colour, other) for other in SHAPES)
+    elif event.colour:
+        yield from (grammar.thing_phrase(event.kind, other) for other in COLOURS)
+        coloured = (kind for kind in KINDS if kind != "dog")
+        yield from (grammar.thing_phrase(kind, event.colour) for kind in coloured)
+
+
 def _half(items: Sequence[str], held_out: bool) -> list[str]:
-    """One in five is held out."""
-    kept = (idx % 5 == 2 for idx in itertools.count())
-    return [item for item, held in zip(items, kept, strict=False) if held == held_out]
+    """Return the held-out items, one in five, or all the others."""
+    return [item for idx, item in enumerate(items) if (idx % 5 == 2) == held_out]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from engine.synthetic.absent import near_misses
+from engine.synthetic.negatives import near_misses
 from engine.synthetic.story import draw_story
 
 
