@@ -26,8 +26,17 @@ from app.api import settings as settings_routes
 from app.api.access_log import AccessLogMiddleware
 from app.api.auth import LOOPBACK, AuthMiddleware, SessionService
 from app.api.deps import AppContext, ModelQueue
+from app.api.docs import install_docs
 from app.api.errors import install_error_handlers
 from app.api.health import router as health
+from app.api.openapi import (
+    DESCRIPTION,
+    DOCUMENT_URL,
+    SIGNED_IN,
+    TAGS,
+    install_openapi,
+    operation_id,
+)
 from app.api.sign_in import router as sign_in
 from app.config.settings import Settings
 from app.services.context import Service
@@ -39,9 +48,9 @@ from engine.errors import SettingsError, UnreachableError
 _log = logging.getLogger(__name__)
 
 STATIC: Final = Path(__file__).parent / "ui" / "static"
+OPEN_ROUTERS: Final = (health, sign_in)
+"""Routes that ask for no session, but for `/metrics`, which says so itself."""
 ROUTERS: Final = (
-    health,
-    sign_in,
     media.router,
     uploads.router,
     videos.router,
@@ -95,7 +104,6 @@ def serve(
                 say(f"Sign in once with this link: {address}/sign-in?token={secret}")
             config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
-            _log.info("stopped serving %s", address)
     finally:
         service.close()
 
@@ -139,9 +147,11 @@ def create_app(
     doorman = SessionService(service.catalog, clock=time.monotonic)
     app = FastAPI(
         title="Longwatch",
-        description="Ask questions of very long video and see the moment that proves the answer.",
+        description=DESCRIPTION,
         version="1",
-        openapi_url="/api/v1/openapi.json",
+        openapi_url=DOCUMENT_URL,
+        openapi_tags=[*TAGS],
+        generate_unique_id_function=operation_id,
         docs_url=None,
         redoc_url=None,
         lifespan=_lifespan,
@@ -153,8 +163,12 @@ def create_app(
         with_worker=with_worker,
     )
     install_error_handlers(app)
-    for router in ROUTERS:
+    for router in OPEN_ROUTERS:
         app.include_router(router)
+    for router in ROUTERS:
+        app.include_router(router, dependencies=[*SIGNED_IN])
+    install_openapi(app)
+    install_docs(app)
     app.mount("/assets", StaticFiles(directory=STATIC))
     app.get("/", include_in_schema=False)(_home)
     if with_pages:

@@ -1,14 +1,22 @@
-"""Routes to service calls, one file a group; errors to status codes.
+"""The HTTP API: routes translate a request, call a service, and translate its result back.
 
-    desk       what every route is given: the service, who asks, and the lane of the model
-    videos     the library, timelines, exports; library_page has its cursors
-    asking     questions and searches, streamed or whole; conversations
-    probing    needle runs
-    needles    pictures of the user's own to plant in them
-    people     session, users, tokens, jobs, what leaves this machine
-    configuring  settings that may be changed on a page
-    openai     /v1/chat/completions
+    access_log  the outermost layer: request id, access log, the answer to a bug
+    auth        the gate: sessions, tokens, CSRF, security headers; rate_limit of sign-ins
+    sign_in     the sign-in page
+    deps        what every route is given: the context, the user, the queue of the model
+    errors      errors to statuses and `ErrorResponse`
+    openapi     the OpenAPI document; docs shows it at /docs
+    videos      the library, timelines, captions; library_page has its cursors
+    media       files, frames, clips and tracks of a video, with Range
+    uploads     resumable uploads (tus 1.0)
+    ask         questions and searches, streamed or whole; conversations
+    probes      needle runs; needles are the sets of pictures they plant
+    jobs        background jobs
+    users       the session, accounts, tokens; how the server is configured
+    settings    settings that can be changed in the browser
+    health      liveness, readiness, metrics
+    openai      /v1/chat/completions
 
-Decision: the pages have no private routes: whatever they show comes from `/api/v1`, so that a
+Decision: the pages have no private routes. Whatever they show comes from `/api/v1`, so that a
 script can do what a page can, and one table of tests holds who may do it.
 """

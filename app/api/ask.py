@@ -10,6 +10,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
+from app.api.openapi import failures
 from app.schemas.ask import AskRequest, AskResponse, describe_answer
 from app.schemas.common import VideoLabels, describe_span
 from app.schemas.conversations import (
@@ -36,19 +37,20 @@ TITLE_CHARS = 80
 _MOMENT_S = 4.0
 """Least length of a moment around a similar frame."""
 
-router = APIRouter(prefix="/api/v1", tags=["questions"])
+router = APIRouter(prefix="/api/v1")
 
 
 @router.post(
     "/ask",
-    summary="Ask",
+    tags=["ask"],
+    summary="Ask a question",
     response_model=AskResponse,
-    responses={200: {"content": {"text/event-stream": {}}}},
+    responses={200: {"content": {"text/event-stream": {}}}, **failures(413, 429, 503)},
 )
 async def ask(
     desk: Ctx, who: CurrentUser, request: Request, body: AskRequest
 ) -> AskResponse | StreamingResponse:
-    """Answer a question; with `Accept: text/event-stream` as plan, tokens, then the answer."""
+    """Answer a question; with `Accept: text/event-stream` as the events plan, token and done."""
     asked = await run_in_threadpool(_prepare, desk, who, body)
     if "text/event-stream" in request.headers.get("accept", ""):
         events = _as_events(desk, who, body, asked)
@@ -62,9 +64,11 @@ async def ask(
     return final
 
 
-@router.post("/search", summary="Search")
+@router.post(
+    "/search", tags=["ask"], summary="Search for moments", responses=failures(413, 429, 503)
+)
 async def search(desk: Ctx, who: CurrentUser, body: SearchRequest) -> SearchResponse:
-    """The moments that match a description, or look like a frame; best first."""
+    """Return the moments that match a description, or look like a frame; best first."""
     if bool(body.query.strip()) == (body.like is not None):
         raise InputRefusedError("search for words or for a frame, one of them")
     scope = await run_in_threadpool(_search_scope, desk, who, body)
@@ -72,16 +76,18 @@ async def search(desk: Ctx, who: CurrentUser, body: SearchRequest) -> SearchResp
         return await run_in_threadpool(_found, desk, who, body, scope)
 
 
-@router.get("/conversations", summary="Conversations")
+@router.get("/conversations", tags=["conversations"], summary="List conversations")
 def list_conversations(desk: Ctx, who: CurrentUser) -> ConversationsResponse:
-    """One's own, the liveliest first."""
+    """Return the user's conversations, the most recently used first."""
     rows = desk.catalog.conversations.listed(who.user.id, limit=100)
     return ConversationsResponse(conversations=[_conversation(row) for row in rows])
 
 
-@router.get("/conversations/{conversation_id}", summary="One conversation")
-def show_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> ConversationResponse:
-    """Its turns, in order, with their evidence."""
+@router.get(
+    "/conversations/{conversation_id}", tags=["conversations"], summary="Get a conversation"
+)
+def get_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> ConversationResponse:
+    """Return the questions and answers of a conversation, in order, with their evidence."""
     row = _own(desk, who, conversation_id)
     labels = desk.service.labels()
     turns = desk.catalog.conversations.turns(row.id)
@@ -91,9 +97,14 @@ def show_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Conv
     )
 
 
-@router.delete("/conversations/{conversation_id}", summary="Forget one", status_code=204)
-def forget_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Response:
-    """Delete a conversation with its turns."""
+@router.delete(
+    "/conversations/{conversation_id}",
+    tags=["conversations"],
+    summary="Delete a conversation",
+    status_code=204,
+)
+def delete_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Response:
+    """Delete a conversation with its questions and answers."""
     desk.catalog.conversations.remove(_own(desk, who, conversation_id).id)
     return Response(status_code=204)
 

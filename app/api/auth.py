@@ -15,7 +15,6 @@ import json
 import logging
 import re
 import secrets
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -29,6 +28,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.rate_limit import SignInRateLimit
 from app.errors import NotAllowedError
 from engine.errors import InputRefusedError
 from engine.records import VideoId
@@ -40,8 +40,6 @@ CSRF_HEADER: Final = "x-csrf-token"
 SESSION_DAYS: Final = 14
 LINK_HOURS: Final = 24
 MIN_PASSWORD_CHARS: Final = 10
-FAILURES_ALLOWED: Final = 5
-FAILURE_WINDOW_S: Final = 300.0
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _log = logging.getLogger(__name__)
@@ -118,8 +116,7 @@ class SessionService:
 
     def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
         self._accounts = catalog.accounts
-        self._clock = clock
-        self._failures: dict[str, deque[float]] = {}
+        self._rate_limit = SignInRateLimit(clock)
 
     def sign_in(self, name: str, password: str, address: str) -> tuple[str, UserRow]:
         """Open a session by name and password.
@@ -130,12 +127,11 @@ class SessionService:
             NotAllowedError: Name or password are wrong, or there were too many tries.
         """
         keys = (f"address {address}", f"name {name}")
-        self._refuse_floods(keys)
+        self._rate_limit.check(*keys)
         user = self._accounts.user(name)
         stored = None if user is None else user.password_hash
         if not _matches(stored or _NOBODY_HASH, password) or user is None or stored is None:
-            for key in keys:
-                self._failures.setdefault(key, deque()).append(self._clock())
+            self._rate_limit.record_failure(*keys)
             # A name that nobody has may be a password in the wrong field.
             known = "an unknown name" if user is None else f"user {user.name}"
             _log.warning("sign-in refused for %s from %s: wrong password", known, address)
@@ -150,10 +146,10 @@ class SessionService:
             NotAllowedError: The link was used, has run out, or never was.
         """
         key = f"address {address}"
-        self._refuse_floods((key,))
+        self._rate_limit.check(key)
         found = self._accounts.use_token(hash_secret(link_secret), "sign_in")
         if found is None:
-            self._failures.setdefault(key, deque()).append(self._clock())
+            self._rate_limit.record_failure(key)
             _log.warning("sign-in link refused from %s", address)
             raise NotAllowedError(
                 "this link was used already or has expired",
@@ -201,20 +197,6 @@ class SessionService:
     def _principal(self, user: UserRow, *, csrf: str) -> Principal:
         granted = None if user.role == "admin" else self._accounts.granted(user.id)
         return Principal(user=user, csrf=csrf, granted=granted)
-
-    def _refuse_floods(self, keys: tuple[str, ...]) -> None:
-        oldest = self._clock() - FAILURE_WINDOW_S
-        for key in [key for key, times in self._failures.items() if times[-1] < oldest]:
-            del self._failures[key]
-        for key in keys:
-            times = self._failures.get(key, deque())
-            while times and times[0] < oldest:
-                times.popleft()
-            if len(times) >= FAILURES_ALLOWED:
-                _log.warning("sign-in refused: too many failures")
-                raise NotAllowedError(
-                    "too many failed tries", hint=f"wait {FAILURE_WINDOW_S / 60:.0f} minutes"
-                )
 
 
 class AuthMiddleware:

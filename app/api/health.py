@@ -6,21 +6,22 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from app.api.deps import Ctx, CurrentAdmin
+from app.api.openapi import SIGNED_IN
 from app.config.engine_config import find_model
 from engine.errors import LongwatchError
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz", summary="The process lives")
-def healthz() -> dict[str, str]:
-    """Nothing is looked at."""
+@router.get("/healthz", summary="Check liveness")
+def check_liveness() -> dict[str, str]:
+    """Answer as long as the process runs, without a look at anything else."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", summary="Questions can be answered")
-def readyz(desk: Ctx, response: Response) -> dict[str, str]:
-    """Looks at the database and for the model; says which is missing, and no more."""
+@router.get("/readyz", summary="Check readiness")
+def check_readiness(desk: Ctx, response: Response) -> dict[str, str]:
+    """Check the database and the model; the answer names what is missing."""
     checks: dict[str, Callable[[], object]] = {
         "database": lambda: desk.catalog.jobs.listed("running"),
         "model": lambda: find_model(desk.settings.model, desk.settings),
@@ -36,9 +37,9 @@ def readyz(desk: Ctx, response: Response) -> dict[str, str]:
     return found
 
 
-@router.get("/metrics", summary="Prometheus", response_class=Response)
-def metrics(desk: Ctx, who: CurrentAdmin) -> Response:
-    """Counts as rows have them; asked with an admin's token."""
+@router.get("/metrics", summary="Get metrics", response_class=Response, dependencies=[*SIGNED_IN])
+def get_metrics(desk: Ctx, who: CurrentAdmin) -> Response:
+    """Return counts in the format of Prometheus, for an admin's token."""
     registry = CollectorRegistry()
     videos = Gauge("longwatch_videos", "Videos by status.", ["status"], registry=registry)
     jobs = Gauge("longwatch_jobs", "Jobs by kind and state.", ["kind", "state"], registry=registry)

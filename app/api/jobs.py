@@ -17,25 +17,25 @@ router = APIRouter(prefix="/api/v1", tags=["jobs"])
 Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
-@router.get("/jobs", summary="Jobs, newest first")
+@router.get("/jobs", summary="List jobs")
 def list_jobs(desk: Ctx, who: CurrentUser) -> JobsResponse:
-    """Those of videos that the user may see."""
+    """Return the jobs of videos that the user may see, newest first."""
     jobs = [job for job in desk.catalog.jobs.listed() if _may_see(who, job)][:MAX_LISTED]
     return JobsResponse(jobs=[describe_job(desk, job) for job in jobs])
 
 
-@router.post("/jobs/{job_id}/cancel", summary="Cancel")
+@router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
 def cancel_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
-    """Stop it; what is committed stays."""
+    """Stop a job; what is committed stays."""
     job = desk.catalog.jobs.cancel(JobId(job_id))
     if job.video is not None and job.kind == "ingest" and job.state == "cancelled":
         desk.catalog.videos.set_status(job.video, "cancelled")
     return describe_job(desk, job)
 
 
-@router.post("/jobs/{job_id}/retry", summary="Try again")
+@router.post("/jobs/{job_id}/retry", summary="Retry a job")
 def retry_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
-    """Queue it once more; it goes on from the last committed chunk."""
+    """Queue a job again; it continues from the last committed chunk."""
     job = desk.catalog.jobs.retry(JobId(job_id))
     if job.video is not None and job.kind == "ingest" and job.state == "queued":
         desk.catalog.videos.set_status(job.video, "queued")

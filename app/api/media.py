@@ -63,9 +63,9 @@ _SUFFIXES = {
 router = APIRouter(prefix="/media", tags=["media"])
 
 
-@router.get("/{video_id}", summary="The original", response_class=FileResponse)
-async def original(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
-    """The file as it came, with Range."""
+@router.get("/{video_id}", summary="Get the original file", response_class=FileResponse)
+async def get_original(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+    """Return the file as it was added; supports Range."""
     row = await run_in_threadpool(desk.video, who, video_id)
     return FileResponse(
         await run_in_threadpool(original_file, row),
@@ -75,9 +75,9 @@ async def original(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
     )
 
 
-@router.get("/{video_id}/play.mp4", summary="What a browser plays", response_class=FileResponse)
-async def playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
-    """The playback copy where one was made, else the original if browsers play it."""
+@router.get("/{video_id}/play.mp4", summary="Get a playable file", response_class=FileResponse)
+async def get_playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+    """Return the playback copy if there is one, else the original if browsers play it."""
     row = await run_in_threadpool(desk.video, who, video_id)
     proxy = proxy_file(desk.home, row.id)
     if proxy.is_file():
@@ -89,15 +89,15 @@ async def playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
     )
 
 
-@router.get("/{video_id}/frame.jpg", summary="The frame shown then", response_class=FileResponse)
-async def frame(
+@router.get("/{video_id}/frame.jpg", summary="Get a frame", response_class=FileResponse)
+async def get_frame(
     desk: Ctx,
     who: CurrentUser,
     video_id: str,
     t: Annotated[float, Query(ge=0, le=1e6, description="Seconds from the start.")] = 0.0,
     w: Annotated[int, Query(description="Width: 160, 320, 640 or 1280 pixels.")] = 320,
 ) -> FileResponse:
-    """A still, decoded once and kept."""
+    """Return the frame shown at a time as JPEG; it is decoded once and kept."""
     if w not in STILL_WIDTHS:
         raise InputRefusedError(f"w is one of {', '.join(map(str, STILL_WIDTHS))}, not {w}")
     row = await run_in_threadpool(desk.video, who, video_id)
@@ -110,16 +110,16 @@ async def frame(
     return FileResponse(kept, media_type="image/jpeg", headers=_IMMUTABLE)
 
 
-@router.get("/{video_id}/sprite.jpg", summary="Stills in one picture", response_class=FileResponse)
-async def sprite(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
-    """Ten stills a row, evenly over the video; made by the worker."""
+@router.get("/{video_id}/sprite.jpg", summary="Get the sprite sheet", response_class=FileResponse)
+async def get_sprite(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+    """Return stills spread evenly over the video in one picture, ten a row."""
     row = await run_in_threadpool(desk.video, who, video_id)
     return _kept(sprite_file(desk.home, row.id), "image/jpeg", "the stills are not made yet")
 
 
-@router.get("/{video_id}/chapters.vtt", summary="Moments asked about")
-async def chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
-    """A chapters track of this user's questions and the moments that answered them."""
+@router.get("/{video_id}/chapters.vtt", summary="Get chapters")
+async def get_chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
+    """Return the user's questions, and the moments that answered them, as WebVTT."""
     row = await run_in_threadpool(desk.video, who, video_id)
 
     def gather() -> str:
@@ -135,9 +135,9 @@ async def chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
     return Response(await run_in_threadpool(gather), media_type="text/vtt")
 
 
-@router.get("/{video_id}/captions.vtt", summary="What every chunk shows")
-async def captions(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
-    """A captions track of the model's own words; without cues until a video is captioned."""
+@router.get("/{video_id}/captions.vtt", summary="Get the caption track")
+async def get_caption_track(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
+    """Return the captions of the model as WebVTT; without cues until there are any."""
     row = await run_in_threadpool(desk.video, who, video_id)
 
     def gather() -> str:
@@ -147,15 +147,15 @@ async def captions(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
     return Response(await run_in_threadpool(gather), media_type="text/vtt")
 
 
-@router.get("/{video_id}/clip", summary="A cut of the original", response_class=FileResponse)
-async def clip(
+@router.get("/{video_id}/clip", summary="Get a clip", response_class=FileResponse)
+async def get_clip(
     desk: Ctx,
     who: CurrentUser,
     video_id: str,
     start: Annotated[float, Query(ge=0)],
     end: Annotated[float, Query(gt=0)],
 ) -> FileResponse:
-    """Cut without encoding again where the container allows it; ten minutes at most."""
+    """Cut a clip, without encoding again where the container allows it; ten minutes at most."""
     if not start < end <= start + _MAX_CLIP_S:
         raise InputRefusedError(f"a clip is longer than 0 and at most {_MAX_CLIP_S:.0f} s")
     row = await run_in_threadpool(desk.video, who, video_id)

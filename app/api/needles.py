@@ -7,6 +7,7 @@ from fastapi import APIRouter, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import Ctx, CurrentAdmin
+from app.api.openapi import failures
 from app.schemas.needles import NeedleSetCreated, NeedleSetItem, NeedleSetsResponse
 from app.services.needles import (
     MAX_ARCHIVE_BYTES,
@@ -20,25 +21,25 @@ from engine.errors import InputRefusedError
 ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
 _IN_MEMORY_BYTES = 1 << 20
 
-router = APIRouter(prefix="/api/v1/needles", tags=["probes"])
+router = APIRouter(prefix="/api/v1/needles", tags=["needles"])
 Name = Annotated[str, Path(max_length=64)]
 
 
-@router.get("", summary="Needles to plant")
-def list_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsResponse:
-    """Uploads, and folders with a `needles.jsonl` below a configured root."""
+@router.get("", summary="List needle sets")
+def list_needle_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsResponse:
+    """Return uploaded sets, and folders with a `needles.jsonl` below a configured folder."""
     return NeedleSetsResponse(sets=[_item(each) for each in list_needles(desk.settings)])
 
 
-@router.put("/{name}", summary="Upload needles", status_code=201)
-async def take(
+@router.put("/{name}", summary="Upload a needle set", status_code=201, responses=failures(422))
+async def upload_needle_set(
     desk: Ctx,
     who: CurrentAdmin,
     request: Request,
     name: Name,
     content_type: Annotated[str, Header()] = "",
 ) -> NeedleSetCreated:
-    """A zip of pictures and `needles.jsonl`; it is kept only if every line of it can be used."""
+    """Store a zip of pictures and `needles.jsonl`; it is kept only if every line is usable."""
     if content_type.split(";")[0].strip() not in ZIP_TYPES:
         raise InputRefusedError("needles are sent as application/zip")
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as archive:
@@ -53,9 +54,9 @@ async def take(
     return NeedleSetCreated(**_item(taken).model_dump(), n_needles=n_needles)
 
 
-@router.delete("/{name}", summary="Forget uploaded needles", status_code=204)
-def remove(desk: Ctx, who: CurrentAdmin, name: Name) -> Response:
-    """Runs that were made with them stay, with their pictures."""
+@router.delete("/{name}", summary="Delete a needle set", status_code=204)
+def delete_needle_set(desk: Ctx, who: CurrentAdmin, name: Name) -> Response:
+    """Delete an uploaded set; runs made with it keep their pictures."""
     remove_needles(desk.home, name)
     return Response(status_code=204)
 

@@ -17,6 +17,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
+from app.api.openapi import failures
 from app.schemas.ask import describe_answer
 from app.schemas.errors import describe_error
 from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
@@ -30,15 +31,22 @@ router = APIRouter(tags=["openai"])
 _NAME = re.compile(r"video://([\w-]{1,64})(?:#t=(\d+(?:\.\d+)?)?(?:,(\d+(?:\.\d+)?))?)?")
 
 
-@router.get("/v1/models", summary="Models")
+@router.get("/v1/models", summary="List models")
 def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
-    """The one that answers here."""
+    """Return the one model that answers here."""
     model = {"id": desk.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
     return {"object": "list", "data": [model]}
 
 
-@router.post("/v1/chat/completions", summary="Chat", response_model=None)
-async def chat(desk: Ctx, who: CurrentUser, body: ChatCompletionRequest) -> Response:
+@router.post(
+    "/v1/chat/completions",
+    summary="Create a chat completion",
+    response_model=None,
+    responses=failures(413, 429, 503),
+)
+async def create_chat_completion(
+    desk: Ctx, who: CurrentUser, body: ChatCompletionRequest
+) -> Response:
     """Answer the last user message, with the turns before it as history."""
     question, history = _conversation(body.messages)
     scope = await run_in_threadpool(_scope, desk, who, body.messages)

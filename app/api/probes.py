@@ -36,9 +36,9 @@ router = APIRouter(prefix="/api/v1/probes", tags=["probes"])
 Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
-@router.get("", summary="Runs, newest first")
-def list_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
-    """Finished and growing ones; those over videos that the user may not see are left out."""
+@router.get("", summary="List probe runs")
+def list_probe_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
+    """Return runs, newest first, except those over videos that the user may not see."""
     runs = [run for run in desk.catalog.probes.listed(limit=MAX_LISTED) if _may_see(who, run)]
     jobs = desk.catalog.jobs.listed("queued", "running", "failed")
     mine = [
@@ -50,9 +50,9 @@ def list_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
     )
 
 
-@router.post("", summary="Order a run", status_code=202)
-def order(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
-    """Plant needles over length and depth; runs as a job."""
+@router.post("", summary="Start a probe run", status_code=202)
+def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
+    """Plant needles over lengths and depths, as a job."""
     n_sorts = body.seeds
     if body.needles is not None:
         n_sorts = len(open_needles(desk.settings, body.needles))
@@ -73,23 +73,23 @@ def order(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
     return describe_job(desk, enqueue_probe(desk.service, asked))
 
 
-@router.get("/{run_id}", summary="One run")
-def show_run(desk: Ctx, who: CurrentUser, run_id: Number) -> ProbeRunItem:
-    """Its cells so far."""
+@router.get("/{run_id}", summary="Get a probe run")
+def get_probe_run(desk: Ctx, who: CurrentUser, run_id: Number) -> ProbeRunItem:
+    """Return a run with the cells that are finished so far."""
     return _describe(desk, _run(desk, who, run_id))
 
 
-@router.get("/{run_id}/cells/{cell}", summary="Inside a cell")
-def show_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> TrialsResponse:
-    """Needle by needle what was asked, answered and shown."""
+@router.get("/{run_id}/cells/{cell}", summary="Get a cell of a probe run")
+def get_probe_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> TrialsResponse:
+    """Return what was asked, answered and shown for every needle of a cell."""
     run = _run(desk, who, run_id)
     trials = desk.catalog.probes.trials(run.id, cell)
     return TrialsResponse(trials=[dict(trial) for trial in trials])
 
 
-@router.get("/{run_id}/cells.csv", summary="The cells as CSV")
-def table(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
-    """One line a cell."""
+@router.get("/{run_id}/cells.csv", summary="Export the cells as CSV")
+def export_probe_cells(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
+    """Return a line for every cell."""
     run = _run(desk, who, run_id)
     text = io.StringIO()
     writer = csv.DictWriter(text, [each.name for each in fields(ProbeCell)])
@@ -100,9 +100,11 @@ def table(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
     return Plain(text.getvalue(), media_type="text/csv", headers=headers)
 
 
-@router.get("/needles/{seed}.png", summary="A drawn needle")
-def needle(desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]) -> Plain:
-    """The picture that was planted."""
+@router.get("/needles/{seed}.png", summary="Get a drawn needle")
+def get_drawn_needle(
+    desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]
+) -> Plain:
+    """Return the picture that a seed draws."""
     drawn = io.BytesIO()
     Image.fromarray(draw_needle(seed).image).resize((480, 270)).save(drawn, "PNG")
     headers = {"cache-control": "private, max-age=86400"}
@@ -110,10 +112,12 @@ def needle(desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_00
 
 
 @router.get(
-    "/{run_id}/needles/{place}.png", summary="A needle of a run", response_class=FileResponse
+    "/{run_id}/needles/{place}.png",
+    summary="Get a needle of a probe run",
+    response_class=FileResponse,
 )
-def planted(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileResponse:
-    """The picture that was planted, where needles were not drawn."""
+def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileResponse:
+    """Return the picture that was planted, where it came from a set of needles."""
     run = _run(desk, who, run_id)
     still = stills_folder(desk.home, run.id) / f"{place}.png"
     if not still.is_file():
@@ -122,9 +126,9 @@ def planted(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileR
     return FileResponse(still, media_type="image/png", headers=headers)
 
 
-@router.delete("/{run_id}", summary="Forget a run", status_code=204)
-def forget(desk: Ctx, who: CurrentAdmin, run_id: Number) -> Response:
-    """With its cells."""
+@router.delete("/{run_id}", summary="Delete a probe run", status_code=204)
+def delete_probe_run(desk: Ctx, who: CurrentAdmin, run_id: Number) -> Response:
+    """Delete a run with its cells."""
     forget_run(desk.service, _run(desk, who, run_id).id)
     return Response(status_code=204)
 

@@ -8,22 +8,22 @@ from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.settings_file import SettingState, change, held
 from app.schemas.settings import SettingItem, SettingValuesResponse, UpdateSettingsRequest
 
-router = APIRouter(prefix="/api/v1/settings/values", tags=["people and settings"])
+router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 
 _log = logging.getLogger(__name__)
 
 
-@router.get("", summary="Settings that can be changed")
-def show_values(desk: Ctx, who: CurrentUser) -> SettingValuesResponse:
-    """What is in force, what the next start will use, and what holds a value fast."""
+@router.get("", summary="Get changeable settings")
+def get_setting_values(desk: Ctx, who: CurrentUser) -> SettingValuesResponse:
+    """Return the values in force, those of the next start, and what locks them."""
     return _document(desk)
 
 
 @router.patch("", summary="Change settings")
-def change_values(
+def update_settings(
     desk: Ctx, who: CurrentAdmin, body: UpdateSettingsRequest
 ) -> SettingValuesResponse:
-    """Check them, write them to `longwatch.toml`, and use at once what needs no restart."""
+    """Check values, write them to `longwatch.toml`, and apply what needs no restart."""
     desk.service.settings, lines = change(desk.settings, body.changes)
     for line in lines:
         # A warning, because only those reach the log of a server that nobody has configured.

@@ -26,6 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from app.api.deps import AppContext, Ctx, CurrentAdmin
+from app.api.openapi import failures
 from app.errors import ConflictError, hint_for
 from app.services.previews import enqueue_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
@@ -45,9 +46,9 @@ MAX_NAME_CHARS: Final = 120
 router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
 
-@router.options("", summary="What this server can do", status_code=204)
-async def capabilities(desk: Ctx) -> Response:
-    """Version, extensions and the largest file, as tus asks for."""
+@router.options("", summary="Get upload capabilities", status_code=204)
+async def get_upload_options(desk: Ctx) -> Response:
+    """Return the protocol's version, its extensions and the largest file (tus 1.0)."""
     return Response(
         status_code=204,
         headers={
@@ -59,14 +60,14 @@ async def capabilities(desk: Ctx) -> Response:
     )
 
 
-@router.post("", summary="Announce a file", status_code=201)
-async def create(
+@router.post("", summary="Create an upload", status_code=201, responses=failures(413, 507))
+async def create_upload(
     desk: Ctx,
     who: CurrentAdmin,
     upload_length: Annotated[int, Header(ge=1)],
     upload_metadata: Annotated[str, Header(max_length=4096)] = "",
 ) -> Response:
-    """Check name, size and room, and hand out the address for its parts."""
+    """Check name, size and free space, and return the address for the parts."""
     limits = desk.settings.limits
     if upload_length > limits.upload_bytes:
         raise LimitExceededError(
@@ -95,9 +96,9 @@ async def create(
     return Response(status_code=201, headers=headers)
 
 
-@router.head("/{upload_id}", summary="How much is here")
-async def tell(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
-    """Where the next part begins."""
+@router.head("/{upload_id}", summary="Get the offset of an upload")
+async def get_upload_offset(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
+    """Return where the next part begins."""
     row = await run_in_threadpool(_own, desk, who.user.id, upload_id)
     headers = {
         **_common(),
@@ -109,8 +110,13 @@ async def tell(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
     return Response(status_code=200, headers=headers)
 
 
-@router.patch("/{upload_id}", summary="Append a part", status_code=204)
-async def append(
+@router.patch(
+    "/{upload_id}",
+    summary="Append to an upload",
+    status_code=204,
+    responses=failures(409, 413, 507),
+)
+async def append_to_upload(
     desk: Ctx,
     who: CurrentAdmin,
     request: Request,
@@ -118,7 +124,7 @@ async def append(
     upload_offset: Annotated[int, Header(ge=0)],
     content_type: Annotated[str, Header()] = "",
 ) -> Response:
-    """Write a part where the file ends; the last one turns it into a video."""
+    """Write a part at the end of the file; the last part turns it into a video."""
     if content_type != "application/offset+octet-stream":
         raise InputRefusedError("a part is sent as application/offset+octet-stream")
     async with _alone(upload_id):
@@ -140,9 +146,9 @@ async def append(
     return Response(status_code=204, headers=headers)
 
 
-@router.delete("/{upload_id}", summary="Give an upload up", status_code=204)
-async def abandon(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
-    """Forget what has arrived; a video that it became already stays."""
+@router.delete("/{upload_id}", summary="Cancel an upload", status_code=204)
+async def cancel_upload(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
+    """Delete what has arrived; a video that it became already stays."""
     row = await run_in_threadpool(_own, desk, who.user.id, upload_id)
     await run_in_threadpool(_forget, desk, row)
     return Response(status_code=204, headers=_common())

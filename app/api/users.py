@@ -29,13 +29,13 @@ from engine.records import VideoId
 from storage.catalog import utc_now
 from storage.records import TokenId, TokenRow, UserRow
 
-router = APIRouter(prefix="/api/v1", tags=["people and settings"])
+router = APIRouter(prefix="/api/v1")
 MAX_TOKENS = 50
 
 
-@router.get("/session", summary="Who is signed in")
-def show_session(desk: Ctx, who: CurrentUser) -> SessionResponse:
-    """The user, the token for state changes, and the model."""
+@router.get("/session", tags=["users"], summary="Get the session")
+def get_session(desk: Ctx, who: CurrentUser) -> SessionResponse:
+    """Return the user, the CSRF token for state changes, and the model."""
     return SessionResponse(
         user=who.user.name,
         role=who.user.role,
@@ -46,8 +46,8 @@ def show_session(desk: Ctx, who: CurrentUser) -> SessionResponse:
     )
 
 
-@router.delete("/session", summary="Sign out", status_code=204)
-def end_session(desk: Ctx, who: CurrentUser, request: Request) -> Response:
+@router.delete("/session", tags=["users"], summary="Sign out", status_code=204)
+def sign_out(desk: Ctx, who: CurrentUser, request: Request) -> Response:
     """Close the session of the cookie."""
     secret = cookie_secret(request.headers)
     if secret is not None:
@@ -57,24 +57,24 @@ def end_session(desk: Ctx, who: CurrentUser, request: Request) -> Response:
     return answer
 
 
-@router.get("/users", summary="Accounts")
+@router.get("/users", tags=["users"], summary="List users")
 def list_users(desk: Ctx, who: CurrentAdmin) -> UsersResponse:
-    """Every account and what it may see."""
+    """Return every account and the videos it may see."""
     return UsersResponse(users=[_user(desk, user) for user in desk.catalog.accounts.users()])
 
 
-@router.post("/users", summary="Open an account", status_code=201)
-def add_user(desk: Ctx, who: CurrentAdmin, body: CreateUserRequest) -> UserItem:
-    """With a name, a password and a role."""
+@router.post("/users", tags=["users"], summary="Create a user", status_code=201)
+def create_user(desk: Ctx, who: CurrentAdmin, body: CreateUserRequest) -> UserItem:
+    """Create an account with a name, a password and a role."""
     user = desk.catalog.accounts.add_user(
         body.name, body.role, password_hash=hash_password(body.password)
     )
     return _user(desk, user)
 
 
-@router.patch("/users/{name}", summary="Change an account")
-def change_user(desk: Ctx, who: CurrentAdmin, name: str, body: UpdateUserRequest) -> UserItem:
-    """Its password, its role, or the videos a viewer may see."""
+@router.patch("/users/{name}", tags=["users"], summary="Update a user")
+def update_user(desk: Ctx, who: CurrentAdmin, name: str, body: UpdateUserRequest) -> UserItem:
+    """Change the password, the role, or the videos that a viewer may see."""
     accounts, user = desk.catalog.accounts, _named(desk, name)
     if body.role is not None and body.role != user.role:
         if body.role != "admin":
@@ -91,25 +91,25 @@ def change_user(desk: Ctx, who: CurrentAdmin, name: str, body: UpdateUserRequest
     return _user(desk, user)
 
 
-@router.delete("/users/{name}", summary="Close an account", status_code=204)
-def remove_user(desk: Ctx, who: CurrentAdmin, name: str) -> Response:
-    """With its sessions, tokens and conversations; the last admin stays."""
+@router.delete("/users/{name}", tags=["users"], summary="Delete a user", status_code=204)
+def delete_user(desk: Ctx, who: CurrentAdmin, name: str) -> Response:
+    """Delete an account with its sessions, tokens and conversations; the last admin stays."""
     user = _named(desk, name)
     _check_admin_left(desk, user)
     desk.catalog.accounts.remove_user(user.id)
     return Response(status_code=204)
 
 
-@router.get("/tokens", summary="One's own tokens")
+@router.get("/tokens", tags=["tokens"], summary="List tokens")
 def list_tokens(desk: Ctx, who: CurrentUser) -> TokensResponse:
-    """Without their secrets, which are not kept."""
+    """Return the user's own API tokens, without their secrets."""
     rows = desk.catalog.accounts.tokens(who.user.id)
     return TokensResponse(tokens=[_token(row) for row in rows if row.kind == "api"])
 
 
-@router.post("/tokens", summary="Hand out a token", status_code=201)
-def add_token(desk: Ctx, who: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
-    """For programs: sent as `Authorization: Bearer`, with the rights of the user."""
+@router.post("/tokens", tags=["tokens"], summary="Create a token", status_code=201)
+def create_token(desk: Ctx, who: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
+    """Create an API token with the user's rights, sent as `Authorization: Bearer`."""
     accounts = desk.catalog.accounts
     if sum(row.kind == "api" for row in accounts.tokens(who.user.id)) >= MAX_TOKENS:
         raise InputRefusedError(f"{MAX_TOKENS} tokens are out already", hint="remove one first")
@@ -123,18 +123,18 @@ def add_token(desk: Ctx, who: CurrentUser, body: CreateTokenRequest) -> TokenCre
     return TokenCreated(**_token(row).model_dump(), secret=secret)
 
 
-@router.delete("/tokens/{token_id}", summary="Make a token worthless", status_code=204)
-def remove_token(
+@router.delete("/tokens/{token_id}", tags=["tokens"], summary="Revoke a token", status_code=204)
+def revoke_token(
     desk: Ctx, who: CurrentUser, token_id: Annotated[int, Path(ge=0, le=2**31)]
 ) -> Response:
-    """One's own only."""
+    """Revoke one of the user's own API tokens."""
     desk.catalog.accounts.remove_token(who.user.id, TokenId(token_id))
     return Response(status_code=204)
 
 
-@router.get("/settings", summary="How this server is configured")
-def show_settings(desk: Ctx, who: CurrentAdmin) -> SettingsResponse:
-    """The settings that matter to a reader, and every connection that could ever leave."""
+@router.get("/settings", tags=["settings"], summary="Get the configuration")
+def get_settings(desk: Ctx, who: CurrentAdmin) -> SettingsResponse:
+    """Return the main settings, and every connection that could leave this machine."""
     return SettingsResponse(
         facts=_facts(desk), outward=_outward(desk), file=str(desk.home / FILE_NAME)
     )

@@ -12,6 +12,7 @@ from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.jobs import describe_job
 from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
+from app.api.openapi import failures
 from app.schemas.captions import CaptionsResponse
 from app.schemas.jobs import JobItem
 from app.schemas.videos import (
@@ -35,10 +36,10 @@ from storage.records import JobRow, VideoRow
 
 MAX_FILES_LISTED = 500
 
-router = APIRouter(prefix="/api/v1", tags=["library"])
+router = APIRouter(prefix="/api/v1", tags=["videos"])
 
 
-@router.get("/videos", summary="The library")
+@router.get("/videos", summary="List videos")
 def list_videos(
     desk: Ctx,
     who: CurrentUser,
@@ -46,7 +47,7 @@ def list_videos(
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="All if left out.")] = None,
     cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
 ) -> VideosResponse:
-    """Every video that the user may see, newest first; in pages where a limit is given."""
+    """Return every video that the user may see, newest first; in pages where a limit is given."""
     rows, following = _page(desk, who, limit, cursor)
     if following is not None and limit is not None:
         response.headers["link"] = link_to("/api/v1/videos", limit, following)
@@ -61,16 +62,16 @@ def list_videos(
     )
 
 
-@router.get("/videos/{video_id}", summary="One video")
-def show_video(desk: Ctx, who: CurrentUser, video_id: str) -> VideoItem:
-    """What is known of it, and how far it has been read."""
+@router.get("/videos/{video_id}", summary="Get a video")
+def get_video(desk: Ctx, who: CurrentUser, video_id: str) -> VideoItem:
+    """Return what is known of a video, and how far it has been ingested."""
     row = desk.video(who, video_id)
     return describe(desk, row, _ingest_jobs(desk).get(row.id))
 
 
-@router.post("/videos", summary="Add a file of the server", status_code=202)
+@router.post("/videos", summary="Add a video", status_code=202, responses=failures(413, 503))
 def add_video(desk: Ctx, who: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
-    """Take a file below a configured folder, or a camera, and have it read."""
+    """Add a file below a configured folder, or a camera, and start its ingest."""
     source = _allowed_source(desk, body.source)
     video = desk.service.add_source(source, name=body.name, start_at=body.start_at)
     job = desk.service.enqueue(video)
@@ -78,23 +79,23 @@ def add_video(desk: Ctx, who: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
     return describe(desk, desk.catalog.videos.get(video.id), job)
 
 
-@router.get("/videos/{video_id}/captions", summary="Its captions")
-def show_captions(
+@router.get("/videos/{video_id}/captions", summary="Get captions")
+def get_captions(
     desk: Ctx, who: CurrentUser, video_id: str, find: str | None = None
 ) -> CaptionsResponse:
-    """What every chunk shows, in time order; or the captions that hold words of `find`."""
+    """Return the caption of every chunk in time order, or those that contain words of `find`."""
     return list_captions(desk.service, desk.video(who, video_id).id, find)
 
 
-@router.post("/videos/{video_id}/captions", summary="Caption it", status_code=202)
-def add_captions(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
-    """Have every chunk described that is not yet; runs as a job."""
+@router.post("/videos/{video_id}/captions", summary="Start captioning", status_code=202)
+def caption_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
+    """Write a caption for every chunk that has none, as a job."""
     return describe_job(desk, enqueue_captions(desk.service, desk.video(who, video_id)))
 
 
-@router.get("/roots", summary="Folders of the server")
-def list_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
-    """The folders whose files may be added, and the media in them."""
+@router.get("/roots", summary="List the server's folders")
+def list_media_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
+    """Return the folders whose files may be added, and the media files in them."""
     files: list[str] = []
     for root in desk.settings.paths.media_roots:
         try:
@@ -105,38 +106,38 @@ def list_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
     return MediaRootsResponse(roots=roots, files=files[:MAX_FILES_LISTED])
 
 
-@router.patch("/videos/{video_id}", summary="Rename")
+@router.patch("/videos/{video_id}", summary="Rename a video")
 def rename_video(
     desk: Ctx, who: CurrentAdmin, video_id: str, body: RenameVideoRequest
 ) -> VideoItem:
-    """Call it something else; a name that is taken gets a number behind it."""
+    """Change a video's name; a name that is taken gets a number behind it."""
     row = desk.video(who, video_id)
     return describe(desk, desk.catalog.videos.rename(row.id, body.name), None)
 
 
-@router.delete("/videos/{video_id}", summary="Delete", status_code=204)
+@router.delete("/videos/{video_id}", summary="Delete a video", status_code=204)
 def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
-    """Forget it with latents, stills and jobs; a file outside the library stays."""
+    """Delete a video with its latents, stills and jobs; a file outside the library is kept."""
     row = desk.video(who, video_id)
     desk.service.remove_video(row.id)
     return Response(status_code=204)
 
 
-@router.post("/videos/{video_id}/ingest", summary="Read it (again)", status_code=202)
+@router.post("/videos/{video_id}/ingest", summary="Start ingest", status_code=202)
 def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
-    """Have a video read from where it stands."""
+    """Ingest a video from where it stopped, as a job."""
     row = desk.video(who, video_id)
     return describe_job(desk, desk.service.enqueue(row))
 
 
-@router.get("/videos/{video_id}/timeline", summary="What the strip shows")
-def timeline(
+@router.get("/videos/{video_id}/timeline", summary="Get the timeline")
+def get_timeline(
     desk: Ctx,
     who: CurrentUser,
     video_id: str,
     q: Annotated[str, Query(max_length=4000, description="Colours chunks by similarity.")] = "",
 ) -> TimelineResponse:
-    """Activity per chunk, and how similar each is to a query."""
+    """Return the activity of every chunk, and how similar each is to a query."""
     row = desk.video(who, video_id)
     chunks = () if row.fingerprint is None else desk.catalog.videos.chunks(row.id, row.fingerprint)
     loud = sorted(chunk.activity for chunk in chunks)

@@ -15,7 +15,7 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """What stands in describe_span of a result."""
+    """The body of every failure, and the document of `--json` in place of a result."""
 
     error: ErrorDetail
 

@@ -239,6 +239,7 @@ class Worker:
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop`, or until nothing is left that may run now."""
+        _log.info("worker %s starts, %d jobs at a time", self._name, self._n_slots)
         with self._heartbeats(), ThreadPoolExecutor(self._n_slots, "job") as pool:
             try:
                 self._loop(pool, until_idle)

@@ -239,7 +239,8 @@ def run_job(home: Path, error: Exception | None) -> list[dict[str, Any]]:
 
 
 def test_start_end_and_speed_of_a_job_are_logged(tmp_path: Path) -> None:
-    start, end = run_job(tmp_path, None)
+    worker, start, end = run_job(tmp_path, None)
+    assert worker["message"].endswith("starts, 1 jobs at a time")
     assert start["message"] == "job 1 (test) starts, attempt 1"
     assert end["message"].startswith("job 1 (test) done after ")
     assert end["message"].endswith("a second, chunk 3, 4.0x real time")

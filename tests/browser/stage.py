@@ -65,15 +65,19 @@ def open_stage(home: Path, *, model: str = "nano", roots: Path | None = None) ->
     }
     if roots is not None:
         environment["LONGWATCH_PATHS__MEDIA_ROOTS"] = f'["{roots}"]'
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app", "serve", "--port", "0", "--model", model],
-        env=environment,
-        cwd=_ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    # A file, because nobody reads the log while the tests run, and a full pipe stops the server.
+    log = home / "server.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "serve", "--port", "0", "--model", model],
+            env=environment,
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
     try:
-        link = _read_link(process)
+        link = _read_link(process, log)
         address = link.split("/sign-in")[0]
         yield Stage(address=address, link=link, home=home, process=process)
     finally:
@@ -83,8 +87,8 @@ def open_stage(home: Path, *, model: str = "nano", roots: Path | None = None) ->
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+        if process.stdout is not None:
+            process.stdout.close()
 
 
 def add_viewer(home: Path, name: str, password: str) -> None:
@@ -93,14 +97,12 @@ def add_viewer(home: Path, name: str, password: str) -> None:
         catalog.accounts.add_user(name, "viewer", password_hash=hash_password(password))
 
 
-def _read_link(process: "subprocess.Popen[str]") -> str:
-    assert process.stderr is not None
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
+def _read_link(process: "subprocess.Popen[str]", log: Path) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
         if found := _LINK.search(line):
             return found.group()
-    raise RuntimeError(f"the server did not start:\n{''.join(lines)}")
+    raise RuntimeError(f"the server did not start:\n{log.read_text()}")
 
 
 def wait_until_read(page: Any, n_videos: int, *, within_s: float = 120.0) -> list[dict[str, Any]]:
