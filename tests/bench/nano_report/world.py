@@ -12,8 +12,7 @@ from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import retrieve
 from engine.records import ChunkRef, Recall
 from engine.synthetic import grammar
-from engine.synthetic.negatives import near_misses
-from engine.synthetic.negatives import outside_question
+from engine.synthetic.negatives import near_misses, outside_question
 from engine.synthetic.questions import Question, is_right, questions
 from engine.synthetic.recordings import Recording
 from engine.synthetic.story import Story, draw_story
