@@ -1,1 +1,18 @@
-"""Longwatch app."""
+"""The shell around engine and storage: what people and programs meet.
+
+    cli/                 commands of a terminal
+    server, api/, ui/    one process of a server: the HTTP API and the pages
+    worker/              jobs as rows with leases, their handlers, and jobs run at once
+    services/            the use cases: one function each, one home for every rule
+    schemas/             the JSON of requests and responses, commands included
+    config/ sandbox/     settings; foreign media in a child process
+    progress, timefmt    words that all of them share
+
+Decision: imports go down this list and never up, and import-linter holds it, because a use case
+that knows a page or a terminal cannot be called from the other.
+Decision: `worker` stands above `services`, because the map from a job's kind to its use case
+(`worker/handlers.py`) has to import all of them, and none of them the queue: what a use case says
+and hears while it works is a `JobControl`.
+Decision: `ui` stands below `api`, because the sign-in page is a route drawn with the frame of the
+pages; the pages themselves only talk to the API over HTTP.
+"""

@@ -39,9 +39,11 @@ from app.api.openapi import (
 )
 from app.api.sign_in import router as sign_in
 from app.config.settings import Settings
-from app.services.context import Service
+from app.services.context import ServiceContext
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
+from app.services.uploads import remove_expired
+from app.worker.handlers import open_worker
 from app.worker.worker import Worker
 from engine.errors import SettingsError, UnreachableError
 
@@ -85,19 +87,19 @@ def serve(
         UnreachableError: The port is taken.
     """
     host = host or settings.server.host
-    service = Service(settings)
+    services = ServiceContext(settings)
     try:
-        secret = prepare_accounts(service, is_local=host in LOOPBACK)
+        secret = prepare_accounts(services, is_local=host in LOOPBACK)
         listener = _listen(host, settings.server.port if port is None else port)
         with listener:
-            app = create_app(service, is_local=host in LOOPBACK, with_worker=with_worker)
+            app = create_app(services, is_local=host in LOOPBACK, with_worker=with_worker)
             address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
             _log.info(
                 "serving %s: model %s, home %s, database %s, %s",
                 address,
                 settings.model,
                 settings.home,
-                service.catalog.where,
+                services.catalog.where,
                 "with a worker" if with_worker else "without a worker",
             )
             if secret is not None:
@@ -105,10 +107,10 @@ def serve(
             config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
             uvicorn.Server(config).run(sockets=[listener])
     finally:
-        service.close()
+        services.close()
 
 
-def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
+def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
     """Make sure that someone can sign in, and nobody else.
 
     Returns:
@@ -120,7 +122,7 @@ def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
         raise SettingsError(
             "GRADIO_VIBE_MODE is set: it lets any visitor run code", hint="unset it, then try again"
         )
-    accounts = service.catalog.accounts
+    accounts = services.catalog.accounts
     users = accounts.users()
     if any(user.password_hash for user in users):
         return None
@@ -131,11 +133,11 @@ def prepare_accounts(service: Service, *, is_local: bool) -> str | None:
         )
     admins = [user for user in users if user.role == "admin"]
     user = admins[0] if admins else accounts.add_user("admin", "admin")
-    return SessionService(service.catalog, clock=time.monotonic).issue_link(user)
+    return SessionService(services.catalog, clock=time.monotonic).issue_link(user)
 
 
 def create_app(
-    service: Service, *, is_local: bool, with_worker: bool = False, with_pages: bool = True
+    services: ServiceContext, *, is_local: bool, with_worker: bool = False, with_pages: bool = True
 ) -> ASGIApp:
     """Everything behind the gate.
 
@@ -144,7 +146,7 @@ def create_app(
         with_worker: Whether jobs are worked off while the application runs.
         with_pages: Whether the web app is mounted beside the API.
     """
-    doorman = SessionService(service.catalog, clock=time.monotonic)
+    doorman = SessionService(services.catalog, clock=time.monotonic)
     app = FastAPI(
         title="Longwatch",
         description=DESCRIPTION,
@@ -157,9 +159,9 @@ def create_app(
         lifespan=_lifespan,
     )
     app.state.desk = AppContext(
-        service=service,
+        services=services,
         doorman=doorman,
-        lane=ModelQueue(service.settings.limits.queued_questions),
+        lane=ModelQueue(services.settings.limits.queued_questions),
         with_worker=with_worker,
     )
     install_error_handlers(app)
@@ -193,12 +195,12 @@ def _mount_pages(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     desk: AppContext = app.state.desk
-    uploads.sweep(desk)
+    remove_expired(desk.services)
     if not desk.with_worker:
         yield
         return
-    enqueue_missing_previews(desk.service)
-    with retention_loop(desk.service), _working(desk.service.worker()):
+    enqueue_missing_previews(desk.services)
+    with retention_loop(desk.services), _working(open_worker(desk.services)):
         yield
 
 

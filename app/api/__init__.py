@@ -6,7 +6,7 @@
     deps        what every route is given: the context, the user, the queue of the model
     errors      errors to statuses and `ErrorResponse`
     openapi     the OpenAPI document; docs shows it at /docs
-    videos      the library, timelines, captions; library_page has its cursors
+    videos      the library, timelines, captions
     media       files, frames, clips and tracks of a video, with Range
     uploads     resumable uploads (tus 1.0)
     ask         questions and searches, streamed or whole; conversations
@@ -17,6 +17,8 @@
     health      liveness, readiness, metrics
     openai      /v1/chat/completions
 
+Decision: no route reads or writes the catalog itself, because a rule that stands in a route does
+not hold for the command beside it (`tests/app/test_rules.py` walks every entrance).
 Decision: the pages have no private routes. Whatever they show comes from `/api/v1`, so that a
 script can do what a page can, and one table of tests holds who may do it.
 """

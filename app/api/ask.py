@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
@@ -12,30 +12,21 @@ from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
 from app.api.openapi import failures
 from app.schemas.ask import AskRequest, AskResponse, describe_answer
-from app.schemas.common import VideoLabels, describe_span
 from app.schemas.conversations import (
-    ConversationItem,
     ConversationResponse,
     ConversationsResponse,
-    TurnItem,
 )
 from app.schemas.errors import describe_error
-from app.schemas.search import FrameRef, SearchHit, SearchRequest, SearchResponse, SearchTiming
-from app.services.context import Scope
+from app.schemas.search import SearchRequest, SearchResponse
+from app.services import conversations
+from app.services.ask import ask_stream, check_text
+from app.services.ask import search as find
+from app.services.scope import Scope, keep_hours
 from app.timefmt import format_duration
-from engine.errors import InputRefusedError, LongwatchError, NotFoundError
-from engine.pipeline.evidence import SearchResult
-from engine.pipeline.evidence import search as search_words
-from engine.pipeline.similar import like_frame
-from engine.records import Answer, Evidence, TimeSpan, Turn, VideoId
+from engine.errors import LongwatchError
+from engine.records import Answer, Turn
 from engine.tensors import Token
-from storage.records import ConversationId, ConversationRow, TurnRow
-
-TURNS_KEPT_IN_MIND = 4
-"""Earlier turns that the model is shown."""
-TITLE_CHARS = 80
-_MOMENT_S = 4.0
-"""Least length of a moment around a similar frame."""
+from storage.records import ConversationRow
 
 router = APIRouter(prefix="/api/v1")
 
@@ -51,14 +42,14 @@ async def ask(
     desk: Ctx, who: CurrentUser, request: Request, body: AskRequest
 ) -> AskResponse | StreamingResponse:
     """Answer a question; with `Accept: text/event-stream` as the events plan, token and done."""
-    asked = await run_in_threadpool(_prepare, desk, who, body)
+    prepared = await run_in_threadpool(_prepare, desk, who, body)
     if "text/event-stream" in request.headers.get("accept", ""):
-        events = _as_events(desk, who, body, asked)
+        events = _as_events(desk, who, body, prepared)
         return StreamingResponse(
             events, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
     final: AskResponse | None = None
-    async for step in _steps(desk, who, body, asked):
+    async for step in _steps(desk, who, body, prepared):
         final = step if isinstance(step, AskResponse) else final
     assert final is not None, "an answer ends with its document"
     return final
@@ -69,18 +60,23 @@ async def ask(
 )
 async def search(desk: Ctx, who: CurrentUser, body: SearchRequest) -> SearchResponse:
     """Return the moments that match a description, or look like a frame; best first."""
-    if bool(body.query.strip()) == (body.like is not None):
-        raise InputRefusedError("search for words or for a frame, one of them")
     scope = await run_in_threadpool(_search_scope, desk, who, body)
     async with desk.lane.turn():
-        return await run_in_threadpool(_found, desk, who, body, scope)
+        response = await run_in_threadpool(
+            lambda: find(desk.services, body.query, scope, like=body.like, top=body.top)
+        )
+    response.searched = format_duration(response.searched_s)
+    for hit in response.hits:
+        hit.thumb_url = f"/media/{hit.video_id}/frame.jpg?t={hit.peak_s:.1f}"
+    return response
 
 
 @router.get("/conversations", tags=["conversations"], summary="List conversations")
 def list_conversations(desk: Ctx, who: CurrentUser) -> ConversationsResponse:
     """Return the user's conversations, the most recently used first."""
-    rows = desk.catalog.conversations.listed(who.user.id, limit=100)
-    return ConversationsResponse(conversations=[_conversation(row) for row in rows])
+    return ConversationsResponse(
+        conversations=conversations.list_conversations(desk.services, who.user.id, who)
+    )
 
 
 @router.get(
@@ -88,13 +84,7 @@ def list_conversations(desk: Ctx, who: CurrentUser) -> ConversationsResponse:
 )
 def get_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> ConversationResponse:
     """Return the questions and answers of a conversation, in order, with their evidence."""
-    row = _own(desk, who, conversation_id)
-    labels = desk.service.labels()
-    turns = desk.catalog.conversations.turns(row.id)
-    return ConversationResponse(
-        **_conversation(row).model_dump(),
-        turns=[_turn(who, turn, labels) for turn in turns],
-    )
+    return conversations.show_conversation(desk.services, who.user.id, who, conversation_id)
 
 
 @router.delete(
@@ -105,55 +95,59 @@ def get_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Conve
 )
 def delete_conversation(desk: Ctx, who: CurrentUser, conversation_id: str) -> Response:
     """Delete a conversation with its questions and answers."""
-    desk.catalog.conversations.remove(_own(desk, who, conversation_id).id)
+    conversations.remove_conversation(desk.services, who.user.id, conversation_id)
     return Response(status_code=204)
 
 
-class _Asked:
+@dataclass(frozen=True, slots=True)
+class _Prepared:
     """A question that may be asked: where to look and what was said before."""
 
-    def __init__(self, scope: Scope, history: tuple[Turn, ...], talk: ConversationId | None):
-        self.scope = scope
-        self.history = history
-        self.talk = talk
+    scope: Scope
+    history: tuple[Turn, ...] = ()
+    conversation: ConversationRow | None = None
 
 
-def _prepare(desk: AppContext, who: Principal, body: AskRequest) -> _Asked:
+def _prepare(desk: AppContext, who: Principal, body: AskRequest) -> _Prepared:
+    """Check everything before the first byte of an answer, while a status can still say so."""
+    check_text(desk.services, "question", body.question)
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.conversation_id is None:
-        return _Asked(scope, (), None)
-    talk = _own(desk, who, body.conversation_id)
-    turns = desk.catalog.conversations.turns(talk.id)[-TURNS_KEPT_IN_MIND:]
-    history = tuple(Turn(question=turn.question, answer=turn.answer) for turn in turns)
-    return _Asked(scope, history, talk.id)
+        return _Prepared(scope)
+    row = conversations.find_conversation(desk.services, who.user.id, body.conversation_id)
+    return _Prepared(scope, conversations.read_history(desk.services, row), row)
 
 
 async def _steps(
-    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked
+    desk: AppContext, who: Principal, body: AskRequest, prepared: _Prepared
 ) -> AsyncIterator[str | AskResponse]:
     """The answer's words as they come, then its document."""
     async with desk.lane.turn():
         # The model may have to be loaded first, so even the call itself is off the event loop.
         steps: Iterator[Token | Answer] = await run_in_threadpool(
-            lambda: desk.service.ask_stream(
-                body.question, asked.scope, history=asked.history, recall=body.recall
+            lambda: ask_stream(
+                desk.services,
+                body.question,
+                prepared.scope,
+                history=prepared.history,
+                recall=body.recall,
             )
         )
         async for step in iterate_in_threadpool(steps):
             if isinstance(step, Answer):
-                yield await run_in_threadpool(_keep, desk, who, body, asked, step)
+                yield await run_in_threadpool(_keep, desk, who, body, prepared, step)
             else:
                 yield step.text
 
 
 async def _as_events(
-    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked
+    desk: AppContext, who: Principal, body: AskRequest, prepared: _Prepared
 ) -> AsyncIterator[str]:
     """The same as server-sent events; what goes wrong after the start is an event too."""
-    plan = _plan(desk, asked.scope)
+    plan = _plan(desk, prepared.scope)
     yield _event("plan", {"text": plan, "waiting": desk.lane.waiting})
     try:
-        async for step in _steps(desk, who, body, asked):
+        async for step in _steps(desk, who, body, prepared):
             if isinstance(step, str):
                 yield _event("token", step)
             else:
@@ -168,26 +162,24 @@ def _event(name: str, data: object) -> str:
 
 def _plan(desk: AppContext, scope: Scope) -> str:
     """What is about to be searched, in words."""
-    labels = desk.service.labels()
+    labels = desk.services.labels()
     names = [labels[video].name for video, _ in scope if video in labels]
     where = names[0] if len(names) == 1 else f"{len(names)} videos"
     return f"Searching {where}"
 
 
 def _keep(
-    desk: AppContext, who: Principal, body: AskRequest, asked: _Asked, answer: Answer
+    desk: AppContext, who: Principal, body: AskRequest, prepared: _Prepared, answer: Answer
 ) -> AskResponse:
     """Write the turn down, beginning a conversation if there is none."""
-    talks = desk.catalog.conversations
-    talk = asked.talk
-    if talk is None:
-        title = " ".join(body.question.split())[:TITLE_CHARS]
-        videos = tuple(VideoId(video) for video in body.videos)
-        talk = talks.add(title, user=who.user.id, videos=videos).id
-    talks.add_turn(talk, body.question, answer)
-    document = describe_answer(body.question, answer, desk.service.labels())
+    conversation_id = conversations.keep_turn(
+        desk.services, who.user.id, prepared.conversation, body.videos, body.question, answer
+    )
+    response = describe_answer(body.question, answer, desk.services.labels())
     return AskResponse(
-        **document.model_dump(), conversation_id=talk, searched=format_duration(answer.searched_s)
+        **response.model_dump(),
+        conversation_id=conversation_id,
+        searched=format_duration(answer.searched_s),
     )
 
 
@@ -195,138 +187,4 @@ def _search_scope(desk: AppContext, who: Principal, body: SearchRequest) -> Scop
     scope = desk.scope(who, body.videos, body.after, body.before)
     if body.like is not None:
         desk.video(who, body.like.video_id)
-    if body.time_of_day is None:
-        return scope
-    spans = tuple(
-        (video, part)
-        for video, span in scope
-        for part in _nightly(desk, video, span, body.time_of_day)
-    )
-    if not spans:
-        raise NotFoundError(
-            f"no video reaches into {body.time_of_day}",
-            hint="only videos with a wall clock have a time of day",
-        )
-    return spans
-
-
-def _nightly(desk: AppContext, video: VideoId, span: TimeSpan, hours: str) -> Iterator[TimeSpan]:
-    """The stretches of a video that lie within these hours of each day (UTC)."""
-    row = desk.catalog.videos.get(video)
-    if row.start_at is None:
-        return
-    first, last = (time.fromisoformat(text) for text in hours.split("-"))
-    length = (
-        datetime.combine(datetime.min, last) - datetime.combine(datetime.min, first)
-    ) % timedelta(days=1) or timedelta(days=1)
-    end_s = min(span.end_s, row.ingested_s)
-    begin = row.start_at.astimezone(UTC)
-    day = (begin + timedelta(seconds=span.start_s)).date() - timedelta(days=1)
-    while True:
-        opens = datetime.combine(day, first, tzinfo=UTC)
-        start_s = (opens - begin).total_seconds()
-        if start_s >= end_s:
-            return
-        part = (max(span.start_s, start_s), min(end_s, start_s + length.total_seconds()))
-        if part[0] < part[1]:
-            yield TimeSpan(start_s=part[0], end_s=part[1])
-        day += timedelta(days=1)
-
-
-def _found(desk: AppContext, who: Principal, body: SearchRequest, scope: Scope) -> SearchResponse:
-    engine = desk.service.engine
-    if body.like is None:
-        if len(body.query) > desk.settings.limits.question_chars:
-            raise InputRefusedError(
-                f"a query has at most {desk.settings.limits.question_chars} characters"
-            )
-        found = search_words(engine, body.query, scope=scope, top=body.top)
-    else:
-        found = _alike(desk, body.like, scope, body.top)
-    labels = desk.service.labels()
-    return SearchResponse(
-        query=body.query,
-        hits=[_hit(rank, one, labels) for rank, one in enumerate(found.moments, start=1)],
-        captions=(
-            desk.service.search_captions(body.query, scope, top=body.top)
-            if body.like is None
-            else []
-        ),
-        searched_s=found.searched_s,
-        searched=format_duration(found.searched_s),
-        timing=SearchTiming(total_ms=found.total_ms),
-    )
-
-
-def _alike(desk: AppContext, like: FrameRef, scope: Scope, top: int) -> SearchResult:
-    started = datetime.now(UTC)
-    hits = like_frame(
-        desk.service.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top
-    )
-    moments = tuple(
-        Evidence(
-            video=hit.chunk.video,
-            span=TimeSpan(
-                start_s=max(hit.chunk.span.start_s, hit.peak_s - _MOMENT_S / 2),
-                end_s=min(hit.chunk.span.end_s, hit.peak_s + _MOMENT_S / 2),
-            ),
-            score=min(1.0, max(0.0, hit.score)),
-            origin="retrieval",
-            keyframe_s=hit.peak_s,
-        )
-        for hit in hits
-    )
-    ends = {row.id: row.ingested_s for row in desk.catalog.videos.listed()}
-    searched_s = sum(min(span.end_s, ends[video]) - span.start_s for video, span in scope)
-    took_ms = (datetime.now(UTC) - started).total_seconds() * 1000
-    return SearchResult(query="", moments=moments, searched_s=searched_s, total_ms=took_ms)
-
-
-def _hit(rank: int, moment: Evidence, labels: VideoLabels) -> SearchHit:
-    return SearchHit(
-        **describe_span(moment.video, moment.span, labels).model_dump(),
-        rank=rank,
-        peak_s=moment.keyframe_s,
-        score=moment.score,
-        thumb_url=f"/media/{moment.video}/frame.jpg?t={moment.keyframe_s:.1f}",
-    )
-
-
-def _own(desk: AppContext, who: Principal, conversation_id: str) -> ConversationRow:
-    """A conversation, if it is this user's: to anyone else it does not exist."""
-    row = desk.catalog.conversations.get(ConversationId(conversation_id))
-    if row.user != who.user.id:
-        raise NotFoundError(f"no conversation {conversation_id!r}")
-    return row
-
-
-def _conversation(row: ConversationRow) -> ConversationItem:
-    return ConversationItem(
-        conversation_id=row.id,
-        title=row.title,
-        videos=list(row.videos),
-        updated_at=row.updated_at.isoformat(),
-    )
-
-
-def _turn(who: Principal, turn: TurnRow, labels: VideoLabels) -> TurnItem:
-    """A turn as it was; evidence of videos that were taken away since stays away."""
-    return TurnItem(
-        question=turn.question,
-        answer=turn.answer,
-        evidence=[
-            {
-                **describe_span(one.video, one.span, labels).model_dump(),
-                "score": one.score,
-                "origin": one.origin,
-                "keyframe_s": one.keyframe_s,
-            }
-            for one in turn.evidence
-            if who.may_see(one.video)
-        ],
-        searched=format_duration(turn.searched_s),
-        recalled_chunks=turn.recalled_chunks,
-        recall=turn.recall,
-        model=turn.model,
-        created_at=turn.created_at.isoformat(),
-    )
+    return scope if body.time_of_day is None else keep_hours(desk.services, scope, body.time_of_day)

@@ -9,12 +9,10 @@ Decision: a state change with a cookie needs the same origin and, on the API, th
 session; a bearer token needs neither, because no browser sends it by itself.
 """
 
-import hashlib
 import hmac
 import json
 import logging
 import re
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,15 +20,13 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Final
 from urllib.parse import quote, urlsplit
 
-from argon2 import PasswordHasher
-from argon2.exceptions import Argon2Error, InvalidHashError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.rate_limit import SignInRateLimit
 from app.errors import NotAllowedError
-from engine.errors import InputRefusedError
+from app.services.credentials import hash_secret, matches, new_secret
 from engine.records import VideoId
 from storage.catalog import Catalog, utc_now
 from storage.records import UserRow
@@ -39,7 +35,6 @@ COOKIE: Final = "longwatch_session"
 CSRF_HEADER: Final = "x-csrf-token"
 SESSION_DAYS: Final = 14
 LINK_HOURS: Final = 24
-MIN_PASSWORD_CHARS: Final = 10
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _log = logging.getLogger(__name__)
@@ -60,13 +55,6 @@ _POLICY = (
     "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "font-src 'self' data:; connect-src 'self'; object-src 'none'; base-uri 'self'; "
     "form-action 'self'; frame-ancestors 'none'"
-)
-
-_hasher = PasswordHasher()
-# Compared against when nobody has the name, so that an answer takes as long as a wrong password.
-_NOBODY_HASH = (
-    "$argon2id$v=19$m=65536,t=3,p=4$Cr9V9n4j8vxQ3g6ubFHgWQ$"
-    "Xk/sM5fLkuCYTVhhSTHDL2K7ankK3j3AfUo+vS56DoY"
 )
 
 
@@ -90,27 +78,6 @@ class Principal:
         return self.granted is None or video in self.granted
 
 
-def hash_password(password: str) -> str:
-    """The argon2id hash that is stored for a password.
-
-    Raises:
-        InputRefusedError: It is too short.
-    """
-    if len(password) < MIN_PASSWORD_CHARS:
-        raise InputRefusedError(f"a password has at least {MIN_PASSWORD_CHARS} characters")
-    return _hasher.hash(password)
-
-
-def hash_secret(secret: str) -> str:
-    """What is stored of a random secret; 256 random bits need no slow hash."""
-    return hashlib.sha256(secret.encode()).hexdigest()
-
-
-def new_secret() -> str:
-    """A secret that nobody guesses."""
-    return secrets.token_urlsafe(32)
-
-
 class SessionService:
     """Signs people in and out, and knows who a request speaks for."""
 
@@ -130,7 +97,7 @@ class SessionService:
         self._rate_limit.check(*keys)
         user = self._accounts.user(name)
         stored = None if user is None else user.password_hash
-        if not _matches(stored or _NOBODY_HASH, password) or user is None or stored is None:
+        if not matches(stored, password) or user is None or stored is None:
             self._rate_limit.record_failure(*keys)
             # A name that nobody has may be a password in the wrong field.
             known = "an unknown name" if user is None else f"user {user.name}"
@@ -230,7 +197,7 @@ class AuthMiddleware:
         else:
             await refusal(guarded)
 
-    async def _refusal(self, scope: Scope) -> "_Refusal | None":
+    async def _refusal(self, scope: Scope) -> "_Rejection | None":
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
         if self._hosts is not None and _host_name(headers) not in self._hosts:
             return _Rejection(421, "wrong_host", "this server does not answer to that name")
@@ -259,7 +226,7 @@ class _Rejection:
     location: str | None = None
 
     @classmethod
-    def for_strangers(cls, path: str, scope: Scope, headers: Headers) -> "_Refusal":
+    def for_strangers(cls, path: str, scope: Scope, headers: Headers) -> "_Rejection":
         """Browsers are led to the sign-in page, programs get a 401."""
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             query = scope.get("query_string", b"").decode("latin-1")
@@ -295,13 +262,6 @@ def safe_redirect(target: str | None) -> str:
     parts = urlsplit(target)
     clean = not parts.scheme and not parts.netloc and "\\" not in target and target.isprintable()
     return target if clean else "/"
-
-
-def _matches(stored: str, password: str) -> bool:
-    try:
-        return _hasher.verify(stored, password)
-    except (Argon2Error, InvalidHashError):
-        return False
 
 
 def _host_name(headers: Headers) -> str:

@@ -13,10 +13,10 @@ from fastapi import Depends, Request
 from app.api.auth import Principal, SessionService
 from app.config.settings import Settings
 from app.errors import BusyError, NotAllowedError
-from app.services.context import Scope, Service
-from engine.errors import NotFoundError
-from engine.records import VideoId
-from storage.catalog import Catalog
+from app.services.access import find_video, visible_videos
+from app.services.context import ServiceContext
+from app.services.scope import Scope, resolve_scope
+from app.services.uploads import PartLocks
 from storage.records import VideoRow
 
 
@@ -45,28 +45,24 @@ class ModelQueue:
 class AppContext:
     """The parts that routes work with."""
 
-    service: Service
+    services: ServiceContext
     doorman: SessionService
     lane: ModelQueue
     with_worker: bool
     """Whether jobs are worked off in this process."""
+    parts: PartLocks = field(default_factory=PartLocks)
     frames: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """Stills that may be decoded at once, each in a process of its own."""
 
     @property
     def settings(self) -> Settings:
         """What was configured."""
-        return self.service.settings
-
-    @property
-    def catalog(self) -> Catalog:
-        """What is written down."""
-        return self.service.catalog
+        return self.services.settings
 
     @property
     def home(self) -> Path:
         """Where everything lies."""
-        return self.service.settings.home
+        return self.services.settings.home
 
     def video(self, who: Principal, video_id: str) -> VideoRow:
         """A video by id; to those who may not see it, it does not exist.
@@ -74,13 +70,11 @@ class AppContext:
         Raises:
             NotFoundError: No such video, or it was not granted.
         """
-        if not who.may_see(VideoId(video_id)):
-            raise NotFoundError(f"no video {video_id!r}")
-        return self.catalog.videos.get(VideoId(video_id))
+        return find_video(self.services, video_id, who)
 
     def videos(self, who: Principal) -> tuple[VideoRow, ...]:
         """Every video that someone may see, oldest first."""
-        return tuple(row for row in self.catalog.videos.listed() if who.may_see(row.id))
+        return visible_videos(self.services, who)
 
     def scope(
         self,
@@ -94,14 +88,7 @@ class AppContext:
         Raises:
             NotFoundError: A video that is not there for them, or nothing to look through.
         """
-        wanted = [self.video(who, video).id for video in videos]
-        if not wanted:
-            wanted = [row.id for row in self.videos(who) if row.n_chunks]
-        if not wanted:
-            raise NotFoundError(
-                "nothing is indexed yet", hint="add a video; its first chunks can be asked at once"
-            )
-        return self.service.scope(wanted, after=after, before=before)
+        return resolve_scope(self.services, videos, after=after, before=before, access=who)
 
 
 def get_context(request: Request) -> AppContext:

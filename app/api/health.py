@@ -1,14 +1,11 @@
 """Whether the process lives, whether it can answer, and what it counts."""
 
-from collections.abc import Callable
-
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from app.api.deps import Ctx, CurrentAdmin
 from app.api.openapi import SIGNED_IN
-from app.config.engine_config import find_model
-from engine.errors import LongwatchError
+from app.services.status import check_ready, count_library
 
 router = APIRouter(tags=["health"])
 
@@ -22,19 +19,10 @@ def check_liveness() -> dict[str, str]:
 @router.get("/readyz", summary="Check readiness")
 def check_readiness(desk: Ctx, response: Response) -> dict[str, str]:
     """Check the database and the model; the answer names what is missing."""
-    checks: dict[str, Callable[[], object]] = {
-        "database": lambda: desk.catalog.jobs.listed("running"),
-        "model": lambda: find_model(desk.settings.model, desk.settings),
-    }
-    found = {}
-    for name, check in checks.items():
-        try:
-            check()
-            found[name] = "ok"
-        except LongwatchError as error:
-            response.status_code = 503
-            found[name] = error.code
-    return found
+    states = check_ready(desk.services)
+    if set(states.values()) != {"ok"}:
+        response.status_code = 503
+    return states
 
 
 @router.get("/metrics", summary="Get metrics", response_class=Response, dependencies=[*SIGNED_IN])
@@ -47,12 +35,13 @@ def get_metrics(desk: Ctx, who: CurrentAdmin) -> Response:
     size = Gauge("longwatch_latent_bytes", "Bytes of latents on disk.", registry=registry)
     seconds = Gauge("longwatch_ingested_seconds", "Seconds of video read.", registry=registry)
     waiting = Gauge("longwatch_questions_waiting", "Waiting or being answered.", registry=registry)
-    for row in desk.catalog.videos.listed():
-        videos.labels(row.status).inc()
-        chunks.inc(row.n_chunks)
-        size.inc(row.latent_bytes)
-        seconds.inc(row.ingested_s)
-    for job in desk.catalog.jobs.listed():
-        jobs.labels(job.kind, job.state).inc()
+    counts = count_library(desk.services)
+    for status, n in counts.videos.items():
+        videos.labels(status).set(n)
+    for (kind, state), n in counts.jobs.items():
+        jobs.labels(kind, state).set(n)
+    chunks.set(counts.n_chunks)
+    size.set(counts.latent_bytes)
+    seconds.set(counts.ingested_s)
     waiting.set(desk.lane.waiting)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -10,8 +10,8 @@ from app.api.deps import Ctx, CurrentAdmin
 from app.api.openapi import failures
 from app.schemas.needles import NeedleSetCreated, NeedleSetItem, NeedleSetsResponse
 from app.services.needles import (
-    MAX_ARCHIVE_BYTES,
     NeedleSet,
+    check_archive_size,
     list_needles,
     remove_needles,
     take_archive,
@@ -44,11 +44,7 @@ async def upload_needle_set(
         raise InputRefusedError("needles are sent as application/zip")
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as archive:
         async for block in request.stream():
-            if archive.tell() + len(block) > MAX_ARCHIVE_BYTES:
-                raise InputRefusedError(
-                    f"{name}: the archive has more than {MAX_ARCHIVE_BYTES >> 20} MiB",
-                    hint="scale the pictures down, or use the command line",
-                )
+            check_archive_size(name, archive.tell() + len(block))
             archive.write(block)
         taken, n_needles = await run_in_threadpool(take_archive, desk.home, name, archive)
     return NeedleSetCreated(**_item(taken).model_dump(), n_needles=n_needles)

@@ -21,8 +21,9 @@ from app.api.openapi import failures
 from app.schemas.ask import describe_answer
 from app.schemas.errors import describe_error
 from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
-from app.services.context import Scope
-from engine.errors import InputRefusedError, LongwatchError, NotFoundError
+from app.services.ask import ask_stream
+from app.services.scope import Scope, resolve_span
+from engine.errors import InputRefusedError, LongwatchError
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 
@@ -81,7 +82,7 @@ async def _steps(
 ) -> AsyncIterator[Token | Answer]:
     async with desk.lane.turn():
         steps = await run_in_threadpool(
-            lambda: desk.service.ask_stream(question, scope, history=history)
+            lambda: ask_stream(desk.services, question, scope, history=history)
         )
         async for step in iterate_in_threadpool(steps):
             yield step
@@ -109,15 +110,15 @@ async def _stream(
 
 def _proof(desk: AppContext, question: str, answer: Answer) -> dict[str, object]:
     """What supports the answer: everything of `ask` but the words."""
-    document = describe_answer(question, answer, desk.service.labels())
+    document = describe_answer(question, answer, desk.services.labels())
     return document.model_dump(exclude={"question", "answer"})
 
 
 def _conversation(messages: list[ChatMessage]) -> tuple[str, tuple[Turn, ...]]:
     """The question, and the turns before it; system messages steer models of another kind."""
     spoken = [(one.role, _text(one)) for one in messages if one.role in {"user", "assistant"}]
-    if not spoken or spoken[-1][0] != "user" or not spoken[-1][1].strip():
-        raise InputRefusedError("the last message is the user's question, in text")
+    if not spoken or spoken[-1][0] != "user":
+        raise InputRefusedError("the last message is the user's question")
     turns, asked = [], ""
     for role, text in spoken[:-1]:
         if role == "user":
@@ -155,10 +156,10 @@ def _named(desk: AppContext, who: Principal, url: str) -> tuple[VideoId, TimeSpa
             f"{url!r} is not video://ID#t=start,end", hint="add the video to the library first"
         )
     video, start, end = match.groups()
-    row = desk.video(who, video)
-    span = TimeSpan(
-        start_s=float(start or 0), end_s=max(float(start or 0), float(end) if end else 1e12)
+    return resolve_span(
+        desk.services,
+        video,
+        start_s=float(start) if start else None,
+        end_s=float(end) if end else None,
+        access=who,
     )
-    if not row.n_chunks:
-        raise NotFoundError(f"nothing of {row.name} is indexed yet")
-    return row.id, span

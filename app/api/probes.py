@@ -1,18 +1,12 @@
 """Needle runs: order one, watch it grow, look into a cell, take the numbers along."""
 
-import csv
-import io
-from dataclasses import asdict, fields
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 from fastapi.responses import Response as Plain
-from PIL import Image
 
-from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
-from app.api.jobs import describe_job
 from app.schemas.jobs import JobItem
 from app.schemas.probes import (
     ProbeRequest,
@@ -21,15 +15,11 @@ from app.schemas.probes import (
     TrialsResponse,
     describe_probe,
 )
-from app.services.needles import open_needles
-from app.services.probes import KIND, ProbeOrder, enqueue_probe, forget_run, stills_folder
-from engine.errors import InputRefusedError, NotFoundError
-from engine.records import ProbeCell
-from engine.synthetic.cards import draw_needle
-from storage.records import ProbeRunId, ProbeRunRow
+from app.services import probes
+from app.services.jobs import describe_job
+from app.services.probes import ProbeOrder
+from storage.records import ProbeRunRow
 
-MAX_NEEDLES = 2_000
-"""Needles in a run: a grid that takes a day is ordered on the command line."""
 MAX_LISTED = 50
 
 router = APIRouter(prefix="/api/v1/probes", tags=["probes"])
@@ -39,28 +29,17 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 @router.get("", summary="List probe runs")
 def list_probe_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
     """Return runs, newest first, except those over videos that the user may not see."""
-    runs = [run for run in desk.catalog.probes.listed(limit=MAX_LISTED) if _may_see(who, run)]
-    jobs = desk.catalog.jobs.listed("queued", "running", "failed")
-    mine = [
-        job for job in jobs if job.kind == KIND and (who.is_admin or not job.payload["haystack"])
-    ]
+    runs = probes.list_runs(desk.services, who, limit=MAX_LISTED)
+    jobs = probes.list_probe_jobs(desk.services, who)
     return ProbeRunsResponse(
         runs=[_describe(desk, run) for run in runs],
-        jobs=[describe_job(desk, job) for job in mine],
+        jobs=[describe_job(desk.services, job) for job in jobs],
     )
 
 
 @router.post("", summary="Start a probe run", status_code=202)
 def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
     """Plant needles over lengths and depths, as a job."""
-    n_sorts = body.seeds
-    if body.needles is not None:
-        n_sorts = len(open_needles(desk.settings, body.needles))
-    n_needles = len(body.lengths) * len(body.depths) * n_sorts
-    if n_needles > MAX_NEEDLES:
-        raise InputRefusedError(f"{n_needles} needles are more than {MAX_NEEDLES}")
-    if body.haystack is not None:
-        desk.video(who, body.haystack)
     asked = ProbeOrder(
         haystack=body.haystack,
         lengths=tuple(sorted(set(body.lengths))),
@@ -70,34 +49,30 @@ def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem
         recall=body.recall,
         needles=body.needles,
     )
-    return describe_job(desk, enqueue_probe(desk.service, asked))
+    return describe_job(desk.services, probes.enqueue_probe(desk.services, asked, who))
 
 
 @router.get("/{run_id}", summary="Get a probe run")
 def get_probe_run(desk: Ctx, who: CurrentUser, run_id: Number) -> ProbeRunItem:
     """Return a run with the cells that are finished so far."""
-    return _describe(desk, _run(desk, who, run_id))
+    return _describe(desk, probes.find_run(desk.services, run_id, who))
 
 
 @router.get("/{run_id}/cells/{cell}", summary="Get a cell of a probe run")
 def get_probe_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> TrialsResponse:
     """Return what was asked, answered and shown for every needle of a cell."""
-    run = _run(desk, who, run_id)
-    trials = desk.catalog.probes.trials(run.id, cell)
+    run = probes.find_run(desk.services, run_id, who)
+    trials = probes.list_trials(desk.services, run, cell)
     return TrialsResponse(trials=[dict(trial) for trial in trials])
 
 
 @router.get("/{run_id}/cells.csv", summary="Export the cells as CSV")
 def export_probe_cells(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
     """Return a line for every cell."""
-    run = _run(desk, who, run_id)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [each.name for each in fields(ProbeCell)])
-    writer.writeheader()
-    writer.writerows(asdict(cell) for cell in run.result.cells)
+    run = probes.find_run(desk.services, run_id, who)
     name = f"longwatch-probe-{run.id}.csv"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Plain(text.getvalue(), media_type="text/csv", headers=headers)
+    return Plain(probes.cells_table(run), media_type="text/csv", headers=headers)
 
 
 @router.get("/needles/{seed}.png", summary="Get a drawn needle")
@@ -105,10 +80,8 @@ def get_drawn_needle(
     desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]
 ) -> Plain:
     """Return the picture that a seed draws."""
-    drawn = io.BytesIO()
-    Image.fromarray(draw_needle(seed).image).resize((480, 270)).save(drawn, "PNG")
     headers = {"cache-control": "private, max-age=86400"}
-    return Plain(drawn.getvalue(), media_type="image/png", headers=headers)
+    return Plain(probes.draw_still(seed), media_type="image/png", headers=headers)
 
 
 @router.get(
@@ -118,10 +91,8 @@ def get_drawn_needle(
 )
 def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileResponse:
     """Return the picture that was planted, where it came from a set of needles."""
-    run = _run(desk, who, run_id)
-    still = stills_folder(desk.home, run.id) / f"{place}.png"
-    if not still.is_file():
-        raise NotFoundError(f"no needle {place} is kept of probe run {run_id}")
+    run = probes.find_run(desk.services, run_id, who)
+    still = probes.find_still(desk.services, run, place)
     headers = {"cache-control": "private, max-age=86400"}
     return FileResponse(still, media_type="image/png", headers=headers)
 
@@ -129,28 +100,16 @@ def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, place: Numbe
 @router.delete("/{run_id}", summary="Delete a probe run", status_code=204)
 def delete_probe_run(desk: Ctx, who: CurrentAdmin, run_id: Number) -> Response:
     """Delete a run with its cells."""
-    forget_run(desk.service, _run(desk, who, run_id).id)
+    probes.remove_run(desk.services, probes.find_run(desk.services, run_id, who).id)
     return Response(status_code=204)
 
 
-def _run(desk: AppContext, who: Principal, run_id: int) -> ProbeRunRow:
-    run = desk.catalog.probes.get(ProbeRunId(run_id))
-    if not _may_see(who, run):
-        raise NotFoundError(f"no probe run {run_id}")
-    return run
-
-
-def _may_see(who: Principal, run: ProbeRunRow) -> bool:
-    haystack = run.settings.get("haystack")
-    return haystack is None or who.may_see(haystack)
-
-
 def _describe(desk: AppContext, run: ProbeRunRow) -> ProbeRunItem:
-    job = None if run.job is None else desk.catalog.jobs.get(run.job)
+    job = probes.find_job(desk.services, run)
     return ProbeRunItem(
         **describe_probe(run.result).model_dump(),
         run_id=run.id,
         created_at=run.created_at.isoformat(),
         settings=dict(run.settings),
-        job=None if job is None else describe_job(desk, job),
+        job=None if job is None else describe_job(desk.services, job),
     )

@@ -5,7 +5,7 @@ import logging
 from fastapi import APIRouter
 
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
-from app.config.settings_file import SettingState, change, held
+from app.config.settings_file import SettingState, current_values
 from app.schemas.settings import SettingItem, SettingValuesResponse, UpdateSettingsRequest
 
 router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
@@ -24,15 +24,14 @@ def update_settings(
     desk: Ctx, who: CurrentAdmin, body: UpdateSettingsRequest
 ) -> SettingValuesResponse:
     """Check values, write them to `longwatch.toml`, and apply what needs no restart."""
-    desk.service.settings, lines = change(desk.settings, body.changes)
-    for line in lines:
+    for line in desk.services.change_settings(body.changes):
         # A warning, because only those reach the log of a server that nobody has configured.
         _log.warning("settings changed by %s: %r", who.user.name, line)
     return _document(desk)
 
 
 def _document(desk: AppContext) -> SettingValuesResponse:
-    return SettingValuesResponse(settings=[_item(each) for each in held(desk.settings)])
+    return SettingValuesResponse(settings=[_item(each) for each in current_values(desk.settings)])
 
 
 def _item(each: SettingState) -> SettingItem:

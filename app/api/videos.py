@@ -1,17 +1,17 @@
 """The library: list, add, rename, delete, timelines."""
 
+import base64
+import binascii
 import math
 import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
-from app.api import media
-from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
-from app.api.jobs import describe_job
-from app.api.library_page import MAX_LIMIT, cursor_behind, link_to, place_of
 from app.api.openapi import failures
 from app.schemas.captions import CaptionsResponse
 from app.schemas.jobs import JobItem
@@ -20,21 +20,24 @@ from app.schemas.videos import (
     MediaRootsResponse,
     RenameVideoRequest,
     SpriteItem,
-    TimelineChunk,
     TimelineResponse,
     VideoItem,
     VideosResponse,
 )
+from app.services import library, sources
 from app.services.captions import enqueue_captions, list_captions
-from app.services.context import describe_video
+from app.services.ingest import add_source, enqueue_ingest
+from app.services.jobs import describe_job, running_ingests
 from app.services.previews import enqueue_preview
-from app.services.sources import expand
-from engine.errors import InputRefusedError, LongwatchError
+from app.services.sources import check_allowed
+from app.services.stills import find_playable, read_sprite
+from engine.errors import InputRefusedError
 from engine.media.source import is_live_uri
-from engine.pipeline.similar import similarity
-from storage.records import JobRow, VideoRow
+from engine.records import VideoId
+from storage.records import JobRow, PageCursor, VideoRow
 
-MAX_FILES_LISTED = 500
+MAX_LIMIT = 500
+"""Videos on a page."""
 
 router = APIRouter(prefix="/api/v1", tags=["videos"])
 
@@ -48,15 +51,20 @@ def list_videos(
     cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
 ) -> VideosResponse:
     """Return every video that the user may see, newest first; in pages where a limit is given."""
-    rows, following = _page(desk, who, limit, cursor)
+    page = library.list_page(
+        desk.services, who, limit=limit, behind=None if cursor is None else parse_cursor(cursor)
+    )
+    following = format_cursor(page.rows[-1]) if page.has_more else None
     if following is not None and limit is not None:
-        response.headers["link"] = link_to("/api/v1/videos", limit, following)
-    jobs, totals = _ingest_jobs(desk), desk.catalog.videos.totals(who.granted)
+        query = urlencode({"limit": limit, "cursor": following})
+        # RFC 8288
+        response.headers["link"] = f'</api/v1/videos?{query}>; rel="next"'
+    jobs = running_ingests(desk.services)
     return VideosResponse(
-        videos=[describe(desk, row, jobs.get(row.id)) for row in rows],
-        total=totals.n_videos,
+        videos=[describe(desk, row, jobs.get(row.id)) for row in page.rows],
+        total=page.totals.n_videos,
         next=following,
-        used_bytes=totals.latent_bytes,
+        used_bytes=page.totals.latent_bytes,
         free_bytes=shutil.disk_usage(desk.home).free,
         reserve_bytes=int(desk.settings.limits.disk_reserve_bytes),
     )
@@ -66,17 +74,17 @@ def list_videos(
 def get_video(desk: Ctx, who: CurrentUser, video_id: str) -> VideoItem:
     """Return what is known of a video, and how far it has been ingested."""
     row = desk.video(who, video_id)
-    return describe(desk, row, _ingest_jobs(desk).get(row.id))
+    return describe(desk, row, running_ingests(desk.services).get(row.id))
 
 
 @router.post("/videos", summary="Add a video", status_code=202, responses=failures(413, 503))
 def add_video(desk: Ctx, who: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
     """Add a file below a configured folder, or a camera, and start its ingest."""
-    source = _allowed_source(desk, body.source)
-    video = desk.service.add_source(source, name=body.name, start_at=body.start_at)
-    job = desk.service.enqueue(video)
-    enqueue_preview(desk.service, video)
-    return describe(desk, desk.catalog.videos.get(video.id), job)
+    source = check_allowed(desk.settings, body.source)
+    video = add_source(desk.services, source, name=body.name, start_at=body.start_at)
+    job = enqueue_ingest(desk.services, video)
+    enqueue_preview(desk.services, video)
+    return describe(desk, video, job)
 
 
 @router.get("/videos/{video_id}/captions", summary="Get captions")
@@ -84,26 +92,19 @@ def get_captions(
     desk: Ctx, who: CurrentUser, video_id: str, find: str | None = None
 ) -> CaptionsResponse:
     """Return the caption of every chunk in time order, or those that contain words of `find`."""
-    return list_captions(desk.service, desk.video(who, video_id).id, find)
+    return list_captions(desk.services, video_id, find, access=who)
 
 
 @router.post("/videos/{video_id}/captions", summary="Start captioning", status_code=202)
 def caption_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
     """Write a caption for every chunk that has none, as a job."""
-    return describe_job(desk, enqueue_captions(desk.service, desk.video(who, video_id)))
+    return describe_job(desk.services, enqueue_captions(desk.services, desk.video(who, video_id)))
 
 
 @router.get("/roots", summary="List the server's folders")
 def list_media_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
     """Return the folders whose files may be added, and the media files in them."""
-    files: list[str] = []
-    for root in desk.settings.paths.media_roots:
-        try:
-            files += expand([str(root)])
-        except LongwatchError:
-            continue
-    roots = [str(root) for root in desk.settings.paths.media_roots]
-    return MediaRootsResponse(roots=roots, files=files[:MAX_FILES_LISTED])
+    return sources.list_roots(desk.settings)
 
 
 @router.patch("/videos/{video_id}", summary="Rename a video")
@@ -112,14 +113,13 @@ def rename_video(
 ) -> VideoItem:
     """Change a video's name; a name that is taken gets a number behind it."""
     row = desk.video(who, video_id)
-    return describe(desk, desk.catalog.videos.rename(row.id, body.name), None)
+    return describe(desk, library.rename_video(desk.services, row, body.name), None)
 
 
 @router.delete("/videos/{video_id}", summary="Delete a video", status_code=204)
 def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
     """Delete a video with its latents, stills and jobs; a file outside the library is kept."""
-    row = desk.video(who, video_id)
-    desk.service.remove_video(row.id)
+    library.remove_video(desk.services, desk.video(who, video_id))
     return Response(status_code=204)
 
 
@@ -127,7 +127,7 @@ def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
 def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
     """Ingest a video from where it stopped, as a job."""
     row = desk.video(who, video_id)
-    return describe_job(desk, desk.service.enqueue(row))
+    return describe_job(desk.services, enqueue_ingest(desk.services, row))
 
 
 @router.get("/videos/{video_id}/timeline", summary="Get the timeline")
@@ -138,36 +138,17 @@ def get_timeline(
     q: Annotated[str, Query(max_length=4000, description="Colours chunks by similarity.")] = "",
 ) -> TimelineResponse:
     """Return the activity of every chunk, and how similar each is to a query."""
-    row = desk.video(who, video_id)
-    chunks = () if row.fingerprint is None else desk.catalog.videos.chunks(row.id, row.fingerprint)
-    loud = sorted(chunk.activity for chunk in chunks)
-    top = loud[int(0.98 * (len(loud) - 1))] if loud else 0.0
-    alike = similarity(desk.service.engine, row.id, q) if q.strip() and chunks else {}
-    return TimelineResponse(
-        video_id=row.id,
-        duration_s=row.duration_s or row.ingested_s,
-        ingested_s=row.ingested_s,
-        chunks=[
-            TimelineChunk(
-                start_s=chunk.ref.span.start_s,
-                end_s=chunk.ref.span.end_s,
-                activity=chunk.activity,
-                activity_shown=min(1.0, chunk.activity / top) if top > 0 else 0.0,
-                similarity=alike.get(chunk.ref.ordinal, 0.0),
-            )
-            for chunk in chunks
-        ],
-    )
+    return library.show_timeline(desk.services, desk.video(who, video_id), q)
 
 
 def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
     """A video as a page shows it."""
-    known = describe_video(row).model_dump()
+    known = library.describe_video(row).model_dump()
     if row.uri.startswith(str(desk.home)):
         known["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
     live = _live_factor(job)
-    duration_s, play = row.duration_s, _playable(desk, row)
+    duration_s, play = row.duration_s, find_playable(desk.home, row) is not None
     left_s = None if duration_s is None else max(0.0, duration_s - row.ingested_s)
     pace = live or factor
     return VideoItem(
@@ -182,7 +163,7 @@ def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
         eta_s=left_s / pace if left_s and pace and row.status == "ingesting" else None,
         frames_sampled=row.stats.frames_sampled,
         frames_skipped_static=row.stats.frames_skipped_static,
-        job=None if job is None else describe_job(desk, job),
+        job=None if job is None else describe_job(desk.services, job),
         thumb_url=None if is_live_uri(row.uri) else f"/media/{row.id}/frame.jpg?t={_cover_s(row)}",
         play_url=f"/media/{row.id}/play.mp4" if play else None,
         play_note=[] if play else list(_play_note(row)),
@@ -191,40 +172,30 @@ def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
     )
 
 
-def _allowed_source(desk: AppContext, source: str) -> str:
-    """A camera, or a real file below a configured folder: links that lead out are refused."""
-    if is_live_uri(source):
-        return source
+def format_cursor(row: VideoRow) -> str:
+    """Return the text that stands for the place behind a video."""
+    text = f"{row.created_at.isoformat()} {row.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_cursor(cursor: str) -> PageCursor:
+    """Return the place that a cursor stands for.
+
+    Raises:
+        InputRefusedError: It was not given out here.
+    """
     try:
-        path = Path(source).resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
-        path = None
-    roots = [root.expanduser().resolve() for root in desk.settings.paths.media_roots]
-    if path is None or not any(path.is_relative_to(root) for root in roots) or not path.is_file():
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        moment, _, video = text.partition(" ")
+        created_at = datetime.fromisoformat(moment)
+        if created_at.tzinfo is None or not video or not video.isprintable():
+            raise ValueError("no time zone, or no video")
+        created_at = created_at.astimezone(UTC)
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise InputRefusedError(
-            "only files below the configured folders can be added",
-            hint="set paths.media_roots in longwatch.toml, or upload the file",
-        )
-    return str(path)
-
-
-def _page(
-    desk: AppContext, who: Principal, limit: int | None, cursor: str | None
-) -> tuple[tuple[VideoRow, ...], str | None]:
-    """The videos of a page, and the cursor of the next one if there is one."""
-    if limit is None:
-        if cursor is not None:
-            raise InputRefusedError("a cursor goes with a limit", hint="add limit=100")
-        return tuple(reversed(desk.videos(who))), None
-    behind = None if cursor is None else place_of(cursor)
-    found = desk.catalog.videos.page(limit + 1, behind=behind, among=who.granted)
-    rows = found[:limit]
-    return rows, cursor_behind(rows[-1]) if len(found) > limit else None
-
-
-def _ingest_jobs(desk: AppContext) -> dict[str, JobRow]:
-    jobs = desk.catalog.jobs.listed("queued", "running")
-    return {job.video: job for job in jobs if job.video is not None and job.kind == "ingest"}
+            f"cursor {cursor!r} was not given out here", hint="take it from `next` of a page"
+        ) from error
+    return PageCursor(created_at=created_at, id=VideoId(video))
 
 
 def _expected_chunks(row: VideoRow) -> int | None:
@@ -248,12 +219,6 @@ def _cover_s(row: VideoRow) -> float:
     return round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)
 
 
-def _playable(desk: AppContext, row: VideoRow) -> bool:
-    if media.proxy_file(desk.home, row.id).is_file():
-        return True
-    return media.browser_plays(row.media) and Path(row.uri).is_file()
-
-
 def _play_note(row: VideoRow) -> tuple[str, str]:
     if is_live_uri(row.uri):
         return "A camera keeps no past pictures.", "Answers and their times come from its latents."
@@ -267,7 +232,7 @@ def _play_note(row: VideoRow) -> tuple[str, str]:
 
 
 def _sprite(desk: AppContext, row: VideoRow) -> SpriteItem | None:
-    made = media.read_sprite(desk.home, row.id)
-    if made is None:
+    sprite = read_sprite(desk.home, row.id)
+    if sprite is None:
         return None
-    return SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=made.step_s, count=made.count)
+    return SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=sprite.step_s, count=sprite.count)

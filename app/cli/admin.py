@@ -1,4 +1,4 @@
-"""The machine room: serve, worker, doctor, train, vico, bench."""
+"""Commands about the machine: serve, worker, doctor, train, vico, eval, bench."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,8 +11,8 @@ from app.cli.common import (
     LogFormatOption,
     LogLevelOption,
     Model,
+    open_library,
     open_screen,
-    open_service,
     open_settings,
 )
 
@@ -34,7 +34,7 @@ def train(
 
     On several GPUs: accelerate launch -m app train RECIPE.
     """
-    from app.services.bench import train_recipe
+    from app.services.training import train_recipe
 
     screen = open_screen(json=json)
     with screen.progress() as progress:
@@ -80,8 +80,8 @@ def vico(
         questions_per_video=questions_per_video,
         seed=seed,
     )
-    with open_service(home, model=model) as service, screen.progress() as progress:
-        document = build_vico(service, order, progress.step)
+    with open_library(home, model=model) as context, screen.progress() as progress:
+        document = build_vico(context, order, progress.step)
     screen.show(document)
 
 
@@ -102,13 +102,13 @@ def evaluate(
     from app.services.evaluation import evaluate as measure
 
     screen = open_screen(json=json)
-    with open_service(home, model=model) as service, screen.progress() as progress:
+    with open_library(home, model=model) as context, screen.progress() as progress:
         document = measure(
-            service,
+            context,
             benchmark,
             root,
             # One file a pipeline: another model's records would be taken for this one's.
-            results or Path("runs") / f"eval-{benchmark}-{service.engine.fingerprint[:8]}.jsonl",
+            results or Path("runs") / f"eval-{benchmark}-{context.engine.fingerprint[:8]}.jsonl",
             report=progress.step,
         )
     screen.show(document)
@@ -138,14 +138,15 @@ def worker(
 ) -> None:
     """Work off jobs until interrupted; any number may run, on any machine with the files."""
     from app.services.retention import retention_loop
+    from app.worker.handlers import open_worker
 
     with (
-        open_service(
+        open_library(
             home, model=model, is_service=True, log_level=log_level, log_format=log_format
-        ) as service,
-        retention_loop(service),
+        ) as context,
+        retention_loop(context),
     ):
-        service.worker().run()
+        open_worker(context).run()
 
 
 @cli.command()

@@ -1,4 +1,4 @@
-"""The uses: ingest, ask, search, caption, probe, demo."""
+"""Commands about footage: ingest, ask, search, caption, captions, probe, demo."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,11 +11,12 @@ from app.cli.common import (
     Home,
     Json,
     Model,
+    RecallChoice,
     Videos,
-    chosen_scope,
     numbers,
+    open_library,
     open_screen,
-    open_service,
+    parse_bound,
     parsed,
 )
 
@@ -45,14 +46,15 @@ def ingest(
 ) -> None:
     """Read videos once, chunk by chunk, into latents that answer questions for good."""
     from app.timefmt import parse_moment
+    from app.worker.foreground import ingest_now, watch_sources
 
     if name is not None and len(sources) > 1:
         raise typer.BadParameter("--name takes exactly one source")
     started = None if start_at is None else parsed(parse_moment, start_at)
     screen = open_screen(json=json)
-    with open_service(home, model=model, fps=fps) as service, screen.progress() as progress:
-        read = service.watch if watch else service.ingest
-        document = read(sources, name=name, start_at=started, report=progress.step)
+    with open_library(home, model=model, fps=fps) as context, screen.progress() as progress:
+        read = watch_sources if watch else ingest_now
+        document = read(context, sources, name=name, start_at=started, report=progress.step)
     screen.show(document)
     if document.failures:
         raise typer.Exit(REFUSED)
@@ -69,10 +71,14 @@ def ask(
     home: Home = None,
 ) -> None:
     """Answer a question and show the moments that prove the answer."""
+    from app.services.ask import ask as answer
+    from app.services.scope import resolve_scope
+
     screen = open_screen(json=json)
-    with open_service(home, model=model) as service, screen.streaming() as say:
-        scope = chosen_scope(service, video, after, before)
-        document = service.ask(question, scope, say=say)
+    start, end = parse_bound(after), parse_bound(before)
+    with open_library(home, model=model) as context, screen.streaming() as on_token:
+        scope = resolve_scope(context, video or (), after=start, before=end)
+        document = answer(context, question, scope, on_token=on_token)
     screen.show(document)
 
 
@@ -88,9 +94,13 @@ def search(
     home: Home = None,
 ) -> None:
     """Find the moments that match a description."""
-    with open_service(home, model=model) as service:
-        scope = chosen_scope(service, video, after, before)
-        document = service.search(query, scope, top=top)
+    from app.services.ask import search as find
+    from app.services.scope import resolve_scope
+
+    start, end = parse_bound(after), parse_bound(before)
+    with open_library(home, model=model) as context:
+        scope = resolve_scope(context, video or (), after=start, before=end)
+        document = find(context, query, scope, top=top)
     open_screen(json=json).show(document)
 
 
@@ -102,11 +112,11 @@ def caption(
     home: Home = None,
 ) -> None:
     """Describe every chunk of a video in words; a run that was cut off goes on."""
-    from app.services.captions import caption_now
+    from app.worker.foreground import caption_now
 
     screen = open_screen(json=json)
-    with open_service(home, model=model) as service, screen.progress() as progress:
-        document = caption_now(service, video, progress.step)
+    with open_library(home, model=model) as context, screen.progress() as progress:
+        document = caption_now(context, video, progress.step)
     screen.show(document)
 
 
@@ -122,8 +132,8 @@ def captions(
     """Show the captions of a video, or find words in them."""
     from app.services.captions import list_captions
 
-    with open_service(home) as service:
-        document = list_captions(service, video, find)
+    with open_library(home) as context:
+        document = list_captions(context, video, find)
     open_screen(json=json).show(document)
 
 
@@ -142,11 +152,11 @@ def probe(
     needles: Annotated[
         Path | None, typer.Option("--needles", help="Folder of images and needles.jsonl.")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Needles per cell.")] = 4,
+    seeds: Annotated[int, typer.Option("--seeds", help="Needles per cell.")] = 4,
     seed: Annotated[int, typer.Option("--seed", help="First seed of drawn needles.")] = 0,
     recall: Annotated[
-        str, typer.Option("--recall", help="top: the best chunks; all: the full memory.")
-    ] = "top",
+        RecallChoice, typer.Option("--recall", help="top: the best chunks; all: the full memory.")
+    ] = RecallChoice.top,
     plot: Annotated[
         Path | None, typer.Option("--plot", help="Write the heat map here (PNG).")
     ] = None,
@@ -156,26 +166,21 @@ def probe(
     home: Home = None,
 ) -> None:
     """Plant known moments in footage and see where they are still found."""
-    from app.services.evaluation import probe as measure
+    from app.services.probes import ProbeOrder, choose_needles
+    from app.services.probes import probe as measure
 
-    if recall not in ("top", "all"):
-        raise typer.BadParameter(f"--recall is top or all, not {recall!r}")
+    order = ProbeOrder(
+        haystack=haystack,
+        lengths=numbers(lengths, int, "--lengths"),
+        depths=numbers(depths, float, "--depths"),
+        seeds=seeds,
+        ratio=ratio,
+        recall="all" if recall is RecallChoice.all else "top",
+    )
     screen = open_screen(json=json)
-    with open_service(home, model=model) as service, screen.progress() as progress:
-        document = measure(
-            service,
-            haystack,
-            lengths=numbers(lengths, int, "--lengths"),
-            depths=numbers(depths, float, "--depths"),
-            ratio=ratio,
-            needles=needles,
-            n_seeds=seeds,
-            first_seed=seed,
-            recall="all" if recall == "all" else "top",
-            plot=plot,
-            csv=csv,
-            report=progress.step,
-        )
+    with open_library(home, model=model) as context, screen.progress() as progress:
+        planted = choose_needles(needles, seeds=seeds, first_seed=seed)
+        document = measure(context, order, planted, plot=plot, csv=csv, report=progress.step)
     screen.show(document)
 
 
@@ -194,6 +199,6 @@ def demo(
     from app.cli.demo import run_demo
 
     screen = open_screen(json=json)
-    with open_service(output / "library", model=model) as service, screen.progress() as progress:
-        document = run_demo(service, video, output, screen=screen, progress=progress)
+    with open_library(output / "library", model=model) as context, screen.progress() as progress:
+        document = run_demo(context, video, output, screen=screen, progress=progress)
     screen.show(document)

@@ -1,7 +1,8 @@
-"""What commands share: options, and what opens screen, settings and service."""
+"""Options that commands share, and what opens terminal, settings and library for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,7 +11,8 @@ import typer
 if TYPE_CHECKING:
     from app.cli.render import Terminal
     from app.config.settings import Settings
-    from app.services.context import Service
+    from app.services.context import ServiceContext
+    from app.services.scope import Bound
 
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Home = Annotated[
@@ -33,6 +35,22 @@ LogFormatOption = Annotated[
     str | None,
     typer.Option("--log-format", help="auto, human or json.", metavar="FORMAT"),
 ]
+
+
+class RecallChoice(StrEnum):
+    """The values of `--recall`."""
+
+    top = "top"
+    all = "all"
+
+
+class RoleChoice(StrEnum):
+    """The values of `--role`."""
+
+    admin = "admin"
+    viewer = "viewer"
+
+
 After = Annotated[str | None, typer.Option("--after", help="From: 1:30, 90m, or 2026-03-01T22:00.")]
 Before = Annotated[str | None, typer.Option("--before", help="Until: as --after.")]
 
@@ -49,19 +67,19 @@ def open_settings(home: Path | None, *, is_service: bool = False, **flags: objec
     A command that answers and ends logs warnings alone, unless a level was asked for: what it has
     to say it says itself.
     """
-    from app.config.settings import holder, load_settings
+    from app.config.settings import load_settings, source_of
     from app.logging import configure_logging
 
     settings = load_settings(
         {name.replace("__", "."): flag for name, flag in flags.items()}, home=home
     )
-    is_quiet = not is_service and holder(settings, "log.level") is None
+    is_quiet = not is_service and source_of(settings, "log.level") is None
     configure_logging("warning" if is_quiet else settings.log.level, settings.log.format)
     return settings
 
 
 @contextmanager
-def open_service(
+def open_library(
     home: Path | None,
     *,
     model: str | None = None,
@@ -69,10 +87,10 @@ def open_service(
     is_service: bool = False,
     log_level: str | None = None,
     log_format: str | None = None,
-) -> Iterator["Service"]:
-    from app.services.context import Service
+) -> Iterator["ServiceContext"]:
+    from app.services.context import ServiceContext
 
-    service = Service(
+    context = ServiceContext(
         open_settings(
             home,
             is_service=is_service,
@@ -83,21 +101,17 @@ def open_service(
         )
     )
     try:
-        yield service
+        yield context
     finally:
-        service.close()
+        context.close()
 
 
-def chosen_scope(
-    service: "Service", video: list[str] | None, after: str | None, before: str | None
-) -> Any:
+def parse_bound(text: str | None) -> "Bound":
+    """Return `--after` or `--before` as `resolve_scope` takes it."""
     from app.timefmt import parse_time
 
-    return service.scope(
-        video or (),
-        after=None if after is None else parsed(parse_time, after),
-        before=None if before is None else parsed(parse_time, before),
-    )
+    bound: Bound = None if text is None else parsed(parse_time, text)
+    return bound
 
 
 def parse_offset(text: str) -> float:

@@ -13,11 +13,15 @@ import numpy as np
 from jaxtyping import UInt8
 
 from app.cli.contact_sheet import Row, Still, write_contact_sheet
-from app.cli.render import ProgressBars, ProgressUpdate, Terminal
+from app.cli.render import ProgressBars, Terminal
+from app.progress import ProgressUpdate
 from app.schemas.ask import AnswerResponse
 from app.schemas.demo import DemoItem, DemoResponse
-from app.services.evaluation import probe
+from app.services.ask import ask
+from app.services.probes import ProbeOrder, choose_needles, probe
+from app.services.scope import resolve_scope
 from app.timefmt import format_offset
+from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.media.moment import frame_at
 from engine.records import TimeSpan
@@ -25,7 +29,7 @@ from engine.synthetic.questions import Question, is_right, questions
 from engine.synthetic.story import Story, draw_story
 
 if TYPE_CHECKING:
-    from app.services.context import Service
+    from app.services.context import ServiceContext
 
 CLIP_SEED = 2026
 CLIP_S = 300.0
@@ -53,7 +57,7 @@ class DemoQuestion:
 
 
 def run_demo(
-    service: "Service",
+    context: "ServiceContext",
     video: Path | None,
     output: Path,
     *,
@@ -64,25 +68,21 @@ def run_demo(
     output.mkdir(parents=True, exist_ok=True)
     clip = video or output / "clip.mp4"
     story = None if video else _draw_clip(clip, report=progress.step)
-    ingested = service.ingest([str(clip)], report=progress.step).videos[0]
-    scope = service.scope([ingested.video_id])
+    ingested = ingest_now(context, [str(clip)], report=progress.step).videos[0]
+    scope = resolve_scope(context, [ingested.video_id])
     items = []
     for asked in _choose(story):
-        document = service.ask(asked.text, scope)
+        document = ask(context, asked.text, scope)
         items.append(_judge(asked, document))
         _tell(screen, items[-1])
     sheet = output / "contact-sheet.png"
     write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
     heat_map = output / "probe.png"
-    result = probe(
-        service,
-        str(clip),
-        lengths=PROBE_LENGTHS,
-        depths=PROBE_DEPTHS,
-        n_seeds=PROBE_SEEDS,
-        plot=heat_map,
-        report=progress.step,
+    order = ProbeOrder(
+        haystack=str(clip), lengths=PROBE_LENGTHS, depths=PROBE_DEPTHS, seeds=PROBE_SEEDS
     )
+    needles = choose_needles(None, seeds=order.seeds)
+    result = probe(context, order, needles, plot=heat_map, report=progress.step)
     return DemoResponse(
         ingest=ingested,
         questions=items,

@@ -9,9 +9,10 @@ from app.cli.common import (
     Home,
     Json,
     Model,
+    RoleChoice,
     numbers,
+    open_library,
     open_screen,
-    open_service,
     open_settings,
     parse_offset,
 )
@@ -24,8 +25,10 @@ users = typer.Typer(help="Accounts of the web app.", no_args_is_help=True)
 @videos.command("list")
 def list_videos(json: Json = False, home: Home = None) -> None:
     """Every video of the library."""
-    with open_service(home) as service:
-        document = service.list_videos()
+    from app.services.library import list_videos
+
+    with open_library(home) as context:
+        document = list_videos(context)
     open_screen(json=json).show(document)
 
 
@@ -36,8 +39,10 @@ def show_video(
     home: Home = None,
 ) -> None:
     """What is known of one video."""
-    with open_service(home) as service:
-        document = service.show_video(video)
+    from app.services.library import show_video
+
+    with open_library(home) as context:
+        document = show_video(context, video)
     open_screen(json=json).show(document)
 
 
@@ -48,8 +53,11 @@ def remove_video(
     home: Home = None,
 ) -> None:
     """Forget a video: its latents, index and rows. A file outside the library stays."""
-    with open_service(home) as service:
-        document = service.remove_video(video)
+    from app.services.access import find_video
+    from app.services.library import remove_video
+
+    with open_library(home) as context:
+        document = remove_video(context, find_video(context, video))
     open_screen(json=json).show(document)
 
 
@@ -63,16 +71,22 @@ def export_clip(
     home: Home = None,
 ) -> None:
     """Cut a clip, without encoding again where the container allows it."""
-    with open_service(home) as service:
-        document = service.export_clip(video, parse_offset(start), parse_offset(end), file)
+    from app.services.access import find_video
+    from app.services.library import export_clip
+
+    span_s = (parse_offset(start), parse_offset(end))
+    with open_library(home) as context:
+        document = export_clip(context, find_video(context, video), span_s, file)
     open_screen(json=json).show(document)
 
 
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
     """Rebuild chunk rows and the vector index from the latent files."""
-    with open_service(home) as service:
-        document = service.reindex()
+    from app.services.library import reindex
+
+    with open_library(home) as context:
+        document = reindex(context)
     open_screen(json=json).show(document)
 
 
@@ -122,8 +136,8 @@ def calibrate_model(
     """Measure when a model should say "not found"; writes retrieval.json beside its weights."""
     from app.services.evaluation import calibrate_model as measure
 
-    with open_service(home, model=model) as service:
-        document = measure(service, haystacks or (), plot=plot)
+    with open_library(home, model=model) as context:
+        document = measure(context, haystacks or (), plot=plot)
     open_screen(json=json).show(document)
 
 
@@ -147,9 +161,9 @@ def compare_signals(
     from app.services.evaluation import compare_signals as measure
 
     screen = open_screen(json=json)
-    with open_service(home, model=model) as service, screen.progress() as progress:
+    with open_library(home, model=model) as context, screen.progress() as progress:
         document = measure(
-            service,
+            context,
             haystacks or (),
             lengths=numbers(lengths, int, "--lengths"),
             n_frames=frames,
@@ -170,7 +184,7 @@ def compare_models(json: Json = False) -> None:
 @users.command("add")
 def add_user(
     name: Annotated[str, typer.Argument(help="What the account is called.")],
-    role: Annotated[str, typer.Option("--role", help="admin or viewer.")] = "viewer",
+    role: Annotated[RoleChoice, typer.Option("--role", help="What it may do.")] = RoleChoice.viewer,
     password: Annotated[
         str,
         typer.Option(
@@ -183,10 +197,8 @@ def add_user(
     """Open an account, or give an old one a new password and role."""
     from app.services.accounts import put_user
 
-    if role not in ("admin", "viewer"):
-        raise typer.BadParameter(f"--role is admin or viewer, not {role!r}")
-    with open_service(home) as service:
-        document = put_user(service.catalog, name, role, password)
+    with open_library(home) as context:
+        document = put_user(context, name, role.value, password)
     open_screen(json=json).show(document)
 
 
@@ -197,10 +209,10 @@ def remove_user(
     home: Home = None,
 ) -> None:
     """Close an account with its sessions, tokens and conversations."""
-    from app.services.accounts import drop_user
+    from app.services.accounts import remove_user
 
-    with open_service(home) as service:
-        document = drop_user(service.catalog, name)
+    with open_library(home) as context:
+        document = remove_user(context, name)
     open_screen(json=json).show(document)
 
 
@@ -209,6 +221,6 @@ def list_users(json: Json = False, home: Home = None) -> None:
     """Every account and its role."""
     from app.services.accounts import list_accounts
 
-    with open_service(home) as service:
-        document = list_accounts(service.catalog)
+    with open_library(home) as context:
+        document = list_accounts(context)
     open_screen(json=json).show(document)

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from app.progress import ProgressUpdate
 from app.schemas.ask import AnswerResponse
 from app.schemas.captions import CaptionItem, CaptionRunResponse, CaptionsResponse
 from app.schemas.common import MessageResponse, VideoSpan
@@ -51,17 +51,6 @@ class Document(Protocol):
     def model_dump_json(self, *, indent: int | None = None) -> str:
         """The document as JSON text."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProgressUpdate:
-    """How far a long piece of work is."""
-
-    what: str
-    done: float
-    total: float | None
-    """`None` where nobody knows: a live camera, a header without a duration."""
-    note: str = ""
 
 
 class ProgressBars:

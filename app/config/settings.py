@@ -46,7 +46,7 @@ ENVIRONMENT = "environment"
 FLAGS = "flags"
 
 Layer = tuple[str, dict[str, Any]]
-"""Where values were read from, a path or one of the two above, and the values."""
+"""The origin of values, a path or one of the two above, and the values."""
 
 
 class _Section(BaseModel):
@@ -148,7 +148,7 @@ class PathSettings(_Section):
 
 
 class Settings(BaseSettings):
-    """Every setting, checked; it never changes after it is read."""
+    """Every setting, checked. A value of this class never changes; `SettingsStore` replaces it."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__"
@@ -231,7 +231,7 @@ def load_settings(
 
 
 def with_file_values(settings: Settings, file: Path, values: dict[str, Any]) -> Settings:
-    """The settings that would hold if a file of theirs had these values.
+    """Return the settings that would hold if a file of theirs had these values.
 
     Raises:
         SettingsError: As `load_settings`.
@@ -240,10 +240,11 @@ def with_file_values(settings: Settings, file: Path, values: dict[str, Any]) -> 
     return _build(settings.home, layers)
 
 
-def holder(settings: Settings, setting: str) -> str | None:
-    """Where the value of a dotted setting was read from: the last layer; `None` for a default."""
+def source_of(settings: Settings, setting: str) -> str | None:
+    """Return the last layer that gave a dotted setting its value; `None` for a default."""
     path = setting.split(".")
-    return next((name for name, held in reversed(settings.layers) if _holds(held, path)), None)
+    layers = reversed(settings.layers)
+    return next((name for name, values in layers if _holds(values, path)), None)
 
 
 def _build(home: Path, layers: list[Layer]) -> Settings:
@@ -260,7 +261,7 @@ def _build(home: Path, layers: list[Layer]) -> Settings:
 
 
 def read_file(file: Path) -> dict[str, Any]:
-    """What a settings file says; nothing where there is none.
+    """Return what a settings file says; nothing where there is none.
 
     Raises:
         SettingsError: It is no TOML, or cannot be read.
@@ -293,7 +294,7 @@ def _read_environment() -> dict[str, Any]:
 
 
 def _nested(items: Iterable[tuple[str, object]], delimiter: str) -> dict[str, Any]:
-    """Dotted names to sections; values that were not given are left out."""
+    """Sort dotted names into sections; values that were not given are left out."""
     sections: dict[str, Any] = {}
     for name, value in items:
         *path, key = name.split(delimiter)
@@ -319,9 +320,11 @@ def _refuse_unknown(
     known = section.model_fields
     for key, value in values.items():
         if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.0)
+            # difflib's own cutoff: a suggestion that shares little with the word misleads.
+            near = get_close_matches(key, known, n=1, cutoff=0.6)
+            meant = f"; did you mean {path + near[0]!r}?" if near else ""
             raise SettingsError(
-                f"{source}: unknown setting {path + key!r}; did you mean {path + near[0]!r}?",
+                f"{source}: unknown setting {path + key!r}{meant}",
                 hint=f"known here: {', '.join(known)}",
             )
         inner = known[key].annotation
@@ -334,7 +337,7 @@ def _refuse_unknown(
 def _not_allowed(
     error: ValidationError, layers: Iterable[tuple[str, Mapping[str, Any]]]
 ) -> SettingsError:
-    """One sentence for the first value that is not allowed, with the place it was read from."""
+    """Return one sentence for the first value that is not allowed, with its origin."""
     first = error.errors(include_url=False, include_context=False)[0]
     path = [str(step) for step in first["loc"]]
     held_by = [source for source, values in layers if _holds(values, path)]

@@ -1,4 +1,4 @@
-"""Settings that may be changed on a page, written into the `longwatch.toml` of the home folder.
+"""Settings that may be changed on a page, saved in the `longwatch.toml` of the home folder.
 
 What is written was checked by the same classes that will read it; comments and the order of the
 file stay. A value that the environment, a flag or another file holds is shown and locked: writing
@@ -21,8 +21,8 @@ from app.config.settings import (
     ENVIRONMENT,
     FILE_NAME,
     Settings,
-    holder,
     read_file,
+    source_of,
     with_file_values,
 )
 from engine.errors import InputRefusedError, SettingsError, UnreachableError
@@ -70,14 +70,13 @@ EDITABLE: Final = (
         needs_restart=False,
     ),
 )
-_BY_NAME = {each.setting: each for each in EDITABLE}
+_BY_NAME = {editable.setting: editable for editable in EDITABLE}
 _UNITS = (("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
-_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingState:
-    """How an editable setting stands."""
+    """An editable setting: what holds now, and what the next start will use."""
 
     editable: Editable
     value: str | None
@@ -91,12 +90,12 @@ class SettingState:
 
 
 def settings_file(settings: Settings) -> Path:
-    """The file that changes are written into."""
+    """Return the file that changes are written into."""
     return settings.home / FILE_NAME
 
 
 def saved(settings: Settings) -> Settings:
-    """What the next start will use: the file as it is now, and the rest as it was given here.
+    """Return what the next start will use: the file as it is now, the rest as it was given here.
 
     Raises:
         SettingsError: Somebody has written something else into the file that is not allowed.
@@ -105,52 +104,86 @@ def saved(settings: Settings) -> Settings:
     return with_file_values(settings, file, read_file(file))
 
 
-def held(settings: Settings) -> tuple[SettingState, ...]:
-    """Every editable setting as it stands."""
+def current_values(settings: Settings) -> tuple[SettingState, ...]:
+    """Return every editable setting as it stands."""
     upcoming = saved(settings)
     return tuple(
         SettingState(
-            editable=each,
-            value=_written(each, _value(upcoming, each.setting)),
-            in_force=_written(each, _value(settings, each.setting)),
-            locked_by=_locked_by(upcoming, each.setting),
-            is_default=holder(upcoming, each.setting) is None,
+            editable=editable,
+            value=_written(editable, _value(upcoming, editable.setting)),
+            in_force=_written(editable, _value(settings, editable.setting)),
+            locked_by=_locked_by(upcoming, editable.setting),
+            is_default=source_of(upcoming, editable.setting) is None,
         )
-        for each in EDITABLE
+        for editable in EDITABLE
     )
 
 
-def change(settings: Settings, changes: Mapping[str, Value]) -> tuple[Settings, tuple[str, ...]]:
-    """Write changes down; nothing is written unless all of them can be.
+class SettingsStore:
+    """The settings in force in this process, and the only way to change them.
+
+    A `Settings` never changes: `apply` puts another in its place, whole, so that a thread that
+    took the old one goes on with values that belong together.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._current = settings
+        self._changing = threading.Lock()
+
+    @property
+    def current(self) -> Settings:
+        """The settings in force; take them once for a piece of work."""
+        return self._current
+
+    def apply(self, changes: Mapping[str, Value]) -> tuple[str, ...]:
+        """Save changes, and use at once what needs no restart.
+
+        Nothing is written unless all of them can be. Changes of two requests go one after the
+        other: neither is lost, in the file or in force.
+
+        Returns:
+            A line for each setting that has changed.
+        Raises:
+            InputRefusedError: A setting that cannot be changed here or is locked, or no such
+                model.
+            SettingsError: A value that is not allowed.
+            UnreachableError: The file cannot be written.
+        """
+        with self._changing:
+            self._current, lines = apply_changes(self._current, changes)
+        return lines
+
+
+def apply_changes(
+    settings: Settings, changes: Mapping[str, Value]
+) -> tuple[Settings, tuple[str, ...]]:
+    """Save changes; nothing is written unless all of them can be.
 
     Returns:
         The settings from now on, in which only what needs no restart has changed, and a line for
         each change.
     Raises:
-        InputRefusedError: A setting that cannot be changed here or is locked, or no such model.
-        SettingsError: A value that is not allowed.
-        UnreachableError: The file cannot be written.
+        LongwatchError: As `SettingsStore.apply`.
     """
-    with _writing:
-        file = settings_file(settings)
-        before = saved(settings)
-        _check_free(before, changes)
-        text = _changed(file, changes)
-        after = with_file_values(settings, file, tomlkit.parse(text).unwrap())
-        if after.model != before.model:
-            find_model(after.model, after)
-        lines = tuple(
-            f"{name}: {_value(before, name)} -> {_value(after, name)}"
-            for name in changes
-            if _value(before, name) != _value(after, name)
-        )
-        if lines:
-            _write(file, text)
+    file = settings_file(settings)
+    before = saved(settings)
+    _check_free(before, changes)
+    text = _changed(file, changes)
+    after = with_file_values(settings, file, tomlkit.parse(text).unwrap())
+    if after.model != before.model:
+        find_model(after.model, after)
+    lines = tuple(
+        f"{name}: {_value(before, name)} -> {_value(after, name)}"
+        for name in changes
+        if _value(before, name) != _value(after, name)
+    )
+    if lines:
+        _write(file, text)
     return _live(settings, after), lines
 
 
 def _live(settings: Settings, after: Settings) -> Settings:
-    """The settings in force with what of the new ones needs no restart."""
+    """Return the settings in force, with those of the new ones that need no restart."""
     limits = settings.limits.model_copy(
         update={"disk_reserve_bytes": after.limits.disk_reserve_bytes}
     )
@@ -169,7 +202,7 @@ def _check_free(before: Settings, changes: Mapping[str, Value]) -> None:
 
 
 def _locked_by(settings: Settings, setting: str) -> str | None:
-    source = holder(settings, setting)
+    source = source_of(settings, setting)
     if source in (None, str(settings_file(settings))):
         return None
     if source == ENVIRONMENT:
@@ -178,7 +211,7 @@ def _locked_by(settings: Settings, setting: str) -> str | None:
 
 
 def _changed(file: Path, changes: Mapping[str, Value]) -> str:
-    """The text of the file with these changes."""
+    """Return the text of the file with these changes."""
     try:
         document = tomlkit.parse(file.read_text(encoding="utf-8") if file.is_file() else "")
     except (TOMLKitError, UnicodeDecodeError) as error:
@@ -191,11 +224,11 @@ def _changed(file: Path, changes: Mapping[str, Value]) -> str:
             if value is None:
                 continue
             document[section] = tomlkit.table()
-        place: Any = document[section] if section else document
+        table: Any = document[section] if section else document
         if value is not None:
-            place[key] = value
-        elif key in place:
-            del place[key]
+            table[key] = value
+        elif key in table:
+            del table[key]
     return tomlkit.dumps(document)
 
 
@@ -215,14 +248,14 @@ def _write(file: Path, text: str) -> None:
 
 
 def _value(settings: Settings, setting: str) -> Any:
-    found: BaseModel | Any = settings
+    value: BaseModel | Any = settings
     for step in setting.split("."):
-        found = getattr(found, step)
-    return found
+        value = getattr(value, step)
+    return value
 
 
 def _written(editable: Editable, value: Any) -> str | None:
-    """A value as it is shown and may be written again."""
+    """Return a value as it is shown and may be written again."""
     if value is None:
         return None
     if editable.kind == "bytes":

@@ -47,7 +47,7 @@ class AnswerResponse(BaseModel):
 class AskRequest(RequestModel):
     """A question, where to look, and the conversation it goes on with."""
 
-    question: str = Field(min_length=1, max_length=100_000)
+    question: str
     videos: VideoIds = Field(default=[])
     after: TimeBound = None
     before: TimeBound = None

@@ -15,7 +15,7 @@ class TextPart(BaseModel):
     """Text in a message."""
 
     type: Literal["text"]
-    text: str = Field(max_length=100_000)
+    text: str
 
 
 class VideoPart(BaseModel):
@@ -32,10 +32,7 @@ class ChatMessage(BaseModel):
     """One message: text, or parts of text and videos."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: (
-        Annotated[str, Field(max_length=100_000)]
-        | Annotated[list[ContentPart], Field(max_length=64)]
-    )
+    content: str | Annotated[list[ContentPart], Field(max_length=64)]
 
 
 class ChatCompletionRequest(BaseModel):

@@ -1,6 +1,6 @@
 """Needle probes: the request, the runs, their cells and trials."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -39,17 +39,12 @@ class ProbeRequest(RequestModel):
 
     haystack: str | None = Field(default=None, max_length=64)
     """A video of the library; drawn when left out."""
-    lengths: list[Annotated[int, Field(ge=8, le=100_000)]] = Field(
-        default=[64, 256], min_length=1, max_length=8
-    )
-    depths: list[Annotated[float, Field(ge=0, le=1)]] = Field(
-        default=[0.0, 0.5, 1.0], min_length=1, max_length=11
-    )
-    seeds: int = Field(default=2, ge=1, le=16)
-    """Drawn needles in a cell."""
+    lengths: list[int] = Field(default=[64, 256], description="Sampled frames of each haystack.")
+    depths: list[float] = Field(default=[0.0, 0.5, 1.0], description="0 the start, 1 the end.")
+    seeds: int = Field(default=2, description="Drawn needles in a cell.")
     needles: str | None = Field(default=None, max_length=4096)
     """The key of a set of needles; drawn when left out."""
-    ratio: int | None = Field(default=None, ge=1, le=64)
+    ratio: int | None = Field(default=None, description="Visual tokens per latent.")
     recall: Literal["top", "all"] = "top"
 
 

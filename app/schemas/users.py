@@ -60,15 +60,15 @@ class UsersResponse(BaseModel):
 class CreateUserRequest(RequestModel):
     """An account to open."""
 
-    name: str = Field(pattern=r"^[\w.@-]{1,64}$")
-    password: str = Field(min_length=10, max_length=1024)
+    name: str = Field(description="Up to 64 letters, digits and . @ _ -")
+    password: str = Field(description="10 to 1024 characters.")
     role: Literal["admin", "viewer"] = "viewer"
 
 
 class UpdateUserRequest(RequestModel):
     """What changes of an account."""
 
-    password: str | None = Field(default=None, min_length=10, max_length=1024)
+    password: str | None = Field(default=None, description="10 to 1024 characters.")
     role: Literal["admin", "viewer"] | None = None
     videos: list[str] | None = Field(default=None, max_length=1000)
 
@@ -93,7 +93,7 @@ class CreateTokenRequest(RequestModel):
     """A token to hand out."""
 
     name: str = Field(min_length=1, max_length=64)
-    days: int = Field(default=90, ge=1, le=3650)
+    days: int = Field(default=90, description="1 to 3650.")
 
 
 class TokenCreated(TokenItem):

@@ -137,11 +137,11 @@ class AddVideoRequest(RequestModel):
     """A file below one of the configured folders, or a camera."""
 
     source: str = Field(min_length=1, max_length=4096)
-    name: str | None = Field(default=None, max_length=120)
+    name: str | None = None
     start_at: datetime | None = None
 
 
 class RenameVideoRequest(RequestModel):
     """A new name, or the wall clock of the first frame."""
 
-    name: str = Field(min_length=1, max_length=120)
+    name: str

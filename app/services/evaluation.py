@@ -1,4 +1,4 @@
-"""What is measured of a model through the whole service: probes, benchmarks, calibration."""
+"""Measures of a model through the whole service: benchmarks, calibration, evidence."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,8 +10,8 @@ from typing import cast
 import numpy as np
 from jaxtyping import UInt8
 
-from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
+from app.progress import ProgressCallback, ProgressUpdate, no_progress
 from app.sandbox.reader import SandboxedReader
 from app.schemas.evaluation import (
     CalibrationResponse,
@@ -21,108 +21,39 @@ from app.schemas.evaluation import (
     RatesItem,
     ShareItem,
 )
-from app.schemas.probes import ProbeResponse, describe_probe
-from app.services.context import ProgressCallback, Service, no_progress
+from app.services.context import ServiceContext
 from engine import plugins
 from engine.evaluation import benchmarks, grounding
 from engine.evaluation.abstention import Rates, draw_curve, rates_by_setting
 from engine.evaluation.calibration import Calibration, calibrate, write
-from engine.evaluation.grounding import Mean, Row
 from engine.evaluation.metrics import accuracy, wilson
-from engine.evaluation.needle import drawn_needles, load_needles
-from engine.evaluation.needle_grid import (
-    GridConfig,
-    draw_heat_map,
-    drawn_haystack,
-    run_grid,
-    write_table,
-)
+from engine.evaluation.needle_grid import drawn_haystack
 from engine.evaluation.runner import mean_score
 from engine.evaluation.runner import read as read_results
 from engine.evaluation.runner import run as run_benchmark
 from engine.media.frames import Frame
 from engine.protocols import Benchmark
-from engine.records import ProbeResult, Recall
 from engine.synthetic.recordings import LENGTHS, Recording, recordings
 
 HAYSTACK_SIDE_PX = 448
 """Frames of a haystack are scaled down to this: above every tower's input."""
 
 DRAWN = "a drawn recording"
-"""What a haystack is called that no file was named for."""
+"""The name of a haystack when no file was named."""
 
 CALIBRATION_FRAMES = 300
 """Most of one foreign recording, so that none outweighs the others."""
 
 
-def probe(
-    service: Service,
-    haystack: str | None,
-    *,
-    lengths: Sequence[int],
-    depths: Sequence[float],
-    ratio: int | None = None,
-    needles: Path | None = None,
-    n_seeds: int = 4,
-    first_seed: int = 0,
-    recall: Recall = "top",
-    plot: Path | None = None,
-    csv: Path | None = None,
-    report: ProgressCallback = no_progress,
-) -> ProbeResponse:
-    """Plant needles in a haystack and see where they are found again.
-
-    Args:
-        haystack: A file or a video of the library; drawn when `None`.
-        lengths: Sampled frames of each haystack; a shorter one is repeated.
-        depths: Where the needle lies, 0 start to 1 end.
-        ratio: Visual tokens per latent; the model's when `None`.
-        needles: A folder of pictures with `needles.jsonl`; drawn cards when `None`.
-        n_seeds: Drawn needles per cell.
-        first_seed: Of the drawn needles.
-        recall: The best chunks, or the full memory.
-        plot: Where a heat map goes.
-        csv: Where the cells go.
-    """
-    config = GridConfig(
-        lengths=tuple(lengths), depths=tuple(depths), recall=recall, compression_ratio=ratio
-    )
-    planted = (
-        drawn_needles(n_seeds, first_seed=first_seed) if needles is None else load_needles(needles)
-    )
-    n_cells = len(config.lengths) * len(config.depths)
-    with open_haystack(service, haystack, max(lengths)) as (name, frames):
-        for n_done, step in enumerate(
-            run_grid(service.engine, frames, planted, config, haystack=name), start=1
-        ):
-            if isinstance(step, ProbeResult):
-                break
-            report(
-                ProgressUpdate(
-                    what="probing",
-                    done=n_done,
-                    total=n_cells,
-                    note=f"{step.length_frames} frames, depth {step.depth:.2f}",
-                )
-            )
-        else:
-            raise AssertionError("the last step of a grid is its result")
-    if plot is not None:
-        draw_heat_map(step, plot)
-    if csv is not None:
-        write_table(step, csv)
-    return describe_probe(step)
-
-
 def evaluate(
-    service: Service,
+    context: ServiceContext,
     name: str,
     root: Path,
     results: Path,
     *,
     report: ProgressCallback = no_progress,
 ) -> EvalResponse:
-    """Ask a benchmark's questions, going on behind those that have a record already.
+    """Ask the questions of a benchmark that have no record yet.
 
     Args:
         name: A file of `engine/evaluation/benchmarks`.
@@ -130,48 +61,48 @@ def evaluate(
         results: JSON lines, one a question.
     """
     benchmark = plugins.load(benchmarks, name, defines=("questions", "score"))
-    limits = media_limits(service.settings)
+    limits = media_limits(context.settings)
     steps = run_benchmark(
-        service.engine,
+        context.engine,
         cast(Benchmark, benchmark),
         root,
         results,
-        lambda path: SandboxedReader(str(path), service.engine.sampling, limits=limits),
+        lambda path: SandboxedReader(str(path), context.engine.sampling, limits=limits),
     )
     for n_done, step in enumerate(steps, start=1):
         report(ProgressUpdate(what=name, done=n_done, total=None, note=step.question))
     kept = read_results(results)
-    timed = [each for each in kept if each.evidence_hit_at_1 is not None]
+    timed = [result for result in kept if result.evidence_hit_at_1 is not None]
     return EvalResponse(
         benchmark=name,
         questions=len(kept),
         score=mean_score(kept),
         evidence_questions=len(timed),
-        evidence_hit_at_1=accuracy([bool(each.evidence_hit_at_1) for each in timed]),
+        evidence_hit_at_1=accuracy([bool(result.evidence_hit_at_1) for result in timed]),
         results=str(results),
     )
 
 
 def calibrate_model(
-    service: Service, haystacks: Sequence[str] = (), *, plot: Path | None = None
+    context: ServiceContext, haystacks: Sequence[str] = (), *, plot: Path | None = None
 ) -> CalibrationResponse:
-    """Measure what the model's retrieval signals are worth; the result lies by its weights.
+    """Measure what the model's retrieval signals are worth; write the result beside its weights.
 
     Args:
         haystacks: Footage in which cards are held up. Where there are several, every other one
             is kept for the test.
         plot: Where the curve of misses and false alarms goes.
     """
-    fitted, tested = _footage(service, haystacks[::2]), _footage(service, haystacks[1::2])
-    measured = calibrate(service.engine, footage=fitted, tested_footage=tested or None)
-    path = write(measured.retrieval, service.engine.config.model.folder)
+    fitted, tested = _footage(context, haystacks[::2]), _footage(context, haystacks[1::2])
+    measured = calibrate(context.engine, footage=fitted, tested_footage=tested or None)
+    path = write(measured.retrieval, context.engine.config.model.folder)
     if plot is not None:
         draw_curve(measured.claims, plot)
     return describe_calibration(path, measured)
 
 
 def compare_signals(
-    service: Service,
+    context: ServiceContext,
     haystacks: Sequence[str] = (),
     *,
     lengths: Sequence[int] = LENGTHS,
@@ -187,8 +118,8 @@ def compare_signals(
         n_frames: Frames of each length and setting in all; one recording at least.
         seed: Of the first recording.
     """
-    footage = _footage(service, haystacks)
-    engine, fps = service.engine, float(service.engine.sampling.fps)
+    footage = _footage(context, haystacks)
+    engine, fps = context.engine, float(context.engine.sampling.fps)
 
     def note(recording: Recording) -> None:
         what = f"{recording.setting}, {recording.n_frames} frames"
@@ -208,7 +139,7 @@ def compare_signals(
         )
     )
     return EvidenceResponse(
-        model=str(service.engine.config.model.folder),
+        model=str(context.engine.config.model.folder),
         attention_weight=weight,
         overall=describe_rows(grounding.tabulate(trials, lambda trial: "all")),
         by_setting=describe_rows(grounding.tabulate(trials, grounding.by_setting)),
@@ -216,41 +147,8 @@ def compare_signals(
     )
 
 
-def _footage(service: Service, haystacks: Sequence[str]) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The frames of several recordings, one after the other."""
-    frames: list[UInt8[np.ndarray, "h w 3"]] = []
-    for source in haystacks:
-        with open_haystack(service, source, CALIBRATION_FRAMES) as (_, read):
-            frames += [frame.pixels for frame in read]
-    return frames
-
-
-@contextmanager
-def open_haystack(
-    service: Service, source: str | None, n_frames: int
-) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """A name, and sampled frames as they are read; a drawn recording when nothing is named.
-
-    Static footage is not thinned here: a length in frames is then a length in time.
-
-    Args:
-        source: A file, or a video of the library by id or name.
-        n_frames: Most frames that will be wanted.
-    """
-    sampling = replace(service.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
-    if source is None:
-        yield DRAWN, drawn_haystack(n_frames, fps=sampling.fps)
-        return
-    uri, name = source, Path(source).name
-    if not Path(source).is_file():
-        row = service.catalog.videos.resolve(source)
-        uri, name = row.uri, row.name
-    with SandboxedReader(uri, sampling, limits=media_limits(service.settings)) as reader:
-        yield name, islice(reader, n_frames)
-
-
 def describe_rates(rows: Sequence[Rates]) -> list[RatesItem]:
-    """Rates as their documents."""
+    """Return rates as their documents."""
     return [
         RatesItem(
             group=row.group,
@@ -266,7 +164,7 @@ def describe_rates(rows: Sequence[Rates]) -> list[RatesItem]:
 
 
 def describe_calibration(file: Path, measured: Calibration) -> CalibrationResponse:
-    """A calibration as its document."""
+    """Return a calibration as its document."""
     return CalibrationResponse(
         file=str(file),
         signals=measured.retrieval.signals,
@@ -274,8 +172,8 @@ def describe_calibration(file: Path, measured: Calibration) -> CalibrationRespon
     )
 
 
-def describe_rows(rows: Sequence[Row]) -> list[EvidenceRow]:
-    """Rows as their documents."""
+def describe_rows(rows: Sequence[grounding.Row]) -> list[EvidenceRow]:
+    """Return rows as their documents."""
     return [
         EvidenceRow(
             group=row.group,
@@ -291,10 +189,43 @@ def describe_rows(rows: Sequence[Row]) -> list[EvidenceRow]:
     ]
 
 
+def _footage(context: ServiceContext, haystacks: Sequence[str]) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Return the frames of several recordings, one after the other."""
+    frames: list[UInt8[np.ndarray, "h w 3"]] = []
+    for source in haystacks:
+        with open_haystack(context, source, CALIBRATION_FRAMES) as (_, read):
+            frames += [frame.pixels for frame in read]
+    return frames
+
+
+@contextmanager
+def open_haystack(
+    context: ServiceContext, source: str | None, n_frames: int
+) -> Iterator[tuple[str, Iterator[Frame]]]:
+    """Open sampled frames under a name; a drawn recording when nothing is named.
+
+    Static footage is not thinned here: a length in frames is then a length in time.
+
+    Args:
+        source: A file, or a video of the library by id or name.
+        n_frames: Most frames that will be wanted.
+    """
+    sampling = replace(context.engine.sampling, thin_static=False, max_side_px=HAYSTACK_SIDE_PX)
+    if source is None:
+        yield DRAWN, drawn_haystack(n_frames, fps=sampling.fps)
+        return
+    uri, name = source, Path(source).name
+    if not Path(source).is_file():
+        row = context.catalog.videos.resolve(source)
+        uri, name = row.uri, row.name
+    with SandboxedReader(uri, sampling, limits=media_limits(context.settings)) as reader:
+        yield name, islice(reader, n_frames)
+
+
 def _share(n_wrong: int, n: int) -> ShareItem:
     low, high = wilson(n_wrong, n)
     return ShareItem(value=n_wrong / n if n else 0.0, low=low, high=high)
 
 
-def _mean(mean: Mean) -> ShareItem:
+def _mean(mean: grounding.Mean) -> ShareItem:
     return ShareItem(value=mean.value, low=mean.low, high=mean.high)

@@ -6,98 +6,84 @@ first brought up to the files, then reading goes on behind the last chunk.
 
 import shutil
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from app.config.engine_config import media_limits
 from app.config.settings import Settings
 from app.errors import hint_for
+from app.progress import JobControl
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
+from app.schemas.videos import IngestItem
+from app.services.context import ServiceContext
+from app.services.library import check_name
 from app.services.sources import identify
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
 from engine.media.source import is_live_uri, redact
-from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
 from engine.records import ChunkCommitted, MediaInfo, SampleStats
-from storage.catalog import Catalog
-from storage.records import Failure, VideoRow, VideoStatus
+from storage.records import Failure, JobRow, VideoRow, VideoStatus
 
-KIND = "ingest"
+KIND: Final = "ingest"
 
-SAVE_INDEX_EVERY = 256
+SAVE_INDEX_EVERY: Final = 256
 """Chunks between two saves of the index: what a crash leaves out is read from the latent files."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """How far an ingest is."""
-
-    video: VideoRow
-    n_chunks: int
-    position_s: float
-    """End of the last chunk."""
-    duration_s: float | None
-    realtime_factor: float
-    """Seconds of video per second of this run."""
-
-
 def add_source(
-    catalog: Catalog,
-    settings: Settings,
+    context: ServiceContext,
     source: str,
     *,
     name: str | None = None,
     start_at: datetime | None = None,
 ) -> VideoRow:
-    """Write down a source; the same file again is the same video.
+    """Probe a source and write it down; the same file again is the same video.
 
     Raises:
-        InputRefusedError: Unsafe, unsupported, or nothing to read in it.
+        InputRefusedError: Unsafe, unsupported, nothing to read in it, or no such name is allowed.
         UnreachableError: It is not there.
     """
+    chosen = None if name is None else check_name(name)
     live = is_live_uri(source)
     identity = None if live else identify(Path(source))
-    known = None if identity is None else catalog.videos.find(identity)
+    videos = context.catalog.videos
+    known = None if identity is None else videos.find(identity)
     if known is not None:
-        return known if name is None else catalog.videos.rename(known.id, name)
-    return catalog.videos.add(
-        name=name or _name_of(source),
+        return known if chosen is None else videos.rename(known.id, chosen)
+    return videos.add(
+        name=chosen or _name_of(source),
         uri=source,
         identity=identity,
-        media=_probe(source, settings),
+        media=_probe(source, context.settings),
         start_at=start_at,
     )
 
 
-def _probe(source: str, settings: Settings) -> MediaInfo:
-    """What a source is; one of sound alone is taken, for a model that hears."""
-    limits = media_limits(settings)
-    try:
-        return probe_foreign(source, limits)
-    except SoundOnlyError:
-        return probe_foreign(source, limits, sound_only=True)
+def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
+    """Queue the reading of a video; a job that waits or runs already is returned."""
+    for job in context.catalog.jobs.listed("queued", "running", video=video.id):
+        if job.kind == KIND:
+            return job
+    return context.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
 
 
-def read_video(
-    catalog: Catalog,
-    engine: Engine,
-    settings: Settings,
-    video: VideoRow,
-    *,
-    report: Callable[[Reading], None],
-    should_stop: Callable[[], bool] = lambda: False,
-    is_cancelled: Callable[[], bool] = lambda: False,
-) -> VideoRow:
+def run_ingest(context: ServiceContext, job: JobRow, control: JobControl) -> None:
+    """Read the video of a job."""
+    assert job.video is not None, "an ingest job belongs to a video"
+    read_video(context, context.catalog.videos.get(job.video), control)
+
+
+def read_video(context: ServiceContext, video: VideoRow, control: JobControl) -> VideoRow:
     """Ingest a video from where it stands to its end, or until it has to stop.
 
     Raises:
         LongwatchError: It cannot go on; what was committed stays, and the row says why.
     """
     started = time.monotonic()
-    _check_reserve(settings)
+    catalog, engine = context.catalog, context.engine
+    _check_reserve(context.settings)
     video = catalog.videos.begin_ingest(
         video.id,
         fingerprint=engine.fingerprint,
@@ -111,7 +97,7 @@ def read_video(
         video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id))
     )
     try:
-        stats, warnings = _read(catalog, engine, settings, video, point, report, should_stop)
+        stats, warnings = _read(context, video, point, control)
     except LongwatchError as error:
         catalog.videos.end_ingest(
             video.id, "failed", wall_s=time.monotonic() - started, failure=_failure(error)
@@ -120,24 +106,48 @@ def read_video(
     finally:
         engine.save_index()
     status: VideoStatus = "ready"
-    if should_stop():
-        status = "cancelled" if is_cancelled() else "queued"
+    if control.should_stop():
+        status = "cancelled" if control.is_cancelled() else "queued"
     return catalog.videos.end_ingest(
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )
 
 
+def describe_ingest(row: VideoRow) -> IngestItem:
+    """Return a video after its ingest as its document."""
+    return IngestItem(
+        video_id=row.id,
+        name=row.name,
+        status=row.status,
+        duration_s=row.duration_s,
+        chunks=row.n_chunks,
+        frames_encoded=row.stats.frames_sampled,
+        frames_skipped_static=row.stats.frames_skipped_static,
+        latent_bytes=row.latent_bytes,
+        wall_s=row.wall_s,
+        realtime_factor=row.ingested_s / row.wall_s if row.wall_s else 0.0,
+        model=row.model or "",
+        fps=row.sample_fps or 0.0,
+        compression_ratio=row.compression_ratio or 0,
+        warnings=list(row.warnings),
+    )
+
+
+def _probe(source: str, settings: Settings) -> MediaInfo:
+    """Return the facts of a source; one of sound alone is taken, for a model that hears."""
+    limits = media_limits(settings)
+    try:
+        return probe_foreign(source, limits)
+    except SoundOnlyError:
+        return probe_foreign(source, limits, sound_only=True)
+
+
 def _read(
-    catalog: Catalog,
-    engine: Engine,
-    settings: Settings,
-    video: VideoRow,
-    point: ResumePoint,
-    report: Callable[[Reading], None],
-    should_stop: Callable[[], bool],
+    context: ServiceContext, video: VideoRow, point: ResumePoint, control: JobControl
 ) -> tuple[SampleStats | None, tuple[str, ...]]:
-    started = time.monotonic()
-    start_s = point.after_s or 0.0
+    """Commit chunk after chunk; the counts and warnings that belong into the row."""
+    engine, settings = context.engine, context.settings
+    started, start_s = time.monotonic(), point.after_s or 0.0
     committed: ChunkCommitted | None = None
     sound_only = video.media is not None and not video.media.has_picture
     if sound_only and not engine.model.card.wants_audio:
@@ -149,43 +159,40 @@ def _read(
         after_s=point.after_s,
         sound_only=sound_only,
     )
-    with closing(reader), _sound(engine, settings, video, reader) as sound:
+    with closing(reader), _sound(context, video, reader) as sound:
         chunks = ingest(
             engine, video.id, reader, sound=sound, resume=point, before=_before(video, point)
         )
         for committed in chunks:
-            catalog.videos.commit_chunk(committed)
-            position_s = committed.ref.span.end_s
+            context.catalog.videos.commit_chunk(committed)
+            ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s
             elapsed_s = max(time.monotonic() - started, 1e-6)
-            report(
-                Reading(
-                    video=video,
-                    n_chunks=committed.ref.ordinal + 1,
-                    position_s=position_s,
-                    duration_s=reader.info.duration_s,
-                    realtime_factor=(position_s - start_s) / elapsed_s,
-                )
+            factor = (position_s - start_s) / elapsed_s
+            control.progress(
+                position_s,
+                reader.info.duration_s,
+                f"chunk {ordinal + 1}, {factor:.1f}x real time",
             )
-            if committed.ref.ordinal % SAVE_INDEX_EVERY == SAVE_INDEX_EVERY - 1:
+            if ordinal % SAVE_INDEX_EVERY == SAVE_INDEX_EVERY - 1:
                 engine.save_index()
                 _check_reserve(settings)
-            if should_stop():
+            if control.should_stop():
                 break
         return (None if committed is None else committed.stats), reader.info.warnings
 
 
 def _sound(
-    engine: Engine, settings: Settings, video: VideoRow, reader: SandboxedReader
+    context: ServiceContext, video: VideoRow, reader: SandboxedReader
 ) -> AbstractContextManager[SandboxedSound | None]:
-    """The sound of a file, for a model that hears; a live source is not opened a second time."""
-    hears = engine.model.card.wants_audio and reader.info.has_audio
+    """Open the sound of a file for a model that hears; a live source is not opened twice."""
+    hears = context.engine.model.card.wants_audio and reader.info.has_audio
     if not hears or is_live_uri(video.uri):
         return nullcontext()
-    return SandboxedSound(video.uri, limits=media_limits(settings))
+    return SandboxedSound(video.uri, limits=media_limits(context.settings))
 
 
 def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:
-    """Counts of earlier runs; none when reading starts afresh."""
+    """Return the counts of earlier runs; none when reading starts from the beginning."""
     return video.stats if point.ordinal else None
 
 

@@ -1,4 +1,4 @@
-"""What models there are: shipped, pulled, published; and whether a checkpoint folder is whole."""
+"""Models: shipped, pulled and published ones, and checks of a checkpoint folder."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from app.config.engine_config import SHIPPED, models_folder
+from app.config.engine_config import SHIPPED, find_model, models_folder
 from app.config.settings import Settings
+from app.errors import hint_for
 from app.schemas.common import MessageResponse
 from app.schemas.models import (
     CheckpointItem,
@@ -15,7 +16,8 @@ from app.schemas.models import (
     ModelComparisonResponse,
     ModelsResponse,
 )
-from engine.errors import InputRefusedError, UnreachableError, WeightsError
+from app.schemas.users import ActiveModel
+from engine.errors import InputRefusedError, LongwatchError, UnreachableError, WeightsError
 from engine.models import registry
 from engine.models.layers.weights import read_config
 from engine.records import Release
@@ -28,7 +30,7 @@ VERIFIED = "its golden cases (make parity) and a tiny checkpoint in the released
 
 
 def list_models(settings: Settings) -> ModelsResponse:
-    """What is on this machine, then what was published for each family."""
+    """Return the checkpoints on this machine, then those published for each family."""
     here = [*_checkpoints(SHIPPED), *_checkpoints(models_folder(settings))]
     local = [
         CheckpointItem(name=folder.name.replace("--", "/"), family=family, where=str(folder))
@@ -48,6 +50,17 @@ def list_models(settings: Settings) -> ModelsResponse:
         for release in _releases()
     ]
     return ModelsResponse(models=[*local, *published])
+
+
+def active_model(settings: Settings) -> ActiveModel:
+    """Return the model that answers, and whether it is on this machine."""
+    try:
+        folder = find_model(settings.model, settings)
+    except LongwatchError as error:
+        return ActiveModel(
+            name=settings.model, ready=False, detail=f"{error}; {hint_for(error) or ''}"
+        )
+    return ActiveModel(name=folder.name, ready=True, detail=str(folder))
 
 
 def pull_model(name: str, settings: Settings) -> MessageResponse:
@@ -95,7 +108,7 @@ def check_model(folder: Path) -> MessageResponse:
 
 
 def compare_models() -> ModelComparisonResponse:
-    """The published checkpoints side by side, each at the rate it was meant for."""
+    """Return the published checkpoints side by side, each at the rate it was meant for."""
     return ModelComparisonResponse(models=[_compare(release) for release in _releases()])
 
 
@@ -125,7 +138,7 @@ def _releases() -> list[Release]:
 
 
 def _weight_bytes(release: Release) -> int | None:
-    """Two bytes a parameter, as all of them are published in 16 bits."""
+    """Return two bytes a parameter, as all of them are published in 16 bits."""
     count = release.parameters.removesuffix("B")
     return round(float(count) * 2e9) if count.replace(".", "").isdigit() else None
 
@@ -135,7 +148,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _family(folder: Path) -> str | None:
-    """The family that recognises a checkpoint by its config; `None` where none does."""
+    """Return the family that recognises a checkpoint by its config; `None` where none does."""
     try:
         return registry.family_name(registry.family_of(read_config(folder)))
     except WeightsError:

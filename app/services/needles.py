@@ -1,4 +1,4 @@
-"""Needles of the user's own for probes ordered on a page: folders of the server, and uploads.
+"""Needles of one's own for probes ordered on a page: folders of the server, and uploads.
 
 A set is named by a key: the path of a folder below a configured root, or `upload/NAME`. A key from
 a client is only ever compared with what is there, never used as a path.
@@ -44,7 +44,7 @@ class NeedleSet:
 
 
 def list_needles(settings: Settings) -> tuple[NeedleSet, ...]:
-    """Uploads, and the folders with a listing at most two levels below a configured root."""
+    """Return uploads, and folders with a listing at most two levels below a configured root."""
     uploads = _uploads(settings.home)
     sets = [
         NeedleSet(key=_UPLOAD + folder.name, name=folder.name, is_upload=True)
@@ -52,8 +52,8 @@ def list_needles(settings: Settings) -> tuple[NeedleSet, ...]:
         if (folder / LISTING).is_file()
     ]
     for root in settings.paths.media_roots:
-        found = (listing.parent for depth in _DEPTHS for listing in root.glob(depth + LISTING))
-        for folder in sorted(found):
+        listings = (listing for depth in _DEPTHS for listing in root.glob(depth + LISTING))
+        for folder in sorted(listing.parent for listing in listings):
             # A link out of the root is not of the root.
             if folder.resolve().is_relative_to(root.resolve()):
                 sets.append(NeedleSet(key=str(folder), name=str(folder), is_upload=False))
@@ -61,20 +61,34 @@ def list_needles(settings: Settings) -> tuple[NeedleSet, ...]:
 
 
 def open_needles(settings: Settings, key: str) -> tuple[Needle, ...]:
-    """The needles of a set.
+    """Return the needles of a set.
 
     Raises:
         NotFoundError: No such set, or its folder does not lie below a configured root.
         InputRefusedError: A line or a picture cannot be used; says which and why.
     """
-    found = next((each for each in list_needles(settings) if each.key == key), None)
-    if found is None:
+    known = {needle_set.key: needle_set for needle_set in list_needles(settings)}
+    if key not in known:
         raise NotFoundError(
             f"no needles {key!r}",
             hint=f"upload a zip, or put a folder with {LISTING} below one of paths.media_roots",
         )
-    folder = _uploads(settings.home) / found.name if found.is_upload else Path(found.key)
-    return load_needles(folder, called=found.name, limits=LIMITS)
+    chosen = known[key]
+    folder = _uploads(settings.home) / chosen.name if chosen.is_upload else Path(chosen.key)
+    return load_needles(folder, called=chosen.name, limits=LIMITS)
+
+
+def check_archive_size(name: str, n_bytes: int) -> None:
+    """Refuse an archive as soon as more of it has arrived than is allowed.
+
+    Raises:
+        InputRefusedError: It has more than `MAX_ARCHIVE_BYTES`.
+    """
+    if n_bytes > MAX_ARCHIVE_BYTES:
+        raise InputRefusedError(
+            f"{name}: the archive has more than {MAX_ARCHIVE_BYTES >> 20} MiB",
+            hint="scale the pictures down, or use the command line",
+        )
 
 
 def take_archive(home: Path, name: str, archive: IO[bytes]) -> tuple[NeedleSet, int]:
@@ -107,7 +121,7 @@ def take_archive(home: Path, name: str, archive: IO[bytes]) -> tuple[NeedleSet, 
 
 
 def remove_needles(home: Path, name: str) -> None:
-    """Forget an upload; runs that were made with it keep their pictures.
+    """Delete an upload; runs that were made with it keep their pictures.
 
     Raises:
         NotFoundError: There is none of this name.
@@ -123,24 +137,26 @@ def _uploads(home: Path) -> Path:
 
 
 def _unpack(name: str, archive: IO[bytes], folder: Path) -> None:
-    """The listing and the pictures beside it; nothing else is written."""
+    """Write the listing and the pictures beside it, and nothing else."""
     try:
         with zipfile.ZipFile(archive) as packed:
             members = packed.infolist()
             if len(members) > MAX_MEMBERS:
                 raise InputRefusedError(f"{name}: more than {MAX_MEMBERS} files in the archive")
-            listings = [each for each in members if PurePosixPath(each.filename).name == LISTING]
+            listings = [
+                member for member in members if PurePosixPath(member.filename).name == LISTING
+            ]
             if not listings:
                 raise InputRefusedError(f"{name}: there is no {LISTING} in the archive")
             base = min(
-                (PurePosixPath(each.filename).parent for each in listings),
+                (PurePosixPath(member.filename).parent for member in listings),
                 key=lambda path: len(path.parts),
             )
             left = MAX_UNPACKED_BYTES
             for member in members:
-                place = _place(member, base)
-                if place is not None:
-                    left = _write(name, packed, member, folder / place, left)
+                path = _relative_path(member, base)
+                if path is not None:
+                    left = _write(name, packed, member, folder / path, left)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise InputRefusedError(
             f"{name}: this is no zip that can be read ({error})",
@@ -148,8 +164,8 @@ def _unpack(name: str, archive: IO[bytes], folder: Path) -> None:
         ) from error
 
 
-def _place(member: zipfile.ZipInfo, base: PurePosixPath) -> PurePosixPath | None:
-    """Where a member goes below the folder; `None` for what is left out."""
+def _relative_path(member: zipfile.ZipInfo, base: PurePosixPath) -> PurePosixPath | None:
+    """Return where a member goes below the folder; `None` for what is left out."""
     path = PurePosixPath(member.filename)
     if member.is_dir() or stat.S_ISLNK(member.external_attr >> 16):
         return None
@@ -157,9 +173,9 @@ def _place(member: zipfile.ZipInfo, base: PurePosixPath) -> PurePosixPath | None
         raise InputRefusedError(f"{member.filename!r} would lie outside the folder")
     if not path.is_relative_to(base):
         return None
-    place = path.relative_to(base)
-    is_listing = str(place) == LISTING
-    return place if is_listing or place.suffix.lower() in _PICTURES else None
+    relative = path.relative_to(base)
+    is_wanted = str(relative) == LISTING or relative.suffix.lower() in _PICTURES
+    return relative if is_wanted else None
 
 
 def _write(

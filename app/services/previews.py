@@ -1,22 +1,27 @@
-"""What a player needs beside the original: stills for scrubbing, and a copy that browsers play.
+"""Previews of a video: stills for scrubbing, and a copy that browsers play.
 
 Made by the worker behind the ingest of the same video, never inside a request.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
 from typing import Final
 
 import numpy as np
 
-from app.api import media
 from app.config.engine_config import media_limits
+from app.progress import JobControl
 from app.sandbox.channel import SoundShape
 from app.sandbox.reader import SandboxedReader, SandboxedSound
-from app.services.context import Service
-from app.worker.worker import Handler, JobContext
+from app.services.context import ServiceContext
+from app.services.stills import (
+    Sprite,
+    browser_plays,
+    original_file,
+    proxy_file,
+    sprite_file,
+    write_sprite,
+)
 from engine.errors import LongwatchError
 from engine.media.encode import even, write_video
 from engine.media.frames import Frame
@@ -38,50 +43,49 @@ _LEAST_STEP_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-def enqueue_preview(service: Service, video: VideoRow) -> JobRow | None:
-    """Have what is missing made, once; `None` where nothing is."""
-    if is_live_uri(video.uri) or not _missing(service, video):
+def enqueue_preview(context: ServiceContext, video: VideoRow) -> JobRow | None:
+    """Queue the making of what a player lacks; `None` where it lacks nothing.
+
+    A job that waits, runs or has failed already is returned: what failed once fails again.
+    """
+    if is_live_uri(video.uri) or not _missing(context, video):
         return None
-    for job in service.catalog.jobs.listed("queued", "running", "failed", video=video.id):
+    for job in context.catalog.jobs.listed("queued", "running", "failed", video=video.id):
         if job.kind == KIND:
             return job
-    return service.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
+    return context.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
 
 
-def enqueue_missing_previews(service: Service) -> None:
-    """For videos that were read without a server."""
-    for video in service.catalog.videos.listed("ready"):
-        enqueue_preview(service, video)
+def enqueue_missing_previews(context: ServiceContext) -> None:
+    """Queue the previews of videos that were read without a server."""
+    for video in context.catalog.videos.listed("ready"):
+        enqueue_preview(context, video)
 
 
-def preview_handler(service: Service) -> Handler:
-    """Makes the stills, then the copy where one is needed."""
-
-    def handle(job: JobRow, context: JobContext) -> None:
-        assert job.video is not None, "a preview belongs to a video"
-        video = service.catalog.videos.get(job.video)
-        if not media.sprite_file(service.settings.home, video.id).is_file():
-            _make_sprite(service, video, context)
-        if not context.should_stop() and _needs_copy(service, video):
-            _make_copy(service, video, context)
-
-    return handle
+def run_preview(context: ServiceContext, job: JobRow, control: JobControl) -> None:
+    """Make the stills, then the copy where one is needed."""
+    assert job.video is not None, "a preview belongs to a video"
+    video = context.catalog.videos.get(job.video)
+    if not sprite_file(context.settings.home, video.id).is_file():
+        _make_sprite(context, video, control)
+    if not control.should_stop() and _needs_copy(context, video):
+        _make_copy(context, video, control)
 
 
-def _missing(service: Service, video: VideoRow) -> bool:
+def _missing(context: ServiceContext, video: VideoRow) -> bool:
     if video.media is not None and not video.media.has_picture:
         return False
-    home = service.settings.home
-    return not media.sprite_file(home, video.id).is_file() or _needs_copy(service, video)
+    home = context.settings.home
+    return not sprite_file(home, video.id).is_file() or _needs_copy(context, video)
 
 
-def _needs_copy(service: Service, video: VideoRow) -> bool:
-    made = media.proxy_file(service.settings.home, video.id).is_file()
-    return not made and not media.browser_plays(video.media)
+def _needs_copy(context: ServiceContext, video: VideoRow) -> bool:
+    has_copy = proxy_file(context.settings.home, video.id).is_file()
+    return not has_copy and not browser_plays(video.media)
 
 
-def _make_sprite(service: Service, video: VideoRow, context: JobContext) -> None:
-    """Stills at even distances, ten a row, in one JPEG; beside it how to read it."""
+def _make_sprite(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
+    """Make one JPEG of stills at even distances, ten a row."""
     duration_s = video.duration_s or video.ingested_s or STILLS * _LEAST_STEP_S
     step_s = max(_LEAST_STEP_S, duration_s / STILLS)
     config = SamplingConfig(
@@ -91,51 +95,49 @@ def _make_sprite(service: Service, video: VideoRow, context: JobContext) -> None
     sheet = np.zeros((rows * STILL_HEIGHT_PX, COLUMNS * STILL_WIDTH_PX, 3), dtype=np.uint8)
     count = 0
     with SandboxedReader(
-        str(media.original_file(video)), config, limits=media_limits(service.settings)
+        str(original_file(video)), config, limits=media_limits(context.settings)
     ) as reader:
-        for place, frame in enumerate(reader):
-            if place >= STILLS or context.should_stop():
+        for index, frame in enumerate(reader):
+            if index >= STILLS or control.should_stop():
                 break
-            _paste(sheet, frame.pixels, place)
-            count = place + 1
-            context.progress(count, STILLS, "stills")
-    if not count or context.should_stop():
+            _paste(sheet, frame.pixels, index)
+            count = index + 1
+            control.progress(count, STILLS, "stills")
+    if not count or control.should_stop():
         return
-    target = media.sprite_file(service.settings.home, video.id)
     used = -(-count // COLUMNS) * STILL_HEIGHT_PX
-    media.write_still(sheet[:used], target, quality=70)
-    facts = media.Sprite(step_s=step_s, count=count)
-    target.with_suffix(".json").write_text(json.dumps(asdict(facts)))
+    sprite = Sprite(step_s=step_s, count=count)
+    write_sprite(context.settings.home, video.id, sheet[:used], sprite)
 
 
-def _paste(sheet: np.ndarray, pixels: np.ndarray, place: int) -> None:
-    """Put a still into its cell, in the middle."""
+def _paste(sheet: np.ndarray, pixels: np.ndarray, index: int) -> None:
+    """Draw a still in the middle of its cell."""
     pixels = pixels[:STILL_HEIGHT_PX, :STILL_WIDTH_PX]
     height, width = pixels.shape[:2]
-    top = place // COLUMNS * STILL_HEIGHT_PX + (STILL_HEIGHT_PX - height) // 2
-    left = place % COLUMNS * STILL_WIDTH_PX + (STILL_WIDTH_PX - width) // 2
+    top = index // COLUMNS * STILL_HEIGHT_PX + (STILL_HEIGHT_PX - height) // 2
+    left = index % COLUMNS * STILL_WIDTH_PX + (STILL_WIDTH_PX - width) // 2
     sheet[top : top + height, left : left + width] = pixels
 
 
-def _make_copy(service: Service, video: VideoRow, context: JobContext) -> None:
-    """A 720p H.264 copy with its sound, a keyframe every two seconds, on the original's clock.
+def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
+    """Make a 720p H.264 copy with its sound, a keyframe every two seconds, on the same clock.
 
     Decoded in confined children like everything foreign, encoded here.
     """
     fps = min(COPY_FPS, (video.media and video.media.fps) or COPY_FPS)
     config = SamplingConfig(fps=fps, thin_static=False, group_frames=1, max_side_px=COPY_SIDE_PX)
-    target = media.proxy_file(service.settings.home, video.id)
+    target = proxy_file(context.settings.home, video.id)
     target.parent.mkdir(parents=True, exist_ok=True)
-    original, limits = str(media.original_file(video)), media_limits(service.settings)
+    original, limits = str(original_file(video)), media_limits(context.settings)
     shape = SoundShape(rate_hz=RATE_HZ, layout="stereo")
     with (
         SandboxedReader(original, config, limits=limits) as reader,
         SandboxedSound(original, limits=limits, shape=shape) as sound,
     ):
-        heard = Sound(
-            read=_sound_reader(sound, video, context), end_s=reader.info.duration_s or 0.0
+        track = Sound(
+            read=_sound_reader(sound, video, control), end_s=reader.info.duration_s or 0.0
         )
-        frames = _frames_until_stopped(reader, video, context)
+        frames = _frames_until_stopped(reader, video, control)
         gop_frames = max(1, round(2 * fps))
         try:
             write_video(
@@ -144,33 +146,33 @@ def _make_copy(service: Service, video: VideoRow, context: JobContext) -> None:
                 fps,
                 crf=26,
                 gop_frames=gop_frames,
-                sound=heard if reader.info.has_audio else None,
+                sound=track if reader.info.has_audio else None,
             )
         except _StoppedError:
             return
 
 
 class _StoppedError(Exception):
-    """The job was cancelled, or its worker stops: half a copy is no copy."""
+    """The end of a job that was cancelled, or whose worker stops: half a copy is no copy."""
 
 
 def _frames_until_stopped(
-    reader: Iterable[Frame], video: VideoRow, context: JobContext
+    reader: Iterable[Frame], video: VideoRow, control: JobControl
 ) -> Iterator[Frame]:
     for frame in reader:
-        if context.should_stop():
+        if control.should_stop():
             raise _StoppedError
-        context.progress(frame.pts_s, video.duration_s, "playable copy")
+        control.progress(frame.pts_s, video.duration_s, "playable copy")
         yield even(frame)
 
 
 def _sound_reader(
-    sound: SandboxedSound, video: VideoRow, context: JobContext
+    sound: SandboxedSound, video: VideoRow, control: JobControl
 ) -> Callable[[TimeSpan], np.ndarray | None]:
-    """Sound for the copy; where it cannot be read any further the copy goes on without."""
+    """Return a reader of the copy's sound; where it fails the copy goes on in silence."""
 
     def read(span: TimeSpan) -> np.ndarray | None:
-        if context.should_stop():
+        if control.should_stop():
             raise _StoppedError
         try:
             return sound.block(span)

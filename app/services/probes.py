@@ -1,173 +1,336 @@
-"""Needle runs as jobs: each cell is written down as it is done, so that a grid can be watched."""
+"""Needle probes: ordered as jobs that write down each cell as it is done, or run at once."""
 
+import csv
 import hashlib
+import io
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from PIL import Image
 
-from app.services.context import Service
+from app.progress import JobControl, ProgressCallback, ProgressUpdate, no_progress
+from app.schemas.probes import ProbeResponse, describe_probe
+from app.services.access import Access, find_video
+from app.services.context import ServiceContext
 from app.services.evaluation import DRAWN, open_haystack
 from app.services.needles import open_needles
-from app.worker.worker import Handler, JobContext
-from engine.evaluation.needle import Finding, Needle, drawn_needles
-from engine.evaluation.needle_grid import GridConfig, run_grid
+from engine.errors import InputRefusedError, NotFoundError
+from engine.evaluation.needle import Finding, Needle, drawn_needles, load_needles
+from engine.evaluation.needle_grid import GridConfig, draw_heat_map, run_grid, write_table
 from engine.media.frames import Frame
 from engine.records import ProbeCell, ProbeResult, Recall
+from engine.synthetic.cards import draw_needle
 from storage.records import JobRow, Json, ProbeRunId, ProbeRunRow
 
 KIND: Final = "probe"
 STILL_PX: Final = (480, 270)
+FRAMES_ALLOWED: Final = (8, 100_000)
+"""Least and most frames of a haystack: below, the needle has no room; above, a cell takes days."""
+MAX_RATIO: Final = 64
+MAX_NEEDLES: Final = 2_000
+"""Needles in a job: a grid that takes a day is run on the command line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOrder:
-    """What a run was asked to do, as its job carries it."""
+    """What a run is asked to do, as its job carries it."""
 
-    haystack: str | None
-    """A video of the library; drawn when `None`."""
+    haystack: str | None = None
+    """A video of the library, on the command line also a file; drawn when `None`."""
     lengths: tuple[int, ...]
+    """Sampled frames of each haystack; a shorter video is repeated."""
     depths: tuple[float, ...]
+    """Where the needle lies, 0 start to 1 end."""
     seeds: int
-    ratio: int | None
-    recall: Recall
+    """Drawn needles in a cell."""
+    ratio: int | None = None
+    """Visual tokens per latent; the model's when `None`."""
+    recall: Recall = "top"
+    """The best chunks, or the full memory."""
     needles: str | None = None
     """A folder or an upload by its key in `app/services/needles.py`; drawn cards when `None`."""
 
     @classmethod
     def parse(cls, payload: Json) -> "ProbeOrder":
-        """An order from its JSON."""
+        """Return an order from its JSON."""
         lists = {key: tuple(payload[key]) for key in ("lengths", "depths")}
         return cls(**{**payload, **lists})
 
+    @property
+    def n_cells(self) -> int:
+        """Cells of the grid."""
+        return len(self.lengths) * len(self.depths)
 
-def enqueue_probe(service: Service, order: ProbeOrder) -> JobRow:
-    """Ask for a run; runs go one after the other."""
-    return service.catalog.jobs.add(KIND, asdict(order), stream=KIND)
-
-
-def probe_handler(service: Service) -> Handler:
-    """Does one run; cells that an interrupted start has left are kept, not measured again."""
-
-    def handle(job: JobRow, context: JobContext) -> None:
-        order = ProbeOrder.parse(job.payload)
-        needles = _needles(service, order)
-        run = _begun(service, job, order, needles)
-        if len(run.result.cells) == _n_cells(order):
-            return
-        with open_haystack(service, order.haystack, max(order.lengths)) as (name, frames):
-            _fill(service, run, order, needles, name, frames, context)
-        if context.is_cancelled():
-            forget_run(service, run.id)
-
-    return handle
+    @property
+    def grid(self) -> GridConfig:
+        """The grid as the engine takes it."""
+        return GridConfig(
+            lengths=self.lengths,
+            depths=self.depths,
+            recall=self.recall,
+            compression_ratio=self.ratio,
+        )
 
 
-def forget_run(service: Service, run: ProbeRunId) -> None:
-    """Remove a run with its cells and the pictures of its needles."""
-    service.catalog.probes.remove(run)
-    shutil.rmtree(stills_folder(service.settings.home, run), ignore_errors=True)
+def check_order(order: ProbeOrder) -> None:
+    """Refuse a grid that no face may order.
+
+    Raises:
+        InputRefusedError: A length, depth, ratio or number of needles outside its range.
+    """
+    least, most = FRAMES_ALLOWED
+    if not order.lengths or not all(least <= length <= most for length in order.lengths):
+        raise InputRefusedError(
+            f"lengths are {least} to {most} frames, not {_listed(order.lengths)}"
+        )
+    if not order.depths or not all(0 <= depth <= 1 for depth in order.depths):
+        raise InputRefusedError(f"depths lie between 0 and 1, not at {_listed(order.depths)}")
+    if order.ratio is not None and not 1 <= order.ratio <= MAX_RATIO:
+        raise InputRefusedError(f"a ratio is 1 to {MAX_RATIO} tokens a latent, not {order.ratio}")
+    if order.seeds < 1:
+        raise InputRefusedError(f"a cell has at least 1 needle, not {order.seeds}")
+
+
+def enqueue_probe(context: ServiceContext, order: ProbeOrder, access: Access) -> JobRow:
+    """Queue a run; runs go one after the other.
+
+    Raises:
+        InputRefusedError: As `check_order`, or more needles than a job may plant.
+        NotFoundError: No such video or set of needles.
+    """
+    check_order(order)
+    n_each = order.seeds
+    if order.needles is not None:
+        n_each = len(open_needles(context.settings, order.needles))
+    if order.n_cells * n_each > MAX_NEEDLES:
+        raise InputRefusedError(
+            f"{order.n_cells * n_each} needles are more than {MAX_NEEDLES}",
+            hint="`longwatch probe` runs larger grids",
+        )
+    if order.haystack is not None:
+        find_video(context, order.haystack, access)
+    return context.catalog.jobs.add(KIND, asdict(order), stream=KIND)
+
+
+def probe(
+    context: ServiceContext,
+    order: ProbeOrder,
+    needles: tuple[Needle, ...],
+    *,
+    plot: Path | None = None,
+    csv: Path | None = None,
+    report: ProgressCallback = no_progress,
+) -> ProbeResponse:
+    """Plant needles in a haystack at once and see where they are found again.
+
+    Args:
+        plot: Where a heat map goes.
+        csv: Where the cells go.
+    Raises:
+        InputRefusedError: As `check_order`.
+    """
+    check_order(order)
+    with open_haystack(context, order.haystack, max(order.lengths)) as (name, frames):
+        steps = run_grid(context.engine, frames, needles, order.grid, haystack=name)
+        for n_done, step in enumerate(steps, start=1):
+            if isinstance(step, ProbeResult):
+                break
+            note = f"{step.length_frames} frames, depth {step.depth:.2f}"
+            report(ProgressUpdate(what="probing", done=n_done, total=order.n_cells, note=note))
+        else:
+            raise AssertionError("the last step of a grid is its result")
+    if plot is not None:
+        draw_heat_map(step, plot)
+    if csv is not None:
+        write_table(step, csv)
+    return describe_probe(step)
+
+
+def choose_needles(folder: Path | None, *, seeds: int, first_seed: int = 0) -> tuple[Needle, ...]:
+    """Return the needles of a folder with `needles.jsonl`; drawn cards when there is none."""
+    return drawn_needles(seeds, first_seed=first_seed) if folder is None else load_needles(folder)
+
+
+def run_probe(context: ServiceContext, job: JobRow, control: JobControl) -> None:
+    """Do one run; cells that an interrupted start has left are kept, not measured again."""
+    order = ProbeOrder.parse(job.payload)
+    needles = _needles(context, order)
+    run = _begin(context, job, order, needles)
+    if len(run.result.cells) == order.n_cells:
+        return
+    with open_haystack(context, order.haystack, max(order.lengths)) as (name, frames):
+        _fill(context, run, order, needles, name, frames, control)
+    if control.is_cancelled():
+        remove_run(context, run.id)
+
+
+def list_runs(context: ServiceContext, access: Access, *, limit: int) -> tuple[ProbeRunRow, ...]:
+    """Return the latest runs, except those over videos that someone may not see."""
+    return tuple(
+        run for run in context.catalog.probes.listed(limit=limit) if _may_see(access, run.settings)
+    )
+
+
+def list_probe_jobs(context: ServiceContext, access: Access) -> tuple[JobRow, ...]:
+    """Return the runs that wait, are under way or failed, as far as someone may see them."""
+    jobs = context.catalog.jobs.listed("queued", "running", "failed")
+    return tuple(job for job in jobs if job.kind == KIND and _may_see(access, job.payload))
+
+
+def find_run(context: ServiceContext, run_id: int, access: Access) -> ProbeRunRow:
+    """Return a run.
+
+    Raises:
+        NotFoundError: No such run, or it is over a video that was not granted.
+    """
+    run = context.catalog.probes.get(ProbeRunId(run_id))
+    if not _may_see(access, run.settings):
+        raise NotFoundError(f"no probe run {run_id}")
+    return run
+
+
+def list_trials(context: ServiceContext, run: ProbeRunRow, cell: int) -> tuple[Json, ...]:
+    """Return what was asked, answered and shown in one cell, needle by needle."""
+    return context.catalog.probes.trials(run.id, cell)
+
+
+def find_job(context: ServiceContext, run: ProbeRunRow) -> JobRow | None:
+    """Return the job that makes or made a run."""
+    return None if run.job is None else context.catalog.jobs.get(run.job)
+
+
+def remove_run(context: ServiceContext, run: ProbeRunId) -> None:
+    """Delete a run with its cells and the pictures of its needles."""
+    context.catalog.probes.remove(run)
+    shutil.rmtree(stills_folder(context.settings.home, run), ignore_errors=True)
 
 
 def stills_folder(home: Path, run: ProbeRunId) -> Path:
-    """Where the pictures of needles that were not drawn are kept, to be looked at later."""
+    """Return the folder of the pictures of needles that were not drawn."""
     return home / "thumbs" / "probes" / str(run)
 
 
-def _needles(service: Service, order: ProbeOrder) -> tuple[Needle, ...]:
+def find_still(context: ServiceContext, run: ProbeRunRow, index: int) -> Path:
+    """Return the picture of a needle that was planted in a run.
+
+    Raises:
+        NotFoundError: None is kept: there are fewer needles, or they were drawn.
+    """
+    still = stills_folder(context.settings.home, run.id) / f"{index}.png"
+    if not still.is_file():
+        raise NotFoundError(f"no needle {index} is kept of probe run {run.id}")
+    return still
+
+
+def draw_still(seed: int) -> bytes:
+    """Return a drawn needle as PNG."""
+    drawn = io.BytesIO()
+    Image.fromarray(draw_needle(seed).image).resize(STILL_PX).save(drawn, "PNG")
+    return drawn.getvalue()
+
+
+def cells_table(run: ProbeRunRow) -> str:
+    """Return the cells of a run as CSV, one line a cell."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(ProbeCell)])
+    writer.writeheader()
+    writer.writerows(asdict(cell) for cell in run.result.cells)
+    return text.getvalue()
+
+
+def _may_see(access: Access, order: Json) -> bool:
+    haystack = order.get("haystack")
+    return haystack is None or access.may_see(haystack)
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(map(str, values)) or "none"
+
+
+def _needles(context: ServiceContext, order: ProbeOrder) -> tuple[Needle, ...]:
     if order.needles is None:
         return drawn_needles(order.seeds)
-    return open_needles(service.settings, order.needles)
+    return open_needles(context.settings, order.needles)
 
 
-def _begun(
-    service: Service, job: JobRow, order: ProbeOrder, needles: tuple[Needle, ...]
+def _begin(
+    context: ServiceContext, job: JobRow, order: ProbeOrder, needles: tuple[Needle, ...]
 ) -> ProbeRunRow:
-    """The run of a job: the one that an earlier start has begun, if it still measures the same."""
-    card = service.engine.model.card
+    """Return the run of a job: what an earlier start has begun, if it still measures the same."""
+    card = context.engine.model.card
     # Cells of another model, or of needles that were changed meanwhile, do not fit beside new ones.
     made_with = {"fingerprint": card.fingerprint, "needles_digest": _digest(needles)}
-    for run in service.catalog.probes.listed(job=job.id):
+    for run in context.catalog.probes.listed(job=job.id):
         if made_with.items() <= dict(run.settings).items():
             return run
-        forget_run(service, run.id)
+        remove_run(context, run.id)
     empty = ProbeResult(
-        haystack=_haystack_name(service, order),
+        haystack=_haystack_name(context, order),
         model=f"{card.family}/{card.variant}",
-        compression_ratio=order.ratio or service.engine.compression_ratio,
+        compression_ratio=order.ratio or context.engine.compression_ratio,
         recall=order.recall,
     )
-    run = service.catalog.probes.add(empty, settings={**asdict(order), **made_with}, job=job.id)
+    run = context.catalog.probes.add(empty, settings={**asdict(order), **made_with}, job=job.id)
     if order.needles is not None:
-        _keep_stills(stills_folder(service.settings.home, run.id), needles)
+        _keep_stills(stills_folder(context.settings.home, run.id), needles)
     return run
 
 
 def _fill(
-    service: Service,
+    context: ServiceContext,
     run: ProbeRunRow,
     order: ProbeOrder,
     needles: tuple[Needle, ...],
     name: str,
     frames: Iterator[Frame],
-    context: JobContext,
+    control: JobControl,
 ) -> None:
-    total, measured = _n_cells(order), run.result.cells
-    config = GridConfig(
-        lengths=order.lengths,
-        depths=order.depths,
-        recall=order.recall,
-        compression_ratio=order.ratio,
-    )
+    total, measured = order.n_cells, run.result.cells
     findings: list[Finding] = []
     cells = run_grid(
-        service.engine,
+        context.engine,
         frames,
         needles,
-        config,
+        order.grid,
         haystack=name,
         on_finding=findings.append,
         measured=measured,
     )
-    context.progress(len(measured), total, "reading the haystack")
+    control.progress(len(measured), total, "reading the haystack")
     began = time.perf_counter()
     for step in cells:
         if isinstance(step, ProbeCell):
-            trials = [_trial(seed, needles[seed], found) for seed, found in enumerate(findings)]
+            trials = [_trial(seed, needles[seed], finding) for seed, finding in enumerate(findings)]
             wall_s = run.result.wall_s + time.perf_counter() - began
-            n_done = service.catalog.probes.add_cell(run.id, step, wall_s=wall_s, trials=trials)
+            n_done = context.catalog.probes.add_cell(run.id, step, wall_s=wall_s, trials=trials)
             findings.clear()
-            context.progress(n_done, total, f"cell {n_done} of {total}")
-        if context.should_stop():
+            control.progress(n_done, total, f"cell {n_done} of {total}")
+        if control.should_stop():
             cells.close()
             return
 
 
-def _trial(seed: int, needle: Needle, found: Finding) -> Json:
+def _trial(seed: int, needle: Needle, finding: Finding) -> Json:
     return {
         "seed": seed,
         "question": needle.question,
         "expected": needle.answer,
-        "answer": found.reply,
-        "is_right": found.is_right,
-        "evidence_rank": found.evidence_rank,
-        "planted_s": found.planted_s,
-        "shown": [[span.start_s, span.end_s] for span in found.shown[:5]],
+        "answer": finding.reply,
+        "is_right": finding.is_right,
+        "evidence_rank": finding.evidence_rank,
+        "planted_s": finding.planted_s,
+        "shown": [[span.start_s, span.end_s] for span in finding.shown[:5]],
     }
 
 
-def _n_cells(order: ProbeOrder) -> int:
-    return len(order.lengths) * len(order.depths)
-
-
-def _haystack_name(service: Service, order: ProbeOrder) -> str:
+def _haystack_name(context: ServiceContext, order: ProbeOrder) -> str:
     if order.haystack is None:
         return DRAWN
-    return service.catalog.videos.resolve(order.haystack).name
+    return context.catalog.videos.resolve(order.haystack).name
 
 
 def _digest(needles: tuple[Needle, ...]) -> str:
@@ -180,7 +343,7 @@ def _digest(needles: tuple[Needle, ...]) -> str:
 
 def _keep_stills(folder: Path, needles: tuple[Needle, ...]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for place, needle in enumerate(needles):
+    for index, needle in enumerate(needles):
         still = Image.fromarray(needle.image)
         still.thumbnail(STILL_PX)
-        still.save(folder / f"{place}.png", "PNG")
+        still.save(folder / f"{index}.png", "PNG")

@@ -1,4 +1,4 @@
-"""Videos leave the library by age, where the setting `retention.days` says so.
+"""Deletion of videos by age, where the setting `retention.days` asks for it.
 
 Age counts from the day a video was added, not from what its wall clock shows: an old recording
 that somebody adds today is wanted today.
@@ -10,38 +10,44 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from app.services.context import Service
+from app.services.context import ServiceContext
+from app.services.library import remove_video
+from engine.errors import LongwatchError
 
 CHECK_EVERY_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
 
-def delete_expired(service: Service, now: datetime) -> tuple[str, ...]:
-    """Forget the videos that are past their days, and name them; one being read stays."""
-    days = service.settings.retention.days
+def delete_expired(context: ServiceContext, now: datetime) -> tuple[str, ...]:
+    """Delete the videos that are past their days, except one being read; return their names."""
+    days = context.settings.retention.days
     if days is None:
         return ()
     before = now - timedelta(days=days)
     old = [
         row
-        for row in service.catalog.videos.listed("ready", "failed", "cancelled")
+        for row in context.catalog.videos.listed("ready", "failed", "cancelled")
         if row.created_at < before
     ]
     for row in old:
-        service.remove_video(row.id)
+        remove_video(context, row)
         _log.info("retention deleted video %s, %g days after it was added", row.id, days)
     return tuple(row.name for row in old)
 
 
 @contextmanager
-def retention_loop(service: Service) -> Iterator[None]:
-    """Look every hour while the body runs; the setting may change meanwhile."""
+def retention_loop(context: ServiceContext) -> Iterator[None]:
+    """Delete expired videos every hour while the body runs; the setting may change meanwhile."""
     over = threading.Event()
 
     def look() -> None:
         while not over.is_set():
-            delete_expired(service, datetime.now(UTC))
+            try:
+                delete_expired(context, datetime.now(UTC))
+            except LongwatchError as error:
+                # A busy database or a slow disk: the next hour tries again.
+                _log.warning("expired videos could not be deleted: %s", error)
             over.wait(CHECK_EVERY_S)
 
     thread = threading.Thread(target=look, name="retention", daemon=True)

@@ -1,10 +1,14 @@
-"""What a user names to what can be read: files, folders, cameras, streams."""
+"""Sources as users name them: files, folders, cameras, streams."""
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from engine.errors import InputRefusedError, UnreachableError
+from app.config.settings import Settings
+from app.schemas.videos import MediaRootsResponse
+from engine.errors import InputRefusedError, LongwatchError, UnreachableError
 from engine.media.source import is_live_uri
 
 MEDIA_SUFFIXES = frozenset(
@@ -28,14 +32,16 @@ MEDIA_SUFFIXES = frozenset(
         ".y4m",
     }
 )
-"""What is taken from a folder; a file that is named outright is judged by its content alone."""
+"""Endings taken from a folder; a file that is named outright is judged by its content alone."""
+
+MAX_FILES_LISTED: Final = 500
 
 _BLOCK_BYTES = 1 << 16
 _N_BLOCKS = 256
 
 
 def expand(sources: list[str]) -> Iterator[str]:
-    """Folders become the media files in them, sorted; everything else stays.
+    """Yield the media files of folders, sorted, and every other source as it is.
 
     Raises:
         UnreachableError: No such file or folder.
@@ -53,8 +59,41 @@ def expand(sources: list[str]) -> Iterator[str]:
             raise UnreachableError(f"no file or folder {source!r}", hint="check the path")
 
 
+def list_roots(settings: Settings) -> MediaRootsResponse:
+    """Return the folders whose files may be added from the web app, and the media in them."""
+    files: list[str] = []
+    for root in settings.paths.media_roots:
+        # A folder that is gone or empty offers nothing.
+        with contextlib.suppress(LongwatchError):
+            files += expand([str(root)])
+    roots = [str(root) for root in settings.paths.media_roots]
+    return MediaRootsResponse(roots=roots, files=files[:MAX_FILES_LISTED])
+
+
+def check_allowed(settings: Settings, source: str) -> str:
+    """Return a source that may be added from the web app, links resolved.
+
+    Raises:
+        InputRefusedError: No camera, and no file below a configured folder; links that lead out
+            of it are refused.
+    """
+    if is_live_uri(source):
+        return source
+    try:
+        path = Path(source).resolve(strict=True)
+    except (OSError, ValueError, RuntimeError):
+        path = None
+    roots = [root.expanduser().resolve() for root in settings.paths.media_roots]
+    if path is None or not any(path.is_relative_to(root) for root in roots) or not path.is_file():
+        raise InputRefusedError(
+            "only files below the configured folders can be added",
+            hint="set paths.media_roots in longwatch.toml, or upload the file",
+        )
+    return str(path)
+
+
 def identify(path: Path) -> str:
-    """A digest by which the same file is known again: its size and blocks spread over it.
+    """Return a digest by which the same file is known again, from its size and blocks of it.
 
     Cost: 16 MiB read at most, however long the video.
     """
@@ -69,11 +108,11 @@ def identify(path: Path) -> str:
 
 
 def _media_in(folder: Path) -> list[str]:
-    found = sorted(
+    files = sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.is_symlink()
     )
-    if not found:
+    if not files:
         raise InputRefusedError(f"no video in the folder {folder}", hint="name a file outright")
-    return [str(path.resolve()) for path in found]
+    return [str(path.resolve()) for path in files]

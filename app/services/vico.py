@@ -1,4 +1,4 @@
-"""Video files to a file of VICO questions: found, captioned or read, asked, written.
+"""Questions about the order of events (VICO), made from video files and their captions.
 
 Captions are kept beside the output as they come (`NAME.captions.jsonl`). A run that was killed
 goes on behind the last of them, and ends with the same bytes as one that was left alone.
@@ -12,11 +12,11 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.cli.render import ProgressUpdate
 from app.config.engine_config import media_limits
+from app.progress import ProgressCallback, ProgressUpdate, no_progress
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.schemas.training import SkippedVideo, VicoResponse
-from app.services.context import ProgressCallback, Service, no_progress
+from app.services.context import ServiceContext
 from app.services.sources import expand, identify
 from engine.errors import (
     InputRefusedError,
@@ -36,7 +36,7 @@ from engine.training.vico.samples import FEWEST_CLUES, VicoLine, build
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VicoOrder:
-    """What a run is asked to do."""
+    """The request for a run."""
 
     sources: Sequence[str]
     """Files and folders."""
@@ -49,19 +49,19 @@ class VicoOrder:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Said:
-    """Captions by video, and how they came."""
+class _Captions:
+    """Captions by video, and where they came from."""
 
-    captions: dict[str, tuple[ClipCaption, ...]]
+    by_video: dict[str, tuple[ClipCaption, ...]]
     skipped: list[SkippedVideo]
-    bad_captions: list[str]
+    bad_lines: list[str]
     written: int
     model: str | None
     file: Path | None
 
 
 def build_vico(
-    service: Service, order: VicoOrder, report: ProgressCallback = no_progress
+    context: ServiceContext, order: VicoOrder, report: ProgressCallback = no_progress
 ) -> VicoResponse:
     """Write a file of questions about the order of what videos show.
 
@@ -74,24 +74,24 @@ def build_vico(
         order.output.parent.mkdir(parents=True, exist_ok=True)
         media, videos = find_videos(order.sources)
         if order.captions:
-            said = _read_said(service, order, videos)
+            captions = _read_captions(context, order, videos)
         else:
-            said = _describe_all(service, order, videos, report)
-        clues = _usable(said)
+            captions = _describe_all(context, order, videos, report)
+        clues = _usable(captions)
         lines = list(build(clues, questions_per_video=order.questions_per_video, seed=order.seed))
         if not lines:
-            reasons = "; ".join(f"{each.video}: {each.reason}" for each in said.skipped[:3])
+            reasons = "; ".join(f"{item.video}: {item.reason}" for item in captions.skipped[:3])
             raise InputRefusedError(
                 f"no question can be made of {len(videos)} video(s): {reasons}",
                 hint="give longer videos, or captions that say more",
             )
         with atomic_write(order.output) as temporary:
             temporary.write_text("".join(line.dump() for line in lines), encoding="utf-8")
-    return _document(order, media, said, clues, lines, wall_s=time.monotonic() - started)
+    return _document(order, media, captions, clues, lines, wall_s=time.monotonic() - started)
 
 
 def find_videos(sources: Sequence[str]) -> tuple[Path, dict[str, Path]]:
-    """The media folder, and the videos below it by their relative names, sorted.
+    """Return the media folder, and the videos below it by their relative names, sorted.
 
     The folder is the one that was named, or the nearest that holds all that was.
 
@@ -102,24 +102,24 @@ def find_videos(sources: Sequence[str]) -> tuple[Path, dict[str, Path]]:
     for source in sources:
         if is_live_uri(source):
             raise InputRefusedError(f"{source} is live: clips are cut from files")
-    found = sorted({Path(each) for each in expand(list(sources))})
-    named = [Path(each).expanduser().resolve() for each in sources]
-    media = Path(os.path.commonpath([each if each.is_dir() else each.parent for each in named]))
-    return media, {path.relative_to(media).as_posix(): path for path in found}
+    files = sorted({Path(file) for file in expand(list(sources))})
+    named = [Path(source).expanduser().resolve() for source in sources]
+    media = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in named]))
+    return media, {file.relative_to(media).as_posix(): file for file in files}
 
 
 def _describe_all(
-    service: Service, order: VicoOrder, videos: Mapping[str, Path], report: ProgressCallback
-) -> _Said:
-    """The model's own captions of every clip."""
-    card = service.engine.model.card
-    sampling = Sampling(max_tokens=service.settings.limits.answer_tokens)
+    context: ServiceContext, order: VicoOrder, videos: Mapping[str, Path], report: ProgressCallback
+) -> _Captions:
+    """Have the model describe every clip that it has not described yet."""
+    card = context.engine.model.card
+    sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
     file = order.output.with_name(f"{order.output.stem}.captions.jsonl")
-    log = CaptionLog(file, caption_key(service.engine, clip_s=order.clip_s, sampling=sampling))
-    said = _Said(
-        captions={},
+    log = CaptionLog(file, caption_key(context.engine, clip_s=order.clip_s, sampling=sampling))
+    captions = _Captions(
+        by_video={},
         skipped=[],
-        bad_captions=[],
+        bad_lines=[],
         written=0,
         model=f"{card.family}/{card.variant}",
         file=file,
@@ -128,26 +128,26 @@ def _describe_all(
         try:
             identity = identify(path)
             if not log.is_finished(identity):
-                for caption in _describe(service, path, log.captions(identity), order, report):
+                for caption in _describe(context, path, log.captions(identity), order, report):
                     log.add(video, identity, caption)
-                    said.written += 1
+                    captions.written += 1
                 log.finish(video, identity)
         except (InputRefusedError, UnreachableError) as error:
-            said.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
+            captions.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
         else:
-            said.captions[video] = log.captions(identity)
-    return said
+            captions.by_video[video] = log.captions(identity)
+    return captions
 
 
 def _describe(
-    service: Service,
+    context: ServiceContext,
     path: Path,
     kept: Sequence[ClipCaption],
     order: VicoOrder,
     report: ProgressCallback,
 ) -> Iterator[ClipCaption]:
-    """The captions of a video behind those that are kept."""
-    engine, limits = service.engine, media_limits(service.settings)
+    """Yield the captions of a video behind those that are kept."""
+    engine, limits = context.engine, media_limits(context.settings)
     reader = SandboxedReader(
         str(path),
         # A clip is a stretch of time: it has all its frames, however still they are.
@@ -159,24 +159,26 @@ def _describe(
     with closing(reader):
         if engine.model.card.wants_audio and reader.info.has_audio:
             sound = closing(SandboxedSound(str(path), limits=limits))
-        with sound as heard:
-            sampling = Sampling(max_tokens=service.settings.limits.answer_tokens)
+        with sound as track:
+            sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
             for caption in caption_clips(
-                engine, reader, clip_s=order.clip_s, sound=heard, sampling=sampling
+                engine, reader, clip_s=order.clip_s, sound=track, sampling=sampling
             ):
                 yield caption
                 done = caption.span.end_s
                 report(ProgressUpdate(what=path.name, done=done, total=reader.info.duration_s))
 
 
-def _read_said(service: Service, order: VicoOrder, videos: Mapping[str, Path]) -> _Said:
-    """Captions of files, for videos that can be read."""
-    limits = media_limits(service.settings)
+def _read_captions(
+    context: ServiceContext, order: VicoOrder, videos: Mapping[str, Path]
+) -> _Captions:
+    """Return captions from files, for videos that can be read."""
+    limits = media_limits(context.settings)
     read = read_captions(order.captions, list(videos), clip_s=order.clip_s)
-    said = _Said(
-        captions={},
+    captions = _Captions(
+        by_video={},
         skipped=[],
-        bad_captions=[f"{each.place}: {each.reason}" for each in read.bad],
+        bad_lines=[f"{line.place}: {line.reason}" for line in read.bad],
         written=0,
         model=None,
         file=None,
@@ -185,30 +187,29 @@ def _read_said(service: Service, order: VicoOrder, videos: Mapping[str, Path]) -
         try:
             probe_foreign(str(path), limits)
         except (InputRefusedError, UnreachableError) as error:
-            said.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
+            captions.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
         else:
-            said.captions[video] = read.captions.get(video, ())
-    return said
+            captions.by_video[video] = read.captions.get(video, ())
+    return captions
 
 
-def _usable(said: _Said) -> dict[str, tuple[Clue, ...]]:
-    """Clues by video; those with too few are skipped and named."""
+def _usable(captions: _Captions) -> dict[str, tuple[Clue, ...]]:
+    """Return the clues of every video; those with too few are skipped and named."""
     usable = {}
-    for video, captions in said.captions.items():
-        clues = find_clues(captions)
+    for video, clips in captions.by_video.items():
+        clues = find_clues(clips)
         if len(clues) >= FEWEST_CLUES:
             usable[video] = clues
             continue
         reason = (
-            f"{len(clues)} distinct clue(s) in {len(captions)} caption(s), "
-            f"{FEWEST_CLUES} are needed"
+            f"{len(clues)} distinct clue(s) in {len(clips)} caption(s), {FEWEST_CLUES} are needed"
         )
-        said.skipped.append(SkippedVideo(video=video, reason=reason))
+        captions.skipped.append(SkippedVideo(video=video, reason=reason))
     return usable
 
 
 def _reason(error: LongwatchError) -> str:
-    """What is wrong with a video that is named beside it."""
+    """Return what is wrong with a video that is named beside it."""
     if isinstance(error, MediaRefusedError | MediaDecodeError):
         return error.reason
     return str(error)
@@ -216,7 +217,7 @@ def _reason(error: LongwatchError) -> str:
 
 @contextmanager
 def _writable(path: Path) -> Iterator[None]:
-    """What the system says about writing becomes a sentence about the output."""
+    """Turn what the system says about writing into a sentence about the output."""
     try:
         yield
     except OSError as error:
@@ -226,26 +227,28 @@ def _writable(path: Path) -> Iterator[None]:
 def _document(
     order: VicoOrder,
     media: Path,
-    said: _Said,
+    captions: _Captions,
     clues: Mapping[str, Sequence[Clue]],
     lines: Sequence[VicoLine],
     *,
     wall_s: float,
 ) -> VicoResponse:
-    asked = [line.question for line in lines]
+    questions = [line.question for line in lines]
     return VicoResponse(
         output=str(order.output),
         media=str(media),
-        captions_file=None if said.file is None else str(said.file),
-        model=said.model,
+        captions_file=None if captions.file is None else str(captions.file),
+        model=captions.model,
         videos=len(clues),
-        captions=sum(len(said.captions[video]) for video in clues),
-        captions_written=said.written,
-        clues=sum(len(each) for each in clues.values()),
+        captions=sum(len(captions.by_video[video]) for video in clues),
+        captions_written=captions.written,
+        clues=sum(len(of_video) for of_video in clues.values()),
         questions=len(lines),
-        kinds=dict(sorted(Counter(each.kind for each in asked).items())),
-        letters=dict(sorted(Counter(each.answer for each in asked if each.n_options).items())),
-        skipped=sorted(said.skipped, key=lambda each: each.video),
-        bad_captions=said.bad_captions,
+        kinds=dict(sorted(Counter(question.kind for question in questions).items())),
+        letters=dict(
+            sorted(Counter(question.answer for question in questions if question.n_options).items())
+        ),
+        skipped=sorted(captions.skipped, key=lambda item: item.video),
+        bad_captions=captions.bad_lines,
         wall_s=wall_s,
     )

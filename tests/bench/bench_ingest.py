@@ -15,7 +15,9 @@ import av
 import psutil
 
 from app.config.settings import load_settings
-from app.services.context import Service
+from app.services.context import ServiceContext
+from app.services.scope import resolve_scope
+from app.worker.foreground import ingest_now
 from engine.evaluation.latency import measure_questions
 from tests.bench.bench_decode import bare
 from tests.support.synthetic import patrol_video, repeated_video
@@ -34,7 +36,7 @@ def measure(*, model: str | None = None, minutes: int = 60) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         footage = _footage(Path(folder), minutes)
         n_frames, before_s = _timed_bare(footage)
-        service = Service(load_settings({"model": model}, home=Path(folder) / "home"))
+        service = ServiceContext(load_settings({"model": model}, home=Path(folder) / "home"))
         try:
             _ = service.engine  # Loading the model is not part of reading a video.
             read = _ingest(service, footage)
@@ -68,7 +70,7 @@ def _footage(folder: Path, minutes: int) -> Path:
     return repeated_video(minute, n_times, folder / "footage.mp4")
 
 
-def _ingest(service: Service, footage: Path) -> dict[str, Any]:
+def _ingest(service: ServiceContext, footage: Path) -> dict[str, Any]:
     process = psutil.Process()
     marks: list[tuple[float, float, int]] = []
 
@@ -77,7 +79,7 @@ def _ingest(service: Service, footage: Path) -> dict[str, Any]:
 
     used = _cpu_s()
     started = time.perf_counter()
-    document = service.ingest([str(footage)], report=note).videos[0]
+    document = ingest_now(service, [str(footage)], report=note).videos[0]
     wall_s = time.perf_counter() - started
     sixth, end = marks[len(marks) // 6][2], marks[-1][2]
     return {
@@ -99,10 +101,10 @@ def _growth(times: list[float]) -> float:
     return round((times[-1] - times[-tenth]) / (times[tenth] - times[1]), 3)
 
 
-def _ask(service: Service) -> dict[str, Any]:
+def _ask(service: ServiceContext) -> dict[str, Any]:
     # With `recall` given the model answers even here, where nothing it knows is to be seen.
     speed = measure_questions(
-        service.engine, [QUESTIONS[0], *QUESTIONS * 4], scope=service.scope(), recall="top"
+        service.engine, [QUESTIONS[0], *QUESTIONS * 4], scope=resolve_scope(service), recall="top"
     )
     return {
         "questions": speed.n,

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.api.auth import hash_password
+from app.services.credentials import hash_password
 from engine.media.encode import write_video
 from engine.synthetic.questions import Question, questions
 from engine.synthetic.story import Story, draw_story

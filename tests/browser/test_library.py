@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.catalog import open_catalog
-from tests.app.api.test_library_page import N_VIDEOS, fill
+from tests.app.api.test_videos import N_VIDEOS, fill
 from tests.browser.stage import Stage, open_stage
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from app.api.auth import CSRF_HEADER, hash_password
+from app.api.auth import CSRF_HEADER
 from app.config.settings import load_settings
 from app.server import create_app
-from app.services.context import Service
+from app.services.context import ServiceContext
+from app.services.credentials import hash_password
+from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.models.video_xl.model import write_tiny
 from engine.records import VideoId
@@ -28,7 +30,7 @@ class Site:
     """A running server and the people who use it."""
 
     app: ASGIApp
-    service: Service
+    services: ServiceContext
     gate: VideoId
     """The viewer may see it."""
     yard: VideoId
@@ -46,8 +48,8 @@ def draw_clip(path: Path, *, seed: int, seconds: int = SECONDS) -> Path:
     return path
 
 
-def open_service(home: Path, **flags: object) -> Service:
-    """A service over the tiny model in `home`."""
+def open_library(home: Path, **flags: object) -> ServiceContext:
+    """Open a library over the tiny model in `home`."""
     model = home / "tiny"
     if not model.is_dir():
         write_tiny(model)
@@ -58,7 +60,7 @@ def open_service(home: Path, **flags: object) -> Service:
         "sampling.thin_static": False,
         **flags,
     }
-    return Service(load_settings(settings, home=home, folder=home))
+    return ServiceContext(load_settings(settings, home=home, folder=home))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +83,21 @@ class Session:
 
 def make_library(home: Path) -> Library:
     """Read two recordings into a new home, with `ada`, an admin, and `vera`, who may see one."""
-    service = open_service(home)
-    gate = service.ingest([str(draw_clip(home / "gate.mp4", seed=1))]).videos[0]
-    yard = service.ingest([str(draw_clip(home / "yard.mp4", seed=2))]).videos[0]
-    accounts = service.catalog.accounts
+    services = open_library(home)
+    gate = ingest_now(services, [str(draw_clip(home / "gate.mp4", seed=1))]).videos[0]
+    yard = ingest_now(services, [str(draw_clip(home / "yard.mp4", seed=2))]).videos[0]
+    accounts = services.catalog.accounts
     hashed = hash_password(PASSWORD)
     accounts.add_user("ada", "admin", password_hash=hashed)
     viewer = accounts.add_user("vera", "viewer", password_hash=hashed)
     accounts.grant(viewer.id, VideoId(gate.video_id))
-    service.engine.save_index()
-    app = create_app(service, is_local=True, with_pages=False)
+    services.engine.save_index()
+    app = create_app(services, is_local=True, with_pages=False)
     sessions = {}
     for name in ("ada", "vera"):
         client = sign_in(app, name)
         sessions[name] = Session(cookies=dict(client.cookies), csrf=client.headers[CSRF_HEADER])
-    service.close()
+    services.close()
     return Library(
         home=home, gate=VideoId(gate.video_id), yard=VideoId(yard.video_id), sessions=sessions
     )
@@ -111,8 +113,8 @@ def open_site(library: Library, home: Path, *, with_pages: bool = False) -> Iter
         with_pages: Whether Gradio's pages are mounted, which takes most of a second.
     """
     shutil.copytree(library.home, home)
-    service = open_service(home)
-    app = create_app(service, is_local=True, with_pages=with_pages)
+    services = open_library(home)
+    app = create_app(services, is_local=True, with_pages=with_pages)
     # One event loop for the admin's requests, so that they can be made at the same time.
     with TestClient(app, base_url=ADDRESS, follow_redirects=False) as admin:
         _take_up(admin, library.sessions["ada"])
@@ -120,14 +122,14 @@ def open_site(library: Library, home: Path, *, with_pages: bool = False) -> Iter
         _take_up(viewer, library.sessions["vera"])
         yield Site(
             app=app,
-            service=service,
+            services=services,
             gate=library.gate,
             yard=library.yard,
             anonymous=TestClient(app, base_url=ADDRESS),
             viewer=viewer,
             admin=admin,
         )
-    service.close()
+    services.close()
 
 
 def _take_up(client: TestClient, session: Session) -> None:

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.services.captions import caption_handler
-from app.worker.worker import Worker
+from app.services.ingest import enqueue_ingest
+from app.worker.handlers import open_worker
 from tests.support.site import Site
 
 QUESTION = "What color is the car?"
@@ -98,7 +98,7 @@ def test_chat_fetches_nothing(site: Site, url: str) -> None:
 def test_probe_run_is_a_job_whose_cells_can_be_looked_into(site: Site) -> None:
     order = {"lengths": [8, 16], "depths": [0, 1], "seeds": 1, "haystack": site.gate}
     job = site.admin.post("/api/v1/probes", json=order).json()
-    site.service.worker().run(until_idle=True)
+    open_worker(site.services).run(until_idle=True)
     run = site.admin.get("/api/v1/probes").json()["runs"][0]
     assert run["job"]["job_id"] == job["job_id"]
     assert run["job"]["state"] == "done", run["job"]["error"]
@@ -135,22 +135,21 @@ def test_captions_are_ordered_by_an_admin_and_read_by_who_may_see(site: Site) ->
     job = site.admin.post(address).json()
     assert (job["kind"], job["video_id"]) == ("caption", site.yard)
     assert site.admin.post(address).json()["job_id"] == job["job_id"]
-    handlers = {"caption": caption_handler(site.service)}
-    Worker(site.service.catalog.jobs, handlers).run(until_idle=True)
-    n_chunks = site.service.catalog.videos.get(site.yard).n_chunks
+    open_worker(site.services).run(until_idle=True)
+    n_chunks = site.services.catalog.videos.get(site.yard).n_chunks
     captions = site.admin.get(address).json()["captions"]
     assert [item["chunk"] for item in captions] == list(range(n_chunks))
     assert site.admin.get(f"{address}?find=nevermore").json()["captions"] == []
 
 
 def test_jobs_can_be_stopped_and_tried_again(site: Site) -> None:
-    video = site.service.catalog.videos.get(site.yard)
-    job = site.service.enqueue(video)
+    video = site.services.catalog.videos.get(site.yard)
+    job = enqueue_ingest(site.services, video)
     stopped = site.admin.post(f"/api/v1/jobs/{job.id}/cancel").json()
     assert stopped["state"] == "cancelled"
     assert site.admin.get(f"/api/v1/videos/{site.yard}").json()["status"] == "cancelled"
     assert site.admin.post(f"/api/v1/jobs/{job.id}/retry").json()["state"] == "queued"
-    site.service.worker().run(until_idle=True)
+    open_worker(site.services).run(until_idle=True)
     assert site.admin.get(f"/api/v1/videos/{site.yard}").json()["status"] == "ready"
 
 

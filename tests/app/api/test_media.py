@@ -5,8 +5,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from app.api.media import browser_plays, media_type, sprite_file
 from app.services.previews import KIND, enqueue_preview
+from app.services.stills import browser_plays, media_type, sprite_file
+from app.worker.handlers import open_worker
 from engine.records import Caption, ChunkRef, MediaInfo, TimeSpan
 from tests.support.site import Site
 
@@ -25,7 +26,7 @@ def describe(container: str, codec: str) -> MediaInfo:
 
 
 def test_range_is_answered_with_that_part(site: Site) -> None:
-    data = Path(site.service.catalog.videos.get(site.gate).uri).read_bytes()
+    data = Path(site.services.catalog.videos.get(site.gate).uri).read_bytes()
     answer = site.viewer.get(f"/media/{site.gate}", headers={"range": "bytes=100-199"})
     assert answer.status_code == 206
     assert answer.content == data[100:200]
@@ -43,7 +44,7 @@ def test_a_thousand_ranges_do_not_burn_the_processor(site: Site) -> None:
 def test_still_is_a_picture_and_kept(site: Site) -> None:
     first = site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w=160")
     assert Image.open(io.BytesIO(first.content)).size == (160, 90)
-    kept = list((site.service.settings.home / "thumbs" / site.gate).glob("15_160.jpg"))
+    kept = list((site.services.settings.home / "thumbs" / site.gate).glob("15_160.jpg"))
     assert kept
     assert kept[0].read_bytes() == first.content
     assert site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w=161").status_code == 422
@@ -78,29 +79,29 @@ def test_copy_is_made_only_for_what_browsers_do_not_play() -> None:
 
 
 def test_stills_for_scrubbing_are_made_by_the_worker(site: Site) -> None:
-    video = site.service.catalog.videos.get(site.yard)
-    job = enqueue_preview(site.service, video)
+    video = site.services.catalog.videos.get(site.yard)
+    job = enqueue_preview(site.services, video)
     assert job is not None
     assert job.kind == KIND
-    site.service.worker().run(until_idle=True)
+    open_worker(site.services).run(until_idle=True)
     item = site.admin.get(f"/api/v1/videos/{site.yard}").json()
     assert item["sprite"] == {"url": f"/media/{site.yard}/sprite.jpg", "step_s": 2.0, "count": 12}
-    with Image.open(sprite_file(site.service.settings.home, video.id)) as picture:
+    with Image.open(sprite_file(site.services.settings.home, video.id)) as picture:
         assert picture.size == (1600, 180)
-    assert enqueue_preview(site.service, video) is None
-    sprite_file(site.service.settings.home, video.id).unlink()
-    sprite_file(site.service.settings.home, video.id).with_suffix(".json").unlink()
+    assert enqueue_preview(site.services, video) is None
+    sprite_file(site.services.settings.home, video.id).unlink()
+    sprite_file(site.services.settings.home, video.id).with_suffix(".json").unlink()
 
 
 def test_captions_are_a_track_for_those_who_may_see_the_video(site: Site) -> None:
     assert site.viewer.get(f"/media/{site.gate}/captions.vtt").text == "WEBVTT\n"
     assert site.viewer.get(f"/media/{site.yard}/captions.vtt").status_code == 404
-    row = site.service.catalog.videos.get(site.gate)
+    row = site.services.catalog.videos.get(site.gate)
     assert row.fingerprint is not None
     for ordinal, text in enumerate(["A <b>dog</b>\n\nruns & barks.", "  "]):
         span = TimeSpan(start_s=4.0 * ordinal, end_s=4.0 * (ordinal + 1))
         ref = ChunkRef(video=site.gate, ordinal=ordinal, span=span)
-        site.service.catalog.captions.add(
+        site.services.catalog.captions.add(
             Caption(ref=ref, fingerprint=row.fingerprint, model="video_xl/tiny", text=text)
         )
     answer = site.viewer.get(f"/media/{site.gate}/captions.vtt")

@@ -10,6 +10,7 @@ from PIL import Image
 
 from app.config.settings import Settings, load_settings
 from app.services.needles import list_needles, open_needles, take_archive
+from app.worker.handlers import open_worker
 from engine.errors import InputRefusedError, NotFoundError
 from tests.support.site import Site
 
@@ -131,7 +132,7 @@ def test_api_takes_lists_and_forgets_needles(site: Site) -> None:
     assert site.admin.put("/api/v1/needles/signs", **put).status_code == 422
     order = {"lengths": [8], "depths": [0, 1], "needles": "upload/signs"}
     assert site.admin.post("/api/v1/probes", json=order).status_code == 202
-    site.service.worker().run(until_idle=True)
+    open_worker(site.services).run(until_idle=True)
     run = site.admin.get("/api/v1/probes").json()["runs"][0]
     assert [cell["n"] for cell in run["cells"]] == [1, 1]
     still = site.viewer.get(f"/api/v1/probes/{run['run_id']}/needles/0.png")

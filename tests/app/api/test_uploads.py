@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.api.uploads import MAX_NAME_CHARS, clean_name
+from app.services.library import MAX_NAME_CHARS
+from app.services.uploads import clean_name
 from storage.records import UploadId
 from tests.support.site import Site, draw_clip
 
@@ -39,13 +40,13 @@ def test_interrupted_upload_goes_on_where_it_stopped(site: Site, tmp_path: Path)
     assert told.headers["upload-offset"] == "1000"
     assert send(site.admin, address, 1000, data[1000:]) == 204
 
-    row = site.service.catalog.uploads.get(UploadId(address.rsplit("/", 1)[1]))
+    row = site.services.catalog.uploads.get(UploadId(address.rsplit("/", 1)[1]))
     assert row.video is not None
-    video = site.service.catalog.videos.get(row.video)
+    video = site.services.catalog.videos.get(row.video)
     assert video.name == "holiday"
     assert Path(video.uri).read_bytes() == data
-    assert not list((site.service.settings.home / "uploads").glob(f"{row.id}*"))
-    assert [job.kind for job in site.service.catalog.jobs.listed(video=video.id)][-1] == "ingest"
+    assert not list((site.services.settings.home / "uploads").glob(f"{row.id}*"))
+    assert [job.kind for job in site.services.catalog.jobs.listed(video=video.id)][-1] == "ingest"
     assert site.admin.delete(f"/api/v1/videos/{video.id}").status_code == 204
     assert not Path(video.uri).exists()
 
@@ -64,18 +65,18 @@ def test_part_that_does_not_fit_the_end_is_refused(site: Site) -> None:
 def test_what_is_no_video_leaves_nothing_behind(site: Site) -> None:
     data = b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n"
     address = begin(site.admin, len(data), "holiday.mp4")
-    before = set((site.service.settings.home / "media").glob("*"))
+    before = set((site.services.settings.home / "media").glob("*"))
     headers = {**PART, "Upload-Offset": "0"}
     answer = site.admin.patch(address, headers=headers, content=data)
     assert answer.status_code == 422
     assert "holiday: this is a playlist" in answer.json()["error"]["message"]
-    assert str(site.service.settings.home) not in answer.text
-    assert set((site.service.settings.home / "media").glob("*")) == before
+    assert str(site.services.settings.home) not in answer.text
+    assert set((site.services.settings.home / "media").glob("*")) == before
     assert site.admin.head(address).status_code == 404
 
 
 def test_size_is_checked_before_the_first_byte(site: Site) -> None:
-    limit = int(site.service.settings.limits.upload_bytes)
+    limit = int(site.services.settings.limits.upload_bytes)
     over = {"Tus-Resumable": "1.0.0", "Upload-Length": str(limit + 1)}
     assert site.admin.post("/api/v1/uploads", headers=over).status_code == 413
     options = site.admin.options("/api/v1/uploads")
@@ -83,9 +84,9 @@ def test_size_is_checked_before_the_first_byte(site: Site) -> None:
 
 
 def test_upload_of_another_user_does_not_exist(site: Site) -> None:
-    accounts = site.service.catalog.accounts
+    accounts = site.services.catalog.accounts
     other = accounts.add_user("olga", "admin")
-    row = site.service.catalog.uploads.add(
+    row = site.services.catalog.uploads.add(
         name="x", size_bytes=9, expires_at=other.created_at.replace(year=2999), user=other.id
     )
     assert site.admin.head(f"/api/v1/uploads/{row.id}").status_code == 404

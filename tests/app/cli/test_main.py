@@ -23,7 +23,10 @@ def test_ask_before_any_ingest_says_what_to_do(
     assert run("ask", "Is there a dog?", "--home", tmp_path) == 2
     heard = capsys.readouterr()
     assert heard.out == ""
-    assert heard.err.strip() == "longwatch: the library is empty (longwatch ingest VIDEO)"
+    assert heard.err.strip() == (
+        "longwatch: nothing is indexed yet (`longwatch ingest VIDEO` or the library page adds "
+        "videos; the first chunks can be asked about at once)"
+    )
 
 
 def test_failure_with_json_is_a_document(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.config.settings import FILE_NAME, Settings, load_settings
-from app.config.settings_file import change, held, saved
+from app.config.settings_file import apply_changes, current_values, saved
 from engine.errors import InputRefusedError, LongwatchError, SettingsError
 from tests.support.site import Site
 
@@ -41,7 +41,7 @@ def load(home: Path, **flags: object) -> Settings:
 
 def test_comments_and_order_stay(home: Path) -> None:
     (home / FILE_NAME).write_text(COMMENTED)
-    _, lines = change(load(home), {"cache.device_bytes": "8GiB", "retention.days": 30})
+    _, lines = apply_changes(load(home), {"cache.device_bytes": "8GiB", "retention.days": 30})
     assert (home / FILE_NAME).read_text() == COMMENTED.replace("4GiB", "8GiB") + (
         "\n[retention]\ndays = 30\n"
     )
@@ -54,14 +54,14 @@ def test_comments_and_order_stay(home: Path) -> None:
 
 def test_top_level_setting_stays_above_the_sections(home: Path) -> None:
     (home / FILE_NAME).write_text("[sampling]\nfps = 2\n")
-    change(load(home), {"model": "nano", "stream.compression_ratio": 16})
+    apply_changes(load(home), {"model": "nano", "stream.compression_ratio": 16})
     again = load(home)
     assert (again.model, again.sampling.fps, again.stream.compression_ratio) == ("nano", 2, 16)
 
 
 def test_default_comes_back_when_a_value_is_taken_out(home: Path) -> None:
     (home / FILE_NAME).write_text(COMMENTED)
-    change(load(home), {"cache.device_bytes": None, "limits.disk_reserve_bytes": None})
+    apply_changes(load(home), {"cache.device_bytes": None, "limits.disk_reserve_bytes": None})
     assert "# half of the card" in (home / FILE_NAME).read_text()
     assert load(home).cache.device_bytes is None
 
@@ -83,7 +83,7 @@ def test_wrong_value_is_refused_and_nothing_is_written(
 ) -> None:
     (home / FILE_NAME).write_text(COMMENTED)
     with pytest.raises(LongwatchError, match=complaint):
-        change(load(home), {"retention.days": 5, name: value})
+        apply_changes(load(home), {"retention.days": 5, name: value})
     assert (home / FILE_NAME).read_text() == COMMENTED
     assert [path.name for path in home.iterdir()] == [FILE_NAME]
 
@@ -93,14 +93,16 @@ def test_what_the_environment_or_a_flag_holds_is_locked(
 ) -> None:
     monkeypatch.setenv("LONGWATCH_CACHE__HOST_BYTES", "1GiB")
     settings = load(home, model="nano")
-    locked = {each.editable.setting: each.locked_by for each in held(settings) if each.locked_by}
+    locked = {
+        each.editable.setting: each.locked_by for each in current_values(settings) if each.locked_by
+    }
     assert locked == {
         "model": "a flag of the command",
         "cache.host_bytes": "the environment (LONGWATCH_CACHE__HOST_BYTES)",
     }
     for name in locked:
         with pytest.raises(InputRefusedError, match=f"{name} is held by"):
-            change(settings, {name: "nano"})
+            apply_changes(settings, {name: "nano"})
     assert not (home / FILE_NAME).exists()
 
 
@@ -108,19 +110,21 @@ def test_file_of_the_working_folder_wins_and_is_named(home: Path, tmp_path: Path
     (tmp_path / FILE_NAME).write_text("[retention]\ndays = 9\n")
     settings = load_settings(home=home, folder=tmp_path)
     with pytest.raises(InputRefusedError, match=str(tmp_path / FILE_NAME)):
-        change(settings, {"retention.days": 3})
+        apply_changes(settings, {"retention.days": 3})
 
 
 def test_only_what_needs_no_restart_is_used_at_once(home: Path) -> None:
     settings = load(home)
-    live, _ = change(settings, {"cache.host_bytes": "1GiB", "limits.disk_reserve_bytes": "2GiB"})
+    live, _ = apply_changes(
+        settings, {"cache.host_bytes": "1GiB", "limits.disk_reserve_bytes": "2GiB"}
+    )
     assert live.limits.disk_reserve_bytes == 2 * 2**30
     assert live.cache.host_bytes is None
     assert saved(live).cache.host_bytes == 2**30
-    stands = {each.editable.setting: each for each in held(live)}
+    stands = {each.editable.setting: each for each in current_values(live)}
     assert (stands["cache.host_bytes"].value, stands["cache.host_bytes"].in_force) == ("1GiB", None)
     # A second change keeps the first, which still waits.
-    change(live, {"retention.days": 3})
+    apply_changes(live, {"retention.days": 3})
     assert load(home).cache.host_bytes == 2**30
 
 
@@ -128,7 +132,7 @@ def test_file_that_was_broken_by_hand_is_left_alone(home: Path) -> None:
     settings = load(home)
     (home / FILE_NAME).write_text("[cache\n")
     with pytest.raises(SettingsError, match="not valid TOML"):
-        change(settings, {"retention.days": 3})
+        apply_changes(settings, {"retention.days": 3})
     assert (home / FILE_NAME).read_text() == "[cache\n"
 
 
@@ -137,7 +141,7 @@ def test_link_and_rights_of_the_file_stay(home: Path, tmp_path: Path) -> None:
     kept.write_text("")
     kept.chmod(0o600)
     (home / FILE_NAME).symlink_to(kept)
-    change(load(home), {"retention.days": 3})
+    apply_changes(load(home), {"retention.days": 3})
     assert (home / FILE_NAME).is_symlink()
     assert "days = 3" in kept.read_text()
     assert kept.stat().st_mode & 0o777 == 0o600

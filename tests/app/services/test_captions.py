@@ -9,9 +9,12 @@ import pytest
 
 from app.cli.main import main
 from app.config.settings import load_settings
-from app.services.captions import caption_handler, caption_now, enqueue_captions, list_captions
-from app.services.context import Service
-from app.worker.worker import Worker
+from app.services.ask import search
+from app.services.captions import enqueue_captions, list_captions
+from app.services.context import ServiceContext
+from app.services.scope import resolve_scope
+from app.worker.foreground import caption_now, ingest_now
+from app.worker.handlers import open_worker
 from engine.errors import NotFoundError
 from engine.media.encode import write_video
 from engine.models.pllava import model as pllava
@@ -39,21 +42,21 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def open_service(home: Path, checkpoint: Path) -> Service:
+def open_library(home: Path, checkpoint: Path) -> ServiceContext:
     # Few words: the tiny checkpoints have nothing to say.
     flags = {"model": str(checkpoint), "limits.answer_tokens": 12}
-    return Service(load_settings(flags, home=home))
+    return ServiceContext(load_settings(flags, home=home))
 
 
 @pytest.fixture
-def service(tmp_path: Path, checkpoint: Path, clip: Path) -> Iterator[Service]:
-    opened = open_service(tmp_path, checkpoint)
-    opened.ingest([str(clip)])
+def service(tmp_path: Path, checkpoint: Path, clip: Path) -> Iterator[ServiceContext]:
+    opened = open_library(tmp_path, checkpoint)
+    ingest_now(opened, [str(clip)])
     yield opened
     opened.close()
 
 
-def test_every_chunk_has_one_caption_and_its_span(service: Service) -> None:
+def test_every_chunk_has_one_caption_and_its_span(service: ServiceContext) -> None:
     steps = []
     run = caption_now(service, "yard", steps.append)
     assert (run.status, run.captions, run.written) == ("done", CHUNKS, CHUNKS)
@@ -67,7 +70,7 @@ def test_every_chunk_has_one_caption_and_its_span(service: Service) -> None:
 
 
 def test_run_that_was_cut_off_goes_on_with_the_same_words(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: ServiceContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     video = service.catalog.videos.resolve("yard")
     job = enqueue_captions(service, video)
@@ -93,18 +96,18 @@ def test_run_that_was_cut_off_goes_on_with_the_same_words(
     assert (again.captions, again.written) == (CHUNKS, 0)
 
 
-def test_worker_of_the_server_does_the_same(service: Service) -> None:
+def test_worker_of_the_server_does_the_same(service: ServiceContext) -> None:
     video = service.catalog.videos.resolve("yard")
     enqueue_captions(service, video)
-    Worker(service.catalog.jobs, {"caption": caption_handler(service)}).run(until_idle=True)
+    open_worker(service).run(until_idle=True)
     assert len(service.catalog.captions.listed(video.id)) == CHUNKS
 
 
-def test_words_are_found_beside_the_hits(service: Service) -> None:
+def test_words_are_found_beside_the_hits(service: ServiceContext) -> None:
     video = service.catalog.videos.resolve("yard")
     with pytest.raises(NotFoundError, match="no captions"):
         list_captions(service, "yard")
-    before = service.search("a brown dog", service.scope())
+    before = search(service, "a brown dog", resolve_scope(service))
     assert "captions" not in before.model_dump()
     caption_now(service, "yard", lambda step: None)
     first, *_ = service.catalog.captions.listed(video.id)
@@ -112,7 +115,7 @@ def test_words_are_found_beside_the_hits(service: Service) -> None:
         ref=first.ref, fingerprint=first.fingerprint, model=first.model, text="A dog runs."
     )
     service.catalog.captions.add(dog)
-    after = service.search("a brown dog", service.scope())
+    after = search(service, "a brown dog", resolve_scope(service))
     assert after.hits == before.hits
     assert (after.captions[0].chunk, after.captions[0].share) == (0, 0.5)
     found = list_captions(service, "yard", "dog")
@@ -121,7 +124,7 @@ def test_words_are_found_beside_the_hits(service: Service) -> None:
 
 
 def test_commands_speak_json(
-    service: Service, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: ServiceContext, checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ["--home", str(tmp_path), "--json"]
     assert main(["caption", "yard", "--model", str(checkpoint), *common]) == 0

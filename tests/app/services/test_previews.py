@@ -7,11 +7,13 @@ import av
 import numpy as np
 import pytest
 
-from app.api.media import browser_plays, proxy_file
-from app.services.context import Service
+from app.services.context import ServiceContext
 from app.services.previews import enqueue_preview
+from app.services.stills import browser_plays, proxy_file
+from app.worker.foreground import ingest_now
+from app.worker.handlers import open_worker
 from engine.records import VideoId
-from tests.support.site import open_service
+from tests.support.site import open_library
 from tests.support.synthetic import clapped_video, claps, encoded_video
 
 LIPS_S = 0.05
@@ -19,20 +21,20 @@ LIPS_S = 0.05
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceContext]:
     """A library of its own, over the tiny model."""
-    opened = open_service(tmp_path_factory.mktemp("previews"))
+    opened = open_library(tmp_path_factory.mktemp("previews"))
     yield opened
     opened.close()
 
 
-def copy_of(service: Service, clip: Path) -> Path:
+def copy_of(service: ServiceContext, clip: Path) -> Path:
     """Ingest a clip that browsers do not play; the copy that the worker makes of it."""
-    row = service.catalog.videos.get(VideoId(service.ingest([str(clip)]).videos[0].video_id))
+    row = service.catalog.videos.get(VideoId(ingest_now(service, [str(clip)]).videos[0].video_id))
     assert not browser_plays(row.media)
     job = enqueue_preview(service, row)
     assert job is not None
-    service.worker().run(until_idle=True)
+    open_worker(service).run(until_idle=True)
     done = service.catalog.jobs.get(job.id)
     assert done.state == "done", done.failure
     return proxy_file(service.settings.home, row.id)
@@ -55,7 +57,7 @@ def n_tracks(path: Path) -> int:
         ("two_tracks.mkv", {"n_tracks": 2}),
     ],
 )
-def test_lips_are_in_sync(service: Service, tmp_path: Path, name: str, shape: dict) -> None:
+def test_lips_are_in_sync(service: ServiceContext, tmp_path: Path, name: str, shape: dict) -> None:
     copy = copy_of(service, clapped_video(tmp_path / name, 7, **shape))
     assert n_tracks(copy) == 1
     seen, heard = claps(copy)
@@ -63,12 +65,12 @@ def test_lips_are_in_sync(service: Service, tmp_path: Path, name: str, shape: di
     assert heard == pytest.approx(seen, abs=LIPS_S)
 
 
-def test_silent_film_stays_silent(service: Service, tmp_path: Path) -> None:
+def test_silent_film_stays_silent(service: ServiceContext, tmp_path: Path) -> None:
     copy = copy_of(service, encoded_video(tmp_path / "silent.mkv", 50, codec="mpeg4"))
     assert n_tracks(copy) == 0
 
 
-def test_broken_sound_costs_only_what_is_broken(service: Service, tmp_path: Path) -> None:
+def test_broken_sound_costs_only_what_is_broken(service: ServiceContext, tmp_path: Path) -> None:
     whole = clapped_video(tmp_path / "whole.mkv", 7)
     broken = tmp_path / "broken.mkv"
     generator = np.random.default_rng(0)
@@ -90,7 +92,9 @@ def test_broken_sound_costs_only_what_is_broken(service: Service, tmp_path: Path
     assert heard[-2:] == pytest.approx([4, 6], abs=LIPS_S)
 
 
-def test_sound_that_cannot_be_read_at_all_is_left_out(service: Service, tmp_path: Path) -> None:
+def test_sound_that_cannot_be_read_at_all_is_left_out(
+    service: ServiceContext, tmp_path: Path
+) -> None:
     # A codec that is not on the list of those that are opened.
     clip = clapped_video(tmp_path / "odd.mkv", 3, audio_codec="wavpack")
     assert n_tracks(copy_of(service, clip)) == 0

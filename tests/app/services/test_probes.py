@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from app.services.access import FULL_ACCESS
 from app.services.probes import ProbeOrder, enqueue_probe, stills_folder
+from app.worker.handlers import open_worker
 from engine.records import ProbeCell
 from storage.catalog import open_catalog
 from storage.records import ProbeRunRow
-from tests.support.site import open_service
+from tests.support.site import open_library
 
 ORDER = ProbeOrder(
     haystack=None,
@@ -34,7 +36,7 @@ def home(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     write_needles(folder, "red")
     (tmp_path / "home").mkdir()
-    open_service(tmp_path / "home").close()
+    open_library(tmp_path / "home").close()
     return tmp_path / "home"
 
 
@@ -45,17 +47,17 @@ def write_needles(folder: Path, answer: str) -> None:
     (folder / "needles.jsonl").write_text(json.dumps(line))
 
 
-def order_in(home: Path, order: ProbeOrder) -> None:
+def order_in(home: Path, order: ProbeOrder, **flags: object) -> None:
     """Ask for a run."""
-    service = open_service(home)
-    enqueue_probe(service, order)
+    service = open_library(home, **flags)
+    enqueue_probe(service, order, FULL_ACCESS)
     service.close()
 
 
 def work(home: Path, **flags: object) -> None:
     """Do what is to do, as a worker that was just started."""
-    service = open_service(home, **flags)
-    service.worker().run(until_idle=True)
+    service = open_library(home, **flags)
+    open_worker(service).run(until_idle=True)
     service.close()
 
 
@@ -115,7 +117,7 @@ def test_own_needles_are_planted_and_their_pictures_kept(home: Path) -> None:
         haystack=None, lengths=(8,), depths=(0.5,), seeds=1, ratio=None, recall="top",
         needles=str(folder),
     )  # fmt: skip
-    order_in(home, order)
+    order_in(home, order, **roots)
     work(home, **roots)
     (run,) = runs(home)
     with open_catalog(f"sqlite:///{home / 'longwatch.db'}") as catalog:
@@ -127,19 +129,19 @@ def test_own_needles_are_planted_and_their_pictures_kept(home: Path) -> None:
 
 def test_run_begins_afresh_where_the_needles_have_changed(home: Path) -> None:
     folder = home.parent / "roots" / "signs"
-    service = open_service(home, **{"paths.media_roots": [str(home.parent / "roots")]})
+    service = open_library(home, **{"paths.media_roots": [str(home.parent / "roots")]})
     order = ProbeOrder(
         haystack=None, lengths=(8, 16), depths=(0.5,), seeds=1, ratio=None, recall="top",
         needles=str(folder),
     )  # fmt: skip
-    job = enqueue_probe(service, order)
-    service.worker().run(until_idle=True)
+    job = enqueue_probe(service, order, FULL_ACCESS)
+    open_worker(service).run(until_idle=True)
     (first,) = service.catalog.probes.listed(job=job.id)
     write_needles(folder, "blue")
     with sqlite3.connect(home / "longwatch.db") as database:
         database.execute("update jobs set state = 'queued', ended_at = null")
     database.close()
-    service.worker().run(until_idle=True)
+    open_worker(service).run(until_idle=True)
     (second,) = service.catalog.probes.listed(job=job.id)
     assert second.id != first.id
     assert service.catalog.probes.trials(second.id, 1)[0]["expected"] == "blue"

@@ -10,9 +10,14 @@ import pytest
 
 from app.cli.main import main
 from app.config.settings import load_settings
-from app.services.context import Service
-from app.services.evaluation import probe
+from app.services.access import find_video
+from app.services.ask import ask, search
+from app.services.context import ServiceContext
+from app.services.library import export_clip, list_videos, reindex, remove_video, show_video
+from app.services.probes import ProbeOrder, choose_needles, probe
 from app.services.retention import delete_expired
+from app.services.scope import resolve_scope
+from app.worker.foreground import ingest_now
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
@@ -35,20 +40,20 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def open_service(home: Path, checkpoint: Path, **flags: object) -> Service:
+def open_library(home: Path, checkpoint: Path, **flags: object) -> ServiceContext:
     dotted = {name.replace("__", "."): value for name, value in flags.items()}
-    return Service(load_settings({"model": str(checkpoint), **dotted}, home=home))
+    return ServiceContext(load_settings({"model": str(checkpoint), **dotted}, home=home))
 
 
 @pytest.fixture
-def service(tmp_path: Path, checkpoint: Path) -> Iterator[Service]:
-    opened = open_service(tmp_path / "home", checkpoint)
+def service(tmp_path: Path, checkpoint: Path) -> Iterator[ServiceContext]:
+    opened = open_library(tmp_path / "home", checkpoint)
     yield opened
     opened.close()
 
 
-def test_ingest_document_is_the_contract(service: Service, clip: Path) -> None:
-    video = service.ingest([str(clip)]).model_dump()["videos"][0]
+def test_ingest_document_is_the_contract(service: ServiceContext, clip: Path) -> None:
+    video = ingest_now(service, [str(clip)]).model_dump()["videos"][0]
     assert set(video) == {
         "video_id",
         "name",
@@ -72,10 +77,10 @@ def test_ingest_document_is_the_contract(service: Service, clip: Path) -> None:
 
 
 def test_same_file_again_is_the_same_video_and_is_not_read_twice(
-    service: Service, clip: Path
+    service: ServiceContext, clip: Path
 ) -> None:
-    first = service.ingest([str(clip)]).videos[0]
-    again = service.ingest([str(clip)]).videos[0]
+    first = ingest_now(service, [str(clip)]).videos[0]
+    again = ingest_now(service, [str(clip)]).videos[0]
     assert again == first
 
 
@@ -101,45 +106,46 @@ def test_ask_and_search_documents_are_the_contract(
     assert hit["start_at"].startswith("2026-03-01T22:00:")
 
 
-def test_filters_by_offset_and_by_wall_clock_agree(service: Service, clip: Path) -> None:
+def test_filters_by_offset_and_by_wall_clock_agree(service: ServiceContext, clip: Path) -> None:
     started = datetime(2026, 3, 1, 22, tzinfo=UTC)
-    service.ingest([str(clip)], start_at=started)
-    by_offset = service.scope(after=5.0, before=15.0)
-    by_clock = service.scope(
+    ingest_now(service, [str(clip)], start_at=started)
+    by_offset = resolve_scope(service, after=5.0, before=15.0)
+    by_clock = resolve_scope(
+        service,
         after=datetime(2026, 3, 1, 22, 0, 5, tzinfo=UTC),
         before=datetime(2026, 3, 1, 22, 0, 15, tzinfo=UTC),
     )
     assert by_offset == by_clock
-    hits = service.search("anything", by_offset).hits
+    hits = search(service, "anything", by_offset).hits
     assert hits
     assert all(hit.end_s > 5.0 and hit.start_s < 15.0 for hit in hits)
 
 
-def test_bounds_that_no_video_reaches_are_said(service: Service, clip: Path) -> None:
-    service.ingest([str(clip)])
+def test_bounds_that_no_video_reaches_are_said(service: ServiceContext, clip: Path) -> None:
+    ingest_now(service, [str(clip)])
     with pytest.raises(NotFoundError, match="bounds"):
-        service.scope(after=3600.0)
+        resolve_scope(service, after=3600.0)
 
 
 def test_other_frame_rate_does_not_hide_what_was_read(
     tmp_path: Path, checkpoint: Path, clip: Path
 ) -> None:
-    dense = open_service(tmp_path, checkpoint, sampling__fps=2.0)
-    dense.ingest([str(clip)])
+    dense = open_library(tmp_path, checkpoint, sampling__fps=2.0)
+    ingest_now(dense, [str(clip)])
     dense.close()
-    plain = open_service(tmp_path, checkpoint)
-    found = plain.search("anything", plain.scope())
+    plain = open_library(tmp_path, checkpoint)
+    found = search(plain, "anything", resolve_scope(plain))
     plain.close()
     assert found.hits
     assert found.searched_s == pytest.approx(DURATION_S, abs=0.5)
 
 
 def test_one_bad_source_of_several_does_not_stop_the_others(
-    service: Service, clip: Path, tmp_path: Path
+    service: ServiceContext, clip: Path, tmp_path: Path
 ) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"\0" * 4096)
-    document = service.ingest([str(bad), str(clip)])
+    document = ingest_now(service, [str(bad), str(clip)])
     assert [video.name for video in document.videos] == ["front door"]
     assert "bad.mp4" in document.failures[0].message
 
@@ -147,24 +153,24 @@ def test_one_bad_source_of_several_does_not_stop_the_others(
 def test_full_disk_keeps_what_was_committed_and_goes_on_later(
     tmp_path: Path, checkpoint: Path, clip: Path
 ) -> None:
-    small = open_service(tmp_path, checkpoint, cache__disk_bytes=8000)
+    small = open_library(tmp_path, checkpoint, cache__disk_bytes=8000)
     with pytest.raises((DiskFullError, LimitExceededError)):
-        small.ingest([str(clip)])
+        ingest_now(small, [str(clip)])
     (row,) = small.catalog.videos.listed()
     assert row.status == "failed"
     assert 0 < row.n_chunks < DURATION_S // 4
     small.close()
-    roomy = open_service(tmp_path, checkpoint)
-    video = roomy.ingest([str(clip)]).videos[0]
+    roomy = open_library(tmp_path, checkpoint)
+    video = ingest_now(roomy, [str(clip)]).videos[0]
     roomy.close()
     assert video.status == "ready"
     assert video.chunks == DURATION_S // 4
 
 
-def test_removed_video_is_gone_everywhere(service: Service, clip: Path) -> None:
-    service.ingest([str(clip)])
-    service.remove_video("front door")
-    assert service.list_videos().videos == []
+def test_removed_video_is_gone_everywhere(service: ServiceContext, clip: Path) -> None:
+    ingest_now(service, [str(clip)])
+    remove_video(service, find_video(service, "front door"))
+    assert list_videos(service).videos == []
     assert not list((service.settings.home / "latents").rglob("*.safetensors"))
     assert clip.exists()
 
@@ -172,52 +178,56 @@ def test_removed_video_is_gone_everywhere(service: Service, clip: Path) -> None:
 def test_video_past_its_days_leaves_and_a_younger_one_stays(
     tmp_path: Path, checkpoint: Path, clip: Path
 ) -> None:
-    service = open_service(tmp_path, checkpoint, retention__days=2.0)
-    service.ingest([str(clip)])
+    service = open_library(tmp_path, checkpoint, retention__days=2.0)
+    ingest_now(service, [str(clip)])
     added = service.catalog.videos.resolve("front door").created_at
     assert delete_expired(service, added + timedelta(days=1)) == ()
     assert delete_expired(service, added + timedelta(days=3)) == ("front door",)
-    assert service.list_videos().videos == []
+    assert list_videos(service).videos == []
     service.close()
 
 
-def test_everything_stays_unless_a_setting_says_otherwise(service: Service, clip: Path) -> None:
-    service.ingest([str(clip)])
+def test_everything_stays_unless_a_setting_says_otherwise(
+    service: ServiceContext, clip: Path
+) -> None:
+    ingest_now(service, [str(clip)])
     assert delete_expired(service, datetime.now(UTC) + timedelta(days=10_000)) == ()
 
 
-def test_reindex_rebuilds_rows_and_index_from_files(service: Service, clip: Path) -> None:
-    before = service.ingest([str(clip)]).videos[0]
+def test_reindex_rebuilds_rows_and_index_from_files(service: ServiceContext, clip: Path) -> None:
+    before = ingest_now(service, [str(clip)]).videos[0]
     row = service.catalog.videos.resolve("front door")
     assert row.fingerprint is not None
     service.catalog.videos.replace_chunks(row.id, row.fingerprint, ())
-    assert service.show_video("front door").videos[0].chunks == 0
-    service.reindex()
-    assert service.show_video("front door").videos[0].chunks == before.chunks
+    assert show_video(service, "front door").videos[0].chunks == 0
+    reindex(service)
+    assert show_video(service, "front door").videos[0].chunks == before.chunks
 
 
-def test_exported_clip_holds_the_span(service: Service, clip: Path, tmp_path: Path) -> None:
-    service.ingest([str(clip)])
-    note = service.export_clip("front door", 4.0, 8.0, tmp_path / "cut.mp4")
+def test_exported_clip_holds_the_span(service: ServiceContext, clip: Path, tmp_path: Path) -> None:
+    ingest_now(service, [str(clip)])
+    note = export_clip(service, find_video(service, "front door"), (4.0, 8.0), tmp_path / "cut.mp4")
     assert (tmp_path / "cut.mp4").stat().st_size > 0
     assert "front door" in note.message
 
 
-def test_clip_that_ends_before_it_starts_is_refused(service: Service, clip: Path) -> None:
-    service.ingest([str(clip)])
+def test_clip_that_ends_before_it_starts_is_refused(service: ServiceContext, clip: Path) -> None:
+    ingest_now(service, [str(clip)])
     with pytest.raises(InputRefusedError, match="before it starts"):
-        service.export_clip("front door", 8.0, 4.0, clip.parent / "never.mp4")
+        export_clip(
+            service, find_video(service, "front door"), (8.0, 4.0), clip.parent / "never.mp4"
+        )
 
 
-def test_question_over_the_limit_names_the_setting(service: Service, clip: Path) -> None:
-    service.ingest([str(clip)])
+def test_question_over_the_limit_names_the_setting(service: ServiceContext, clip: Path) -> None:
+    ingest_now(service, [str(clip)])
     with pytest.raises(LimitExceededError, match="4000 characters"):
-        service.ask("x" * 4001, service.scope())
+        ask(service, "x" * 4001, resolve_scope(service))
 
 
-def test_probe_document_counts_every_needle(service: Service, tmp_path: Path) -> None:
-    document = probe(
-        service, None, lengths=(16,), depths=(0.0, 1.0), n_seeds=2, plot=tmp_path / "map.png"
-    )
+def test_probe_document_counts_every_needle(service: ServiceContext, tmp_path: Path) -> None:
+    order = ProbeOrder(lengths=(16,), depths=(0.0, 1.0), seeds=2)
+    needles = choose_needles(None, seeds=order.seeds)
+    document = probe(service, order, needles, plot=tmp_path / "map.png")
     assert [cell.n for cell in document.cells] == [2, 2]
     assert (tmp_path / "map.png").stat().st_size > 0

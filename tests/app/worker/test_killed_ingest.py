@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from app.config.settings import load_settings
-from app.services.context import Service
+from app.services.context import ServiceContext
 from app.services.sources import identify
+from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
 from engine.records import VideoId
@@ -40,14 +41,14 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ingest(home: Path, checkpoint: Path, clip: Path) -> None:
-    service = Service(load_settings({"model": str(checkpoint)}, home=home))
+    service = ServiceContext(load_settings({"model": str(checkpoint)}, home=home))
     try:
         if not service.catalog.videos.listed():
             # The same id in every life: it stands in the files.
             service.catalog.videos.add(
                 name="noise", uri=str(clip), identity=identify(clip), id=VideoId("noise")
             )
-        service.ingest([str(clip)])
+        ingest_now(service, [str(clip)])
     finally:
         service.close()
 
@@ -80,7 +81,7 @@ def latents(home: Path) -> dict[str, str]:
 
 
 def chunk_rows(home: Path, checkpoint: Path) -> list[tuple[int, str]]:
-    service = Service(load_settings({"model": str(checkpoint)}, home=home))
+    service = ServiceContext(load_settings({"model": str(checkpoint)}, home=home))
     try:
         (video,) = service.catalog.videos.listed()
         assert video.status == "ready"

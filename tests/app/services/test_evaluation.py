@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.cli.render import ProgressUpdate, render
+from app.cli.render import render
 from app.config.settings import load_settings
+from app.progress import ProgressUpdate
 from app.schemas.evaluation import (
     CalibrationResponse,
     EvidenceResponse,
     EvidenceRow,
     ShareItem,
 )
-from app.services.context import Service
+from app.services.context import ServiceContext
 from app.services.evaluation import calibrate_model, compare_signals, describe_rates
 from engine.evaluation.abstention import Rates
 from engine.models.video_xl import model as video_xl
@@ -51,7 +52,9 @@ def test_a_row_shows_its_means_with_their_intervals() -> None:
 @pytest.mark.slow
 def test_signals_are_compared_through_the_service(tmp_path: Path) -> None:
     video_xl.write_tiny(tmp_path / "tiny")
-    service = Service(load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home"))
+    service = ServiceContext(
+        load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home")
+    )
     steps: list[ProgressUpdate] = []
     try:
         document = compare_signals(service, lengths=(16,), n_frames=16, report=steps.append)
@@ -79,7 +82,9 @@ def test_both_errors_are_shown_with_their_counts() -> None:
 @pytest.mark.slow
 def test_a_calibration_lies_by_the_weights_with_its_curve(tmp_path: Path) -> None:
     video_xl.write_tiny(tmp_path / "tiny")
-    service = Service(load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home"))
+    service = ServiceContext(
+        load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home")
+    )
     try:
         document = calibrate_model(service, plot=tmp_path / "curve.png")
     finally:

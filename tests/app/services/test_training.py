@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import main
-from app.cli.render import Step
-from app.services.bench import train_recipe
+from app.progress import ProgressUpdate
+from app.services.training import train_recipe
 from engine.training.checkpoint import FILE
 from engine.training.loop import Progress, run_stage
 from engine.training.recipes import nano_smoke
@@ -59,7 +59,7 @@ def test_progress_tells_loss_rate_speed_and_the_time_that_is_left(
         )
 
     monkeypatch.setattr(nano_smoke, "run", half)
-    steps: list[Step] = []
+    steps: list[ProgressUpdate] = []
     train_recipe("nano_smoke", tmp_path, resume=False, report=steps.append, say=print)
     (step,) = steps
     assert (step.what, step.done, step.total) == ("nano_smoke: line", 150, 300)

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from app.api.auth import hash_password
-from app.api.library_page import place_of
+from app.api.videos import parse_cursor
 from app.server import create_app
+from app.services.credentials import hash_password
 from engine.errors import InputRefusedError
 from engine.records import VideoId
 from storage.catalog import Catalog
-from tests.support.site import ADDRESS, PASSWORD, enter, open_service, sign_in
+from tests.support.site import ADDRESS, PASSWORD, enter, open_library, sign_in
 
 N_VIDEOS = 2_000
 
@@ -41,7 +41,7 @@ def fill(catalog: Catalog, file: Path, n_videos: int) -> None:
 @pytest.fixture(scope="module")
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """Someone who sees all of a large library."""
-    service = open_service(tmp_path_factory.mktemp("large"))
+    service = open_library(tmp_path_factory.mktemp("large"))
     hashed = hash_password(PASSWORD)
     service.catalog.accounts.add_user("ada", "admin", password_hash=hashed)
     viewer = service.catalog.accounts.add_user("vera", "viewer", password_hash=hashed)
@@ -110,6 +110,6 @@ def test_wrong_page_is_a_sentence(admin: TestClient, query: str) -> None:
 
 def test_cursor_is_the_place_behind_the_last_video(admin: TestClient) -> None:
     page = admin.get("/api/v1/videos?limit=7").json()
-    assert place_of(page["next"]).id == page["videos"][-1]["video_id"]
+    assert parse_cursor(page["next"]).id == page["videos"][-1]["video_id"]
     with pytest.raises(InputRefusedError, match="not given out here"):
-        place_of("MjAyNg")
+        parse_cursor("MjAyNg")

@@ -1,0 +1,146 @@
+"""Conversations: questions with their answers, kept for the user who asked them."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from app.schemas.common import VideoLabels, describe_span
+from app.schemas.conversations import ConversationItem, ConversationResponse, TurnItem
+from app.services.access import Access
+from app.services.context import ServiceContext
+from app.timefmt import format_duration
+from engine.errors import NotFoundError
+from engine.records import Answer, Turn, VideoId
+from storage.records import ConversationId, ConversationRow, TurnRow, UserId
+
+TURNS_KEPT_IN_MIND: Final = 4
+"""Earlier turns that the model is shown."""
+TITLE_CHARS: Final = 80
+MAX_LISTED: Final = 100
+MAX_CHAPTER_CONVERSATIONS: Final = 50
+
+
+def list_conversations(
+    context: ServiceContext, user: UserId, access: Access
+) -> list[ConversationItem]:
+    """Return the conversations of a user, the latest first."""
+    rows = context.catalog.conversations.listed(user, limit=MAX_LISTED)
+    return [_describe(row, access) for row in rows]
+
+
+def show_conversation(
+    context: ServiceContext, user: UserId, access: Access, conversation_id: str
+) -> ConversationResponse:
+    """Return a conversation with its turns, in order.
+
+    Evidence of videos that the user may no longer see is left out.
+
+    Raises:
+        NotFoundError: The user has no such conversation.
+    """
+    row = find_conversation(context, user, conversation_id)
+    labels = context.labels()
+    turns = context.catalog.conversations.turns(row.id)
+    return ConversationResponse(
+        **_describe(row, access).model_dump(),
+        turns=[_describe_turn(turn, labels, access) for turn in turns],
+    )
+
+
+def find_conversation(
+    context: ServiceContext, user: UserId, conversation_id: str
+) -> ConversationRow:
+    """Return a conversation of this user: to anyone else it does not exist.
+
+    Raises:
+        NotFoundError: The user has none of this id.
+    """
+    row = context.catalog.conversations.get(ConversationId(conversation_id))
+    if row.user != user:
+        raise NotFoundError(f"no conversation {conversation_id!r}")
+    return row
+
+
+def remove_conversation(context: ServiceContext, user: UserId, conversation_id: str) -> None:
+    """Delete a conversation with its turns.
+
+    Raises:
+        NotFoundError: The user has none of this id.
+    """
+    row = find_conversation(context, user, conversation_id)
+    context.catalog.conversations.remove(row.id)
+
+
+def read_history(context: ServiceContext, row: ConversationRow) -> tuple[Turn, ...]:
+    """Return the turns that the next question may refer to, oldest first."""
+    turns = context.catalog.conversations.turns(row.id)[-TURNS_KEPT_IN_MIND:]
+    return tuple(Turn(question=turn.question, answer=turn.answer) for turn in turns)
+
+
+def keep_turn(
+    context: ServiceContext,
+    user: UserId,
+    conversation: ConversationRow | None,
+    videos: Sequence[str],
+    question: str,
+    answer: Answer,
+) -> ConversationId:
+    """Write down a question and its answer, in a new conversation if there is none.
+
+    Args:
+        videos: Those a new conversation is about; all when empty.
+    """
+    conversations = context.catalog.conversations
+    if conversation is None:
+        title = " ".join(question.split())[:TITLE_CHARS]
+        named = tuple(VideoId(video) for video in videos)
+        conversation = conversations.add(title, user=user, videos=named)
+    conversations.add_turn(conversation.id, question, answer)
+    return conversation.id
+
+
+def list_chapters(
+    context: ServiceContext, user: UserId, video: VideoId
+) -> list[tuple[float, float, str]]:
+    """Return the moments of a video that a user asked about: start, end (s) and question.
+
+    The first evidence of each answer counts, where it is of this video; in time order.
+    """
+    conversations = context.catalog.conversations
+    return sorted(
+        (evidence.span.start_s, evidence.span.end_s, turn.question)
+        for row in conversations.listed(user, limit=MAX_CHAPTER_CONVERSATIONS)
+        for turn in conversations.turns(row.id)
+        for evidence in turn.evidence[:1]
+        if evidence.video == video
+    )
+
+
+def _describe(row: ConversationRow, access: Access) -> ConversationItem:
+    return ConversationItem(
+        conversation_id=row.id,
+        title=row.title,
+        videos=[video for video in row.videos if access.may_see(video)],
+        updated_at=row.updated_at.isoformat(),
+    )
+
+
+def _describe_turn(turn: TurnRow, labels: VideoLabels, access: Access) -> TurnItem:
+    return TurnItem(
+        question=turn.question,
+        answer=turn.answer,
+        evidence=[
+            {
+                **describe_span(evidence.video, evidence.span, labels).model_dump(),
+                "score": evidence.score,
+                "origin": evidence.origin,
+                "keyframe_s": evidence.keyframe_s,
+            }
+            for evidence in turn.evidence
+            if access.may_see(evidence.video)
+        ],
+        searched=format_duration(turn.searched_s),
+        recalled_chunks=turn.recalled_chunks,
+        recall=turn.recall,
+        model=turn.model,
+        created_at=turn.created_at.isoformat(),
+    )

@@ -1,0 +1,50 @@
+"""The state of a server in figures: whether it can answer, and what it counts."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from app.config.engine_config import find_model
+from app.services.context import ServiceContext
+from engine.errors import LongwatchError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LibraryCounts:
+    """Sums over the rows of a library."""
+
+    videos: Mapping[str, int]
+    """By status."""
+    jobs: Mapping[tuple[str, str], int]
+    """By kind and state."""
+    n_chunks: int
+    latent_bytes: int
+    ingested_s: float
+
+
+def check_ready(context: ServiceContext) -> dict[str, str]:
+    """Return `ok`, or the code of the error, for everything that an answer needs."""
+    checks: dict[str, Callable[[], object]] = {
+        "database": lambda: context.catalog.jobs.listed("running"),
+        "model": lambda: find_model(context.settings.model, context.settings),
+    }
+    states = {}
+    for name, check in checks.items():
+        try:
+            check()
+            states[name] = "ok"
+        except LongwatchError as error:
+            states[name] = error.code
+    return states
+
+
+def count_library(context: ServiceContext) -> LibraryCounts:
+    """Return the sums over all videos and jobs."""
+    rows = context.catalog.videos.listed()
+    return LibraryCounts(
+        videos=Counter(row.status for row in rows),
+        jobs=Counter((job.kind, job.state) for job in context.catalog.jobs.listed()),
+        n_chunks=sum(row.n_chunks for row in rows),
+        latent_bytes=sum(row.latent_bytes for row in rows),
+        ingested_s=sum(row.ingested_s for row in rows),
+    )

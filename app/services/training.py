@@ -1,0 +1,87 @@
+"""Training recipes, run by name."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from app.progress import ProgressCallback, ProgressUpdate
+from app.schemas.training import TrainResponse
+from app.timefmt import format_duration
+from engine import plugins
+
+if TYPE_CHECKING:
+    from engine.training.loop import Progress
+
+MODEL_FOLDER: Final = "model"
+"""Where every recipe that makes a checkpoint leaves it, inside the folder of its run."""
+
+
+def train_recipe(
+    name: str,
+    output: Path,
+    *,
+    resume: bool,
+    report: ProgressCallback,
+    say: Callable[[str], None],
+) -> TrainResponse | None:
+    """Run a training recipe; what it leaves lies in `output/NAME`.
+
+    Args:
+        name: A file of `engine/training/recipes`.
+        output: Above the folder of the run.
+        resume: Go on from the last checkpoint; without it a run starts afresh.
+        report: Hears how far each stage is.
+        say: Hears what is not progress: samples that cannot be used.
+    Returns:
+        What the run left; `None` in every process of it but the main one.
+    Raises:
+        NotFoundError: No such recipe; the message lists what there is.
+        MissingCapabilityError: A launcher has started several processes, which nothing joins here.
+    """
+    from engine.training import recipes
+    from engine.training.distributed import join, run_together
+
+    recipe = plugins.load(recipes, name, defines=("run",))
+    # A launcher's word about the processes that it has started; it configures nothing.
+    is_main = int(os.environ.get("WORLD_SIZE") or 1) == 1 or join().is_main
+    folder = output / name
+    measured: dict[str, float] = {}
+    n_steps = skipped = 0
+    for line in run_together(recipe.run, folder, resume=resume):
+        n_steps = max(n_steps, line.step)
+        measured.update(line.scores)
+        skipped += line.skipped
+        if line.n_steps:
+            report(
+                ProgressUpdate(
+                    what=f"{name}: {line.stage}",
+                    done=line.step,
+                    total=line.n_steps,
+                    note=line.note or _standing(line),
+                )
+            )
+        else:
+            say(f"{name}: {line.note}")
+    if not is_main:
+        return None
+    model = folder / MODEL_FOLDER
+    return TrainResponse(
+        recipe=name,
+        output=str(folder),
+        steps=n_steps,
+        measured=measured,
+        skipped=skipped,
+        model=str(model) if model.is_dir() else None,
+        curves=[str(path) for path in sorted(folder.glob("**/curves.png"))],
+    )
+
+
+def _standing(line: "Progress") -> str:
+    """Loss, rate, speed and the time that is left at that speed."""
+    rate = f"step {line.step}, loss {line.loss:.3f}, rate {line.learning_rate:.1e}"
+    if not line.wall_s:
+        return rate
+    steps_per_s = line.step / line.wall_s
+    left_s = (line.n_steps - line.step) / steps_per_s
+    return f"{rate}, {steps_per_s:.2g} steps/s, {format_duration(left_s)} left"

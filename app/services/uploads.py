@@ -1,0 +1,243 @@
+"""Resumable uploads: announced, received in parts, then taken into the library.
+
+Decision: a part is written straight to its place in one file below `uploads/` and noted in the
+database only when it is on the disk; the whole file is then renamed into `media/`, never copied.
+A kill between the two costs at most the part under way.
+"""
+
+import os
+import re
+import shutil
+import threading
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from app.config.settings import Settings
+from app.errors import ConflictError, hint_for
+from app.services.context import ServiceContext
+from app.services.ingest import add_source, enqueue_ingest
+from app.services.library import MAX_NAME_CHARS
+from app.services.previews import enqueue_preview
+from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
+from engine.files import fsync_rename
+from storage.catalog import utc_now
+from storage.records import UploadId, UploadRow, UserId, VideoRow
+
+KEPT_DAYS: Final = 7
+"""Days that an upload waits to be continued."""
+NOTED_EVERY_BYTES: Final = 32 << 20
+"""Bytes on disk between two notes in the database while one long part arrives."""
+MAX_OPEN_UPLOADS: Final = 32
+
+
+class PartLocks:
+    """One part of an upload at a time: two tabs must not write over each other."""
+
+    def __init__(self) -> None:
+        self._busy: set[UploadId] = set()
+        self._changing = threading.Lock()
+
+    @contextmanager
+    def hold(self, upload: UploadId) -> Iterator[None]:
+        """Keep every other part of an upload out while the body runs.
+
+        Raises:
+            ConflictError: Another part is being written.
+        """
+        with self._changing:
+            if upload in self._busy:
+                raise ConflictError("another part of this upload is being written")
+            self._busy.add(upload)
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._busy.discard(upload)
+
+
+class Part:
+    """A part under way, written behind what is here already; `close` it in any case."""
+
+    def __init__(self, context: ServiceContext, row: UploadRow, offset_bytes: int) -> None:
+        """Open the file at the place where the part begins.
+
+        Raises:
+            ConflictError: The part does not begin where the file ends.
+        """
+        if offset_bytes != row.offset_bytes:
+            raise ConflictError(
+                f"the part begins at byte {offset_bytes}, the file ends at {row.offset_bytes}",
+                hint="ask with HEAD where to go on",
+            )
+        self._uploads, self._row = context.catalog.uploads, row
+        self._noted = self._position = offset_bytes
+        self._file = _part_file(context.settings, row.id).open("r+b", buffering=0)
+        self._file.seek(offset_bytes)
+
+    def write(self, block: bytes) -> None:
+        """Append bytes to the file.
+
+        Raises:
+            InputRefusedError: More arrives than was announced.
+            DiskFullError: The disk takes no more; what was written before stays.
+        """
+        if self._position + len(block) > self._row.size_bytes:
+            raise InputRefusedError(
+                f"more arrives than the {self._row.size_bytes} bytes that were announced"
+            )
+        view = memoryview(block)
+        while view:
+            try:
+                view = view[os.write(self._file.fileno(), view) :]
+            except OSError as error:
+                raise DiskFullError(
+                    f"{self._row.name}: a part could not be written ({error.strerror})",
+                    hint="free some space; the upload goes on where it stopped",
+                ) from error
+        self._position += len(block)
+        if self._position - self._noted >= NOTED_EVERY_BYTES:
+            self._note()
+
+    def close(self) -> UploadRow:
+        """Note what is here, also of a part that broke off, and return the upload as it stands."""
+        try:
+            self._note()
+        finally:
+            self._file.close()
+        return self._uploads.get(self._row.id)
+
+    def _note(self) -> None:
+        if self._position > self._noted:
+            # On the disk first: what the database promises has to be there after a power cut.
+            os.fdatasync(self._file.fileno())
+            self._uploads.advance(
+                self._row.id,
+                from_bytes=self._noted,
+                to_bytes=self._position,
+                expires_at=_expiry(),
+            )
+            self._noted = self._position
+
+
+def announce_upload(
+    context: ServiceContext, user: UserId, *, size_bytes: int, file_name: str
+) -> UploadRow:
+    """Check size, room and number of uploads, and make the empty file that parts go into.
+
+    Args:
+        file_name: As the sender calls the file; only shown, never used as a path.
+    Raises:
+        LimitExceededError: It is larger than `limits.upload_bytes`.
+        DiskFullError: It would not leave the reserve free.
+        InputRefusedError: The user has too many open uploads.
+    """
+    limits, name = context.settings.limits, clean_name(file_name)
+    if size_bytes > limits.upload_bytes:
+        raise LimitExceededError(
+            f"{name}: size in bytes",
+            size_bytes,
+            int(limits.upload_bytes),
+            field="max_bytes",
+        )
+    folder = context.settings.home / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_expired(context)
+    _check_room(folder, size_bytes, int(limits.disk_reserve_bytes))
+    n_open = sum(not row.is_complete for row in context.catalog.uploads.listed(user))
+    if n_open >= MAX_OPEN_UPLOADS:
+        raise InputRefusedError(
+            f"{n_open} uploads are open already", hint="finish or cancel one of them"
+        )
+    row = context.catalog.uploads.add(
+        name=name, size_bytes=size_bytes, expires_at=_expiry(), user=user
+    )
+    _part_file(context.settings, row.id).touch()
+    return row
+
+
+def find_upload(context: ServiceContext, user: UserId, upload_id: str) -> UploadRow:
+    """Return an upload of this user: to anyone else it does not exist.
+
+    Raises:
+        NotFoundError: The user has none of this id.
+    """
+    row = context.catalog.uploads.get(UploadId(upload_id))
+    if row.user != user:
+        raise NotFoundError(f"no upload {upload_id!r}")
+    return row
+
+
+def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
+    """Rename a whole file into the library, probe it, and queue its reading.
+
+    A file that is refused is removed with its upload: nothing of it stays.
+
+    Raises:
+        InputRefusedError: It is no video that can be read.
+    """
+    if row.video is not None:
+        return context.catalog.videos.get(row.video)
+    target = context.settings.home / "media" / f"{row.id}.bin"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = _part_file(context.settings, row.id)
+    if part.exists():
+        fsync_rename(part, target)
+    try:
+        video = add_source(context, str(target), name=row.name)
+    except InputRefusedError as error:
+        target.unlink(missing_ok=True)
+        context.catalog.uploads.remove(row.id)
+        # The user knows the file by its name, and need not know where it lay.
+        message = error.message.replace(str(target), row.name)
+        raise InputRefusedError(message, hint=hint_for(error)) from error
+    if video.uri != str(target):
+        # The same content is here already: the older file is the one that counts.
+        target.unlink(missing_ok=True)
+    context.catalog.uploads.became(row.id, video.id)
+    if video.status in {"queued", "failed", "cancelled"}:
+        enqueue_ingest(context, video)
+    enqueue_preview(context, video)
+    return video
+
+
+def remove_upload(context: ServiceContext, row: UploadRow) -> None:
+    """Delete what has arrived; a video that it became already stays."""
+    _part_file(context.settings, row.id).unlink(missing_ok=True)
+    context.catalog.uploads.remove(row.id)
+
+
+def remove_expired(context: ServiceContext) -> None:
+    """Delete uploads that nobody continued in time."""
+    for row in context.catalog.uploads.expired():
+        remove_upload(context, row)
+
+
+def clean_name(name: str) -> str:
+    """Return a file's name as it is shown: no folders, no control characters, not too long."""
+    last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
+    shown = "".join(sign for sign in last if unicodedata.category(sign)[0] != "C").strip(" .")
+    stem, dot, suffix = shown.rpartition(".")
+    shown = stem if dot and len(suffix) <= 5 and stem else shown
+    return shown[:MAX_NAME_CHARS].strip() or "upload"
+
+
+def _part_file(settings: Settings, upload: UploadId) -> Path:
+    return settings.home / "uploads" / f"{upload}.part"
+
+
+def _check_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes - size_bytes < reserve_bytes:
+        raise DiskFullError(
+            f"{size_bytes / 1e9:.2f} GB do not fit: {free_bytes / 1e9:.2f} GB are free and "
+            f"{reserve_bytes / 1e9:.2f} GB are kept in reserve",
+            hint="delete a video, or lower the setting limits.disk_reserve_bytes",
+        )
+
+
+def _expiry() -> datetime:
+    return utc_now() + timedelta(days=KEPT_DAYS)

@@ -1,0 +1,120 @@
+"""Long use cases here and now, for somebody who waits: still as jobs.
+
+A job, so that a worker elsewhere does not read the same video too; one that it reads already is
+watched instead.
+"""
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+
+from app.progress import ProgressCallback, ProgressUpdate, no_progress
+from app.schemas.captions import CaptionRunResponse
+from app.schemas.errors import describe_error
+from app.schemas.videos import IngestResponse
+from app.services.access import find_video
+from app.services.captions import describe_run, enqueue_captions
+from app.services.context import ServiceContext
+from app.services.ingest import add_source, describe_ingest, enqueue_ingest
+from app.services.sources import expand
+from app.worker.handlers import open_worker
+from engine.errors import InputRefusedError, LongwatchError
+from storage.records import JobProgress, JobRow, VideoRow
+
+WATCH_EVERY_S = 5.0
+"""Pause between two looks at watched sources."""
+
+
+def run_now(
+    context: ServiceContext, job: JobRow, what: str, report: ProgressCallback = no_progress
+) -> JobRow:
+    """Do a job in this process, or watch the worker that has it, until it ends.
+
+    Args:
+        what: The name of the work in its progress.
+    Raises:
+        LongwatchError: The job failed.
+    """
+
+    def watch(progress: JobProgress) -> None:
+        report(
+            ProgressUpdate(what=what, done=progress.done, total=progress.total, note=progress.note)
+        )
+
+    row = open_worker(context).run_job(job.id, watch=watch)
+    if row.failure is not None:
+        raise InputRefusedError(row.failure.message, hint=row.failure.hint)
+    return row
+
+
+def ingest_now(
+    context: ServiceContext,
+    sources: Sequence[str],
+    *,
+    name: str | None = None,
+    start_at: datetime | None = None,
+    report: ProgressCallback = no_progress,
+) -> IngestResponse:
+    """Read sources to their end; what was read before is not read again.
+
+    Of several sources, one that fails does not stop the others: the document names it.
+    """
+    expanded = list(expand(list(sources)))
+    rows, failures = [], []
+    for source in expanded:
+        try:
+            video = add_source(context, source, name=name, start_at=start_at)
+            rows.append(_read_now(context, video, report))
+        except LongwatchError as error:
+            if len(expanded) == 1:
+                raise
+            failures.append(error)
+    return IngestResponse(
+        videos=[describe_ingest(row) for row in rows],
+        failures=[describe_error(error).error for error in failures],
+    )
+
+
+def watch_sources(
+    context: ServiceContext,
+    sources: Sequence[str],
+    *,
+    name: str | None = None,
+    start_at: datetime | None = None,
+    report: ProgressCallback = no_progress,
+) -> IngestResponse:
+    """Ingest again and again until Ctrl-C: new files of a folder, cameras that return.
+
+    What was read before is known by its content and costs a look, nothing more.
+    """
+    document = IngestResponse(videos=[])
+    try:
+        while True:
+            document = ingest_now(context, sources, name=name, start_at=start_at, report=report)
+            time.sleep(WATCH_EVERY_S)
+    except KeyboardInterrupt:
+        return document
+
+
+def caption_now(
+    context: ServiceContext, name: str, report: ProgressCallback = no_progress
+) -> CaptionRunResponse:
+    """Describe every chunk of a video that has no caption yet.
+
+    Args:
+        name: The video's id or name.
+    Raises:
+        NotFoundError: No such video, or this model holds nothing of it.
+    """
+    started = time.monotonic()
+    video = find_video(context, name)
+    n_before = len(context.catalog.captions.listed(video.id))
+    job = run_now(context, enqueue_captions(context, video), video.name, report)
+    return describe_run(context, video, job, n_before=n_before, wall_s=time.monotonic() - started)
+
+
+def _read_now(context: ServiceContext, video: VideoRow, report: ProgressCallback) -> VideoRow:
+    if video.status == "ready" and video.fingerprint == context.engine.fingerprint:
+        return video
+    run_now(context, enqueue_ingest(context, video), video.name, report)
+    return context.catalog.videos.get(video.id)
