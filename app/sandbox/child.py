@@ -41,7 +41,7 @@ def main() -> None:
     walls = confine(
         memory_bytes=request["memory_bytes"],
         cpu_s=request["cpu_s"],
-        readable=_readable(request),
+        readable=readable_paths(request),
         network=request["network"],
     )
     wire = Wire(pipe, stall_s=request["stall_s"])
@@ -216,8 +216,8 @@ def _json(value: object) -> bytes:
     return json.dumps(value).encode()
 
 
-def _readable(request: dict[str, Any]) -> list[Path]:
-    """The file itself, and where Python and its packages lie."""
+def readable_paths(request: dict[str, Any]) -> list[Path]:
+    """Return what may be opened: the file itself, and where Python and its packages lie."""
     code = {sys.prefix, sys.base_prefix, *(entry for entry in sys.path if entry)}
     system = ("/lib", "/lib64", "/usr/lib", "/usr/local/lib", "/dev/null", "/dev/urandom")
     network = _NETWORK_FILES if request["network"] else ()

@@ -185,7 +185,13 @@ def test_state_change_needs_the_token_of_the_session(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "headers", [{"origin": "https://evil.example"}, {"sec-fetch-site": "cross-site"}]
+    "headers",
+    [
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+        # A sibling host of ours: it may not be ours alone.
+        {"sec-fetch-site": "same-site"},
+    ],
 )
 def test_other_sites_cannot_change_anything(site: Site, headers: dict[str, str]) -> None:
     answer = site.admin.post("/api/v1/tokens", json={"name": "x"}, headers=headers)
@@ -249,6 +255,25 @@ def test_link_signs_in_once(catalog: Catalog) -> None:
     assert doorman.redeem_link(link, "here")
     with pytest.raises(NotAllowedError, match="was used already"):
         doorman.redeem_link(link, "here")
+
+
+def test_sign_in_link_speaks_for_nobody_as_a_bearer_token(site: Site) -> None:
+    ada = site.services.catalog.accounts.user("ada")
+    assert ada is not None
+    link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(ada)
+    bearer = {"authorization": f"Bearer {link}"}
+    assert site.anonymous.get("/api/v1/session", headers=bearer).status_code == 401
+    opened = site.anonymous.get(f"/sign-in?token={link}", follow_redirects=False)
+    assert opened.status_code == 303
+    site.anonymous.cookies.clear()
+    assert site.anonymous.get("/api/v1/session", headers=bearer).status_code == 401
+
+
+def test_token_of_a_program_opens_no_session(site: Site) -> None:
+    secret = site.viewer.post("/api/v1/tokens", json={"name": "script"}).json()["secret"]
+    refused = site.anonymous.get(f"/sign-in?token={secret}", follow_redirects=False)
+    assert refused.status_code == 403
+    assert COOKIE not in refused.headers.get("set-cookie", "")
 
 
 def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None:

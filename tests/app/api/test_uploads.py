@@ -1,15 +1,18 @@
 """Resumable uploads: parts, interruptions, limits, names, and what is refused."""
 
 import base64
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 from starlette.testclient import TestClient
 
 from app.services.library import MAX_NAME_CHARS
 from app.services.uploads import clean_name
 from storage.records import UploadId
-from tests.support.site import Site, draw_clip
+from tests.support.site import ADDRESS, Site, draw_clip
 
 PART = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
@@ -49,6 +52,46 @@ def test_interrupted_upload_goes_on_where_it_stopped(site: Site, tmp_path: Path)
     assert [job.kind for job in site.services.catalog.jobs.listed(video=video.id)][-1] == "ingest"
     assert site.admin.delete(f"/api/v1/videos/{video.id}").status_code == 204
     assert not Path(video.uri).exists()
+
+
+def test_second_part_at_once_is_refused_and_writes_nothing(site: Site) -> None:
+    first, second = b"a" * 100, b"b" * 100
+    address = begin(site.admin, 200)
+
+    async def send_both() -> tuple[int, int]:
+        is_held, may_go_on = anyio.Event(), anyio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield first[:50]
+            # Taken only by a request that has begun to read its body.
+            is_held.set()
+            await may_go_on.wait()
+            yield first[50:]
+
+        statuses = []
+        transport = httpx.ASGITransport(site.app)
+        headers = {**dict(site.admin.headers), **PART, "Upload-Offset": "0"}
+        cookies = dict(site.admin.cookies)
+        async with httpx.AsyncClient(
+            transport=transport, base_url=ADDRESS, headers=headers, cookies=cookies
+        ) as client:
+
+            async def send_slowly() -> None:
+                statuses.append((await client.patch(address, content=slowly())).status_code)
+
+            async with anyio.create_task_group() as group:
+                group.start_soon(send_slowly)
+                await is_held.wait()
+                refused = await client.patch(address, content=second)
+                may_go_on.set()
+        return statuses[0], refused.status_code
+
+    assert anyio.run(send_both) == (204, 409)
+    row = site.services.catalog.uploads.get(UploadId(address.rsplit("/", 1)[1]))
+    assert row.offset_bytes == 100
+    part = site.services.settings.home / "uploads" / f"{row.id}.part"
+    assert part.read_bytes() == first
+    assert send(site.admin, address, 100, b"c") == 204
 
 
 def test_part_that_does_not_fit_the_end_is_refused(site: Site) -> None:

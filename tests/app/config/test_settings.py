@@ -46,6 +46,25 @@ def test_later_sources_win_key_by_key(tmp_path: Path, monkeypatch: pytest.Monkey
     assert not settings.sampling.thin_static
 
 
+def test_flag_wins_over_the_environment_over_the_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = write(tmp_path / "home", 'model = "from home"\n[sampling]\nfps = 2')
+    folder = write(tmp_path / "folder", 'model = "from folder"')
+    monkeypatch.setenv("LONGWATCH_SAMPLING__FPS", "3")
+    monkeypatch.setenv("LONGWATCH_MODEL", "from environment")
+
+    flags = {"model": "from flag", "sampling.fps": 4.0}
+    both = load_settings(flags, home=home, folder=folder)
+    assert (both.model, both.sampling.fps) == ("from flag", 4.0)
+
+    environment = load_settings(home=home, folder=folder)
+    assert (environment.model, environment.sampling.fps) == ("from environment", 3.0)
+
+    monkeypatch.delenv("LONGWATCH_MODEL")
+    assert load_settings(home=home, folder=folder).model == "from folder"
+
+
 def test_home_comes_from_flag_then_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import json
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -253,3 +255,40 @@ def test_limits_have_two_sides(tmp_path: Path) -> None:
     ):
         with pytest.raises(LimitExceededError):
             probe_foreign(str(path), limits)
+
+
+WALLED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from app.sandbox.child import readable_paths
+from app.sandbox.confine import confine
+
+def opened(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read().decode()
+    except OSError as error:
+        return type(error).__name__
+
+request = {"uri": sys.argv[2], "network": False, "root": sys.argv[1]}
+walls = confine(memory_bytes=3 << 30, cpu_s=60, readable=readable_paths(request), network=False)
+print(json.dumps([walls.no_other_files, *map(opened, sys.argv[2:])]))
+"""
+
+
+def test_child_may_open_its_file_and_no_neighbour_of_it(tmp_path: Path) -> None:
+    own, neighbour = tmp_path / "own.mp4", tmp_path / "neighbour.mp4"
+    own.write_text("mine")
+    neighbour.write_text("somebody's")
+    root = Path(__file__).resolve().parents[3]
+    child = subprocess.run(
+        [sys.executable, "-c", WALLED, root, own, neighbour],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    has_walls, read, refused = json.loads(child.stdout)
+    if not has_walls:
+        pytest.skip("this kernel has no Landlock")
+    assert read == "mine"
+    assert refused == "PermissionError"

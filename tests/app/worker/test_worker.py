@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.worker.worker import Handler, JobContext, RetryPolicy, Worker
@@ -300,3 +301,16 @@ def test_job_of_a_killed_worker_is_taken_over(
 def test_worker_without_slots_is_refused(catalog: Catalog) -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         worker(catalog, until_told, n_slots=0)
+
+
+def test_worker_of_another_machine_is_not_taken_for_dead(catalog: Catalog) -> None:
+    # A lease as another machine writes it, with a process number that nobody has here.
+    nobody = max(psutil.pids()) + 1
+    while psutil.pid_exists(nobody):
+        nobody += 1
+    job = catalog.jobs.add("test", {})
+    running = catalog.jobs.claim(f"other-host/1:{nobody}", ["test"], lease_s=60)
+    assert running is not None
+    worker(catalog, raising(AssertionError("it was taken over"))).run(until_idle=True)
+    assert catalog.jobs.get(job.id) == running
+    assert catalog.jobs.heartbeat(running, lease_s=60) != "lost"

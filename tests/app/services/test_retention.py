@@ -1,0 +1,35 @@
+"""Deletion by age: what is past its days leaves, what is being read stays."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from app.services.retention import delete_expired
+from engine.records import MediaInfo
+from tests.support.site import open_library
+
+MEDIA = MediaInfo(
+    uri="x",
+    container="mp4",
+    video_codec="h264",
+    fps=25.0,
+    height_px=90,
+    width_px=160,
+    duration_s=9.0,
+)
+
+
+def test_old_video_that_is_being_read_or_waits_for_it_stays(tmp_path: Path) -> None:
+    context = open_library(tmp_path, **{"retention.days": 1.0})
+    videos = context.catalog.videos
+    waiting = videos.add(name="waiting", uri="a", identity="a", media=MEDIA)
+    reading = videos.add(name="reading", uri="b", identity="b", media=MEDIA)
+    videos.begin_ingest(
+        reading.id, fingerprint="f", model="tiny", sample_fps=1.0, compression_ratio=2
+    )
+    failed = videos.add(name="failed", uri="c", identity="c", media=MEDIA)
+    videos.set_status(failed.id, "failed")
+    assert delete_expired(context, failed.created_at + timedelta(days=2)) == ("failed",)
+    states = {row.name: row.status for row in videos.listed()}
+    assert states == {"waiting": "queued", "reading": "ingesting"}
+    assert waiting.status == "queued"
+    context.close()
