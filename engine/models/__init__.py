@@ -1,10 +1,20 @@
 """Model families, one folder each, over shared layers.
 
     registry      the family of a checkpoint folder, and its weights loaded
-    layers/       attention, decoder, rotary embedding, towers, tokenizer, weights and the like
+    layers/       attention, RoPE, decoder, towers, tokenizer, checkpoint loading and the like
     token_model   what the families without KV compression share (Apollo, PLLaVA, VideoLLaMA 2)
-    video_xl/ apollo/ pllava/ videollama2/
+    tiny          sizes, random weights and tokenizers of the variants that tests run
+    video_xl/     hours of video as summary tokens: the family of the shipped nano
+    apollo/ pllava/ videollama2/
 
-*Decision*: a family is a folder here that has a `model.py`. *Because* upstream, papers and
-contributors think in models; a layer that one family alone uses lies in its folder.
+Decision: a family is a folder here that has a `model.py`; nothing registers it. Because upstream,
+papers and contributors think in models. A layer that one family alone uses lies in its folder.
+
+Decision: families do not import each other, which a contract of import-linter holds. Because any
+one of them can then be read, replaced or removed alone. What two need goes to `layers` or
+`token_model`.
+
+Decision: parameters that a release has keep one place in our nets, and a `KEY_MAP` translates its
+names; tests and golden cases load through the same map as real checkpoints. Revisit when a release
+needs its tensors transformed, not renamed.
 """

@@ -1,4 +1,4 @@
-"""The family of a checkpoint, found by what its config says.
+"""Registry of model families: a checkpoint's family is found by its config.
 
 Decision: a family is recognised by `config.json` alone, because folders get renamed and weights
 take minutes to read. Revisit when two families share every field.
@@ -57,7 +57,7 @@ def load_model(
 
 
 def checkpoint_home(folder: Path) -> Path:
-    """The folder itself, or the one below it that holds the checkpoint."""
+    """Return the folder itself, or the only one below it that holds a checkpoint."""
     if (folder / "config.json").is_file() or not folder.is_dir():
         return folder
     below = sorted(path.parent for path in folder.glob("*/config.json"))
@@ -65,19 +65,19 @@ def checkpoint_home(folder: Path) -> Path:
 
 
 def family_of(config: Mapping[str, Any]) -> ModuleType:
-    """The family file that recognises a config.
+    """Return the family that recognises a config.
 
     Raises:
         WeightsError: None does.
     """
-    known = families()
-    for name in known:
+    names = families()
+    for name in names:
         family = load_family(name)
         if family.recognises(config):
             return family
     architecture = config.get("architectures") or config.get("model_type")
     raise WeightsError(
-        f"no family knows a checkpoint of {architecture}; there are {', '.join(known)}"
+        f"no family knows a checkpoint of {architecture}; there are {', '.join(names)}"
     )
 
 

@@ -238,9 +238,9 @@ def _say(model: VideoModel, question: str, recalled: Sequence[ChunkLatents]) -> 
     return "".join(token.text for token in model.generate(question, recalled, sampling))
 
 
-def _same(one: Latents, other: Latents) -> bool:
-    if isinstance(one, KvLatents) and isinstance(other, KvLatents):
-        return torch.equal(one.keys, other.keys) and torch.equal(one.values, other.values)
-    assert not isinstance(one, KvLatents)
-    assert not isinstance(other, KvLatents)
-    return torch.equal(one.embeddings, other.embeddings)
+def _same(first: Latents, second: Latents) -> bool:
+    if isinstance(first, KvLatents) and isinstance(second, KvLatents):
+        return torch.equal(first.keys, second.keys) and torch.equal(first.values, second.values)
+    assert not isinstance(first, KvLatents)
+    assert not isinstance(second, KvLatents)
+    return torch.equal(first.embeddings, second.embeddings)

@@ -55,26 +55,27 @@ def files(home: Path) -> dict[str, bytes]:
 def test_what_was_taken_in_is_answered_from(checkpoint: Path, tmp_path: Path) -> None:
     engine = opened(checkpoint, tmp_path)
     committed = list(ingest(engine, CAMERA, recording(engine)))
-    assert [each.ref.ordinal for each in committed] == [0, 1, 2, 3]
+    assert [chunk.ref.ordinal for chunk in committed] == [0, 1, 2, 3]
     ends_s = committed[-1].ref.span.end_s
     sampling = Sampling(max_tokens=3)
-    *_, said = answer(engine, "What is seen?", recall="all", sampling=sampling)
-    assert isinstance(said, Answer)
-    assert said.recalled_chunks == 4
-    assert said.searched_s == pytest.approx(ends_s)
-    assert all(0 <= each.span.start_s < each.span.end_s <= ends_s for each in said.evidence)
-    found = search(engine, "red")
-    assert all(each.span.end_s <= ends_s for each in found.moments)
+    *_, reply = answer(engine, "What is seen?", recall="all", sampling=sampling)
+    assert isinstance(reply, Answer)
+    assert reply.recalled_chunks == 4
+    assert reply.searched_s == pytest.approx(ends_s)
+    spans = [evidence.span for evidence in reply.evidence]
+    assert all(0 <= span.start_s < span.end_s <= ends_s for span in spans)
+    result = search(engine, "red")
+    assert all(moment.span.end_s <= ends_s for moment in result.moments)
 
 
 def test_every_chunk_is_described_from_itself_alone(checkpoint: Path, tmp_path: Path) -> None:
     engine = opened(checkpoint, tmp_path)
-    refs = [each.ref for each in ingest(engine, CAMERA, recording(engine))]
+    refs = [chunk.ref for chunk in ingest(engine, CAMERA, recording(engine))]
     sampling = Sampling(max_tokens=3)
-    whole = list(caption(engine, CAMERA, sampling=sampling))
-    assert [one.ref for one in whole] == refs
-    assert {one.fingerprint for one in whole} == {engine.fingerprint}
-    assert list(caption(engine, CAMERA, known=refs[:2], sampling=sampling)) == whole[2:]
+    captions = list(caption(engine, CAMERA, sampling=sampling))
+    assert [text.ref for text in captions] == refs
+    assert {text.fingerprint for text in captions} == {engine.fingerprint}
+    assert list(caption(engine, CAMERA, known=refs[:2], sampling=sampling)) == captions[2:]
     with pytest.raises(NotFoundError):
         next(caption(engine, VideoId("another"), sampling=sampling))
 
@@ -85,18 +86,18 @@ def test_another_process_answers_from_the_files_alone(checkpoint: Path, tmp_path
     texts = []
     for process in (first, opened(checkpoint, tmp_path)):
         sampling = Sampling(max_tokens=3)
-        *_, said = answer(process, "What is seen?", recall="all", sampling=sampling)
-        assert isinstance(said, Answer)
-        texts.append((said.text, said.evidence))
+        *_, reply = answer(process, "What is seen?", recall="all", sampling=sampling)
+        assert isinstance(reply, Answer)
+        texts.append((reply.text, reply.evidence))
     assert texts[0] == texts[1]
 
 
 def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
     whole = opened(checkpoint, tmp_path / "whole")
     list(ingest(whole, CAMERA, recording(whole)))
-    cut = opened(checkpoint, tmp_path / "cut")
-    taken = list(islice(ingest(cut, CAMERA, recording(cut)), 2))
-    assert len(taken) == 2
+    stopped = opened(checkpoint, tmp_path / "cut")
+    committed = list(islice(ingest(stopped, CAMERA, recording(stopped)), 2))
+    assert len(committed) == 2
     again = opened(checkpoint, tmp_path / "cut")
     assert len(list(ingest(again, CAMERA, recording(again)))) == 2
     assert files(tmp_path / "cut") == files(tmp_path / "whole")

@@ -15,24 +15,24 @@ GOLDEN = Path(__file__).resolve().parent.parent / "golden"
 
 
 def main(arguments: list[str]) -> int:
-    """Run every case; the exit code."""
+    """Run every case and return the exit code."""
     torch.manual_seed(0)
-    known, code = families(), 0
+    by_name, code = families(), 0
     roots = [Path(argument) for argument in arguments] or [GOLDEN]
     for root in roots:
         if not root.is_dir():
             print(f"no folder {root}", file=sys.stderr)
             return 2
-        found = list(cases(root))
-        if not found:
+        listed = list(cases(root))
+        if not listed:
             print(f"no case below {root}", file=sys.stderr)
             return 2
-        for family, folder in found:
+        for family, folder in listed:
             if family is None:
                 print(f"??   {folder}  unknown kind of case", flush=True)
                 code = 2
                 continue
-            line, is_ok = _line(known[family].run, family, folder)
+            line, is_ok = _line(by_name[family].run, family, folder)
             print(line, flush=True)
             code = code or int(not is_ok)
     return code
@@ -45,11 +45,11 @@ def _line(run, family: str, folder: Path) -> tuple[str, bool]:  # type: ignore[n
     except (LongwatchError, ValueError, KeyError, RuntimeError) as error:
         return f"off  {name}  {type(error).__name__}: {error}", False
     is_ok = bool(quantities) and all(quantity.is_ok for quantity in quantities.values())
-    said = "  ".join(
+    errors = "  ".join(
         f"{key}={quantity.error:.1e}{'' if quantity.is_ok else '!'}"
         for key, quantity in quantities.items()
     )
-    return f"{'ok' if is_ok else 'off':<4} {name}  {said}", is_ok
+    return f"{'ok' if is_ok else 'off':<4} {name}  {errors}", is_ok
 
 
 if __name__ == "__main__":

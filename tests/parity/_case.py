@@ -1,4 +1,4 @@
-"""What a parity file hands back, and how a folder of cases is walked."""
+"""Quantities that a parity file hands back, and the walk over a folder of cases."""
 
 import importlib
 import json
@@ -30,12 +30,12 @@ class Quantity:
 
     @property
     def is_ok(self) -> bool:
-        """Whether it is within tolerance; not a number is not."""
+        """Whether it is within tolerance; not-a-number is not."""
         return self.error <= self.tolerance
 
 
 def difference(ours: Tensor, expected: Tensor) -> float:
-    """Largest absolute difference; infinite where shapes differ."""
+    """Return the largest absolute difference; infinite where shapes differ."""
     if ours.shape != expected.shape:
         return float("inf")
     if not ours.numel():
@@ -44,32 +44,32 @@ def difference(ours: Tensor, expected: Tensor) -> float:
 
 
 def mismatches(ours: Tensor, expected: Tensor) -> Quantity:
-    """How many entries differ, where none may."""
+    """Count the entries that differ, where none may."""
     same_shape = ours.shape == expected.shape
     return Quantity(float(torch.ne(ours, expected).sum()) if same_shape else float("inf"), 0.0)
 
 
 def config_of(folder: Path) -> dict[str, Any]:
-    """A case's `config.json`; empty where it has none."""
+    """Read a case's `config.json`; empty where it has none."""
     path = folder / "config.json"
     if not path.is_file():
         return {}
-    held: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return held
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return config
 
 
 @contextmanager
 def checkpoint(folder: Path) -> Iterator[Path]:
-    """A case's config and weights under the file names that a release has."""
-    with TemporaryDirectory() as made:
-        place = Path(made)
-        (place / "config.json").symlink_to(folder.resolve() / "config.json")
-        (place / "model.safetensors").symlink_to(folder.resolve() / "weights.safetensors")
-        yield place
+    """Lay out a case's config and weights under the file names of a release."""
+    with TemporaryDirectory() as name:
+        home = Path(name)
+        (home / "config.json").symlink_to(folder.resolve() / "config.json")
+        (home / "model.safetensors").symlink_to(folder.resolve() / "weights.safetensors")
+        yield home
 
 
 def drawn_frames(n_frames: int, height_px: int, width_px: int) -> UInt8[Tensor, "frame 3 h w"]:
-    """The frames of the preprocessing cases: two ramps, and a pattern that moves with time."""
+    """Draw the frames of the preprocessing cases: two ramps, and a pattern that moves."""
     row, col = torch.arange(height_px)[:, None], torch.arange(width_px)[None, :]
     red = (255 * col // max(1, width_px - 1)).expand(height_px, width_px)
     green = (255 * row // max(1, height_px - 1)).expand(height_px, width_px)
@@ -80,23 +80,23 @@ def drawn_frames(n_frames: int, height_px: int, width_px: int) -> UInt8[Tensor, 
 
 
 def families() -> Mapping[str, ModuleType]:
-    """The parity files by family."""
+    """Import the parity files, by family."""
     names = (module.name for module in pkgutil.iter_modules(tests.parity.__path__))
-    found = sorted(name for name in names if not name.startswith(("_", "test_")))
-    return {name: importlib.import_module(f"tests.parity.{name}") for name in found}
+    chosen = sorted(name for name in names if not name.startswith(("_", "test_")))
+    return {name: importlib.import_module(f"tests.parity.{name}") for name in chosen}
 
 
 def cases(root: Path) -> Iterator[tuple[str | None, Path]]:
-    """Every case folder below `root` with the family that knows it; `None` if none does."""
-    known = families()
-    yield from _walk(root, known)
+    """Yield every case folder below `root` with its family; `None` if none knows it."""
+    by_name = families()
+    yield from _walk(root, by_name)
 
 
-def _walk(folder: Path, known: Mapping[str, ModuleType]) -> Iterator[tuple[str | None, Path]]:
-    family = next((name for name, module in known.items() if module.recognises(folder)), None)
+def _walk(folder: Path, by_name: Mapping[str, ModuleType]) -> Iterator[tuple[str | None, Path]]:
+    family = next((name for name, module in by_name.items() if module.recognises(folder)), None)
     files = [path for path in folder.iterdir() if path.suffix in {".json", ".safetensors"}]
     if family is not None or files:
         yield family, folder
         return
     for below in sorted(path for path in folder.iterdir() if path.is_dir()):
-        yield from _walk(below, known)
+        yield from _walk(below, by_name)

@@ -37,24 +37,24 @@ from tests.support.released_apollo import ClipSampling, encode_with_placeholders
 
 HALF = (0.5, 0.5, 0.5)
 LEVEL = 1 / 255
-Found = Mapping[str, Quantity]
+Quantities = Mapping[str, Quantity]
 
 
 def recognises(folder: Path) -> bool:
-    """A case of any kind below."""
+    """Tell whether a folder is a case of any kind below."""
     return _kind(folder) is not None
 
 
 @torch.inference_mode()
-def run(folder: Path) -> Found:
-    """Every expected number of the case against ours."""
+def run(folder: Path) -> Quantities:
+    """Compare every expected number of a case with ours."""
     kind = _kind(folder)
     assert kind is not None
     return kind(folder)
 
 
-def _kind(folder: Path) -> Callable[[Path], Found] | None:
-    """What a folder holds, by the fields of its files."""
+def _kind(folder: Path) -> Callable[[Path], Quantities] | None:
+    """Find the kind of a folder by the fields of its files."""
     config = _json(folder / "config.json", {})
     sampled = _json(folder / "sampling.json", []) or [{}]
     if "clip_duration" in sampled[0].get("input", {}):
@@ -72,25 +72,25 @@ def _kind(folder: Path) -> Callable[[Path], Found] | None:
     return None
 
 
-def _connector(folder: Path) -> Found:
+def _connector(folder: Path) -> Quantities:
     weights, inputs, expected = _tensors(folder)
     connector = Connector(ConnectorConfig.from_json(_json(folder / "config.json")))
     fill(connector, weights.items(), resampler.KEY_MAP, source=str(folder))
     context = connector.project(inputs["features"])
     ours = {"proj": context, "output": connector(inputs["features"])}
     queries = connector.resampler.queries.expand(len(context), -1, -1)
-    for place, layer in enumerate(connector.resampler.layers):
-        ours[f"layer{place}.attn_out"] = layer.attention(
+    for idx, layer in enumerate(connector.resampler.layers):
+        ours[f"layer{idx}.attn_out"] = layer.attention(
             layer.query_norm(queries), layer.context_norm(context)
         )
-        queries = ours[f"layer{place}.out"] = layer(queries, context)
+        queries = ours[f"layer{idx}.out"] = layer(queries, context)
     return _compare(ours, expected)
 
 
-def _internvideo2(folder: Path) -> Found:
-    said = _json(folder / "config.json")
+def _internvideo2(folder: Path) -> Quantities:
+    config = _json(folder / "config.json")
     weights, inputs, expected = _tensors(folder)
-    whole, used = (_tower(said, weights, select_layer=layer) for layer in (-1, -2))
+    whole, used = (_tower(config, weights, select_layer=layer) for layer in (-1, -2))
     clips, pictures = (inputs[name].transpose(1, 2) for name in ("video", "image"))
     patches = used.patches(inputs["video"]).flatten(2).transpose(1, 2)
     shape = used.config
@@ -130,23 +130,25 @@ def _waves(positions: Tensor, n_channels: int) -> Tensor:
 
 
 def _tower(
-    said: Mapping[str, Any], weights: Mapping[str, Tensor], *, select_layer: int
+    fields: Mapping[str, Any], weights: Mapping[str, Tensor], *, select_layer: int
 ) -> InternVideo2:
-    config = InternVideo2Config.from_json(said, select_layer=select_layer)
+    config = InternVideo2Config.from_json(fields, select_layer=select_layer)
     tower = InternVideo2(config)
-    unused = [(f"blocks.{block}.**", "") for block in range(config.depth, said["depth"])]
+    unused = [(f"blocks.{block}.**", "") for block in range(config.depth, fields["depth"])]
     key_map = (*unused, *internvideo2.KEY_MAP)
     fill(tower, weights.items(), key_map, source="the case")
     return tower
 
 
-def _vision_pipeline(folder: Path) -> Found:
-    said = _json(folder / "config.json")
+def _vision_pipeline(folder: Path) -> Quantities:
+    configs = _json(folder / "config.json")
     weights, inputs, expected = _tensors(folder)
-    config = read_vision(said)
-    vision = ApolloVision(config).eval()
-    key_map = (*unused_blocks(config), *VISION_KEY_MAP)
-    fill(vision, _by_part(weights, said["vision_tower"]["vision_towers"]), key_map, source="case")
+    vision_config = read_vision(configs)
+    vision = ApolloVision(vision_config).eval()
+    key_map = (*unused_blocks(vision_config), *VISION_KEY_MAP)
+    fill(
+        vision, _by_part(weights, configs["vision_tower"]["vision_towers"]), key_map, source="case"
+    )
     videos = sorted({name.split(".")[0] for name in inputs})
     clips = [inputs[f"{video}.siglip_pixels"] for video in videos]
     ours: dict[str, Tensor] = {}
@@ -154,8 +156,8 @@ def _vision_pipeline(folder: Path) -> Found:
         moving = inputs[f"{video}.internvideo_pixels"].transpose(1, 2)
         grids = [vision.encode_stills(still, with_vectors=False)[0], vision.internvideo2(moving)]
         ours[f"{video}.siglip_grid"], ours[f"{video}.internvideo_grid"] = grids
-        ours[f"{video}.tower"] = join(grids, config.grid).flatten(1, 3)
-    for video, tokens in zip(videos, _in_batches(vision, inputs, videos, said), strict=True):
+        ours[f"{video}.tower"] = join(grids, vision_config.grid).flatten(1, 3)
+    for video, tokens in zip(videos, _in_batches(vision, inputs, videos, configs), strict=True):
         ours[f"{video}.tokens"] = tokens.flatten(0, 1)
     return _compare(ours, expected)
 
@@ -164,31 +166,31 @@ def _in_batches(
     vision: ApolloVision,
     inputs: Mapping[str, Tensor],
     videos: Sequence[str],
-    said: Mapping[str, Any],
+    configs: Mapping[str, Any],
 ) -> Sequence[Tensor]:
-    """All clips of all videos together, some at a time, then each video's own."""
-    n_at_once = said["config"]["encode_batch_size"]
+    """Encode the clips of all videos together, in batches, and part them by video."""
+    n_at_once = configs["config"]["encode_batch_size"]
     still = torch.cat([inputs[f"{video}.siglip_pixels"] for video in videos])
     moving = torch.cat([inputs[f"{video}.internvideo_pixels"] for video in videos])
     parts = [
-        vision.clip_tokens(some, other.transpose(1, 2))
-        for some, other in zip(still.split(n_at_once), moving.split(n_at_once), strict=True)
+        vision.clip_tokens(stills, clips.transpose(1, 2))
+        for stills, clips in zip(still.split(n_at_once), moving.split(n_at_once), strict=True)
     ]
     return torch.cat(parts).split([len(inputs[f"{video}.siglip_pixels"]) for video in videos])
 
 
 def _by_part(weights: Mapping[str, Tensor], towers: Sequence[str]) -> Iterator[tuple[str, Tensor]]:
-    """Merged names as the folders of a checkpoint give them."""
-    places = {
+    """Yield merged names as the folders of a checkpoint give them."""
+    prefixes = {
         f"vision_tower.{towers[0]}.": "siglip.",
         f"vision_tower.{towers[1]}.": "internvideo2.",
     }
     for key, tensor in weights.items():
-        prefix = next((place for place in places if key.startswith(place)), None)
-        yield key if prefix is None else places[prefix] + key.removeprefix(prefix), tensor
+        prefix = next((name for name in prefixes if key.startswith(name)), None)
+        yield key if prefix is None else prefixes[prefix] + key.removeprefix(prefix), tensor
 
 
-def _embed_merge(folder: Path) -> Found:
+def _embed_merge(folder: Path) -> Quantities:
     weights, inputs, expected = _tensors(folder)
     embed = nn.Embedding.from_pretrained(weights["embed_tokens.weight"])
     real = inputs["attention_mask"].bool()
@@ -205,7 +207,7 @@ def _embed_merge(folder: Path) -> Found:
         features if bool((row == PLACEHOLDER_ID).any()) else features[:0]
         for row, features in zip(ids, visual, strict=True)
     ]
-    found: dict[str, Quantity] = {}
+    quantities: dict[str, Quantity] = {}
     for name in sorted({key.split(".")[0] for key in expected} - {"generate"}):
         most = re.search(r"trunc(\d+)", name)
         batch = splice_batch(
@@ -216,21 +218,21 @@ def _embed_merge(folder: Path) -> Found:
             pads_left="left" in name,
         )
         embeddings = difference(batch.embeddings, expected[f"{name}.inputs_embeds"])
-        found[name] = Quantity(embeddings)
-        found[f"{name}.labels"] = mismatches(batch.labels, expected[f"{name}.labels"])
+        quantities[name] = Quantity(embeddings)
+        quantities[f"{name}.labels"] = mismatches(batch.labels, expected[f"{name}.labels"])
         mask = expected[f"{name}.attention_mask"].bool()
-        found[f"{name}.mask"] = mismatches(batch.is_real, mask)
+        quantities[f"{name}.mask"] = mismatches(batch.is_real, mask)
     alone = splice(embed, given[0], used[0])
-    wanted = expected["generate.inputs_embeds"][0]
-    return found | {"generate": Quantity(difference(alone, wanted))}
+    expected_rows = expected["generate.inputs_embeds"][0]
+    return quantities | {"generate": Quantity(difference(alone, expected_rows))}
 
 
-def _host_side(folder: Path) -> Found:
-    found = {"sampling": _equal(map(_is_sampled_alike, _json(folder / "sampling.json")))}
+def _host_side(folder: Path) -> Quantities:
+    quantities = {"sampling": _equal(map(_is_sampled_alike, _json(folder / "sampling.json")))}
     if (folder / "prompts.json").is_file():
-        found["prompts"] = _equal(map(_is_prompted_alike, _json(folder / "prompts.json")))
+        quantities["prompts"] = _equal(map(_is_prompted_alike, _json(folder / "prompts.json")))
     below = folder / "preprocess"
-    return found | (dict(_preprocess(below)) if below.is_dir() else {})
+    return quantities | (dict(_preprocess(below)) if below.is_dir() else {})
 
 
 def _is_sampled_alike(case: Mapping[str, Any]) -> bool:
@@ -257,56 +259,56 @@ def _is_sampled_alike(case: Mapping[str, Any]) -> bool:
 
 
 def _is_prompted_alike(case: Mapping[str, Any]) -> bool:
-    said = TEMPLATE.system
+    prompt = TEMPLATE.system
     for role, text in case["turns"]:
-        said += TEMPLATE.user if role == "user" else TEMPLATE.assistant
-        said += "" if text is None else text + TEMPLATE.end
+        prompt += TEMPLATE.user if role == "user" else TEMPLATE.assistant
+        prompt += "" if text is None else text + TEMPLATE.end
     ids = encode_with_placeholders(
-        said, ("<|video_token|>", "<|image_token|>"), lambda text: list(map(ord, text))
+        prompt, ("<|video_token|>", "<|image_token|>"), lambda text: list(map(ord, text))
     )
-    return said == case["prompt"] and ids == case["char_tokenizer_ids"]
+    return prompt == case["prompt"] and ids == case["char_tokenizer_ids"]
 
 
-def _preprocess(folder: Path) -> Found:
-    said, found = _json(folder / "config.json"), dict[str, Quantity]()
+def _preprocess(folder: Path) -> Quantities:
+    config, quantities = _json(folder / "config.json"), dict[str, Quantity]()
     inputs, expected = (load_file(folder / f"{n}.safetensors") for n in ("inputs", "outputs"))
-    n_clip = said["frames_per_clip"]
+    n_clip = config["frames_per_clip"]
     videos = {name: frames.permute(0, 3, 1, 2) for name, frames in inputs.items()}
     # The picture is the first frame of the first video, shown for a whole clip.
     first = videos[min(videos)][:1]
     for name, frames in (*videos.items(), ("image0", first.expand(n_clip, -1, -1, -1))):
-        for tower, ours, spread in _prepared(frames, said):
+        for tower, ours, spread in _prepared(frames, config):
             if f"{name}.padded_{tower}" in expected:
                 padded = square(frames, MEANS[tower]).permute(0, 2, 3, 1)
-                found[f"{name}.padded_{tower}"] = mismatches(
+                quantities[f"{name}.padded_{tower}"] = mismatches(
                     padded, expected[f"{name}.padded_{tower}"]
                 )
             whole = ours[: len(ours) // n_clip * n_clip]
             clips = whole.reshape(-1, n_clip, *whole.shape[1:])
             clips = clips.transpose(1, 2) if tower == "internvideo" else clips
             error = difference(clips, expected[f"{name}.{tower}"])
-            found[f"{name}.{tower}"] = Quantity(error, 1.01 * LEVEL / spread)
-    return found
+            quantities[f"{name}.{tower}"] = Quantity(error, 1.01 * LEVEL / spread)
+    return quantities
 
 
 MEANS = {"siglip": HALF, "internvideo": internvideo2.IMAGENET_MEAN}
 
 
-def _prepared(frames: Tensor, said: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, float]]:
-    """Both towers' input, and the smallest spread that its levels are divided by."""
-    still = PixelConfig(size_px=said["siglip_size"], fit="letterbox", mean=HALF, std=HALF)
+def _prepared(frames: Tensor, config: Mapping[str, Any]) -> Iterator[tuple[str, Tensor, float]]:
+    """Yield either tower's input, and the smallest spread that its levels are divided by."""
+    still = PixelConfig(size_px=config["siglip_size"], fit="letterbox", mean=HALF, std=HALF)
     yield "siglip", preprocess.prepare(frames, still), min(HALF)
-    moving = internvideo2.prepare(frames, said["internvideo_size"])
+    moving = internvideo2.prepare(frames, config["internvideo_size"])
     yield "internvideo", moving, min(IMAGENET_STD)
 
 
 def _equal(are_alike: Iterator[bool]) -> Quantity:
-    """How many cases of a list differ, where none may."""
+    """Count the cases of a list that differ, where none may."""
     return Quantity(float(sum(not alike for alike in are_alike)), 0.0)
 
 
-def _compare(ours: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Found:
-    """Every expected tensor; one that we do not compute is off."""
+def _compare(ours: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> Quantities:
+    """Compare every expected tensor; one that we do not compute is off."""
     return {
         name: Quantity(difference(ours[name], tensor) if name in ours else float("inf"))
         for name, tensor in expected.items()

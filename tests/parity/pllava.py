@@ -37,13 +37,13 @@ CPU = torch.device("cpu")
 
 
 def recognises(folder: Path) -> bool:
-    """By the fields of the case's config, or the names of its prompts."""
+    """Tell by the fields of the case's config, or the names of its prompts."""
     return _kind(folder) is not None
 
 
 @torch.inference_mode()
 def run(folder: Path) -> Mapping[str, Quantity]:
-    """Every expected number of the case against ours."""
+    """Compare every expected number of a case with ours."""
     runs = {
         "full": _full,
         "lora": _lora,
@@ -65,18 +65,20 @@ def _kind(folder: Path) -> str | None:
 
 
 def _full(folder: Path) -> Mapping[str, Quantity]:
-    """The whole model at every alpha; what the case made at one of them, at the one that fits."""
+    """Run the whole model at every alpha; numbers of an unstated one count at the best fit."""
     expected = load_file(folder / "tensors.safetensors")
     image_id = config_of(folder)["image_token_index"]
-    found, rest = dict[str, Quantity](), list[dict[str, Quantity]]()
-    with checkpoint(folder) as place:
+    quantities, rest = dict[str, Quantity](), list[dict[str, Quantity]]()
+    with checkpoint(folder) as home:
         for name in sorted(key for key in expected if key.startswith("logits_alpha_")):
-            net = load_net(place, CPU, torch.float32, alpha=float(name.rpartition("_")[2]))
+            net = load_net(home, CPU, torch.float32, alpha=float(name.rpartition("_")[2]))
             case = _Case(net, expected, image_id)
-            found[name] = Quantity(difference(case.logits(), expected[name]))
+            quantities[name] = Quantity(difference(case.logits(), expected[name]))
             rest.append(case.rest())
     # The case does not say which alpha made the rest.
-    return found | min(rest, key=lambda each: sum(quantity.error for quantity in each.values()))
+    return quantities | min(
+        rest, key=lambda parts: sum(quantity.error for quantity in parts.values())
+    )
 
 
 class _Case:
@@ -86,17 +88,17 @@ class _Case:
         self.net, self.expected, self.image_id = net, expected, image_id
 
     def logits(self) -> Tensor:
-        """Of the single clip, with a batch axis."""
+        """Compute the logits of the single clip, with a batch axis."""
         return self._run(self._merged())[None]
 
     def rest(self) -> dict[str, Quantity]:
-        """Features, tokens, the merged sequence, greedy ids and both batches."""
+        """Compare features, tokens, the merged sequence, greedy ids and both batches."""
         net, expected, merged = self.net, self.expected, self._merged()
         features, _ = net.tower.run(
             expected["pixel_values"], net.config.select_layer, with_vectors=False
         )
         n = merged.shape[0]
-        found = {
+        quantities = {
             "vision_features": Quantity(difference(features, expected["vision_features"])),
             "video_tokens": Quantity(
                 difference(self._tokens("pixel_values"), expected["video_tokens"])
@@ -108,11 +110,11 @@ class _Case:
         }
         for side in ("left", "right"):
             if f"batch_{side}_input_ids" in expected:
-                found |= self._batch(side)
-        return found
+                quantities |= self._batch(side)
+        return quantities
 
     def _tokens(self, name: str) -> Tensor:
-        """Video tokens of every clip, through the path of a stream."""
+        """Compute video tokens of every clip, through the path of a stream."""
         net, clips = self.net, []
         for pixels in self.expected[name].split(net.config.chunk_frames):
             tokens, _ = net.visual_tokens(pixels)
@@ -126,7 +128,7 @@ class _Case:
         )
 
     def _opened(self, ids: Tensor, values: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
-        """Ids with room for the tokens of every clip, and values stretched alike."""
+        """Make room in ids for the tokens of every clip, and stretch values alike."""
         repeats = torch.where(ids == self.image_id, n_tokens, 1)
         open_ids = ids.masked_fill(ids == self.image_id, PLACEHOLDER_ID)
         return open_ids.repeat_interleave(repeats), values.repeat_interleave(repeats)
@@ -145,7 +147,7 @@ class _Case:
         return torch.tensor(ids)
 
     def _batch(self, side: str) -> dict[str, Quantity]:
-        held = {
+        batch_in = {
             key.removeprefix(f"batch_{side}_"): tensor
             for key, tensor in self.expected.items()
             if key.startswith(f"batch_{side}_")
@@ -153,9 +155,9 @@ class _Case:
         clips = self._tokens("batch_pixel_values")
         samples, labels = [], []
         for row, clip in enumerate(clips):
-            is_real = held["attention_mask"][row].bool()
-            ids, wanted = held["input_ids"][row][is_real], held["labels"][row][is_real]
-            opened, stretched = self._opened(ids, wanted, clip.shape[0])
+            is_real = batch_in["attention_mask"][row].bool()
+            ids, targets = batch_in["input_ids"][row][is_real], batch_in["labels"][row][is_real]
+            opened, stretched = self._opened(ids, targets, clip.shape[0])
             samples.append((opened, clip))
             labels.append(stretched)
         batch = splice_batch(
@@ -165,45 +167,47 @@ class _Case:
             max_tokens=10**9,
             pads_left=side == "left",
         )
-        mask, ours = batch.is_real.long(), torch.zeros_like(held["logits"])
+        mask, ours = batch.is_real.long(), torch.zeros_like(batch_in["logits"])
         for row, is_real in enumerate(batch.is_real):
             ours[row, is_real] = self._run(batch.embeddings[row, is_real])
         positions = (mask.cumsum(1) - 1).masked_fill(mask == 0, 1)
         is_pad = ~batch.is_real[..., None]
-        seen = held["logits"].masked_fill(is_pad, 0)
+        real_logits = batch_in["logits"].masked_fill(is_pad, 0)
         # Upstream's loss also asks the padding before a sample for its first token; nothing of
         # ours stands there, so those rows are the case's own.
-        scored = torch.where(is_pad, held["logits"], ours)
+        scored = torch.where(is_pad, batch_in["logits"], ours)
         return {
-            f"{side}_mask": mismatches(mask, held["merged_attention_mask"]),
-            f"{side}_labels": mismatches(batch.labels, held["merged_labels"]),
-            f"{side}_positions": mismatches(positions, held["merged_position_ids"]),
-            f"{side}_logits": Quantity(difference(ours, seen)),
-            f"{side}_loss": Quantity(difference(_loss(scored, batch.labels, mask), held["loss"])),
+            f"{side}_mask": mismatches(mask, batch_in["merged_attention_mask"]),
+            f"{side}_labels": mismatches(batch.labels, batch_in["merged_labels"]),
+            f"{side}_positions": mismatches(positions, batch_in["merged_position_ids"]),
+            f"{side}_logits": Quantity(difference(ours, real_logits)),
+            f"{side}_loss": Quantity(
+                difference(_loss(scored, batch.labels, mask), batch_in["loss"])
+            ),
         }
 
 
 def _loss(logits: Tensor, labels: Tensor, mask: Tensor) -> Tensor:
-    """Next-token loss over rows whose next one is real, as a vector of one."""
+    """Compute the next-token loss over rows whose next one is real, as a vector of one."""
     follows = mask[:, 1:].bool()
     return F.cross_entropy(logits[:, :-1][follows], labels[:, 1:][follows]).reshape(1)
 
 
 def _lora(folder: Path) -> Mapping[str, Quantity]:
     expected = load_file(folder / "tensors.safetensors")
-    path, found = folder / "weights.safetensors", dict[str, Quantity]()
+    path, quantities = folder / "weights.safetensors", dict[str, Quantity]()
     adapted = lora.adapters(read_file(path), source=str(folder))
     for name in sorted(key for key in expected if key.startswith("merged_weight_alpha_")):
         alpha = name.rpartition("_")[2]
         fused = dict(lora.fuse(read_file(path), adapted, float(alpha), source=str(folder)))
         weight = next(tensor for key, tensor in fused.items() if key.endswith("weight"))
         bias = next((tensor for key, tensor in fused.items() if key.endswith("bias")), None)
-        found[f"weight_{alpha}"] = Quantity(difference(weight, expected[name]))
+        quantities[f"weight_{alpha}"] = Quantity(difference(weight, expected[name]))
         output = F.linear(expected["x"], weight, bias)
-        found[f"y_{alpha}"] = Quantity(difference(output, expected[f"y_alpha_{alpha}"]))
+        quantities[f"y_{alpha}"] = Quantity(difference(output, expected[f"y_alpha_{alpha}"]))
         if float(alpha) == 0:
-            found["y_base"] = Quantity(difference(output, expected["y_base"]))
-    return found
+            quantities["y_base"] = Quantity(difference(output, expected["y_base"]))
+    return quantities
 
 
 def _pooling(folder: Path) -> Mapping[str, Quantity]:
@@ -240,21 +244,21 @@ def _pooling(folder: Path) -> Mapping[str, Quantity]:
 
 
 def _preprocess(folder: Path) -> Mapping[str, Quantity]:
-    config, found = config_of(folder), dict[str, Quantity]()
+    config, quantities = config_of(folder), dict[str, Quantity]()
     side = config["clip_size"]
     for name, pixels in load_file(folder / "tensors.safetensors").items():
         height, width = (int(size) for size in name.rpartition("_")[2].split("x"))
         frames = drawn_frames(pixels.shape[0], height, width)
         sized = resize(frames, *first_resize(height, width, side))
         ready = prepare(sized, PixelConfig(size_px=side))
-        found[name] = Quantity(difference(ready, pixels))
+        quantities[name] = Quantity(difference(ready, pixels))
     sizes = _read(folder / "first_resize.json")
-    found["first_resize"] = _equal(
+    quantities["first_resize"] = _equal(
         [first_resize(*hw, case["clip_resolution"]) for case in sizes for hw in case["input_hw"]],
         [tuple(hw) for case in sizes for hw in case["after_first_resize_hw"]],
     )
     indices = _read(folder / "frame_indices.json")
-    found["frames"] = _equal(
+    quantities["frames"] = _equal(
         [
             pllava_frames(
                 case["max_frame"],
@@ -267,38 +271,42 @@ def _preprocess(folder: Path) -> Mapping[str, Quantity]:
         ],
         [case["indices"] for case in indices["eval"]],
     )
-    found["demo_frames"] = _equal(
+    quantities["demo_frames"] = _equal(
         [pllava_demo_frames(case["num_frames"], case["num_segments"]) for case in indices["demo"]],
         [case["indices"] for case in indices["demo"]],
     )
-    return found
+    return quantities
 
 
 def _prompts(folder: Path) -> Mapping[str, Quantity]:
-    """Every string; the question is read from the template that adds least to it."""
+    """Compare every string; the question is read from the template that adds least to it."""
     expected = _read(folder / "prompts.json")
     plain = TEMPLATES["plain"].render("\0").split("\0")
     question = expected["plain"]["after_query"].removeprefix(plain[0]).removesuffix(plain[1])
-    found = dict[str, Quantity]()
-    for name, said in expected.items():
-        if isinstance(said, dict):
+    quantities = dict[str, Quantity]()
+    for name, texts in expected.items():
+        if isinstance(texts, dict):
             template = TEMPLATES[name]
             ours = {
                 "after_query": template.render(question),
                 "with_answer_prompt": template.render(question) + template.answer_prefix,
                 "answer_prompt": template.answer_prefix,
             }
-            found[name] = _equal([ours[key] for key in said], list(said.values()))
+            quantities[name] = _equal([ours[key] for key in texts], list(texts.values()))
         elif name.startswith("demo_flow_plain_system_"):
             system = name.removeprefix("demo_flow_plain_system_")
-            found["demo_flow"] = _equal([TEMPLATES["demo"].render(question, system=system)], [said])
+            quantities["demo_flow"] = _equal(
+                [TEMPLATES["demo"].render(question, system=system)], [texts]
+            )
         elif name == "demo_system":
-            found[name] = _equal([TEMPLATES["demo"].system], [said])
+            quantities[name] = _equal([TEMPLATES["demo"].system], [texts])
         elif name == "mvbench_full_example":
-            template, (asked, options) = TEMPLATES["eval_mvbench"], _choices(said)
-            ours_text = template.render(_multiple_choice(asked, options)) + template.answer_prefix
-            found[name] = _equal([ours_text], [said])
-    return found
+            template, (mc_question, options) = TEMPLATES["eval_mvbench"], _choices(texts)
+            ours_text = (
+                template.render(_multiple_choice(mc_question, options)) + template.answer_prefix
+            )
+            quantities[name] = _equal([ours_text], [texts])
+    return quantities
 
 
 def _multiple_choice(question: str, options: Sequence[str]) -> str:
@@ -308,7 +316,7 @@ def _multiple_choice(question: str, options: Sequence[str]) -> str:
 
 
 def _choices(prompt: str) -> tuple[str, list[str]]:
-    """The question and the options that a multiple-choice prompt was made of."""
+    """Read question and options back from a multiple-choice prompt."""
     match = re.search(r"Question: (.*?)\nOptions:\n(.*?) \nOnly give", prompt, re.DOTALL)
     assert match is not None
     return match[1], [option[4:] for option in match[2].split("\n")]

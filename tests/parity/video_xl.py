@@ -34,27 +34,27 @@ CPU = torch.device("cpu")
 
 
 def recognises(folder: Path) -> bool:
-    """A checkpoint folder with `beacon_window` and expected tensors beside it."""
+    """Tell whether a folder is a checkpoint with `beacon_window` and expected tensors."""
     if not all((folder / name).is_file() for name in ("config.json", "case.json")):
         return False
     return "beacon_window" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
 
 
 def run(folder: Path) -> Mapping[str, Quantity]:
-    """Every expected tensor of the case against ours."""
+    """Compare every expected tensor of a case with ours."""
     case = json.loads((folder / "case.json").read_text(encoding="utf-8"))
     expected = load_file(folder / "tensors.safetensors")
     net = load_net(folder, CPU, torch.float32)
     if "loss" in expected:
         return _train(net, case, expected)
     with torch.inference_mode():
-        found: dict[str, Quantity] = {}
+        quantities: dict[str, Quantity] = {}
         tokens = expected.get("image_features")
         if "frames_u8" in expected:
-            tokens = _vision(net, case, expected, found)
+            tokens = _vision(net, case, expected, quantities)
         assert tokens is not None
-        _Video(net, case, expected, tokens, found).run()
-    return found
+        _Video(net, case, expected, tokens, quantities).run()
+    return quantities
 
 
 class _Video:
@@ -66,13 +66,17 @@ class _Video:
         case: Mapping[str, Any],
         expected: Mapping[str, Tensor],
         tokens: Tensor,
-        found: dict[str, Quantity],
+        quantities: dict[str, Quantity],
     ) -> None:
         self.net, self.decoder, self.case, self.expected = net, net.decoder, case, expected
-        self.tokens, self.chunk_tokens, self.found = tokens, net.config.chunk_tokens, found
+        self.tokens, self.chunk_tokens, self.quantities = (
+            tokens,
+            net.config.chunk_tokens,
+            quantities,
+        )
 
     def run(self) -> None:
-        """Fill `found`."""
+        """Fill `quantities`."""
         written = KvTrace([], [])
         prefix = self.decoder.embed(self.expected["prefix_ids"])
         sink = self.decoder.buffer(prefix.shape[0])
@@ -85,12 +89,12 @@ class _Video:
                 self._ask(fork(memory, 0), suffix, last_visual)
 
     def _chunks(self, memory: VstCache) -> Tensor:
-        carry, held = 0, list[tuple[Tensor, Tensor]]()
+        leftover, chunks = 0, list[tuple[Tensor, Tensor]]()
         last_visual = torch.empty(0)
         for i, ratio in enumerate(_ratios(self.case, self.net, self.tokens.shape[0])):
             rows = self.tokens[i * self.chunk_tokens : (i + 1) * self.chunk_tokens]
-            plan = interleave(rows.shape[0], ratio, leftover=carry)
-            carry = plan.leftover
+            plan = interleave(rows.shape[0], ratio, leftover=leftover)
+            leftover = plan.leftover
             is_vst = torch.zeros(plan.n, dtype=torch.uint8)
             is_vst[plan.vst] = 1
             self._worst("is_vst", mismatches(is_vst, self.expected[f"win{i}_is_vst"]))
@@ -100,9 +104,9 @@ class _Video:
                 compress_chunk(rows, memory, plan),
             )
             self._worst("skip", Quantity(difference(traced.values, latents.values)))
-            held.append((latents.keys, latents.values))
+            chunks.append((latents.keys, latents.values))
             names = (f"win{i}_vst_k", f"win{i}_vst_v")
-            both = torch.cat([k for k, _ in held], 2), torch.cat([v for _, v in held], 2)
+            both = torch.cat([k for k, _ in chunks], 2), torch.cat([v for _, v in chunks], 2)
             self._compare("vst", both, names)
             self._compare("hidden", (trace[-1],), (f"win{i}_hidden",))
             self._compare("layers", (torch.stack(trace),), (f"win{i}_layers",))
@@ -140,13 +144,13 @@ class _Video:
 
     def _worst(self, key: str, quantity: Quantity) -> None:
         # Written so that a first value that is not a number stays.
-        held = self.found.get(key)
-        if held is None or not quantity.error <= held.error:
-            self.found[key] = quantity
+        worst = self.quantities.get(key)
+        if worst is None or not quantity.error <= worst.error:
+            self.quantities[key] = quantity
 
 
 def _ratios(case: Mapping[str, Any], net: VideoXlNet, n_visual: int) -> Sequence[int]:
-    """The stated ratio of every chunk, or upstream's draw."""
+    """Return the stated ratio of every chunk, or upstream's draw."""
     if "ratio_schedule" in case:
         stated: list[int] = case["ratio_schedule"]
         return stated
@@ -156,7 +160,7 @@ def _ratios(case: Mapping[str, Any], net: VideoXlNet, n_visual: int) -> Sequence
 
 
 def _stacked(written: KvTrace, n_layers: int | None = None) -> tuple[Tensor, Tensor]:
-    """Keys and values, layer kv_head token head_dim, from one or several steps."""
+    """Stack keys and values of one or several steps: layer kv_head token head_dim."""
     step = n_layers or len(written.keys)
     keys, values = (
         torch.cat([torch.cat(part[i : i + step]) for i in range(0, len(part), step)], 2)
@@ -169,9 +173,9 @@ def _vision(
     net: VideoXlNet,
     case: Mapping[str, Any],
     expected: Mapping[str, Tensor],
-    found: dict[str, Quantity],
+    quantities: dict[str, Quantity],
 ) -> Tensor:
-    """Frames to visual tokens; what the case does not select is checked beside it."""
+    """Encode frames to visual tokens; the steps on the way are checked beside them."""
     vision, tower, projector = net.config.vision, net.tower, net.projector
     assert vision is not None
     assert tower is not None
@@ -196,14 +200,14 @@ def _vision(
         ours["visual_tokens_other_layer"] = projector(other).flatten(0, 1)
     for name, tensor in ours.items():
         if name in expected:
-            found[name] = Quantity(difference(tensor, expected[name]))
+            quantities[name] = Quantity(difference(tensor, expected[name]))
     return ours["visual_tokens"]
 
 
 def _train(
     net: VideoXlNet, case: Mapping[str, Any], expected: Mapping[str, Tensor]
 ) -> Mapping[str, Quantity]:
-    """Loss, and its gradients by released name."""
+    """Compare the loss, and its gradients by released name."""
     tokens = expected["image_features"].clone().requires_grad_()
     size, decoder = net.config.chunk_tokens, net.decoder
     parts = [part.shape[0] for part in tokens.split(size)]
@@ -221,21 +225,21 @@ def _train(
     loss.backward()  # type: ignore[no-untyped-call]
     n_valid = (labels != -100).sum().reshape(1)
     assert tokens.grad is not None
-    found = {
+    quantities = {
         "loss": Quantity(difference(loss.reshape(1), expected["loss"])),
         "valid_tokens": mismatches(n_valid, expected["valid_tokens"]),
         "grad_image_features": Quantity(difference(tokens.grad, expected["grad_image_features"])),
     }
-    places, worst = slots(net), 0.0
+    by_name, worst = slots(net), 0.0
     for key, tensor in expected.items():
         if key.startswith("grad."):
-            worst = max(worst, difference(_gradient(places, key[5:]), tensor))
+            worst = max(worst, difference(_gradient(by_name, key[5:]), tensor))
     for key, norm in case.get("grad_norms", {}).items():
-        worst = max(worst, abs(float(_gradient(places, key).norm()) - norm))
-    return found | {"gradients": Quantity(worst)}
+        worst = max(worst, abs(float(_gradient(by_name, key).norm()) - norm))
+    return quantities | {"gradients": Quantity(worst)}
 
 
-def _gradient(places: Mapping[str, Any], released: str) -> Tensor:
-    slot = places[str(translate(released, KEY_MAP))]
+def _gradient(by_name: Mapping[str, Any], released: str) -> Tensor:
+    slot = by_name[str(translate(released, KEY_MAP))]
     gradient = slot.parameter.grad
     return torch.zeros(slot.shape) if gradient is None else gradient[slot.rows]

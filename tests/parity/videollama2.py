@@ -48,13 +48,13 @@ FRAMES_LIMIT = 32
 
 
 def recognises(folder: Path) -> bool:
-    """By the fields of the case's config, or the names of its prompts."""
+    """Tell by the fields of the case's config, or the names of its prompts."""
     return _kind(folder) is not None
 
 
 @torch.inference_mode()
 def run(folder: Path) -> Mapping[str, Quantity]:
-    """Every expected number of the case against ours."""
+    """Compare every expected number of a case with ours."""
     runs = {
         "full": _full,
         "connector": _connector,
@@ -82,25 +82,25 @@ def _kind(folder: Path) -> str | None:
 
 def _full(folder: Path) -> Mapping[str, Quantity]:
     expected = load_file(folder / "tensors.safetensors")
-    with checkpoint(folder) as place:
-        case = _Case(load_net(place, CPU, torch.float32), expected)
-    found = case.parts()
+    with checkpoint(folder) as home:
+        case = _Case(load_net(home, CPU, torch.float32), expected)
+    quantities = case.parts()
     for name, ids, tokens in case.prompts():
         merged = case.merge(ids, tokens)
-        found[f"logits_{name}"] = Quantity(
+        quantities[f"logits_{name}"] = Quantity(
             difference(case.logits(merged)[None], expected[f"logits_{name}"])
         )
         if f"inputs_embeds_{name}" in expected:
             embeds = expected[f"inputs_embeds_{name}"]
-            found[f"embeds_{name}"] = Quantity(difference(merged[None], embeds))
+            quantities[f"embeds_{name}"] = Quantity(difference(merged[None], embeds))
         if f"attention_mask_{name}" in expected:
             ones = torch.ones(1, merged.shape[0]).long()
-            found[f"mask_{name}"] = mismatches(ones, expected[f"attention_mask_{name}"])
+            quantities[f"mask_{name}"] = mismatches(ones, expected[f"attention_mask_{name}"])
         greedy = "greedy_ids_av" if name == "av" else "greedy_ids" if name == "video" else ""
         if greedy in expected:
             n_ids = expected[greedy].shape[1]
-            found["greedy"] = mismatches(case.greedy(merged, n_ids)[None], expected[greedy])
-    return found | (case.batch() if "batch_input_ids" in expected else {})
+            quantities["greedy"] = mismatches(case.greedy(merged, n_ids)[None], expected[greedy])
+    return quantities | (case.batch() if "batch_input_ids" in expected else {})
 
 
 class _Case:
@@ -119,13 +119,13 @@ class _Case:
         return "fbank_bf16_as_f32" in self.expected
 
     def parts(self) -> dict[str, Quantity]:
-        """What towers and projectors make of the inputs."""
+        """Compare the output of towers and projectors."""
         expected, net = self.expected, self.net
         features, _ = net.tower.run(expected["video"], net.config.select_layer, with_vectors=False)
         ours = {"vision_features": features, "video_tokens": self.video[None]}
         if self.image is not None:
             ours["image_tokens"] = self.image[None]
-        found = {}
+        quantities = {}
         if self.audio is not None:
             assert net.audio_tower is not None
             banks = expected["fbank_bf16_as_f32"][0]
@@ -134,13 +134,13 @@ class _Case:
             if "waveform_int16" in expected:
                 own = filter_banks(_floats(expected["waveform_int16"].flatten()))
                 rounded = own.bfloat16().float()
-                found["banks"] = Quantity(difference(rounded, banks), BFLOAT16_STEP)
-        return found | {
+                quantities["banks"] = Quantity(difference(rounded, banks), BFLOAT16_STEP)
+        return quantities | {
             name: Quantity(difference(tensor, expected[name])) for name, tensor in ours.items()
         }
 
     def prompts(self) -> list[tuple[str, Tensor, Tensor]]:
-        """The kinds of input that the case holds: name, ids, and the tokens of its tag."""
+        """List the kinds of input that the case holds: name, ids, and the tokens of its tag."""
         none, kinds = torch.zeros(0, self.video.shape[1]), dict[str, tuple[str, Tensor]]()
         kinds["video"] = kinds["video_only"] = ("video", self.video)
         kinds["text"] = ("text", none)
@@ -159,16 +159,16 @@ class _Case:
         ]
 
     def merge(self, ids: Tensor, tokens: Tensor) -> Tensor:
-        """The embeddings of a prompt."""
+        """Embed a prompt."""
         return splice(self.net.decoder.embed, self._opened(ids, ids, len(tokens))[0], tokens)
 
     def logits(self, rows: Tensor) -> Tensor:
-        """Of every row."""
+        """Compute the logits of every row."""
         decoder = self.net.decoder
         return decoder.logits(decoder.extend(rows[None], decoder.buffer(rows.shape[0])))[0]
 
     def greedy(self, rows: Tensor, n_ids: int) -> Tensor:
-        """The first ids of the answer."""
+        """Decode the first ids of the answer."""
         decoder, ids = self.net.decoder, list[int]()
         memory = decoder.buffer(rows.shape[0])
         hidden = decoder.extend(rows[None], memory)
@@ -178,14 +178,14 @@ class _Case:
         return torch.tensor(ids)
 
     def batch(self) -> dict[str, Quantity]:
-        """Labels around the tags of a batch, and its loss."""
+        """Compare labels around the tags of a batch, and its loss."""
         expected, samples, labels = self.expected, [], []
         # Features follow the order of the samples, whatever their tags say: a video, then images.
         others = self.video if self.image is None else self.image
         rows = zip(expected["batch_input_ids"], expected["batch_labels_in"], strict=True)
-        for row, (ids, wanted) in enumerate(rows):
+        for row, (ids, targets) in enumerate(rows):
             tokens = others if row else self.video
-            opened, stretched = self._opened(ids, wanted, len(tokens))
+            opened, stretched = self._opened(ids, targets, len(tokens))
             samples.append((opened, tokens))
             labels.append(stretched)
         batch = splice_batch(self.net.decoder.embed, samples, labels, max_tokens=10**9)
@@ -210,7 +210,7 @@ class _Case:
         return self.net.tokens_of(banks)
 
     def _opened(self, ids: Tensor, values: Tensor, n_tokens: int) -> tuple[Tensor, Tensor]:
-        """Ids with room for the tag's tokens, and values stretched alike."""
+        """Make room in ids for the tag's tokens, and stretch values alike."""
         is_tag = torch.isin(ids, torch.tensor(list(TAG_IDS.values())))
         repeats = torch.where(is_tag, n_tokens, 1)
         opened = ids.masked_fill(is_tag, PLACEHOLDER_ID).repeat_interleave(repeats)
@@ -232,13 +232,13 @@ def _connector(folder: Path) -> Mapping[str, Quantity]:
         )
         for key, held in acts.items()
     ]
-    found = {"output": Quantity(difference(net(clips), expected["output"]))}
+    quantities = {"output": Quantity(difference(net(clips), expected["output"]))}
     for hook in hooks:
         hook.remove()
     for key, held in acts.items():
         if key in expected:
-            found[key] = Quantity(difference(torch.cat(held), expected[key]))
-    return found
+            quantities[key] = Quantity(difference(torch.cat(held), expected[key]))
+    return quantities
 
 
 def _beats(folder: Path) -> Mapping[str, Quantity]:
@@ -282,24 +282,26 @@ def _beats(folder: Path) -> Mapping[str, Quantity]:
 
 
 def _track(folder: Path) -> Mapping[str, Quantity]:
-    """The sound of a video, as upstream's evaluation feeds it."""
+    """Compare the sound of a video, as upstream's evaluation feeds it."""
     config, expected = config_of(folder), load_file(folder / "tensors.safetensors")
     n_target = round(config["target_seconds"] * config["sample_rate"])
     cut = {"n_windows": config["clips_per_video"], "window_s": float(config["clip_duration"])}
-    found = {"windows": _windows(_read(folder / "clip_times.json"), cut)}
+    quantities = {"windows": _windows(_read(folder / "clip_times.json"), cut)}
     for name, rows in expected.items():
         label = name.removeprefix("fbank_").removesuffix("_rows")
         if name.endswith("_rows"):
             track = _floats(expected[f"waveform_{label}_int16"])
             banks = _heard(track, n_target, cut).bfloat16().float()
             shape = [1, *banks.shape]
-            found[f"shape_{label}"] = _equal([shape], [config["full_fbank_shape"]])
+            quantities[f"shape_{label}"] = _equal([shape], [config["full_fbank_shape"]])
             step = -(-banks.shape[0] // rows.shape[0])
-            found[label] = Quantity(difference(banks[::step], rows), BFLOAT16_STEP)
+            quantities[label] = Quantity(difference(banks[::step], rows), BFLOAT16_STEP)
     if "fbank_missing_track_unique" in expected:
         no_progress = filter_banks(torch.zeros(n_target)).bfloat16().float().unique()
-        found["missing"] = Quantity(difference(no_progress, expected["fbank_missing_track_unique"]))
-    return found
+        quantities["missing"] = Quantity(
+            difference(no_progress, expected["fbank_missing_track_unique"])
+        )
+    return quantities
 
 
 def _heard(track: Tensor, n_target: int, cut: Mapping[str, Any]) -> Tensor:
@@ -315,46 +317,48 @@ def _samples(window: tuple[float, float], n_samples: int) -> tuple[int, int]:
 
 def _windows(times: Mapping[str, Any], cut: Mapping[str, Any]) -> Quantity:
     off = 0
-    for duration, said in times.items():
+    for duration, expected in times.items():
         windows = videollama2_audio_windows(float(duration), **cut)
         n_samples = int(float(duration) * SAMPLE_RATE_HZ)
         ranges = [list(_samples(window, n_samples)) for window in windows]
-        edges = torch.tensor(windows).double() - torch.tensor(said["start_end_seconds"]).double()
-        off += int(ranges != said["sample_ranges_clipped"]) + int(edges.abs().max() > 1e-6)
-        off += int(sum(end - start for start, end in ranges) != said["concatenated_samples"])
+        edges = (
+            torch.tensor(windows).double() - torch.tensor(expected["start_end_seconds"]).double()
+        )
+        off += int(ranges != expected["sample_ranges_clipped"]) + int(edges.abs().max() > 1e-6)
+        off += int(sum(end - start for start, end in ranges) != expected["concatenated_samples"])
     return Quantity(float(off), 0.0)
 
 
 def _preprocess(folder: Path) -> Mapping[str, Quantity]:
     config, expected = config_of(folder), load_file(folder / "tensors.safetensors")
-    n_frames, found = config["num_frames"], dict[str, Quantity]()
+    n_frames, quantities = config["num_frames"], dict[str, Quantity]()
     frames = drawn_frames(n_frames, config["height"], config["width"])
     for kind in ("clip", "siglip"):
-        said = config[kind] | {"do_center_crop": kind == "clip"}
-        shown = PixelConfig.from_json({**said, "crop_size": config["size"]})
-        padded = PixelConfig.from_json({**said, "crop_size": config["size"], "fit": "letterbox"})
-        found[f"{kind}_nopad"] = Quantity(
+        fields = config[kind] | {"do_center_crop": kind == "clip"}
+        shown = PixelConfig.from_json({**fields, "crop_size": config["size"]})
+        padded = PixelConfig.from_json({**fields, "crop_size": config["size"], "fit": "letterbox"})
+        quantities[f"{kind}_nopad"] = Quantity(
             difference(prepare(frames, shown), expected[f"{kind}_nopad"])
         )
-        found[f"{kind}_pad"] = Quantity(
+        quantities[f"{kind}_pad"] = Quantity(
             difference(prepare(frames, padded), expected[f"{kind}_pad"])
         )
         if f"{kind}_nopad_short" in expected:
             # Upstream fills a clip of two frames with black ones; a stream of ours never does.
             short = torch.cat((frames[:2], torch.zeros_like(frames[2:])))
-            found[f"{kind}_short"] = Quantity(
+            quantities[f"{kind}_short"] = Quantity(
                 difference(prepare(short, shown), expected[f"{kind}_nopad_short"])
             )
     side = max(config["height"], config["width"])
     square = PixelConfig.from_json({**config["clip"], "size": side, "fit": "letterbox"})
-    mean, std = (torch.tensor(each)[:, None, None] for each in (square.mean, square.std))
+    mean, std = (torch.tensor(levels)[:, None, None] for levels in (square.mean, square.std))
     bytes_back = ((prepare(frames[:1], square)[0] * std + mean) * 255).round().to(torch.uint8)
-    found["square"] = mismatches(bytes_back.permute(1, 2, 0), expected["expanded_frame0"])
-    return found | _frames(_read(folder / "frame_indices.json"))
+    quantities["square"] = mismatches(bytes_back.permute(1, 2, 0), expected["expanded_frame0"])
+    return quantities | _frames(_read(folder / "frame_indices.json"))
 
 
-def _frames(said: Mapping[str, Any]) -> dict[str, Quantity]:
-    uniform, by_second = said["uniform"], said["fps"]
+def _frames(cases: Mapping[str, Any]) -> dict[str, Quantity]:
+    uniform, by_second = cases["uniform"], cases["fps"]
     return {
         "frames": _equal(
             [videollama2_frames(case["duration"], case["num_frames"]) for case in uniform],
@@ -368,11 +372,11 @@ def _frames(said: Mapping[str, Any]) -> dict[str, Quantity]:
 
 
 def _prompts(folder: Path) -> Mapping[str, Quantity]:
-    """Every string; the question is what follows the tag in the barest layout."""
-    said = _read(folder / "prompts.json")
-    question = said["legacy_plain"].partition("\n")[2] if "legacy_plain" in said else ""
-    found, special = dict[str, Quantity](), said["special_tokens"]
-    found["special_tokens"] = _equal(
+    """Compare every string; the question is read from the barest layout."""
+    texts = _read(folder / "prompts.json")
+    question = texts["legacy_plain"].partition("\n")[2] if "legacy_plain" in texts else ""
+    quantities, special = dict[str, Quantity](), texts["special_tokens"]
+    quantities["special_tokens"] = _equal(
         [TAG_IDS, IGNORED_LABEL, RELEASED_FRAMES, FRAMES_LIMIT],
         [
             special["indices"],
@@ -381,15 +385,15 @@ def _prompts(folder: Path) -> Mapping[str, Quantity]:
             special["max_frames"],
         ],
     )
-    for name, expected in said.items():
+    for name, expected in texts.items():
         if name.startswith("legacy_"):
             layout = LAYOUTS[name.removeprefix("legacy_")]
-            found[name] = _equal([layout.render(question)], [expected])
+            quantities[name] = _equal([layout.render(question)], [expected])
         elif name.startswith("tokenise_"):
             prompt, tag = expected["prompt"], expected["token"]
             ids = _split_at_tags(prompt, tag, lambda text: [ord(letter) for letter in text])
-            found[name] = _equal([ids], [expected["input_ids"]])
-    return found
+            quantities[name] = _equal([ids], [expected["input_ids"]])
+    return quantities
 
 
 def _split_at_tags(prompt: str, tag: str, encode: Callable[[str], Sequence[int]]) -> list[int]:

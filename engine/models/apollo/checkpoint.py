@@ -4,7 +4,6 @@
 safetensors; the folder itself only says what they are together.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +34,15 @@ from engine.models.layers import towers
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import TowerConfig
-from engine.models.layers.weights import KeyMap, fill, read_config, read_tensors, save, under
+from engine.models.layers.weights import (
+    KeyMap,
+    fill,
+    read_config,
+    read_tensors,
+    save,
+    under,
+    write_json,
+)
 
 VISION_KEY_MAP = (
     *under("siglip.", towers.KEY_MAP, "siglip."),
@@ -53,7 +60,7 @@ SIGLIP = "siglip-so400m-patch14-384"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Folders:
-    """Where the parts of a checkpoint lie."""
+    """Folders of the parts of a checkpoint."""
 
     llm: Path
     siglip: Path
@@ -62,7 +69,7 @@ class Folders:
 
     @classmethod
     def of(cls, folder: Path) -> "Folders":
-        """The parts, as the config of the towers names them.
+        """Find the parts, as the config of the towers names them.
 
         Raises:
             WeightsError: Other towers than SigLIP and, behind it, InternVideo2.
@@ -85,7 +92,7 @@ class Folders:
 
 
 def read(folder: Path, parts: Folders) -> ApolloConfig:
-    """The family's config from the config files of a checkpoint folder."""
+    """Read the family's config from the config files of a checkpoint folder."""
     top, llm = read_config(folder), read_config(parts.llm)
     _refuse_others(top)
     return ApolloConfig(
@@ -106,19 +113,21 @@ def read(folder: Path, parts: Folders) -> ApolloConfig:
     )
 
 
-def read_vision(said: Mapping[str, Mapping[str, Any]]) -> VisionConfig:
-    """The vision part from its config files, by the part that each describes."""
-    select_layer = said["config"].get("mm_vision_select_layer", SELECT_LAYER)
-    siglip = TowerConfig.from_json(said["siglip"])
+def read_vision(configs: Mapping[str, Mapping[str, Any]]) -> VisionConfig:
+    """Read the config of the vision part from its files, named by the part they describe."""
+    select_layer = configs["config"].get("mm_vision_select_layer", SELECT_LAYER)
+    siglip = TowerConfig.from_json(configs["siglip"])
     half = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
-    still = PixelConfig.from_json(half | {**said.get("siglip_pixels", {}), "fit": "letterbox"})
-    moving = said.get("internvideo2_pixels", {})
+    still = PixelConfig.from_json(half | {**configs.get("siglip_pixels", {}), "fit": "letterbox"})
+    moving = configs.get("internvideo2_pixels", {})
     return VisionConfig(
         siglip=siglip,
         siglip_pixels=replace(still, size_px=siglip.vision["image_size"]),
-        internvideo2=InternVideo2Config.from_json(said["internvideo2"], select_layer=select_layer),
-        connector=ConnectorConfig.from_json(said["mm_connector"]),
-        grid=tuple(said["vision_tower"]["token_output_shape"]),
+        internvideo2=InternVideo2Config.from_json(
+            configs["internvideo2"], select_layer=select_layer
+        ),
+        connector=ConnectorConfig.from_json(configs["mm_connector"]),
+        grid=tuple(configs["vision_tower"]["token_output_shape"]),
         select_layer=select_layer,
         video_mean=tuple(moving.get("image_mean", IMAGENET_MEAN)),
         video_std=tuple(moving.get("image_std", IMAGENET_STD)),
@@ -126,7 +135,7 @@ def read_vision(said: Mapping[str, Mapping[str, Any]]) -> VisionConfig:
 
 
 def load_net(folder: Path, device: torch.device, dtype: torch.dtype) -> ApolloNet:
-    """The weights of a checkpoint folder, strictly.
+    """Load the weights of a checkpoint folder, strictly.
 
     Raises:
         WeightsError: Keys missing, left over, or of another shape; or a config that asks for what
@@ -168,31 +177,31 @@ def save_net(net: ApolloNet, folder: Path, *, variant: str, n_shards: int = 1) -
             vision.connector.config.to_json(),
         ),
     }
-    for name, (module, key_map, said) in parts.items():
+    for name, (module, key_map, config_json) in parts.items():
         (folder / name).mkdir(parents=True, exist_ok=True)
         save(module, folder / name, key_map, n_shards=n_shards if name == "llm" else 1)
-        _write_json(folder / name / "config.json", said)
-    _write_json(
+        write_json(folder / name / "config.json", config_json)
+    write_json(
         folder / "vision_tower" / SIGLIP / "preprocessor_config.json",
         vision.config.siglip_pixels.to_json(),
     )
-    _write_json(
+    write_json(
         folder / "vision_tower" / "internvideo2" / "preprocessor_config.json",
         {"image_mean": vision.config.video_mean, "image_std": vision.config.video_std},
     )
-    _write_json(folder / "vision_tower" / "config.json", _towers_json(config))
-    _write_json(folder / "config.json", _to_json(config, variant))
+    write_json(folder / "vision_tower" / "config.json", _towers_json(config))
+    write_json(folder / "config.json", _to_json(config, variant))
 
 
 def unused_blocks(config: VisionConfig) -> KeyMap:
-    """Rows for the last blocks of InternVideo2, which come with it and are never run."""
+    """Return key map rows that drop the last blocks of InternVideo2, which are never run."""
     depth = config.internvideo2.depth
     blocks = range(depth, depth - 1 - config.select_layer)
     return tuple((f"internvideo2.blocks.{block}.**", "") for block in blocks)
 
 
 def _tensors(parts: Folders, config: ApolloConfig) -> Iterator[tuple[str, Tensor]]:
-    """All tensors, each behind the name of its part."""
+    """Read all tensors, each under the name of its part."""
     for name, folder in (
         ("llm", parts.llm),
         ("siglip", parts.siglip),
@@ -206,10 +215,10 @@ def _tensors(parts: Folders, config: ApolloConfig) -> Iterator[tuple[str, Tensor
 
 
 def _refuse_other_head(folder: Path) -> None:
-    """A tied checkpoint may repeat its embeddings as a head, as the released ones do."""
+    """Refuse a head that differs from the embeddings it is tied to; released ones repeat them."""
     pair = {"lm_head.weight", "model.embed_tokens.weight"}
-    found = dict(read_tensors(folder, wanted=pair.__contains__))
-    if len(found) == 2 and not torch.equal(*found.values()):
+    tensors = dict(read_tensors(folder, wanted=pair.__contains__))
+    if len(tensors) == 2 and not torch.equal(*tensors.values()):
         raise WeightsError(f"{folder} ties its head to its embeddings, but holds another head")
 
 
@@ -220,13 +229,13 @@ def _preprocessing(folder: Path) -> dict[str, Any]:
 
 def _eos_ids(folder: Path, llm: Mapping[str, Any]) -> tuple[int, ...]:
     name = "generation_config.json"
-    said = read_config(folder, name) if (folder / name).is_file() else llm
-    eos = said.get("eos_token_id", ())
+    config = read_config(folder, name) if (folder / name).is_file() else llm
+    eos = config.get("eos_token_id", ())
     return (eos,) if isinstance(eos, int) else tuple(eos)
 
 
 def _refuse_others(top: Mapping[str, Any]) -> None:
-    """Name the first field whose value we do not compute."""
+    """Refuse a config that asks for anything else, by its first such field."""
     allowed = {
         "image_aspect_ratio": ("square",),
         "interpolate_mode": ("linear",),
@@ -277,14 +286,10 @@ def _towers_json(config: ApolloConfig) -> dict[str, Any]:
 
 
 def _with_unused_blocks(tower: InternVideo2, select_layer: int) -> InternVideo2:
-    """The tower as released, whose last blocks nobody asks for: here copies of the last used."""
+    """Return the tower with the unused last blocks of a release: copies of the last used one."""
     used = tower.config.depth
     whole = InternVideo2(replace(tower.config, depth=used - 1 - select_layer)).to(tower.positions)
     whole.load_state_dict(tower.state_dict(), strict=False)
     for block in whole.blocks[used:]:
         block.load_state_dict(tower.blocks[-1].state_dict())
     return whole
-
-
-def _write_json(path: Path, said: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(said, indent=1), encoding="utf-8")

@@ -1,8 +1,8 @@
 """Apollo's token connector: a projection, then queries that read a whole clip.
 
-A fixed number of learned queries attends to all tokens of a clip, so a clip costs the same in
-the decoder whatever the towers make of it. The connector has no positions of its own: order
-inside a clip is known only from what the towers wrote into their features.
+A fixed number of learned queries attends to all tokens of a clip, so a clip costs the decoder the
+same whatever the towers' grids are. The connector has no positions of its own: order inside a clip
+is known only from the towers' features.
 
 Source: arXiv:2412.10360; checked against upstream by `tests/golden/apollo/connector_*`.
 """
@@ -36,7 +36,7 @@ KEY_MAP = (
     ("resampler.layers.*.mlp.up_proj.weight", "resampler.layers.*.up.weight"),
     ("resampler.layers.*.mlp.down_proj.weight", "resampler.layers.*.down.weight"),
 )
-"""The names of a released connector; see `nn.weights`."""
+"""Released names of a connector; see `layers/weights`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class ConnectorConfig:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a `config.json` that `from_json` reads."""
+        """Return the fields of a `config.json` that `from_json` reads."""
         return {
             "architectures": ["Connector"],
             "model_type": "mm_connector",
@@ -121,14 +121,14 @@ class Connector(nn.Module):
         self.resampler = Resampler(config)
 
     def project(self, features: Float[Tensor, "*batch width_in"]) -> Float[Tensor, "*batch width"]:
-        """Tower features in the decoder's width; tokens are independent of each other."""
+        """Project tower features to the decoder's width; tokens are independent of each other."""
         projected: Tensor = self.projections(features)
         return projected
 
     def forward(
         self, features: Float[Tensor, "clip token width_in"]
     ) -> Float[Tensor, "clip query width"]:
-        """Features of whole clips to the tokens that stand for them."""
+        """Turn features of whole clips into the tokens that stand for them."""
         queries: Tensor = self.resampler(self.project(features))
         return queries
 
@@ -151,7 +151,7 @@ class Resampler(nn.Module):
     def forward(
         self, context: Float[Tensor, "clip token width"]
     ) -> Float[Tensor, "clip query width"]:
-        """Every layer reads the same context with what the queries know by then."""
+        """Read the same context in every layer with the queries of the layer before."""
         queries = self.queries.expand(len(context), -1, -1)
         for layer in self.layers:
             queries = layer(queries, context)
@@ -178,12 +178,11 @@ class ResamplerLayer(nn.Module):
         queries: Float[Tensor, "clip query width"],
         context: Float[Tensor, "clip token width"],
     ) -> Float[Tensor, "clip query width"]:
-        """One step of the queries; the context does not change."""
-        read = self.attention(self.query_norm(queries), self.context_norm(context))
-        queries = queries + read
+        """Update the queries; the context does not change."""
+        queries = queries + self.attention(self.query_norm(queries), self.context_norm(context))
         normed = self.mlp_norm(queries)
-        folded: Tensor = self.down(functional.silu(self.gate(normed)) * self.up(normed))
-        return queries + folded
+        transformed: Tensor = self.down(functional.silu(self.gate(normed)) * self.up(normed))
+        return queries + transformed
 
 
 class CrossAttention(nn.Module):
@@ -203,7 +202,7 @@ class CrossAttention(nn.Module):
         queries: Float[Tensor, "clip query width"],
         context: Float[Tensor, "clip token width"],
     ) -> Float[Tensor, "clip query width"]:
-        """Keys and values are the context, then the queries; nothing is masked."""
+        """Attend to the context, then to the queries; nothing is masked."""
         sources = torch.cat([context, queries], dim=1)
         query, key, value = (
             part.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

@@ -27,7 +27,7 @@ CLIP_VISION: dict[str, Any] = {
     "hidden_act": "quick_gelu",
     "layer_norm_eps": 1e-5,
 }
-"""What a config leaves out when it says nothing else, here and below: transformers' defaults."""
+"""Values of fields that a config leaves out, here and below: transformers' defaults."""
 CLIP_TEXT: dict[str, Any] = {
     "vocab_size": 49408,
     "hidden_size": 512,
@@ -81,8 +81,8 @@ class EncoderConfig:
         """
         activation = config["hidden_act"]
         if activation not in ACTIVATIONS:
-            known = ", ".join(ACTIVATIONS)
-            raise ValueError(f"hidden_act must be one of {known}, not {activation!r}")
+            supported = ", ".join(ACTIVATIONS)
+            raise ValueError(f"hidden_act must be one of {supported}, not {activation!r}")
         return cls(
             width=config["hidden_size"],
             mlp_width=config["intermediate_size"],
@@ -107,7 +107,7 @@ class Attention(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch row width"], n_rows: int | None, is_causal: bool
     ) -> Float[Tensor, "batch query width"]:
-        """What the first `n_rows` rows gather; all of them for `None`."""
+        """Attend from the first `n_rows` rows, or from all, to all rows."""
         q, k, v = (
             project(rows).view(*rows.shape[:2], self.n_heads, -1).transpose(1, 2)
             for project, rows in (
@@ -116,8 +116,8 @@ class Attention(nn.Module):
                 (self.v_proj, x),
             )
         )
-        seen = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
-        out: Tensor = self.out_proj(seen.transpose(1, 2).flatten(2))
+        mixed = F.scaled_dot_product_attention(q, k, v, is_causal=is_causal)
+        out: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         return out
 
 
@@ -131,7 +131,7 @@ class Mlp(nn.Module):
         self.activate = ACTIVATIONS[config.activation]
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """Every row by itself."""
+        """Transform every row by itself."""
         out: Tensor = self.fc2(self.activate(self.fc1(x)))
         return out
 
@@ -152,7 +152,7 @@ class EncoderLayer(nn.Module):
         n_rows: int | None = None,
         is_causal: bool = False,
     ) -> Float[Tensor, "batch query width"]:
-        """All rows, or only the first ones, which still see all."""
+        """Compute all rows, or only the first ones, which still see all."""
         x = x[:, :n_rows] + self.self_attn(self.layer_norm1(x), n_rows, is_causal)
         out: Tensor = x + self.mlp(self.layer_norm2(x))
         return out
@@ -180,7 +180,7 @@ class PatchEmbeddings(nn.Module):
         self.position_embedding = zero_embedding(n_patches + has_class, width)
 
     def forward(self, pixels: Float[Tensor, "frame 3 h w"]) -> Float[Tensor, "frame row width"]:
-        """Patches as one product; as a convolution it takes several times longer on a CPU."""
+        """Embed patches as one product; a convolution takes several times longer on a CPU."""
         n, side, conv = pixels.shape[0], self.patch_px, self.patch_embedding
         # frame 3 (row y) (col x) -> frame (row col) (3 y x)
         cells = pixels.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5)
@@ -202,7 +202,7 @@ class PoolingHead(nn.Module):
         self.mlp = Mlp(config)
 
     def forward(self, x: Float[Tensor, "batch row width"]) -> Float[Tensor, "batch width"]:
-        """One row for each picture."""
+        """Pool each frame into one row."""
         probe = self.probe.expand(x.shape[0], -1, -1)
         gathered: Tensor = self.attention(probe, x, x, need_weights=False)[0][:, 0]
         out: Tensor = gathered + self.mlp(self.layernorm(gathered))
@@ -235,7 +235,7 @@ class TextEmbeddings(nn.Module):
         self.position_embedding = zero_embedding(config["max_position_embeddings"], width)
 
     def forward(self, ids: Int64[Tensor, " token"]) -> Float[Tensor, "token width"]:
-        """Rows of one text."""
+        """Embed one text."""
         out: Tensor = self.token_embedding(ids) + self.position_embedding.weight[: ids.shape[0]]
         return out
 
@@ -254,7 +254,7 @@ class TextModel(nn.Module):
             self.head = nn.Linear(sizes.width, config.get("projection_size", sizes.width))
 
     def forward(self, ids: Int64[Tensor, " token"]) -> Float[Tensor, " width"]:
-        """The last row of one text, normed; through the head where there is one."""
+        """Compute the last row of one text, normed, and through the head where there is one."""
         x = self.embeddings(ids)[None]
         for layer in self.encoder.layers:
             x = layer(x, None, self.is_clip)

@@ -21,7 +21,7 @@ _BASE = re.compile(r"\.base_layer(?=\.(?:weight|bias)$)")
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """What training added to one weight."""
+    """Low-rank change that training added to one weight."""
 
     down: Float[Tensor, "rank in"]
     """Upstream's A."""
@@ -29,7 +29,7 @@ class Adapter:
     """Upstream's B."""
 
     def fuse(self, base: Float[Tensor, "out in"], alpha: float) -> Float[Tensor, "out in"]:
-        """The adapted weight, summed in float32 and returned in the base's dtype.
+        """Return the adapted weight, summed in float32, in the base's dtype.
 
         Args:
             base: The weight before adaptation.
@@ -42,17 +42,17 @@ class Adapter:
 
 
 def is_adapter(key: str) -> bool:
-    """Whether a stored tensor is half of an adapter."""
+    """Tell whether a stored tensor is half of an adapter."""
     return _PART.fullmatch(key) is not None
 
 
 def bare(key: str) -> str:
-    """The name that an adapted tensor had before it was adapted."""
+    """Return the name that a tensor had before it was adapted."""
     return _BASE.sub("", key)
 
 
 def adapters(tensors: Iterable[tuple[str, Tensor]], *, source: str) -> dict[str, Adapter]:
-    """Adapters by the bare name of the weight they adapt.
+    """Collect adapters by the bare name of the weight they adapt.
 
     Args:
         tensors: Halves of adapters, in any order; others are passed over.
@@ -79,7 +79,7 @@ def fuse(
     *,
     source: str,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor under its bare name, adapted ones fused; halves of adapters are left out.
+    """Yield every tensor under its bare name, adapted ones fused, without halves of adapters.
 
     Args:
         tensors: Names and tensors as stored, plain or wrapped, one at a time.

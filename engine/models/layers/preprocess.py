@@ -1,7 +1,7 @@
-"""uint8 RGB to a tower's input: resize, crop, normalise.
+"""Image preprocessing for towers: resize, crop, normalise uint8 RGB frames.
 
-Resizing is Pillow's bicubic on bytes, which is what the towers were trained behind; a tensor
-resize differs by whole grey levels at edges.
+Resizing is Pillow's bicubic on bytes, as in the towers' training; a tensor resize differs by whole
+grey levels at edges.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PixelConfig:
-    """How frames become a square input of a tower."""
+    """Steps that make frames a square input of a tower."""
 
     size_px: int
     fit: Fit = "crop"
@@ -34,7 +34,7 @@ class PixelConfig:
     squash takes a twelfth of the time and is one grey level off in 0.3 % of the values."""
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a `preprocessor_config.json` that `from_json` reads."""
+        """Return the fields of a `preprocessor_config.json` that `from_json` reads."""
         side = {"height": self.size_px, "width": self.size_px}
         return {
             "image_processor_type": "CLIPImageProcessor",
@@ -121,7 +121,7 @@ def _pad(image: Image.Image, config: PixelConfig) -> Image.Image:
 def resize(
     frames: UInt8[Tensor, "frame 3 h w"], height_px: int, width_px: int
 ) -> UInt8[Tensor, "frame 3 height width"]:
-    """Frames at another size, as bytes again; unchanged where the size is right already."""
+    """Resize frames, as bytes again; frames of the right size come back unchanged."""
     if tuple(frames.shape[2:]) == (height_px, width_px):
         return frames
     planes = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()

@@ -1,9 +1,9 @@
-"""Text to ids and back; chat templates.
+"""Tokenizers of checkpoints, and chat templates.
 
 A complete `tokenizer.json` is read by the `tokenizers` library alone; transformers, whose import
 takes seconds, is loaded only for older layouts and for a checkpoint's own chat template.
 
-What people type is encoded as plain text: a question that spells `<|im_end|>` does not end
+Text that people type is encoded as plain text: a question that spells `<|im_end|>` does not end
 anything. Any string can be encoded.
 """
 
@@ -42,19 +42,19 @@ class Tokenizer:
             raise WeightsError(f"the tokenizer in {folder} cannot be read: {error}") from error
 
     def plain(self, text: str) -> list[int]:
-        """Ids of foreign text; nothing in it is taken for a control token."""
+        """Encode foreign text; nothing in it is taken for a control token."""
         ids: list[int] = self._inner.encode(
             _encodable(text), add_special_tokens=False, split_special_tokens=True
         )
         return ids
 
     def control(self, text: str) -> list[int]:
-        """Ids of our own text, in which control tokens count as such."""
+        """Encode our own text, in which control tokens count as such."""
         ids: list[int] = self._inner.encode(_encodable(text), add_special_tokens=False)
         return ids
 
     def framed(self, text: str, max_tokens: int, *, is_padded: bool = False) -> list[int]:
-        """Ids with the start and end tokens a text tower expects, cut to its length."""
+        """Encode with the start and end tokens that a text tower expects, cut to its length."""
         ids: list[int] = self._inner.encode(
             _encodable(text),
             truncation=True,
@@ -64,28 +64,29 @@ class Tokenizer:
         return ids
 
     def opened(self, text: str) -> list[int]:
-        """Ids of our own text with the start token, where this tokenizer puts one."""
+        """Encode our own text with the start token, where this tokenizer puts one."""
         ids: list[int] = self._inner.encode(_encodable(text))
         return ids
 
     def part_controls(self, text: str) -> str:
-        """Foreign text in which whatever spells a control token is parted by a space.
+        """Part whatever spells a control token in foreign text by a space.
 
-        For prompts that must be read in one piece, where `plain` cannot keep them apart.
+        For prompts that must be encoded in one piece, where `plain` cannot keep them apart.
         """
-        known = {*self._inner.all_special_tokens, *self._inner.get_added_vocab()}
-        for token in sorted(known, key=len, reverse=True):
+        controls = {*self._inner.all_special_tokens, *self._inner.get_added_vocab()}
+        # Longest first: a short token may be a part of a longer one.
+        for token in sorted(controls, key=len, reverse=True):
             text = text.replace(token, f"{token[:1]} {token[1:]}")
         return text
 
     def ends(self) -> frozenset[int]:
-        """Ids that end an answer: the tokenizer's own, and those of the chat formats we know."""
+        """Return ids that end an answer: the tokenizer's own, and those of known chat formats."""
         named = (self.id_of(token) for token in ("</s>", "<|im_end|>", "<|endoftext|>"))
         own = self._inner.eos_token_id
-        return frozenset(each for each in (own, *named) if each is not None)
+        return frozenset(token_id for token_id in (own, *named) if token_id is not None)
 
     def conversation(self, messages: Sequence[Mapping[str, str]]) -> str | None:
-        """A conversation up to where the model continues, by the checkpoint's own template.
+        """Write a conversation up to where the model continues, by the checkpoint's own template.
 
         Args:
             messages: `role` and `content` of every turn.
@@ -100,29 +101,30 @@ class Tokenizer:
         return text
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, control tokens left out."""
+        """Decode ids, control tokens left out."""
         text: str = self._inner.decode(list(ids), skip_special_tokens=True)
         return text
 
     def id_of(self, token: str) -> int | None:
-        """The id of one token by its spelling."""
-        found = self._inner.convert_tokens_to_ids(token)
-        return found if isinstance(found, int) and found != self._inner.unk_token_id else None
+        """Look up the id of a token by its spelling; `None` if unknown."""
+        token_id = self._inner.convert_tokens_to_ids(token)
+        is_known = isinstance(token_id, int) and token_id != self._inner.unk_token_id
+        return token_id if is_known else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatTemplate:
-    """How a conversation about one video is written down."""
+    """Exact strings around the turns of a conversation about one video."""
 
     system: str
     """Before everything, with its own line end."""
     user: str
     assistant: str
     end: str
-    """Closes what a person or the model said."""
+    """Closes a turn of the person or of the model."""
 
     def before_video(self, tokenizer: Tokenizer) -> list[int]:
-        """The prompt prefix; its keys and values are the sink."""
+        """Encode the prompt prefix, whose keys and values are the sink."""
         return tokenizer.control(self.system + self.user)
 
     def after_video(
@@ -133,15 +135,16 @@ class ChatTemplate:
         *,
         opening: str = "\n",
     ) -> list[int]:
-        """Everything behind the video: earlier turns, the question, the opening of the answer.
+        """Encode everything behind the video: earlier turns, question, opening of the answer.
 
         Args:
             tokenizer: The checkpoint's.
-            question: What is asked now.
+            question: As people type it.
             history: Earlier turns, oldest first.
-            opening: Between the video and the first words.
+            opening: Between the video and the first question.
         """
         ids: list[int] = []
+        # The opening belongs to the first question, which stands right behind the video.
         before = opening
         for turn in history:
             ids += tokenizer.plain(before + turn.question)
@@ -163,18 +166,19 @@ QWEN = ChatTemplate(
 
 
 def _open(folder: Path) -> Any:
-    """The lightest reader of a folder."""
+    """Open a folder with the lightest reader that can."""
     path = folder / "tokenizer_config.json"
-    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     is_complete = (folder / "tokenizer.json").is_file()
-    has_template = "chat_template" in said or (folder / "chat_template.jinja").is_file()
+    has_template = "chat_template" in config or (folder / "chat_template.jinja").is_file()
     if is_complete and not has_template:
-        return _Complete(folder / "tokenizer.json", said)
+        return _Complete(folder / "tokenizer.json", config)
+    # A late import for its weight alone: it takes seconds.
     import transformers
 
     if is_complete:
         return transformers.PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    kind = transformers.AutoTokenizer if said else transformers.Qwen2Tokenizer
+    kind = transformers.AutoTokenizer if config else transformers.Qwen2Tokenizer
     return kind.from_pretrained(folder, local_files_only=True)
 
 
@@ -183,7 +187,7 @@ class _Complete:
 
     chat_template = None
 
-    def __init__(self, path: Path, said: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, config: Mapping[str, Any]) -> None:
         try:
             self._inner = tokenizers.Tokenizer.from_file(str(path))
             # A second one, because a switch on the first would be seen by other threads.
@@ -195,7 +199,7 @@ class _Complete:
         for inner in (self._inner, self._plain):
             inner.no_truncation()
             inner.no_padding()
-        named = {name: _spelling(said.get(f"{name}_token")) for name in ("eos", "unk", "pad")}
+        named = {name: _spelling(config.get(f"{name}_token")) for name in ("eos", "unk", "pad")}
         self.eos_token_id, self.unk_token_id, pad = (
             None if token is None else self._inner.token_to_id(token) for token in named.values()
         )
@@ -231,18 +235,18 @@ class _Complete:
         return text
 
     def convert_tokens_to_ids(self, token: str) -> int | None:
-        found: int | None = self._inner.token_to_id(token)
-        return found
+        token_id: int | None = self._inner.token_to_id(token)
+        return token_id
 
     def get_added_vocab(self) -> dict[str, int]:
         return dict(self._added)
 
 
 def _spelling(token: Any) -> str | None:
-    """A token as configs write it: its text, or an object that holds it."""
+    """Return the text of a token, which configs write as such or as an object that holds it."""
     return token.get("content") if isinstance(token, Mapping) else token
 
 
 def _encodable(text: str) -> str:
-    """The text without what UTF-8 cannot hold, such as half of a surrogate pair."""
+    """Replace what UTF-8 cannot hold, such as half of a surrogate pair."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,4 +1,4 @@
-"""CLIP and SigLIP towers, vision and text, behind one face.
+"""CLIP and SigLIP towers, vision and text, behind one interface.
 
 Only what is asked for is computed: patch features stop at the chosen layer, and the last layer
 of a CLIP vector runs its queries and its MLP for the class token alone.
@@ -47,7 +47,7 @@ TEXT_SIDE = (
     ("visual_projection.**", ""),
     ("text_projection.**", ""),
 )
-"""What a tower without its text side leaves behind."""
+"""Released names that a tower without its text side drops."""
 CLIP_LARGE_336 = {
     "model_type": "clip_vision_model",
     "hidden_size": 1024,
@@ -80,7 +80,7 @@ KNOWN_TOWERS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerConfig:
-    """Which tower, how large, and whether it reads text too."""
+    """Kind and sizes of a tower, and of its text side where it has one."""
 
     kind: Kind
     vision: Mapping[str, Any]
@@ -113,7 +113,7 @@ class TowerConfig:
         return cls(kind=kind, vision=dict(vision), text=text, vector_dim=dim)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields of a `config.json` that `from_json` reads."""
+        """Return the fields of a `config.json` that `from_json` reads."""
         if self.text is None:
             return {**self.vision, "model_type": f"{self.kind}_vision_model"}
         return {
@@ -124,7 +124,7 @@ class TowerConfig:
         }
 
     def vision_only(self) -> "TowerConfig":
-        """The same tower without its text side."""
+        """Return the config of the same tower without its text side."""
         return TowerConfig(kind=self.kind, vision=self.vision)
 
 
@@ -156,7 +156,7 @@ class Tower(nn.Module):
         return self.config.text is not None
 
     def layer_index(self, select_layer: int) -> int:
-        """Layers to run for `hidden_states[select_layer]`, whose entry 0 precedes the first."""
+        """Count the layers to run for `hidden_states[select_layer]`; entry 0 precedes the first."""
         count = select_layer if select_layer >= 0 else self.n_layers + 1 + select_layer
         if not 0 <= count <= self.n_layers:
             raise ValueError(f"select_layer {select_layer} is not in a tower of {self.n_layers}")
@@ -165,7 +165,7 @@ class Tower(nn.Module):
     def run(
         self, pixels: Float[Tensor, "frame 3 h w"], select_layer: int, *, with_vectors: bool
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"] | None]:
-        """Patch features behind the chosen layer, and unit vectors of the joint space."""
+        """Compute patch features behind the chosen layer, and unit vectors of the joint space."""
         model = self.vision_model
         x = model.embeddings(pixels)
         if self.config.kind == "clip":
@@ -194,11 +194,11 @@ class Tower(nn.Module):
         return F.normalize(pooled.float(), dim=-1)
 
     def text_ids(self, tokenizer: Tokenizer, text: str) -> list[int]:
-        """A text as this tower expects it: start and end token, cut to its length."""
+        """Encode a text as this tower expects it: start and end token, cut to its length."""
         return tokenizer.framed(text, self.n_text_tokens, is_padded=self.config.kind == "siglip")
 
     def embed_ids(self, ids: Int64[Tensor, " token"]) -> Float32[Tensor, " dim"]:
-        """A tokenised text, with its end token last, as a unit vector."""
+        """Embed a tokenised text, with its end token last, as a unit vector."""
         pooled = self.text_model(ids)
         if self.config.kind == "clip":
             pooled = self.text_projection(pooled)
@@ -207,7 +207,7 @@ class Tower(nn.Module):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TowerFiles:
-    """Where a checkpoint's tower lies, and what its files say."""
+    """Folder and configs of a checkpoint's tower."""
 
     config: TowerConfig
     pixels: PixelConfig
@@ -227,9 +227,9 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
         WeightsError: Nothing there, and not a tower whose sizes are known.
     """
     last = Path(name).name
-    places = (given,) if given else (checkpoint / name, checkpoint / last, checkpoint.parent / last)
-    place = next((path for path in places if path.exists()), None)
-    if place is None:
+    paths = (given,) if given else (checkpoint / name, checkpoint / last, checkpoint.parent / last)
+    tower = next((path for path in paths if path.exists()), None)
+    if tower is None:
         if given is None and last in KNOWN_TOWERS:
             config = TowerConfig.from_json(KNOWN_TOWERS[last])
             return TowerFiles(config=config, pixels=pixels_of(config), folder=None)
@@ -237,21 +237,22 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
             f"{checkpoint} names the tower {name!r}, which is not there",
             hint=f"put its folder beside the weights as {last!r}",
         )
-    home, file = (place.parent, place.name) if place.is_file() else (place, "config.json")
+    # A path may name the config itself, which then lies there under another name.
+    home, file = (tower.parent, tower.name) if tower.is_file() else (tower, "config.json")
     pixels = read_config(home, "preprocessor_config.json")
     config = TowerConfig.from_json(read_config(home, file))
-    has_weights = place.is_dir() and any(
-        any(place.glob(pattern)) for pattern in ("model*.safetensors", "pytorch_model*.bin")
+    has_weights = tower.is_dir() and any(
+        any(tower.glob(pattern)) for pattern in ("model*.safetensors", "pytorch_model*.bin")
     )
     return TowerFiles(
         config=config if has_weights else config.vision_only(),
         pixels=PixelConfig.from_json(pixels),
-        folder=place if has_weights else None,
+        folder=tower if has_weights else None,
     )
 
 
 def pixels_of(config: TowerConfig) -> PixelConfig:
-    """How a tower of this kind was trained to be shown frames, where no file says."""
+    """Return the preprocessing that towers of this kind were trained with, where no file says."""
     size_px = int(config.vision["image_size"])
     if config.kind == "clip":
         return PixelConfig(size_px=size_px)

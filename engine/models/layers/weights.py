@@ -1,4 +1,4 @@
-"""safetensors to module: one strict loader for every checkpoint.
+"""Checkpoint loading: one strict loader from safetensors to any module.
 
 A key map is a sequence of `(released, ours)` names in which `*` stands for one segment between
 dots and `**` for any number of them; the first row that matches counts. An empty name of ours
@@ -44,26 +44,26 @@ class Slot:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """What must be put here."""
+        """Shape of the released tensor that belongs here."""
         rows = range(self.parameter.shape[0])[self.rows] if self.parameter.dim() else ()
         head = (len(rows),) if self.parameter.dim() else ()
         return (*head, *self.parameter.shape[1:])
 
 
 def slots(module: nn.Module) -> dict[str, Slot]:
-    """Every parameter by name, fused ones by their parts."""
-    found: dict[str, Slot] = {}
+    """Return every parameter by name, fused ones by their parts."""
+    by_name: dict[str, Slot] = {}
     for prefix, owner in module.named_modules():
         dot = f"{prefix}." if prefix else ""
         for name, parameter in owner.named_parameters(recurse=False):
             if not isinstance(owner, FusedLinear):
-                found[f"{dot}{name}"] = Slot(parameter, slice(None))
+                by_name[f"{dot}{name}"] = Slot(parameter, slice(None))
                 continue
             start = 0
             for part, n_rows in owner.parts.items():
-                found[f"{dot}{part}.{name}"] = Slot(parameter, slice(start, start + n_rows))
+                by_name[f"{dot}{part}.{name}"] = Slot(parameter, slice(start, start + n_rows))
                 start += n_rows
-    return found
+    return by_name
 
 
 class Fields(dict[str, Any]):
@@ -85,7 +85,7 @@ class Fields(dict[str, Any]):
 
 
 def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """A JSON file of a checkpoint folder; all its objects are `Fields`.
+    """Read a JSON file of a checkpoint folder; all its objects are `Fields`.
 
     Raises:
         NotFoundError: There is none.
@@ -104,7 +104,7 @@ def read_config(folder: Path, name: str = "config.json") -> dict[str, Any]:
 
 
 def files_of(folder: Path) -> tuple[Path, ...]:
-    """The safetensors files of a checkpoint: those of its index, or all that lie there.
+    """List the weight files of a checkpoint: those of its index, or all that lie there.
 
     Raises:
         WeightsError: There are none, or the index names one that is missing.
@@ -119,30 +119,30 @@ def files_of(folder: Path) -> tuple[Path, ...]:
     single = folder / "model.safetensors"
     if single.is_file():
         return (single,)
-    found = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
-    if not found:
+    files = sorted(folder.glob("model*.safetensors")) or sorted(folder.glob("pytorch_model*.bin"))
+    if not files:
         raise WeightsError(f"{folder} holds no model*.safetensors")
-    return tuple(found)
+    return tuple(files)
 
 
 def keys_of(folder: Path) -> frozenset[str]:
-    """The names of all tensors of a checkpoint folder.
+    """Return the names of all tensors of a checkpoint folder.
 
     Raises:
         WeightsError: No files, or one that cannot be read.
     """
-    found = set[str]()
+    keys = set[str]()
     for path in files_of(folder):
         if path.suffix in PICKLES:
-            found |= {key for key, _ in read_file(path)}
+            keys |= {key for key, _ in read_file(path)}
         else:
             with _opened(path) as file:
-                found |= set(file.keys())
-    return frozenset(found)
+                keys |= set(file.keys())
+    return frozenset(keys)
 
 
 def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
-    """The shape of one tensor of a checkpoint folder, read from a header; `None` if unknown."""
+    """Read the shape of one tensor of a checkpoint folder from a header; `None` if unknown."""
     safe = sorted(folder.glob("model*.safetensors"))
     for path in safe:
         with _opened(path) as file:
@@ -154,7 +154,7 @@ def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
 def read_tensors(
     folder: Path, *, wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[tuple[str, Tensor]]:
-    """The wanted tensors of a checkpoint folder, one at a time, on the CPU.
+    """Yield the wanted tensors of a checkpoint folder, one at a time, on the CPU.
 
     Raises:
         WeightsError: No files, or one that cannot be read.
@@ -166,13 +166,13 @@ def read_tensors(
 def read_file(
     path: Path, *, wanted: Callable[[str], bool] = lambda _: True
 ) -> Iterator[tuple[str, Tensor]]:
-    """The wanted tensors of one file: safetensors, or a pickle of tensors and nothing else."""
+    """Yield the wanted tensors of one file: safetensors, or a pickle of tensors alone."""
     if path.suffix in PICKLES:
         try:
-            held = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
             raise WeightsError(f"{path} cannot be read: {error}") from error
-        yield from ((key, tensor) for key, tensor in held.items() if wanted(key))
+        yield from ((key, tensor) for key, tensor in tensors.items() if wanted(key))
         return
     with _opened(path) as file:
         for key in file.keys():  # noqa: SIM118
@@ -190,7 +190,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def translate(key: str, key_map: KeyMap) -> str | None:
-    """Our name of a released key; empty if it is dropped, `None` if no row knows it."""
+    """Translate a released key to our name; empty if dropped, `None` if no row knows it."""
     for released, ours in key_map:
         match = _pattern(released).fullmatch(key)
         if match:
@@ -202,7 +202,7 @@ def translate(key: str, key_map: KeyMap) -> str | None:
 
 
 def released_names(module: nn.Module, key_map: KeyMap) -> dict[str, str]:
-    """Our name of every slot to the released one."""
+    """Map our name of every slot to the released one."""
     backwards = [(ours, released) for released, ours in key_map if ours]
     names = {name: translate(name, backwards) for name in slots(module)}
     nameless = [name for name, released in names.items() if released is None]
@@ -212,7 +212,7 @@ def released_names(module: nn.Module, key_map: KeyMap) -> dict[str, str]:
 
 
 def under(prefix: str, key_map: KeyMap, ours: str) -> KeyMap:
-    """The same map for a checkpoint that wraps the names, and a module that holds the part."""
+    """Return the same map with a prefix on either side, for a part of a larger module."""
     return tuple(
         (f"{prefix}{released}", f"{ours}{name}" if name else "") for released, name in key_map
     )
@@ -241,18 +241,18 @@ def fill(
     Raises:
         WeightsError: Keys without a home, slots without a key, or wrong shapes; the first three.
     """
-    places, filled = slots(module), set[str]()
+    by_name, filled = slots(module), set[str]()
     unknown, misshapen = list[str](), list[str]()
     for key, tensor in tensors:
         name = translate(key, key_map)
         if name == "":
             continue
-        if name is None or name not in places:
+        if name is None or name not in by_name:
             unknown.append(key)
             continue
         rows = (cut_rows or {}).get(name)
         value = tensor if rows is None else tensor[:rows]
-        slot = places[name]
+        slot = by_name[name]
         if tuple(value.shape) != slot.shape:
             misshapen.append(f"{key} is {list(tensor.shape)}, not {list(slot.shape)}")
             continue
@@ -260,7 +260,7 @@ def fill(
             target = slot.parameter[slot.rows] if slot.parameter.dim() else slot.parameter
             target.copy_(value)
         filled.add(name)
-    missing = [n for n in places if n not in filled and not re.fullmatch(optional, n)]
+    missing = [n for n in by_name if n not in filled and not re.fullmatch(optional, n)]
     _refuse(source, missing=missing, unknown=unknown, misshapen=misshapen)
     return frozenset(filled)
 
@@ -304,20 +304,21 @@ def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> 
     Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
     """
     # The old ones are held on to, so that no new one is born with the id of one that is gone.
-    made: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
+    pairs: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
     for owner in module.modules():
-        for name, held in list(owner.named_parameters(recurse=False)):
-            if id(held) not in made:
-                memory = torch.empty(held.shape, dtype=dtype, device=device)
-                made[id(held)] = held, nn.Parameter(memory, requires_grad=held.requires_grad)
-            setattr(owner, name, made[id(held)][1])
+        for name, old in list(owner.named_parameters(recurse=False)):
+            # A parameter that two modules share stays shared.
+            if id(old) not in pairs:
+                memory = torch.empty(old.shape, dtype=dtype, device=device)
+                pairs[id(old)] = old, nn.Parameter(memory, requires_grad=old.requires_grad)
+            setattr(owner, name, pairs[id(old)][1])
         for name, buffer in list(owner.named_buffers(recurse=False)):
             kind = dtype if buffer.is_floating_point() else buffer.dtype
             setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 
 def fingerprint_weights(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
-    """Hash of a config and of all parameters as they stand in memory.
+    """Hash a config and all parameters as they stand in memory.
 
     Cost: one pass over the weights on the CPU, about a second for 2 GB.
     """
@@ -341,9 +342,9 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _refuse(source: str, **problems: list[str]) -> None:
-    said = [f"{len(found)} {kind}: {_first(found)}" for kind, found in problems.items() if found]
-    if said:
-        raise WeightsError(f"{source} does not fit; {'; '.join(said)}")
+    counts = [f"{len(keys)} {kind}: {_first(keys)}" for kind, keys in problems.items() if keys]
+    if counts:
+        raise WeightsError(f"{source} does not fit; {'; '.join(counts)}")
 
 
 def _first(names: Sequence[str]) -> str:

@@ -35,7 +35,7 @@ RELEASED_ALPHA = 4.0
 RELEASED_TOWER = "clip-vit-large-patch14-336"
 """Configs do not name their tower."""
 WRAPPER = "language_model.base_model.model."
-"""How peft wraps the decoder's names in released shards."""
+"""Prefix that peft puts before the decoder's names in released shards."""
 
 KEY_MAP = (
     *under("language_model.", decoders.KEY_MAP, "decoder."),
@@ -324,7 +324,7 @@ def _unwrapped(key: str) -> str:
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:
-    """Name the first field whose value we do not compute."""
+    """Refuse a config that asks for anything else, by its first such field."""
     allowed = {
         "projector_hidden_act": "gelu",
         "vision_feature_select_strategy": "default",

@@ -2,6 +2,6 @@
 
 model              the family: loading, frames to tokens, streams, answers
 net                the network under the released weight names
-vst                chunks interleaved with VSTs, compressed to keys and values
+vst                chunks compressed to the keys and values of interleaved VSTs; their KV cache
 parallel_forward   the same computation in one pass over a whole sequence, for training
 """

@@ -251,7 +251,7 @@ _MAY_MISS = r"decoder\.vst_embed|decoder\..*\.vst_qkv\..*|tower\..*"
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:
-    """Name the first field whose value we do not compute."""
+    """Refuse a config that asks for anything else, by its first such field."""
     allowed = {
         "beacon_pos": ("interleave",),
         "beacon_attn": ("full-coverage",),

@@ -166,7 +166,7 @@ def parallel_forward(
         layout: From `build_layout`, on the rows' device or the CPU.
         gradient_checkpointing: Keep only each layer's input for the backward pass and compute the
             rest again there. The gradients are the same; at 9,216 tokens the peak is 0.35 of what
-            it is otherwise, for 1.15 of the time (`longwatch bench training`, 2026-11-21).
+            it is otherwise, for 1.15 of the time (benchmark `training`, 2026-11-21).
     Returns:
         The given rows after the final norm; feed those of labels to `decoder.logits`.
     Cost: attention scores of every block x (its part of the cache + itself).

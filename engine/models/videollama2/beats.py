@@ -1,4 +1,4 @@
-"""Sound to tokens: Kaldi-style filter banks and the BEATs tower.
+"""BEATs audio tower: sound to tokens by way of Kaldi-style filter banks.
 
 The banks are computed in float32 on the samples' device; the tower runs in whatever dtype its
 weights have. Parameter names of the tower are the released ones.
@@ -35,7 +35,7 @@ BANK_MEAN, BANK_STD = 15.41663, 6.55582
 
 
 def filter_banks(samples: Float32[Tensor, " sample"]) -> Float32[Tensor, "time mel"]:
-    """Log mel energies of every 25 ms, 10 ms apart.
+    """Compute log mel energies of 25 ms windows, 10 ms apart.
 
     Args:
         samples: 16 kHz, in [-1, 1], at least 25 ms.
@@ -56,7 +56,7 @@ def filter_banks(samples: Float32[Tensor, " sample"]) -> Float32[Tensor, "time m
 
 
 def bank_rows(n_samples: int) -> int:
-    """Rows that `filter_banks` makes of so many samples."""
+    """Count the rows that `filter_banks` makes of this many samples."""
     return 1 + (n_samples - FRAME_SAMPLES) // HOP_SAMPLES
 
 
@@ -67,7 +67,7 @@ def _povey_window() -> Float32[Tensor, " sample"]:
 
 @cache
 def _mel_triangles() -> Float32[Tensor, "bin mel"]:
-    """Weights of the Fourier bins, the last one left out; triangles are straight in mel."""
+    """Compute the weights of the Fourier bins, without the last; triangles are straight in mel."""
     hertz = torch.arange(FFT_SAMPLES // 2) * (SAMPLE_RATE_HZ / FFT_SAMPLES)
     bins = (1127.0 * (1.0 + hertz / 700.0).log()).unsqueeze(1)
     lowest, highest = (1127.0 * log(1.0 + edge / 700.0) for edge in (LOWEST_HZ, NYQUIST_HZ))
@@ -96,9 +96,9 @@ class BeatsConfig:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "BeatsConfig":
-        """Read the sizes from a released configuration; what only training needs is left."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
+        """Read the sizes from a released config; fields for training alone are left out."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
 
 
 class BeatsTower(nn.Module):
@@ -118,7 +118,7 @@ class BeatsTower(nn.Module):
         self.encoder = _Encoder(config)
 
     def forward(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
-        """All tokens, without a padding mask: padded silence is heard like any other.
+        """Compute all tokens, without a padding mask: padded silence is heard like any other.
 
         Args:
             banks: Filter banks as `filter_banks` gives them, in the dtype of the weights.
@@ -129,14 +129,14 @@ class BeatsTower(nn.Module):
         return encoded
 
     def embed(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
-        """Patches as the encoder takes them, before its position convolution."""
+        """Embed patches as the encoder takes them, before its position convolution."""
         # width time pitch -> (time pitch) width
         patches = self.patches(banks).flatten(1).T
         tokens: Tensor = self.post_extract_proj(self.layer_norm(patches))
         return tokens
 
     def patches(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "width patch_time pitch"]:
-        """Standardised banks, convolved in squares."""
+        """Standardise the banks and convolve them in squares."""
         normed = (banks - BANK_MEAN) / (2 * BANK_STD)
         convolved: Tensor = self.patch_embedding(normed.unsqueeze(0))
         return convolved
@@ -165,7 +165,7 @@ class _Encoder(nn.Module):
 
 
 class _PositionConv(nn.Module):
-    """A grouped convolution along the tokens, its kernel normalised per place."""
+    """A grouped convolution along the tokens, its kernel normalised per position."""
 
     def __init__(self, config: BeatsConfig) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class _PositionConv(nn.Module):
         convolved = F.conv1d(
             tokens.T, kernel, self.bias, padding=kernel.shape[2] // 2, groups=self.groups
         )
-        # An even kernel gives one place too many.
+        # An even kernel gives one position too many.
         return F.gelu(convolved[:, : tokens.shape[0]]).T
 
 
@@ -234,11 +234,11 @@ class _GatedAttention(nn.Module):
         return projected
 
     def position_bias(self, n_tokens: int) -> Float[Tensor, "head token token"]:
-        """What a key's distance adds to the logits, per head, before the gate."""
+        """Compute what a key's distance adds to each head's logits, before the gate."""
         table = self.relative_attention_bias
-        places = torch.arange(n_tokens, device=table.weight.device)
+        positions = torch.arange(n_tokens, device=table.weight.device)
         buckets = distance_buckets(
-            places.unsqueeze(0) - places.unsqueeze(1), table.num_embeddings, self.max_distance
+            positions.unsqueeze(0) - positions.unsqueeze(1), table.num_embeddings, self.max_distance
         )
         biases: Tensor = table(buckets)
         return biases.permute(2, 0, 1)
@@ -257,10 +257,10 @@ class _GatedAttention(nn.Module):
 def distance_buckets(
     distance: Int64[Tensor, "query key"], n_buckets: int, max_distance: int
 ) -> Int64[Tensor, "query key"]:
-    """Buckets of relative positions: exact when near, logarithmic when far, signed.
+    """Sort relative positions into buckets: exact when near, logarithmic when far, signed.
 
     Args:
-        distance: Key place minus query place; positive ones take the upper half of the buckets.
+        distance: Key position minus query position; positive ones take the upper buckets.
         n_buckets: Of both signs together.
         max_distance: From here on all share the last bucket of their sign.
     """

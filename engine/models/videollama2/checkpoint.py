@@ -59,13 +59,13 @@ KEY_MAP = (
 )
 ADAPTERS = "adapter_model.safetensors"
 CONNECTOR = "mm_projector.bin"
-"""What a folder holds in place of a whole model, after training with adapters or of a connector."""
+"""Files of a folder that holds adapters, or a connector, in place of a whole model."""
 TOWER_NAME = "tower"
 """Folder of the stand-alone tower in checkpoints that we write."""
 
 
 def read(folder: Path, files: TowerFiles | None, *, base: Path | None = None) -> VideoLlama2Config:
-    """The family's config from a checkpoint folder and what lies beside it of its tower.
+    """Read the family's config from a checkpoint folder and the files of its tower.
 
     Args:
         folder: With config.json.
@@ -91,7 +91,7 @@ def read(folder: Path, files: TowerFiles | None, *, base: Path | None = None) ->
 
 
 def find_files(folder: Path, given: Path | None = None) -> TowerFiles | None:
-    """The stand-alone tower that a checkpoint names; `None` if its config states the sizes.
+    """Find the stand-alone tower that a checkpoint names; `None` if its config states the sizes.
 
     Raises:
         WeightsError: It is not there, and not a tower whose sizes are known.
@@ -110,7 +110,7 @@ def load_net(
     tower: Path | None = None,
     base: Path | None = None,
 ) -> VideoLlama2Net:
-    """The weights of a checkpoint folder, strictly.
+    """Load the weights of a checkpoint folder, strictly.
 
     Args:
         folder: A full release, adapters with what was trained beside them, or a connector alone.
@@ -144,7 +144,7 @@ def load_net(
 
 
 def stored_tensors(folder: Path, base: Path | None = None) -> Iterator[tuple[str, Tensor]]:
-    """All tensors of a model: a folder's own, adapters fused, and the rest from its base."""
+    """Read all tensors of a model: a folder's own, adapters fused, and the rest from its base."""
     if base is None:
         return chain(read_tensors(folder), _audio_file(folder))
     if (folder / ADAPTERS).is_file():
@@ -154,16 +154,16 @@ def stored_tensors(folder: Path, base: Path | None = None) -> Iterator[tuple[str
 
 
 def _is_part(folder: Path) -> bool:
-    """Whether a folder holds adapters, or a connector, and no whole model."""
+    """Tell whether a folder holds adapters, or a connector, and no whole model."""
     if (folder / ADAPTERS).is_file():
         return True
     return (folder / CONNECTOR).is_file() and not any(folder.glob("*model*.safetensors"))
 
 
 def _adapted(folder: Path, base: Path) -> Iterator[tuple[str, Tensor]]:
-    """Adapters fused into their base at the strength they were trained with."""
+    """Fuse adapters into their base at the strength they were trained with."""
     halves = read_file(folder / ADAPTERS)
-    named = ((key.removeprefix("base_model.model."), each) for key, each in halves)
+    named = ((key.removeprefix("base_model.model."), half) for key, half in halves)
     alpha = float(read_config(folder, "adapter_config.json")["lora_alpha"])
     adapted, own = lora.adapters(named, source=str(folder)), dict[str, Tensor]()
     beside = folder / "non_lora_trainables.bin"
@@ -176,7 +176,7 @@ def _adapted(folder: Path, base: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _audio_file(folder: Path) -> Iterator[tuple[str, Tensor]]:
-    """The audio tower from its own file, where the shards do not hold it."""
+    """Read the audio tower from its own file, where the shards do not hold it."""
     named = read_config(folder).get("mm_audio_tower")
     if not named or any(key.startswith("model.audio_tower.") for key in keys_of(folder)):
         return
@@ -217,7 +217,7 @@ def save_net(
 
 def _to_json(config: VideoLlama2Config, variant: str) -> dict[str, Any]:
     kind = "qwen2" if config.is_qwen else "mistral"
-    said = {
+    fields = {
         "architectures": [f"Videollama2{kind.capitalize()}ForCausalLM"],
         "model_type": f"videollama2_{kind}",
         "variant": variant,
@@ -230,18 +230,18 @@ def _to_json(config: VideoLlama2Config, variant: str) -> dict[str, Any]:
         "num_frames": config.chunk_frames,
     }
     if config.hearing is not None:
-        said |= {
+        fields |= {
             "mm_audio_tower": "audio_tower.bin",
             "mm_projector_a_type": f"mlp{config.hearing.n_projections}x_gelu",
             "mm_hidden_size_a": config.hearing.tower.encoder_embed_dim,
             "audio_config": asdict(config.hearing.tower),
             "audio_window_s": config.hearing.window_s,
         }
-    return said
+    return fields
 
 
 def _decoder(folder: Path, raw: Mapping[str, Any]) -> DecoderConfig:
-    """The decoder's sizes; configs overstate the vocabulary, so the embedding's rows count."""
+    """Read the decoder's sizes; configs overstate the vocabulary, so the embedding's rows count."""
     config = DecoderConfig.from_json(raw)
     shape = shape_of(folder, "model.embed_tokens.weight")
     return replace(config, vocab_size=min(shape[0], config.vocab_size)) if shape else config
@@ -284,13 +284,13 @@ def _complete_tower(
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:
-    """Name the first field whose value we do not compute."""
+    """Refuse a config that asks for anything else, by its first such field."""
     if "mixtral" in str(raw.get("model_type", "")):
         raise WeightsError("config.json is a mixture of experts; supported: mistral, qwen2")
     kind = raw.get("mm_projector_type", "stc_connector")
     if kind not in SAMPLERS:
-        known = ", ".join(SAMPLERS)
-        raise WeightsError(f"config.json has mm_projector_type {kind!r}; supported: {known}")
+        supported = ", ".join(SAMPLERS)
+        raise WeightsError(f"config.json has mm_projector_type {kind!r}; supported: {supported}")
     for name, value in {"mm_vision_select_feature": "patch", "use_sliding_window": False}.items():
         if raw.get(name, value) not in (value, None):
             raise WeightsError(f"config.json has {name} {raw[name]!r}; supported: {value!r}")

@@ -48,7 +48,7 @@ class Layout:
     before_user: str = ""
     """The role of every later user turn."""
     after_user: str = ""
-    """Where the model continues."""
+    """Opens the reply."""
     before_reply: str = ""
     after_reply: str = ""
 

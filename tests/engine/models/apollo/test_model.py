@@ -73,9 +73,9 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> apollo.Apollo:
-    found = load_model(checkpoint, device=CPU, dtype=torch.float32)
-    assert isinstance(found, apollo.Apollo)
-    return found
+    loaded = load_model(checkpoint, device=CPU, dtype=torch.float32)
+    assert isinstance(loaded, apollo.Apollo)
+    return loaded
 
 
 def frames(n: int, fps: float = 2.0) -> FrameBatch:
@@ -95,12 +95,12 @@ def one_clip(tokens: VisualTokens, ordinal: int) -> VisualTokens:
 
 def chunks(model: apollo.Apollo, n_frames: int, fps: float = 2.0) -> list[ChunkLatents]:
     tokens = model.encode(frames(n_frames, fps))
-    found, stream = [], model.open_stream()
+    recalled, stream = [], model.open_stream()
     for ordinal in range(-(-n_frames // 4)):
         clip = one_clip(tokens, ordinal)
         start_s = float(clip.pts_s[0])
         span = TimeSpan(start_s=start_s, end_s=start_s + len(clip.pts_s) / fps)
-        found.append(
+        recalled.append(
             ChunkLatents(
                 ref=ChunkRef(video=VideoId("v"), ordinal=ordinal, span=span),
                 latents=model.compress(clip, stream),
@@ -108,7 +108,7 @@ def chunks(model: apollo.Apollo, n_frames: int, fps: float = 2.0) -> list[ChunkL
                 pts_s=clip.pts_s,
             )
         )
-    return found
+    return recalled
 
 
 def tokens_of(chunk: ChunkLatents) -> torch.Tensor:
@@ -203,7 +203,7 @@ def test_a_repeated_head_must_equal_the_embeddings(tmp_path: Path, is_same: bool
 
 
 @pytest.mark.parametrize(
-    ("name", "changes", "said"),
+    ("name", "changes", "message"),
     [
         ("config.json", {"interpolate_mode": "nearest"}, "interpolate_mode 'nearest'"),
         ("config.json", {"use_mm_start_end": True}, "use_mm_start_end True"),
@@ -215,21 +215,21 @@ def test_a_repeated_head_must_equal_the_embeddings(tmp_path: Path, is_same: bool
     ],
 )
 def test_what_no_release_uses_is_refused(
-    tmp_path: Path, name: str, changes: dict[str, object], said: str
+    tmp_path: Path, name: str, changes: dict[str, object], message: str
 ) -> None:
     apollo.write_tiny(tmp_path)
     path = tmp_path / name
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         load_model(tmp_path, device=CPU, dtype=torch.float32)
 
 
 def test_a_missing_field_is_named(tmp_path: Path) -> None:
     apollo.write_tiny(tmp_path)
     path = tmp_path / "mm_connector/config.json"
-    said = json.loads(path.read_text())
-    del said["resampler_depth"]
-    path.write_text(json.dumps(said))
+    config = json.loads(path.read_text())
+    del config["resampler_depth"]
+    path.write_text(json.dumps(config))
     with pytest.raises(WeightsError, match="lacks the field 'resampler_depth'"):
         load_model(tmp_path, device=CPU, dtype=torch.float32)
 
@@ -256,9 +256,9 @@ def test_frames_of_a_clip_see_each_other(model: apollo.Apollo) -> None:
     batch = frames(4)
     changed = batch.pixels.clone()
     changed[3] = 255 - changed[3]
-    one = model.encode(batch).embeddings[0]
-    other = model.encode(FrameBatch(pixels=changed, pts_s=batch.pts_s)).embeddings[0]
-    assert (one - other).abs().max() > 1e-4
+    before = model.encode(batch).embeddings[0]
+    after = model.encode(FrameBatch(pixels=changed, pts_s=batch.pts_s)).embeddings[0]
+    assert (before - after).abs().max() > 1e-4
 
 
 def test_a_short_clip_equals_its_last_frame_repeated_where_frames_are_seen_alone(
@@ -273,16 +273,16 @@ def test_a_short_clip_equals_its_last_frame_repeated_where_frames_are_seen_alone
         pixels=batch.pixels[[0, 1, 1, 1]], pts_s=torch.arange(4, dtype=torch.float64)
     )
     stream = model.open_stream()
-    short, full = (model.compress(model.encode(each), stream) for each in (batch, repeated))
+    short, full = (model.compress(model.encode(clip), stream) for clip in (batch, repeated))
     torch.testing.assert_close(short.embeddings, full.embeddings, atol=1e-5, rtol=0)
 
 
 def test_every_clip_keeps_the_queries_of_the_connector(model: apollo.Apollo) -> None:
-    found = chunks(model, 10)
-    assert [chunk.latents.n_latents for chunk in found] == [8, 8, 8]
+    recalled = chunks(model, 10)
+    assert [chunk.latents.n_latents for chunk in recalled] == [8, 8, 8]
     assert model.card.latents_per_chunk == 8
-    assert isinstance(found[0].latents, TokenLatents)
-    assert found[0].latents.nbytes == model.card.chunk_bytes
+    assert isinstance(recalled[0].latents, TokenLatents)
+    assert recalled[0].latents.nbytes == model.card.chunk_bytes
 
 
 def test_clips_as_they_arrive_equal_all_at_once(model: apollo.Apollo) -> None:
@@ -309,7 +309,7 @@ def test_prompt_equals_upstreams_text_cut_at_its_placeholders(model: apollo.Apol
     tag, control = "<|video_token|>", model.tokenizer.control
     times = [(0.0, 1.5), (2.0, 3.5), (4.0, 5.5)]
     words = introduce(times, clip_s=2.0, duration_s=6.0)
-    said = (
+    text = (
         "<|im_start|>system\n\nYou are a helpful vision-language assistant.<|im_end|>\n"
         f"<|im_start|>user\n{''.join(piece + 8 * tag for piece in words)}\n\nFirst?<|im_end|>\n"
         "<|im_start|>assistant\nYes.<|im_end|>\n"
@@ -318,7 +318,7 @@ def test_prompt_equals_upstreams_text_cut_at_its_placeholders(model: apollo.Apol
     prompt = model.prompt("Then?", recalled, [Turn(question="First?", answer="Yes.")])
     clips = [token for label in prompt.labels for token in (*label, *[PLACEHOLDER_ID] * 8)]
     ours = [*prompt.before, *clips, *prompt.after]
-    assert ours == encode_with_placeholders(said, (tag,), control)
+    assert ours == encode_with_placeholders(text, (tag,), control)
 
 
 @torch.no_grad()
@@ -347,19 +347,19 @@ def test_transformers_sees_and_reads_the_same_from_the_towers_folder(
     theirs = SiglipModel.from_pretrained(folder, dtype=torch.float32).eval()
     batch = frames(4)
     still = preprocess.prepare(batch.pixels, model.net.config.vision.siglip_pixels)
-    seen = theirs.vision_model(pixel_values=still).pooler_output
-    expected = torch.nn.functional.normalize(seen, dim=-1)
+    image_vectors = theirs.vision_model(pixel_values=still).pooler_output
+    expected = torch.nn.functional.normalize(image_vectors, dim=-1)
     torch.testing.assert_close(model.encode(batch).frame_vectors, expected, atol=1e-5, rtol=0)
     ids = model.text_encoder.tokenizer.framed("a red car", 16, is_padded=True)
-    read = theirs.text_model(input_ids=torch.tensor([ids])).pooler_output[0]
-    expected = torch.nn.functional.normalize(read, dim=-1)
+    text_vector = theirs.text_model(input_ids=torch.tensor([ids])).pooler_output[0]
+    expected = torch.nn.functional.normalize(text_vector, dim=-1)
     torch.testing.assert_close(model.embed_text("a red car"), expected, atol=1e-5, rtol=0)
 
 
 def test_prompt_without_clips_is_a_plain_question(model: apollo.Apollo) -> None:
     prompt = model.prompt("Hi", [])
-    said = apollo.TEMPLATE.system + "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
-    assert [*prompt.before, *prompt.after] == model.tokenizer.control(said)
+    text = apollo.TEMPLATE.system + "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n"
+    assert [*prompt.before, *prompt.after] == model.tokenizer.control(text)
 
 
 def test_clips_at_another_rate_say_their_real_length(model: apollo.Apollo) -> None:
@@ -437,8 +437,8 @@ def test_the_published_tower_beside_it_gives_the_vectors_and_changes_no_latents(
     shutil.copytree(published, tmp_path / published.name)
     with_text = apollo.load(tmp_path / "bare", CPU, torch.float32)
     batch = frames(4)
-    seen = with_text.encode(batch)
-    assert torch.equal(seen.embeddings, bare.encode(batch).embeddings)
-    torch.testing.assert_close(seen.frame_vectors, model.encode(batch).frame_vectors)
+    tokens = with_text.encode(batch)
+    assert torch.equal(tokens.embeddings, bare.encode(batch).embeddings)
+    torch.testing.assert_close(tokens.frame_vectors, model.encode(batch).frame_vectors)
     torch.testing.assert_close(with_text.embed_text("a dog"), model.embed_text("a dog"))
     assert with_text.card.fingerprint != bare.card.fingerprint

@@ -53,8 +53,8 @@ def test_attention_equals_heads_one_by_one() -> None:
 
 def test_one_projection_is_affine_and_two_are_not() -> None:
     left, right = torch.randn(4, 10), torch.randn(4, 10)
-    one, two = small(), small(n_projections=2)
-    for connector, is_affine in ((one, True), (two, False)):
+    single, double = small(), small(n_projections=2)
+    for connector, is_affine in ((single, True), (double, False)):
         mean = connector.project((left + right) / 2)
         ends = (connector.project(left) + connector.project(right)) / 2
         assert torch.allclose(mean, ends, atol=1e-5) is is_affine

@@ -8,12 +8,12 @@ from engine.models.layers import attention
 from engine.models.layers.attention import Current, attend, attention_weights, build_mask
 
 
-def _plain(q: Tensor, k: Tensor, v: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+def _plain(q: Tensor, k: Tensor, v: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
     """Softmax attention with repeated heads and a full mask; output and weights."""
     repeat = q.shape[1] // k.shape[1]
     k, v = k.repeat_interleave(repeat, 1), v.repeat_interleave(repeat, 1)
     scores = (q @ k.transpose(-1, -2)) / q.shape[-1] ** 0.5
-    weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
+    weights = scores.masked_fill(~visible, float("-inf")).softmax(-1)
     return weights @ v, weights.mean(1)
 
 
@@ -24,7 +24,7 @@ def _case(n_past: int, n_query: int, n: int) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
-def _seen(n_past: int, current: Tensor) -> Tensor:
+def _with_past(n_past: int, current: Tensor) -> Tensor:
     return torch.cat((torch.ones(current.shape[0], n_past, dtype=torch.bool), current), 1)
 
 
@@ -47,7 +47,7 @@ def test_attention_is_the_formula(
         current = "all" if kind == "all" else "causal"
     q, k, v = _case(n_past, visible.shape[0], n)
     mask = build_mask(n_past, current, n, 3, like=q)
-    expected, _ = _plain(q, k, v, _seen(n_past, visible))
+    expected, _ = _plain(q, k, v, _with_past(n_past, visible))
     torch.testing.assert_close(attend(q, k, v, mask), expected, atol=1e-5, rtol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_weights_are_the_mean_over_heads() -> None:
     q, k, v = _case(11, 4, 4)
     visible = torch.ones(4, 4, dtype=torch.bool).tril()
     mask = build_mask(11, visible, 4, 3, like=q, is_exact=True)
-    _, expected = _plain(q, k, v, _seen(11, visible))
+    _, expected = _plain(q, k, v, _with_past(11, visible))
     torch.testing.assert_close(attention_weights(q, k, mask), expected, atol=1e-6, rtol=1e-5)
 
 
@@ -78,7 +78,7 @@ def test_weights_are_the_mean_over_heads() -> None:
 def test_an_accelerator_merges_as_the_processor_does(kind: str, dtype: torch.dtype) -> None:
     q, k, v = _case(3000, 300, 300)
     visible = torch.ones(300, 300, dtype=torch.bool).tril()
-    expected, _ = _plain(q, k, v, _seen(3000, visible))
+    expected, _ = _plain(q, k, v, _with_past(3000, visible))
     device = torch.device("cuda")
     q, k, v = (part.to(device, dtype) for part in (q, k, v))
     current: Current = "causal" if kind == "causal" else visible.to(device)

@@ -53,9 +53,9 @@ def test_the_quick_squash_is_at_most_one_level_off() -> None:
 
 def test_letterbox_pads_with_the_mean() -> None:
     white = torch.full((1, 3, 16, 64), 255, dtype=torch.uint8)
-    seen = prepare(white, PixelConfig(size_px=32, fit="letterbox"))[0]
-    assert seen[:, 0].abs().max() < 0.02
-    assert seen[:, 16].min() > 1.5
+    pixels = prepare(white, PixelConfig(size_px=32, fit="letterbox"))[0]
+    assert pixels[:, 0].abs().max() < 0.02
+    assert pixels[:, 16].min() > 1.5
 
 
 def test_config_reads_back_what_it_writes() -> None:

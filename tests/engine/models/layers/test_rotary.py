@@ -1,4 +1,4 @@
-"""Rotary embedding: what it keeps and what it tells."""
+"""Rotary embedding against the rotation of pairs, written out."""
 
 import torch
 
@@ -12,35 +12,37 @@ def test_only_the_distance_of_two_positions_counts() -> None:
     q, k = torch.randn(1, HEAD_DIM), torch.randn(1, HEAD_DIM)
 
     def score(at: int, to: int) -> torch.Tensor:
-        one, other = (rope_factors(torch.tensor([place]), HEAD_DIM, THETA) for place in (at, to))
-        return (apply_rope(q, one) * apply_rope(k, other)).sum()
+        at_q, at_k = (
+            rope_factors(torch.tensor([position]), HEAD_DIM, THETA) for position in (at, to)
+        )
+        return (apply_rope(q, at_q) * apply_rope(k, at_k)).sum()
 
     torch.testing.assert_close(score(5, 3), score(1005, 1003), atol=1e-4, rtol=1e-4)
     assert not torch.isclose(score(5, 3), score(5, 4))
 
 
-def test_turning_is_the_rotation_of_each_pair() -> None:
-    x, place = torch.arange(1.0, HEAD_DIM + 1)[None], torch.tensor([7])
+def test_rope_rotates_each_pair_of_channels() -> None:
+    x, position = torch.arange(1.0, HEAD_DIM + 1)[None], torch.tensor([7])
     half = HEAD_DIM // 2
-    rope = apply_rope(x, rope_factors(place, HEAD_DIM, THETA))[0]
+    rotated = apply_rope(x, rope_factors(position, HEAD_DIM, THETA))[0]
     for i in range(half):
         angle = torch.tensor(7.0) * THETA ** (-i / half)
         first = x[0, i] * angle.cos() - x[0, i + half] * angle.sin()
         second = x[0, i + half] * angle.cos() + x[0, i] * angle.sin()
-        torch.testing.assert_close(rope[i], first, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(rope[i + half], second, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(rotated[i], first, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(rotated[i + half], second, atol=1e-5, rtol=1e-5)
 
 
-def test_a_position_turns_alike_wherever_it_stands_in_a_run() -> None:
+def test_a_position_has_the_same_factors_wherever_it_stands_in_a_run() -> None:
     run = rope_factors(torch.arange(40), HEAD_DIM, THETA)
-    for place in (0, 1, 13, 39):
-        alone = rope_factors(torch.tensor([place]), HEAD_DIM, THETA)
-        assert torch.equal(run.cos[place], alone.cos[0])
-        assert torch.equal(run.slice(place, place + 1).sin, alone.sin)
+    for position in (0, 1, 13, 39):
+        alone = rope_factors(torch.tensor([position]), HEAD_DIM, THETA)
+        assert torch.equal(run.cos[position], alone.cos[0])
+        assert torch.equal(run.slice(position, position + 1).sin, alone.sin)
     assert torch.equal(run.rows(torch.tensor([3, 1])).cos, run.cos[[3, 1]])
 
 
-def test_position_nought_changes_nothing_and_half_precision_stays() -> None:
+def test_position_zero_changes_nothing_and_half_precision_stays() -> None:
     x = torch.randn(1, HEAD_DIM).to(torch.bfloat16)
     same = apply_rope(x, rope_factors(torch.tensor([0]), HEAD_DIM, THETA))
     assert same.dtype == torch.bfloat16

@@ -29,11 +29,11 @@ def folder(tmp_path: Path) -> Path:
     )
     inner.train_from_iterator(["a red star at night", "the red car", "what is seen"], trainer)
     inner.save(str(tmp_path / "tokenizer.json"))
-    said = {
+    config = {
         "eos_token": "<|im_end|>",
         "pad_token": {"__type": "AddedToken", "content": "<|endoftext|>"},
     }
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(said))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
     return tmp_path
 
 

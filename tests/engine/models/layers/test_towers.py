@@ -52,8 +52,8 @@ def test_features_equal_transformers(kind: str, select_layer: int, tmp_path: Pat
     theirs, ours = _save(kind, tmp_path / "tower"), _ours(tmp_path / "tower")
     pixels = torch.randn(3, 3, 24, 24)
     with torch.inference_mode():
-        seen = theirs.vision_model(pixels, output_hidden_states=True)
-        expected = seen.hidden_states[select_layer][:, 1 if kind == "clip" else 0 :]
+        outputs = theirs.vision_model(pixels, output_hidden_states=True)
+        expected = outputs.hidden_states[select_layer][:, 1 if kind == "clip" else 0 :]
         features, vectors = ours.run(pixels, select_layer, with_vectors=False)
     assert vectors is None
     torch.testing.assert_close(features, expected, atol=1e-4, rtol=1e-4)
@@ -87,9 +87,9 @@ def test_a_vision_model_alone_loads_with_or_without_its_prefix(tmp_path: Path) -
     assert not alone.has_text
     pixels = torch.randn(1, 3, 24, 24)
     with torch.inference_mode():
-        one, _ = alone.run(pixels, -2, with_vectors=False)
-        other, _ = full.run(pixels, -2, with_vectors=False)
-    assert torch.equal(one, other)
+        features, _ = alone.run(pixels, -2, with_vectors=False)
+        expected, _ = full.run(pixels, -2, with_vectors=False)
+    assert torch.equal(features, expected)
 
 
 def test_a_text_side_is_left_behind_where_none_is_wanted(tmp_path: Path) -> None:

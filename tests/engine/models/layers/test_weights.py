@@ -74,8 +74,8 @@ def test_unknown_missing_and_misshapen_keys_are_named() -> None:
     tensors["out.weight"] = torch.zeros(5, 4)
     with pytest.raises(WeightsError) as caught:
         fill(_module(), tensors.items(), KEY_MAP, source="the folder")
-    for said in ("the folder", "theirs.9.surplus", "blocks.1.k.bias", "out.weight is [5, 4]"):
-        assert said in str(caught.value)
+    for name in ("the folder", "theirs.9.surplus", "blocks.1.k.bias", "out.weight is [5, 4]"):
+        assert name in str(caught.value)
 
 
 def test_no_more_than_three_keys_are_named() -> None:

@@ -35,9 +35,9 @@ Q0 = f"{WRAPPER}model.layers.0.self_attn.q_proj"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    pllava.write_tiny(made)
-    return made
+    checkpoint = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    pllava.write_tiny(checkpoint)
+    return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -74,23 +74,23 @@ def test_written_checkpoint_has_the_released_names(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (without("multi_modal_projector.linear_2.bias"), "projector.outer.bias"),
         (without(f"{Q0}.base_layer.weight"), "q_proj"),
         (without(f"{Q0}.lora_B.default.weight"), "lora_B"),
-        (lambda held: held | {"extra.weight": torch.zeros(1)}, "extra.weight"),
+        (lambda tensors: tensors | {"extra.weight": torch.zeros(1)}, "extra.weight"),
         (
-            lambda held: held | {"multi_modal_projector.linear_1.bias": torch.zeros(3)},
+            lambda tensors: tensors | {"multi_modal_projector.linear_1.bias": torch.zeros(3)},
             r"linear_1.bias is \[3\]",
         ),
     ],
 )
 def test_key_that_does_not_fit_is_named(
-    folder: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], said: str
+    folder: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], message: str
 ) -> None:
     broken = rewritten(folder, tmp_path / "broken", change)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         pllava.load(broken, CPU, F32)
 
 
@@ -119,7 +119,9 @@ def test_released_sizes_have_the_published_parameters() -> None:
     with torch.device("meta"):
         net = PllavaNet(config)
         adapters = [Adapters(config.decoder, rank=128) for _ in range(32)]
-    count = sum(each.numel() for module in (net, *adapters) for each in module.parameters())
+    count = sum(
+        parameter.numel() for module in (net, *adapters) for parameter in module.parameters()
+    )
     assert round(count / 1e9, 2) == 7.13
     assert net.compression_ratio == 4
 
@@ -144,14 +146,16 @@ def test_adapters_alone_need_their_base_and_then_equal_the_full_dict(
     image = rewritten(
         folder,
         tmp_path / "image",
-        lambda held: {
-            key.replace(WRAPPER, "language_model.").replace(".base_layer", ""): each
-            for key, each in held.items()
+        lambda tensors: {
+            key.replace(WRAPPER, "language_model.").replace(".base_layer", ""): tensor
+            for key, tensor in tensors.items()
             if "lora_" not in key
         },
     )
     trained = rewritten(
-        folder, tmp_path / "trained", lambda held: {k: v for k, v in held.items() if is_own[k]}
+        folder,
+        tmp_path / "trained",
+        lambda tensors: {k: v for k, v in tensors.items() if is_own[k]},
     )
     with pytest.raises(WeightsError):
         load_net(trained, CPU, F32)
@@ -164,10 +168,10 @@ def test_plain_image_model_runs_without_adapters(folder: Path, tmp_path: Path) -
     plain = rewritten(
         folder,
         tmp_path / "plain",
-        lambda held: (
+        lambda tensors: (
             {
-                key.replace(WRAPPER, "language_model.").replace(".base_layer", ""): each
-                for key, each in held.items()
+                key.replace(WRAPPER, "language_model.").replace(".base_layer", ""): tensor
+                for key, tensor in tensors.items()
                 if "lora_" not in key
             }
             | {"image_newline": torch.zeros(48)}
@@ -243,11 +247,11 @@ def test_released_pooling_halves_the_side_only() -> None:
 
 
 def test_answer_looks_at_the_chunks_it_recalls(model: Pllava) -> None:
-    said = list(
+    tokens = list(
         model.generate("What?", [_chunk(model, 0), _chunk(model, 1, 3)], Sampling(max_tokens=3))
     )
-    assert said
-    for token in said:
+    assert tokens
+    for token in tokens:
         assert token.chunk_mass is not None
         assert token.chunk_mass.shape == (2,)
         assert 0 < float(token.chunk_mass.sum()) <= 1
@@ -271,8 +275,8 @@ def test_question_cannot_open_a_turn_or_a_video(model: Pllava) -> None:
 
 def test_recaption_is_asked_under_its_own_template(model: Pllava) -> None:
     described, answered = (
-        "".join(token.text for token in said)
-        for said in (
+        "".join(token.text for token in tokens)
+        for tokens in (
             model.recaption(_chunk(model, 0), Sampling(max_tokens=6)),
             model.generate(pllava.RECAPTION, [_chunk(model, 0)], Sampling(max_tokens=6)),
         )

@@ -165,13 +165,13 @@ def test_recall_in_order_equals_never_having_forgotten(folder: Path) -> None:
         latents = model.compress(tokens, stream)
         stream.remember(latents)
         chunks.append(_chunk(i, latents, tokens.frame_vectors))
-    held = stream.cache.buffer
+    buffer = stream.cache.buffer
     with torch.inference_mode():
         prompt = model._embed(model.tokenizer.plain("what?"))
         live = model.net.decoder.extend(prompt[None], fork(stream.cache, 9))
         recalled = open_cache(model.net.decoder, model._sink, [c.latents for c in chunks])
         again = model.net.decoder.extend(prompt[None], fork(recalled, 9))
-    assert held.n == recalled.buffer.n
+    assert buffer.n == recalled.buffer.n
     assert torch.equal(live, again)
 
 

@@ -91,17 +91,17 @@ def test_tower_gives_eight_tokens_for_every_sixteen_rows() -> None:
         for parameter in tower.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.1)
         banks = filter_banks(torch.randn(11_200) * 0.1)
-        heard = tower(banks)
+        tokens = tower(banks)
         changed = tower(banks + torch.nn.functional.one_hot(torch.tensor(0), 128) * 3)
     assert banks.shape[0] == 68
-    assert heard.shape == (4 * 8, 32)
-    assert not torch.allclose(heard, changed)
+    assert tokens.shape == (4 * 8, 32)
+    assert not torch.allclose(tokens, changed)
 
 
 def test_released_tower_has_the_published_parameters() -> None:
     with torch.device("meta"):
         tower = BeatsTower(BeatsConfig())
-    count = sum(each.numel() for each in tower.parameters())
+    count = sum(parameter.numel() for parameter in tower.parameters())
     # Checkpoints repeat the shared table for each layer and bring a classifier that is not used.
     repeated, classifier = 11 * 320 * 12, 527 * 768 + 527
     assert round((count - repeated + classifier) / 1e6, 1) == 90.7

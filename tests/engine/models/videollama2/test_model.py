@@ -29,9 +29,9 @@ CPU, F32 = torch.device("cpu"), torch.float32
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = tmp_path_factory.mktemp("checkpoints") / "tiny"
-    videollama2.write_tiny(made)
-    return made
+    checkpoint = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    videollama2.write_tiny(checkpoint)
+    return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,12 @@ def _chunk(model: VideoLlama2, sound: Tensor | None, n_frames: int = 4) -> Chunk
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (without("model.mm_projector.s1.b1.se.fc1.bias"), "connector.s1.b1.se.fc1.bias"),
         (without("model.audio_tower.layer_norm.weight"), "audio_tower.layer_norm.weight"),
-        (lambda held: held | {"model.extra.weight": torch.zeros(1)}, "model.extra.weight"),
-        (lambda held: held | {"model.norm.weight": torch.zeros(3)}, r"norm.weight is \[3\]"),
+        (lambda tensors: tensors | {"model.extra.weight": torch.zeros(1)}, "model.extra.weight"),
+        (lambda tensors: tensors | {"model.norm.weight": torch.zeros(3)}, r"norm.weight is \[3\]"),
         (
             without("model.vision_tower.vision_tower.vision_model.post_layernorm.bias"),
             "post_layernorm.bias",
@@ -81,27 +81,31 @@ def _chunk(model: VideoLlama2, sound: Tensor | None, n_frames: int = 4) -> Chunk
     ],
 )
 def test_key_that_does_not_fit_is_named(
-    folder: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], said: str
+    folder: Path, tmp_path: Path, change: Callable[[Tensors], Tensors], message: str
 ) -> None:
     broken = rewritten(folder, tmp_path / "broken", change)
-    with pytest.raises(WeightsError, match=said):
+    with pytest.raises(WeightsError, match=message):
         videollama2.load(broken, CPU, F32)
 
 
 def test_unused_classifier_of_the_audio_tower_is_passed_over(folder: Path, tmp_path: Path) -> None:
     added = {"model.audio_tower.predictor.weight": torch.zeros(5, 32)}
-    videollama2.load(rewritten(folder, tmp_path / "more", lambda held: held | added), CPU, F32)
+    videollama2.load(
+        rewritten(folder, tmp_path / "more", lambda tensors: tensors | added), CPU, F32
+    )
 
 
 def test_tower_left_out_comes_from_its_own_folder(folder: Path, tmp_path: Path) -> None:
     lean = rewritten(
         folder,
         tmp_path / "lean",
-        lambda held: {key: each for key, each in held.items() if ".vision_tower." not in key},
+        lambda tensors: {
+            key: tensor for key, tensor in tensors.items() if ".vision_tower." not in key
+        },
     )
     full, ours = load_net(folder, CPU, F32), load_net(lean, CPU, F32)
     pairs = zip(full.tower.parameters(), ours.tower.parameters(), strict=True)
-    assert all(torch.equal(one, other) for one, other in pairs)
+    assert all(torch.equal(whole, alone) for whole, alone in pairs)
 
 
 def test_audio_tower_may_lie_in_its_own_file(folder: Path, tmp_path: Path) -> None:
@@ -109,7 +113,9 @@ def test_audio_tower_may_lie_in_its_own_file(folder: Path, tmp_path: Path) -> No
     apart = rewritten(
         folder,
         tmp_path / "apart",
-        lambda held: {key: each for key, each in held.items() if not key.startswith(prefix)},
+        lambda tensors: {
+            key: tensor for key, tensor in tensors.items() if not key.startswith(prefix)
+        },
     )
     with pytest.raises(WeightsError, match=r"audio_tower\.bin"):
         load_net(apart, CPU, F32)
@@ -150,7 +156,7 @@ def test_adapters_are_fused_at_the_strength_they_were_trained_with(
     down, up = torch.randn(2, 64), torch.randn(48, 2)
     halves = {f"{name}.lora_A.weight": down, f"{name}.lora_B.weight": up}
     save_file(
-        {f"base_model.model.{key}": each for key, each in halves.items()},
+        {f"base_model.model.{key}": half for key, half in halves.items()},
         lora / "adapter_model.safetensors",
     )
     (lora / "adapter_config.json").write_text(json.dumps({"r": 2, "lora_alpha": 4}))
@@ -202,10 +208,10 @@ def test_released_sizes_add_up() -> None:
 
 
 def test_sound_stands_with_its_chunk(model: VideoLlama2) -> None:
-    heard, other = (_latents(model, _frames(4, _sound(4, seed))) for seed in (1, 2))
+    first, second = (_latents(model, _frames(4, _sound(4, seed))) for seed in (1, 2))
     n_audio = model.net.config.hearing.window_tokens  # type: ignore[union-attr]
-    assert torch.equal(heard[:-n_audio], other[:-n_audio])
-    assert not torch.allclose(heard[-n_audio:], other[-n_audio:])
+    assert torch.equal(first[:-n_audio], second[:-n_audio])
+    assert not torch.allclose(first[-n_audio:], second[-n_audio:])
 
 
 def test_missing_track_is_heard_as_silence(model: VideoLlama2) -> None:

@@ -59,7 +59,7 @@ def test_released_sizes_have_the_published_parameters(
     with torch.device("meta"):
         connector = StcConnector("stc_connector", tower_width, width)
     assert len(connector.state_dict()) == 113
-    count = sum(each.numel() for each in connector.parameters())
+    count = sum(parameter.numel() for parameter in connector.parameters())
     assert round(count / 1e6, 1) == millions
 
 
