@@ -46,6 +46,7 @@ def load_model(
     if adapter_alpha is None:
         model: VideoModel = family.load(home, device, dtype)
         return model
+    # Only a family that fuses adapters at load time takes a strength.
     if "alpha" not in signature(family.load).parameters:
         name = family_name(family)
         raise InputRefusedError(
@@ -60,6 +61,7 @@ def checkpoint_home(folder: Path) -> Path:
     """Return the folder itself, or the only one below it that holds a checkpoint."""
     if (folder / "config.json").is_file() or not folder.is_dir():
         return folder
+    # Video-XL's repository keeps its checkpoint in a subfolder.
     below = sorted(path.parent for path in folder.glob("*/config.json"))
     return below[0] if len(below) == 1 else folder
 

@@ -86,6 +86,7 @@ class InternVideo2Config:
             width=width,
             n_heads=config["num_heads"],
             mlp_width=int(width * MLP_RATIO),
+            # Blocks behind the one whose output is used are never built.
             depth=config.get("depth", RELEASED_DEPTH) + 1 + select_layer,
             qkv_bias=config.get("qkv_bias", False),
         )
@@ -233,6 +234,7 @@ def square(
     n_frames, _, height, width = frames.shape
     side = max(height, width)
     top, left = (side - height) // 2, (side - width) // 2
+    # Cut off, not rounded, as upstream does.
     colour = [int(255 * level) for level in mean]
     fill = torch.tensor(colour, dtype=torch.uint8, device=frames.device)
     squares = fill[None, :, None, None].repeat(n_frames, 1, side, side)

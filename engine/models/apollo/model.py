@@ -168,6 +168,7 @@ class Apollo(TokenModel):
         The frames of a clip see each other, so batches may be cut between clips only.
         """
         n_frames, clip = len(frames.pts_s), self.card.chunk_frames
+        # The towers see whole clips; what they make of the filler is dropped.
         missing = -n_frames % clip
         filler = frames.pixels[-1:].expand(missing, -1, -1, -1)
         filled = torch.cat([frames.pixels, filler])

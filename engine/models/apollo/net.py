@@ -214,6 +214,7 @@ def _released(width: int, n_layers: int, n_heads: int, n_kv_heads: int, mlp: int
             head_dim=128,
             rope_theta=1e6,
             qkv_bias=True,
+            # Only the 7B has a head of its own.
             is_tied=not is_large,
         ),
         vision=VisionConfig(

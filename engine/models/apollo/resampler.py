@@ -146,6 +146,7 @@ class Resampler(nn.Module):
     def reset_queries(self) -> None:
         """Start training from distinct queries; equal ones would stay equal forever."""
         with torch.no_grad():
+            # Upstream's values.
             nn.init.trunc_normal_(self.queries, mean=0.5, std=0.1)
 
     def forward(

@@ -1,15 +1,15 @@
 """Layers that the families share; only `weights` and `tokenizer` open files.
 
-    attention         grouped-query attention and its masks
-    rotary            rotary position embedding (RoPE)
-    decoder           causal decoder stack and its KV cache
-    generate          prefill, decode, sampling
-    chunk_attention   attention of a question on each of many chunks: the second retrieval signal
-    encoder towers    transformer encoders of CLIP and SigLIP; the towers made of them
-    preprocess        resize, crop and normalise frames for a tower
-    text_image        the joint image-text space beside a tower without its text side
-    splice            visual tokens in the place of placeholders, for training
-    tokenizer         text to ids and back, chat templates
-    weights           strict checkpoint loading and writing, key maps, fingerprints
-    lora              low-rank adapters fused at load time
+attention         grouped-query attention and its masks
+rotary            rotary position embedding (RoPE)
+decoder           causal decoder stack and its KV cache
+generate          prefill, decode, sampling
+chunk_attention   attention of a question on each of many chunks: the second retrieval signal
+encoder towers    transformer encoders of CLIP and SigLIP; the towers made of them
+preprocess        resize, crop and normalise frames for a tower
+text_image        the joint image-text space beside a tower without its text side
+splice            visual tokens in the place of placeholders, for training
+tokenizer         text to ids and back, chat templates
+weights           strict checkpoint loading and writing, key maps, fingerprints
+lora              low-rank adapters fused at load time
 """

@@ -97,6 +97,7 @@ class DecoderConfig:
         if scaling.get("rope_type", scaling.get("type", "default")) != "default":
             raise ValueError(f"rope_scaling is not supported: {scaling}")
         width, n_heads = config["hidden_size"], config["num_attention_heads"]
+        # Qwen2 has a bias on q, k and v, and its configs do not say so.
         is_qwen = "qwen" in str(config.get("model_type", "")).lower()
         return cls(
             vocab_size=config["vocab_size"],
@@ -178,11 +179,6 @@ class KvBuffer:
     def capacity(self) -> int:
         """Tokens that fit without growing."""
         return self.keys.shape[3]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes allocated."""
-        return self.keys.nbytes + self.values.nbytes
 
     def reserve(self, n_more: int) -> None:
         """Make room for `n_more` tokens, at least doubling when it grows."""
@@ -331,6 +327,7 @@ class Decoder(nn.Module):
         rope = self.rope(torch.arange(n_past, end, device=x.device))
         mask = build_mask(n_past, "causal", n, self.config.n_groups, like=x)
         if attn_weights is not None:
+            # The chosen rows are the last of the step, so the others lie left of their triangle.
             late = torch.ones(n_query_rows, n, dtype=torch.bool).tril(n - n_query_rows)
             weights_mask = build_mask(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
         for depth, layer in enumerate(self.stack()):
@@ -341,12 +338,14 @@ class Decoder(nn.Module):
                 kv_trace.values.append(v)
             q = apply_rope(q, rope)
             keys, values = buffer.keys[depth], buffer.values[depth]
+            # Keys are cached rotated: a token keeps its position for as long as it stays.
             keys[:, :, n_past:end] = apply_rope(k, rope)
             values[:, :, n_past:end] = v
             if attn_weights is not None:
                 attn_weights.append(
                     attention_weights(q[:, :, -n_query_rows:], keys[:, :, :end], weights_mask)
                 )
+                # The last layer's output and MLP would change no weight any more.
                 if stop_after_weights and depth + 1 == len(self.layers):
                     return x
             x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], mask))

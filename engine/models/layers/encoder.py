@@ -153,6 +153,7 @@ class EncoderLayer(nn.Module):
         is_causal: bool = False,
     ) -> Float[Tensor, "batch query width"]:
         """Compute all rows, or only the first ones, which still see all."""
+        # Keys and values are those of all rows, so the first ones lose nothing.
         x = x[:, :n_rows] + self.self_attn(self.layer_norm1(x), n_rows, is_causal)
         out: Tensor = x + self.mlp(self.layer_norm2(x))
         return out

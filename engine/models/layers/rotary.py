@@ -19,10 +19,6 @@ class RopeFactors:
     sin: Float32[Tensor, "token head_dim"]
     """First half negated, so that a rotation is two products and a sum."""
 
-    def rows(self, idx: Int64[Tensor, " row"]) -> "RopeFactors":
-        """Return the rotations of some of these positions, in the order of `idx`."""
-        return RopeFactors(self.cos[idx], self.sin[idx])
-
     def slice(self, start: int, end: int) -> "RopeFactors":
         """Return the rotations of the positions from `start` up to `end`."""
         return RopeFactors(self.cos[start:end], self.sin[start:end])
@@ -45,5 +41,6 @@ def apply_rope(
     x: Float[Tensor, "*batch token head_dim"], rope: RopeFactors
 ) -> Float[Tensor, "*batch token head_dim"]:
     """Rotate every vector by its position, in float32; the result has the dtype of `x`."""
+    # Half a turn of the channels swaps the halves; the minus of the rotation is in `sin`.
     swapped = torch.roll(x, x.shape[-1] // 2, -1)
     return torch.addcmul(x * rope.cos, swapped, rope.sin).to(x.dtype)

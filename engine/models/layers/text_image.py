@@ -44,6 +44,7 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     load_tower(whole.eval(), files.folder)
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())
+    # Bit for bit: a tower that was trained further differs in some weight, however little.
     is_same = ours.keys() == theirs.keys() and all(
         torch.equal(parameter, theirs[name]) for name, parameter in ours.items()
     )
@@ -65,6 +66,7 @@ def encode_frames(
     features, vectors = tower.run(pixels, select_layer, with_vectors=has_vectors)
     if joint is not None:
         _, vectors = joint.run(pixels, -1, with_vectors=True)
+    # Without a text side mean features still tell frames apart, though no text can be near them.
     if vectors is None:
         vectors = F.normalize(features.float().mean(1), dim=-1)
     return features, vectors

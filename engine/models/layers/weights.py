@@ -203,6 +203,7 @@ def translate(key: str, key_map: KeyMap) -> str | None:
 
 def released_names(module: nn.Module, key_map: KeyMap) -> dict[str, str]:
     """Map our name of every slot to the released one."""
+    # Rows that drop a key have no name of ours, and nothing to write.
     backwards = [(ours, released) for released, ours in key_map if ours]
     names = {name: translate(name, backwards) for name in slots(module)}
     nameless = [name for name, released in names.items() if released is None]

@@ -175,7 +175,7 @@ def pool_clip(
     rows, cols = grid
     if rows * cols != tokens.shape[1]:
         raise ValueError(f"{tokens.shape[1]} patches are no {rows} x {cols} grid")
-    # frame (row col) width -> width frame row col
+    # The pooling layer wants channels first: frame (row col) width -> width frame row col
     volume = tokens.permute(2, 0, 1).reshape(-1, tokens.shape[0], rows, cols)
     pooled = F.adaptive_avg_pool3d(volume, target)
     return pooled.flatten(1).transpose(0, 1).contiguous()

@@ -255,6 +255,7 @@ class VideoXl:
         with torch.inference_mode():
             prompt = self._embed(QWEN.after_video(self.tokenizer, question, history))
             latents = [_require_kv(chunk.latents) for chunk in recalled]
+            # Room for prompt and answer at once, so that no token makes the cache grow and move.
             n_more = prompt.shape[0] + sampling.max_tokens
             cache = open_cache(decoder, self._sink, latents, n_more=n_more)
         ends = list(accumulate((part.n_latents for part in latents), initial=self._sink.n))

@@ -149,6 +149,7 @@ def read(folder: Path, files: TowerFiles | None) -> VideoXlConfig:
     _refuse_others(raw)
     eos, ratios = raw.get("eos_token_id", ()), raw["beacon_ratio"]
     return VideoXlConfig(
+        # Upstream forces scaling off, whatever the config says.
         decoder=DecoderConfig.from_json(raw | {"rope_scaling": None}, has_vst=True),
         chunk_tokens=raw["beacon_window"],
         compression_ratios=tuple(ratios) if isinstance(ratios, list) else (ratios,),
@@ -180,6 +181,7 @@ def load_net(
         read_tensors(folder),
         (("lm_head.weight", ""), *KEY_MAP) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
+        # Tables may be padded beyond the vocabulary.
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},
         optional=_MAY_MISS,
     )

@@ -137,6 +137,7 @@ class _LayoutBuilder:
         self._given, self._vst = self._given + plan.n_raw, self._vst + plan.n_vst
         self.order.append(rows)
         self.position.append(self._n_kept + torch.arange(plan.n))
+        # The first block has no past; the causal kernel needs no mask for it.
         past, visible = self._n_kept, None
         if past:
             visible = torch.ones(plan.n, past + plan.n, dtype=torch.bool).tril(past)
@@ -193,6 +194,8 @@ def _layer(
     normed = layer.attention_norm(x)
     both = torch.cat((attention.qkv(normed[:, :n]), attention.vst_qkv(normed[:, n:])), 1)
     q, k, v = attention.split(both[:, layout.order])
+    # A kept key takes its cache position for later blocks, and its position in the chunk for its
+    # own block: two rotations of one product.
     cached_k, cached_v = apply_rope(k[:, :, layout.kept], cached_rope), v[:, :, layout.kept]
     q, k = apply_rope(q, rope), apply_rope(k, rope)
     attended = []
@@ -201,6 +204,7 @@ def _layer(
         keys = torch.cat((cached_k[:, :, : block.n_past], k[:, :, rows]), 2)
         values = torch.cat((cached_v[:, :, : block.n_past], v[:, :, rows]), 2)
         attended.append(_attend(q[:, :, rows], keys, values, block))
+    # Blocks come in streaming order; the residual stream keeps the caller's.
     x = x + attention.merge(torch.cat(attended, 2)[:, :, layout.rank])
     return x + layer.mlp(x)
 
@@ -226,6 +230,7 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, block: Block) -> Tensor:
     """Attend with the kernels that keep no scores; a group's heads share keys and mask as views."""
     n_batch, n_kv_heads, n_keys, head_dim = k.shape
     groups = q.shape[1] // n_kv_heads
+    # Expanded views, because repeated keys and values would be copies as large as the queries.
     folded = q.reshape(n_batch * n_kv_heads, groups, -1, head_dim)
     k, v = (
         heads.reshape(n_batch * n_kv_heads, 1, n_keys, head_dim).expand(-1, groups, -1, -1)

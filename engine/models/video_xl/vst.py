@@ -211,6 +211,7 @@ def compress_chunk(
         Keys before rotary embedding and values, in the decoder's dtype.
     """
     decoder = cache.decoder
+    # A chunk shorter than its ratio leaves nothing, and nothing reads its rows.
     if not plan.n_vst and trace is None:
         return _no_latents(decoder)
     layout = cache.layout(plan)
@@ -292,6 +293,7 @@ class _ChunkLayout:
         else:
             visible = self.position[:, None] >= columns
             self.mask = build_mask(n_past, visible, plan.n, groups, like=like)
+        # The last layer but one runs the queries of VST rows alone.
         vst_visible = self.position[plan.n_raw :, None] >= columns
         self.vst_mask = build_mask(n_past, vst_visible, plan.n, groups, like=like)
 

@@ -169,6 +169,7 @@ def _adapted(folder: Path, base: Path) -> Iterator[tuple[str, Tensor]]:
     beside = folder / "non_lora_trainables.bin"
     if beside.is_file():
         for key, tensor in read_file(beside):
+            # peft's wrapper puts `base_model.model.` before the model's own `model.`.
             bare = key.removeprefix("base_model.")
             own[bare.removeprefix("model.") if bare.startswith("model.model.") else bare] = tensor
     rest = read_tensors(base, wanted=lambda key: key not in own)

@@ -39,7 +39,6 @@ def test_a_position_has_the_same_factors_wherever_it_stands_in_a_run() -> None:
         alone = rope_factors(torch.tensor([position]), HEAD_DIM, THETA)
         assert torch.equal(run.cos[position], alone.cos[0])
         assert torch.equal(run.slice(position, position + 1).sin, alone.sin)
-    assert torch.equal(run.rows(torch.tensor([3, 1])).cos, run.cos[[3, 1]])
 
 
 def test_position_zero_changes_nothing_and_half_precision_stays() -> None:
