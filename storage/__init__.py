@@ -1,14 +1,16 @@
-"""Rows and files that outlive a process: the only folder that imports sqlalchemy, never torch.
+"""The database and the layout of the home folder: all that outlives a process but latents.
 
-    app -> catalog -> videos, captions, jobs, conversations, probes, accounts, uploads
-                              -> tables -> database
-    app -> blobs                                                    (files below the home folder)
+    app -> catalog -> chunks -> videos -> tables, database
+                      captions, jobs, conversations, probes, accounts, uploads -> tables, database
+    app -> files                                          (every path below the home folder)
+    app -> records                                        (what goes in and comes out)
 
-Records go in and records come out: those of `engine.records`, and those of `rows.py` for nouns
-that the engine does not know. App opens a `Catalog` and imports `rows` and `blobs`, nothing deeper.
+The only folder that imports sqlalchemy; it never imports torch. Records go in and come out: those
+of `engine.records`, and those of `records.py` for nouns that the engine does not know. The
+application opens a `Catalog` and imports `records` and `files`, nothing deeper.
 
 Decision: one file a noun behind `Catalog`, because one file for all of them passes 600 lines.
-Decision: counters of a video are kept in its row, not summed, because a page polls them every
+Decision: counters of a video are stored in its row, not summed, because a page polls them every
 second and a day of video has 8 640 chunks; a test holds them equal to the sums. Revisit when a
 second writer of chunks appears.
 Decision: leases are compared with the clock of the worker, not of the database, so that tests

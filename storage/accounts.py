@@ -1,4 +1,4 @@
-"""People: accounts, what they may see, who is signed in, and tokens. Secrets arrive hashed."""
+"""Users, what they may see, their sessions and tokens; secrets arrive hashed."""
 
 import secrets
 from collections.abc import Callable, Collection
@@ -17,14 +17,14 @@ from storage.tables import GrantTable, SessionTable, TokenTable, UserTable
 
 
 class Accounts:
-    """Users and everything that proves or limits who they are."""
+    """Users with their grants, sessions and tokens."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
     def add_user(self, name: str, role: Role, *, password_hash: str | None = None) -> UserRow:
-        """Open an account; names are compared and kept in lower case.
+        """Add a user; names are compared and kept in lower case.
 
         Raises:
             InputRefusedError: The name is taken.
@@ -45,18 +45,18 @@ class Accounts:
             raise InputRefusedError(f"there is a user {name!r} already") from error
 
     def users(self) -> tuple[UserRow, ...]:
-        """Every account, by name."""
+        """Return every user, by name."""
         with self._database.reading() as session:
             return tuple(map(_user, session.scalars(select(UserTable).order_by(UserTable.name))))
 
     def user(self, name: str) -> UserRow | None:
-        """The account of a name; `None` rather than an error, because signing in may not tell."""
+        """Return the user of a name; `None`, not an error: a sign-in may not tell who exists."""
         with self._database.reading() as session:
             row = session.scalar(select(UserTable).where(UserTable.name == name.casefold()))
             return None if row is None else _user(row)
 
     def set_password(self, user: UserId, password_hash: str | None) -> UserRow:
-        """Change a password; whoever is signed in as this user is signed out."""
+        """Set or remove a password; every session of the user ends."""
         with self._database.writing() as session:
             row = _row(session, user)
             row.password_hash = password_hash
@@ -64,31 +64,31 @@ class Accounts:
             return _user(row)
 
     def set_role(self, user: UserId, role: Role) -> UserRow:
-        """Change what a user may do."""
+        """Set the role of a user."""
         with self._database.writing() as session:
             row = _row(session, user)
             row.role = role
             return _user(row)
 
     def remove_user(self, user: UserId) -> None:
-        """Close an account with its sessions, tokens, uploads and conversations."""
+        """Delete a user with sessions, tokens, uploads and conversations."""
         with self._database.writing() as session:
             session.execute(delete(UserTable).where(UserTable.id == _row(session, user).id))
 
     def grant(self, user: UserId, video: VideoId) -> None:
-        """Let a viewer see a video."""
+        """Grant a viewer a video."""
         with self._database.writing() as session:
             session.merge(GrantTable(user_id=user, video_id=video))
 
     def revoke(self, user: UserId, video: VideoId) -> None:
-        """Take that back."""
+        """Revoke the grant of a video; nothing happens when there is none."""
         with self._database.writing() as session:
             session.execute(
                 delete(GrantTable).where(GrantTable.user_id == user, GrantTable.video_id == video)
             )
 
     def granted(self, user: UserId) -> frozenset[VideoId]:
-        """The videos a viewer was granted; an admin sees all, granted or not."""
+        """Return the videos granted to a viewer; an admin sees all, granted or not."""
         with self._database.reading() as session:
             query = select(GrantTable.video_id).where(GrantTable.user_id == user)
             return frozenset(map(VideoId, session.scalars(query)))
@@ -96,7 +96,7 @@ class Accounts:
     def open_session(
         self, user: UserId, secret_hash: str, *, csrf: str, expires_at: datetime
     ) -> SessionRow:
-        """Sign in; sessions that ran out meanwhile are swept."""
+        """Add a session; expired ones are deleted."""
         now = self._now()
         with self._database.writing() as session:
             session.execute(delete(SessionTable).where(SessionTable.expires_at <= now))
@@ -112,13 +112,13 @@ class Accounts:
             return _session(row)
 
     def session(self, secret_hash: str) -> SessionRow | None:
-        """Who is signed in with this secret; `None` when nobody is, or no longer."""
+        """Return the session of a secret; `None` when there is none or it has expired."""
         with self._database.reading() as session:
             row = session.get(SessionTable, secret_hash)
             return None if row is None or row.expires_at <= self._now() else _session(row)
 
     def close_session(self, secret_hash: str) -> None:
-        """Sign out."""
+        """Delete a session."""
         with self._database.writing() as session:
             session.execute(delete(SessionTable).where(SessionTable.secret_hash == secret_hash))
 
@@ -132,7 +132,7 @@ class Accounts:
         scopes: Collection[str] = (),
         expires_at: datetime | None = None,
     ) -> TokenRow:
-        """Write down a token that was just handed out."""
+        """Add a token that was just handed out."""
         with self._database.writing() as session:
             row = TokenTable(
                 user=_row(session, user),
@@ -148,17 +148,24 @@ class Accounts:
             return _token(row)
 
     def use_token(self, secret_hash: str, kind: TokenKind) -> tuple[UserRow, TokenRow] | None:
-        """Whom a token stands for, and note its use; one for signing in works only once."""
+        """Return the user of a token and the token, and record its use.
+
+        Only a token of this kind is accepted: a sign-in link must not work as a token of the API,
+        nor the other way round. A token for signing in works once.
+
+        Returns:
+            `None` when there is no such token, or it has expired or been used up.
+        """
         now = self._now()
-        fits = [
+        conditions = [
             TokenTable.secret_hash == secret_hash,
             TokenTable.kind == kind,
             or_(TokenTable.expires_at.is_(None), TokenTable.expires_at > now),
         ]
         if kind == "sign_in":
-            fits.append(TokenTable.used_at.is_(None))
+            conditions.append(TokenTable.used_at.is_(None))
         with self._database.writing() as session:
-            used = session.execute(update(TokenTable).where(*fits).values(used_at=now))
+            used = session.execute(update(TokenTable).where(*conditions).values(used_at=now))
             if cast(CursorResult[Any], used).rowcount != 1:
                 return None
             row = session.scalars(
@@ -167,20 +174,20 @@ class Accounts:
             return _user(row.user), _token(row)
 
     def tokens(self, user: UserId) -> tuple[TokenRow, ...]:
-        """The tokens of a user, oldest first."""
+        """Return the tokens of a user, oldest first."""
         query = select(TokenTable).where(TokenTable.user_id == user).order_by(TokenTable.id)
         with self._database.reading() as session:
             return tuple(map(_token, session.scalars(query)))
 
     def remove_token(self, user: UserId, token: TokenId) -> None:
-        """Make a token of this user worthless.
+        """Revoke a token of this user.
 
         Raises:
             NotFoundError: The user has no such token.
         """
-        mine = (TokenTable.id == token, TokenTable.user_id == user)
+        is_own = (TokenTable.id == token, TokenTable.user_id == user)
         with self._database.writing() as session:
-            removed = session.execute(delete(TokenTable).where(*mine))
+            removed = session.execute(delete(TokenTable).where(*is_own))
             if cast(CursorResult[Any], removed).rowcount == 0:
                 raise NotFoundError(f"no token {token}")
 
@@ -188,7 +195,7 @@ class Accounts:
 def _row(session: Session, user: UserId) -> UserTable:
     row = session.get(UserTable, user)
     if row is None:
-        raise NotFoundError(f"no user {user!r}", hint="`longwatch user list` shows all")
+        raise NotFoundError(f"no user {user!r}", hint="list the users to see every name")
     return row
 
 

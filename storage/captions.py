@@ -1,4 +1,4 @@
-"""What every chunk shows, in words: written down once, found again by its words."""
+"""Captions of chunks, and full-text search over their words."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,24 +13,24 @@ from storage.records import CaptionMatch
 from storage.tables import CaptionTable, VideoTable
 
 MOST_WORDS: Final = 32
-"""Words of a query that are looked for: a statement may not grow without bound."""
+"""Words of a query that are searched for: an SQL statement may not grow without bound."""
 
 _WORD = re.compile(r"\w+")
-_EMPTY = re.compile(
+_STOP_WORDS = re.compile(
     "a|an|and|are|at|be|by|for|from|in|is|it|of|on|or|that|the|there|this|to|was|were|with"
 )
-"""Words that nearly every sentence holds."""
+"""Stop words: nearly every sentence holds them."""
 
 
 class Captions:
-    """Captions of the pipeline that each video is read by now; those of older ones rest."""
+    """Captions of each video by its current pipeline; those of earlier ones are kept unseen."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
 
     def add(self, caption: Caption) -> None:
-        """Write down a caption; one of the same chunk gives way.
+        """Add a caption; an earlier one of the same chunk is replaced.
 
         Raises:
             NotFoundError: The video was removed meanwhile.
@@ -50,8 +50,8 @@ class Captions:
                 )
             )
 
-    def listed(self, video: VideoId) -> tuple[Caption, ...]:
-        """The captions of a video, in time order."""
+    def list(self, video: VideoId) -> tuple[Caption, ...]:
+        """Return the captions of a video, in time order."""
         query = _current().where(CaptionTable.video_id == video).order_by(CaptionTable.ordinal)
         with self._database.reading() as session:
             return tuple(map(_caption, session.scalars(query)))
@@ -63,14 +63,14 @@ class Captions:
         *,
         top: int | None = None,
     ) -> tuple[CaptionMatch, ...]:
-        """Captions that hold words of a query, those that hold the most of them first.
+        """Return captions that hold words of a query, those that hold the most of them first.
 
-        Whole words, whatever their case; articles and the like do not count. No synonyms, no
-        stems: this finds what was said, the vectors find what was meant.
+        Whole words in any case, stop words left out; no synonyms and no stemming, because the
+        vectors already find what is meant rather than said.
 
         Args:
             query: As the user wrote it.
-            within: Only chunks that share time with these spans.
+            within: Only chunks that overlap these spans.
             top: Most to return; all when `None`.
         """
         words = words_of(query)[:MOST_WORDS]
@@ -84,21 +84,21 @@ class Captions:
             .where(or_(*holds), CaptionTable.video_id.in_({video for video, _ in within}))
             .order_by(n_held.desc(), CaptionTable.video_id, CaptionTable.ordinal)
         )
-        found: list[CaptionMatch] = []
+        matches = []
         with self._database.reading() as session:
             for row, held in session.execute(statement):
                 caption = _caption(row)
                 if _lies_within(caption.ref, within):
-                    found.append(CaptionMatch(caption=caption, share=held / len(words)))
-                if len(found) == top:
+                    matches.append(CaptionMatch(caption=caption, share=held / len(words)))
+                if len(matches) == top:
                     break
-        return tuple(found)
+        return tuple(matches)
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """What can be looked for in a text: each word once, folded, in order."""
+    """Return the searchable words of a text: each once, case-folded, in order."""
     words = dict.fromkeys(_WORD.findall(text.casefold()))
-    return tuple(word for word in words if not _EMPTY.fullmatch(word))
+    return tuple(word for word in words if not _STOP_WORDS.fullmatch(word))
 
 
 def _current() -> Select[CaptionTable]:

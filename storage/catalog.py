@@ -1,4 +1,4 @@
-"""Everything that is written down, by noun: what app talks to."""
+"""The catalog: one repository a noun over one database; what the application opens."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -7,6 +7,7 @@ from typing import Self
 
 from storage.accounts import Accounts
 from storage.captions import Captions
+from storage.chunks import Chunks
 from storage.conversations import Conversations
 from storage.database import BUSY_TIMEOUT_S, Database
 from storage.jobs import Jobs
@@ -17,16 +18,17 @@ from storage.videos import Videos
 
 
 def utc_now() -> datetime:
-    """The clock of every row."""
+    """Return the time now, as an aware UTC datetime: the clock of every row."""
     return datetime.now(UTC)
 
 
 class Catalog:
-    """Records in, records out; safe to share between threads."""
+    """All repositories of one database: records in, records out; safe to share by threads."""
 
     def __init__(self, database: Database, now: Callable[[], datetime] = utc_now) -> None:
         self._database = database
         self.videos = Videos(database, now)
+        self.chunks = Chunks(database, now)
         self.jobs = Jobs(database, now)
         self.conversations = Conversations(database, now)
         self.probes = Probes(database, now)
@@ -40,7 +42,7 @@ class Catalog:
         return self._database.where
 
     def close(self) -> None:
-        """Give back every connection; using the catalog again opens new ones."""
+        """Close every connection; using the catalog again opens new ones."""
         self._database.close()
 
     def __enter__(self) -> Self:

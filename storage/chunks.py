@@ -1,15 +1,97 @@
-"""One latent file and its row: a record in either direction, and which rows belong together."""
+"""Committed chunks of videos: one row for each latent file, and the counters in the video's row."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from datetime import datetime
 
 from sqlalchemy import Select, select
 
+from engine.errors import CorruptLatentsError
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
+from storage.database import Database
+from storage.records import VideoRow
 from storage.tables import ChunkTable
+from storage.videos import lock_video, recount, video_record
 
 
-def chunks_of(video: VideoId, fingerprint: Fingerprint) -> Select[ChunkTable]:
-    """The chunks of one pipeline, in order."""
+class Chunks:
+    """The chunks of every video, kept apart by pipeline fingerprint."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+        self._database = database
+        self._now = now
+
+    def commit(self, chunk: ChunkCommitted) -> bool:
+        """Add a chunk whose file is on disk, and count it if it is of the video's pipeline.
+
+        Returns:
+            Whether it is new; the same chunk once more changes nothing.
+        Raises:
+            NotFoundError: The video was removed meanwhile.
+            CorruptLatentsError: The chunk is here already with other bytes.
+        """
+        key = (chunk.ref.video, chunk.fingerprint, chunk.ref.ordinal)
+        with self._database.writing() as session:
+            video = lock_video(session, chunk.ref.video)
+            known = session.get(ChunkTable, key)
+            if known is not None:
+                if known.checksum != chunk.checksum:
+                    raise CorruptLatentsError(
+                        f"chunk {chunk.ref.ordinal} of {video.name}",
+                        f"was stored with checksum {known.checksum}, now has {chunk.checksum}",
+                    )
+                return False
+            session.add(_row(chunk))
+            if video.fingerprint == chunk.fingerprint:
+                video.n_chunks += 1
+                video.latent_bytes += chunk.file_bytes
+                if chunk.ref.span.end_s >= video.ingested_s:
+                    video.ingested_s = chunk.ref.span.end_s
+                    video.stats = asdict(chunk.stats)
+                video.updated_at = self._now()
+            return True
+
+    def list(self, video: VideoId, fingerprint: Fingerprint) -> tuple[ChunkCommitted, ...]:
+        """Return the chunks that one pipeline has committed, in order."""
+        with self._database.reading() as session:
+            return tuple(map(_record, session.scalars(_of_pipeline(video, fingerprint))))
+
+    def replace(
+        self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]
+    ) -> VideoRow:
+        """Rebuild the rows of one pipeline from what its files say.
+
+        Rows of the same bytes as their file stay as they are: their counts may be newer.
+
+        Raises:
+            ValueError: A chunk is of another video or pipeline.
+        """
+        files = {chunk.ref.ordinal: chunk for chunk in chunks}
+        for chunk in files.values():
+            if (chunk.ref.video, chunk.fingerprint) != (video, fingerprint):
+                raise ValueError(f"chunk {chunk.ref} does not belong to {video} {fingerprint}")
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            query = _of_pipeline(video, fingerprint)
+            known = {known_row.ordinal: known_row for known_row in session.scalars(query)}
+            kept = {at for at in known.keys() & files.keys() if _same_bytes(known[at], files[at])}
+            for ordinal in known.keys() - kept:
+                session.delete(known[ordinal])
+            session.flush()
+            session.add_all(_row(files[ordinal]) for ordinal in files.keys() - kept)
+            session.flush()
+            if row.fingerprint == fingerprint:
+                stats = row.stats
+                recount(session, row)
+                # The last chunk is the same: what the end of the ingest counted still holds.
+                if kept and max(kept) == max(known) == max(files):
+                    row.stats = stats
+            row.updated_at = self._now()
+            session.flush()
+            return video_record(row)
+
+
+def _of_pipeline(video: VideoId, fingerprint: Fingerprint) -> Select[ChunkTable]:
     return (
         select(ChunkTable)
         .where(ChunkTable.video_id == video, ChunkTable.fingerprint == fingerprint)
@@ -17,8 +99,11 @@ def chunks_of(video: VideoId, fingerprint: Fingerprint) -> Select[ChunkTable]:
     )
 
 
-def chunk_row(chunk: ChunkCommitted) -> ChunkTable:
-    """A new row for a committed chunk."""
+def _same_bytes(row: ChunkTable, chunk: ChunkCommitted) -> bool:
+    return (row.checksum, row.file_bytes) == (chunk.checksum, chunk.file_bytes)
+
+
+def _row(chunk: ChunkCommitted) -> ChunkTable:
     return ChunkTable(
         video_id=chunk.ref.video,
         fingerprint=chunk.fingerprint,
@@ -34,13 +119,7 @@ def chunk_row(chunk: ChunkCommitted) -> ChunkTable:
     )
 
 
-def agrees(row: ChunkTable, chunk: ChunkCommitted) -> bool:
-    """Whether a row speaks of the same bytes."""
-    return (row.checksum, row.file_bytes) == (chunk.checksum, chunk.file_bytes)
-
-
-def chunk_record(row: ChunkTable) -> ChunkCommitted:
-    """What was committed."""
+def _record(row: ChunkTable) -> ChunkCommitted:
     span = TimeSpan(start_s=row.start_s, end_s=row.end_s)
     return ChunkCommitted(
         ref=ChunkRef(video=VideoId(row.video_id), ordinal=row.ordinal, span=span),

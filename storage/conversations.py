@@ -1,4 +1,4 @@
-"""Questions, answers and the moments that support them, kept for whoever comes back."""
+"""Conversations: questions, answers and the evidence of each."""
 
 import secrets
 from collections.abc import Callable, Collection
@@ -25,7 +25,7 @@ class Conversations:
     def add(
         self, title: str, *, user: UserId | None = None, videos: Collection[VideoId] = ()
     ) -> ConversationRow:
-        """Begin a conversation about `videos`, or about all when there are none."""
+        """Add a conversation about `videos`, or about all when there are none."""
         now = self._now()
         with self._database.writing() as session:
             row = ConversationTable(
@@ -41,7 +41,7 @@ class Conversations:
             return _conversation(row)
 
     def get(self, conversation: ConversationId) -> ConversationRow:
-        """The conversation of an id.
+        """Return the conversation of an id.
 
         Raises:
             NotFoundError: There is none.
@@ -49,10 +49,10 @@ class Conversations:
         with self._database.reading() as session:
             return _conversation(_row(session, conversation))
 
-    def listed(
+    def list(
         self, user: UserId | None = None, *, limit: int | None = None
     ) -> tuple[ConversationRow, ...]:
-        """Conversations of a user (those without one when `None`), the liveliest first."""
+        """Return conversations of a user (those without a user when `None`), last used first."""
         query = (
             select(ConversationTable)
             .where(ConversationTable.user_id == user)
@@ -63,28 +63,29 @@ class Conversations:
             return tuple(map(_conversation, session.scalars(query)))
 
     def rename(self, conversation: ConversationId, title: str) -> ConversationRow:
-        """Call it something else."""
+        """Set the title of a conversation."""
         with self._database.writing() as session:
             row = _row(session, conversation)
             row.title = title
             return _conversation(row)
 
     def remove(self, conversation: ConversationId) -> None:
-        """Forget a conversation with its turns."""
+        """Delete a conversation with its turns."""
         with self._database.writing() as session:
             row = _row(session, conversation)
             session.execute(delete(ConversationTable).where(ConversationTable.id == row.id))
 
     def add_turn(self, conversation: ConversationId, question: str, answer: Answer) -> TurnRow:
-        """Write down an answer; evidence of a video removed meanwhile is left out."""
+        """Add a question and its answer; evidence of a video removed meanwhile is left out."""
         now = self._now()
         with self._database.writing() as session:
             row = _row(session, conversation, lock=True)
             row.updated_at = now
-            of_this = TurnTable.conversation_id == conversation
-            last = session.scalar(select(func.max(TurnTable.ordinal)).where(of_this))
-            wanted = {one.video for one in answer.evidence}
-            known = set(session.scalars(select(VideoTable.id).where(VideoTable.id.in_(wanted))))
+            last = session.scalar(
+                select(func.max(TurnTable.ordinal)).where(TurnTable.conversation_id == conversation)
+            )
+            cited = {evidence.video for evidence in answer.evidence}
+            present = set(session.scalars(select(VideoTable.id).where(VideoTable.id.in_(cited))))
             turn = TurnTable(
                 conversation_id=conversation,
                 ordinal=0 if last is None else last + 1,
@@ -100,16 +101,16 @@ class Conversations:
                 created_at=now,
             )
             turn.evidence = [
-                _evidence_row(rank, one)
-                for rank, one in enumerate(answer.evidence)
-                if one.video in known
+                _evidence_row(rank, evidence)
+                for rank, evidence in enumerate(answer.evidence)
+                if evidence.video in present
             ]
             session.add(turn)
             session.flush()
             return _turn(turn)
 
     def turns(self, conversation: ConversationId) -> tuple[TurnRow, ...]:
-        """Every turn in order."""
+        """Return the turns of a conversation, in order."""
         query = (
             select(TurnTable)
             .where(TurnTable.conversation_id == conversation)

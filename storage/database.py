@@ -1,4 +1,7 @@
-"""Engine, sessions and SQLite pragmas; every error of the database ends here as a sentence."""
+"""Connections, transactions and SQLite pragmas; errors of the database end here.
+
+Every error that the world causes (locked, full, damaged, away) becomes one of `engine.errors`.
+"""
 
 import re
 import sqlite3
@@ -23,7 +26,7 @@ from engine.errors import (
 )
 
 BUSY_TIMEOUT_S = 10.0
-"""How long a writer waits for another; a chunk's row takes milliseconds, so this is a stall."""
+"""Longest wait of a writer for another; a row takes milliseconds, so more than this is a stall."""
 
 _FILE = "sqlite:///"
 _BEGIN = "longwatch_begin"
@@ -34,14 +37,14 @@ _FULL = ("SQLITE_FULL", "53100")
 _NO_PARENT = ("SQLITE_CONSTRAINT_FOREIGNKEY", "23503")
 _DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX001", "XX002")
 _AWAY = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "08", "28", "3D", "53", "57P")
-"""Not there, not ours to write, no such user or database, or shutting down."""
+"""Missing, not writable, no such user or database, or shutting down."""
 
 
 class Database:
-    """One SQLite file or PostgreSQL database, opened."""
+    """One SQLite file or PostgreSQL database."""
 
     def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        """Connects to nothing yet.
+        """Prepare the connections; none is opened yet.
 
         Args:
             url: `sqlite:////abs/longwatch.db`, `postgresql://...`.
@@ -52,37 +55,37 @@ class Database:
         """
         self.engine = _engine(url, busy_timeout_s)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
-        self.where = _place(self.engine.url)
+        self.where = _address(self.engine.url)
 
     @property
     def is_sqlite(self) -> bool:
-        """Whether this is a file of ours, not a server."""
+        """Whether this is a file, not a server."""
         return self.engine.dialect.name == "sqlite"
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that is rolled back: rows that it returns must not be changed."""
-        with self._sentences(), Session(self.engine) as session:
+        """Open a transaction that is rolled back at the end: for reading alone."""
+        with self._translate_errors(), Session(self.engine) as session:
             yield session
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """One transaction: all of it is committed at the end, or none."""
-        with self._sentences(), Session(self._writing) as session, session.begin():
+        """Open a transaction: all of it is committed at the end, or nothing on an exception."""
+        with self._translate_errors(), Session(self._writing) as session, session.begin():
             yield session
 
     @contextmanager
     def write_connection(self) -> Iterator[Connection]:
-        """A bare connection in a write transaction: what migrations run on."""
-        with self._sentences(), self._writing.begin() as connection:
+        """Open a connection in a write transaction, for migrations."""
+        with self._translate_errors(), self._writing.begin() as connection:
             yield connection
 
     def close(self) -> None:
-        """Give back every connection."""
+        """Close every connection."""
         self.engine.dispose()
 
     @contextmanager
-    def _sentences(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except PoolTimeoutError as error:
@@ -95,10 +98,10 @@ class Database:
                 hint="rename the file, or write it another way",
             ) from error
         except DBAPIError as error:
-            sentence = _sentence(error, self.where)
-            if sentence is None:
+            translated = _translated(error, self.where)
+            if translated is None:
                 raise
-            raise sentence from error
+            raise translated from error
 
 
 def _engine(url: str, busy_timeout_s: float) -> Engine:
@@ -122,8 +125,8 @@ def _engine(url: str, busy_timeout_s: float) -> Engine:
     )
 
 
-def _place(url: URL) -> str:
-    """As the user knows it: the file, or the address without its password."""
+def _address(url: URL) -> str:
+    """Return the address as users know it: the file, or the URL without its password."""
     return url.database if url.database and url.get_backend_name() == "sqlite" else str(url)
 
 
@@ -172,8 +175,8 @@ def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
 
 
-def _sentence(error: DBAPIError, where: str) -> LongwatchError | None:
-    """What happened, for what the world does to a database; `None` for our own mistakes."""
+def _translated(error: DBAPIError, where: str) -> LongwatchError | None:
+    """Return the error for what the world did to the database; `None` for a mistake of the code."""
     cause = error.orig
     code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
     reason = (str(cause).strip() or "no answer").splitlines()[0]
@@ -187,16 +190,19 @@ def _sentence(error: DBAPIError, where: str) -> LongwatchError | None:
             f"no space left for {where}", hint="free some space; what is stored is intact"
         )
     if code.startswith(_NO_PARENT):
-        return NotFoundError("what this belongs to is not there, or was removed meanwhile")
+        return NotFoundError("what this belongs to does not exist, or was removed meanwhile")
     if code.startswith(_DAMAGED):
         return UnreachableError(
-            f"{where} is damaged or not a database of ours",
-            hint="put a backup in its place, or move it away to start empty",
+            f"{where} is damaged or not a database of Longwatch",
+            hint="restore a backup, or move it away to start empty",
         )
     # A server that never answered has no code to give.
     no_progress = isinstance(error, OperationalError) and not code
     if no_progress or error.connection_invalidated or code.startswith(_AWAY):
-        return UnreachableError(f"{where} cannot be used: {reason}", hint="is it there, and ours?")
+        return UnreachableError(
+            f"{where} cannot be used: {reason}",
+            hint="check that it exists and that you may read and write it",
+        )
     if isinstance(error, DataError):
         return InputRefusedError(f"this cannot be stored: {reason}")
     return None

@@ -1,8 +1,10 @@
-"""Jobs as rows with leases: whoever claims one beats, and whoever stops beating loses it.
+"""The job queue: rows with leases, kept alive by heartbeats.
 
 queued --claim--> running --finish--> done | cancelled
   ^                 |----fail------> failed, or queued again for later
   |----release------|----lease expires: the next claim takes it over
+
+A worker passes the `JobRow` of its claim to every later call about the job.
 """
 
 import secrets
@@ -32,11 +34,11 @@ from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow,
 from storage.tables import JobTable
 
 MAX_ATTEMPTS = 5
-"""Starts without getting further before a job counts as the reason that workers die."""
+"""Starts without progress after which the job itself is taken for what kills its workers."""
 
 
 class Jobs:
-    """The queue. A worker shows the `JobRow` of its claim whenever it speaks of the job."""
+    """The job queue of one database."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -51,13 +53,14 @@ class Jobs:
         stream: str | None = None,
         max_attempts: int = MAX_ATTEMPTS,
     ) -> JobRow:
-        """Ask for work.
+        """Add a job.
 
         Args:
             kind: Names the handler.
-            payload: What it needs, as JSON.
-            video: The video it belongs to, and leaves with.
-            stream: Jobs of one stream run one at a time, in this order.
+            payload: Arguments of the handler, as JSON.
+            video: The video it belongs to; deleted with it.
+            stream: Jobs of one stream run one at a time, in the order they were added.
+            max_attempts: Starts without progress before it fails for good.
         """
         now = self._now()
         with self._database.writing() as session:
@@ -76,7 +79,7 @@ class Jobs:
             return _job(row)
 
     def get(self, job: JobId) -> JobRow:
-        """The job of an id.
+        """Return the job of an id.
 
         Raises:
             NotFoundError: There is none.
@@ -84,10 +87,10 @@ class Jobs:
         with self._database.reading() as session:
             return _job(_row(session, job))
 
-    def listed(
+    def list(
         self, *states: JobState, video: VideoId | None = None, limit: int | None = None
     ) -> tuple[JobRow, ...]:
-        """Jobs, newest first: all, or those in one of `states`, or those of a video."""
+        """Return jobs, newest first: all, or those in one of `states`, or those of a video."""
         query = select(JobTable).order_by(JobTable.id.desc()).limit(limit)
         if states:
             query = query.where(JobTable.state.in_(states))
@@ -99,20 +102,20 @@ class Jobs:
     def claim(
         self, owner: str, kinds: Collection[str], *, lease_s: float, job: JobId | None = None
     ) -> JobRow | None:
-        """Take the oldest job that may run now, or one whose worker stopped beating.
+        """Claim the oldest job that may run now, or one whose lease expired.
 
-        Of any number of workers that ask at once, each job goes to one.
+        Of any number of workers that claim at once, each job goes to one.
 
         Args:
             owner: Names the worker in the row; need not be unique.
-            kinds: What the worker can do.
-            lease_s: How long the job is its own without a heartbeat.
-            job: Only this one, at once and as if it had never been tried: someone asks by hand.
+            kinds: Kinds of jobs that the worker has handlers for.
+            lease_s: How long the claim holds without a heartbeat.
+            job: Only this job, at once and as if it had never been tried: a user started it.
         """
         try:
             return self._claim(owner, kinds, lease_s, job)
         except IntegrityError:
-            # Another worker began a job of the same stream meanwhile: there will be a next time.
+            # Another worker started a job of the same stream meanwhile: try again later.
             return None
 
     def _claim(
@@ -121,13 +124,14 @@ class Jobs:
         now = self._now()
         with self._database.writing() as session:
             if job is not None:
-                by_hand = (JobTable.id == job, JobTable.state.in_(["queued", "running"]))
-                session.execute(update(JobTable).where(*by_hand).values(attempts=0, run_at=now))
-            self._give_up(session, now)
+                is_open = (JobTable.id == job, JobTable.state.in_(["queued", "running"]))
+                session.execute(update(JobTable).where(*is_open).values(attempts=0, run_at=now))
+            _close_hopeless(session, now)
             row = session.scalar(_claimable(kinds, now, job))
             if row is None:
                 return None
             row.state = "running"
+            # Two claims of one worker differ: a stale thread must not end a job of another slot.
             row.lease = f"{owner}#{secrets.token_hex(4)}"
             row.lease_until = now + timedelta(seconds=lease_s)
             row.heartbeat_at = now
@@ -137,20 +141,18 @@ class Jobs:
             return _job(row)
 
     def heartbeat(self, job: JobRow, *, lease_s: float) -> HeartbeatReply:
-        """Keep the lease for `lease_s` more, and hear what the user wants."""
+        """Extend the lease to `lease_s` from now; tells whether the job was cancelled or lost."""
         now = self._now()
         with self._database.writing() as session:
-            held = self._held(
-                session, job, lease_until=now + timedelta(seconds=lease_s), heartbeat_at=now
-            )
-            if not held:
+            lease_until = now + timedelta(seconds=lease_s)
+            if not _update_claimed(session, job, lease_until=lease_until, heartbeat_at=now):
                 return "lost"
             return "cancel" if _row(session, job.id).cancel_requested else "go_on"
 
     def report(self, job: JobRow, progress: JobProgress) -> HeartbeatReply:
-        """Say how far it is, and hear the same as by a heartbeat.
+        """Record the progress of a job; returns what a heartbeat returns.
 
-        A job that gets further may fail afresh: its attempts are counted from there.
+        Progress resets the count of attempts, so a job that advances never fails by it.
         """
         with self._database.writing() as session:
             row = session.get(JobTable, job.id, with_for_update=True)
@@ -164,31 +166,34 @@ class Jobs:
             return "cancel" if row.cancel_requested else "go_on"
 
     def finish(self, job: JobRow, state: Literal["done", "cancelled"] = "done") -> bool:
-        """The work is over.
+        """Mark a job as done or cancelled.
 
         Returns:
             Whether the lease was still held; a worker that lost it changes nothing.
         """
-        return self._let_go(job, state=state, ended_at=self._now(), failure=None)
+        return self._end_claim(job, state=state, ended_at=self._now(), failure=None)
 
     def fail(self, job: JobRow, failure: Failure, *, retry_in_s: float | None = None) -> bool:
-        """The work went wrong: for good, or to be tried again after `retry_in_s`."""
+        """Mark a job as failed, or queue it again after a delay; returns what `finish` returns."""
         if retry_in_s is None:
-            return self._let_go(job, state="failed", ended_at=self._now(), failure=asdict(failure))
+            return self._end_claim(
+                job, state="failed", ended_at=self._now(), failure=asdict(failure)
+            )
         run_at = self._now() + timedelta(seconds=retry_in_s)
-        return self._let_go(job, state="queued", run_at=run_at, failure=asdict(failure))
+        return self._end_claim(job, state="queued", run_at=run_at, failure=asdict(failure))
 
     def release(self, job: JobRow) -> bool:
-        """Hand it back unharmed: this worker stops, the start does not count."""
-        return self._let_go(job, state="queued", attempts=JobTable.attempts - 1)
+        """Put a job back into the queue because the worker stops; the attempt does not count."""
+        return self._end_claim(job, state="queued", attempts=JobTable.attempts - 1)
 
     def abandon(self, job: JobRow) -> bool:
-        """Say that its worker is known to be dead: the next claim need not wait for the lease."""
+        """Mark the worker of a job as dead: the next claim need not wait for its lease."""
         with self._database.writing() as session:
-            return self._held(session, job, lease_until=self._now() - timedelta(seconds=1))
+            lease_until = self._now() - timedelta(seconds=1)
+            return _update_claimed(session, job, lease_until=lease_until)
 
     def cancel(self, job: JobId) -> JobRow:
-        """Stop a job: at once if nobody runs it, else as soon as its worker hears of it."""
+        """Cancel a job: at once if nobody runs it, else at the next heartbeat of its worker."""
         with self._database.writing() as session:
             row = _row(session, job, lock=True)
             if row.state in {"queued", "running"}:
@@ -199,7 +204,7 @@ class Jobs:
             return _job(row)
 
     def retry(self, job: JobId) -> JobRow:
-        """Queue a job that ended once more, as if it had never been tried."""
+        """Queue a failed or cancelled job again, as if it had never been tried."""
         with self._database.writing() as session:
             row = _row(session, job, lock=True)
             if row.state in {"failed", "cancelled"}:
@@ -209,43 +214,47 @@ class Jobs:
                 row.progress_done, row.progress_total, row.progress_note = 0.0, None, ""
             return _job(row)
 
-    def _held(self, session: Session, job: JobRow, **values: Any) -> bool:
-        """Change the row if this claim still holds it; a lost claim changes nothing."""
-        mine = and_(JobTable.id == job.id, JobTable.state == "running", JobTable.lease == job.lease)
-        result = session.execute(update(JobTable).where(mine).values(**values))
-        return cast(CursorResult[Any], result).rowcount == 1
-
-    def _let_go(self, job: JobRow, **values: Any) -> bool:
+    def _end_claim(self, job: JobRow, **values: Any) -> bool:
         with self._database.writing() as session:
-            return self._held(session, job, lease=None, lease_until=None, **values)
-
-    def _give_up(self, session: Session, now: datetime) -> None:
-        """Fail jobs whose workers died each time, so that they do not kill another."""
-        failure = Failure(
-            code="worker_died",
-            message="its worker died again and again at the same place",
-            hint="look at the log of the worker, then retry the job",
-        )
-        session.execute(
-            update(JobTable)
-            .where(_abandoned(now), JobTable.attempts >= JobTable.max_attempts)
-            .values(
-                state="failed", ended_at=now, lease=None, lease_until=None, failure=asdict(failure)
-            )
-        )
-        session.execute(
-            update(JobTable)
-            .where(or_(JobTable.state == "queued", _abandoned(now)), JobTable.cancel_requested)
-            .values(state="cancelled", ended_at=now, lease=None, lease_until=None)
-        )
+            return _update_claimed(session, job, lease=None, lease_until=None, **values)
 
 
-def _abandoned(now: datetime) -> ColumnElement[bool]:
+def _update_claimed(session: Session, job: JobRow, **values: Any) -> bool:
+    """Change the row if this claim still holds it; a lost claim changes nothing."""
+    is_held = and_(JobTable.id == job.id, JobTable.state == "running", JobTable.lease == job.lease)
+    result = session.execute(update(JobTable).where(is_held).values(**values))
+    return cast(CursorResult[Any], result).rowcount == 1
+
+
+def _close_hopeless(session: Session, now: datetime) -> None:
+    """Fail jobs whose workers died each time, and cancel those whose worker died before it did."""
+    failure = Failure(
+        code="worker_died",
+        message="its worker died repeatedly without getting any further",
+        hint="look at the log of the worker, then retry the job",
+    )
+    session.execute(
+        update(JobTable)
+        .where(_lease_expired(now), JobTable.attempts >= JobTable.max_attempts)
+        .values(state="failed", ended_at=now, lease=None, lease_until=None, failure=asdict(failure))
+    )
+    session.execute(
+        update(JobTable)
+        .where(or_(JobTable.state == "queued", _lease_expired(now)), JobTable.cancel_requested)
+        .values(state="cancelled", ended_at=now, lease=None, lease_until=None)
+    )
+
+
+def _lease_expired(now: datetime) -> ColumnElement[bool]:
     return and_(JobTable.state == "running", JobTable.lease_until < now)
 
 
 def _claimable(kinds: Collection[str], now: datetime, job: JobId | None) -> Select[JobTable]:
-    """The oldest job that may run; of a stream only its first unfinished one, and only alone."""
+    """Return the query for the oldest job that may run now.
+
+    Of a stream that is the first unfinished job, and only while no other of it runs: a job that
+    waits for its retry keeps those behind it waiting.
+    """
     other = aliased(JobTable)
     stream_is_taken = exists().where(
         other.stream == JobTable.stream,
@@ -256,7 +265,7 @@ def _claimable(kinds: Collection[str], now: datetime, job: JobId | None) -> Sele
     wanted = true() if job is None else JobTable.id == job
     return (
         select(JobTable)
-        .where(wanted, JobTable.kind.in_(kinds), or_(due, _abandoned(now)), ~stream_is_taken)
+        .where(wanted, JobTable.kind.in_(kinds), or_(due, _lease_expired(now)), ~stream_is_taken)
         .order_by(JobTable.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -270,7 +279,7 @@ def _expired(row: JobTable, now: datetime) -> bool:
 def _row(session: Session, job: JobId, *, lock: bool = False) -> JobTable:
     row = session.get(JobTable, job, with_for_update=lock or None)
     if row is None:
-        raise NotFoundError(f"no job {job}", hint="it may have left with its video")
+        raise NotFoundError(f"no job {job}", hint="it may have been deleted with its video")
     return row
 
 

@@ -1,4 +1,4 @@
-"""Needle runs, cell by cell, so that a grid can be watched while it grows and compared later."""
+"""Needle probes: a grid of cells, stored cell by cell so that it can be watched as it grows."""
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -24,7 +24,7 @@ class Probes:
     def add(
         self, result: ProbeResult, *, settings: Json | None = None, job: JobId | None = None
     ) -> ProbeRunRow:
-        """Write down a run with the cells it has; those still to come follow by `add_cell`."""
+        """Add a run with the cells it has; later ones follow by `add_cell`."""
         with self._database.writing() as session:
             row = ProbeRunTable(
                 job_id=job,
@@ -49,13 +49,15 @@ class Probes:
         wall_s: float,
         trials: Sequence[Json] = (),
     ) -> int:
-        """Add the next cell.
+        """Append a cell to a run.
 
         Args:
             wall_s: Time of the whole run so far.
-            trials: Needle by needle what was asked, answered and retrieved.
+            trials: For each needle: what was asked, answered and retrieved.
         Returns:
-            Cells that the run has now.
+            Number of cells that the run has now.
+        Raises:
+            NotFoundError: The run was removed meanwhile.
         """
         with self._database.writing() as session:
             row = session.get(ProbeRunTable, run, with_for_update=True)
@@ -73,7 +75,7 @@ class Probes:
             return ordinal + 1
 
     def get(self, run: ProbeRunId) -> ProbeRunRow:
-        """The run of an id.
+        """Return the run of an id.
 
         Raises:
             NotFoundError: There is none.
@@ -82,17 +84,24 @@ class Probes:
             return _run(_row(session, run))
 
     def trials(self, run: ProbeRunId, cell: int) -> tuple[Json, ...]:
-        """What happened in the cell of this position."""
+        """Return the trials of a cell, one a needle.
+
+        Args:
+            run: Any.
+            cell: Its position in the grid, from 0.
+        Raises:
+            NotFoundError: The run has no such cell.
+        """
         with self._database.reading() as session:
             row = session.get(ProbeCellTable, (run, cell))
             if row is None:
                 raise NotFoundError(f"no cell {cell} in probe run {run}")
             return tuple(row.trials)
 
-    def listed(
+    def list(
         self, *, limit: int | None = None, job: JobId | None = None
     ) -> tuple[ProbeRunRow, ...]:
-        """Runs, newest first; of one job where it is given."""
+        """Return runs, newest first; those of one job if it is given."""
         query = select(ProbeRunTable).order_by(ProbeRunTable.id.desc()).limit(limit)
         if job is not None:
             query = query.where(ProbeRunTable.job_id == job)
@@ -100,7 +109,7 @@ class Probes:
             return tuple(map(_run, session.scalars(query)))
 
     def remove(self, run: ProbeRunId) -> None:
-        """Forget a run."""
+        """Delete a run with its cells."""
         with self._database.writing() as session:
             session.execute(delete(ProbeRunTable).where(ProbeRunTable.id == _row(session, run).id))
 

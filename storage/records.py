@@ -1,4 +1,4 @@
-"""Records of what only the application knows: videos, jobs, people, talks. No SQL, no torch."""
+"""Records of the nouns that only the application knows: videos, jobs, users, conversations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from engine.records import (
 )
 
 JobId = NewType("JobId", int)
-"""Grows with every job, so the smaller of two was asked for first."""
+"""Grows with every job: the smaller of two ids was added first."""
 UserId = NewType("UserId", str)
 TokenId = NewType("TokenId", int)
 UploadId = NewType("UploadId", str)
@@ -28,11 +28,11 @@ ProbeRunId = NewType("ProbeRunId", int)
 Role = Literal["admin", "viewer"]
 """An admin sees and changes everything; a viewer sees the videos that were granted."""
 TokenKind = Literal["api", "sign_in"]
-"""A token of the API is used again and again, one for signing in works once."""
+"""A token of the API works until it expires, one for signing in works once."""
 VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 HeartbeatReply = Literal["go_on", "cancel", "lost"]
-"""What a heartbeat tells a worker: carry on, the user cancelled, or another worker has the job."""
+"""The answer to a worker: go on, the user cancelled, or another worker has the job."""
 
 Json = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoRow:
-    """A video of the library; its counters belong to the pipeline of `fingerprint`."""
+    """A video of the library; its counters are those of the pipeline `fingerprint`."""
 
     id: VideoId
     name: str
@@ -80,19 +80,19 @@ class VideoRow:
 
     @property
     def duration_s(self) -> float | None:
-        """Scanned length once it is ready, the header's until then; `None` means unknown."""
+        """The scanned length once it is ready, the header's until then; `None` means unknown."""
         if self.status == "ready" or self.media is None:
             return self.ingested_s or None
         return self.media.duration_s
 
     def at(self, time_s: float) -> datetime | None:
-        """Wall clock of a moment, where the video has one."""
+        """Return the wall clock of a moment; `None` where the video has none."""
         return None if self.start_at is None else self.start_at + timedelta(seconds=time_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """How far a job is, in units of its own (chunks, cells, bytes)."""
+    """Progress of a job, in units of its own (chunks, cells, bytes)."""
 
     done: float = 0.0
     total: float | None = None
@@ -102,7 +102,7 @@ class JobProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageCursor:
-    """Where a page of the library ends; its last video may be gone when the next is asked for."""
+    """The end of a page of the library; its last video may be deleted before the next page."""
 
     created_at: datetime
     id: VideoId
@@ -110,7 +110,7 @@ class PageCursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LibraryTotals:
-    """What all pages of the library hold together."""
+    """Sums over all pages of the library."""
 
     n_videos: int
     latent_bytes: int
@@ -118,24 +118,24 @@ class LibraryTotals:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRow:
-    """Work that goes on when the tab closes and the process dies."""
+    """A job: work that outlives the request and the process that asked for it."""
 
     id: JobId
     kind: str
     payload: Json
     video: VideoId | None
-    """The job leaves with this video."""
+    """The job is deleted with this video."""
     stream: str | None
-    """Jobs of one stream run one at a time, in the order they were asked for."""
+    """Jobs of one stream run one at a time, in the order they were added."""
     state: JobState
     lease: str | None
-    """Names one claim by one worker; every later word about the job must show it."""
+    """Names one claim by one worker; every later call about the job must present it."""
     lease_until: datetime | None
     heartbeat_at: datetime | None
     run_at: datetime
     """Not before this."""
     attempts: int
-    """Starts since it last got further."""
+    """Starts since its last progress."""
     max_attempts: int
     progress: JobProgress
     cancel_requested: bool
@@ -147,7 +147,7 @@ class JobRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRow:
-    """An account of the web app."""
+    """A user of the web application."""
 
     id: UserId
     name: str
@@ -159,7 +159,7 @@ class UserRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """Someone who is signed in; the secret of the cookie is only known as a hash."""
+    """A signed-in user; of the secret in the cookie only the hash is stored."""
 
     user: UserRow
     csrf: str = field(repr=False)
@@ -169,7 +169,7 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRow:
-    """A token as its owner sees it later: all but the secret."""
+    """A token without its secret."""
 
     id: TokenId
     user: UserId
@@ -183,15 +183,14 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRow:
-    """A file on its way in; its bytes lie under `uploads/` until it is whole."""
+    """A resumable upload; its bytes are in a file until they become a video."""
 
     id: UploadId
     user: UserId | None
     name: str
     size_bytes: int
     offset_bytes: int
-    """Bytes that are safely here: where the next part begins."""
-    metadata: Json
+    """Bytes that are on disk: where the next part begins."""
     video: VideoId | None
     """The video it became."""
     created_at: datetime
@@ -199,13 +198,13 @@ class UploadRow:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all of it is here."""
+        """Whether every byte has arrived."""
         return self.offset_bytes == self.size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConversationRow:
-    """Questions that belong together, and the videos they were asked of."""
+    """A conversation, and the videos its questions are about."""
 
     id: ConversationId
     user: UserId | None
@@ -218,13 +217,13 @@ class ConversationRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnRow:
-    """One question and its answer, as it was given."""
+    """A question and the answer that was given."""
 
     ordinal: int
     question: str
     answer: str
     evidence: tuple[Evidence, ...]
-    """Best first; that of videos removed since is gone."""
+    """Best first, without that of videos removed since."""
     model: str
     recall: Recall
     searched_s: float
@@ -235,20 +234,20 @@ class TurnRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionMatch:
-    """A caption that holds words which were looked for."""
+    """A caption that holds words of a query."""
 
     caption: Caption
     share: float
-    """Of the words looked for, in (0, 1]."""
+    """Share of the words of the query that it holds, in (0, 1]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeRunRow:
-    """A grid of needles, finished or still growing."""
+    """A run over a grid of needles, finished or still growing."""
 
     id: ProbeRunId
     result: ProbeResult
     settings: Json
-    """What was asked for: lengths, depths, seeds, needles."""
+    """The order of the run: lengths, depths, seeds, needles."""
     job: JobId | None
     created_at: datetime

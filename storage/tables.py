@@ -30,13 +30,13 @@ class UtcDateTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuses a time of day without a zone: nobody could say when it was."""
+        """Convert to UTC; without a zone a datetime is no moment, and a `ValueError`."""
         if value is not None and value.tzinfo is None:
             raise ValueError(f"a time of day needs a zone: {value.isoformat()}")
         return value if value is None else value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """What SQLite hands back is UTC without saying so."""
+        """Add the zone that SQLite leaves out."""
         return value if value is None or value.tzinfo else value.replace(tzinfo=UTC)
 
 
@@ -66,7 +66,7 @@ Serial = BigInteger().with_variant(Integer, "sqlite")
 
 
 class VideoTable(Base):
-    """A source, what is known of it, and how far it has been read."""
+    """A video: its source, its media and the progress of its ingest."""
 
     __tablename__ = "videos"
 
@@ -106,7 +106,7 @@ class VideoTable(Base):
 
 
 class ChunkTable(Base):
-    """A projection of one latent file; a row means that the file is on disk."""
+    """A projection of one latent file; a row is added only once the file is on disk."""
 
     __tablename__ = "chunks"
 
@@ -126,7 +126,7 @@ class ChunkTable(Base):
 
 
 class CaptionTable(Base):
-    """What a model said of one chunk; kept for the pipeline whose latents it describes."""
+    """A caption of one chunk, by the pipeline whose latents it describes."""
 
     __tablename__ = "captions"
 
@@ -139,13 +139,13 @@ class CaptionTable(Base):
     end_s: Mapped[float]
     text: Mapped[str]
     words: Mapped[str]
-    """Those of the text that can be looked for, folded, each between spaces."""
+    """The searchable words of the text, case-folded, each between spaces."""
     model: Mapped[str]
     created_at: Mapped[datetime]
 
 
 class JobTable(Base):
-    """Work with a lease: whoever holds it beats, and whoever stops beating loses it."""
+    """A job and its lease."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -187,7 +187,7 @@ class JobTable(Base):
 
 
 class UserTable(Base):
-    """An account."""
+    """A user."""
 
     __tablename__ = "users"
 
@@ -199,7 +199,7 @@ class UserTable(Base):
 
 
 class GrantTable(Base):
-    """A viewer may see a video."""
+    """Permission of a viewer to see a video."""
 
     __tablename__ = "grants"
 
@@ -212,7 +212,7 @@ class GrantTable(Base):
 
 
 class SessionTable(Base):
-    """Someone who is signed in."""
+    """A signed-in user."""
 
     __tablename__ = "sessions"
 
@@ -226,7 +226,7 @@ class SessionTable(Base):
 
 
 class TokenTable(Base):
-    """A secret that stands for a user; only its hash is here."""
+    """A token of a user; only its hash is stored."""
 
     __tablename__ = "tokens"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -245,7 +245,7 @@ class TokenTable(Base):
 
 
 class UploadTable(Base):
-    """A file on its way in."""
+    """A resumable upload."""
 
     __tablename__ = "uploads"
 
@@ -257,6 +257,7 @@ class UploadTable(Base):
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     offset_bytes: Mapped[int] = mapped_column(BigInteger, default=0)
     details: Mapped[dict[str, Any]]
+    """Empty; earlier versions kept the metadata of the request here."""
     video_id: Mapped[str | None] = mapped_column(
         ForeignKey("videos.id", ondelete="SET NULL"), index=True
     )
@@ -265,7 +266,7 @@ class UploadTable(Base):
 
 
 class ConversationTable(Base):
-    """Questions that belong together."""
+    """A conversation."""
 
     __tablename__ = "conversations"
 
@@ -280,7 +281,7 @@ class ConversationTable(Base):
 
 
 class TurnTable(Base):
-    """One question and its answer."""
+    """A question and its answer."""
 
     __tablename__ = "turns"
 
@@ -305,7 +306,7 @@ class TurnTable(Base):
 
 
 class EvidenceTable(Base):
-    """A span that supports an answer; it leaves with its video."""
+    """A span that supports an answer; deleted with its video."""
 
     __tablename__ = "evidence"
     __table_args__ = (
@@ -328,7 +329,7 @@ class EvidenceTable(Base):
 
 
 class ProbeRunTable(Base):
-    """A grid of needles."""
+    """A run over a grid of needles."""
 
     __tablename__ = "probe_runs"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -349,7 +350,7 @@ class ProbeRunTable(Base):
 
 
 class ProbeCellTable(Base):
-    """Needles of one haystack length and depth."""
+    """Counts over the needles of one haystack length and depth."""
 
     __tablename__ = "probe_cells"
 
@@ -365,4 +366,4 @@ class ProbeCellTable(Base):
     evidence_hit_at_1: Mapped[int]
     evidence_hit_at_5: Mapped[int]
     trials: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    """What was asked, answered and retrieved, needle by needle."""
+    """For each needle: what was asked, answered and retrieved."""

@@ -1,28 +1,23 @@
-"""The library: videos, the chunks read from them, and what a name means."""
+"""The library: videos, their names, and pages of them.
+
+Decision: a page begins behind a video and not behind a count, because others come and go between
+two pages and none may be lost or shown twice.
+"""
 
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
+from difflib import get_close_matches
 from typing import cast
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.errors import CorruptLatentsError, StorageBusyError
-from engine.records import (
-    ChunkCommitted,
-    Fingerprint,
-    MediaInfo,
-    SampleStats,
-    TimeSpan,
-    VideoId,
-)
-from storage.chunks import agrees, chunk_record, chunk_row, chunks_of
+from engine.errors import NotFoundError, StorageBusyError
+from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.database import Database
-from storage.names import free_name, no_video
-from storage.paging import page_query, totals_query
 from storage.records import Failure, LibraryTotals, PageCursor, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
 
@@ -30,7 +25,7 @@ _NAME_TRIES = 8
 
 
 class Videos:
-    """Videos by id or name, and their committed chunks."""
+    """Videos by id or name."""
 
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
@@ -46,10 +41,10 @@ class Videos:
         start_at: datetime | None = None,
         id: VideoId | None = None,
     ) -> VideoRow:
-        """Write down a new video, status `queued`; a name that is taken gets a number behind it.
+        """Add a video with the status `queued`; a name that is taken gets a number behind it.
 
         Args:
-            identity: Digest of the content; ask `find` first whether it is here already.
+            identity: Digest of the content; `find` tells whether it is here already.
             start_at: Wall clock of the first frame, with its zone.
             id: Only to rebuild a row that was lost.
         """
@@ -60,7 +55,7 @@ class Videos:
                 with self._database.writing() as session:
                     row = VideoTable(
                         id=id or VideoId(secrets.token_hex(6)),
-                        name=free_name(session, name),
+                        name=_free_name(session, name),
                         uri=uri,
                         identity=identity,
                         status="queued",
@@ -68,7 +63,7 @@ class Videos:
                         created_at=self._now(),
                     )
                     if media is not None:
-                        _describe(row, media)
+                        _set_media(row, media)
                     session.add(row)
                     return self._stored(session, row)
             except IntegrityError:
@@ -78,33 +73,33 @@ class Videos:
         raise StorageBusyError(f"every name like {name!r} is being taken", hint="try again")
 
     def get(self, video: VideoId) -> VideoRow:
-        """The video of an id.
+        """Return the video of an id.
 
         Raises:
-            NotFoundError: There is none; the message names those that are near.
+            NotFoundError: There is none; the message names similar ones.
         """
         with self._database.reading() as session:
             row = session.get(VideoTable, video)
             if row is None:
-                raise no_video(session, video)
-            return _video(row)
+                raise _no_video(session, video)
+            return video_record(row)
 
     def resolve(self, id_or_name: str) -> VideoRow:
-        """The video that a user means; an id goes before a name.
+        """Return the video of an id or a name; an id goes before a name.
 
         Raises:
-            NotFoundError: There is none; the message names those that are near.
+            NotFoundError: There is none; the message names similar ones.
         """
         with self._database.reading() as session:
             row = session.get(VideoTable, id_or_name) or session.scalar(
                 select(VideoTable).where(VideoTable.name == id_or_name)
             )
             if row is None:
-                raise no_video(session, id_or_name)
-            return _video(row)
+                raise _no_video(session, id_or_name)
+            return video_record(row)
 
     def find(self, identity: str) -> VideoRow | None:
-        """The oldest video of this content, if it is here."""
+        """Return the oldest video of this content, if there is one."""
         with self._database.reading() as session:
             row = session.scalar(
                 select(VideoTable)
@@ -112,15 +107,15 @@ class Videos:
                 .order_by(VideoTable.created_at)
                 .limit(1)
             )
-            return None if row is None else _video(row)
+            return None if row is None else video_record(row)
 
-    def listed(self, *statuses: VideoStatus) -> tuple[VideoRow, ...]:
-        """Every video, or those in one of `statuses`; oldest first."""
+    def list(self, *statuses: VideoStatus) -> tuple[VideoRow, ...]:
+        """Return every video, or those in one of `statuses`; oldest first."""
         query = select(VideoTable).order_by(VideoTable.created_at, VideoTable.id)
         if statuses:
             query = query.where(VideoTable.status.in_(statuses))
         with self._database.reading() as session:
-            return tuple(_video(row) for row in session.scalars(query))
+            return tuple(video_record(row) for row in session.scalars(query))
 
     def page(
         self,
@@ -129,38 +124,44 @@ class Videos:
         behind: PageCursor | None = None,
         among: Collection[VideoId] | None = None,
     ) -> tuple[VideoRow, ...]:
-        """The next `limit` videos behind a place, newest first; of `among` where it is given."""
+        """Return the next videos, newest first.
+
+        Args:
+            limit: Most videos to return.
+            behind: The end of the page before; the first page when `None`.
+            among: Only these; all when `None`.
+        """
+        query = select(VideoTable).order_by(VideoTable.created_at.desc(), VideoTable.id.desc())
+        if behind is not None:
+            older = VideoTable.created_at < behind.created_at
+            same_time = and_(VideoTable.created_at == behind.created_at, VideoTable.id < behind.id)
+            query = query.where(or_(older, same_time))
         with self._database.reading() as session:
-            rows = session.scalars(page_query(limit, behind, among))
-            return tuple(_video(row) for row in rows)
+            rows = session.scalars(query.where(_is_among(among)).limit(limit))
+            return tuple(video_record(row) for row in rows)
 
     def totals(self, among: Collection[VideoId] | None = None) -> LibraryTotals:
-        """What all pages hold together."""
+        """Count the videos of all pages and the bytes of their latents."""
+        latent_bytes = func.coalesce(func.sum(VideoTable.latent_bytes), 0)
+        query = select(func.count(VideoTable.id), latent_bytes).where(_is_among(among))
         with self._database.reading() as session:
-            n_videos, latent_bytes = session.execute(totals_query(among)).one()
-            return LibraryTotals(n_videos=n_videos, latent_bytes=int(latent_bytes))
-
-    def describe(self, video: VideoId, media: MediaInfo) -> VideoRow:
-        """Write down what a probe found."""
-        with self._database.writing() as session:
-            row = _locked(session, video)
-            _describe(row, media)
-            return self._stored(session, row)
+            n_videos, total_bytes = session.execute(query).one()
+            return LibraryTotals(n_videos=n_videos, latent_bytes=int(total_bytes))
 
     def rename(self, video: VideoId, name: str) -> VideoRow:
-        """Call a video something else; a name that is taken gets a number behind it."""
+        """Rename a video; a name that is taken gets a number behind it."""
         with self._database.writing() as session:
-            row = _locked(session, video)
+            row = lock_video(session, video)
             if row.name != name:
-                row.name = free_name(session, name)
+                row.name = _free_name(session, name)
             return self._stored(session, row)
 
     def set_status(
         self, video: VideoId, status: VideoStatus, *, failure: Failure | None = None
     ) -> VideoRow:
-        """Say where a video stands; an old failure is forgotten unless it is given again."""
+        """Set the status of a video; an earlier failure is cleared unless it is given again."""
         with self._database.writing() as session:
-            row = _locked(session, video)
+            row = lock_video(session, video)
             row.status = status
             row.failure = None if failure is None else asdict(failure)
             return self._stored(session, row)
@@ -174,9 +175,9 @@ class Videos:
         sample_fps: float,
         compression_ratio: int,
     ) -> VideoRow:
-        """Say which pipeline reads a video now; its chunks of that pipeline count again."""
+        """Set the pipeline that reads a video; the counters become those of its chunks."""
         with self._database.writing() as session:
-            row = _locked(session, video)
+            row = lock_video(session, video)
             row.status = "ingesting"
             row.failure = None
             if row.fingerprint != fingerprint:
@@ -185,7 +186,7 @@ class Videos:
             row.model = model
             row.sample_fps = sample_fps
             row.compression_ratio = compression_ratio
-            _recount(session, row)
+            recount(session, row)
             return self._stored(session, row)
 
     def end_ingest(
@@ -198,14 +199,14 @@ class Videos:
         warnings: Collection[str] = (),
         failure: Failure | None = None,
     ) -> VideoRow:
-        """Say how a read-through ended.
+        """Record how an ingest ended.
 
         Args:
-            wall_s: Time that this run took; added to that of runs before it.
-            stats: Counts at the very end, where they passed those of the last chunk.
+            wall_s: Duration of this run; added to that of earlier runs.
+            stats: Counts at the end of the media, where they exceed those of the last chunk.
         """
         with self._database.writing() as session:
-            row = _locked(session, video)
+            row = lock_video(session, video)
             row.status = status
             row.wall_s += wall_s
             row.warnings = [*warnings]
@@ -215,108 +216,63 @@ class Videos:
             return self._stored(session, row)
 
     def remove(self, video: VideoId) -> VideoRow:
-        """Forget a video with its chunks, jobs and evidence; its files are the caller's."""
+        """Delete a video with its chunks, jobs and evidence; the caller deletes its files."""
         with self._database.writing() as session:
-            row = _locked(session, video)
-            gone = _video(row)
+            row = lock_video(session, video)
+            removed = video_record(row)
             session.execute(delete(VideoTable).where(VideoTable.id == video))
-            return gone
-
-    def commit_chunk(self, chunk: ChunkCommitted) -> bool:
-        """Write down a chunk whose file is on disk, and count it.
-
-        Returns:
-            Whether it is new; the same chunk once more changes nothing.
-        Raises:
-            NotFoundError: The video was removed meanwhile.
-            CorruptLatentsError: The chunk is here already with other bytes.
-        """
-        key = (chunk.ref.video, chunk.fingerprint, chunk.ref.ordinal)
-        with self._database.writing() as session:
-            video = _locked(session, chunk.ref.video)
-            known = session.get(ChunkTable, key)
-            if known is not None:
-                if known.checksum != chunk.checksum:
-                    raise CorruptLatentsError(
-                        f"chunk {chunk.ref.ordinal} of {video.name}",
-                        f"was stored with checksum {known.checksum}, now has {chunk.checksum}",
-                    )
-                return False
-            session.add(chunk_row(chunk))
-            if video.fingerprint == chunk.fingerprint:
-                video.n_chunks += 1
-                video.latent_bytes += chunk.file_bytes
-                if chunk.ref.span.end_s >= video.ingested_s:
-                    video.ingested_s = chunk.ref.span.end_s
-                    video.stats = asdict(chunk.stats)
-                video.updated_at = self._now()
-            return True
-
-    def chunks(
-        self, video: VideoId, fingerprint: Fingerprint, *, within: TimeSpan | None = None
-    ) -> tuple[ChunkCommitted, ...]:
-        """Committed chunks in order, or those that share time with `within`."""
-        query = chunks_of(video, fingerprint)
-        if within is not None:
-            query = query.where(ChunkTable.end_s > within.start_s)
-            query = query.where(ChunkTable.start_s < within.end_s)
-        with self._database.reading() as session:
-            return tuple(chunk_record(row) for row in session.scalars(query))
-
-    def missing_ordinals(
-        self, video: VideoId, fingerprint: Fingerprint, n_chunks: int | None = None
-    ) -> tuple[int, ...]:
-        """Ordinals without a row below `n_chunks`, or below the highest one committed."""
-        query = select(ChunkTable.ordinal).where(
-            ChunkTable.video_id == video, ChunkTable.fingerprint == fingerprint
-        )
-        with self._database.reading() as session:
-            here = frozenset(session.scalars(query))
-        end = max(here, default=-1) + 1 if n_chunks is None else n_chunks
-        return tuple(ordinal for ordinal in range(end) if ordinal not in here)
-
-    def replace_chunks(
-        self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]
-    ) -> VideoRow:
-        """Rebuild the rows of one pipeline from what its files say.
-
-        Rows that agree with their file stay as they are: they may know more counts than it.
-        """
-        found = {chunk.ref.ordinal: chunk for chunk in chunks}
-        for chunk in found.values():
-            if (chunk.ref.video, chunk.fingerprint) != (video, fingerprint):
-                raise ValueError(f"chunk {chunk.ref} does not belong to {video} {fingerprint}")
-        with self._database.writing() as session:
-            row = _locked(session, video)
-            known = {each.ordinal: each for each in session.scalars(chunks_of(video, fingerprint))}
-            agree = {at for at in known.keys() & found.keys() if agrees(known[at], found[at])}
-            for ordinal in known.keys() - agree:
-                session.delete(known[ordinal])
-            session.flush()
-            session.add_all(chunk_row(found[ordinal]) for ordinal in found.keys() - agree)
-            session.flush()
-            if row.fingerprint == fingerprint:
-                stats = row.stats
-                _recount(session, row)
-                if agree and max(agree) == max(known) == max(found):
-                    row.stats = stats
-            return self._stored(session, row)
+            return removed
 
     def _stored(self, session: Session, row: VideoTable) -> VideoRow:
         row.updated_at = self._now()
         session.flush()
-        return _video(row)
+        return video_record(row)
 
 
-def _locked(session: Session, video: VideoId) -> VideoTable:
-    """The row, held until the transaction ends, so that two writers count one after the other."""
+def lock_video(session: Session, video: VideoId) -> VideoTable:
+    """Return the row, locked until the transaction ends: two writers count one after the other.
+
+    Raises:
+        NotFoundError: There is none.
+    """
     row = session.get(VideoTable, video, with_for_update=True)
     if row is None:
-        raise no_video(session, video)
+        raise _no_video(session, video)
     return row
 
 
-def _describe(row: VideoTable, media: MediaInfo) -> None:
+def _no_video(session: Session, wanted: str) -> NotFoundError:
+    """Return the error for a missing name or id; it names those that may have been meant."""
+    names = tuple(session.scalars(select(VideoTable.name).order_by(VideoTable.name)))
+    if not names:
+        return NotFoundError(
+            f"no video {wanted!r}: the library is empty", hint="ingest a video first"
+        )
+    by_lower = {name.lower(): name for name in names}
+    near = [by_lower[name] for name in get_close_matches(wanted.lower(), by_lower, n=3, cutoff=0.5)]
+    near += [name for name in names if wanted.lower() in name.lower() and name not in near]
+    meant = f"; did you mean {', '.join(map(repr, near[:3]))}?" if near else ""
+    return NotFoundError(f"no video {wanted!r}{meant}", hint="list the videos to see every name")
+
+
+def _free_name(session: Session, name: str) -> str:
+    """Return the name itself, or with the first number behind it that is free."""
+
+    def is_taken(candidate: str) -> bool:
+        query = select(VideoTable.id).where(VideoTable.name == candidate)
+        return session.scalar(query) is not None
+
+    number, candidate = 2, name
+    while is_taken(candidate):
+        number, candidate = number + 1, f"{name} {number}"
+    return candidate
+
+
+def _is_among(videos: Collection[VideoId] | None) -> ColumnElement[bool]:
+    return true() if videos is None else VideoTable.id.in_(videos)
+
+
+def _set_media(row: VideoTable, media: MediaInfo) -> None:
     row.uri = media.uri
     row.container = media.container
     row.video_codec = media.video_codec
@@ -331,15 +287,17 @@ def _describe(row: VideoTable, media: MediaInfo) -> None:
     row.media_tags = [[*pair] for pair in media.tags]
 
 
-def _recount(session: Session, row: VideoTable) -> None:
-    """Counters as the chunk rows of the video's pipeline say."""
-    mine = chunks_of(VideoId(row.id), Fingerprint(row.fingerprint or "")).order_by(None)
+def recount(session: Session, row: VideoTable) -> None:
+    """Set the counters of a video to the sums over the chunk rows of its pipeline."""
+    of_pipeline = (ChunkTable.video_id == row.id, ChunkTable.fingerprint == row.fingerprint)
     n_chunks, latent_bytes, end_s = session.execute(
-        mine.with_only_columns(
-            func.count(), func.sum(ChunkTable.file_bytes), func.max(ChunkTable.end_s)
+        select(func.count(), func.sum(ChunkTable.file_bytes), func.max(ChunkTable.end_s)).where(
+            *of_pipeline
         )
     ).one()
-    last = session.scalar(mine.order_by(ChunkTable.ordinal.desc()).limit(1))
+    last = session.scalar(
+        select(ChunkTable).where(*of_pipeline).order_by(ChunkTable.ordinal.desc()).limit(1)
+    )
     row.n_chunks = n_chunks
     row.latent_bytes = int(latent_bytes or 0)
     row.ingested_s = end_s or 0.0
@@ -365,7 +323,8 @@ def _media(row: VideoTable) -> MediaInfo | None:
     )
 
 
-def _video(row: VideoTable) -> VideoRow:
+def video_record(row: VideoTable) -> VideoRow:
+    """Return the record of a row."""
     return VideoRow(
         id=VideoId(row.id),
         name=row.name,

@@ -50,4 +50,4 @@ def find_video(context: ServiceContext, video: str, access: Access = FULL_ACCESS
 
 def visible_videos(context: ServiceContext, access: Access = FULL_ACCESS) -> tuple[VideoRow, ...]:
     """Return every video that someone may see, oldest first."""
-    return tuple(row for row in context.catalog.videos.listed() if access.may_see(row.id))
+    return tuple(row for row in context.catalog.videos.list() if access.may_see(row.id))

@@ -162,7 +162,7 @@ def _search_like(context: ServiceContext, like: FrameRef, scope: Scope, top: int
         )
         for hit in hits
     )
-    ends = {row.id: row.ingested_s for row in context.catalog.videos.listed()}
+    ends = {row.id: row.ingested_s for row in context.catalog.videos.list()}
     return SearchResult(
         query="",
         moments=moments,

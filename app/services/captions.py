@@ -19,7 +19,7 @@ KIND: Final = "caption"
 
 def enqueue_captions(context: ServiceContext, video: VideoRow) -> JobRow:
     """Queue the captioning of a video; a job that waits or runs already is returned."""
-    for job in context.catalog.jobs.listed("queued", "running", video=video.id):
+    for job in context.catalog.jobs.list("queued", "running", video=video.id):
         if job.kind == KIND:
             return job
     # Not in the stream of its ingest: that of a camera never ends.
@@ -30,7 +30,7 @@ def run_captions(context: ServiceContext, job: JobRow, control: JobControl) -> N
     """Caption the chunks of a job's video that have no caption yet."""
     assert job.video is not None, "captions belong to a video"
     video = context.catalog.videos.get(job.video)
-    known = frozenset(row.ref for row in context.catalog.captions.listed(video.id))
+    known = frozenset(row.ref for row in context.catalog.captions.list(video.id))
     n_done = len(known)
     control.progress(n_done, video.n_chunks)
     sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
@@ -55,7 +55,7 @@ def list_captions(
         NotFoundError: No such video, or it has no captions.
     """
     row = find_video(context, video, access)
-    captions = context.catalog.captions.listed(row.id)
+    captions = context.catalog.captions.list(row.id)
     if not captions:
         raise NotFoundError(
             f"{row.name} has no captions", hint=f"longwatch caption {row.id} writes them"
@@ -72,7 +72,7 @@ def list_captions(
 
 def caption_rows(context: ServiceContext, video: VideoId) -> tuple[Caption, ...]:
     """Return the captions of a video in time order; none until it is captioned."""
-    return context.catalog.captions.listed(video)
+    return context.catalog.captions.list(video)
 
 
 def describe_run(
@@ -83,7 +83,7 @@ def describe_run(
     Args:
         n_before: Captions that were there when it began.
     """
-    captions = context.catalog.captions.listed(video.id)
+    captions = context.catalog.captions.list(video.id)
     return CaptionRunResponse(
         video_id=video.id,
         video=video.name,

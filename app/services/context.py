@@ -68,7 +68,7 @@ class ServiceContext:
         """Return the name and the wall clock of every video."""
         return {
             row.id: VideoLabel(name=row.name, start_at=row.start_at)
-            for row in self.catalog.videos.listed()
+            for row in self.catalog.videos.list()
         }
 
     def close(self) -> None:
@@ -77,7 +77,7 @@ class ServiceContext:
             self._catalog.close()
 
     def _load_engine(self) -> Engine:
-        homes = {row.id: row.fingerprint for row in self.catalog.videos.listed() if row.fingerprint}
+        homes = {row.id: row.fingerprint for row in self.catalog.videos.list() if row.fingerprint}
         config = engine_config(self.settings)
         choose_threads(config.model.folder)
         return assemble(config, homes=homes)

@@ -23,7 +23,7 @@ def list_conversations(
     context: ServiceContext, user: UserId, access: Access
 ) -> list[ConversationItem]:
     """Return the conversations of a user, the latest first."""
-    rows = context.catalog.conversations.listed(user, limit=MAX_LISTED)
+    rows = context.catalog.conversations.list(user, limit=MAX_LISTED)
     return [_describe(row, access) for row in rows]
 
 
@@ -108,7 +108,7 @@ def list_chapters(
     conversations = context.catalog.conversations
     return sorted(
         (evidence.span.start_s, evidence.span.end_s, turn.question)
-        for row in conversations.listed(user, limit=MAX_CHAPTER_CONVERSATIONS)
+        for row in conversations.list(user, limit=MAX_CHAPTER_CONVERSATIONS)
         for turn in conversations.turns(row.id)
         for evidence in turn.evidence[:1]
         if evidence.video == video

@@ -63,7 +63,7 @@ def add_source(
 
 def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
     """Queue the reading of a video; a job that waits or runs already is returned."""
-    for job in context.catalog.jobs.listed("queued", "running", video=video.id):
+    for job in context.catalog.jobs.list("queued", "running", video=video.id):
         if job.kind == KIND:
             return job
     return context.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
@@ -93,9 +93,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     )
     engine.attach(video.id, engine.fingerprint)
     point = resume_point(engine, video.id)
-    catalog.videos.replace_chunks(
-        video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id))
-    )
+    catalog.chunks.replace(video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id)))
     try:
         stats, warnings = _read(context, video, point, control)
     except LongwatchError as error:
@@ -164,7 +162,7 @@ def _read(
             engine, video.id, reader, sound=sound, resume=point, before=_before(video, point)
         )
         for committed in chunks:
-            context.catalog.videos.commit_chunk(committed)
+            context.catalog.chunks.commit(committed)
             ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s
             elapsed_s = max(time.monotonic() - started, 1e-6)
             factor = (position_s - start_s) / elapsed_s

@@ -15,7 +15,7 @@ MAX_LISTED: Final = 200
 
 def list_jobs(context: ServiceContext, access: Access) -> list[JobItem]:
     """Return the latest jobs, as far as they are about videos that someone may see."""
-    jobs = [job for job in context.catalog.jobs.listed() if _may_see(access, job)]
+    jobs = [job for job in context.catalog.jobs.list() if _may_see(access, job)]
     return [describe_job(context, job) for job in jobs[:MAX_LISTED]]
 
 
@@ -46,7 +46,7 @@ def retry_job(context: ServiceContext, job_id: int) -> JobItem:
 
 def running_ingests(context: ServiceContext) -> dict[VideoId, JobRow]:
     """Return the ingest job of every video that is being read or waits for it."""
-    jobs = context.catalog.jobs.listed("queued", "running")
+    jobs = context.catalog.jobs.list("queued", "running")
     return {job.video: job for job in jobs if job.video is not None and job.kind == INGEST}
 
 

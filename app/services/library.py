@@ -70,9 +70,7 @@ def show_timeline(context: ServiceContext, row: VideoRow, query: str = "") -> Ti
     """Return the activity of every chunk of a video, and how similar each is to a query."""
     if query:
         check_text(context, "query", query)
-    chunks = (
-        () if row.fingerprint is None else context.catalog.videos.chunks(row.id, row.fingerprint)
-    )
+    chunks = () if row.fingerprint is None else context.catalog.chunks.list(row.id, row.fingerprint)
     # The 98th percentile fills the strip: one flash of light would flatten all the rest.
     activities = sorted(chunk.activity for chunk in chunks)
     top = activities[int(0.98 * (len(activities) - 1))] if activities else 0.0
@@ -96,7 +94,7 @@ def show_timeline(context: ServiceContext, row: VideoRow, query: str = "") -> Ti
 
 def list_videos(context: ServiceContext) -> LibraryResponse:
     """Return the library, oldest video first."""
-    return LibraryResponse(videos=[describe_video(row) for row in context.catalog.videos.listed()])
+    return LibraryResponse(videos=[describe_video(row) for row in context.catalog.videos.list()])
 
 
 def show_video(context: ServiceContext, video: str) -> LibraryResponse:
@@ -111,7 +109,7 @@ def rename_video(context: ServiceContext, video: VideoRow, name: str) -> VideoRo
 
 def remove_video(context: ServiceContext, video: VideoRow) -> MessageResponse:
     """Delete a video: jobs, latents, index, stills and rows; a file outside the library stays."""
-    for job in context.catalog.jobs.listed("queued", "running", video=video.id):
+    for job in context.catalog.jobs.list("queued", "running", video=video.id):
         context.catalog.jobs.cancel(job.id)
     context.engine.forget(video.id)
     Blobs(context.settings.home).remove(video.id)
@@ -160,10 +158,10 @@ def export_clip(
 def reindex(context: ServiceContext) -> MessageResponse:
     """Rebuild chunk rows and the vector index from the latent files."""
     engine, n_chunks = context.engine, 0
-    for row in context.catalog.videos.listed():
+    for row in context.catalog.videos.list():
         chunks = tuple(stored_chunks(engine, row.id))
         if chunks:
-            context.catalog.videos.replace_chunks(row.id, engine.fingerprint, chunks)
+            context.catalog.chunks.replace(row.id, engine.fingerprint, chunks)
         n_chunks += len(chunks)
     engine.save_index()
     return MessageResponse(message=f"{n_chunks} chunks are indexed")

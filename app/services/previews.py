@@ -50,7 +50,7 @@ def enqueue_preview(context: ServiceContext, video: VideoRow) -> JobRow | None:
     """
     if is_live_uri(video.uri) or not _missing(context, video):
         return None
-    for job in context.catalog.jobs.listed("queued", "running", "failed", video=video.id):
+    for job in context.catalog.jobs.list("queued", "running", "failed", video=video.id):
         if job.kind == KIND:
             return job
     return context.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
@@ -58,7 +58,7 @@ def enqueue_preview(context: ServiceContext, video: VideoRow) -> JobRow | None:
 
 def enqueue_missing_previews(context: ServiceContext) -> None:
     """Queue the previews of videos that were read without a server."""
-    for video in context.catalog.videos.listed("ready"):
+    for video in context.catalog.videos.list("ready"):
         enqueue_preview(context, video)
 
 

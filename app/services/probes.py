@@ -171,13 +171,13 @@ def run_probe(context: ServiceContext, job: JobRow, control: JobControl) -> None
 def list_runs(context: ServiceContext, access: Access, *, limit: int) -> tuple[ProbeRunRow, ...]:
     """Return the latest runs, except those over videos that someone may not see."""
     return tuple(
-        run for run in context.catalog.probes.listed(limit=limit) if _may_see(access, run.settings)
+        run for run in context.catalog.probes.list(limit=limit) if _may_see(access, run.settings)
     )
 
 
 def list_probe_jobs(context: ServiceContext, access: Access) -> tuple[JobRow, ...]:
     """Return the runs that wait, are under way or failed, as far as someone may see them."""
-    jobs = context.catalog.jobs.listed("queued", "running", "failed")
+    jobs = context.catalog.jobs.list("queued", "running", "failed")
     return tuple(job for job in jobs if job.kind == KIND and _may_see(access, job.payload))
 
 
@@ -264,7 +264,7 @@ def _begin(
     card = context.engine.model.card
     # Cells of another model, or of needles that were changed meanwhile, do not fit beside new ones.
     made_with = {"fingerprint": card.fingerprint, "needles_digest": _digest(needles)}
-    for run in context.catalog.probes.listed(job=job.id):
+    for run in context.catalog.probes.list(job=job.id):
         if made_with.items() <= dict(run.settings).items():
             return run
         remove_run(context, run.id)

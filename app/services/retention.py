@@ -27,7 +27,7 @@ def delete_expired(context: ServiceContext, now: datetime) -> tuple[str, ...]:
     before = now - timedelta(days=days)
     old = [
         row
-        for row in context.catalog.videos.listed("ready", "failed", "cancelled")
+        for row in context.catalog.videos.list("ready", "failed", "cancelled")
         if row.created_at < before
     ]
     for row in old:

@@ -70,7 +70,7 @@ def _outbound(context: ServiceContext) -> list[OutboundConnection]:
         OutboundConnection(
             what="Cameras (rtsp://)",
             when="only those an admin adds, from the worker",
-            now=f"{sum(is_live_uri(row.uri) for row in context.catalog.videos.listed())} added",
+            now=f"{sum(is_live_uri(row.uri) for row in context.catalog.videos.list())} added",
         ),
         OutboundConnection(
             what="HTTP(S) streams",

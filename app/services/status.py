@@ -25,7 +25,7 @@ class LibraryCounts:
 def check_ready(context: ServiceContext) -> dict[str, str]:
     """Return `ok`, or the code of the error, for everything that an answer needs."""
     checks: dict[str, Callable[[], object]] = {
-        "database": lambda: context.catalog.jobs.listed("running"),
+        "database": lambda: context.catalog.jobs.list("running"),
         "model": lambda: find_model(context.settings.model, context.settings),
     }
     states = {}
@@ -40,10 +40,10 @@ def check_ready(context: ServiceContext) -> dict[str, str]:
 
 def count_library(context: ServiceContext) -> LibraryCounts:
     """Return the sums over all videos and jobs."""
-    rows = context.catalog.videos.listed()
+    rows = context.catalog.videos.list()
     return LibraryCounts(
         videos=Counter(row.status for row in rows),
-        jobs=Counter((job.kind, job.state) for job in context.catalog.jobs.listed()),
+        jobs=Counter((job.kind, job.state) for job in context.catalog.jobs.list()),
         n_chunks=sum(row.n_chunks for row in rows),
         latent_bytes=sum(row.latent_bytes for row in rows),
         ingested_s=sum(row.ingested_s for row in rows),

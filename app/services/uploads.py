@@ -147,7 +147,7 @@ def announce_upload(
     folder.mkdir(parents=True, exist_ok=True)
     remove_expired(context)
     _check_room(folder, size_bytes, int(limits.disk_reserve_bytes))
-    n_open = sum(not row.is_complete for row in context.catalog.uploads.listed(user))
+    n_open = sum(not row.is_complete for row in context.catalog.uploads.list(user))
     if n_open >= MAX_OPEN_UPLOADS:
         raise InputRefusedError(
             f"{n_open} uploads are open already", hint="finish or cancel one of them"
@@ -197,7 +197,7 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     if video.uri != str(target):
         # The same content is here already: the older file is the one that counts.
         target.unlink(missing_ok=True)
-    context.catalog.uploads.became(row.id, video.id)
+    context.catalog.uploads.link_video(row.id, video.id)
     if video.status in {"queued", "failed", "cancelled"}:
         enqueue_ingest(context, video)
     enqueue_preview(context, video)

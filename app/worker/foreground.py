@@ -108,7 +108,7 @@ def caption_now(
     """
     started = time.monotonic()
     video = find_video(context, name)
-    n_before = len(context.catalog.captions.listed(video.id))
+    n_before = len(context.catalog.captions.list(video.id))
     job = run_now(context, enqueue_captions(context, video), video.name, report)
     return describe_run(context, video, job, n_before=n_before, wall_s=time.monotonic() - started)
 

@@ -360,7 +360,7 @@ class Worker:
             thread.join()
 
     def _reap_dead_workers(self) -> None:
-        for job in self._jobs.listed("running"):
+        for job in self._jobs.list("running"):
             if _is_dead(job.lease):
                 self._jobs.abandon(job)
 

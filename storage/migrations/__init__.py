@@ -1,4 +1,4 @@
-"""Numbered steps from an empty database to today's tables; forward only, run when it is opened.
+"""Numbered steps from an empty database to today's tables; forward only, run on opening.
 
 A file in `versions/` is one step, `0003_what_it_adds.py`, revision `"0003"`. A step that has been
 released is never edited.
@@ -13,11 +13,11 @@ from storage.database import Database
 
 _FOLDER = Path(__file__).parent
 _LOCK = 0x10_46_57_AC
-"""Names our advisory lock on PostgreSQL; any constant that nobody else uses."""
+"""Key of the advisory lock on PostgreSQL; any constant that no other program uses."""
 
 
 def revisions() -> tuple[str, ...]:
-    """Every step this code knows, oldest first."""
+    """Return the revisions of every step, oldest first."""
     return tuple(sorted(file.name[:4] for file in (_FOLDER / "versions").glob("[0-9]*_*.py")))
 
 

@@ -1,4 +1,4 @@
-"""What Alembic runs: our connection, already inside a transaction, and our tables."""
+"""The Alembic environment: a connection that is already inside a transaction, and the tables."""
 
 from alembic import context
 

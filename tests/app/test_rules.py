@@ -216,7 +216,7 @@ def caller(site: Site, capsys: pytest.CaptureFixture[str]) -> Caller:
     catalog = site.services.catalog
     row = catalog.videos.get(site.gate)
     assert row.fingerprint is not None
-    (first, *_) = catalog.videos.chunks(site.gate, row.fingerprint)
+    (first, *_) = catalog.chunks.list(site.gate, row.fingerprint)
     catalog.captions.add(
         Caption(ref=first.ref, fingerprint=row.fingerprint, model="tiny", text="A gate.")
     )
@@ -233,9 +233,9 @@ def test_rule_is_told_in_the_same_words_at_every_entrance(caller: Caller, rule: 
 
 def unindex(site: Site) -> None:
     """Take every chunk away: a library whose videos wait to be read."""
-    for row in site.services.catalog.videos.listed():
+    for row in site.services.catalog.videos.list():
         assert row.fingerprint is not None
-        site.services.catalog.videos.replace_chunks(row.id, row.fingerprint, ())
+        site.services.catalog.chunks.replace(row.id, row.fingerprint, ())
 
 
 def test_library_in_which_nothing_is_indexed_says_so_at_every_entrance(caller: Caller) -> None:

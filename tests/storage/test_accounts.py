@@ -39,7 +39,7 @@ def test_viewer_sees_what_was_granted(catalog: Catalog) -> None:
 
 def test_nothing_is_granted_that_is_not_there(catalog: Catalog) -> None:
     viewer = catalog.accounts.add_user("bob", "viewer").id
-    with pytest.raises(NotFoundError, match="not there, or was removed"):
+    with pytest.raises(NotFoundError, match="does not exist, or was removed"):
         catalog.accounts.grant(viewer, VideoId("gone"))
 
 
@@ -79,7 +79,6 @@ def test_token_of_the_api_works_until_it_expires(catalog: Catalog, clock: Clock)
         used = catalog.accounts.use_token("h", "api")
         assert used is not None
         assert (used[0], used[1].scopes, used[1].used_at) == (user, ("ask",), clock.time)
-    assert catalog.accounts.use_token("h", "sign_in") is None
     clock.advance(24 * 3600)
     assert catalog.accounts.use_token("h", "api") is None
 
@@ -89,6 +88,22 @@ def test_token_for_signing_in_works_once(catalog: Catalog) -> None:
     catalog.accounts.add_token(user.id, "first start", "h", kind="sign_in")
     assert catalog.accounts.use_token("h", "sign_in") is not None
     assert catalog.accounts.use_token("h", "sign_in") is None
+
+
+def test_token_for_signing_in_is_no_token_of_the_api(catalog: Catalog) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    catalog.accounts.add_token(user.id, "first start", "h", kind="sign_in")
+    assert catalog.accounts.use_token("h", "api") is None
+    assert catalog.accounts.use_token("h", "sign_in") is not None
+    assert catalog.accounts.use_token("h", "api") is None
+
+
+def test_token_of_the_api_does_not_sign_in(catalog: Catalog) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    catalog.accounts.add_token(user.id, "script", "h", kind="api")
+    assert catalog.accounts.use_token("h", "sign_in") is None
+    used = catalog.accounts.use_token("h", "api")
+    assert used is not None
 
 
 def test_nobody_removes_the_token_of_another(catalog: Catalog) -> None:
@@ -110,7 +125,7 @@ def test_everything_leaves_with_its_account(catalog: Catalog, clock: Clock) -> N
     catalog.accounts.remove_user(user)
     assert catalog.accounts.session("hash") is None
     assert catalog.accounts.use_token("h", "api") is None
-    assert catalog.conversations.listed(user) == ()
+    assert catalog.conversations.list(user) == ()
     with pytest.raises(NotFoundError):
         catalog.accounts.set_role(user, "viewer")
 

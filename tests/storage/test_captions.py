@@ -37,10 +37,10 @@ def test_captions_come_back_in_order_and_twice_is_once(catalog: Catalog) -> None
     second, first = said(video, 1, "A dog runs to the left."), said(video, 0, "An empty street.")
     for one in (second, first, first):
         catalog.captions.add(one)
-    assert catalog.captions.listed(video) == (first, second)
+    assert catalog.captions.list(video) == (first, second)
     better = said(video, 1, "A brown dog runs.")
     catalog.captions.add(better)
-    assert catalog.captions.listed(video) == (first, better)
+    assert catalog.captions.list(video) == (first, better)
 
 
 def test_the_more_words_the_better(catalog: Catalog) -> None:
@@ -88,16 +88,16 @@ def test_captions_of_another_pipeline_rest(catalog: Catalog) -> None:
     video = add_video(catalog)
     catalog.captions.add(said(video, 0, "A dog."))
     read(catalog, video, Fingerprint("p2"))
-    assert catalog.captions.listed(video) == ()
+    assert catalog.captions.list(video) == ()
     assert catalog.captions.matching("dog", [(video, ALL)]) == ()
     read(catalog, video, PIPELINE)
-    assert len(catalog.captions.listed(video)) == 1
+    assert len(catalog.captions.list(video)) == 1
 
 
 def test_captions_leave_with_their_video(catalog: Catalog) -> None:
     video = add_video(catalog)
     catalog.captions.add(said(video, 0, "A dog."))
     catalog.videos.remove(video)
-    assert catalog.captions.listed(video) == ()
+    assert catalog.captions.list(video) == ()
     with pytest.raises(NotFoundError):
         catalog.captions.add(said(video, 1, "A cat."))

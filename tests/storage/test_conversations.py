@@ -71,8 +71,8 @@ def test_turns_keep_their_order_and_move_the_conversation_up(
         catalog.conversations.add_turn(first.id, question, answer())
     turns = catalog.conversations.turns(first.id)
     assert [turn.question for turn in turns] == ["one", "two", "three"]
-    assert [talk.id for talk in catalog.conversations.listed()] == [first.id, second.id]
-    assert len(catalog.conversations.listed(limit=1)) == 1
+    assert [talk.id for talk in catalog.conversations.list()] == [first.id, second.id]
+    assert len(catalog.conversations.list(limit=1)) == 1
 
 
 def test_evidence_leaves_with_its_video(catalog: Catalog) -> None:
@@ -90,8 +90,8 @@ def test_evidence_leaves_with_its_video(catalog: Catalog) -> None:
 def test_conversation_belongs_to_one_user(catalog: Catalog) -> None:
     ada = catalog.accounts.add_user("ada", "viewer").id
     mine, open_to_all = catalog.conversations.add("a", user=ada), catalog.conversations.add("b")
-    assert catalog.conversations.listed(ada) == (mine,)
-    assert catalog.conversations.listed() == (open_to_all,)
+    assert catalog.conversations.list(ada) == (mine,)
+    assert catalog.conversations.list() == (open_to_all,)
 
 
 def test_removed_conversation_is_gone(catalog: Catalog) -> None:

@@ -33,7 +33,7 @@ def test_locked_database_is_busy_and_then_works_again(file: Path) -> None:
         with pytest.raises(StorageBusyError, match="is locked by another process") as caught:
             catalog.videos.add(name="lobby", uri="x")
         assert caught.value.hint is not None
-        assert catalog.videos.listed() == ()
+        assert catalog.videos.list() == ()
         other.execute("ROLLBACK")
         other.close()
         assert catalog.videos.add(name="lobby", uri="x").name == "lobby"
@@ -70,7 +70,7 @@ def test_full_disk_loses_nothing(file: Path) -> None:
             connection.exec_driver_sql(f"PRAGMA max_page_count = {n_pages}")
         with pytest.raises(DiskFullError, match=r"no space left for /.*longwatch\.db"):
             catalog.videos.add(name="x" * 100_000, uri="x")
-        assert catalog.videos.listed() == (kept,)
+        assert catalog.videos.list() == (kept,)
 
 
 def test_damaged_database_is_named(file: Path) -> None:

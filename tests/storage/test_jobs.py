@@ -82,6 +82,20 @@ def test_retried_job_waits_for_the_one_that_runs_in_its_stream(catalog: Catalog)
     assert claimed(catalog).id == first.id
 
 
+def test_job_that_waits_for_its_retry_is_not_overtaken_in_its_stream(
+    catalog: Catalog, clock: Clock
+) -> None:
+    first = catalog.jobs.add("ingest", {}, stream="lobby")
+    second = catalog.jobs.add("ingest", {}, stream="lobby")
+    catalog.jobs.fail(claimed(catalog), FAILURE, retry_in_s=60)
+    assert claim(catalog) is None
+    clock.advance(60)
+    again = claimed(catalog)
+    assert again.id == first.id
+    catalog.jobs.finish(again)
+    assert claimed(catalog).id == second.id
+
+
 def test_many_workers_at_once_keep_a_stream_to_one(catalog: Catalog) -> None:
     for _ in range(8):
         catalog.jobs.add("ingest", {}, stream="lobby")
@@ -108,6 +122,17 @@ def test_silent_worker_loses_its_job(catalog: Catalog, clock: Clock) -> None:
     assert not catalog.jobs.fail(dead, FAILURE)
     assert not catalog.jobs.release(dead)
     assert catalog.jobs.get(heir.id) == heir
+
+
+def test_two_claims_of_one_worker_are_told_apart(catalog: Catalog, clock: Clock) -> None:
+    catalog.jobs.add("ingest", {})
+    stale = claimed(catalog, "worker")
+    clock.advance(31)
+    current = claimed(catalog, "worker")
+    assert current.id == stale.id
+    assert catalog.jobs.heartbeat(stale, lease_s=30) == "lost"
+    assert not catalog.jobs.finish(stale)
+    assert catalog.jobs.heartbeat(current, lease_s=30) == "go_on"
 
 
 def test_heartbeat_keeps_the_job(catalog: Catalog, clock: Clock) -> None:
@@ -196,14 +221,14 @@ def test_jobs_leave_with_their_video(catalog: Catalog) -> None:
     catalog.jobs.add("ingest", {}, video=video)
     kept = catalog.jobs.add("probe", {})
     catalog.videos.remove(video)
-    assert catalog.jobs.listed() == (kept,)
+    assert catalog.jobs.list() == (kept,)
 
 
 def test_jobs_are_listed_newest_first(catalog: Catalog) -> None:
     jobs = [catalog.jobs.add("ingest", {}) for _ in range(3)]
     catalog.jobs.cancel(jobs[1].id)
-    assert [job.id for job in catalog.jobs.listed()] == [job.id for job in reversed(jobs)]
-    assert [job.id for job in catalog.jobs.listed("queued", limit=1)] == [jobs[2].id]
+    assert [job.id for job in catalog.jobs.list()] == [job.id for job in reversed(jobs)]
+    assert [job.id for job in catalog.jobs.list("queued", limit=1)] == [jobs[2].id]
 
 
 def test_unknown_job_is_not_found(catalog: Catalog) -> None:
@@ -250,14 +275,14 @@ STEPS = st.one_of(
 def test_whatever_happens_a_stream_has_one_worker_and_a_job_one_owner(
     catalog: Catalog, clock: Clock, steps: list[tuple[str, str | int | None]]
 ) -> None:
-    for row in catalog.jobs.listed("queued", "running"):
+    for row in catalog.jobs.list("queued", "running"):
         catalog.jobs.cancel(row.id)
     clock.advance(100)
     claim(catalog)
     held: list[JobRow] = []
     for name, value in steps:
         _step(catalog, clock, held, name, value)
-        running = catalog.jobs.listed("running")
+        running = catalog.jobs.list("running")
         streams = [row.stream for row in running if row.stream is not None]
         assert len(streams) == len(set(streams))
         newest = {job.id: job.lease for job in held}
@@ -274,7 +299,7 @@ def _step(
     elif name == "claim":
         live = {
             row.id: row.lease
-            for row in catalog.jobs.listed("running")
+            for row in catalog.jobs.list("running")
             if row.lease_until is not None and row.lease_until >= clock.time
         }
         if (job := claim(catalog)) is not None:
@@ -287,5 +312,5 @@ def _step(
             getattr(catalog.jobs, name)(job.id)
             return
         arguments = {"fail": {"failure": FAILURE, "retry_in_s": 5}}.get(name, {})
-        said = getattr(catalog.jobs, name)(job, **arguments)
-        assert said == (row.state == "running" and row.lease == job.lease)
+        was_held = getattr(catalog.jobs, name)(job, **arguments)
+        assert was_held == (row.state == "running" and row.lease == job.lease)

@@ -46,9 +46,9 @@ def test_run_outlives_its_job(catalog: Catalog) -> None:
 
 def test_runs_are_listed_newest_first_and_can_be_removed(catalog: Catalog) -> None:
     first, second = catalog.probes.add(EMPTY), catalog.probes.add(EMPTY)
-    assert catalog.probes.listed() == (second, first)
+    assert catalog.probes.list() == (second, first)
     catalog.probes.remove(second.id)
-    assert catalog.probes.listed() == (first,)
+    assert catalog.probes.list() == (first,)
     with pytest.raises(NotFoundError):
         catalog.probes.add_cell(second.id, CELLS[0], wall_s=1.0)
     with pytest.raises(NotFoundError):

@@ -15,14 +15,13 @@ def announced(catalog: Catalog, clock: Clock) -> UploadRow:
         name="lobby.mp4",
         size_bytes=5 * 2**30,
         expires_at=clock.time + timedelta(days=1),
-        metadata={"filetype": "video/mp4"},
     )
 
 
 def test_upload_comes_out_as_it_went_in(catalog: Catalog, clock: Clock) -> None:
     upload = announced(catalog, clock)
     assert catalog.uploads.get(upload.id) == upload
-    assert catalog.uploads.listed() == (upload,)
+    assert catalog.uploads.list() == (upload,)
     assert not upload.is_complete
 
 
@@ -39,7 +38,7 @@ def test_part_counts_once(catalog: Catalog, clock: Clock) -> None:
 def test_only_what_became_no_video_expires(catalog: Catalog, clock: Clock) -> None:
     dropped, kept = announced(catalog, clock), announced(catalog, clock)
     video = catalog.videos.add(name="lobby", uri="x").id
-    assert catalog.uploads.became(kept.id, video).video == video
+    assert catalog.uploads.link_video(kept.id, video).video == video
     assert catalog.uploads.expired() == ()
     clock.advance(24 * 3600)
     assert catalog.uploads.expired() == (dropped,)
@@ -51,6 +50,6 @@ def test_only_what_became_no_video_expires(catalog: Catalog, clock: Clock) -> No
 def test_upload_outlives_the_video_it_became(catalog: Catalog, clock: Clock) -> None:
     upload = announced(catalog, clock)
     video = catalog.videos.add(name="lobby", uri="x").id
-    catalog.uploads.became(upload.id, video)
+    catalog.uploads.link_video(upload.id, video)
     catalog.videos.remove(video)
     assert catalog.uploads.get(upload.id).video is None

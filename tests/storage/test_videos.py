@@ -1,26 +1,16 @@
-"""The library: names, statuses, committed chunks and their counts."""
+"""The library: names, statuses, and pages that lose no video, whatever comes and goes."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
-from engine.errors import CorruptLatentsError, InputRefusedError, NotFoundError
-from engine.records import (
-    ChunkCommitted,
-    ChunkRef,
-    Fingerprint,
-    MediaInfo,
-    SampleStats,
-    TimeSpan,
-    VideoId,
-)
+from engine.errors import InputRefusedError, NotFoundError
+from engine.records import MediaInfo, SampleStats, VideoId
 from storage.catalog import Catalog
-from storage.records import Failure, VideoRow
+from storage.records import Failure, PageCursor, VideoRow
+from tests.storage.conftest import Clock
+from tests.storage.samples import add_ingesting, chunk, read_by
 
-NANO = Fingerprint("nano")
 MEDIA = MediaInfo(
     uri="media/lobby.mp4",
     container="mov,mp4",
@@ -34,28 +24,6 @@ MEDIA = MediaInfo(
     warnings=("edit list",),
     tags=(("title", "<script>"), ("title", "again")),
 )
-
-
-def chunk(video: VideoId, ordinal: int, *, checksum: str | None = None) -> ChunkCommitted:
-    span = TimeSpan(start_s=ordinal * 10.0, end_s=ordinal * 10.0 + 9.97)
-    return ChunkCommitted(
-        ref=ChunkRef(video=video, ordinal=ordinal, span=span),
-        fingerprint=NANO,
-        n_frames=10,
-        n_latents=180,
-        file_bytes=1000 + ordinal,
-        checksum=checksum or f"sum{ordinal}",
-        activity=0.25,
-        stats=SampleStats(frames_decoded=300 * (ordinal + 1), frames_sampled=10 * (ordinal + 1)),
-    )
-
-
-def ingesting(catalog: Catalog, name: str = "lobby") -> VideoId:
-    video = catalog.videos.add(name=name, uri=f"media/{name}.mp4").id
-    catalog.videos.begin_ingest(
-        video, fingerprint=NANO, model="nano", sample_fps=1.0, compression_ratio=8
-    )
-    return video
 
 
 def test_video_comes_out_as_it_went_in(catalog: Catalog) -> None:
@@ -78,7 +46,7 @@ def test_wall_clock_without_zone_is_refused(catalog: Catalog) -> None:
 def test_text_that_no_database_holds_is_refused_with_a_sentence(catalog: Catalog) -> None:
     with pytest.raises(InputRefusedError, match="not valid Unicode"):
         catalog.videos.add(name="lobby", uri="media/caf\udce9.mp4")
-    assert catalog.videos.listed() == ()
+    assert catalog.videos.list() == ()
 
 
 def test_same_name_gets_a_number(catalog: Catalog) -> None:
@@ -104,7 +72,7 @@ def test_unknown_name_names_near_ones(catalog: Catalog) -> None:
 def test_unknown_name_in_an_empty_library_says_so(catalog: Catalog) -> None:
     with pytest.raises(NotFoundError, match="library is empty") as caught:
         catalog.videos.resolve("lobby")
-    assert caught.value.hint == "run `longwatch ingest FILE`"
+    assert caught.value.hint == "ingest a video first"
 
 
 def test_same_content_is_found_again(catalog: Catalog) -> None:
@@ -114,76 +82,15 @@ def test_same_content_is_found_again(catalog: Catalog) -> None:
     assert catalog.videos.find("abd") is None
 
 
-def test_committed_chunk_comes_out_as_it_went_in_and_counts(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    committed = [chunk(video, ordinal) for ordinal in range(3)]
-    assert all(catalog.videos.commit_chunk(one) for one in committed)
-    assert list(catalog.videos.chunks(video, NANO)) == committed
-    row = catalog.videos.get(video)
-    assert (row.n_chunks, row.latent_bytes, row.ingested_s) == (3, 3003, 29.97)
-    assert row.stats == committed[-1].stats
-
-
-def test_same_chunk_again_changes_nothing(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    catalog.videos.commit_chunk(chunk(video, 0))
-    before = catalog.videos.get(video)
-    assert not catalog.videos.commit_chunk(chunk(video, 0))
-    assert catalog.videos.get(video) == before
-
-
-def test_same_chunk_with_other_bytes_is_refused(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    catalog.videos.commit_chunk(chunk(video, 0))
-    with pytest.raises(CorruptLatentsError, match="chunk 0 of lobby: was stored with checksum"):
-        catalog.videos.commit_chunk(chunk(video, 0, checksum="other"))
-    assert catalog.videos.chunks(video, NANO) == (chunk(video, 0),)
-
-
-def test_chunk_of_a_removed_video_is_refused(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    catalog.videos.commit_chunk(chunk(video, 0))
-    catalog.videos.remove(video)
-    with pytest.raises(NotFoundError):
-        catalog.videos.commit_chunk(chunk(video, 1))
-    assert catalog.videos.chunks(video, NANO) == ()
-
-
-def test_two_pipelines_keep_their_chunks_apart(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    other = Fingerprint("nano at ratio 16")
-    catalog.videos.commit_chunk(chunk(video, 0))
-    again = catalog.videos.begin_ingest(
-        video, fingerprint=other, model="nano", sample_fps=1.0, compression_ratio=16
-    )
-    assert again.n_chunks == 0
-    catalog.videos.commit_chunk(replace(chunk(video, 0), fingerprint=other, file_bytes=500))
-    assert catalog.videos.get(video).latent_bytes == 500
-    back = catalog.videos.begin_ingest(
-        video, fingerprint=NANO, model="nano", sample_fps=1.0, compression_ratio=8
-    )
-    assert (back.n_chunks, back.latent_bytes) == (1, 1000)
-
-
-def test_chunks_within_a_span_share_time_with_it(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    for ordinal in range(5):
-        catalog.videos.commit_chunk(chunk(video, ordinal))
-    found = catalog.videos.chunks(video, NANO, within=TimeSpan(start_s=9.97, end_s=30.0))
-    assert [one.ref.ordinal for one in found] == [1, 2]
-
-
 def test_end_of_ingest_adds_up_and_keeps_the_reason(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    catalog.videos.commit_chunk(chunk(video, 0))
+    video = add_ingesting(catalog)
+    catalog.chunks.commit(chunk(video, 0))
     failure = Failure(code="media_decode", message="broken at 10 s", hint="repair it")
     failed = catalog.videos.end_ingest(
         video, "failed", wall_s=2.0, warnings=["1 gap"], failure=failure
     )
     assert (failed.status, failed.failure, failed.warnings) == ("failed", failure, ("1 gap",))
-    catalog.videos.begin_ingest(
-        video, fingerprint=NANO, model="nano", sample_fps=1.0, compression_ratio=8
-    )
+    read_by(catalog, video)
     ready = catalog.videos.end_ingest(
         video, "ready", wall_s=3.0, stats=SampleStats(frames_sampled=11)
     )
@@ -191,55 +98,52 @@ def test_end_of_ingest_adds_up_and_keeps_the_reason(catalog: Catalog) -> None:
     assert ready.duration_s == 9.97
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(order=st.lists(st.integers(0, 8), max_size=15), up_to=st.none() | st.integers(0, 12))
-def test_counters_equal_the_sums_whatever_the_order(
-    catalog: Catalog, order: list[int], up_to: int | None
-) -> None:
-    video = ingesting(catalog)
-    for ordinal in order:
-        catalog.videos.commit_chunk(chunk(video, ordinal))
-    kept = catalog.videos.get(video)
-    assert kept.n_chunks == len(set(order))
-    end = max(order, default=-1) + 1 if up_to is None else up_to
-    missing = catalog.videos.missing_ordinals(video, NANO, up_to)
-    assert set(missing) == set(range(end)) - set(order)
-    rebuilt = catalog.videos.replace_chunks(video, NANO, catalog.videos.chunks(video, NANO))
-    assert _counts(rebuilt) == _counts(kept)
+def fill(catalog: Catalog, clock: Clock, n_videos: int) -> Catalog:
+    """A library in which three videos each were added in the same second."""
+    for number in range(n_videos):
+        if number % 3 == 0:
+            clock.advance(1)
+        catalog.videos.add(name=f"video {number}", uri="x")
+    return catalog
 
 
-def test_replaced_chunks_follow_the_files(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    for ordinal in range(4):
-        catalog.videos.commit_chunk(chunk(video, ordinal))
-    survivors = [chunk(video, 0), chunk(video, 2, checksum="rewritten")]
-    row = catalog.videos.replace_chunks(video, NANO, survivors)
-    assert list(catalog.videos.chunks(video, NANO)) == survivors
-    assert (row.n_chunks, row.latent_bytes, row.ingested_s) == (2, 2002, 29.97)
-    assert catalog.videos.missing_ordinals(video, NANO) == (1,)
+def end_of(row: VideoRow) -> PageCursor:
+    return PageCursor(created_at=row.created_at, id=row.id)
 
 
-def test_rebuilding_what_is_right_forgets_no_counts(catalog: Catalog) -> None:
-    video = ingesting(catalog)
-    for ordinal in range(3):
-        catalog.videos.commit_chunk(chunk(video, ordinal))
-    whole = SampleStats(frames_sampled=30, frames_skipped_static=500)
-    ready = catalog.videos.end_ingest(video, "ready", wall_s=1.0, stats=whole)
-    before = catalog.videos.chunks(video, NANO)
-    files = [replace(one, stats=SampleStats(frames_sampled=1)) for one in before]
-    assert catalog.videos.replace_chunks(video, NANO, files) == ready
-    assert catalog.videos.chunks(video, NANO) == before
-    shorter = catalog.videos.replace_chunks(video, NANO, files[:2])
-    assert shorter.stats == before[1].stats
+def walk(catalog: Catalog, limit: int, among: frozenset[VideoId] | None = None) -> list[VideoId]:
+    """The ids of all pages in a row."""
+    ids: list[VideoId] = []
+    page = catalog.videos.page(limit, among=among)
+    while page:
+        assert len(page) <= limit
+        ids += [row.id for row in page]
+        page = catalog.videos.page(limit, behind=end_of(page[-1]), among=among)
+    return ids
 
 
-def test_foreign_chunk_is_no_replacement(catalog: Catalog) -> None:
-    video, other = ingesting(catalog), ingesting(catalog, "gate")
-    with pytest.raises(ValueError, match="does not belong"):
-        catalog.videos.replace_chunks(video, NANO, [chunk(other, 0)])
+def test_pages_together_are_the_library_newest_first(catalog: Catalog, clock: Clock) -> None:
+    fill(catalog, clock, 10)
+    whole = [row.id for row in reversed(catalog.videos.list())]
+    for limit in (1, 3, 4, 10, 50):
+        assert walk(catalog, limit) == whole
 
 
-def _counts(row: VideoRow) -> tuple[int, int, float, SampleStats]:
-    return row.n_chunks, row.latent_bytes, row.ingested_s, row.stats
+def test_only_what_may_be_seen_is_paged_and_counted(catalog: Catalog, clock: Clock) -> None:
+    fill(catalog, clock, 10)
+    granted = frozenset(row.id for row in catalog.videos.list()[::3])
+    assert set(walk(catalog, 2, granted)) == granted
+    assert catalog.videos.totals(granted).n_videos == 4
+    assert catalog.videos.totals(frozenset()).n_videos == 0
+    assert catalog.videos.totals().n_videos == 10
+
+
+def test_video_that_leaves_between_two_pages_moves_nothing(catalog: Catalog, clock: Clock) -> None:
+    fill(catalog, clock, 6)
+    whole = [row.id for row in reversed(catalog.videos.list())]
+    first = catalog.videos.page(2)
+    catalog.videos.remove(first[-1].id)
+    clock.advance(1)
+    catalog.videos.add(name="new", uri="x")
+    second = catalog.videos.page(2, behind=end_of(first[-1]))
+    assert [row.id for row in second] == whole[2:4]

@@ -117,7 +117,7 @@ def captioned(site: Site) -> None:
     captions = site.services.catalog.captions
     row = site.services.catalog.videos.get(site.yard)
     assert row.fingerprint is not None
-    (first, *_) = site.services.catalog.videos.chunks(site.yard, row.fingerprint)
+    (first, *_) = site.services.catalog.chunks.list(site.yard, row.fingerprint)
     captions.add(Caption(ref=first.ref, fingerprint=row.fingerprint, model="tiny", text="A yard."))
 
 

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from app.services.library import MAX_NAME_CHARS
 from app.services.uploads import clean_name
 from storage.records import UploadId
+from tests.support.disk_log import record_disk
 from tests.support.site import ADDRESS, Site, draw_clip
 
 PART = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
@@ -49,7 +50,7 @@ def test_interrupted_upload_goes_on_where_it_stopped(site: Site, tmp_path: Path)
     assert video.name == "holiday"
     assert Path(video.uri).read_bytes() == data
     assert not list((site.services.settings.home / "uploads").glob(f"{row.id}*"))
-    assert [job.kind for job in site.services.catalog.jobs.listed(video=video.id)][-1] == "ingest"
+    assert [job.kind for job in site.services.catalog.jobs.list(video=video.id)][-1] == "ingest"
     assert site.admin.delete(f"/api/v1/videos/{video.id}").status_code == 204
     assert not Path(video.uri).exists()
 
@@ -92,6 +93,22 @@ def test_second_part_at_once_is_refused_and_writes_nothing(site: Site) -> None:
     part = site.services.settings.home / "uploads" / f"{row.id}.part"
     assert part.read_bytes() == first
     assert send(site.admin, address, 100, b"c") == 204
+
+
+def test_part_is_on_the_disk_before_it_counts_and_the_file_before_its_video(
+    site: Site, tmp_path: Path
+) -> None:
+    data = draw_clip(tmp_path / "new.mp4", seed=6, seconds=4).read_bytes()
+    address = begin(site.admin, len(data))
+    upload = address.rsplit("/", 1)[1]
+    with record_disk(site.services.settings.home) as log:
+        assert send(site.admin, address, 0, data[:1000]) == 204
+    assert log.index("fsync", f"{upload}.part") < log.index("UPDATE", "uploads")
+    with record_disk(site.services.settings.home) as log:
+        assert send(site.admin, address, 1000, data[1000:]) == 204
+    renamed = log.index("rename", f"{upload}.part", f"{upload}.bin")
+    assert log.index("fsync", f"{upload}.part") < renamed
+    assert renamed < log.index("fsync", "media/") < log.index("INSERT", "videos")
 
 
 def test_part_that_does_not_fit_the_end_is_refused(site: Site) -> None:

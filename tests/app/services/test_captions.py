@@ -63,8 +63,8 @@ def test_every_chunk_has_one_caption_and_its_span(service: ServiceContext) -> No
     assert (steps[-1].done, steps[-1].total) == (CHUNKS, CHUNKS)
     row = service.catalog.videos.resolve("yard")
     assert row.fingerprint is not None
-    chunks = service.catalog.videos.chunks(row.id, row.fingerprint)
-    captions = service.catalog.captions.listed(row.id)
+    chunks = service.catalog.chunks.list(row.id, row.fingerprint)
+    captions = service.catalog.captions.list(row.id)
     assert [one.ref for one in captions] == [chunk.ref for chunk in chunks]
     assert {one.model for one in captions} == {row.model}
 
@@ -86,11 +86,11 @@ def test_run_that_was_cut_off_goes_on_with_the_same_words(
     monkeypatch.setattr(service.catalog.captions, "add", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         caption_now(service, "yard", lambda step: None)
-    assert service.catalog.captions.listed(video.id) == tuple(written)
+    assert service.catalog.captions.list(video.id) == tuple(written)
     monkeypatch.undo()
     run = caption_now(service, "yard", lambda step: None)
     assert (run.captions, run.written) == (CHUNKS, CHUNKS - 1)
-    cut_off = service.catalog.captions.listed(video.id)
+    cut_off = service.catalog.captions.list(video.id)
     assert cut_off[0] == written[0]
     again = caption_now(service, "yard", lambda step: None)
     assert (again.captions, again.written) == (CHUNKS, 0)
@@ -100,7 +100,7 @@ def test_worker_of_the_server_does_the_same(service: ServiceContext) -> None:
     video = service.catalog.videos.resolve("yard")
     enqueue_captions(service, video)
     open_worker(service).run(until_idle=True)
-    assert len(service.catalog.captions.listed(video.id)) == CHUNKS
+    assert len(service.catalog.captions.list(video.id)) == CHUNKS
 
 
 def test_words_are_found_beside_the_hits(service: ServiceContext) -> None:
@@ -110,7 +110,7 @@ def test_words_are_found_beside_the_hits(service: ServiceContext) -> None:
     before = search(service, "a brown dog", resolve_scope(service))
     assert "captions" not in before.model_dump()
     caption_now(service, "yard", lambda step: None)
-    first, *_ = service.catalog.captions.listed(video.id)
+    first, *_ = service.catalog.captions.list(video.id)
     dog = Caption(
         ref=first.ref, fingerprint=first.fingerprint, model=first.model, text="A dog runs."
     )

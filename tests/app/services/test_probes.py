@@ -64,7 +64,7 @@ def work(home: Path, **flags: object) -> None:
 def runs(home: Path) -> tuple[ProbeRunRow, ...]:
     """What is written down."""
     with open_catalog(f"sqlite:///{home / 'longwatch.db'}") as catalog:
-        return catalog.probes.listed()
+        return catalog.probes.list()
 
 
 def killed_at(home: Path, n_cells: int) -> tuple[ProbeCell, ...]:
@@ -136,13 +136,13 @@ def test_run_begins_afresh_where_the_needles_have_changed(home: Path) -> None:
     )  # fmt: skip
     job = enqueue_probe(service, order, FULL_ACCESS)
     open_worker(service).run(until_idle=True)
-    (first,) = service.catalog.probes.listed(job=job.id)
+    (first,) = service.catalog.probes.list(job=job.id)
     write_needles(folder, "blue")
     with sqlite3.connect(home / "longwatch.db") as database:
         database.execute("update jobs set state = 'queued', ended_at = null")
     database.close()
     open_worker(service).run(until_idle=True)
-    (second,) = service.catalog.probes.listed(job=job.id)
+    (second,) = service.catalog.probes.list(job=job.id)
     assert second.id != first.id
     assert service.catalog.probes.trials(second.id, 1)[0]["expected"] == "blue"
     assert not stills_folder(home, first.id).exists()

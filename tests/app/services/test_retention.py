@@ -29,7 +29,7 @@ def test_old_video_that_is_being_read_or_waits_for_it_stays(tmp_path: Path) -> N
     failed = videos.add(name="failed", uri="c", identity="c", media=MEDIA)
     videos.set_status(failed.id, "failed")
     assert delete_expired(context, failed.created_at + timedelta(days=2)) == ("failed",)
-    states = {row.name: row.status for row in videos.listed()}
+    states = {row.name: row.status for row in videos.list()}
     assert states == {"waiting": "queued", "reading": "ingesting"}
     assert waiting.status == "queued"
     context.close()

@@ -156,7 +156,7 @@ def test_full_disk_keeps_what_was_committed_and_goes_on_later(
     small = open_library(tmp_path, checkpoint, cache__disk_bytes=8000)
     with pytest.raises((DiskFullError, LimitExceededError)):
         ingest_now(small, [str(clip)])
-    (row,) = small.catalog.videos.listed()
+    (row,) = small.catalog.videos.list()
     assert row.status == "failed"
     assert 0 < row.n_chunks < DURATION_S // 4
     small.close()
@@ -198,7 +198,7 @@ def test_reindex_rebuilds_rows_and_index_from_files(service: ServiceContext, cli
     before = ingest_now(service, [str(clip)]).videos[0]
     row = service.catalog.videos.resolve("front door")
     assert row.fingerprint is not None
-    service.catalog.videos.replace_chunks(row.id, row.fingerprint, ())
+    service.catalog.chunks.replace(row.id, row.fingerprint, ())
     assert show_video(service, "front door").videos[0].chunks == 0
     reindex(service)
     assert show_video(service, "front door").videos[0].chunks == before.chunks

@@ -43,7 +43,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ingest(home: Path, checkpoint: Path, clip: Path) -> None:
     service = ServiceContext(load_settings({"model": str(checkpoint)}, home=home))
     try:
-        if not service.catalog.videos.listed():
+        if not service.catalog.videos.list():
             # The same id in every life: it stands in the files.
             service.catalog.videos.add(
                 name="noise", uri=str(clip), identity=identify(clip), id=VideoId("noise")
@@ -83,10 +83,10 @@ def latents(home: Path) -> dict[str, str]:
 def chunk_rows(home: Path, checkpoint: Path) -> list[tuple[int, str]]:
     service = ServiceContext(load_settings({"model": str(checkpoint)}, home=home))
     try:
-        (video,) = service.catalog.videos.listed()
+        (video,) = service.catalog.videos.list()
         assert video.status == "ready"
         assert video.fingerprint is not None
-        chunks = service.catalog.videos.chunks(video.id, video.fingerprint)
+        chunks = service.catalog.chunks.list(video.id, video.fingerprint)
         return [(chunk.ref.ordinal, chunk.checksum) for chunk in chunks]
     finally:
         service.close()

@@ -112,7 +112,7 @@ def test_no_more_jobs_at_once_than_slots_and_one_a_stream(catalog: Catalog) -> N
     for number in range(9):
         catalog.jobs.add("test", {}, stream=f"camera {number % 3}")
     worker(catalog, handler, n_slots=2).run(until_idle=True)
-    assert {row.state for row in catalog.jobs.listed()} == {"done"}
+    assert {row.state for row in catalog.jobs.list()} == {"done"}
     assert max(most) == 2
     assert len(streams) == 9
 
@@ -150,7 +150,7 @@ def test_worker_survives_a_job_that_left_with_its_video(catalog: Catalog) -> Non
     catalog.jobs.add("test", {}, video=video)
     kept = catalog.jobs.add("test", {})
     worker(catalog, handler).run(until_idle=True)
-    assert [(row.id, row.state) for row in catalog.jobs.listed()] == [(kept.id, "done")]
+    assert [(row.id, row.state) for row in catalog.jobs.list()] == [(kept.id, "done")]
 
 
 def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:

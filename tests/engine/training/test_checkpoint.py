@@ -9,6 +9,7 @@ from torch.optim import AdamW
 
 from engine.errors import DiskFullError, WeightsError
 from engine.training.checkpoint import FILE, PREVIOUS, load_checkpoint, save_checkpoint, set_aside
+from tests.support.disk_log import record_disk
 
 PLAN = {"n_steps": 10, "rate": 0.1}
 
@@ -97,6 +98,18 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert load_checkpoint(tmp_path, model, optimiser, plan=PLAN) == 7
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
+
+
+def test_a_checkpoint_is_flushed_before_it_replaces_the_one_before(tmp_path: Path) -> None:
+    model, optimiser = learnt()
+    with record_disk(tmp_path) as log:
+        save_checkpoint(tmp_path, model, optimiser, 1, plan={})
+    temporary = f".{FILE}.part"
+    assert log.entries == [
+        ("fsync", temporary),
+        ("rename", temporary, FILE),
+        ("fsync", f"{tmp_path.name}/"),
+    ]
 
 
 def test_an_earlier_run_is_kept_under_another_name(tmp_path: Path) -> None:
