@@ -1,176 +1,130 @@
-"""Where files lie below the home folder, and how one is written so that it is whole or not there.
+"""The layout of the home folder: the one place that spells a path below it.
 
-    media/<video>.<ending>                      originals that were uploaded
-    latents/<fingerprint>/<video>/<ordinal>     written by the engine
-    index/                                      written by the engine
-    thumbs/<video>/<name>                       pictures and sprites
-    proxies/<video>.mp4                         what a browser can play
-    uploads/<upload>                            files on their way in
+    longwatch.toml                            settings, read and written by app/config
+    longwatch.db                              the database, unless a server is configured
+    media/<upload>.bin                        originals that were uploaded
+    uploads/<upload>.part                     uploads that are not complete yet
+    latents/<fingerprint>/<video>/<ordinal>   written by engine/cache
+    index/<fingerprint>...                    written by engine/index
+    thumbs/<video>/<fifth of a second>_<width>.jpg   stills that were asked for
+    thumbs/<video>/sprite.jpg, sprite.json    stills for scrubbing, and how to read them
+    thumbs/probes/<run>/<needle>.png          pictures of needles that were not drawn
+    proxies/<video>.mp4                       copies that browsers can play
+    needles/<name>/                           needle sets that were uploaded
+    models/                                   checkpoints that were downloaded
 
-Only ids and names of ours become paths; whatever else is asked for is a `ValueError`.
+Originals that were added from elsewhere on the disk stay where they are. Only ids and plain names
+become paths; anything else is a `ValueError`. Asking for a path creates nothing.
 """
 
-import errno
-import os
 import re
-import secrets
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
 
-from engine.errors import DiskFullError, UnreachableError
+from engine.errors import UnreachableError
 from engine.records import VideoId
-from storage.records import UploadId
+from storage.records import ProbeRunId, UploadId
 
-_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_ENDING = re.compile(r"\.[a-z0-9]{1,8}")
-_PART = ".part"
-_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_PLAIN_NAME = re.compile(r"\w[\w .-]{0,127}")
 
 
-class Blobs:
-    """The files of one home folder; makes a folder when the first file goes into it."""
+class HomeFolder:
+    """The paths below one home folder."""
 
-    def __init__(self, home: Path) -> None:
-        self.home = home
-        self.latents = home / "latents"
-        self.index = home / "index"
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.database = path / "longwatch.db"
+        self.media = path / "media"
+        self.uploads = path / "uploads"
+        self.latents = path / "latents"
+        self.index = path / "index"
+        self.thumbs = path / "thumbs"
+        self.proxies = path / "proxies"
+        self.needles = path / "needles"
+        self.models = path / "models"
 
-    def media(self, video: VideoId, ending: str) -> Path:
-        """Where an uploaded original lies; `ending` is `.mp4` and the like."""
-        if not _ENDING.fullmatch(ending):
-            raise ValueError(f"an ending is a dot and up to 8 letters, not {ending!r}")
-        return self.home / "media" / (_safe(video) + ending)
+    def contains(self, path: str | Path) -> bool:
+        """Return whether a path, or the address of a source, lies below the home folder."""
+        return Path(path).is_relative_to(self.path)
 
-    def thumb(self, video: VideoId, name: str) -> Path:
-        """Where a picture of a video lies."""
-        return self.home / "thumbs" / _safe(video) / _safe(name)
+    def original(self, upload: UploadId) -> Path:
+        """Return the path of an upload that is complete."""
+        return self.media / f"{_checked(upload)}.bin"
+
+    def upload_part(self, upload: UploadId) -> Path:
+        """Return the path of an upload that is not complete yet."""
+        return self.uploads / f"{_checked(upload)}.part"
+
+    def stills(self, video: VideoId) -> Path:
+        """Return the folder of the stills of a video."""
+        return self.thumbs / _checked(video)
+
+    def still(self, video: VideoId, step: int, width_px: int) -> Path:
+        """Return the path of one still; `step` counts the times at which stills are kept."""
+        return self.stills(video) / f"{step}_{width_px}.jpg"
+
+    def sprite(self, video: VideoId) -> Path:
+        """Return the path of the picture that holds many stills of a video."""
+        return self.stills(video) / "sprite.jpg"
+
+    def sprite_facts(self, video: VideoId) -> Path:
+        """Return the path of the JSON that says how to read the sprite."""
+        return self.stills(video) / "sprite.json"
+
+    def probe_stills(self, run: ProbeRunId) -> Path:
+        """Return the folder of the pictures of a probe run."""
+        return self.thumbs / "probes" / _checked(str(run))
+
+    def probe_still(self, run: ProbeRunId, needle: int) -> Path:
+        """Return the path of the picture of a needle, by its position in the run."""
+        return self.probe_stills(run) / f"{needle}.png"
 
     def proxy(self, video: VideoId) -> Path:
-        """Where the copy for browsers lies."""
-        return self.home / "proxies" / f"{_safe(video)}.mp4"
+        """Return the path of the copy of a video that browsers can play."""
+        return self.proxies / f"{_checked(video)}.mp4"
 
-    def upload(self, upload: UploadId) -> Path:
-        """Where an upload grows until it is whole."""
-        return self.home / "uploads" / _safe(upload)
+    def needle_set(self, name: str) -> Path:
+        """Return the folder of an uploaded needle set."""
+        if not _PLAIN_NAME.fullmatch(name):
+            raise ValueError(f"a name is letters, digits, spaces, dots and dashes, not {name!r}")
+        return self.needles / name
 
-    def of_video(self, video: VideoId) -> tuple[Path, ...]:
-        """Every file and folder that belongs to a video, whichever pipeline wrote it."""
-        name = _safe(video)
-        found = [
-            *self.home.glob(f"media/{name}.*"),
-            *self.home.glob(f"latents/*/{name}"),
-            *self.home.glob(f"thumbs/{name}"),
-            *self.home.glob(f"proxies/{name}.mp4"),
-        ]
-        # An id may hold dots, so `a.*` also finds the originals of `a.b`.
-        return tuple(path for path in found if path.name in {name, name + path.suffix})
+    def remove_video(self, video: VideoId, uri: str) -> bool:
+        """Delete the stills and the copy of a video, and its original if that was uploaded.
 
-    def remove(self, video: VideoId) -> None:
-        """Delete everything that belongs to a video; files elsewhere on the disk stay."""
-        for path in self.of_video(video):
-            with _sentences(path):
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+        Latents are the engine's to delete; an original outside `media/` is left alone.
 
-    def free_bytes(self) -> int:
-        """Space left on the disk of the home folder."""
-        at = self.home
-        while not at.exists():
-            at = at.parent
-        return shutil.disk_usage(at).free
-
-    def sweep(self, *, older_than_s: float = 24 * 3600) -> int:
-        """Delete what writers that were killed left beside their files.
-
+        Args:
+            video: May have no files.
+            uri: Its source.
         Returns:
-            How many there were.
+            Whether the original was an upload, and is deleted.
+        Raises:
+            UnreachableError: A file or folder cannot be deleted.
         """
-        before = time.time() - older_than_s
-        swept = 0
-        for folder in ("media", "thumbs", "proxies"):
-            for part in (self.home / folder).rglob(f".*{_PART}"):
-                with suppress(FileNotFoundError):
-                    if part.stat().st_mtime < before:
-                        part.unlink()
-                        swept += 1
-        return swept
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name whole and on disk, or not at all.
-
-    Readers of an earlier file keep it until the end; of two writers the last one wins.
-
-    Raises:
-        DiskFullError: No space; an earlier file is untouched.
-        UnreachableError: The folder cannot be written.
-    """
-    with writing_beside(path) as beside, beside.open("wb") as file:
-        yield file
-
-
-@contextmanager
-def writing_beside(path: Path) -> Iterator[Path]:
-    """The same for libraries that want a path: write it, close it, leave the block."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}{_PART}")
-    with _sentences(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        original, proxy = Path(uri), self.proxy(video)
+        is_uploaded = original.parent == self.media
         try:
-            yield beside
-            _sync(beside)
-            beside.replace(path)
-            _sync(path.parent)
-        finally:
-            beside.unlink(missing_ok=True)
-
-
-def move(source: Path, target: Path) -> None:
-    """Give a file that is whole its lasting name; no byte is copied.
-
-    Raises:
-        UnreachableError: It is not there, or lies on another disk.
-    """
-    with _sentences(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sync(source)
-        source.replace(target)
-        _sync(target.parent)
-        _sync(source.parent)
-
-
-def _safe(name: str) -> str:
-    if not _SAFE.fullmatch(name):
-        raise ValueError(
-            f"a name of ours is up to 128 letters, digits, dots, dashes and underscores and "
-            f"begins with none of the middle two, not {name!r}"
-        )
-    return name
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _sentences(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _NO_SPACE:
-            raise DiskFullError(
-                f"{path}: no space left", hint="free some space; what is stored is intact"
+            if self.stills(video).is_dir():
+                shutil.rmtree(self.stills(video))
+            # A worker that was killed while it wrote the copy has left a hidden part of it.
+            for path in (proxy, *self.proxies.glob(f".{proxy.name}*.part")):
+                path.unlink(missing_ok=True)
+            if is_uploaded:
+                original.unlink(missing_ok=True)
+        except OSError as error:
+            raise UnreachableError(
+                f"{error.filename}: cannot be deleted ({error.strerror})",
+                hint="check its owner and rights",
             ) from error
-        raise UnreachableError(
-            f"{path}: {error.strerror or error}", hint="is the home folder there, and writable?"
-        ) from error
+        return is_uploaded
+
+
+def _checked(identity: str) -> str:
+    if not _ID.fullmatch(identity):
+        raise ValueError(
+            f"an id is up to 128 letters, digits, dots, dashes and underscores and begins with "
+            f"no dot or dash, not {identity!r}"
+        )
+    return identity

@@ -35,6 +35,7 @@ from app.services.stills import (
 )
 from app.timefmt import format_offset
 from engine.errors import NotFoundError
+from storage.files import HomeFolder
 
 _MAX_CLIP_S: Final = 600.0
 _LEAST_CUE_S: Final = 0.5
@@ -139,7 +140,8 @@ async def get_clip(
 ) -> FileResponse:
     """Cut a clip, without encoding again where the container allows it; ten minutes at most."""
     row = await run_in_threadpool(desk.video, who, video_id)
-    handle, name = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=_ready(desk.home / "thumbs"))
+    folder = _ready(HomeFolder(desk.home).thumbs)
+    handle, name = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=folder)
     os.close(handle)
     target = Path(name)
     try:

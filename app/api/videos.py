@@ -34,6 +34,7 @@ from app.services.stills import find_playable, read_sprite
 from engine.errors import InputRefusedError
 from engine.media.source import is_live_uri
 from engine.records import VideoId
+from storage.files import HomeFolder
 from storage.records import JobRow, PageCursor, VideoRow
 
 MAX_LIMIT = 500
@@ -144,7 +145,7 @@ def get_timeline(
 def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
     """A video as a page shows it."""
     known = library.describe_video(row).model_dump()
-    if row.uri.startswith(str(desk.home)):
+    if HomeFolder(desk.home).contains(row.uri):
         known["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
     live = _live_factor(job)

@@ -11,6 +11,7 @@ from engine.errors import NotFoundError
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
 from engine.pipeline.engine import EngineConfig, ModelConfig
+from storage.files import HomeFolder
 
 SMALL_MODEL_BYTES = 256 << 20
 """Below this, layers are too small for several threads to share."""
@@ -57,12 +58,13 @@ def choose_threads(folder: Path) -> None:
 
 def models_folder(settings: Settings) -> Path:
     """Where pulled checkpoints lie."""
-    return settings.paths.models or settings.home / "models"
+    return settings.paths.models or HomeFolder(settings.home).models
 
 
 def engine_config(settings: Settings) -> EngineConfig:
     """What the engine is assembled from; where a setting is `None` the engine's default holds."""
     stream, cache, sampling = settings.stream, settings.cache, settings.sampling
+    home = HomeFolder(settings.home)
     return EngineConfig(
         model=ModelConfig(
             folder=find_model(settings.model, settings),
@@ -72,8 +74,8 @@ def engine_config(settings: Settings) -> EngineConfig:
             compression_ratio=stream.compression_ratio,
             max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),
-        latents_folder=settings.home / "latents",
-        index_folder=settings.home / "index",
+        latents_folder=home.latents,
+        index_folder=home.index,
         sampling=SamplingConfig(
             fps=float(sampling.fps),
             thin_static=sampling.thin_static,

@@ -35,6 +35,7 @@ from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 from app.logging import LogFormat, LogLevel
 from engine.errors import SettingsError
+from storage.files import HomeFolder
 
 FILE_NAME = "longwatch.toml"
 _PREFIX = "LONGWATCH_"
@@ -191,7 +192,7 @@ class Settings(BaseSettings):
         """Address of the database, password included: not to be shown."""
         if self.database_url is not None:
             return self.database_url.get_secret_value()
-        return f"sqlite:///{self.home / 'longwatch.db'}"
+        return f"sqlite:///{HomeFolder(self.home).database}"
 
     @classmethod
     def settings_customise_sources(

@@ -14,7 +14,7 @@ from engine.media.clip import cut
 from engine.pipeline.ingest import stored_chunks
 from engine.pipeline.similar import similarity
 from engine.records import TimeSpan
-from storage.files import Blobs
+from storage.files import HomeFolder
 from storage.records import LibraryTotals, PageCursor, VideoRow
 
 MAX_NAME_CHARS = 120
@@ -112,10 +112,7 @@ def remove_video(context: ServiceContext, video: VideoRow) -> MessageResponse:
     for job in context.catalog.jobs.list("queued", "running", video=video.id):
         context.catalog.jobs.cancel(job.id)
     context.engine.forget(video.id)
-    Blobs(context.settings.home).remove(video.id)
-    is_uploaded = Path(video.uri).parent == context.settings.home / "media"
-    if is_uploaded:
-        Path(video.uri).unlink(missing_ok=True)
+    is_uploaded = HomeFolder(context.settings.home).remove_video(video.id, video.uri)
     context.catalog.videos.remove(video.id)
     fate = "its upload is deleted" if is_uploaded else f"{video.uri} was left alone"
     return MessageResponse(message=f"{video.name} is deleted; {fate}")

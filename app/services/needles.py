@@ -21,6 +21,7 @@ from typing import IO, Final
 from app.config.settings import Settings
 from engine.errors import InputRefusedError, NotFoundError
 from engine.evaluation.needle import LISTING, Needle, NeedleLimits, load_needles
+from storage.files import HomeFolder
 
 MAX_ARCHIVE_BYTES: Final = 64 << 20
 MAX_UNPACKED_BYTES: Final = 256 << 20
@@ -45,7 +46,7 @@ class NeedleSet:
 
 def list_needles(settings: Settings) -> tuple[NeedleSet, ...]:
     """Return uploads, and folders with a listing at most two levels below a configured root."""
-    uploads = _uploads(settings.home)
+    uploads = HomeFolder(settings.home).needles
     sets = [
         NeedleSet(key=_UPLOAD + folder.name, name=folder.name, is_upload=True)
         for folder in (sorted(uploads.iterdir()) if uploads.is_dir() else ())
@@ -74,7 +75,8 @@ def open_needles(settings: Settings, key: str) -> tuple[Needle, ...]:
             hint=f"upload a zip, or put a folder with {LISTING} below one of paths.media_roots",
         )
     chosen = known[key]
-    folder = _uploads(settings.home) / chosen.name if chosen.is_upload else Path(chosen.key)
+    uploads = HomeFolder(settings.home).needles
+    folder = uploads / chosen.name if chosen.is_upload else Path(chosen.key)
     return load_needles(folder, called=chosen.name, limits=LIMITS)
 
 
@@ -103,9 +105,8 @@ def take_archive(home: Path, name: str, archive: IO[bytes]) -> tuple[NeedleSet, 
         raise InputRefusedError(
             f"{name!r} cannot be the name of needles", hint="use letters, digits, spaces, - and _"
         )
-    uploads = _uploads(home)
+    uploads, target = HomeFolder(home).needles, HomeFolder(home).needle_set(name)
     uploads.mkdir(parents=True, exist_ok=True)
-    target = uploads / name
     if target.exists():
         raise InputRefusedError(f"needles {name!r} are here already", hint="choose another name")
     if len(os.listdir(uploads)) >= MAX_UPLOADS:
@@ -126,14 +127,10 @@ def remove_needles(home: Path, name: str) -> None:
     Raises:
         NotFoundError: There is none of this name.
     """
-    uploads = _uploads(home)
+    uploads = HomeFolder(home).needles
     if not uploads.is_dir() or name not in os.listdir(uploads):
         raise NotFoundError(f"no uploaded needles {name!r}")
     shutil.rmtree(uploads / name)
-
-
-def _uploads(home: Path) -> Path:
-    return home / "needles"
 
 
 def _unpack(name: str, archive: IO[bytes], folder: Path) -> None:

@@ -24,6 +24,7 @@ from engine.evaluation.needle_grid import GridConfig, draw_heat_map, run_grid, w
 from engine.media.frames import Frame
 from engine.records import ProbeCell, ProbeResult, Recall
 from engine.synthetic.cards import draw_needle
+from storage.files import HomeFolder
 from storage.records import JobRow, Json, ProbeRunId, ProbeRunRow
 
 KIND: Final = "probe"
@@ -206,12 +207,8 @@ def find_job(context: ServiceContext, run: ProbeRunRow) -> JobRow | None:
 def remove_run(context: ServiceContext, run: ProbeRunId) -> None:
     """Delete a run with its cells and the pictures of its needles."""
     context.catalog.probes.remove(run)
-    shutil.rmtree(stills_folder(context.settings.home, run), ignore_errors=True)
-
-
-def stills_folder(home: Path, run: ProbeRunId) -> Path:
-    """Return the folder of the pictures of needles that were not drawn."""
-    return home / "thumbs" / "probes" / str(run)
+    stills = HomeFolder(context.settings.home).probe_stills(run)
+    shutil.rmtree(stills, ignore_errors=True)
 
 
 def find_still(context: ServiceContext, run: ProbeRunRow, index: int) -> Path:
@@ -220,7 +217,7 @@ def find_still(context: ServiceContext, run: ProbeRunRow, index: int) -> Path:
     Raises:
         NotFoundError: None is kept: there are fewer needles, or they were drawn.
     """
-    still = stills_folder(context.settings.home, run.id) / f"{index}.png"
+    still = HomeFolder(context.settings.home).probe_still(run.id, index)
     if not still.is_file():
         raise NotFoundError(f"no needle {index} is kept of probe run {run.id}")
     return still
@@ -276,7 +273,7 @@ def _begin(
     )
     run = context.catalog.probes.add(empty, settings={**asdict(order), **made_with}, job=job.id)
     if order.needles is not None:
-        _keep_stills(stills_folder(context.settings.home, run.id), needles)
+        _keep_stills(HomeFolder(context.settings.home), run.id, needles)
     return run
 
 
@@ -341,9 +338,9 @@ def _digest(needles: tuple[Needle, ...]) -> str:
     return digest.hexdigest()
 
 
-def _keep_stills(folder: Path, needles: tuple[Needle, ...]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+def _keep_stills(home: HomeFolder, run: ProbeRunId, needles: tuple[Needle, ...]) -> None:
+    home.probe_stills(run).mkdir(parents=True, exist_ok=True)
     for index, needle in enumerate(needles):
         still = Image.fromarray(needle.image)
         still.thumbnail(STILL_PX)
-        still.save(folder / f"{index}.png", "PNG")
+        still.save(home.probe_still(run, index), "PNG")

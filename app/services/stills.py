@@ -14,9 +14,10 @@ from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import frame_at_foreign
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
-from engine.files import atomic_write
+from engine.files import atomic_write, atomic_write_bytes
 from engine.media.source import is_live_uri
 from engine.records import MediaInfo, VideoId
+from storage.files import HomeFolder
 from storage.records import VideoRow
 
 STILL_WIDTHS: Final = (160, 320, 640, 1280)
@@ -76,26 +77,20 @@ def browser_plays(media: MediaInfo | None) -> bool:
     return media.video_codec in codecs.get(media_type(media), set())
 
 
-def thumbs_folder(home: Path, video: VideoId) -> Path:
-    """Return the folder of a video's stills."""
-    return home / "thumbs" / video
-
-
 def sprite_file(home: Path, video: VideoId) -> Path:
     """Return the path of the picture of many stills."""
-    return thumbs_folder(home, video) / "sprite.jpg"
+    return HomeFolder(home).sprite(video)
 
 
 def proxy_file(home: Path, video: VideoId) -> Path:
     """Return the path of the playback copy."""
-    return home / "proxies" / f"{video}.mp4"
+    return HomeFolder(home).proxy(video)
 
 
 def read_sprite(home: Path, video: VideoId) -> Sprite | None:
     """Return what the picture of many stills holds; `None` until the worker has made it."""
-    facts = sprite_file(home, video).with_suffix(".json")
     try:
-        return Sprite(**json.loads(facts.read_text()))
+        return Sprite(**json.loads(HomeFolder(home).sprite_facts(video).read_text()))
     except OSError:
         return None
 
@@ -104,9 +99,9 @@ def write_sprite(
     home: Path, video: VideoId, sheet: UInt8[np.ndarray, "h w 3"], sprite: Sprite
 ) -> None:
     """Keep a picture of many stills, and beside it how to read it."""
-    target = sprite_file(home, video)
-    write_still(sheet, target, quality=70)
-    target.with_suffix(".json").write_text(json.dumps(asdict(sprite)))
+    write_still(sheet, sprite_file(home, video), quality=70)
+    facts = json.dumps(asdict(sprite)).encode()
+    atomic_write_bytes(HomeFolder(home).sprite_facts(video), facts)
 
 
 def find_playable(home: Path, row: VideoRow) -> Path | None:
@@ -126,7 +121,7 @@ def still_file(home: Path, video: VideoId, time_s: float, width_px: int) -> Path
     if width_px not in STILL_WIDTHS:
         widths = ", ".join(map(str, STILL_WIDTHS))
         raise InputRefusedError(f"stills are {widths} pixels wide, not {width_px}")
-    return thumbs_folder(home, video) / f"{round(time_s * GRID_FPS)}_{width_px}.jpg"
+    return HomeFolder(home).still(video, round(time_s * GRID_FPS), width_px)
 
 
 def make_still(context: ServiceContext, row: VideoRow, time_s: float, width_px: int) -> Path:

@@ -23,8 +23,9 @@ from app.services.ingest import add_source, enqueue_ingest
 from app.services.library import MAX_NAME_CHARS
 from app.services.previews import enqueue_preview
 from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
-from engine.files import fsync_rename
+from engine.files import fsync_rename, make_folder
 from storage.catalog import utc_now
+from storage.files import HomeFolder
 from storage.records import UploadId, UploadRow, UserId, VideoRow
 
 KEPT_DAYS: Final = 7
@@ -143,7 +144,7 @@ def announce_upload(
             int(limits.upload_bytes),
             field="max_bytes",
         )
-    folder = context.settings.home / "uploads"
+    folder = HomeFolder(context.settings.home).uploads
     folder.mkdir(parents=True, exist_ok=True)
     remove_expired(context)
     _check_room(folder, size_bytes, int(limits.disk_reserve_bytes))
@@ -181,8 +182,8 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     """
     if row.video is not None:
         return context.catalog.videos.get(row.video)
-    target = context.settings.home / "media" / f"{row.id}.bin"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    target = HomeFolder(context.settings.home).original(row.id)
+    make_folder(target.parent)
     part = _part_file(context.settings, row.id)
     if part.exists():
         fsync_rename(part, target)
@@ -226,7 +227,7 @@ def clean_name(name: str) -> str:
 
 
 def _part_file(settings: Settings, upload: UploadId) -> Path:
-    return settings.home / "uploads" / f"{upload}.part"
+    return HomeFolder(settings.home).upload_part(upload)
 
 
 def _check_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:

@@ -63,7 +63,7 @@ def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSp
         if source.is_live or decoder.lacks_stamps:
             raise _CannotCopyError
         with (
-            atomic_write(path) as part,
+            atomic_write(path, single_writer=True) as part,
             av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
         ):
             return _Copy(source, decoder.first_s, out).run(span)

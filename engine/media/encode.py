@@ -46,7 +46,7 @@ def write_video(
         ValueError: There is no frame, or sides are odd numbers of pixels.
     """
     with (
-        atomic_write(path) as part,
+        atomic_write(path, single_writer=True) as part,
         av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
     ):
         stream = add_picture_stream(out, fps, crf=crf, gop_frames=gop_frames, preset=preset)

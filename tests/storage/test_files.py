@@ -1,37 +1,45 @@
-"""Files: no name leaves the home folder, and a file is whole or not there."""
+"""The home folder: one place spells its paths, and no name leads out of it."""
 
-import errno
-import os
-import subprocess
-import sys
-import time
+import ast
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from engine.errors import DiskFullError, UnreachableError
+from engine.errors import UnreachableError
 from engine.records import VideoId
-from storage.files import Blobs, move, writing, writing_beside
-from storage.records import UploadId
+from storage.files import HomeFolder
+from storage.records import ProbeRunId, UploadId
 
 VIDEO = VideoId("a1b2c3")
 
 
-def write_half(path: Path, error: Exception) -> None:
-    with writing(path) as file:
-        file.write(b"half of")
-        raise error
+def write(*paths: Path) -> None:
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
 
 
-def test_files_lie_where_the_contract_says(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    assert blobs.media(VIDEO, ".mp4") == tmp_path / "media" / "a1b2c3.mp4"
-    assert blobs.thumb(VIDEO, "00012.jpg") == tmp_path / "thumbs" / "a1b2c3" / "00012.jpg"
-    assert blobs.proxy(VIDEO) == tmp_path / "proxies" / "a1b2c3.mp4"
-    assert blobs.upload(UploadId("ff")) == tmp_path / "uploads" / "ff"
-    assert (blobs.latents, blobs.index) == (tmp_path / "latents", tmp_path / "index")
+def test_files_lie_where_libraries_of_before_have_them(tmp_path: Path) -> None:
+    home = HomeFolder(tmp_path)
+    paths = {
+        "longwatch.db": home.database,
+        "media/ff.bin": home.original(UploadId("ff")),
+        "uploads/ff.part": home.upload_part(UploadId("ff")),
+        "latents": home.latents,
+        "index": home.index,
+        "models": home.models,
+        "thumbs/a1b2c3/12_320.jpg": home.still(VIDEO, 12, 320),
+        "thumbs/a1b2c3/sprite.jpg": home.sprite(VIDEO),
+        "thumbs/a1b2c3/sprite.json": home.sprite_facts(VIDEO),
+        "thumbs/probes/7/0.png": home.probe_still(ProbeRunId(7), 0),
+        "proxies/a1b2c3.mp4": home.proxy(VIDEO),
+        "needles/my cards": home.needle_set("my cards"),
+    }
+    assert {str(path.relative_to(tmp_path)) for path in paths.values()} == {*paths}
+    assert all(path == tmp_path / name for name, path in paths.items())
     assert not any(tmp_path.iterdir())
 
 
@@ -48,112 +56,75 @@ def test_files_lie_where_the_contract_says(tmp_path: Path) -> None:
 @example("a" * 4096)
 @example("")
 def test_no_name_leaves_its_folder(tmp_path: Path, name: str) -> None:
-    blobs = Blobs(tmp_path)
-    for folder, at in (
-        ("proxies", lambda: blobs.proxy(VideoId(name))),
-        ("uploads", lambda: blobs.upload(UploadId(name))),
-        (f"thumbs/{VIDEO}", lambda: blobs.thumb(VIDEO, name)),
-        ("media", lambda: blobs.media(VIDEO, name)),
-    ):
+    home = HomeFolder(tmp_path)
+    calls: dict[str, Callable[[], Path]] = {
+        "proxies": lambda: home.proxy(VideoId(name)),
+        "uploads": lambda: home.upload_part(UploadId(name)),
+        "media": lambda: home.original(UploadId(name)),
+        "thumbs": lambda: home.stills(VideoId(name)),
+        "needles": lambda: home.needle_set(name),
+    }
+    for folder, call in calls.items():
         try:
-            path = at()
+            path = call()
         except ValueError:
             continue
         assert path.parent == tmp_path / folder
         assert path.resolve().parent == path.parent
 
 
-def test_written_file_is_there_and_nothing_beside_it(tmp_path: Path) -> None:
-    path = Blobs(tmp_path).thumb(VIDEO, "a.jpg")
-    for content in (b"first", b"second"):
-        with writing(path) as file:
-            file.write(content)
-        assert path.read_bytes() == content
-    assert [*path.parent.iterdir()] == [path]
-
-
-def test_full_disk_leaves_the_earlier_file(tmp_path: Path) -> None:
-    path = tmp_path / "a.jpg"
-    path.write_bytes(b"earlier")
-    with pytest.raises(DiskFullError, match=r"a\.jpg: no space left"):
-        write_half(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-    assert path.read_bytes() == b"earlier"
-    assert [*tmp_path.iterdir()] == [path]
-
-
-def test_file_that_failed_half_way_never_appears(tmp_path: Path) -> None:
-    path = tmp_path / "a.mp4"
-    with pytest.raises(ZeroDivisionError):
-        write_half(path, ZeroDivisionError())
-    assert not any(tmp_path.iterdir())
-
-
-def test_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "thumbs").write_text("in the way")
-    path = Blobs(tmp_path).thumb(VIDEO, "a.jpg")
-    with pytest.raises(UnreachableError, match="thumbs"), writing(path):
-        pass
-
-
-def test_writer_that_was_killed_leaves_only_what_is_swept(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    path = blobs.proxy(VIDEO)
-    code = (
-        "import os, signal; from pathlib import Path; from storage.files import writing\n"
-        f"with writing(Path({str(path)!r})) as file:\n"
-        "    file.write(b'half of'); file.flush(); os.kill(os.getpid(), signal.SIGKILL)\n"
-    )
-    killed = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2])
-    assert killed.returncode == -9
-    assert not path.exists()
-    assert blobs.sweep() == 0
-    assert blobs.sweep(older_than_s=-1) == 1
-    assert not any(path.parent.iterdir())
-
-
-def test_moved_file_is_the_same_file(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    upload, target = blobs.upload(UploadId("ff")), blobs.media(VIDEO, ".mp4")
-    with writing(upload) as file:
-        file.write(b"whole")
-    inode = upload.stat().st_ino
-    move(upload, target)
-    assert (target.stat().st_ino, upload.exists()) == (inode, False)
-    with pytest.raises(UnreachableError):
-        move(upload, target)
-
-
 def test_everything_of_a_video_goes_and_nothing_else(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
+    home = HomeFolder(tmp_path)
+    original = home.original(UploadId("ff"))
     kept = [
-        blobs.media(VideoId("a1b2c3.d"), ".mp4"),
-        blobs.proxy(VideoId("a1b2c3d")),
-        blobs.latents / "f1" / "other" / "00000000.safetensors",
-        tmp_path / "longwatch.db",
+        home.original(UploadId("fe")),
+        home.proxy(VideoId("a1b2c3d")),
+        home.proxies / ".a1b2c3d.mp4.part",
+        home.sprite(VideoId("a1b2c3.d")),
+        home.probe_still(ProbeRunId(1), 0),
+        home.database,
     ]
-    gone = [
-        blobs.media(VIDEO, ".mp4"),
-        blobs.proxy(VIDEO),
-        blobs.thumb(VIDEO, "a.jpg"),
-        blobs.latents / "f1" / VIDEO / "00000000.safetensors",
-        blobs.latents / "f2" / VIDEO / "00000000.safetensors",
-    ]
-    for path in kept + gone:
-        with writing(path) as file:
-            file.write(b"x")
-    blobs.remove(VIDEO)
+    removed = [original, home.proxy(VIDEO), home.proxies / ".a1b2c3.mp4.part", home.sprite(VIDEO)]
+    write(*kept, *removed)
+    assert home.remove_video(VIDEO, str(original))
     assert all(path.exists() for path in kept)
-    assert not any(path.exists() for path in gone)
-    blobs.remove(VIDEO)
+    assert not any(path.exists() for path in removed)
+    assert not home.stills(VIDEO).exists()
+    assert home.remove_video(VIDEO, str(original))
 
 
-def test_free_space_is_known_before_the_home_folder_exists(tmp_path: Path) -> None:
-    assert Blobs(tmp_path / "not" / "yet").free_bytes() > 0
+@pytest.mark.parametrize("uri", ["rtsp://camera/1", "elsewhere/media/film.mp4"])
+def test_original_that_was_not_uploaded_is_left_alone(tmp_path: Path, uri: str) -> None:
+    film = tmp_path / "elsewhere" / "media" / "film.mp4"
+    write(film)
+    uri = uri if "://" in uri else str(film)
+    assert not HomeFolder(tmp_path / "home").remove_video(VIDEO, uri)
+    assert film.exists()
 
 
-def test_sweep_leaves_young_parts_alone(tmp_path: Path) -> None:
-    blobs = Blobs(tmp_path)
-    with writing_beside(blobs.proxy(VIDEO)) as beside:
-        beside.write_bytes(b"growing")
-        os.utime(beside, (time.time() - 3600, time.time() - 3600))
-        assert blobs.sweep() == 0
+def test_file_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
+    home = HomeFolder(tmp_path)
+    home.proxy(VIDEO).mkdir(parents=True)
+    with pytest.raises(UnreachableError, match=r"a1b2c3\.mp4: cannot be deleted"):
+        home.remove_video(VIDEO, "elsewhere.mp4")
+
+
+def test_folder_whose_name_begins_alike_is_another_one(tmp_path: Path) -> None:
+    home = HomeFolder(tmp_path / "home")
+    assert home.contains(str(home.original(UploadId("ff"))))
+    assert not home.contains(str(tmp_path / "home movies" / "film.mp4"))
+    assert not home.contains("rtsp://camera/1")
+
+
+def test_no_other_file_spells_a_path_below_the_home_folder() -> None:
+    root = Path(__file__).parents[2]
+    spelled = [
+        f"{file.relative_to(root)}:{node.lineno}: {ast.unparse(node)}"
+        for folder in ("app", "storage")
+        for file in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div)
+        if ast.unparse(node.left).split(".")[-1] == "home"
+        if isinstance(node.right, ast.Constant | ast.JoinedStr)
+    ]
+    assert spelled == []

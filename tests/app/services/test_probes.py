@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from app.services.access import FULL_ACCESS
-from app.services.probes import ProbeOrder, enqueue_probe, stills_folder
+from app.services.probes import ProbeOrder, enqueue_probe
 from app.worker.handlers import open_worker
 from engine.records import ProbeCell
 from storage.catalog import open_catalog
+from storage.files import HomeFolder
 from storage.records import ProbeRunRow
 from tests.support.site import open_library
 
@@ -123,7 +124,7 @@ def test_own_needles_are_planted_and_their_pictures_kept(home: Path) -> None:
     with open_catalog(f"sqlite:///{home / 'longwatch.db'}") as catalog:
         (trial,) = catalog.probes.trials(run.id, 0)
     assert trial["expected"] == "red"
-    with Image.open(stills_folder(home, run.id) / "0.png") as still:
+    with Image.open(HomeFolder(home).probe_still(run.id, 0)) as still:
         assert still.size == (360, 270)
 
 
@@ -145,5 +146,5 @@ def test_run_begins_afresh_where_the_needles_have_changed(home: Path) -> None:
     (second,) = service.catalog.probes.list(job=job.id)
     assert second.id != first.id
     assert service.catalog.probes.trials(second.id, 1)[0]["expected"] == "blue"
-    assert not stills_folder(home, first.id).exists()
+    assert not HomeFolder(home).probe_stills(first.id).exists()
     service.close()
