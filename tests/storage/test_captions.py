@@ -22,7 +22,7 @@ def read(catalog: Catalog, video: VideoId, pipeline: Fingerprint) -> None:
     )
 
 
-def said(video: VideoId, ordinal: int, text: str, pipeline: Fingerprint = PIPELINE) -> Caption:
+def caption(video: VideoId, ordinal: int, text: str, pipeline: Fingerprint = PIPELINE) -> Caption:
     span = TimeSpan(start_s=4.1 * ordinal, end_s=4.1 * (ordinal + 1))
     return Caption(
         ref=ChunkRef(video=video, ordinal=ordinal, span=span),
@@ -34,11 +34,14 @@ def said(video: VideoId, ordinal: int, text: str, pipeline: Fingerprint = PIPELI
 
 def test_captions_come_back_in_order_and_twice_is_once(catalog: Catalog) -> None:
     video = add_video(catalog)
-    second, first = said(video, 1, "A dog runs to the left."), said(video, 0, "An empty street.")
-    for one in (second, first, first):
-        catalog.captions.add(one)
+    second, first = (
+        caption(video, 1, "A dog runs to the left."),
+        caption(video, 0, "An empty street."),
+    )
+    for added in (second, first, first):
+        catalog.captions.add(added)
     assert catalog.captions.list(video) == (first, second)
-    better = said(video, 1, "A brown dog runs.")
+    better = caption(video, 1, "A brown dog runs.")
     catalog.captions.add(better)
     assert catalog.captions.list(video) == (first, better)
 
@@ -46,22 +49,22 @@ def test_captions_come_back_in_order_and_twice_is_once(catalog: Catalog) -> None
 def test_the_more_words_the_better(catalog: Catalog) -> None:
     video = add_video(catalog)
     for ordinal, text in enumerate(["A red bus.", "A RED car, at night.", "A carpet.", ""]):
-        catalog.captions.add(said(video, ordinal, text))
-    found = catalog.captions.matching("the red Car", [(video, ALL)])
-    assert [(one.caption.ref.ordinal, one.share) for one in found] == [(1, 1.0), (0, 0.5)]
-    assert catalog.captions.matching("the red Car", [(video, ALL)], top=1) == found[:1]
+        catalog.captions.add(caption(video, ordinal, text))
+    matches = catalog.captions.matching("the red Car", [(video, ALL)])
+    assert [(match.caption.ref.ordinal, match.share) for match in matches] == [(1, 1.0), (0, 0.5)]
+    assert catalog.captions.matching("the red Car", [(video, ALL)], top=1) == matches[:1]
 
 
 @pytest.mark.parametrize("query", ["", "is it in the", "%", "_", "%red%", "zebra", "re_"])
 def test_what_nothing_holds_is_not_found(catalog: Catalog, query: str) -> None:
     video = add_video(catalog)
-    catalog.captions.add(said(video, 0, "A redder bus in the dark."))
+    catalog.captions.add(caption(video, 0, "A redder bus in the dark."))
     assert catalog.captions.matching(query, [(video, ALL)]) == ()
 
 
 def test_words_of_every_script_are_folded(catalog: Catalog) -> None:
     video = add_video(catalog)
-    catalog.captions.add(said(video, 0, "Ein ÄLTERER Mann; СОБАКА"))
+    catalog.captions.add(caption(video, 0, "Ein ÄLTERER Mann; СОБАКА"))
     for query in ("älterer", "собака"):
         assert len(catalog.captions.matching(query, [(video, ALL)])) == 1
 
@@ -70,7 +73,7 @@ def test_only_what_lies_within_is_found(catalog: Catalog) -> None:
     lobby, yard = add_video(catalog), add_video(catalog, "yard")
     for video in (lobby, yard):
         for ordinal in range(3):
-            catalog.captions.add(said(video, ordinal, "A dog."))
+            catalog.captions.add(caption(video, ordinal, "A dog."))
     within = [(yard, TimeSpan(start_s=5.0, end_s=6.0))]
     (match,) = catalog.captions.matching("dog", within)
     assert (match.caption.ref.video, match.caption.ref.ordinal) == (yard, 1)
@@ -79,14 +82,14 @@ def test_only_what_lies_within_is_found(catalog: Catalog) -> None:
 
 def test_a_question_of_a_thousand_words_is_answered(catalog: Catalog) -> None:
     video = add_video(catalog)
-    catalog.captions.add(said(video, 0, "word0"))
+    catalog.captions.add(caption(video, 0, "word0"))
     query = " ".join(f"word{number}" for number in range(1000))
     assert len(catalog.captions.matching(query, [(video, ALL)])) == 1
 
 
 def test_captions_of_another_pipeline_rest(catalog: Catalog) -> None:
     video = add_video(catalog)
-    catalog.captions.add(said(video, 0, "A dog."))
+    catalog.captions.add(caption(video, 0, "A dog."))
     read(catalog, video, Fingerprint("p2"))
     assert catalog.captions.list(video) == ()
     assert catalog.captions.matching("dog", [(video, ALL)]) == ()
@@ -96,8 +99,8 @@ def test_captions_of_another_pipeline_rest(catalog: Catalog) -> None:
 
 def test_captions_leave_with_their_video(catalog: Catalog) -> None:
     video = add_video(catalog)
-    catalog.captions.add(said(video, 0, "A dog."))
+    catalog.captions.add(caption(video, 0, "A dog."))
     catalog.videos.remove(video)
     assert catalog.captions.list(video) == ()
     with pytest.raises(NotFoundError):
-        catalog.captions.add(said(video, 1, "A cat."))
+        catalog.captions.add(caption(video, 1, "A cat."))

@@ -53,11 +53,11 @@ def answer(*support: Evidence) -> Answer:
 def test_turn_comes_out_as_it_went_in(catalog: Catalog) -> None:
     lobby, gate = (catalog.videos.add(name=name, uri="x").id for name in ("lobby", "gate"))
     talk = catalog.conversations.add("vans", videos=[lobby, gate])
-    said = answer(evidence(gate, 50.0), evidence(lobby, 10.0))
-    turn = catalog.conversations.add_turn(talk.id, "what stood there?", said)
+    reply = answer(evidence(gate, 50.0), evidence(lobby, 10.0))
+    turn = catalog.conversations.add_turn(talk.id, "what stood there?", reply)
     assert catalog.conversations.turns(talk.id) == (turn,)
     assert (turn.question, turn.answer) == ("what stood there?", "a red van")
-    assert (turn.evidence, turn.timing) == (said.evidence, said.timing)
+    assert (turn.evidence, turn.timing) == (reply.evidence, reply.timing)
     assert (turn.model, turn.recall, turn.recalled_chunks) == ("video_xl/nano", "top", 4)
     assert catalog.conversations.get(talk.id).videos == (lobby, gate)
 
@@ -78,10 +78,10 @@ def test_turns_keep_their_order_and_move_the_conversation_up(
 def test_evidence_leaves_with_its_video(catalog: Catalog) -> None:
     lobby, gate = (catalog.videos.add(name=name, uri="x").id for name in ("lobby", "gate"))
     talk = catalog.conversations.add("vans")
-    said = answer(evidence(lobby, 10.0), evidence(gate, 50.0))
-    catalog.conversations.add_turn(talk.id, "?", said)
+    reply = answer(evidence(lobby, 10.0), evidence(gate, 50.0))
+    catalog.conversations.add_turn(talk.id, "?", reply)
     catalog.videos.remove(lobby)
-    late = catalog.conversations.add_turn(talk.id, "and now?", said)
+    late = catalog.conversations.add_turn(talk.id, "and now?", reply)
     assert late.evidence == (evidence(gate, 50.0),)
     turns = catalog.conversations.turns(talk.id)
     assert [turn.evidence for turn in turns] == [(evidence(gate, 50.0),)] * 2

@@ -171,8 +171,8 @@ def test_failed_step_leaves_nothing_behind(database_url: str) -> None:
     with pytest.raises(Exception, match="users"):
         upgrade(database)
     with database.write_connection() as connection:
-        found = MigrationContext.configure(connection)
-        assert found.get_current_revision() is None
+        context = MigrationContext.configure(connection)
+        assert context.get_current_revision() is None
         assert not connection.dialect.has_table(connection, "videos")
     database.close()
 

@@ -27,8 +27,8 @@ CELLS = (cell(256, 0.5), cell(64, 0.0), cell(64, 1.0))
 
 def test_growing_grid_equals_one_written_whole(catalog: Catalog) -> None:
     growing = catalog.probes.add(EMPTY, settings={"lengths": [64, 256]})
-    for number, one in enumerate(CELLS, start=1):
-        catalog.probes.add_cell(growing.id, one, wall_s=float(number), trials=[{"answer": "B4"}])
+    for number, added in enumerate(CELLS, start=1):
+        catalog.probes.add_cell(growing.id, added, wall_s=float(number), trials=[{"answer": "B4"}])
     whole = replace(EMPTY, cells=CELLS, wall_s=3.0)
     assert catalog.probes.get(growing.id).result == whole
     assert catalog.probes.get(catalog.probes.add(whole).id).result == whole
