@@ -20,6 +20,8 @@ from app.cli.common import (
     parsed,
 )
 
+WRONG = 1
+"""Of a demo whose answers do not hold; a bug has the same code, and a report."""
 REFUSED = 5
 
 cli = typer.Typer()
@@ -202,3 +204,5 @@ def demo(
     with open_library(output / "library", model=model) as context, screen.progress() as progress:
         document = run_demo(context, video, output, screen=screen, progress=progress)
     screen.show(document)
+    if document.found_itself_wrong:
+        raise typer.Exit(WRONG)

@@ -67,13 +67,13 @@ def run_demo(
     """Read, ask, show, probe; every file it makes lies in `output`."""
     output.mkdir(parents=True, exist_ok=True)
     clip = video or output / "clip.mp4"
-    story = None if video else _draw_clip(clip, report=progress.step)
+    story = None if video else draw_clip(clip, CLIP_SEED, report=progress.step)
     ingested = ingest_now(context, [str(clip)], report=progress.step).videos[0]
     scope = resolve_scope(context, [ingested.video_id])
     items = []
-    for asked in _choose(story):
+    for asked in choose_questions(story):
         document = ask(context, asked.text, scope)
-        items.append(_judge(asked, document))
+        items.append(judge(asked, document))
         _tell(screen, items[-1])
     sheet = output / "contact-sheet.png"
     write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
@@ -93,8 +93,9 @@ def run_demo(
     )
 
 
-def _draw_clip(path: Path, *, report: Callable[[ProgressUpdate], None]) -> Story:
-    story = draw_story(CLIP_SEED, CLIP_S, CLIP_FPS)
+def draw_clip(path: Path, seed: int, *, report: Callable[[ProgressUpdate], None]) -> Story:
+    """Write the clip of a seed, and return what happens in it."""
+    story = draw_story(seed, CLIP_S, CLIP_FPS)
 
     def frames() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
         for n, frame in enumerate(story, start=1):
@@ -106,7 +107,8 @@ def _draw_clip(path: Path, *, report: Callable[[ProgressUpdate], None]) -> Story
     return story
 
 
-def _choose(story: Story | None) -> Sequence[DemoQuestion]:
+def choose_questions(story: Story | None) -> Sequence[DemoQuestion]:
+    """Return the questions of a clip; open ones where nothing is known of it."""
     if story is None:
         return [DemoQuestion(text=text) for text in OPEN_QUESTIONS]
     known = questions(story)
@@ -119,7 +121,8 @@ def _choose(story: Story | None) -> Sequence[DemoQuestion]:
     return chosen
 
 
-def _judge(asked: DemoQuestion, document: AnswerResponse) -> DemoItem:
+def judge(asked: DemoQuestion, document: AnswerResponse) -> DemoItem:
+    """Compare an answer and its first evidence with the truth, where it is known."""
     truth = asked.truth
     if truth is None:
         return DemoItem(asked=document)

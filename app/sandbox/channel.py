@@ -173,12 +173,15 @@ class Child:
 
     def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
         """A frame and the counts up to it."""
-        pts_s, *stats, height, width = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
+        head = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
+        pts_s, *stats, height, width, starts_chunk = head
         pixels = np.frombuffer(payload, dtype=np.uint8)[FRAME_HEAD.size :]
         if pixels.size != height * width * 3:
             raise self._broken("the decoder sent a frame of the wrong size")
         self._pts_s = pts_s
-        frame = Frame(pixels=pixels.reshape(height, width, 3), pts_s=pts_s)
+        frame = Frame(
+            pixels=pixels.reshape(height, width, 3), pts_s=pts_s, starts_chunk=starts_chunk
+        )
         return frame, unpacked_stats(stats)
 
     def info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:

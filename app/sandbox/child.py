@@ -26,8 +26,8 @@ HEADER = struct.Struct("<cQ")
 """Kind, and bytes of payload that follow."""
 STATS = struct.Struct("<5Q")
 """Fields of `SampleStats` in their order."""
-FRAME_HEAD = struct.Struct("<d5QII")
-"""Presentation time, statistics, height, width; the pixels follow."""
+FRAME_HEAD = struct.Struct("<d5QII?")
+"""Presentation time, statistics, height, width, `starts_chunk`; the pixels follow."""
 
 _BEAT_S = 1.0
 _NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/run")
@@ -188,7 +188,7 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
 
 def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:
     height, width = frame.pixels.shape[:2]
-    head = FRAME_HEAD.pack(frame.pts_s, *stats, height, width)
+    head = FRAME_HEAD.pack(frame.pts_s, *stats, height, width, frame.starts_chunk)
     # A frame without pixels stands for a moment of sound.
     return head, frame.pixels.data.cast("B") if frame.pixels.size else memoryview(b"")
 

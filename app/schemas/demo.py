@@ -26,3 +26,8 @@ class DemoResponse(BaseModel):
     clip: str
     contact_sheet: str
     heat_map: str
+
+    @property
+    def found_itself_wrong(self) -> bool:
+        """Whether an answer, or the moment of its first evidence, is known to be wrong."""
+        return any(item.right is False or item.covers_truth is False for item in self.questions)

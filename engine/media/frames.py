@@ -13,3 +13,6 @@ class Frame:
     pixels: UInt8[np.ndarray, "h w 3"]
     pts_s: float
     """Seconds from the first frame of the video."""
+    starts_chunk: bool = False
+    """Whether thinning ended a group of frames early: a chunk begins here, however few frames
+    the one before it has."""

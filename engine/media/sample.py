@@ -20,6 +20,9 @@ from engine.media.frames import Frame
 from engine.media.source import MediaLimits, describe, open_source
 from engine.records import MediaInfo, SampleStats
 
+THINNING_VERSION = 2
+"""Of the rule by which `StaticThinning` leaves frames out: latents of two rules never mix."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
@@ -36,8 +39,8 @@ class SamplingConfig:
     heartbeat_s: float = 30.0
     """While nothing changes, one frame is kept this often."""
     group_frames: int = 10
-    """Frames given out before thinning starts afresh: the chunk of the model, so that a chunk
-    never depends on the one before it and reading may resume at any chunk."""
+    """Frames of a group: the chunk of the model. A group that begins with a change is given out
+    whole, still frames and all; `StaticThinning` says why."""
     max_side_px: int | None = 1280
     """Larger pictures are scaled down while they are converted; `None` never scales."""
     gap_s: float = 10.0
@@ -101,7 +104,7 @@ class FrameReader:
             raise
         rate = Fraction(config.fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
-        self._thinning = Thinning(config)
+        self._thinning = StaticThinning(config, after_s=after_s)
         self._frames = self._read()
 
     @property
@@ -144,8 +147,12 @@ class FrameReader:
             pts_s = float(picture.start * tick_s)
             if self._thinning.keeps(pts_s, self._upright.tiny(picture.frame)):
                 self._decoder.counts.sampled += 1
-                yield Frame(pixels=self._upright.rgb(picture.frame), pts_s=pts_s)
-            else:
+                yield Frame(
+                    pixels=self._upright.rgb(picture.frame),
+                    pts_s=pts_s,
+                    starts_chunk=self._thinning.starts_chunk,
+                )
+            elif self._after_s is None or pts_s > self._after_s:
                 self._decoder.counts.static += 1
         self._decoder.finished(self._opened.duration_s)
         self._source.close()
@@ -153,32 +160,63 @@ class FrameReader:
     def _wanted(self, start: int, end: int) -> bool:
         if start < 0 or not on_grid(start, end, self._per_tick):
             return False
-        return self._after_s is None or float(start * self._decoder.tick_s) > self._after_s
+        # The frame at `after_s` itself is what thinning compares the next one with.
+        return self._after_s is None or float(start * self._decoder.tick_s) >= self._after_s
 
 
-class Thinning:
-    """Decides frame by frame whether anything changed since the last one kept."""
+class StaticThinning:
+    """Decides frame by frame what is static enough to be left out, and where groups end.
 
-    def __init__(self, config: SamplingConfig) -> None:
+    Decision: still frames are left out between groups, never inside one. A change begins a group,
+    which then gets every frame until it is full; the frames of heartbeats fill groups of their
+    own, which end early when something changes.
+    Because: models are trained on chunks without holes. When still frames were left out anywhere,
+    the eight frames of a chunk lay up to a minute apart and showed several events.
+    Measured: nano, 1181 questions about twelve drawn recordings: 124 wrong when frames were left
+    out anywhere, 60 when a chunk also ended after twice its length, 32 so, 32 with every frame.
+    Costs 1326 frames of 2400 where something happens every 20 s (613 before), and nothing more
+    where nothing happens.
+    Revisit when: a model is trained on thinned video.
+
+    What follows a group depends on the group's last frame alone, so that reading may resume
+    behind any group.
+    """
+
+    def __init__(self, config: SamplingConfig, *, after_s: float | None = None) -> None:
+        """Begin, or go on behind the last frame of a group.
+
+        Args:
+            after_s: Time of that frame; it has to be shown to `keeps` once more.
+        """
         self._config = config
+        self._after_s = after_s
         self._kept: UInt8[np.ndarray, "h w"] | None = None
         self._kept_s = 0.0
         self._in_group = 0
+        self._is_still_group = False
+        self.starts_chunk = False
+        """Whether a group ended early before the frame that was kept last."""
 
     def keeps(self, pts_s: float, tiny: UInt8[np.ndarray, "h w"]) -> bool:
-        """Whether to give this frame out; remembers it if so."""
+        """Return whether to give this frame out; remembers it if so."""
         config = self._config
-        if (
+        if self._after_s is not None and pts_s <= self._after_s:
+            self._kept, self._kept_s = tiny, pts_s
+            return False
+        is_static = (
             config.thin_static
             and self._kept is not None
-            and pts_s - self._kept_s < config.heartbeat_s
             and change(self._kept, tiny) < config.static_threshold
-        ):
+        )
+        is_open = 0 < self._in_group < config.group_frames
+        may_leave_out = self._is_still_group or not is_open
+        if is_static and may_leave_out and pts_s - self._kept_s < config.heartbeat_s:
             return False
+        self.starts_chunk = is_open and self._is_still_group and not is_static
+        if self.starts_chunk or not is_open:
+            self._in_group, self._is_still_group = 0, is_static
         self._kept, self._kept_s = tiny, pts_s
         self._in_group += 1
-        if self._in_group == config.group_frames:
-            self._kept, self._in_group = None, 0
         return True
 
 

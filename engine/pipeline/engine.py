@@ -15,7 +15,7 @@ from engine.cache.budget import CacheConfig
 from engine.cache.disk import DiskTier, PipelineInfo
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
-from engine.media.sample import SamplingConfig
+from engine.media.sample import THINNING_VERSION, SamplingConfig
 from engine.models.registry import load_model
 from engine.pipeline.scoring import RetrievalConfig
 from engine.protocols import VectorIndex, VideoModel
@@ -243,6 +243,9 @@ def _fingerprint(
     max_past_latents: int | None,
 ) -> Fingerprint:
     """Hash of all that shapes latents: change any of it and the past is encoded anew."""
+    sampled = asdict(sampling)
+    if sampling.thin_static:
+        sampled["thinning_version"] = THINNING_VERSION
     shaping = {
         "model": card.fingerprint,
         "latent_bytes": card.latent_bytes,
@@ -250,7 +253,7 @@ def _fingerprint(
         "compression_ratio": ratio,
         "max_past_latents": max_past_latents,
         "storage": config.cache.storage,
-        "sampling": asdict(sampling),
+        "sampling": sampled,
     }
     digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
     return Fingerprint(digest[:32])

@@ -214,11 +214,15 @@ def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
 def _encoded(
     engine: Engine, frames: Iterable[Frame], info: MediaInfo, sound: SoundSource | None
 ) -> Iterator[EncodedChunk]:
-    """Whole chunks of frames, encoded; each waits for the first frame of the next."""
+    """Whole chunks of frames, encoded; each waits for the first frame of the next.
+
+    A chunk ends when it is full, or where thinning ended a group of frames.
+    """
     waiting: list[Frame] = []
     try:
         for frame in frames:
-            if len(waiting) == engine.model.card.chunk_frames:
+            is_full = len(waiting) == engine.model.card.chunk_frames
+            if waiting and (is_full or frame.starts_chunk):
                 yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s), sound)
                 waiting = []
             waiting.append(frame)

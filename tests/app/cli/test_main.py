@@ -11,6 +11,7 @@ import pytest
 
 from app.cli.main import main
 from engine.media.encode import write_video
+from engine.models.video_xl import model as video_xl
 
 
 def run(*words: str | Path) -> int:
@@ -125,3 +126,15 @@ def test_help_imports_nothing_heavy() -> None:
     code = f"import sys, app.cli.main; print({heavy} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_demo_that_finds_itself_wrong_fails_and_still_shows_its_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video_xl.write_tiny(tmp_path / "tiny")  # Never trained: it cannot be right.
+    output = tmp_path / "demo"
+    assert run("demo", "--model", tmp_path / "tiny", "--output", output, "--json") == 1
+    heard = capsys.readouterr()
+    assert False in [item["right"] for item in json.loads(heard.out)["questions"]]
+    assert "WRONG" in heard.err
+    assert "bug" not in heard.err

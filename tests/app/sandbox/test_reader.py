@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from app.sandbox.channel import SandboxLimits
@@ -25,6 +26,7 @@ from engine.errors import (
     MediaRefusedError,
     UnreachableError,
 )
+from engine.media.encode import write_video
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from tests.support.synthetic import read_index, spelled_video
@@ -173,6 +175,15 @@ def test_sandboxed_reader_resumes_with_the_same_bytes(tmp_path: Path) -> None:
     assert all(
         a.pixels.tobytes() == b.pixels.tobytes() for a, b in zip(rest, whole[8:], strict=True)
     )
+
+
+def test_sandbox_hands_on_where_thinning_ends_a_chunk(tmp_path: Path) -> None:
+    path = tmp_path / "door.mp4"
+    levels = [40] * 40 + [200] * 20
+    write_video(path, (np.full((64, 64, 3), level, dtype=np.uint8) for level in levels), 1.0)
+    config = SamplingConfig(group_frames=4)
+    with SandboxedReader(str(path), config, limits=LIMITS) as reader:
+        assert [frame.pts_s for frame in reader if frame.starts_chunk] == [40]
 
 
 def test_sandboxed_moment_is_the_frame_shown_then(tmp_path: Path) -> None:

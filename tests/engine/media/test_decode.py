@@ -10,6 +10,7 @@ import pytest
 from jaxtyping import UInt8
 
 from engine.errors import LimitExceededError
+from engine.media.encode import write_video
 from engine.media.frame_converter import FrameConverter
 from engine.media.frames import Frame
 from engine.media.moment import frame_at
@@ -93,10 +94,21 @@ def test_planned_decoding_equals_decoding_everything(stream: Path, fps: float) -
     assert_same(read(stream, config), slowly(stream, config))
 
 
+def group_ends(frames: Sequence[Frame], group_frames: int) -> list[int]:
+    """Places of the frames that end a group, but for the last group."""
+    ends, n_in_group = [], 0
+    for place, frame in enumerate(frames):
+        if n_in_group == group_frames or (n_in_group and frame.starts_chunk):
+            ends.append(place - 1)
+            n_in_group = 0
+        n_in_group += 1
+    return ends
+
+
 def test_resumed_reader_gives_the_same_bytes(stream: Path) -> None:
     config = SamplingConfig(fps=6.0, static_threshold=0.05, heartbeat_s=2.0, group_frames=4)
     whole = read(stream, config)
-    groups = range(config.group_frames - 1, len(whole) - 1, config.group_frames)
+    groups = group_ends(whole, config.group_frames)
     for k in groups[:: max(1, len(groups) // 4)]:
         rest = read(stream, config, after_s=whole[k].pts_s)
         assert_same(rest, [(frame.pts_s, frame.pixels) for frame in whole[k + 1 :]])
@@ -228,13 +240,50 @@ def _grey(levels: Sequence[int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     return (np.full((64, 64, 3), level, dtype=np.uint8) for level in levels)
 
 
-def test_static_footage_is_thinned_to_a_heartbeat(tmp_path: Path) -> None:
-    from engine.media.encode import write_video
+@pytest.fixture
+def corridor(tmp_path: Path) -> Path:
+    """Dark for 100 s, with light from second 40 to 42, then light to its end at 130 s."""
+    path = tmp_path / "corridor.mp4"
+    write_video(path, _grey([40] * 40 + [200] * 2 + [40] * 58 + [200] * 30), 1.0)
+    return path
 
-    path = tmp_path / "still.mp4"
-    write_video(path, _grey([40] * 100 + [200] * 20), 1.0)
-    config = SamplingConfig(heartbeat_s=30.0, group_frames=1000)
-    with FrameReader(str(path), config, limits=LIMITS) as reader:
-        assert [frame.pts_s for frame in reader] == [0.0, 30.0, 60.0, 90.0, 100.0]
+
+def test_static_footage_is_thinned_to_a_heartbeat_between_whole_groups(corridor: Path) -> None:
+    config = SamplingConfig(heartbeat_s=15.0, group_frames=4)
+    with FrameReader(str(corridor), config, limits=LIMITS) as reader:
+        frames = list(reader)
         stats = reader.stats
-    assert (stats.frames_sampled, stats.frames_skipped_static) == (5, 115)
+    assert [frame.pts_s for frame in frames] == [
+        *(0, 1, 2, 3),  # The first group is whole: nothing is known of what was before.
+        *(18, 33),  # Heartbeats; the light ends their group early.
+        *(40, 41, 42, 43),  # A change: a whole group, with the still frame at its end.
+        *(58, 73, 88),
+        *(100, 101, 102, 103),
+        118,
+    ]
+    assert [frame.pts_s for frame in frames if frame.starts_chunk] == [40, 100]
+    assert (stats.frames_sampled, stats.frames_skipped_static) == (18, 112)
+
+
+def test_a_thinned_reader_resumes_behind_any_group(corridor: Path) -> None:
+    config = SamplingConfig(heartbeat_s=15.0, group_frames=4)
+    whole = read(corridor, config)
+    ends = group_ends(whole, config.group_frames)
+    assert [whole[k].pts_s for k in ends] == [3, 33, 43, 88, 103]
+    for k in ends:
+        rest = read(corridor, config, after_s=whole[k].pts_s)
+        assert [frame.pts_s for frame in rest] == [frame.pts_s for frame in whole[k + 1 :]]
+
+
+def test_a_still_camera_costs_one_frame_a_heartbeat(tmp_path: Path) -> None:
+    path = tmp_path / "still.mp4"
+    write_video(path, _grey([40] * 600), 1.0)
+    frames = read(path, SamplingConfig(heartbeat_s=30.0, group_frames=8))
+    assert [frame.pts_s for frame in frames] == [*range(8), *range(37, 600, 30)]
+    assert not any(frame.starts_chunk for frame in frames), "heartbeats share their chunks"
+
+
+def test_without_thinning_no_group_ends_early(corridor: Path) -> None:
+    frames = read(corridor, SamplingConfig(thin_static=False, group_frames=4))
+    assert [frame.pts_s for frame in frames] == list(range(130))
+    assert not any(frame.starts_chunk for frame in frames)

@@ -1,7 +1,9 @@
 """One engine from one configuration, its index caught up with what others wrote."""
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -53,6 +55,42 @@ def test_budgets_and_retrieval_do_not_change_the_fingerprint(tmp_path: Path) -> 
         assemble(given, model=ColourModel()).fingerprint
         == assemble(other, model=ColourModel()).fingerprint
     )
+
+
+def test_latents_of_the_earlier_thinning_rule_are_kept_apart_and_still_answer(
+    build: Callable[..., Engine],
+) -> None:
+    # Without thinning nothing shapes latents but what did before: a library of earlier stays.
+    given = build().config
+    thinned = assemble(replace(given, sampling=SamplingConfig()), model=ColourModel())
+    sampling = asdict(thinned.sampling)
+    assert fingerprint_of(thinned, sampling) != thinned.fingerprint
+    assert fingerprint_of(thinned, sampling | {"thinning_version": 2}) == thinned.fingerprint
+    earlier = build()
+    assert fingerprint_of(earlier, asdict(earlier.sampling)) == earlier.fingerprint
+
+    list(ingest(earlier, CAMERA, story("grey*8 red*4 grey*8")))
+    later = assemble(
+        replace(given, sampling=SamplingConfig()),
+        model=ColourModel(),
+        homes={CAMERA: earlier.fingerprint},
+    )
+    assert search(later, "red").moments[0].span.start_s == 8.0
+
+
+def fingerprint_of(engine: Engine, sampling: dict[str, object]) -> str:
+    """The hash of a pipeline as it was defined when libraries of version 1 were written."""
+    card = engine.model.card
+    shaping = {
+        "model": card.fingerprint,
+        "latent_bytes": card.latent_bytes,
+        "chunk_frames": card.chunk_frames,
+        "compression_ratio": engine.compression_ratio,
+        "max_past_latents": engine.max_past_latents,
+        "storage": engine.config.cache.storage,
+        "sampling": sampling,
+    }
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def test_sampling_comes_in_groups_of_the_models_chunks(tmp_path: Path) -> None:

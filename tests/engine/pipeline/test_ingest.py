@@ -199,3 +199,14 @@ def test_temporary_files_of_a_killed_writer_are_no_chunks(build: Callable[..., E
     beside.write_bytes(b"half")
     assert resume_point(engine, CAMERA).ordinal == 1
     assert not beside.exists()
+
+
+def test_a_chunk_ends_where_thinning_ended_a_group(build: Callable[..., Engine]) -> None:
+    engine = build()
+    frames = [
+        replace(frame, starts_chunk=frame.pts_s in (0.0, 2.0))
+        for frame in story("grey*2 red*7").frames
+    ]
+    chunks = list(ingest(engine, CAMERA, FakeSource(frames)))
+    assert [chunk.ref.span.start_s for chunk in chunks] == [0.0, 2.0, 6.0]
+    assert chunks[0].ref.span.end_s == 2.0
