@@ -1,4 +1,4 @@
-"""Measures the arms of `longwatch train nano_baselines`: a table, a JSON file, a picture.
+"""Measures the variants of `longwatch train nano_baselines`: a table, a JSON file, a picture.
 
     python -m tests.bench.nano_baselines RUN --json FILE [--plot FILE] [--arms NAME...]
 
@@ -16,10 +16,16 @@ from typing import Any
 import torch
 
 from engine.evaluation.plots import Panel, draw_side_by_side
-from engine.training.nano.baseline_probe import NeedleCell, NeedleConfig, probe_kinds, probe_needles
-from engine.training.nano.baselines import KINDS, open_arm
-from engine.training.nano.memories import MEMORIES
+from engine.training.nano.baselines import VARIANT_KINDS
+from engine.training.nano.keep_strategies import KEEP_STRATEGIES
 from engine.training.recipes.nano_baselines import PLAN, nano_folder
+from tests.bench.baseline_probe import (
+    NeedleCell,
+    NeedleConfig,
+    open_variant,
+    probe_kinds,
+    probe_needles,
+)
 
 RATIOS = (4, 8, 16)
 LENGTHS = (64, 128, 256, 512)
@@ -30,12 +36,12 @@ SHOWN = (("whole", 8), ("pool", 8), ("uniform", 8), ("vst", 8))
 
 def measure(run: Path, arm: str, ratio: int) -> dict[str, Any]:
     """Needles over length and depth, needles of a whole chunk, and every kind of question."""
-    stage = open_arm(arm, PLAN, nano_folder(run), run)
+    stage = open_variant(arm, PLAN, nano_folder(run), run)
     started = time.monotonic()
     grid = NeedleConfig(lengths=LENGTHS, n_needles=16)
     kinds = probe_kinds(stage, ratio)
     return {
-        "rows_a_second": MEMORIES[arm].budget(ratio),
+        "rows_a_second": KEEP_STRATEGIES[arm].rows_per_frame(ratio),
         "needles": [_as_dict(cell) for cell in probe_needles(stage, ratio, grid)],
         "needles_of_8_frames": [_as_dict(cell) for cell in probe_needles(stage, ratio, LONG)],
         "kinds": {kind: {"right": right, "n": n} for kind, (right, n) in kinds.items()},
@@ -50,16 +56,16 @@ def as_markdown(report: Mapping[str, Any]) -> str:
     for name, each in _by_budget(report):
         cells = [_share(each["needles"], length) for length in LENGTHS]
         found.append((name, [*cells, _share(each["needles_of_8_frames"], 256)]))
-        asked = [each["kinds"][kind] for kind in KINDS]
+        asked = [each["kinds"][kind] for kind in VARIANT_KINDS]
         kinds.append((name, [kind["right"] / kind["n"] for kind in asked]))
-    return "\n\n".join((_table(needles, found), _table(list(KINDS), kinds)))
+    return "\n\n".join((_table(needles, found), _table(list(VARIANT_KINDS), kinds)))
 
 
 def _by_budget(report: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for arm in ("whole", "vst", "pool", "uniform"):
         ratios = report["arms"].get(arm, {"ratios": {}})["ratios"]
         for ratio in sorted(ratios, key=int):
-            name = MEMORIES[arm].title + ("" if arm == "whole" else f", {ratio}x")
+            name = KEEP_STRATEGIES[arm].title + ("" if arm == "whole" else f", {ratio}x")
             yield f"{name} | {ratios[ratio]['rows_a_second']:g}", ratios[ratio]
 
 
@@ -77,7 +83,9 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
         found = report["arms"][arm]["ratios"][str(ratio)]
         rows = found["rows_a_second"]
         kept = f"{rows:g} tokens kept a second"
-        title = MEMORIES[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
+        title = (
+            KEEP_STRATEGIES[arm].title.capitalize() if arm != "vst" else f"VST, {ratio}x smaller"
+        )
         shares = {(each["length_frames"], each["depth"]): each["right"] / each["n"]
                   for each in found["needles"]}  # fmt: skip
         panels.append(Panel(title=title, note=kept, shares=shares))
@@ -103,7 +111,9 @@ def main() -> None:
     """Measure, write, print, draw."""
     parser = argparse.ArgumentParser(description="Measure memories of equal training.")
     parser.add_argument("run", type=Path)
-    parser.add_argument("--arms", nargs="*", default=list(MEMORIES), choices=list(MEMORIES))
+    parser.add_argument(
+        "--arms", nargs="*", default=list(KEEP_STRATEGIES), choices=list(KEEP_STRATEGIES)
+    )
     parser.add_argument("--json", type=Path, required=True)
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
@@ -118,7 +128,9 @@ def main() -> None:
     # What the picture shows comes first.
     for ratio in sorted(RATIOS, key=lambda ratio: ratio != 8):
         for arm in given.arms:
-            held = report["arms"].setdefault(arm, {"title": MEMORIES[arm].title, "ratios": {}})
+            held = report["arms"].setdefault(
+                arm, {"title": KEEP_STRATEGIES[arm].title, "ratios": {}}
+            )
             if str(ratio) in held["ratios"] or (arm == "whole" and ratio != 8):
                 continue
             held["ratios"][str(ratio)] = measure(given.run, arm, ratio)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Int16
 
-from engine.pipeline.query import phrase as looked_for
+from engine.pipeline.query import phrase as search_phrase
 from engine.synthetic import grammar
 from engine.synthetic.actors import DIRECTIONS, KINDS
 from engine.synthetic.palette import COLOURS, SHAPES
@@ -28,20 +28,20 @@ FrameFacts = Int16[np.ndarray, " field"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phrase:
-    """A text and what a picture must show to fit it."""
+    """A text, and the facts that a picture must show to fit it."""
 
     text: str
     specs: tuple[tuple[int, ...], ...]
     """Each has one value a field, -1 for any; a frame fits if it meets one of them."""
 
 
-def nothing() -> list[int]:
-    """Facts of a frame of which nothing is known."""
+def unknown_facts() -> list[int]:
+    """Return the facts of a frame of which nothing is known."""
     return [-1] * len(FIELDS)
 
 
 def phrase_for(facts: FrameFacts, rng: np.random.Generator) -> Phrase | None:
-    """A caption or a question about one frame; `None` where nothing is known of it."""
+    """Draw a caption or a question about one frame; `None` where nothing is known of it."""
     kind = int(facts[0])
     if kind >= 0:
         text, spec = _about_thing(facts, rng)
@@ -50,8 +50,8 @@ def phrase_for(facts: FrameFacts, rng: np.random.Generator) -> Phrase | None:
             first_text, spec = _about_thing(facts, rng, plain=True)
             pair = (first_text, other_text) if rng.random() < 0.5 else (other_text, first_text)
             wording = _pick(rng, "first", "before", "after")
-            asked = wording.format(thing=f"the {pair[0]}", other=f"the {pair[1]}")
-            return Phrase(text=asked, specs=(tuple(spec), tuple(other)))
+            question = wording.format(thing=f"the {pair[0]}", other=f"the {pair[1]}")
+            return Phrase(text=question, specs=(tuple(spec), tuple(other)))
         return Phrase(text=text, specs=(tuple(spec),))
     if facts[6] >= 0:
         return _about_scene(facts, rng)
@@ -59,7 +59,7 @@ def phrase_for(facts: FrameFacts, rng: np.random.Generator) -> Phrase | None:
 
 
 def thing_text(facts: FrameFacts, *, colour: bool = True, shape: bool = True) -> str:
-    """What the thing of a frame is called, with the facts allowed."""
+    """Return the name of a frame's thing, with the facts allowed."""
     kind = KIND_NAMES[facts[0]]
     return grammar.thing_phrase(
         kind,
@@ -71,7 +71,7 @@ def thing_text(facts: FrameFacts, *, colour: bool = True, shape: bool = True) ->
 def _about_thing(
     facts: FrameFacts, rng: np.random.Generator, *, plain: bool = False
 ) -> tuple[str, list[int]]:
-    spec = nothing()
+    spec = unknown_facts()
     spec[0] = int(facts[0])
     is_card = bool(facts[0] == CARD)
     use_colour = bool(facts[1] >= 0 and rng.random() < (0.8 if not plain else 0.95))
@@ -92,9 +92,9 @@ def _about_thing(
         return f"{grammar.an(name)} with the code {code}", spec
     if rng.random() < 0.4:
         return _statement(facts, name, spec, rng), spec
-    asked = _question(name, use_colour and is_card and not use_shape, facts, rng)
+    question = _question(name, use_colour and is_card and not use_shape, facts, rng)
     # The product looks for a question's phrase; other callers may embed the whole question.
-    return (looked_for(asked) if rng.random() < 0.5 else asked), spec
+    return (search_phrase(question) if rng.random() < 0.5 else question), spec
 
 
 def _statement(facts: FrameFacts, name: str, spec: list[int], rng: np.random.Generator) -> str:
@@ -131,7 +131,7 @@ def _plural(facts: FrameFacts, name: str) -> str:
 
 
 def _about_scene(facts: FrameFacts, rng: np.random.Generator) -> Phrase:
-    spec = nothing()
+    spec = unknown_facts()
     spec[6] = int(facts[6])
     place = PLACES[facts[6]]
     text = (place, grammar.an(place), f"an empty {place}")[rng.integers(3)]
@@ -154,5 +154,6 @@ def _random_thing(rng: np.random.Generator) -> FrameFacts:
 
 def _pick(rng: np.random.Generator, *kinds: str) -> str:
     wordings = grammar.TEMPLATES[kinds[rng.integers(len(kinds))]]
-    # The canonical wording is what the probe and the demo ask: it gets half of the draws.
+    # The canonical wording is what the probe and the demo ask: 0.4 of the draws, and its share of
+    # the rest.
     return wordings[0] if rng.random() < 0.4 else wordings[rng.integers(len(wordings))]

@@ -1,6 +1,6 @@
-"""Chunks put together from the bank, and what each of them shows.
+"""Chunks put together from the frame bank, and what each of them shows.
 
-A chunk is drawn video, real footage or part of a reel, with cards held into some of its frames.
+A chunk is drawn video, real footage or part of a story, with cards held into some of its frames.
 All that can be asked of it follows from the bank's facts, so nothing needs a label by hand.
 """
 
@@ -30,27 +30,27 @@ class Thing:
     direction: str | None
     first_frame: int
     event: tuple[int, int] | None = None
-    """Reel and number of its event: chunks that share it show one thing, not two."""
+    """Story and number of its event: chunks that share it show one thing, not two."""
 
-    def fits(self, wanted: "Name") -> bool:
-        """Whether a name may mean this thing."""
+    def fits(self, name: "ThingName") -> bool:
+        """Say whether a name may mean this thing."""
         return (
-            wanted.kind == self.kind
-            and wanted.colour in (None, self.colour)
-            and wanted.shape in (None, self.shape)
+            name.kind == self.kind
+            and name.colour in (None, self.colour)
+            and name.shape in (None, self.shape)
         )
 
     @property
     def caption(self) -> str:
-        """What it does or shows, as one sentence."""
+        """One sentence on what it does or shows."""
         if self.kind == "card":
             return grammar.card_caption(str(self.colour), str(self.shape), str(self.code))
         return grammar.actor_caption(self.kind, self.colour, self.direction)
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """What a question calls a thing; `None` leaves a fact open."""
+class ThingName:
+    """The name of a thing in a question; `None` leaves a fact open."""
 
     kind: str
     colour: str | None = None
@@ -62,11 +62,11 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One chunk: which pictures it is made of, and what they show."""
+    """The pictures that a chunk is made of, and what they show."""
 
     clip: int
     """Index of the background clip; real footage counts behind the drawn clips, and chunks of
-    reels behind it."""
+    stories behind it."""
     cards: tuple[tuple[int, int, int], ...]
     """Card index, first frame, frames."""
     things: tuple[Thing, ...]
@@ -76,7 +76,7 @@ class Chunk:
     light: str | None = None
 
 
-_NO_REELS: Final = np.empty((0, 0, len(FIELDS)), dtype=np.int16)
+_NO_STORIES: Final = np.empty((0, 0, len(FIELDS)), dtype=np.int16)
 _NO_EVENTS: Final = np.empty((0, 0, len(FIELDS) + 2), dtype=np.int16)
 
 
@@ -88,14 +88,14 @@ class Facts:
     events: Int16[np.ndarray, "clip event extent"]
     cards: Int16[np.ndarray, "card field"]
     n_real: int
-    reels: Int16[np.ndarray, "reel second field"] = field(default_factory=lambda: _NO_REELS)
-    reel_events: Int16[np.ndarray, "reel reel_event extent"] = field(
+    stories: Int16[np.ndarray, "story second field"] = field(default_factory=lambda: _NO_STORIES)
+    story_events: Int16[np.ndarray, "story story_event extent"] = field(
         default_factory=lambda: _NO_EVENTS
     )
 
     @property
-    def first_reel(self) -> int:
-        """Index that `Chunk.clip` has for the first chunk of the first reel."""
+    def first_story(self) -> int:
+        """The index that `Chunk.clip` has for the first chunk of the first story."""
         return len(self.clips) + self.n_real
 
 
@@ -104,7 +104,7 @@ def draw_chunk(rng: np.random.Generator, facts: Facts, *, real: float, cards: fl
 
     Args:
         rng: Source of chance.
-        facts: What there is to choose from.
+        facts: The frame bank's.
         real: Share of chunks over real footage.
         cards: Mean number of cards in a chunk, at most two.
     """
@@ -114,47 +114,47 @@ def draw_chunk(rng: np.random.Generator, facts: Facts, *, real: float, cards: fl
         clip = len(facts.clips) + int(rng.integers(facts.n_real))
         return Chunk(clip, tuple(held), _in_order(things))
     clip = int(rng.integers(len(facts.clips)))
-    shown, vague = _passers(facts, clip, taken)
+    shown, vague = _actors(facts, clip, taken)
     place, light = facts.clips[clip, 0, 6:8]
     return Chunk(clip, tuple(held), _in_order([*things, *shown]), vague,
                  PLACES[place], LIGHTS[light])  # fmt: skip
 
 
-def draw_reel(rng: np.random.Generator, facts: Facts, *, cards: float) -> list[Chunk]:
-    """The chunks of one reel, in time order, with single cards held into some of them.
+def draw_story_chunks(rng: np.random.Generator, facts: Facts, *, cards: float) -> list[Chunk]:
+    """Put the chunks of one story together, in time order, single cards held into some of them.
 
     Args:
         rng: Source of chance.
-        facts: What there is to choose from.
+        facts: The frame bank's.
         cards: Mean number of added cards in a chunk, at most two.
     """
-    reel = int(rng.integers(len(facts.reels)))
-    n_chunks = facts.reels.shape[1] // CHUNK_FRAMES
-    return [_reel_chunk(rng, facts, reel, number, cards) for number in range(n_chunks)]
+    story = int(rng.integers(len(facts.stories)))
+    n_chunks = facts.stories.shape[1] // CHUNK_FRAMES
+    return [_story_chunk(rng, facts, story, number, cards) for number in range(n_chunks)]
 
 
-def _reel_chunk(
-    rng: np.random.Generator, facts: Facts, reel: int, number: int, cards: float
+def _story_chunk(
+    rng: np.random.Generator, facts: Facts, story: int, number: int, cards: float
 ) -> Chunk:
     held, taken = _hold_cards(rng, facts, cards)
     shown = [thing_of(facts.cards[idx], start) for idx, start, _ in held]
     vague: list[Thing] = []
     start = number * CHUNK_FRAMES
-    for at, row in enumerate(facts.reel_events[reel]):
+    for event, row in enumerate(facts.story_events[story]):
         frames = [
             frame
             for frame in range(max(row[-2] - start, 0), min(row[-1] - start + 1, CHUNK_FRAMES))
             if row[0] >= 0 and not taken[frame]
         ]
         if frames:
-            thing = thing_of(row, frames[0], event=(reel, at))
+            thing = thing_of(row, frames[0], event=(story, event))
             # One frame shows all of a card; which way an actor goes takes two.
             is_clear = len(frames) >= 2 or row[0] == CARD
             (shown if is_clear else vague).append(thing)
         elif row[0] >= 0 and row[-2] < start + CHUNK_FRAMES and row[-1] >= start:
-            vague.append(thing_of(row, 0, event=(reel, at)))
-    place, light = facts.reels[reel, start, 6:8]
-    clip = facts.first_reel + reel * (facts.reels.shape[1] // CHUNK_FRAMES) + number
+            vague.append(thing_of(row, 0, event=(story, event)))
+    place, light = facts.stories[story, start, 6:8]
+    clip = facts.first_story + story * (facts.stories.shape[1] // CHUNK_FRAMES) + number
     return Chunk(clip, tuple(held), _in_order(shown), tuple(vague), PLACES[place], LIGHTS[light])
 
 
@@ -162,7 +162,7 @@ _Held = list[tuple[int, int, int]]
 
 
 def _hold_cards(rng: np.random.Generator, facts: Facts, mean: float) -> tuple[_Held, np.ndarray]:
-    """Cards for a chunk, and which of its frames they fill."""
+    """Draw cards for a chunk; also say which of its frames they fill."""
     held: _Held = []
     taken = np.zeros(CHUNK_FRAMES, dtype=bool)
     for _ in range(int(rng.binomial(2, mean / 2))):
@@ -174,14 +174,14 @@ def _hold_cards(rng: np.random.Generator, facts: Facts, mean: float) -> tuple[_H
     return held, taken
 
 
-def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], tuple[Thing, ...]]:
-    """Actors of a clip that two frames or more still show, and those cut shorter."""
+def _actors(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], tuple[Thing, ...]]:
+    """Return the actors of a clip that two frames or more still show, and those cut shorter."""
     shown, vague = [], []
     known = {tuple(row[:2]) for row in facts.events[clip] if row[0] >= 0}
     for row in facts.events[clip]:
         if row[0] < 0:
             continue
-        frames = [at for at in range(row[-2], row[-1] + 1) if not hidden[at]]
+        frames = [frame for frame in range(row[-2], row[-1] + 1) if not hidden[frame]]
         if len(frames) >= 2:
             shown.append(thing_of(row, frames[0]))
         else:
@@ -193,7 +193,7 @@ def _passers(facts: Facts, clip: int, hidden: np.ndarray) -> tuple[list[Thing], 
 
 
 def thing_of(row: np.ndarray, first_frame: int, event: tuple[int, int] | None = None) -> Thing:
-    """The card or actor of a row of facts, in words."""
+    """Return the card or actor of a row of facts, in words."""
     is_card = bool(row[0] == CARD)
     return Thing(
         kind=KIND_NAMES[row[0]],
@@ -211,11 +211,13 @@ def _in_order(things: Sequence[Thing]) -> tuple[Thing, ...]:
 
 
 def frame_facts(chunk: Chunk, facts: Facts) -> Int16[np.ndarray, "frame field"]:
-    """What each frame of a chunk shows, -1 where unknown."""
+    """Return what each frame of a chunk shows, -1 where unknown."""
     rows = np.full((CHUNK_FRAMES, len(FIELDS)), -1, dtype=np.int16)
-    if chunk.clip >= facts.first_reel:
-        reel, number = divmod(chunk.clip - facts.first_reel, facts.reels.shape[1] // CHUNK_FRAMES)
-        rows[:] = facts.reels[reel, number * CHUNK_FRAMES : (number + 1) * CHUNK_FRAMES]
+    if chunk.clip >= facts.first_story:
+        story, number = divmod(
+            chunk.clip - facts.first_story, facts.stories.shape[1] // CHUNK_FRAMES
+        )
+        rows[:] = facts.stories[story, number * CHUNK_FRAMES : (number + 1) * CHUNK_FRAMES]
     elif chunk.clip < len(facts.clips):
         rows[:] = facts.clips[chunk.clip]
     for card, start, length in chunk.cards:

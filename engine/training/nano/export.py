@@ -1,4 +1,4 @@
-"""A trained pair and reader as a checkpoint folder in the released Video-XL layout."""
+"""A trained CLIP pair and decoder as a checkpoint folder in the released Video-XL layout."""
 
 import json
 from pathlib import Path
@@ -11,16 +11,17 @@ from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import TowerConfig
 from engine.models.video_xl.net import VideoXlConfig, VisionConfig, build, save_net
 from engine.training.nano.clip_stage import QUERY_TOKENS
-from engine.training.nano.decoder_stage import CHUNK_TOKENS, Reader
+from engine.training.nano.decoder_stage import NanoDecoder
 from engine.training.nano.frame_bank import SIDE_PX
+from engine.training.nano.summary import CHUNK_TOKENS
 from engine.training.nano.vocabulary import id_of, save_query_vocabulary, save_vocabulary
 
 RATIOS = (2, 4, 8, 16)
-"""What the reader was trained on; 8 is the default of every tool."""
+"""The ratios of training; 8 is the default of every tool."""
 
 
 def export(
-    clip: CLIPModel, reader: Reader, tokenizer: Tokenizer, folder: Path, *, variant: str
+    clip: CLIPModel, trained: NanoDecoder, tokenizer: Tokenizer, folder: Path, *, variant: str
 ) -> None:
     """Write config, weights in 16 bit, tokenizers and the CLIP folder.
 
@@ -28,14 +29,14 @@ def export(
 
     Args:
         clip: The pair, with both towers.
-        reader: Projector and decoder.
+        trained: Projector and decoder; its other heads are left out.
         tokenizer: Of both.
-        folder: Made if missing.
+        folder: Created if missing.
         variant: The model's name.
     """
     ends = tuple(id_of(tokenizer, token) for token in ("<|im_end|>", "<|endoftext|>"))
     config = VideoXlConfig(
-        decoder=reader.decoder.config,
+        decoder=trained.decoder.config,
         chunk_tokens=CHUNK_TOKENS,
         compression_ratios=RATIOS,
         eos_ids=ends,
@@ -45,14 +46,14 @@ def export(
         ),
     )
     net = build(config, torch.device("cpu"), torch.float32)
-    net.decoder.load_state_dict(reader.decoder.state_dict())
+    net.decoder.load_state_dict(trained.decoder.state_dict())
     assert net.projector is not None
     assert net.tower is not None
     with torch.no_grad():
-        scaled = reader.inner.weight / reader.std
+        scaled = trained.inner.weight / trained.std
         net.projector.inner.weight.copy_(scaled)
-        net.projector.inner.bias.copy_(reader.inner.bias - scaled @ reader.mean)
-    net.projector.outer.load_state_dict(reader.outer.state_dict())
+        net.projector.inner.bias.copy_(trained.inner.bias - scaled @ trained.mean)
+    net.projector.outer.load_state_dict(trained.outer.state_dict())
     net.tower.load_state_dict(
         {name: value for name, value in clip.state_dict().items() if name != "logit_scale"}
     )
@@ -61,6 +62,6 @@ def export(
     save_net(net, folder, variant=variant)
     save_vocabulary(tokenizer, folder)
     save_query_vocabulary(tokenizer, folder / "clip", max_tokens=QUERY_TOKENS)
-    said = {"do_sample": False, "eos_token_id": list(ends), "max_new_tokens": 48}
-    text = json.dumps(said, indent=1) + "\n"
+    generation = {"do_sample": False, "eos_token_id": list(ends), "max_new_tokens": 48}
+    text = json.dumps(generation, indent=1) + "\n"
     (folder / "generation_config.json").write_text(text, encoding="utf-8")

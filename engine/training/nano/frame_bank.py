@@ -1,8 +1,8 @@
 """Frames drawn once and kept as small squares: clips of a chunk, cards, and real footage.
 
-A bank is a folder of `.npy` files: frames `item frame 64 64 3` uint8 and facts int16. Frames go
-through the same PIL resize that the product uses. Cards are kept apart from clips, because a card
-fills its frame and can be put into any clip later: a million videos out of a hundred thousand
+A frame bank is a folder of `.npy` files: frames `item frame 64 64 3` uint8 and facts int16. Frames
+go through the same PIL resize that the product uses. Cards are kept apart from clips, because a
+card fills its frame and can be put into any clip later: a million videos out of a hundred thousand
 drawings.
 """
 
@@ -35,7 +35,7 @@ Square = UInt8[np.ndarray, "side side 3"]
 
 
 def squash(frame: UInt8[np.ndarray, "h w 3"]) -> Square:
-    """The whole frame as the small square that the tower sees."""
+    """Return the whole frame as the small square that the vision tower sees."""
     small = Image.fromarray(frame).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC)
     return np.asarray(small)
 
@@ -47,7 +47,7 @@ def draw_clips(
     Int16[np.ndarray, "item frame field"],
     Int16[np.ndarray, "item event extent"],
 ]:
-    """Chunks of scene video with up to two passers-by each.
+    """Draw chunks of scene video with up to two actors each.
 
     Returns:
         Frames; facts of each frame; and each clip's events as the fields and then the first and
@@ -61,22 +61,22 @@ def draw_clips(
     for idx in range(n_clips):
         if idx % 3 == 0:
             scene = draw_scene(rng, DRAWN_H, DRAWN_W)
-        planned = _plan(rng, scene)
+        planned = _plan_events(rng, scene)
         span = TimeSpan(start_s=0.0, end_s=float(CHUNK_FRAMES))
         story = Story(fps=1.0, shots=(Shot(span=span, scene=scene),), events=tuple(planned))
         quality = int(rng.integers(25, 96)) if rng.random() < 0.4 else None
-        for at in range(CHUNK_FRAMES):
-            frames[idx, at] = squash(compressed(story.frame(float(at)), quality))
+        for at_s in range(CHUNK_FRAMES):
+            frames[idx, at_s] = squash(compressed(story.frame(float(at_s)), quality))
         facts[idx, :, 6] = PLACES.index(scene.place)
         facts[idx, :, 7] = LIGHTS.index(scene.light)
         slot = 0
         for event in planned:
-            seen = [at for at in range(CHUNK_FRAMES) if is_seen(event, at)]
+            visible = [at_s for at_s in range(CHUNK_FRAMES) if is_visible(event, at_s)]
             row = event_row(event)
-            facts[idx, seen, :] = row
-            if len(seen) >= 2:
+            facts[idx, visible, :] = row
+            if len(visible) >= 2:
                 events[idx, slot, : len(FIELDS)] = row
-                events[idx, slot, len(FIELDS) :] = seen[0], seen[-1]
+                events[idx, slot, len(FIELDS) :] = visible[0], visible[-1]
                 slot += 1
     return frames, facts, events
 
@@ -88,7 +88,11 @@ def draw_cards(
     Int16[np.ndarray, "item field"],
     np.ndarray,
 ]:
-    """Held cards: frames (several takes of each), facts, and how askew each may be (0..1)."""
+    """Draw cards held into the picture.
+
+    Returns:
+        Frames (several takes of each card), facts, and how askew each card may be, 0 to 1.
+    """
     rng = np.random.default_rng([seed, 22])
     frames = np.empty((n_cards, takes, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     facts = np.full((n_cards, len(FIELDS)), -1, dtype=np.int16)
@@ -120,31 +124,32 @@ def draw_cards(
 def read_footage(
     folder: Path, names: Sequence[str], seed: int, n_clips: int
 ) -> UInt8[np.ndarray, "item frame side side 3"]:
-    """Chunks of real recordings, cropped, mirrored, boxed and recoloured by lot."""
+    """Read chunks of real recordings, cropped, mirrored, letterboxed and graded by lot."""
     rng = np.random.default_rng([seed, 23])
-    reels = [reel for name in names if (reel := list(_read_reel(folder / name)))]
+    recordings = [frames for name in names if (frames := list(_read_recording(folder / name)))]
     clips = np.empty((n_clips, CHUNK_FRAMES, SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     for idx in range(n_clips):
-        reel = reels[rng.integers(len(reels))]
-        step = float(rng.uniform(0.2, max(0.25, min(4.0, (len(reel) - 1) / CHUNK_FRAMES))))
-        start = rng.uniform(0, max(len(reel) - 1 - step * CHUNK_FRAMES, 0.01))
-        change = _Change(rng)
-        for at in range(CHUNK_FRAMES):
-            clips[idx, at] = squash(change(reel[int(start + at * step) % len(reel)]))
+        frames = recordings[rng.integers(len(recordings))]
+        step = float(rng.uniform(0.2, max(0.25, min(4.0, (len(frames) - 1) / CHUNK_FRAMES))))
+        start = rng.uniform(0, max(len(frames) - 1 - step * CHUNK_FRAMES, 0.01))
+        augment = _Augmentation(rng)
+        for number in range(CHUNK_FRAMES):
+            frame = frames[int(start + number * step) % len(frames)]
+            clips[idx, number] = squash(augment(frame))
     return clips
 
 
-def draw_junk(seed: int, n_frames: int) -> UInt8[np.ndarray, "frame side side 3"]:
-    """Bars, blocks and polygons: what a search must not take for a card."""
+def draw_distractors(seed: int, n_frames: int) -> UInt8[np.ndarray, "frame side side 3"]:
+    """Draw bars, blocks and polygons: what a search must not take for a card."""
     rng = np.random.default_rng([seed, 24])
-    return np.stack([_draw_junk(rng) for _ in range(n_frames)])
+    return np.stack([_draw_distractor(rng) for _ in range(n_frames)])
 
 
-def _draw_junk(rng: np.random.Generator) -> Square:
+def _draw_distractor(rng: np.random.Generator) -> Square:
     frame = np.empty((SIDE_PX, SIDE_PX, 3), dtype=np.uint8)
     frame[:] = rng.integers(0, 256, size=3)
-    sort = int(rng.integers(3))
-    if sort == 0:
+    form = int(rng.integers(3))
+    if form == 0:
         edges = np.sort(rng.integers(0, SIDE_PX, size=rng.integers(2, 10)))
         for start, end in itertools.pairwise((0, *edges, SIDE_PX)):
             frame[:, start:end] = rng.integers(0, 256, size=3)
@@ -152,19 +157,19 @@ def _draw_junk(rng: np.random.Generator) -> Square:
             frame = np.ascontiguousarray(frame.transpose(1, 0, 2))
         if rng.random() < 0.5:
             frame[int(rng.integers(10, 60)) :] = rng.integers(0, 256, size=3)
-    elif sort == 1:
+    elif form == 1:
         for _ in range(int(rng.integers(1, 12))):
             corners = rng.integers(-10, 74, size=(int(rng.integers(3, 6)), 2)).astype(np.int32)
             cv2.fillPoly(frame, [corners], rng.integers(0, 256, size=3).tolist(), cv2.LINE_AA)
     else:
         n = int(rng.integers(2, 12))
         blocks = rng.integers(0, 256, size=(n, n, 3)).astype(np.uint8)
-        how = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
-        frame = cv2.resize(blocks, (SIDE_PX, SIDE_PX), interpolation=how)
+        interpolation = cv2.INTER_CUBIC if rng.random() < 0.7 else cv2.INTER_NEAREST
+        frame = cv2.resize(blocks, (SIDE_PX, SIDE_PX), interpolation=interpolation)
     return frame
 
 
-class _Change:
+class _Augmentation:
     """One random crop, mirroring, letterbox and grading, the same for all frames of a clip."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -194,7 +199,7 @@ class _Change:
 
 
 def event_row(event: Event) -> list[int]:
-    """An event's facts, one value a field."""
+    """Return an event's facts, one value a field."""
     card = event.card
     return [
         KIND_NAMES.index(event.kind),
@@ -208,8 +213,8 @@ def event_row(event: Event) -> list[int]:
     ]
 
 
-def _plan(rng: np.random.Generator, scene: Scene) -> list[Event]:
-    """Up to two events one after the other, some cut by the clip's ends."""
+def _plan_events(rng: np.random.Generator, scene: Scene) -> list[Event]:
+    """Plan up to two events one after the other, some cut by the clip's ends."""
     planned: list[Event] = []
     n_events = int(rng.choice(3, p=(0.25, 0.45, 0.3)))
     at_s = float(rng.uniform(-1.5, 4.5 if n_events == 1 else 0.5))
@@ -230,8 +235,8 @@ def _plan(rng: np.random.Generator, scene: Scene) -> list[Event]:
     return planned
 
 
-def is_seen(event: Event, at_s: int) -> bool:
-    """Whether an event's actor or card is in the picture at a second, as far as it can be told."""
+def is_visible(event: Event, at_s: int) -> bool:
+    """Say whether an event's actor or card is in the picture at a second, far enough to be told."""
     if not event.span.contains(float(at_s)):
         return False
     if event.kind in ("bag", "card"):
@@ -242,7 +247,7 @@ def is_seen(event: Event, at_s: int) -> bool:
 
 
 def compressed(frame: np.ndarray, quality: int | None) -> np.ndarray:
-    """The frame as a lossy codec leaves it."""
+    """Return the frame as a JPEG of that quality leaves it; as it is without one."""
     if quality is None:
         return frame
     packed = io.BytesIO()
@@ -250,8 +255,8 @@ def compressed(frame: np.ndarray, quality: int | None) -> np.ndarray:
     return np.asarray(Image.open(packed))
 
 
-def _read_reel(path: Path) -> Iterator[np.ndarray]:
-    """Frames of a recording at about 4 a second, at most 320 wide."""
+def _read_recording(path: Path) -> Iterator[np.ndarray]:
+    """Read frames of a recording at about 4 a second, scaled to the size of drawn frames."""
     reader = cv2.VideoCapture(str(path))
     every = max(1, round((reader.get(cv2.CAP_PROP_FPS) or 25) / 4))
     idx = 0

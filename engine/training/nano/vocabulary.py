@@ -67,7 +67,9 @@ def save_vocabulary(tokenizer: Tokenizer, folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
     }
     _write_json(folder / "tokenizer_config.json", config)
-    _write_json(folder / "added_tokens.json", {s: tokenizer.token_to_id(s) for s in SPECIALS})
+    _write_json(
+        folder / "added_tokens.json", {token: tokenizer.token_to_id(token) for token in SPECIALS}
+    )
 
 
 def save_query_vocabulary(tokenizer: Tokenizer, folder: Path, *, max_tokens: int) -> None:
@@ -92,10 +94,10 @@ def save_query_vocabulary(tokenizer: Tokenizer, folder: Path, *, max_tokens: int
 
 
 def id_of(tokenizer: Tokenizer, token: str) -> int:
-    """The id of a special token."""
-    found = tokenizer.token_to_id(token)
-    assert found is not None, f"the vocabulary lacks {token}"
-    return int(found)
+    """Return the id of a special token."""
+    token_id = tokenizer.token_to_id(token)
+    assert token_id is not None, f"the vocabulary lacks {token}"
+    return int(token_id)
 
 
 def _corpus() -> Iterator[str]:
@@ -107,8 +109,8 @@ def _corpus() -> Iterator[str]:
         yield grammar.sentence(colour)
         for kind in grammar.MOTION:
             yield grammar.sentence(f"the {grammar.thing_phrase(kind, colour)}")
-            for way in ("left", "right"):
-                yield grammar.actor_caption(kind, colour, way)
+            for direction in ("left", "right"):
+                yield grammar.actor_caption(kind, colour, direction)
     for place in grammar.WHERE:
         for light in LIGHTS:
             yield f"{grammar.scene_caption(place, light)} {grammar.sentence(grammar.WHERE[place])}"

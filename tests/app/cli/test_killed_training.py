@@ -21,7 +21,7 @@ from engine.training.checkpoint import FILE
 from engine.training.curves import JSON, PICTURE
 from engine.training.loop import LoopConfig, read_progress
 from engine.training.recipes import nano_smoke
-from tests.engine.training.nano.test_run import PLAN
+from tests.support.short_training import TINY_NANO
 
 LOOP = LoopConfig(n_steps=12, learning_rate=1e-3, save_every=4, log_every=1)
 STAGES = ("tower", "reader")
@@ -35,7 +35,11 @@ def train(home: Path, *, slow_disk: bool = False) -> int:
     status = 1
     try:
         # The curriculum comes to recall as many chunks as 64 by the end.
-        nano_smoke.PLAN = replace(PLAN, tower_loop=LOOP, reader_loop=LOOP, n_chunks=64)
+        nano_smoke.PLAN = replace(
+            TINY_NANO,
+            clip=replace(TINY_NANO.clip, loop=LOOP),
+            decoder=replace(TINY_NANO.decoder, loop=LOOP, n_chunks=64),
+        )
         if slow_disk:
             os.fsync = lambda handle: time.sleep(0.5)
         with (home / "said").open("a", buffering=1) as sys.stderr:

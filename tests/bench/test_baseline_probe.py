@@ -2,17 +2,17 @@ from pathlib import Path
 
 import pytest
 
-from engine.training.nano.baseline_probe import NeedleConfig, probe_kinds, probe_needles
-from engine.training.nano.baselines import KINDS
-from tests.engine.training.nano.test_baselines import nano as nano
+from engine.training.nano.baselines import VARIANT_KINDS
+from tests.bench.baseline_probe import NeedleConfig, probe_kinds, probe_needles
+from tests.engine.training.nano.conftest import nano as nano
 from tests.engine.training.nano.test_baselines import open_stage
 
 CONFIG = NeedleConfig(lengths=(16, 32), depths=(0.0, 1.0), n_needles=3)
 
 
-@pytest.mark.parametrize("arm", ["vst", "uniform"])
-def test_every_cell_asks_three_questions_of_every_needle(arm: str, nano: Path) -> None:
-    stage = open_stage(arm, nano)
+@pytest.mark.parametrize("variant", ["vst", "uniform"])
+def test_every_cell_asks_three_questions_of_every_needle(variant: str, nano: Path) -> None:
+    stage = open_stage(variant, nano)
     cells = list(probe_needles(stage, 16, CONFIG))
     assert [(cell.length_frames, cell.depth) for cell in cells] == [
         (16, 0.0), (16, 1.0), (32, 0.0), (32, 1.0),
@@ -24,9 +24,9 @@ def test_every_cell_asks_three_questions_of_every_needle(arm: str, nano: Path) -
 
 
 def test_kinds_are_those_of_the_training(nano: Path) -> None:
-    hits = probe_kinds(open_stage("pool", nano), 8, length_frames=32, n_videos=4)
-    assert set(hits) <= set(KINDS)
-    assert hits["exist"][1] == 8
+    counts = probe_kinds(open_stage("pool", nano), 8, length_frames=32, n_videos=4)
+    assert set(counts) <= set(VARIANT_KINDS)
+    assert counts["exist"][1] == 8
 
 
 def test_a_length_that_is_no_whole_number_of_chunks_is_refused() -> None:

@@ -4,12 +4,12 @@ import torch
 from engine.models.layers.decoder import Decoder, DecoderConfig, KvTrace
 from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 from engine.tensors import KvLatents
-from engine.training.nano.batched_fold import (
-    choose,
-    fold_chunks,
-    keep_chunks,
-    read_text,
+from engine.training.nano.batched_compression import (
+    compress_chunks,
+    keep_whole_chunks,
     run_prefix,
+    run_text,
+    select_chunks,
 )
 
 CONFIG = DecoderConfig(
@@ -20,10 +20,10 @@ CONFIG = DecoderConfig(
 
 def decoder() -> Decoder:
     torch.manual_seed(0)
-    made = Decoder(CONFIG)
-    for parameter in made.parameters():
+    net = Decoder(CONFIG)
+    for parameter in net.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
-    return made.eval()
+    return net.eval()
 
 
 @pytest.mark.parametrize("past", [None, 0, 1, 2])
@@ -31,20 +31,22 @@ def decoder() -> Decoder:
 def test_all_chunks_at_once_equals_chunk_by_chunk(
     past: int | None, ratios: tuple[int, ...]
 ) -> None:
-    made = decoder()
+    net = decoder()
     tokens = torch.randn(2, 4, 16, 32)
     prefix = torch.randn(5, 32)
     with torch.no_grad():
-        folded = fold_chunks(made, tokens, run_prefix(made, prefix), ratios, max_past_chunks=past)
-        slots = max(folded.n_vst)
+        compressed = compress_chunks(
+            net, tokens, run_prefix(net, prefix), ratios, max_past_chunks=past
+        )
+        slots = max(compressed.n_vst)
         for video in range(2):
             kept = []
             for idx, ratio in enumerate(ratios):
                 seen = kept[max(0, idx - past) :] if past is not None else kept
-                memory = open_cache(made, prefill_prefix(made, prefix), seen, n_more=64)
-                kept.append(compress_chunk(tokens[video, idx], memory, interleave(16, ratio)))
-                ours = slice(idx * slots, idx * slots + folded.n_vst[idx])
-                for depth, (keys, values) in enumerate(folded.kv):
+                cache = open_cache(net, prefill_prefix(net, prefix), seen, n_more=64)
+                kept.append(compress_chunk(tokens[video, idx], cache, interleave(16, ratio)))
+                ours = slice(idx * slots, idx * slots + compressed.n_vst[idx])
+                for depth, (keys, values) in enumerate(compressed.kv):
                     torch.testing.assert_close(
                         keys[video, :, ours], kept[-1].keys[depth], atol=2e-5, rtol=1e-4
                     )
@@ -55,20 +57,20 @@ def test_all_chunks_at_once_equals_chunk_by_chunk(
 
 @pytest.mark.parametrize("past", [None, 0, 2])
 def test_chunks_kept_whole_equal_a_decoder_that_reads_them_in_turn(past: int | None) -> None:
-    made = decoder()
+    net = decoder()
     rows, prefix = torch.randn(2, 4, 6, 32), torch.randn(5, 32)
     with torch.no_grad():
-        folded = keep_chunks(made, rows, run_prefix(made, prefix), max_past_chunks=past)
+        compressed = keep_whole_chunks(net, rows, run_prefix(net, prefix), max_past_chunks=past)
         for video in range(2):
             kept: list[KvLatents] = []
             for idx in range(4):
                 seen = kept[max(0, idx - past) :] if past is not None else kept
-                memory = open_cache(made, prefill_prefix(made, prefix), seen, n_more=16)
+                cache = open_cache(net, prefill_prefix(net, prefix), seen, n_more=16)
                 written = KvTrace([], [])
-                made.extend(rows[video, idx : idx + 1], memory.buffer, kv_trace=written)
+                net.extend(rows[video, idx : idx + 1], cache.buffer, kv_trace=written)
                 keys, values = torch.cat(written.keys), torch.cat(written.values)
                 kept.append(KvLatents(keys=keys, values=values))
-                for depth, (k, v) in enumerate(folded.kv):
+                for depth, (k, v) in enumerate(compressed.kv):
                     ours = slice(6 * idx, 6 * idx + 6)
                     torch.testing.assert_close(k[video, :, ours], keys[depth], atol=2e-5, rtol=1e-4)
                     torch.testing.assert_close(
@@ -77,37 +79,37 @@ def test_chunks_kept_whole_equal_a_decoder_that_reads_them_in_turn(past: int | N
 
 
 def test_text_over_chosen_chunks_equals_text_over_a_memory_of_them() -> None:
-    made = decoder()
+    net = decoder()
     tokens, prefix = torch.randn(2, 3, 16, 32), torch.randn(5, 32)
     ids = torch.randint(0, 40, (1, 6))
     with torch.no_grad():
-        sink = run_prefix(made, prefix)
-        folded = fold_chunks(made, tokens, sink, (8, 8, 8))
-        picked = choose(folded, torch.tensor([[1, 0]]), torch.tensor([[0, 2]]))
+        sink = run_prefix(net, prefix)
+        compressed = compress_chunks(net, tokens, sink, (8, 8, 8))
+        picked = select_chunks(compressed, torch.tensor([[1, 0]]), torch.tensor([[0, 2]]))
         question = torch.tensor([[0, 0, 0, 0, 1, 1]])
         offset = torch.tensor([[0, 1, 2, 3, 0, 1]])
-        rows = read_text(made, sink, picked, ids, question, offset)
+        rows = run_text(net, sink, picked, ids, question, offset)
         for start, end in ((0, 4), (4, 6)):
             recalled = []
             for video, chunk in ((1, 0), (0, 2)):
-                whole = open_cache(made, prefill_prefix(made, prefix), n_more=64)
+                whole = open_cache(net, prefill_prefix(net, prefix), n_more=64)
                 for idx in range(chunk + 1):
                     latents = compress_chunk(tokens[video, idx], whole, interleave(16, 8))
                     whole.append([latents])
                 recalled.append(latents)
-            buffer = open_cache(made, prefill_prefix(made, prefix), recalled, n_more=64)
-            expected = made.extend(made.embed(ids[:, start:end]), buffer.buffer)
+            buffer = open_cache(net, prefill_prefix(net, prefix), recalled, n_more=64)
+            expected = net.extend(net.embed(ids[:, start:end]), buffer.buffer)
             torch.testing.assert_close(rows[:, start:end], expected, atol=2e-5, rtol=1e-4)
 
 
 def test_the_loss_reaches_the_first_chunk_through_later_ones() -> None:
-    made = decoder()
+    net = decoder()
     tokens = torch.randn(1, 3, 16, 32, requires_grad=True)
-    sink = run_prefix(made, torch.randn(5, 32))
-    folded = fold_chunks(made, tokens, sink, (4, 4, 4))
-    picked = choose(folded, torch.tensor([[0]]), torch.tensor([[2]]))
+    sink = run_prefix(net, torch.randn(5, 32))
+    compressed = compress_chunks(net, tokens, sink, (4, 4, 4))
+    picked = select_chunks(compressed, torch.tensor([[0]]), torch.tensor([[2]]))
     question = torch.zeros(1, 3, dtype=torch.int64)
-    read_text(made, sink, picked, torch.tensor([[1, 2, 3]]), question,
+    run_text(net, sink, picked, torch.tensor([[1, 2, 3]]), question,
               torch.arange(3)[None]).square().sum().backward()  # fmt: skip
     assert tokens.grad is not None
     assert tokens.grad[0, 0].abs().sum() > 0
