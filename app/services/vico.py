@@ -178,7 +178,7 @@ def _read_captions(
     captions = _Captions(
         by_video={},
         skipped=[],
-        bad_lines=[f"{line.place}: {line.reason}" for line in read.bad],
+        bad_lines=[f"{line.location}: {line.reason}" for line in read.bad],
         written=0,
         model=None,
         file=None,

@@ -27,7 +27,7 @@ def save_checkpoint(
     """Write everything that the next step depends on; a kill or a lost disk leaves the old file.
 
     Args:
-        folder: Made if missing.
+        folder: Created if missing.
         model: With its buffers.
         optimiser: Of the model's parameters.
         step: Steps done.
@@ -56,7 +56,7 @@ def save_checkpoint(
 
 @contextmanager
 def writing(folder: Path, step: int) -> Iterator[None]:
-    """Say in words what the disk refuses while a step is written down.
+    """Translate errors of the disk while a step is written.
 
     Raises:
         DiskFullError: No space; the last checkpoint stands.
@@ -79,7 +79,7 @@ def load_checkpoint(
     optimiser: Optimizer,
     *,
     plan: Mapping[str, Any],
-    unsaid: Mapping[str, Any] = _NOTHING,
+    older_defaults: Mapping[str, Any] = _NOTHING,
 ) -> int:
     """Restore a run; 0 where there is none yet.
 
@@ -88,7 +88,7 @@ def load_checkpoint(
         model: Of the same shapes; may lie on another device.
         optimiser: Of the model's parameters.
         plan: As of the run that goes on.
-        unsaid: What a checkpoint from before a number of the plan was known stood for.
+        older_defaults: Values of fields that the plan of an older checkpoint does not have.
     Returns:
         Steps done.
     Raises:
@@ -100,11 +100,13 @@ def load_checkpoint(
     if not path.is_file():
         return 0
     state = _read(path)
-    saved = {**unsaid, **state["plan"]}
+    saved = {**older_defaults, **state["plan"]}
     changed = sorted(key for key in {*saved, *plan} if saved.get(key, ...) != plan.get(key, ...))
     if changed:
-        told = (f"{key} differs ({saved.get(key)} there, {plan.get(key)} here)" for key in changed)
-        raise _of_another_run(path, ", ".join(told))
+        differences = (
+            f"{key} differs ({saved.get(key)} there, {plan.get(key)} here)" for key in changed
+        )
+        raise _of_another_run(path, ", ".join(differences))
     try:
         model.load_state_dict(state["model"])
         optimiser.load_state_dict(state["optimiser"])
@@ -138,15 +140,15 @@ def _read(path: Path) -> dict[str, Any]:
     return state
 
 
-def _is_damaged(path: Path, how: str) -> WeightsError:
+def _is_damaged(path: Path, damage: str) -> WeightsError:
     return WeightsError(
-        f"{path} is damaged ({how}) and cannot be resumed",
+        f"{path} is damaged ({damage}) and cannot be resumed",
         hint=f"put a copy in its place, or delete it to begin {path.parent.name} again",
     )
 
 
-def _of_another_run(path: Path, why: str) -> WeightsError:
+def _of_another_run(path: Path, reason: str) -> WeightsError:
     return WeightsError(
-        f"{path} belongs to another run: {why}",
+        f"{path} belongs to another run: {reason}",
         hint="train into another folder, or delete the checkpoint",
     )

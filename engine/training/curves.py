@@ -30,7 +30,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Curves:
-    """What a stage went through; `curves.json` holds exactly this."""
+    """The course of a stage; `curves.json` holds exactly this."""
 
     stage: str
     n_steps: int
@@ -60,7 +60,7 @@ def write_curves(curves: Curves, folder: Path) -> None:
 
 
 def _draw(curves: Curves, path: Path) -> None:
-    """Loss and learning rate above, scores below where there are any."""
+    """Draw loss and learning rate above, scores below where there are any."""
     # Half a second of imports that a run needs at its checkpoints only.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -116,15 +116,15 @@ def _draw_scores(axes: Any, scores: Mapping[str, Series]) -> None:
     ordered = sorted(scores.items(), key=lambda item: -item[1].value[-1])
     few = len(ordered) <= _N_DISTINCT
     colours = colormaps["tab10"] if few else colormaps["turbo"].resampled(len(ordered))
-    for place, (name, series) in enumerate(ordered):
+    for idx, (name, series) in enumerate(ordered):
         axes.plot(
             series.step,
             series.value,
             marker="o",
             markersize=3,
             linewidth=1.4,
-            color=colours(place),
-            linestyle="-" if few else ("-", "--", ":")[place % 3],
+            color=colours(idx),
+            linestyle="-" if few else ("-", "--", ":")[idx % 3],
             label=f"{name}  {series.value[-1]:.3g}",
         )
     values = [value for series in scores.values() for value in series.value]
@@ -144,7 +144,7 @@ def _draw_scores(axes: Any, scores: Mapping[str, Series]) -> None:
 def _smooth(
     steps: Sequence[int], values: Sequence[float]
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Means over a twentieth of the lines, at the last step of each."""
+    """Return means over a twentieth of the lines, at the last step of each."""
     width = len(values) // 20
     ends = range(width, len(values) + 1)
     means = tuple(math.fsum(values[end - width : end]) / width for end in ends)

@@ -1,4 +1,4 @@
-"""The processes of one run, started by `accelerate launch`: who is first, and what they exchange.
+"""The processes of one run, started by `accelerate launch`: their order, and what they exchange.
 
     main process   recipe until its first stage | stage | recipe | stage | rest of the recipe
     others         wait                         | recipe until there, stage | wait | ...
@@ -20,8 +20,8 @@ from engine.errors import MissingCapabilityError
 
 _Line = TypeVar("_Line")
 _PATIENCE = timedelta(days=1)
-"""How long a process waits for another: banks are drawn and scores are measured by one alone.
-Who dies is noticed by the launcher, which ends the others."""
+"""Time that a process waits for another: one alone draws frames and measures scores. The launcher
+notices a process that dies, and ends the others."""
 _PLAIN = torch.contiguous_format
 """What is exchanged must lie in one piece; a transposed weight does not."""
 
@@ -43,13 +43,13 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this one writes and reports."""
+        """Whether this process writes and reports."""
         return self.index == 0
 
     def begin_stage(self) -> None:
         """Let the others follow to the stage that begins."""
         if self.is_main:
-            self._tell(is_over=False)
+            self._share_is_over(is_over=False)
 
     def end_stage(self) -> None:
         """Wait until the main process has come to the next stage.
@@ -62,15 +62,15 @@ class Processes:
 
     def end_run(self) -> None:
         """Let the others end; for the main process."""
-        self._tell(is_over=True)
+        self._share_is_over(is_over=True)
 
     def follow(self) -> None:
-        """Wait for what the main process says.
+        """Wait for the main process to begin a stage or to end the run.
 
         Raises:
             RunOverError: It has come to the end.
         """
-        if self._tell(is_over=False):
+        if self._share_is_over(is_over=False):
             raise RunOverError
 
     def equalise(self, module: nn.Module) -> None:
@@ -84,21 +84,21 @@ class Processes:
                 tensor.copy_(broadcast(tensor.detach().clone(memory_format=_PLAIN)))
 
     def average_gradients(self, module: nn.Module) -> None:
-        """Replace gradients by their mean; what no process has used keeps none."""
+        """Replace gradients by their mean; parameters that no process has used keep none."""
         if self.count == 1:
             return
         from accelerate.utils import reduce
 
-        learnt = [each for each in module.parameters() if each.requires_grad]
-        is_used = torch.tensor([float(each.grad is not None) for each in learnt])
-        uses = reduce(is_used.to(learnt[0].device), "sum")
-        for parameter, n_uses in zip(learnt, uses.tolist(), strict=True):
+        learnt = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        is_used = torch.tensor([float(parameter.grad is not None) for parameter in learnt])
+        counts = reduce(is_used.to(learnt[0].device), "sum")
+        for parameter, n_uses in zip(learnt, counts.tolist(), strict=True):
             if n_uses:
                 own = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
                 parameter.grad = reduce(own.contiguous(), "mean")
 
     def mean(self, values: Sequence[Tensor]) -> float:
-        """Mean over values of all processes, the same number of each."""
+        """Return the mean over values of all processes, the same number of each."""
         own = torch.stack(tuple(values)).float().mean()
         if self.count > 1:
             from accelerate.utils import reduce
@@ -106,15 +106,15 @@ class Processes:
             own = reduce(own, "mean")
         return float(own)
 
-    def _tell(self, *, is_over: bool) -> bool:
-        """What the main process says, heard by all."""
+    def _share_is_over(self, *, is_over: bool) -> bool:
+        """Return in every process whether the main one has come to the end of the recipe."""
         if self.count == 1:
             return is_over
         from accelerate import PartialState
         from accelerate.utils import broadcast
 
-        said = torch.tensor(float(is_over), device=PartialState().device)
-        return bool(broadcast(said))
+        flag = torch.tensor(float(is_over), device=PartialState().device)
+        return bool(broadcast(flag))
 
 
 def join() -> Processes:
@@ -139,7 +139,7 @@ def join() -> Processes:
 
 
 def current() -> Processes:
-    """The processes that have met; this one alone where none have."""
+    """Return the processes that have met; this one alone where none have."""
     group = torch.distributed
     if not (group.is_available() and group.is_initialized()):
         return Processes()

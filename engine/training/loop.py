@@ -25,7 +25,7 @@ UNIFORM_LR: Mapping[str, float] = MappingProxyType({"": 1.0})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoopConfig:
-    """How long and how fast to learn."""
+    """Length and learning rate of a run."""
 
     n_steps: int
     learning_rate: float
@@ -73,27 +73,27 @@ class Progress:
 
 @runtime_checkable
 class TrainingTask(Protocol):
-    """Something to be learnt: a module, and the loss of its n-th micro-batch."""
+    """A module to train, and the loss of its n-th micro-batch."""
 
     @property
     def name(self) -> str:
-        """What the progress lines call it."""
+        """The stage in progress lines."""
         ...
 
     @property
     def module(self) -> nn.Module:
-        """Whose parameters learn, on the device where they do."""
+        """The module to train, on its device."""
         ...
 
     def loss(self, step: int, n_steps: int) -> Tensor:
-        """The loss of one micro-batch; all that is random in it follows from `step` and a seed.
+        """Return the loss of one micro-batch; its random choices follow from `step` and a seed.
 
         `step` counts micro-batches over all processes, `n_steps` is how many the run will see.
         """
         ...
 
     def scores(self) -> Mapping[str, float]:
-        """Held-out measurements; called at every checkpoint."""
+        """Return held-out measurements; called at every checkpoint."""
         ...
 
 
@@ -103,22 +103,23 @@ def run_stage(
     output: Path,
     *,
     resume: bool,
-    shares: Mapping[str, float] = UNIFORM_LR,
+    lr_shares: Mapping[str, float] = UNIFORM_LR,
     betas: tuple[float, float] = (0.9, 0.98),
 ) -> Iterator[Progress]:
     """Train until `n_steps`, yielding progress; killed at any moment, a resumed run ends the same.
 
-    Processes that have met (`processes.join`) take turns at the micro-batches: two of them end
+    Processes that have met (`distributed.join`) take turns at the micro-batches: two of them end
     with the weights of one that accumulates two.
 
     Args:
-        stage: What is learnt; on the same device in every process, or on each one's own.
+        stage: The task; on the same device in every process, or on each one's own.
         config: Must be that of the interrupted run when resuming.
         output: Gets `checkpoint.pt`, `progress.jsonl`, `curves.json`, `curves.png`.
-        resume: Go on from the checkpoint there, telling first where it stands; otherwise start
-            anew and keep an earlier checkpoint as `checkpoint.previous.pt`.
-        shares: Of the learning rate, by prefix of parameter names; the first that fits counts.
-        betas: How long AdamW remembers gradients and their squares.
+        resume: Go on from the checkpoint there, yielding its last line first; otherwise start from
+            the beginning and keep an earlier checkpoint as `checkpoint.previous.pt`.
+        lr_shares: Shares of the learning rate by prefix of parameter names; the first that fits
+            counts.
+        betas: Decay rates of AdamW's running means of gradients and of their squares.
     Raises:
         WeightsError: The checkpoint is damaged, or of another run.
         InputRefusedError: The loss is no number any more; the last checkpoint stands.
@@ -126,13 +127,13 @@ def run_stage(
     """
     processes, module = current(), stage.module
     device = next(module.parameters()).device
-    optimiser = AdamW(_groups(module, config, shares), lr=config.learning_rate, betas=betas)
-    plan = _plan(config, processes, shares, betas)
+    optimiser = AdamW(_groups(module, config, lr_shares), lr=config.learning_rate, betas=betas)
+    plan = _plan(config, processes, lr_shares, betas)
     output.mkdir(parents=True, exist_ok=True)
     if processes.is_main and not resume:
         set_aside(output)
     processes.begin_stage()
-    step = load_checkpoint(output, module, optimiser, plan=plan, unsaid=_UNSAID)
+    step = load_checkpoint(output, module, optimiser, plan=plan, older_defaults=_OLDER_DEFAULTS)
     processes.equalise(module)
     lines = _cut_progress(output, step, processes)
     yield from lines[-1:]
@@ -143,8 +144,8 @@ def run_stage(
     while step < config.n_steps:
         rate = _set_rate(optimiser, step, config)
         optimiser.zero_grad(set_to_none=True)
-        for turn in range(config.accumulate):
-            micro = (step * config.accumulate + turn) * processes.count + processes.index
+        for number in range(config.accumulate):
+            micro = (step * config.accumulate + number) * processes.count + processes.index
             torch.manual_seed(config.seed * 1_000_003 + micro)
             with torch.autocast(device.type, torch.bfloat16, enabled=config.use_bf16):
                 loss = stage.loss(micro, config.n_steps * plan["accumulate"])
@@ -179,46 +180,48 @@ def run_stage(
 
 
 def read_progress(output: Path) -> tuple[Progress, ...]:
-    """The lines that a run has written so far, oldest first; one cut short by a kill is none."""
+    """Read the lines that a run has written so far, oldest first; one cut short is left out."""
     path = output / PROGRESS
     if not path.is_file():
         return ()
-    whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-    return tuple(Progress(**json.loads(line)) for line in whole.splitlines())
+    complete = path.read_text(encoding="utf-8").rpartition("\n")[0]
+    return tuple(Progress(**json.loads(line)) for line in complete.splitlines())
 
 
-_UNSAID: Mapping[str, Any] = MappingProxyType(
-    {each.name: each.default for each in fields(LoopConfig) if each.default is not MISSING}
+_OLDER_DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {item.name: item.default for item in fields(LoopConfig) if item.default is not MISSING}
 )
-"""What the plan of an older checkpoint means where it does not know a field."""
+"""Values of fields that the plan of an older checkpoint does not have."""
 
 
 def _plan(
     config: LoopConfig,
     processes: Processes,
-    shares: Mapping[str, float],
+    lr_shares: Mapping[str, float],
     betas: tuple[float, float],
 ) -> dict[str, Any]:
-    """All that must not change between a run and its resumption."""
+    """Return all that must not change between a run and its resumption."""
     # One process may take over the micro-batches of two, and the other way round.
     plan = {**asdict(config), "accumulate": config.accumulate * processes.count}
-    if shares != UNIFORM_LR:
-        # Parts tell stages apart, which may share a folder by mistake.
-        plan |= {"shares": dict(shares), "betas": betas}
+    if lr_shares != UNIFORM_LR:
+        # Parts tell stages apart, which may share a folder by mistake. The key is older than the
+        # name `lr_shares`: checkpoints have it.
+        plan |= {"shares": dict(lr_shares), "betas": betas}
     return plan
 
 
 def _groups(
-    module: nn.Module, config: LoopConfig, shares: Mapping[str, float]
+    module: nn.Module, config: LoopConfig, lr_shares: Mapping[str, float]
 ) -> list[dict[str, object]]:
-    found: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in shares}
+    by_prefix: dict[str, list[nn.Parameter]] = {prefix: [] for prefix in lr_shares}
     for name, parameter in module.named_parameters():
         if parameter.requires_grad:
-            found[next(prefix for prefix in shares if name.startswith(prefix))].append(parameter)
+            prefix = next(prefix for prefix in lr_shares if name.startswith(prefix))
+            by_prefix[prefix].append(parameter)
     groups: list[dict[str, object]] = []
-    for prefix, share in shares.items():
-        matrices = [parameter for parameter in found[prefix] if parameter.ndim > 1]
-        vectors = [parameter for parameter in found[prefix] if parameter.ndim <= 1]
+    for prefix, share in lr_shares.items():
+        matrices = [parameter for parameter in by_prefix[prefix] if parameter.ndim > 1]
+        vectors = [parameter for parameter in by_prefix[prefix] if parameter.ndim <= 1]
         groups.append({"params": matrices, "weight_decay": config.weight_decay, "share": share})
         groups.append({"params": vectors, "weight_decay": 0.0, "share": share})
     return groups
@@ -248,7 +251,7 @@ def _append(output: Path, line: Progress) -> None:
 
 
 def _cut_progress(output: Path, step: int, processes: Processes) -> tuple[Progress, ...]:
-    """Lines of steps that are done; those that a resumed run does again are dropped."""
+    """Return lines of steps that are done; those that a resumed run does again are dropped."""
     kept = tuple(line for line in read_progress(output) if line.step <= step)
     if processes.is_main:
         text = "".join(json.dumps(asdict(line)) + "\n" for line in kept)
@@ -262,7 +265,7 @@ def _finite(loss: float, stage: TrainingTask, step: int) -> float:
         return loss
     raise InputRefusedError(
         f"the loss of {stage.name!r} is no number at step {step}; its last checkpoint stands",
-        hint="lower the learning rate and train anew",
+        hint="lower the learning rate and train again from the start",
     )
 
 

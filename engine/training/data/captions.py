@@ -27,7 +27,7 @@ _TAG = re.compile(r"<[^>]*>")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaptionFile:
-    """What captions files hold, by video; captions in time order."""
+    """The captions of several files by video, in time order."""
 
     captions: Mapping[str, tuple[ClipCaption, ...]]
     bad: tuple[BadSample, ...]
@@ -45,18 +45,18 @@ def read_captions(paths: Sequence[Path], videos: Sequence[str], *, clip_s: float
         NotFoundError: No such file.
         InputRefusedError: Not text, or a WebVTT file of no video.
     """
-    found: dict[str, list[tuple[TimeSpan, str]]] = defaultdict(list)
+    captions: dict[str, list[tuple[TimeSpan, str]]] = defaultdict(list)
     bad: list[BadSample] = []
     for path in paths:
-        for place, entry in _entries(path, videos):
+        for location, entry in _entries(path, videos):
             try:
                 video, span, text = _parsed(entry, videos)
             except ValueError as error:
-                bad.append(BadSample(place=place, reason=str(error)))
+                bad.append(BadSample(location=location, reason=str(error)))
             else:
-                found[video].append((span, text))
+                captions[video].append((span, text))
     return CaptionFile(
-        captions={video: _gathered(said, clip_s) for video, said in sorted(found.items())},
+        captions={video: _gathered(items, clip_s) for video, items in sorted(captions.items())},
         bad=tuple(bad),
     )
 
@@ -71,27 +71,27 @@ class CaptionLog:
             key: Of what writes the captions; those under another key do not count.
         """
         self._path, self._key = path, key
-        self._said: dict[str, dict[float, ClipCaption]] = defaultdict(dict)
+        self._captions: dict[str, dict[float, ClipCaption]] = defaultdict(dict)
         self._finished: set[str] = set()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._mend()
 
     def captions(self, identity: str) -> tuple[ClipCaption, ...]:
-        """What is kept of a video, in time order.
+        """Return the captions kept of a video, in time order.
 
         Args:
             identity: Of the video's content, so that another file of its name is not it.
         """
-        said = self._said[identity]
-        return tuple(said[start_s] for start_s in sorted(said))
+        by_start = self._captions[identity]
+        return tuple(by_start[start_s] for start_s in sorted(by_start))
 
     def is_finished(self, identity: str) -> bool:
-        """Whether the last clip of a video has its caption."""
+        """Say whether the last clip of a video has its caption."""
         return identity in self._finished
 
     def add(self, video: str, identity: str, caption: ClipCaption) -> None:
-        """Keep one; it is on the disk when this returns."""
-        self._said[identity][caption.span.start_s] = caption
+        """Keep a caption; it is on the disk when this returns."""
+        self._captions[identity][caption.span.start_s] = caption
         self._append(
             video=video,
             start_s=caption.span.start_s,
@@ -104,7 +104,7 @@ class CaptionLog:
     def finish(self, video: str, identity: str) -> None:
         """Note that a video has no further clip."""
         self._finished.add(identity)
-        self._append(video=video, clips=len(self._said[identity]), identity=identity)
+        self._append(video=video, clips=len(self._captions[identity]), identity=identity)
 
     def _append(self, **line: Any) -> None:
         with self._path.open("a", encoding="utf-8") as file:
@@ -113,15 +113,15 @@ class CaptionLog:
             os.fsync(file.fileno())
 
     def _mend(self) -> None:
-        """Read what is there, and cut off what a kill left of a last line."""
+        """Read the lines there are, and cut off a last line that a kill left unfinished."""
         if not self._path.is_file():
             return
         text = self._path.read_bytes()
-        whole = text[: text.rfind(b"\n") + 1]
-        if len(whole) < len(text):
+        complete = text[: text.rfind(b"\n") + 1]
+        if len(complete) < len(text):
             with self._path.open("r+b") as file:
-                file.truncate(len(whole))
-        for line in whole.splitlines():
+                file.truncate(len(complete))
+        for line in complete.splitlines():
             # Lines that were not written here count for nothing.
             with contextlib.suppress(ValueError, KeyError, TypeError):
                 self._take(json.loads(line))
@@ -133,13 +133,13 @@ class CaptionLog:
             self._finished.add(line["identity"])
             return
         span = TimeSpan(start_s=line["start_s"], end_s=line["end_s"])
-        self._said[line["identity"]][span.start_s] = ClipCaption(
+        self._captions[line["identity"]][span.start_s] = ClipCaption(
             span=span, text=line["text"], last_s=line["last_s"]
         )
 
 
 def _entries(path: Path, videos: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Place and content of every caption of a file."""
+    """Yield location and content of every caption of a file."""
     if not path.is_file():
         raise NotFoundError(f"there is no captions file {path}")
     try:
@@ -169,13 +169,13 @@ def _cues(path: Path, text: str, videos: Sequence[str]) -> Iterator[tuple[str, A
         times = _CUE.match(line.strip())
         if times is None:
             continue
-        said = []
+        words = []
         for following in lines[number:]:
             if not following.strip():
                 break
-            said.append(html.unescape(_TAG.sub("", following)).strip())
+            words.append(html.unescape(_TAG.sub("", following)).strip())
         start_s, end_s = (_seconds(times[group]) for group in (1, 2))
-        entry = {"video": video, "start_s": start_s, "end_s": end_s, "text": " ".join(said)}
+        entry = {"video": video, "start_s": start_s, "end_s": end_s, "text": " ".join(words)}
         yield f"{path.name}, line {number}", entry
 
 
@@ -187,7 +187,7 @@ def _seconds(clock: str) -> float:
 
 
 def _parsed(entry: Any, videos: Sequence[str]) -> tuple[str, TimeSpan, str]:
-    """Video, times and words of one caption.
+    """Parse video, times and words of one caption.
 
     Raises:
         ValueError: Says what is wrong with it.
@@ -215,8 +215,8 @@ def _matching(name: Any, videos: Sequence[str]) -> str:
         raise ValueError("it names no video")
     if name in videos:
         return name
-    for names in ([PurePosixPath(each).name for each in videos],
-                  [PurePosixPath(each).stem for each in videos]):  # fmt: skip
+    for names in ([PurePosixPath(video).name for video in videos],
+                  [PurePosixPath(video).stem for video in videos]):  # fmt: skip
         alike = [video for video, short in zip(videos, names, strict=True) if short == name]
         if len(alike) == 1:
             return alike[0]
@@ -225,25 +225,28 @@ def _matching(name: Any, videos: Sequence[str]) -> str:
     raise ValueError(f"there is no video {name}")
 
 
-def _gathered(said: Sequence[tuple[TimeSpan, str]], clip_s: float) -> tuple[ClipCaption, ...]:
-    """Captions by clip, in time order; the text of one clip is joined."""
+def _gathered(captions: Sequence[tuple[TimeSpan, str]], clip_s: float) -> tuple[ClipCaption, ...]:
+    """Gather captions by clip, in time order; the text of one clip is joined."""
 
     def clip_of(item: tuple[TimeSpan, str]) -> int:
         span, _ = item
         return int((span.start_s + span.end_s) / 2 // clip_s)
 
     # What lasts longer than a clip must not swallow captions of its parts, nor be joined to one.
-    spans = [span for span, _ in said]
+    spans = [span for span, _ in captions]
     spanning = {span for span in _spanning(spans) if span.duration_s > clip_s}
     kept = sorted(
-        (item for item in said if item[0] not in spanning), key=lambda item: (clip_of(item), item)
+        (item for item in captions if item[0] not in spanning),
+        key=lambda item: (clip_of(item), item),
     )
     clips = []
     for _, members in groupby(kept, key=clip_of):
         parts, texts = zip(*members, strict=True)
-        whole = TimeSpan(start_s=min(s.start_s for s in parts), end_s=max(s.end_s for s in parts))
+        hull = TimeSpan(
+            start_s=min(part.start_s for part in parts), end_s=max(part.end_s for part in parts)
+        )
         text = " ".join(dict.fromkeys(text for text in texts if text))
-        clips.append(ClipCaption(span=whole, text=text))
+        clips.append(ClipCaption(span=hull, text=text))
     unclear = _spanning([clip.span for clip in clips])
     return tuple(
         sorted((clip for clip in clips if clip.span not in unclear), key=lambda clip: clip.span)
@@ -251,14 +254,14 @@ def _gathered(said: Sequence[tuple[TimeSpan, str]], clip_s: float) -> tuple[Clip
 
 
 def _spanning(spans: Sequence[TimeSpan]) -> set[TimeSpan]:
-    """Those that hold most of a shorter one, which leaves open which of the two came first."""
+    """Return spans that hold most of a shorter one: which of the two came first is left open."""
     ordered = sorted(spans)
-    found: set[TimeSpan] = set()
-    for place, span in enumerate(ordered):
-        for later in ordered[place + 1 :]:
+    spanning: set[TimeSpan] = set()
+    for idx, span in enumerate(ordered):
+        for later in ordered[idx + 1 :]:
             if later.start_s >= span.end_s:
                 break
-            short, long = sorted((span, later), key=lambda each: each.duration_s)
+            short, long = sorted((span, later), key=lambda pair: pair.duration_s)
             if 2 * short.overlap_s(long) > short.duration_s:
-                found.add(long)
-    return found
+                spanning.add(long)
+    return spanning

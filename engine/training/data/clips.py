@@ -1,7 +1,7 @@
 """Videos to clips of equal length, each with a caption by whichever family is loaded.
 
 Decision: a clip longer than the model's chunk is described chunk by chunk, and the sentences are
-joined. Because families that were trained to describe take one chunk, and nano was never taught
+joined. Because families that were trained to describe take one chunk, and nano was never trained
 to describe several at once. Measured: see the tests of `vico.samples`, whose stories nano
 describes. Revisit when a family describes whole memories well.
 Decision: every clip is a stream of its own. Because its caption then depends on nothing but its
@@ -32,12 +32,12 @@ _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|(?<=[\u3002\uff01\uff1f])")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipCaption:
-    """What one clip shows, in words; empty where there are none."""
+    """A description of one clip; empty where there is none."""
 
     span: TimeSpan
     text: str
     last_s: float | None = None
-    """Time of its last frame, behind which a reader goes on with the next clip; `None` where the
+    """Time of its last frame, behind which reading goes on with the next clip; `None` where the
     caption was read from a file."""
 
 
@@ -74,7 +74,7 @@ def caption_clips(
 
 
 def caption_key(engine: Engine, *, clip_s: float, sampling: Sampling) -> str:
-    """A digest of all that shapes captions: those of two keys are never mixed."""
+    """Return a digest of all that shapes captions: those of two keys are never mixed."""
     shaping = {
         "model": engine.model.card.fingerprint,
         "compression_ratio": engine.compression_ratio,
@@ -88,19 +88,19 @@ def caption_key(engine: Engine, *, clip_s: float, sampling: Sampling) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, without the space between them."""
+    """Split a text into sentences, without the space between them."""
     return [part.strip() for part in _SENTENCE_END.split(text) if part.strip()]
 
 
 def _cut(frames: Iterable[Frame], clip_s: float) -> Iterator[tuple[int, list[Frame], bool]]:
-    """Number, frames, and whether it is the last, of every clip that has frames."""
+    """Yield number, frames, and whether it is the last, of every clip that has frames."""
     number, clip = 0, list[Frame]()
     for frame in frames:
-        here = int(frame.pts_s // clip_s)
-        if clip and here != number:
+        current = int(frame.pts_s // clip_s)
+        if clip and current != number:
             yield number, clip, False
             clip = []
-        number = here
+        number = current
         clip.append(frame)
     if clip:
         yield number, clip, True
@@ -109,12 +109,12 @@ def _cut(frames: Iterable[Frame], clip_s: float) -> Iterator[tuple[int, list[Fra
 def _describe_clip(
     engine: Engine, frames: Sequence[Frame], sound: SoundSource | None, sampling: Sampling
 ) -> str:
-    """The captions of the clip's chunks, each sentence once."""
+    """Join the captions of the clip's chunks, each sentence once."""
     model = engine.model
     stream = model.open_stream(
         compression_ratio=engine.compression_ratio, max_past_latents=engine.max_past_latents
     )
-    said: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for ordinal, start in enumerate(range(0, len(frames), model.card.chunk_frames)):
         part = frames[start : start + model.card.chunk_frames]
         span = TimeSpan(start_s=part[0].pts_s, end_s=part[-1].pts_s + 1 / engine.sampling.fps)
@@ -128,5 +128,5 @@ def _describe_clip(
             pts_s=tokens.pts_s,
         )
         text = "".join(token.text for token in describe(model, chunk, sampling))
-        said.update(dict.fromkeys(sentences(" ".join(text.split()))))
-    return " ".join(said)
+        unique.update(dict.fromkeys(sentences(" ".join(text.split()))))
+    return " ".join(unique)

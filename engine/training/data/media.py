@@ -25,7 +25,7 @@ _Item = TypeVar("_Item")
 
 
 def without_unreadable(read: SampleFile) -> SampleFile:
-    """Samples whose media open; the others join the bad ones.
+    """Return the samples whose media open; the others join the bad ones.
 
     Cost: every file is opened once and its first frame decoded; some milliseconds each.
     """
@@ -36,9 +36,9 @@ def without_unreadable(read: SampleFile) -> SampleFile:
         for path in sample.media:
             if path not in reasons:
                 reasons[path] = _why_unreadable(path)
-        said = [reason for path in sample.media if (reason := reasons[path]) is not None]
-        if said:
-            bad.append(BadSample(place=sample.place, reason=said[0]))
+        own = [reason for path in sample.media if (reason := reasons[path]) is not None]
+        if own:
+            bad.append(BadSample(location=sample.location, reason=own[0]))
         else:
             good.append(sample)
     return SampleFile(samples=tuple(good), bad=(*read.bad, *bad))
@@ -62,7 +62,7 @@ def _why_unreadable(path: Path) -> str | None:
 
 @lru_cache(maxsize=16)
 def read_frames(path: Path, *, fps: float) -> tuple[Frame, ...]:
-    """Frames of a video at a rate, or a picture alone; the last files read are kept."""
+    """Read frames of a video at a rate, or a picture alone; the last files read are cached."""
     if path.suffix.lower() in PICTURES:
         return (_read_picture(path),)
     sampling = SamplingConfig(fps=fps, static_threshold=0.0)
@@ -70,8 +70,8 @@ def read_frames(path: Path, *, fps: float) -> tuple[Frame, ...]:
         return tuple(reader)
 
 
-def iterate_frames(path: Path, *, fps: float, most: int) -> Iterator[Frame]:
-    """Frames of a video at a rate, or at a lower one that gives at most about so many.
+def iterate_frames(path: Path, *, fps: float, max_frames: int) -> Iterator[Frame]:
+    """Read frames of a video at a rate, or at a lower one that gives about `max_frames`.
 
     One at a time, so that an hour of video never stands in memory.
     """
@@ -80,25 +80,25 @@ def iterate_frames(path: Path, *, fps: float, most: int) -> Iterator[Frame]:
         return
     with FrameReader(str(path), SamplingConfig(), limits=MediaLimits()) as reader:
         duration_s = reader.info.duration_s or 0.0
-    sampling = SamplingConfig(fps=min(fps, most / max(duration_s, 1e-3)), thin_static=False)
+    sampling = SamplingConfig(fps=min(fps, max_frames / max(duration_s, 1e-3)), thin_static=False)
     with FrameReader(str(path), sampling, limits=MediaLimits()) as reader:
         yield from reader
 
 
 def as_pixels(frame: Frame) -> UInt8[Tensor, "1 3 h w"]:
-    """A frame as what the towers' preparations take."""
+    """Return a frame as the tensor that the towers' preprocessing takes."""
     return torch.from_numpy(frame.pixels).permute(2, 0, 1)[None].contiguous()
 
 
-def spread(items: Sequence[_Item], most: int) -> Sequence[_Item]:
-    """At most so many, the middles of equal stretches."""
-    if len(items) <= most:
+def spread(items: Sequence[_Item], max_items: int) -> Sequence[_Item]:
+    """Choose at most `max_items`, the middles of equal stretches."""
+    if len(items) <= max_items:
         return items
-    return [items[(2 * place + 1) * len(items) // (2 * most)] for place in range(most)]
+    return [items[(2 * idx + 1) * len(items) // (2 * max_items)] for idx in range(max_items)]
 
 
 def _read_picture(path: Path) -> Frame:
-    """A picture as a frame at time 0.
+    """Read a picture as a frame at time 0.
 
     Raises:
         InputRefusedError: It cannot be read.

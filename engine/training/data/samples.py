@@ -24,12 +24,12 @@ from engine.records import Turn
 
 KINDS: Final = ("image", "video", "audio")
 SPEAKERS: Final = {"human": "human", "user": "human", "gpt": "gpt", "assistant": "gpt"}
-"""Who speaks, by the names that the field's formats use."""
+"""Speakers by their names in the field's formats."""
 _MARK = re.compile(r"<(image|video|audio)>")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class SampleSource:
     """A file of samples, the folder of its media, and how often it is drawn from."""
 
     file: Path
@@ -46,8 +46,8 @@ class Source:
 class Sample:
     """One conversation about some media."""
 
-    place: str
-    """Where it stands, for messages: file and line."""
+    location: str
+    """File and line, for messages."""
     media: tuple[Path, ...]
     """In the order of their marks."""
     turns: tuple[Turn, ...]
@@ -62,13 +62,13 @@ class Sample:
 class BadSample:
     """A sample that cannot be used, and why."""
 
-    place: str
+    location: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleFile:
-    """What one or several files hold."""
+    """The samples of one or several files, the unusable ones apart."""
 
     samples: tuple[Sample, ...]
     bad: tuple[BadSample, ...]
@@ -89,11 +89,11 @@ def read_samples(path: Path, media: Path, *, weight: float = 1.0) -> SampleFile:
         raise NotFoundError(f"there is no {path}")
     samples: list[Sample] = []
     bad: list[BadSample] = []
-    for place, entry in _entries(path):
+    for location, entry in _entries(path):
         try:
-            samples.append(_parse(place, entry, media, weight))
+            samples.append(_parse(location, entry, media, weight))
         except (ValueError, OSError) as error:
-            bad.append(BadSample(place=place, reason=str(error)))
+            bad.append(BadSample(location=location, reason=str(error)))
     return SampleFile(samples=tuple(samples), bad=tuple(bad))
 
 
@@ -105,10 +105,10 @@ def _entries(path: Path) -> Iterator[tuple[str, Any]]:
             if line.strip():
                 yield f"{path.name}, line {number}", _loaded(line)
         return
-    whole = _loaded(text)
-    if not isinstance(whole, list):
+    entries = _loaded(text)
+    if not isinstance(entries, list):
         raise InputRefusedError(f"{path} must hold a JSON list of samples")
-    for number, entry in enumerate(whole, start=1):
+    for number, entry in enumerate(entries, start=1):
         yield f"{path.name}, sample {number}", entry
 
 
@@ -119,8 +119,8 @@ def _loaded(text: str) -> Any:
         return ValueError(f"not JSON ({error})")
 
 
-def _parse(place: str, entry: Any, media: Path, weight: float) -> Sample:
-    """One sample.
+def _parse(location: str, entry: Any, media: Path, weight: float) -> Sample:
+    """Parse one sample.
 
     Raises:
         ValueError: Says what is wrong with it.
@@ -130,22 +130,22 @@ def _parse(place: str, entry: Any, media: Path, weight: float) -> Sample:
     if not isinstance(entry, dict):
         raise ValueError("not an object")
     files = {kind: _files(entry, kind, media) for kind in KINDS}
-    asked, told = _speeches(entry)
-    if any(_MARK.search(text) for text in told):
+    questions, answers = _questions_and_answers(entry)
+    if any(_MARK.search(text) for text in answers):
         raise ValueError("a turn of gpt has a mark; media belong into human turns")
-    marked = _marked(asked, files)
+    marked = _marked(questions, files)
     turns = [
         Turn(question=_MARK.sub("", question).strip(), answer=answer.strip())
-        for question, answer in zip(asked, told, strict=True)
+        for question, answer in zip(questions, answers, strict=True)
     ]
-    if not all(question.strip() for question in asked):
+    if not all(question.strip() for question in questions):
         raise ValueError("a turn of human is empty")
     if not all(turn.answer for turn in turns):
         raise ValueError("a turn of gpt is empty")
     in_order = [piece for pieces in marked for piece in pieces if isinstance(piece, Path)]
     in_fields = [path for kind in KINDS for path in files[kind]]
     return Sample(
-        place=place,
+        location=location,
         media=tuple(in_order or in_fields),
         turns=tuple(turns),
         marked=() if _is_in_front(marked) else marked,
@@ -161,51 +161,51 @@ def _files(entry: dict[str, Any], kind: str, media: Path) -> list[Path]:
     return [_inside(media, name) for name in names]
 
 
-def _speeches(entry: dict[str, Any]) -> tuple[list[str], list[str]]:
-    """What is asked and what is answered, in turn."""
-    said = entry.get("conversations") or entry.get("messages")
-    if not isinstance(said, list) or not all(isinstance(turn, dict) for turn in said):
+def _questions_and_answers(entry: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the human turns and the answers to them."""
+    turns = entry.get("conversations") or entry.get("messages")
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise ValueError("conversations must be a list of turns")
-    spoken = [
+    speeches = [
         (turn.get("from", turn.get("role")), turn.get("value", turn.get("content")))
-        for turn in said
+        for turn in turns
     ]
-    if spoken and spoken[0][0] == "system":
-        spoken = spoken[1:]
-    if len(spoken) < 2 or len(spoken) % 2:
+    if speeches and speeches[0][0] == "system":
+        speeches = speeches[1:]
+    if len(speeches) < 2 or len(speeches) % 2:
         raise ValueError("conversations must alternate between human and gpt")
-    for number, (who, text) in enumerate(spoken):
+    for number, (speaker, text) in enumerate(speeches):
         expected = ("human", "gpt")[number % 2]
-        if not isinstance(who, str) or SPEAKERS.get(who) != expected:
+        if not isinstance(speaker, str) or SPEAKERS.get(speaker) != expected:
             raise ValueError(f"a turn that should be {expected}'s is not")
         if not isinstance(text, str):
             raise ValueError(f"a turn of {expected} has no text")
-    texts = [text for _, text in spoken]
+    texts = [text for _, text in speeches]
     return texts[::2], texts[1::2]
 
 
 def _marked(
-    asked: Sequence[str], files: dict[str, list[Path]]
+    questions: Sequence[str], files: dict[str, list[Path]]
 ) -> tuple[tuple[str | Path, ...], ...]:
-    """Questions with media in the places of their marks; empty without marks.
+    """Return questions with media in the places of their marks; empty without marks.
 
     Raises:
         ValueError: There are not as many marks as media.
     """
-    marks = Counter(kind for text in asked for kind in _MARK.findall(text))
-    held = {kind: len(paths) for kind, paths in files.items() if paths}
+    marks = Counter(kind for text in questions for kind in _MARK.findall(text))
+    counts = {kind: len(paths) for kind, paths in files.items() if paths}
     if not marks:
         return ()
-    if len(held) == 1:
-        is_fitting = marks.total() == sum(held.values())
-        one_kind = iter(next(paths for paths in files.values() if paths))
-        queues = dict.fromkeys(KINDS, one_kind)
+    if len(counts) == 1:
+        is_fitting = marks.total() == sum(counts.values())
+        queue = iter(next(paths for paths in files.values() if paths))
+        queues = dict.fromkeys(KINDS, queue)
     else:
-        is_fitting = dict(marks) == held
+        is_fitting = dict(marks) == counts
         queues = {kind: iter(paths) for kind, paths in files.items()}
     if not is_fitting:
-        raise ValueError(f"{_counted(marks) or 'no'} marks for {_counted(held) or 'no'} files")
-    return tuple(tuple(_pieces(text, queues)) for text in asked)
+        raise ValueError(f"{_counted(marks) or 'no'} marks for {_counted(counts) or 'no'} files")
+    return tuple(tuple(_pieces(text, queues)) for text in questions)
 
 
 def _counted(counts: Counter[str] | dict[str, int]) -> str:
@@ -213,7 +213,7 @@ def _counted(counts: Counter[str] | dict[str, int]) -> str:
 
 
 def _pieces(text: str, queues: dict[str, Iterator[Path]]) -> Iterator[str | Path]:
-    """Words and media of one question, without white space around the whole."""
+    """Yield the words and media of one question, without white space around it."""
     for number, piece in enumerate(_MARK.split(text.strip())):
         if number % 2:
             yield next(queues[piece])
@@ -222,7 +222,7 @@ def _pieces(text: str, queues: dict[str, Iterator[Path]]) -> Iterator[str | Path
 
 
 def _is_in_front(marked: Sequence[Sequence[str | Path]]) -> bool:
-    """Whether media in front of everything is what the marks say, or what they stand for."""
+    """Say whether all media stand in front, or a lone one may be put there."""
     n_media = sum(isinstance(piece, Path) for pieces in marked for piece in pieces)
     first = marked[0] if marked else ()
     leading = takewhile(lambda piece: isinstance(piece, Path) or not piece.strip(), first)

@@ -15,7 +15,7 @@ from engine.models.layers.splice import IGNORED_LABEL, PaddedBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelledSequence:
-    """A conversation about something seen, before it is embedded."""
+    """A conversation about some media, before it is embedded."""
 
     ids: Int64[Tensor, " token"]
     """With a placeholder for every visual token."""
@@ -31,15 +31,15 @@ def run_causal(
     *,
     gradient_checkpointing: bool = False,
 ) -> Float[Tensor, "sample token width"]:
-    """Whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty memory.
+    """Run whole sequences in one differentiable pass; equal to `Decoder.extend` on an empty buffer.
 
     Padding has to stand behind the samples: no row sees what comes after it.
 
     Args:
         decoder: Its summary tokens, if any, take no part.
         rows: Embeddings.
-        has_checkpoints: Keep only each layer's input for the backward pass, which computes the
-            rest again; the gradients are the same.
+        gradient_checkpointing: Keep only each layer's input for the backward pass, which computes
+            the rest again; the gradients are the same.
     """
     rope = decoder.rope(torch.arange(rows.shape[1], device=rows.device))
     for layer in decoder.stack():
@@ -61,15 +61,15 @@ def _layer(layer: Layer, rows: Tensor, rope: RopeFactors) -> Tensor:
     return rows + layer.mlp(rows)
 
 
-def loss_of(decoder: Decoder, batch: PaddedBatch) -> Float[Tensor, ""]:
-    """Mean cross-entropy of the labelled tokens of a batch, padded behind.
+def causal_loss(decoder: Decoder, batch: PaddedBatch) -> Float[Tensor, ""]:
+    """Return the mean cross-entropy of the labelled tokens of a batch, padded behind.
 
     Cost: logits only where there is a label; for a vocabulary of 152,000 they would outweigh
     everything else.
     """
-    wanted = batch.labels[:, 1:]
-    is_wanted = wanted != IGNORED_LABEL
-    if not bool(is_wanted.any()):
+    labels = batch.labels[:, 1:]
+    has_label = labels != IGNORED_LABEL
+    if not bool(has_label.any()):
         raise ValueError("a batch must have at least one label")
     hidden = run_causal(decoder, batch.embeddings)[:, :-1]
-    return F.cross_entropy(decoder.logits(hidden[is_wanted]).float(), wanted[is_wanted])
+    return F.cross_entropy(decoder.logits(hidden[has_label]).float(), labels[has_label])

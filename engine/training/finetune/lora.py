@@ -1,7 +1,7 @@
-"""Decoders that learn through low-rank adapters while their own weights stay.
+"""LoRA: decoders that learn through low-rank adapters while their own weights stay.
 
-Two forms: `adapt` puts adapters on q and v, to be stored beside the weights as PLLaVA does;
-`adapt_all` puts them on every projection of every layer, to be merged into the weights.
+Two forms: `add_qv_adapters` puts them on q and v, to be stored beside the weights as PLLaVA does;
+`add_adapters` puts them on every projection of every layer, to be merged into the weights.
 
 Source: arXiv:2106.09685; rank, strength and dropout of q and v as PLLaVA trained,
 arXiv:2404.16994; every projection, and their dropout, as LLaVA's scripts have it.
@@ -31,28 +31,28 @@ class AdaptedQkv(nn.Module):
         self.base, self.adapters, self.alpha = base, adapters, alpha
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
-        """Projections as after fusing, the adapters' input thinned by dropout while they learn."""
-        whole: Tensor = self.base(x)
+        """Return the projections as after fusing, with the adapters' dropout in training."""
+        base: Tensor = self.base(x)
         q = self._added("q_proj", x)
         v = self._added("v_proj", x)
-        between = whole.new_zeros(*q.shape[:-1], self.base.parts["k"])
-        return whole + torch.cat((q, between, v), -1)
+        between = base.new_zeros(*q.shape[:-1], self.base.parts["k"])
+        return base + torch.cat((q, between, v), -1)
 
     def _added(self, name: str, x: Tensor) -> Tensor:
-        half = self.adapters.get_submodule(name)
-        down, up = half.get_parameter("down"), half.get_parameter("up")
-        seen = F.dropout(x, DROPOUT, training=self.adapters.training)
-        return F.linear(F.linear(seen, down), up) * (self.alpha / down.shape[0])
+        side = self.adapters.get_submodule(name)
+        down, up = side.get_parameter("down"), side.get_parameter("up")
+        thinned = F.dropout(x, DROPOUT, training=self.adapters.training)
+        return F.linear(F.linear(thinned, down), up) * (self.alpha / down.shape[0])
 
 
-def adapt(decoder: Decoder, *, rank: int, alpha: float, seed: int) -> nn.ModuleList:
+def add_qv_adapters(decoder: Decoder, *, rank: int, alpha: float, seed: int) -> nn.ModuleList:
     """Put adapters into a decoder, in place; they add nothing before the first step.
 
     Args:
         decoder: Of plain projections.
-        rank: Of the adapters; the halves share a strength of `alpha / rank`.
+        rank: Of the adapters; each pair has a strength of `alpha / rank`.
         alpha: Strength while they learn.
-        seed: Of the first halves; the second ones start as zeros.
+        seed: Of the down projections; the up projections start as zeros.
     Returns:
         One `Adapters` for each layer: what learns.
     """
@@ -60,17 +60,17 @@ def adapt(decoder: Decoder, *, rank: int, alpha: float, seed: int) -> nn.ModuleL
     added = nn.ModuleList(Adapters(decoder.config, rank) for _ in decoder.stack())
     for layer, adapters in zip(decoder.stack(), added, strict=True):
         assert isinstance(adapters, Adapters)
-        for half in adapters.children():
+        for side in adapters.children():
             # The bound of peft: uniform as nn.Linear draws its rows.
             bound = 1 / math.sqrt(decoder.config.width)
             with torch.no_grad():
-                half.get_parameter("down").uniform_(-bound, bound, generator=random)
+                side.get_parameter("down").uniform_(-bound, bound, generator=random)
         layer.attention.qkv = AdaptedQkv(layer.attention.qkv, adapters, alpha)  # type: ignore[assignment]
     return added
 
 
-def strip(decoder: Decoder) -> None:
-    """Take adapters out again; the decoder is what it was before."""
+def remove_qv_adapters(decoder: Decoder) -> None:
+    """Take the adapters of `add_qv_adapters` out; the decoder is what it was before."""
     for layer in decoder.stack():
         adapted: object = layer.attention.qkv
         if isinstance(adapted, AdaptedQkv):
@@ -83,7 +83,7 @@ class LowRankConfig:
 
     rank: int
     alpha: float
-    """Strength: what the halves add is multiplied by `alpha / rank`."""
+    """Strength: the product of a pair is multiplied by `alpha / rank`."""
     dropout: float = 0.05
     """Of the adapters' input, while they learn."""
 
@@ -96,8 +96,8 @@ class LowRankConfig:
             raise ValueError(f"dropout must lie in [0, 1), not {self.dropout}")
 
 
-class Halves(nn.Module):
-    """What learns beside one linear layer; a fused one has a pair for each of its parts."""
+class LowRankPair(nn.Module):
+    """The down and up projections beside a linear layer; a fused one has a pair for each part."""
 
     def __init__(self, base: nn.Linear, rank: int, random: torch.Generator) -> None:
         super().__init__()
@@ -110,39 +110,39 @@ class Halves(nn.Module):
             self.up[part] = nn.Parameter(torch.zeros(n_rows, rank, device=device))
 
     def forward(self, x: Float[Tensor, "*batch inner"]) -> Float[Tensor, "*batch outer"]:
-        """What the halves add, before their strength."""
+        """Return the addition to the layer's output, before its strength."""
         added = (F.linear(F.linear(x, self.down[part]), self.up[part]) for part in self.down)
         return torch.cat(tuple(added), -1)
 
     def product(self) -> Float32[Tensor, "outer inner"]:
-        """What they add to the weight, before their strength."""
+        """Return the addition to the weight, before its strength."""
         return torch.cat([self.up[part].float() @ self.down[part].float() for part in self.down])
 
 
 class AdaptedLinear(nn.Module):
-    """A linear layer with what its halves add."""
+    """A linear layer and the low-rank pair beside it."""
 
-    def __init__(self, base: nn.Linear, halves: Halves, config: LowRankConfig) -> None:
+    def __init__(self, base: nn.Linear, pair: LowRankPair, config: LowRankConfig) -> None:
         super().__init__()
-        self.base, self.halves = base, halves
+        self.base, self.pair = base, pair
         self.strength, self.dropout = config.alpha / config.rank, config.dropout
 
     def forward(self, x: Float[Tensor, "*batch inner"]) -> Float[Tensor, "*batch outer"]:
-        """As after merging, the halves' input thinned by dropout while they learn."""
-        whole: Tensor = self.base(x)
-        seen = F.dropout(x, self.dropout, training=self.halves.training)
-        added: Tensor = self.halves(seen)
-        return whole + added * self.strength
+        """Return the output as after merging; in training, the pair gets its input with dropout."""
+        base: Tensor = self.base(x)
+        thinned = F.dropout(x, self.dropout, training=self.pair.training)
+        added: Tensor = self.pair(thinned)
+        return base + added * self.strength
 
     @torch.no_grad()
     def merged(self) -> nn.Linear:
-        """The base, in place, with what was learnt in its weight."""
+        """Add the pair to the base's weight, in place, and return the base."""
         weight = self.base.weight
-        weight.copy_(weight.float() + self.halves.product() * self.strength)
+        weight.copy_(weight.float() + self.pair.product() * self.strength)
         return self.base
 
 
-def adapt_all(decoder: Decoder, config: LowRankConfig, *, seed: int) -> nn.ModuleList:
+def add_adapters(decoder: Decoder, config: LowRankConfig, *, seed: int) -> nn.ModuleList:
     """Put adapters on every projection, in place; they add nothing before the first step.
 
     The copies of q, k and v that summary tokens have are left as they are: they learn whole.
@@ -150,32 +150,32 @@ def adapt_all(decoder: Decoder, config: LowRankConfig, *, seed: int) -> nn.Modul
     Args:
         decoder: Of plain projections.
         config: Rank and strength.
-        seed: Of the halves that are not zeros at first.
+        seed: Of the down projections; the up projections start as zeros.
     Returns:
-        What learns, layer by layer, in float32 on the decoder's device.
+        The low-rank pairs, layer by layer, in float32 on the decoder's device.
     """
     random = torch.Generator().manual_seed(seed)
     added = nn.ModuleList()
     for layer in decoder.stack():
         own = nn.ModuleDict()
-        for owner, name in _places(layer):
+        for owner, name in _projections(layer):
             base = getattr(owner, name)
-            own[name] = halves = Halves(base, config.rank, random)
-            setattr(owner, name, AdaptedLinear(base, halves, config))
+            own[name] = pair = LowRankPair(base, config.rank, random)
+            setattr(owner, name, AdaptedLinear(base, pair, config))
         added.append(own)
     return added
 
 
-def merge_all(decoder: Decoder) -> None:
-    """Put what `adapt_all`'s adapters have learnt into the weights, and take them out."""
+def merge_adapters(decoder: Decoder) -> None:
+    """Merge the adapters of `add_adapters` into the weights, and take them out."""
     for layer in decoder.stack():
-        for owner, name in _places(layer):
+        for owner, name in _projections(layer):
             adapted = getattr(owner, name)
             if isinstance(adapted, AdaptedLinear):
                 setattr(owner, name, adapted.merged())
 
 
-def _places(layer: Layer) -> tuple[tuple[nn.Module, str], ...]:
-    """Who holds each projection of a layer, and under which name."""
+def _projections(layer: Layer) -> tuple[tuple[nn.Module, str], ...]:
+    """Return the owner and the attribute name of each projection of a layer."""
     attention = layer.attention
     return (attention, "qkv"), (attention, "out"), (layer, "gate_up"), (layer, "down")

@@ -1,11 +1,11 @@
-"""Video-XL's stages over people's own samples: what is seen, how it is folded, what is learnt.
+"""Video-XL's loss over people's own samples: media to windows with VSTs, and labels on the text.
 
-    sample -> conversation -> tower (frozen, or learning) -> projector -> windows with VSTs
+    sample -> chat_labels -> vision tower (frozen or not) -> projector -> windows with VSTs
            -> one pass -> mean loss over the labelled tokens of the sequence, shifted once
 
-Windows lie inside what is seen, so that the last step, the text, never gets summary tokens; the
-ratio is drawn for every window. A stage without ratios runs the plain decoder. Parity: the loss
-and its gradients agree with golden case 08.
+Windows lie inside a stretch of media, so that the text never gets summary tokens; the ratio is
+drawn for every window. A stage without ratios runs the plain decoder. Parity: the loss and its
+gradients agree with golden case 08.
 """
 
 from collections import OrderedDict
@@ -33,23 +33,24 @@ from engine.training.data.media import as_pixels, iterate_frames, spread
 from engine.training.data.samples import Sample
 from engine.training.finetune.causal_loss import run_causal
 from engine.training.finetune.stage_config import StageConfig
+from engine.training.finetune.trainer import tower_features
 
 FPS = 1.0
-"""Of the frames that a sample's are chosen from."""
-KEPT_BYTES = 2 * 2**30
-"""Features, or prepared frames where the tower learns, that are kept between steps."""
+"""Rate of the frames that a sample's are chosen from."""
+CACHE_BYTES = 2 * 2**30
+"""Features, or prepared frames where the tower learns, that are cached between steps."""
 TOWER_BATCH = 32
 """Frames a pass of the tower."""
-MEASURED = 64
-"""Samples at most whose loss is measured at a checkpoint."""
+MAX_MEASURED = 64
+"""Samples at most whose loss is measured at a checkpoint, evenly over the data."""
 
 RatioOf = Callable[[int], int]
-"""The compression ratio of a window of so many tokens."""
+"""Returns the compression ratio of a window of that many tokens."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoXlStage(StageConfig):
-    """A stage, and how it sees."""
+    """A stage with its template, ratios and frames."""
 
     template: Literal["chat", "plain"] = "chat"
     ratios: tuple[int, ...]
@@ -62,16 +63,18 @@ class VideoXlStage(StageConfig):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A stretch of a sequence."""
+    """A stretch of a sequence: text or media."""
 
     rows: Float[Tensor, "token width"]
     labels: Sequence[int] | None
-    """Of words; `None` of what is seen."""
+    """Of text; `None` of media."""
 
 
 def draw_ratio(ratios: Sequence[int], n_tokens: int, random: np.random.Generator) -> int:
-    """One of the ratios that divide a window; of all where none does, which then ends in a VST of
-    its own."""
+    """Draw one of the ratios that divide a window.
+
+    Where none does it is one of all; what remains of the window then gets a VST of its own.
+    """
     fitting = [ratio for ratio in ratios if ratio <= n_tokens and n_tokens % ratio == 0]
     return int(random.choice(fitting or list(ratios)))
 
@@ -84,14 +87,14 @@ def sequence_loss(
     ratio_of: RatioOf | None,
     gradient_checkpointing: bool = False,
 ) -> Float[Tensor, ""]:
-    """Next-token loss of one sequence: the mean over its labelled tokens.
+    """Return the next-token loss of one sequence: the mean over its labelled tokens.
 
     Args:
         decoder: With summary tokens, unless no ratio is given.
         parts: In order.
         window: Visual tokens of one window.
-        ratio_of: `None` runs the plain decoder: what is seen stays as it is.
-        has_checkpoints: Compute layers again in the backward pass.
+        ratio_of: `None` runs the plain decoder: media stay as they are.
+        gradient_checkpointing: Compute layers again in the backward pass.
     """
     chunks: list[tuple[int, int]] = []
     labels: list[int] = []
@@ -103,22 +106,33 @@ def sequence_loss(
             continue
         sizes = [min(window, n - start) for start in range(0, n, window)]
         chunks += [(size, ratio_of(size)) for size in sizes]
-    whole = torch.cat([part.rows for part in parts])[None]
+    rows = torch.cat([part.rows for part in parts])[None]
     if ratio_of is None:
-        hidden = run_causal(decoder, whole, gradient_checkpointing=gradient_checkpointing)
+        hidden = run_causal(decoder, rows, gradient_checkpointing=gradient_checkpointing)
     else:
-        course = SequenceSpec(n_prefix=0, chunks=tuple(chunks), texts=(), is_closed=True)
+        spec = SequenceSpec(n_prefix=0, chunks=tuple(chunks), texts=(), is_closed=True)
         hidden = parallel_forward(
-            decoder, whole, build_layout(course), gradient_checkpointing=gradient_checkpointing
+            decoder, rows, build_layout(spec), gradient_checkpointing=gradient_checkpointing
         )
-    wanted = torch.tensor(labels[1:], device=whole.device)
-    is_wanted = wanted != IGNORED_LABEL
-    if not bool(is_wanted.any()):
+    targets = torch.tensor(labels[1:], device=rows.device)
+    has_label = targets != IGNORED_LABEL
+    if not bool(has_label.any()):
         # Cut where positions end, before its first label.
         return hidden.sum() * 0.0
     # The head runs where there is a label alone: 152,000 scores a row would outweigh the rest.
-    logits = decoder.logits(hidden[0, :-1][is_wanted])
-    return F.cross_entropy(logits.float(), wanted[is_wanted])
+    logits = decoder.logits(hidden[0, :-1][has_label])
+    return F.cross_entropy(logits.float(), targets[has_label])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskSamples:
+    """The samples of a task, to learn and to measure."""
+
+    draw: Callable[[np.random.Generator], Sample]
+    per_step: int
+    """Samples whose losses are averaged in a micro-batch."""
+    measured: Mapping[str, Sequence[Sample]]
+    """Samples whose mean loss, at the default ratio, is a score of that name."""
 
 
 class VideoXlTask:
@@ -130,51 +144,50 @@ class VideoXlTask:
         tokenizer: Tokenizer,
         stage: VideoXlStage,
         module: nn.Module,
+        samples: TaskSamples,
         *,
-        draw: Callable[[np.random.Generator], Sample],
-        samples_per_step: int,
-        measured: Mapping[str, Sequence[Sample]],
         is_bf16: bool = False,
         seed: int = 0,
     ) -> None:
-        """Bind what is learnt to what it is learnt from.
+        """Bind a net to its samples.
 
         Args:
             net: On its device.
             tokenizer: The checkpoint's.
-            stage: How samples are seen and written.
-            module: What learns.
-            draw: One sample of the data.
-            samples_per_step: Whose losses are averaged.
-            measured: Samples whose mean loss, at the default ratio, is a score of that name.
+            stage: Template, ratios and frames of the samples.
+            module: The parts that learn.
+            samples: To learn and to measure.
             is_bf16: Products in bfloat16.
             seed: Of draws.
         """
         self.name, self.module = stage.name, module
         self._net, self._tokenizer, self._stage = net, tokenizer, stage
-        self._draw, self._n, self._measured = draw, samples_per_step, measured
-        self._is_bf16, self._seed = is_bf16, seed
+        self._samples, self._is_bf16, self._seed = samples, is_bf16, seed
         self._device = net.decoder.embed.weight.device
         self._is_tower_learning = stage.trains("tower.")
-        self._kept = _Kept(KEPT_BYTES)
+        self._cache = _TensorCache(CACHE_BYTES)
 
     def loss(self, step: int, n_steps: int) -> Tensor:
-        """Mean of a few samples' losses, each the mean over its labelled tokens."""
+        """Return the mean of a few samples' losses, each the mean over its labelled tokens."""
         random = np.random.default_rng([34, self._seed, step])
-        losses = [self.loss_of(self._draw(random), random) for _ in range(self._n)]
+        losses = [
+            self.sample_loss(self._samples.draw(random), random)
+            for _ in range(self._samples.per_step)
+        ]
         return torch.stack(losses).mean()
 
     @torch.no_grad()
     def scores(self) -> Mapping[str, float]:
-        """Mean loss of some samples at the default ratio."""
-        found = {}
-        for name, samples in self._measured.items():
-            losses = [float(self.loss_of(each, None)) for each in spread(samples, MEASURED)]
-            found[name] = sum(losses) / len(losses)
-        return found
+        """Return mean losses of the measured samples at the default ratio."""
+        scores = {}
+        for name, samples in self._samples.measured.items():
+            chosen = spread(samples, MAX_MEASURED)
+            losses = [float(self.sample_loss(sample, None)) for sample in chosen]
+            scores[name] = sum(losses) / len(losses)
+        return scores
 
-    def loss_of(self, sample: Sample, random: np.random.Generator | None) -> Float[Tensor, ""]:
-        """Loss of one sample, at drawn ratios or without a generator at the default one."""
+    def sample_loss(self, sample: Sample, random: np.random.Generator | None) -> Float[Tensor, ""]:
+        """Return the loss of one sample, at drawn ratios or without a generator at the default."""
         net, stage = self._net, self._stage
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bf16):
             return sequence_loss(
@@ -186,82 +199,81 @@ class VideoXlTask:
             )
 
     def _ratio_of(self, random: np.random.Generator | None) -> RatioOf | None:
-        ratios, usual = self._stage.ratios, self._net.config.compression_ratio
+        ratios, default = self._stage.ratios, self._net.config.compression_ratio
         if not ratios:
             return None
         if random is not None:
             return partial(draw_ratio, ratios, random=random)
-        nearest = min(ratios, key=lambda ratio: abs(ratio - usual))
+        nearest = min(ratios, key=lambda ratio: abs(ratio - default))
         return lambda _: nearest
 
     def _parts(self, sample: Sample) -> list[Part]:
-        """Embeddings with labels, cut where the decoder's positions end."""
+        """Return embeddings with labels, cut where the decoder's positions end."""
         write = chat_labels.chat if self._stage.template == "chat" else chat_labels.plain
         room = self._net.config.decoder.max_positions
-        most = max(1, self._stage.max_frames // max(1, len(sample.media)))
-        found: list[Part] = []
-        for each in write(sample, self._tokenizer):
-            if isinstance(each, Media):
-                rows, labels = torch.cat([self._see(path, most) for path in each.paths]), None
+        max_frames = max(1, self._stage.max_frames // max(1, len(sample.media)))
+        parts: list[Part] = []
+        for stretch in write(sample, self._tokenizer):
+            if isinstance(stretch, Media):
+                tokens = [self._visual_tokens(path, max_frames) for path in stretch.paths]
+                rows, labels = torch.cat(tokens), None
             else:
-                ids = torch.tensor(each.ids, device=self._device)
-                rows, labels = self._net.decoder.embed(ids), each.labels[:room]
+                ids = torch.tensor(stretch.ids, device=self._device)
+                rows, labels = self._net.decoder.embed(ids), stretch.labels[:room]
             # Rows stay in float32 from here on, whatever the products are in.
-            found.append(Part(rows[:room].float(), labels))
-            room -= len(found[-1].rows)
-        return [part for part in found if len(part.rows)]
+            parts.append(Part(rows[:room].float(), labels))
+            room -= len(parts[-1].rows)
+        return [part for part in parts if len(part.rows)]
 
-    def _see(self, path: Path, most: int) -> Float[Tensor, "token width"]:
-        """Visual tokens of a file; gradients reach what learns."""
+    def _visual_tokens(self, path: Path, max_frames: int) -> Float[Tensor, "token width"]:
+        """Return the visual tokens of a file; gradients reach the parts that learn."""
         assert self._net.projector is not None
-        projected: Tensor = self._net.projector(self._features(path, most)).flatten(0, 1)
+        projected: Tensor = self._net.projector(self._features(path, max_frames)).flatten(0, 1)
         return projected
 
-    def _features(self, path: Path, most: int) -> Float[Tensor, "frame patch inner"]:
-        key = (path, most)
+    def _features(self, path: Path, max_frames: int) -> Float[Tensor, "frame patch inner"]:
+        key = (path, max_frames)
         if self._is_tower_learning:
-            pixels = self._kept.get(key, lambda: self._pixels(path, most))
-            return self._look(pixels)
+            return self._run_tower(self._cache.get(key, lambda: self._pixels(path, max_frames)))
         with torch.no_grad():
-            return self._kept.get(key, lambda: self._look(self._pixels(path, most)))
+            return self._cache.get(key, lambda: self._run_tower(self._pixels(path, max_frames)))
 
-    def _look(self, pixels: Float[Tensor, "frame 3 h w"]) -> Float[Tensor, "frame patch inner"]:
-        net, vision = self._net, self._net.config.vision
-        assert net.tower is not None
+    def _run_tower(
+        self, pixels: Float[Tensor, "frame 3 h w"]
+    ) -> Float[Tensor, "frame patch inner"]:
+        tower, vision = self._net.tower, self._net.config.vision
+        assert tower is not None
         assert vision is not None
-        weight = next(net.tower.vision_model.parameters())
-        parts = [
-            net.tower.run(part.to(weight), vision.select_layer, with_vectors=False)[0]
-            for part in torch.split(pixels, TOWER_BATCH)
-        ]
-        return torch.cat(parts)
+        weight = next(tower.vision_model.parameters())
+        batches = (batch.to(weight) for batch in torch.split(pixels, TOWER_BATCH))
+        return tower_features(tower, batches, vision.select_layer)
 
-    def _pixels(self, path: Path, most: int) -> Float[Tensor, "frame 3 h w"]:
+    def _pixels(self, path: Path, max_frames: int) -> Float[Tensor, "frame 3 h w"]:
         vision = self._net.config.vision
         assert vision is not None
         frames = [
             prepare(as_pixels(frame), vision.pixels)
-            for frame in iterate_frames(path, fps=FPS, most=most)
+            for frame in iterate_frames(path, fps=FPS, max_frames=max_frames)
         ]
-        return torch.cat(list(spread(frames, most)))
+        return torch.cat(list(spread(frames, max_frames)))
 
 
-class _Kept:
+class _TensorCache:
     """Tensors by key, the least recently used leaving first."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes, self._n_bytes = max_bytes, 0
-        self._held: OrderedDict[tuple[Path, int], Tensor] = OrderedDict()
+        self._tensors: OrderedDict[tuple[Path, int], Tensor] = OrderedDict()
 
-    def get(self, key: tuple[Path, int], make: Callable[[], Tensor]) -> Tensor:
-        """What is held, or what is made now."""
-        if key in self._held:
-            self._held.move_to_end(key)
-            return self._held[key]
-        made = make()
-        self._held[key] = made
-        self._n_bytes += made.nbytes
-        while self._n_bytes > self._max_bytes and len(self._held) > 1:
-            _, oldest = self._held.popitem(last=False)
+    def get(self, key: tuple[Path, int], compute: Callable[[], Tensor]) -> Tensor:
+        """Return the cached tensor, or compute and cache it."""
+        if key in self._tensors:
+            self._tensors.move_to_end(key)
+            return self._tensors[key]
+        tensor = compute()
+        self._tensors[key] = tensor
+        self._n_bytes += tensor.nbytes
+        while self._n_bytes > self._max_bytes and len(self._tensors) > 1:
+            _, oldest = self._tensors.popitem(last=False)
             self._n_bytes -= oldest.nbytes
-        return made
+        return tensor

@@ -8,10 +8,10 @@ Command: write `runs/finetune/finetune.json`, then `longwatch train finetune`:
 Paths are relative to the file. Projector and decoder learn, with a ratio drawn per chunk among
 those of the checkpoint; the tower stays as it is unless `"train_tower": true`. All samples are
 learnt, none is held out but those of `held_out`. `data` may be a list of sources with weights;
-what else can be set is said in `recipes/video_xl.py`. Bad samples are named in the first lines
+all other settings are listed in `recipes/video_xl.py`. Bad samples are named in the first lines
 of progress and skipped. The new model lies in `runs/finetune/model`.
 
-A large checkpoint wants `"lora": {"rank": 64, "alpha": 16}` and an accelerator, which
+A large checkpoint needs `"lora": {"rank": 64, "alpha": 16}` and an accelerator, which
 `"device": "auto"` takes where there is one.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.models.video_xl.net import read as read_config
-from engine.training.finetune.trainer import read_settings, read_usable
+from engine.training.finetune.settings import read_settings, read_usable
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress

@@ -1,4 +1,4 @@
-"""Video-XL's stages: align the projector, then teach everything to live on summary tokens.
+"""Video-XL's stages: align the projector, then train everything to work on summary tokens.
 
 Command: write `runs/video_xl/video_xl.json`, then `longwatch train video_xl`, once for every
 stage, each beginning from the `model` that the last one left:
@@ -34,8 +34,7 @@ tower of search stays as it is, the decoder's own learns.
 from collections.abc import Iterator
 from pathlib import Path
 
-from engine.errors import InputRefusedError
-from engine.training.finetune.trainer import read_settings, read_split
+from engine.training.finetune.settings import find_stage, read_settings, read_split
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress
@@ -61,9 +60,6 @@ STAGES = (
 def run(output: Path, resume: bool) -> Iterator[Progress]:
     """Train one stage; the last line names the checkpoint's folder."""
     config = read_settings(output / CONFIG, VideoXlTuning)
-    stage = next((each for each in STAGES if config.stage in ("", each.name)), None)
-    if stage is None:
-        known = ", ".join(each.name for each in STAGES)
-        raise InputRefusedError(f"no stage {config.stage!r}; there are {known}")
+    stage = find_stage(STAGES, config)
     read, held_out = read_split(config)
     yield from train(config, stage, read, held_out, output, resume=resume)

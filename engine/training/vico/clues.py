@@ -1,4 +1,4 @@
-"""Captions of clips to visual clues: what is seen once in a video, in words nothing else fits.
+"""Visual clues from captions of clips: sights that a video shows once, in words nothing else fits.
 
 A question about order has one right answer only if each clue has one place. So sentences that
 come back later in the video are left out of all clues; one that goes on through neighbouring
@@ -21,9 +21,9 @@ same. Two of nano's captions that differ in one word lie at 0.80 and below."""
 
 ALIKE_NEARBY = 0.7
 """The same share between sentences of one clip or of neighbouring ones. What differs so little
-there is likely one thing told twice: nano takes a person whom the end of a clip cuts off to walk
-the other way. In six drawn stories of ten minutes, 160 clues held 5 wrong sentences with it; 180
-clues held 14 without."""
+there is likely one thing described twice: nano takes a person whom the end of a clip cuts off to
+walk the other way. In six drawn stories of ten minutes, 160 clues held 5 wrong sentences with it;
+180 clues held 14 without."""
 
 FEWEST_WORDS = 2
 """Words beside the small ones: "A dog." fits too much."""
@@ -58,7 +58,7 @@ _REFUSAL = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clue:
-    """What can be seen once in a video, and where."""
+    """A sight that a video shows once, and where."""
 
     text: str
     span: TimeSpan
@@ -66,38 +66,38 @@ class Clue:
 
 
 def find_clues(captions: Sequence[ClipCaption]) -> tuple[Clue, ...]:
-    """The clues of a video, in time order.
+    """Find the clues of a video, in time order.
 
     Args:
         captions: Of one video, in time order.
     Returns:
-        At most one a clip. Left out: empty captions, refusals such as "I can't tell.", what is
-        said of clips far from each other, and clues that are nearly the same in words.
+        At most one a clip. Left out: empty captions, refusals such as "I can't tell.", sentences
+        about clips far from each other, and clues that are nearly the same in words.
     """
-    places: dict[frozenset[str], list[tuple[int, str]]] = defaultdict(list)
+    occurrences: dict[frozenset[str], list[tuple[int, str]]] = defaultdict(list)
     for number, caption in enumerate(captions):
         for text in sentences(caption.text):
             words = content(text)
             if len(words) >= FEWEST_WORDS and not _REFUSAL.match(text):
-                places[words].append((number, text))
+                occurrences[words].append((number, text))
     by_clip: dict[int, list[frozenset[str]]] = defaultdict(list)
-    for words, said in places.items():
-        for number in {number for number, _ in said}:
+    for words, sentences_with in occurrences.items():
+        for number in {number for number, _ in sentences_with}:
             by_clip[number].append(words)
     kept: dict[int, list[str]] = defaultdict(list)
     lasts: dict[int, int] = {}
-    # In the order of their first place, for a dictionary keeps it.
-    rank = {words: n for n, words in enumerate(places)}
-    for words, twins in _twins(list(places)).items():
+    # In the order of their first occurrence, which a dictionary keeps.
+    rank = {words: n for n, words in enumerate(occurrences)}
+    for words, twins in _twins(list(occurrences)).items():
         if any(rank[twin] < rank[words] for twin in twins):
             continue
-        seen = sorted({number for each in (words, *twins) for number, _ in places[each]})
-        number, text = places[words][0]
-        if not _is_one_sighting(captions, seen) or _is_muddled(words, twins, seen, by_clip):
+        clips = sorted({number for same in (words, *twins) for number, _ in occurrences[same]})
+        number, text = occurrences[words][0]
+        if not _is_one_sighting(captions, clips) or _is_ambiguous(words, twins, clips, by_clip):
             continue
         if _fits(kept[number], text):
             kept[number].append(text)
-            lasts[number] = max(lasts.get(number, number), seen[-1])
+            lasts[number] = max(lasts.get(number, number), clips[-1])
     clues = [
         Clue(
             text=" ".join(texts),
@@ -116,56 +116,56 @@ def find_clues(captions: Sequence[ClipCaption]) -> tuple[Clue, ...]:
 
 
 def content(text: str) -> frozenset[str]:
-    """The words of a text that say something, in lower case."""
+    """Return the words of a text that carry meaning, in lower case."""
     return frozenset(word for word in _WORD.findall(text.lower()) if word not in _SMALL_WORDS)
 
 
-def _is_one_sighting(captions: Sequence[ClipCaption], seen: Sequence[int]) -> bool:
-    """Whether clips follow one another: none between them, and no more time than a clip's."""
+def _is_one_sighting(captions: Sequence[ClipCaption], clips: Sequence[int]) -> bool:
+    """Say whether clips follow one another: none between them, and no more time than a clip's."""
     return all(
         after - before == 1 and captions[after].span.start_s - captions[before].span.end_s <= CLIP_S
-        for before, after in pairwise(seen)
+        for before, after in pairwise(clips)
     )
 
 
-def _is_muddled(
+def _is_ambiguous(
     words: frozenset[str],
     twins: Set[frozenset[str]],
-    seen: Sequence[int],
+    clips: Sequence[int],
     by_clip: Mapping[int, Sequence[frozenset[str]]],
 ) -> bool:
-    """Whether something very like it is said where it is seen, or right before or after."""
+    """Say whether a very similar sentence stands in the same clips, or right before or after."""
     return any(
         len(words & other) >= ALIKE_NEARBY * min(len(words), len(other))
-        for number in range(seen[0] - 1, seen[-1] + 2)
+        for number in range(clips[0] - 1, clips[-1] + 2)
         for other in by_clip.get(number, ())
         if other != words and other not in twins
     )
 
 
 def _fits(before: Sequence[str], text: str) -> bool:
-    n_words = sum(len(each.split()) for each in (*before, text))
+    n_words = sum(len(sentence.split()) for sentence in (*before, text))
     return not before or n_words <= MOST_WORDS
 
 
 def _twins(texts: Iterable[frozenset[str]]) -> dict[frozenset[str], set[frozenset[str]]]:
-    """For each text as its words, the others that are nearly the same, or that nearly hold it.
+    """Return for each text, as its words, the others that are nearly the same or nearly hold it.
 
     Cost: of two such texts the smaller shares one of its rarest words with the larger, so that
     only texts with that word are compared.
     """
-    found: dict[frozenset[str], set[frozenset[str]]] = {words: set() for words in texts}
-    counts = Counter(word for words in found for word in words)
+    twins_of: dict[frozenset[str], set[frozenset[str]]] = {words: set() for words in texts}
+    counts = Counter(word for words in twins_of for word in words)
     holders: dict[str, list[frozenset[str]]] = defaultdict(list)
-    for words in found:
+    for words in twins_of:
         for word in words:
             holders[word].append(words)
-    for words, twins in found.items():
+    for words, twins in twins_of.items():
         n_needed = math.ceil(ALIKE * len(words))
         rarest = sorted(words, key=lambda word: (counts[word], word))
         for word in rarest[: len(words) - n_needed + 1]:
             for other in holders[word]:
                 if other != words and len(words & other) >= n_needed:
                     twins.add(other)
-                    found[other].add(words)
-    return found
+                    twins_of[other].add(words)
+    return twins_of

@@ -1,9 +1,9 @@
-"""How VICO questions are put: seven kinds, each with a few wordings of our own.
+"""Wordings of VICO questions: seven kinds, each with a few, which are this project's own.
 
 To appear means to be seen first: a clue that lasts through several clips appears in the first of
 them. "Right before" and "right after" ask among the options only, so that a clip which has no
 clue cannot be a better answer. Options stand on lines of their own as "(A) ...", which is how
-`pipeline/wording.py` tells them from the question.
+`pipeline/query.py` tells them from the question.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,12 @@ import numpy as np
 
 from engine.training.vico.clues import Clue
 
-Kind = Literal["order", "write_order", "before", "after", "which_first", "first", "last"]
-KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
+QuestionKind = Literal["order", "write_order", "before", "after", "which_first", "first", "last"]
+KINDS: Final[tuple[QuestionKind, ...]] = get_args(QuestionKind)
 
 LETTERS: Final = "ABCD"
 
-_WORDINGS: Final[Mapping[Kind, tuple[str, ...]]] = {
+_WORDINGS: Final[Mapping[QuestionKind, tuple[str, ...]]] = {
     "order": (
         "In which order do these appear in the video?",
         "Which sequence is the order of these moments in the video?",
@@ -50,14 +50,14 @@ _WORDINGS: Final[Mapping[Kind, tuple[str, ...]]] = {
         "Of the options, which appears last in the video?",
     ),
 }
-_HOW: Final = "Answer with the letter of the right option."
+_INSTRUCTION: Final = "Answer with the letter of the right option."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class OrderQuestion:
     """A question about order, its one right answer, and the clues that it names."""
 
-    kind: Kind
+    kind: QuestionKind
     text: str
     answer: str
     n_options: int
@@ -67,55 +67,58 @@ class Question:
 
 
 def ask(
-    kind: Kind, clues: Sequence[Clue], random: np.random.Generator, deal: Callable[[int], int]
-) -> Question:
+    kind: QuestionKind,
+    clues: Sequence[Clue],
+    random: np.random.Generator,
+    draw_position: Callable[[int], int],
+) -> OrderQuestion:
     """Put a question.
 
     Args:
         kind: What about the order is asked.
         clues: In time order, each starting at a time of its own; at least two.
         random: Draws wording, wrong options and their order.
-        deal: The place of the right one among so many options.
+        draw_position: Returns the position of the right one among that many options.
     """
     wording = _WORDINGS[kind][int(random.integers(len(_WORDINGS[kind])))]
     if kind == "order":
-        return _ask_order(wording, clues, random, deal)
+        return _ask_order(wording, clues, random, draw_position)
     if kind == "write_order":
         return _ask_to_write(wording, clues, random)
-    options, asked, right = list(clues), None, 0
+    options, reference, right = list(clues), None, 0
     if kind == "last":
         right = len(clues) - 1
     elif kind in ("before", "after"):
-        place = int(random.integers(1, len(clues)))
-        right = place - 1
+        idx = int(random.integers(1, len(clues)))
+        right = idx - 1
         if kind == "after":
-            place, right = right, place
-        asked, answer = clues[place], clues[right]
-        options.remove(asked)
+            idx, right = right, idx
+        reference, answer = clues[idx], clues[right]
+        options.remove(reference)
         right = options.index(answer)
-    return _ask_which(kind, wording, options, right, asked, random, deal)
+    return _ask_which(kind, wording, options, right, reference, random, draw_position)
 
 
 def _ask_which(
-    kind: Kind,
+    kind: QuestionKind,
     wording: str,
     options: Sequence[Clue],
     right: int,
-    asked: Clue | None,
+    reference: Clue | None,
     random: np.random.Generator,
-    deal: Callable[[int], int],
-) -> Question:
-    """One of the options is right; `asked` is the clue that the wording names."""
-    letters = _letters(len(options), right, random, deal)
+    draw_position: Callable[[int], int],
+) -> OrderQuestion:
+    """Ask which option is right; `reference` is the clue that the wording names."""
+    letters = _letters(len(options), right, random, draw_position)
     marks = dict(zip(letters, options, strict=True))
     lines = [f"({letter}) {marks[letter].text}" for letter in sorted(marks)]
     named: list[tuple[str | None, Clue]] = list(zip(letters, options, strict=True))
-    if asked is not None:
-        named.append((None, asked))
-        wording = wording.format(clue=asked.text)
-    return Question(
+    if reference is not None:
+        named.append((None, reference))
+        wording = wording.format(clue=reference.text)
+    return OrderQuestion(
         kind=kind,
-        text="\n".join([wording, *lines, _HOW]),
+        text="\n".join([wording, *lines, _INSTRUCTION]),
         answer=f"({letters[right]})",
         n_options=len(options),
         clues=tuple(sorted(named, key=lambda pair: pair[1].span)),
@@ -126,35 +129,37 @@ def _ask_order(
     wording: str,
     clues: Sequence[Clue],
     random: np.random.Generator,
-    deal: Callable[[int], int],
-) -> Question:
-    """The clues numbered at random, and four sequences of their numbers to choose from."""
+    draw_position: Callable[[int], int],
+) -> OrderQuestion:
+    """Ask for the order: clues numbered at random, four sequences of numbers to choose from."""
     listed = random.permutation(len(clues)).tolist()
-    true = tuple(listed.index(place) for place in range(len(clues)))
+    true = tuple(listed.index(idx) for idx in range(len(clues)))
     wrong = [order for order in permutations(range(len(clues))) if order != true]
     drawn = random.choice(len(wrong), size=len(LETTERS) - 1, replace=False).tolist()
-    orders = [wrong[place] for place in drawn]
-    right = deal(len(LETTERS))
+    orders = [wrong[idx] for idx in drawn]
+    right = draw_position(len(LETTERS))
     orders.insert(right, true)
-    lines = [f"{number}. {clues[place].text}" for number, place in enumerate(listed, start=1)]
+    lines = [f"{number}. {clues[idx].text}" for number, idx in enumerate(listed, start=1)]
     options = [
         f"({letter}) {', '.join(str(number + 1) for number in order)}"
         for letter, order in zip(LETTERS, orders, strict=True)
     ]
-    return Question(
+    return OrderQuestion(
         kind="order",
-        text="\n".join([wording, *lines, *options, _HOW]),
+        text="\n".join([wording, *lines, *options, _INSTRUCTION]),
         answer=f"({LETTERS[right]})",
         n_options=len(LETTERS),
         clues=tuple((str(number + 1), clue) for number, clue in zip(true, clues, strict=True)),
     )
 
 
-def _ask_to_write(wording: str, clues: Sequence[Clue], random: np.random.Generator) -> Question:
+def _ask_to_write(
+    wording: str, clues: Sequence[Clue], random: np.random.Generator
+) -> OrderQuestion:
     listed = random.permutation(len(clues)).tolist()
-    return Question(
+    return OrderQuestion(
         kind="write_order",
-        text="\n".join([wording, *(f"- {clues[place].text}" for place in listed)]),
+        text="\n".join([wording, *(f"- {clues[idx].text}" for idx in listed)]),
         answer="\n".join(clue.text for clue in clues),
         n_options=0,
         clues=tuple((None, clue) for clue in clues),
@@ -162,11 +167,11 @@ def _ask_to_write(wording: str, clues: Sequence[Clue], random: np.random.Generat
 
 
 def _letters(
-    n_options: int, right: int, random: np.random.Generator, deal: Callable[[int], int]
+    n_options: int, right: int, random: np.random.Generator, draw_position: Callable[[int], int]
 ) -> list[str]:
-    """A letter for each option; the right one's is dealt, the others are shuffled."""
+    """Return a letter for each option: the right one's by its position, the others shuffled."""
     letters = list(LETTERS[:n_options])
-    dealt = letters.pop(deal(n_options))
-    shuffled = [letters[place] for place in random.permutation(len(letters)).tolist()]
-    shuffled.insert(right, dealt)
+    right_letter = letters.pop(draw_position(n_options))
+    shuffled = [letters[idx] for idx in random.permutation(len(letters)).tolist()]
+    shuffled.insert(right, right_letter)
     return shuffled

@@ -42,10 +42,12 @@ def test_a_number_that_an_older_checkpoint_does_not_know_has_its_former_meaning(
     model, optimiser = learnt()
     save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
     newer = {**PLAN, "accumulate": 1}
-    unsaid = {"accumulate": 1, "n_steps": 99}
-    assert load_checkpoint(tmp_path, model, optimiser, plan=newer, unsaid=unsaid) == 7
+    older = {"accumulate": 1, "n_steps": 99}
+    assert load_checkpoint(tmp_path, model, optimiser, plan=newer, older_defaults=older) == 7
     with pytest.raises(WeightsError, match=r"accumulate differs \(1 there, 2 here\)"):
-        load_checkpoint(tmp_path, model, optimiser, plan={**PLAN, "accumulate": 2}, unsaid=unsaid)
+        load_checkpoint(
+            tmp_path, model, optimiser, plan={**PLAN, "accumulate": 2}, older_defaults=older
+        )
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])

@@ -25,12 +25,12 @@ CURVES = Curves(
 
 def test_the_file_holds_every_series(tmp_path: Path) -> None:
     write_curves(CURVES, tmp_path)
-    said = json.loads((tmp_path / JSON).read_text())
-    assert said["step"] == [100, 200, 300]
-    assert said["loss"] == [3.0, 0.5, 0.2]
-    assert said["learning_rate"] == [1e-3, 8e-4, 3e-4]
-    assert said["wall_s"] == [10.0, 21.0, 33.0]
-    assert said["scores"]["what@1"] == {"step": [200], "value": [0.75]}
+    document = json.loads((tmp_path / JSON).read_text())
+    assert document["step"] == [100, 200, 300]
+    assert document["loss"] == [3.0, 0.5, 0.2]
+    assert document["learning_rate"] == [1e-3, 8e-4, 3e-4]
+    assert document["wall_s"] == [10.0, 21.0, 33.0]
+    assert document["scores"]["what@1"] == {"step": [200], "value": [0.75]}
 
 
 @pytest.mark.parametrize("n_scores", [0, 1, 30])

@@ -38,10 +38,10 @@ class Uneven:
     def loss(self, step: int, n_steps: int) -> Tensor:
         assert n_steps == 2 * CONFIG.n_steps
         x = torch.randn(8, 3)
-        said = self.module["always"](x)
+        output = self.module["always"](x)
         if step % 2 == 0:
-            said = said + self.module["even"](x)
-        return (said - x[:, :2]).square().mean() * (1 + step % 2)
+            output = output + self.module["even"](x)
+        return (output - x[:, :2]).square().mean() * (1 + step % 2)
 
     def scores(self) -> Mapping[str, float]:
         return {"size": float(self.module["always"].weight.norm())}
@@ -67,12 +67,12 @@ def weights(folder: Path) -> dict[str, Tensor]:
 
 
 def test_two_processes_end_with_the_weights_of_one_that_accumulates_two(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
-    list(two_stages(2, 0, one, False))
+    single, double = tmp_path / "one", tmp_path / "two"
+    single.mkdir()
+    double.mkdir()
+    list(two_stages(2, 0, single, False))
     # What two processes take over from one: a stage that is half done.
-    halves = run_stage(Uneven(), replace(CONFIG, accumulate=2), two / "first", resume=False)
+    halves = run_stage(Uneven(), replace(CONFIG, accumulate=2), double / "first", resume=False)
     for line in halves:
         if line.step > 6:
             break
@@ -89,7 +89,7 @@ def test_two_processes_end_with_the_weights_of_one_that_accumulates_two(tmp_path
         "    print(processes.index, line.stage, line.step, flush=True)\n"
     )
     done = subprocess.run(
-        [*LAUNCH, script, two],
+        [*LAUNCH, script, double],
         env={**os.environ, "PYTHONPATH": os.getcwd(), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
@@ -99,10 +99,10 @@ def test_two_processes_end_with_the_weights_of_one_that_accumulates_two(tmp_path
     steps = [f"0 uneven {step}" for step in (6, 8, 10, 12, 2, 4, 6, 8, 10, 12)]
     assert done.stdout.splitlines() == [*steps, "0 export 1"]
     for stage in ("first", "second"):
-        expected, found = weights(one / stage), weights(two / stage)
+        expected, actual = weights(single / stage), weights(double / stage)
         for name in expected:
-            torch.testing.assert_close(found[name], expected[name], atol=1e-6, rtol=1e-5)
-        alone, together = read_progress(one / stage), read_progress(two / stage)
+            torch.testing.assert_close(actual[name], expected[name], atol=1e-6, rtol=1e-5)
+        alone, together = read_progress(single / stage), read_progress(double / stage)
         assert [line.step for line in together] == [line.step for line in alone]
         for line, other in zip(together, alone, strict=True):
             assert line.loss == pytest.approx(other.loss, rel=1e-5)

@@ -243,7 +243,7 @@ def test_parts_learn_at_their_shares_of_the_rate(tmp_path: Path) -> None:
     line = Line()
     before = {name: weight.clone() for name, weight in line.module.state_dict().items()}
     config = replace(CONFIG, n_steps=1, warmup_steps=1, weight_decay=0.0)
-    list(run_stage(line, config, tmp_path, resume=False, shares={"weight": 1.0, "bias": 0.1}))
+    list(run_stage(line, config, tmp_path, resume=False, lr_shares={"weight": 1.0, "bias": 0.1}))
     # The first step of AdamW has the size of its rate.
     for name, rate in (("weight", 1e-2), ("bias", 1e-3)):
         step = (line.module.state_dict()[name] - before[name]).abs()

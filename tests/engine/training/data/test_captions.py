@@ -43,7 +43,7 @@ def test_bad_lines_are_named_and_survived(tmp_path: Path) -> None:
         file.write("{torn")
     read = read_captions([path], VIDEOS, clip_s=14.0)
     assert sorted(read.captions) == ["front/door.mp4", "yard.mp4"]
-    assert [bad.place for bad in read.bad] == [
+    assert [bad.location for bad in read.bad] == [
         f"captions.jsonl, line {n}" for n in (2, 3, 4, 5, 6, 7, 9)
     ]
     assert "front/door.mp4 or back/door.mp4" in read.bad[1].reason
@@ -70,7 +70,9 @@ def test_caption_of_the_whole_video_has_no_place_in_its_order(tmp_path: Path) ->
         line("yard", 0, 60, "A day in a yard."),
         *(line("yard", 14 * n, 14 * n + 14, f"Thing {n} moves.") for n in range(4)),
     )
-    texts = [one.text for one in read_captions([path], VIDEOS, clip_s=14.0).captions["yard.mp4"]]
+    texts = [
+        caption.text for caption in read_captions([path], VIDEOS, clip_s=14.0).captions["yard.mp4"]
+    ]
     assert texts == [f"Thing {n} moves." for n in range(4)]
 
 
@@ -135,4 +137,4 @@ def test_log_is_a_captions_file(tmp_path: Path) -> None:
     log.finish("yard.mp4", "id")
     read = read_captions([path], VIDEOS, clip_s=14.0)
     assert not read.bad
-    assert [one.text for one in read.captions["yard.mp4"]] == ["A dog runs."]
+    assert [caption.text for caption in read.captions["yard.mp4"]] == ["A dog runs."]

@@ -22,7 +22,7 @@ def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
 
 
 def sample(*media: str, turns: tuple[Turn, ...] = TURNS) -> Sample:
-    return Sample(place="x", media=tuple(map(Path, media)), turns=turns)
+    return Sample(location="x", media=tuple(map(Path, media)), turns=turns)
 
 
 def words(part: Words | Media) -> Words:
@@ -31,11 +31,11 @@ def words(part: Words | Media) -> Words:
 
 
 def test_a_conversation_is_written_as_the_product_asks_it(tokenizer: Tokenizer) -> None:
-    before, seen, behind = chat(sample("a.mp4"), tokenizer)
+    before, media, behind = chat(sample("a.mp4"), tokenizer)
     assert list(words(before).ids) == QWEN.before_video(tokenizer)
-    assert seen == Media((Path("a.mp4"),))
-    asked = QWEN.after_video(tokenizer, "ef", TURNS[:1])
-    assert list(words(behind).ids[: len(asked)]) == asked
+    assert media == Media((Path("a.mp4"),))
+    prompt = QWEN.after_video(tokenizer, "ef", TURNS[:1])
+    assert list(words(behind).ids[: len(prompt)]) == prompt
 
 
 def test_labels_are_the_answers_and_the_marks_around_every_turn(tokenizer: Tokenizer) -> None:
@@ -48,10 +48,10 @@ def test_labels_are_the_answers_and_the_marks_around_every_turn(tokenizer: Token
     # Prefix: the system's turn, then the opening of the user's.
     learnt = [label for label in words(before).labels if label != ignored]
     assert learnt == [opening, closing, line_end, opening]
-    told = [label for label in words(behind).labels if label != ignored]
+    learnt_behind = [label for label in words(behind).labels if label != ignored]
     around = [closing, line_end, opening]
     first, second = tokenizer.plain("cd"), tokenizer.plain("gh")
-    assert told == [*around, *first, *around, *around, *second, closing, line_end]
+    assert learnt_behind == [*around, *first, *around, *around, *second, closing, line_end]
     for part in (before, behind):
         pairs = zip(words(part).ids, words(part).labels, strict=True)
         assert all(label in (token, ignored) for token, label in pairs)
@@ -59,7 +59,7 @@ def test_labels_are_the_answers_and_the_marks_around_every_turn(tokenizer: Token
 
 def test_media_stand_where_their_marks_are(tokenizer: Tokenizer) -> None:
     marked = ((Path("a.png"), "then ", Path("b.mp4"), "?"), ("and ", Path("c.png")))
-    given = Sample(place="x", media=(), turns=TURNS, marked=marked)
+    given = Sample(location="x", media=(), turns=TURNS, marked=marked)
     parts = chat(given, tokenizer)
     assert [part for part in parts if isinstance(part, Media)] == [
         Media((Path(name),)) for name in ("a.png", "b.mp4", "c.png")
@@ -72,12 +72,12 @@ def test_media_stand_where_their_marks_are(tokenizer: Tokenizer) -> None:
 
 def test_text_alone_is_one_stretch(tokenizer: Tokenizer) -> None:
     (whole,) = chat(sample(turns=TURNS[:1]), tokenizer)
-    said = tokenizer.decode(list(words(whole).ids))
-    assert said.endswith("user\nab\nassistant\ncd\n")
+    text = tokenizer.decode(list(words(whole).ids))
+    assert text.endswith("user\nab\nassistant\ncd\n")
 
 
 def test_a_bare_caption_is_learnt_behind_what_is_seen(tokenizer: Tokenizer) -> None:
-    seen, caption = plain(sample("a.png"), tokenizer)
-    assert seen == Media((Path("a.png"),))
+    media, caption = plain(sample("a.png"), tokenizer)
+    assert media == Media((Path("a.png"),))
     assert words(caption).ids == words(caption).labels
     assert tokenizer.decode(list(words(caption).ids)) == "cd\n"

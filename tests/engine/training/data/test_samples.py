@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.errors import InputRefusedError, NotFoundError
-from engine.training.data.samples import Sample, SampleFile, Source, read_samples
+from engine.training.data.samples import Sample, SampleFile, SampleSource, read_samples
 
 
 @pytest.fixture
@@ -17,10 +17,8 @@ def media(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def said(*texts: str) -> list[dict[str, str]]:
-    return [
-        {"from": ("human", "gpt")[place % 2], "value": text} for place, text in enumerate(texts)
-    ]
+def conversation(*texts: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[idx % 2], "value": text} for idx, text in enumerate(texts)]
 
 
 def read(media: Path, *entries: Any) -> SampleFile:
@@ -30,36 +28,36 @@ def read(media: Path, *entries: Any) -> SampleFile:
 
 
 def one(media: Path, entry: Any) -> Sample:
-    found = read(media, entry)
-    assert not found.bad
-    return found.samples[0]
+    result = read(media, entry)
+    assert not result.bad
+    return result.samples[0]
 
 
 def why(media: Path, entry: Any) -> str:
-    found = read(media, entry)
-    assert not found.samples
-    return found.bad[0].reason
+    result = read(media, entry)
+    assert not result.samples
+    return result.bad[0].reason
 
 
 def test_a_bad_line_is_named_and_survived(media: Path) -> None:
-    fine = {"id": 7, "image": "a.png", "conversations": said("<image>\nWhat?", "A cat.")}
-    found = read(
+    fine = {"id": 7, "image": "a.png", "conversations": conversation("<image>\nWhat?", "A cat.")}
+    result = read(
         media,
         fine,
         "{not json",
         fine | {"image": "gone.png"},
         fine | {"image": "../a.png"},
-        fine | {"conversations": said("What?")},
+        fine | {"conversations": conversation("What?")},
         "",
         "[" * 100_000,
         fine | {"image": "a" * 5000},
         fine | {"image": 3},
     )
-    assert [sample.turns[0].question for sample in found.samples] == ["What?"]
-    assert [bad.place for bad in found.bad] == [
+    assert [sample.turns[0].question for sample in result.samples] == ["What?"]
+    assert [bad.location for bad in result.bad] == [
         f"data.jsonl, line {n}" for n in (2, 3, 4, 5, 7, 8, 9)
     ]
-    reasons = [bad.reason for bad in found.bad]
+    reasons = [bad.reason for bad in result.bad]
     assert "not JSON" in reasons[0]
     assert "gone.png" in reasons[1]
     assert "outside" in reasons[2]
@@ -67,7 +65,7 @@ def test_a_bad_line_is_named_and_survived(media: Path) -> None:
 
 def test_a_single_file_stands_in_front_wherever_its_mark_is(media: Path) -> None:
     for text in ("<video>\nWhat?", "What?\n<video>", "<image>What?", "What?"):
-        sample = one(media, {"video": "v.mp4", "conversations": said(text, "It.")})
+        sample = one(media, {"video": "v.mp4", "conversations": conversation(text, "It.")})
         assert sample.media == (media / "v.mp4",)
         assert sample.marked == ()
         assert sample.turns[0].question == "What?"
@@ -80,7 +78,7 @@ def test_several_media_stand_where_their_marks_are(media: Path) -> None:
         {
             "video": "v.mp4",
             "image": ["a.png", "b.png"],
-            "conversations": said("Is <image> in <video>?", "Yes.", "And <image>?", "No."),
+            "conversations": conversation("Is <image> in <video>?", "Yes.", "And <image>?", "No."),
         },
     )
     assert sample.media == (a, v, b)
@@ -88,7 +86,10 @@ def test_several_media_stand_where_their_marks_are(media: Path) -> None:
     assert [turn.question for turn in sample.turns] == ["Is  in ?", "And ?"]
     front = one(
         media,
-        {"image": ["a.png", "b.png"], "conversations": said("<image>\n<image>\nSame?", "No.")},
+        {
+            "image": ["a.png", "b.png"],
+            "conversations": conversation("<image>\n<image>\nSame?", "No."),
+        },
     )
     assert front.media == (a, b)
     assert front.marked == ()
@@ -103,7 +104,7 @@ def test_text_alone_and_the_spellings_of_other_tools_are_read(media: Path) -> No
     sample = one(media, json.dumps({"messages": messages}, ensure_ascii=False))
     assert sample.media == ()
     assert [turn.answer for turn in sample.turns] == ["Hi."]
-    both = one(media, {"images": ["a.png", "b.png"], "conversations": said("Same?", "No.")})
+    both = one(media, {"images": ["a.png", "b.png"], "conversations": conversation("Same?", "No.")})
     assert len(both.media) == 2
 
 
@@ -111,17 +112,21 @@ def test_text_alone_and_the_spellings_of_other_tools_are_read(media: Path) -> No
     ("entry", "reason"),
     [
         (
-            {"image": ["a.png", "b.png"], "conversations": said("<image> Same?", "No.")},
+            {"image": ["a.png", "b.png"], "conversations": conversation("<image> Same?", "No.")},
             "1 image marks for 2 image files",
         ),
-        ({"conversations": said("<image>\nWhat?", "No.")}, "1 image marks for no files"),
+        ({"conversations": conversation("<image>\nWhat?", "No.")}, "1 image marks for no files"),
         (
-            {"image": "a.png", "video": "v.mp4", "conversations": said("<image><image> ?", "No.")},
+            {
+                "image": "a.png",
+                "video": "v.mp4",
+                "conversations": conversation("<image><image> ?", "No."),
+            },
             "2 image marks for 1 image, 1 video files",
         ),
-        ({"conversations": said("What?", "This: <image>")}, "turn of gpt has a mark"),
-        ({"conversations": said(" ", "No.")}, "turn of human is empty"),
-        ({"conversations": said("What?", " ")}, "turn of gpt is empty"),
+        ({"conversations": conversation("What?", "This: <image>")}, "turn of gpt has a mark"),
+        ({"conversations": conversation(" ", "No.")}, "turn of human is empty"),
+        ({"conversations": conversation("What?", " ")}, "turn of gpt is empty"),
         ({"conversations": [{"from": "gpt", "value": "a"}] * 2}, "should be human's"),
         ({"conversations": [{"from": "human"}] * 2}, "human has no text"),
         ({"conversations": "What?"}, "list of turns"),
@@ -134,10 +139,12 @@ def test_what_does_not_fit_together_is_bad(media: Path, entry: Any, reason: str)
 
 def test_a_json_list_is_read_too(media: Path) -> None:
     path = media / "data.json"
-    path.write_text(json.dumps([{"conversations": said("a", "b")}, 5]), encoding="utf-8-sig")
-    found = read_samples(path, media, weight=2.0)
-    assert found.samples[0].weight == 2.0
-    assert found.bad[0].place == "data.json, sample 2"
+    path.write_text(
+        json.dumps([{"conversations": conversation("a", "b")}, 5]), encoding="utf-8-sig"
+    )
+    result = read_samples(path, media, weight=2.0)
+    assert result.samples[0].weight == 2.0
+    assert result.bad[0].location == "data.json, sample 2"
     path.write_text("{}")
     with pytest.raises(InputRefusedError, match="JSON list"):
         read_samples(path, media)
@@ -147,4 +154,4 @@ def test_a_json_list_is_read_too(media: Path) -> None:
 
 def test_a_source_must_have_a_weight_above_0(media: Path) -> None:
     with pytest.raises(ValueError, match="weight of"):
-        Source(file=media, media=media, weight=0.0)
+        SampleSource(file=media, media=media, weight=0.0)

@@ -13,7 +13,7 @@ from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.models.layers.tokenizer import Tokenizer
 from engine.tensors import FrameBatch
 from engine.training.data.media import spread
-from engine.training.finetune.apollo import Sample, check_mixture, stages, write
+from engine.training.finetune.apollo import ClipTurn, check_mixture, label_text, stages
 from engine.training.finetune.stage_config import StageConfig
 
 
@@ -30,10 +30,10 @@ def clip(seed: int, start_s: float = 0.0) -> FrameBatch:
     return FrameBatch(pixels=pixels, pts_s=start_s + torch.arange(4, dtype=torch.float64) / 2)
 
 
-def samples() -> Iterator[Sample]:
-    seen = (clip(0), clip(1, 2.0))
-    video = Sample(kind="video", clips=seen, duration_s=4.0, question="Who?", answer="A dog.")
-    picture = replace(video, kind="image", clips=seen[:1], answer="A cat.")
+def turns() -> Iterator[ClipTurn]:
+    clips = (clip(0), clip(1, 2.0))
+    video = ClipTurn(kind="video", clips=clips, duration_s=4.0, question="Who?", answer="A dog.")
+    picture = replace(video, kind="image", clips=clips[:1], answer="A cat.")
     text = replace(video, kind="text", clips=(), question="2+2?", answer="4.")
     return cycle([video, picture, text])
 
@@ -53,7 +53,7 @@ def test_an_unknown_size_is_a_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rates", "mixture", "said"),
+    ("rates", "mixture", "message"),
     [
         (("vision.siglip.",), {"video": 0.5, "image": 0.5}, "more than video"),
         (("vision.siglip.", "decoder."), {"video": 1.0}, "together"),
@@ -63,16 +63,16 @@ def test_an_unknown_size_is_a_mistake() -> None:
     ],
 )
 def test_what_the_data_study_found_harmful_is_refused(
-    rates: tuple[str, ...], mixture: dict[str, float], said: str
+    rates: tuple[str, ...], mixture: dict[str, float], message: str
 ) -> None:
     stage = StageConfig(name="s", rates=dict.fromkeys(rates, 1e-5), mixture=mixture, max_clips=1)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         check_mixture(stage)
 
 
 def test_only_the_answer_is_learned(checkpoint: Path) -> None:
-    tokenizer, sample = Tokenizer.load(checkpoint / "llm"), next(samples())
-    ids, labels = write(tokenizer, sample, sample.clips, 8)
+    tokenizer, turn = Tokenizer.load(checkpoint / "llm"), next(turns())
+    ids, labels = label_text(tokenizer, turn, turn.clips, 8)
     learned = labels[labels != IGNORED_LABEL]
     assert tokenizer.decode(learned.tolist()) == "A dog.\n"
     assert int((ids == PLACEHOLDER_ID).sum()) == 16
@@ -83,4 +83,4 @@ def test_long_videos_give_evenly_spread_clips() -> None:
     clips = [clip(seed) for seed in range(10)]
     assert spread(clips, 10) is clips
     kept = spread(clips, 3)
-    assert [place for place, each in enumerate(clips) if any(each is k for k in kept)] == [1, 5, 8]
+    assert [idx for idx, item in enumerate(clips) if any(item is k for k in kept)] == [1, 5, 8]

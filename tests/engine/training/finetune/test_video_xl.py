@@ -16,9 +16,10 @@ from engine.models.video_xl.model import write_tiny
 from engine.models.video_xl.net import KEY_MAP, VideoXlNet, load_net
 from engine.records import Turn
 from engine.training.data.samples import Sample
-from engine.training.finetune.stage_config import prepare
+from engine.training.finetune.stage_config import select_parts
 from engine.training.finetune.video_xl import (
     Part,
+    TaskSamples,
     VideoXlStage,
     VideoXlTask,
     draw_ratio,
@@ -41,40 +42,35 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def learning(home: Path, stage: VideoXlStage = STAGE) -> tuple[VideoXlNet, VideoXlTask]:
+def build_task(home: Path, stage: VideoXlStage = STAGE) -> tuple[VideoXlNet, VideoXlTask]:
     net = load_net(home, CPU, torch.float32)
-    module, _ = prepare(net, stage)
+    module, _ = select_parts(net, stage)
     unused: list[Sample] = []
-    return net, VideoXlTask(
-        net,
-        Tokenizer.load(home),
-        stage,
-        module,
-        draw=lambda _: unused[0],
-        samples_per_step=1,
-        measured={},
-    )
+    samples = TaskSamples(draw=lambda _: unused[0], per_step=1, measured={})
+    return net, VideoXlTask(net, Tokenizer.load(home), stage, module, samples)
 
 
 def sample(home: Path, *names: str, marked: tuple[tuple[str | Path, ...], ...] = ()) -> Sample:
     turns = (Turn(question="ab", answer="cd"),)
-    return Sample(place="x", media=tuple(home / name for name in names), turns=turns, marked=marked)
+    return Sample(
+        location="x", media=tuple(home / name for name in names), turns=turns, marked=marked
+    )
 
 
-@pytest.mark.parametrize("has_checkpoints", [False, True])
+@pytest.mark.parametrize("gradient_checkpointing", [False, True])
 def test_loss_and_gradients_agree_with_the_golden_case(gradient_checkpointing: bool) -> None:
     case = json.loads((GOLDEN / "case.json").read_text())
     expected = load_file(GOLDEN / "tensors.safetensors")
     net = load_net(GOLDEN, CPU, torch.float32)
     embed, labels = net.decoder.embed, expected["labels_expanded"].tolist()
-    seen = expected["image_features"].clone().requires_grad_()
+    visual = expected["image_features"].clone().requires_grad_()
     n_before, n_behind = len(expected["prefix_ids"]), len(expected["question_ids"])
     ratios = iter(case["ratio_schedule"])
     loss = sequence_loss(
         net.decoder,
         [
             Part(embed(expected["prefix_ids"]), labels[:n_before]),
-            Part(seen, None),
+            Part(visual, None),
             Part(embed(expected["question_ids"]), labels[-n_behind:]),
         ],
         window=net.config.chunk_tokens,
@@ -83,18 +79,18 @@ def test_loss_and_gradients_agree_with_the_golden_case(gradient_checkpointing: b
     )
     loss.backward()  # type: ignore[no-untyped-call]
     assert loss.item() == pytest.approx(expected["loss"].item(), abs=1e-4)
-    assert seen.grad is not None
-    torch.testing.assert_close(seen.grad, expected["grad_image_features"], atol=1e-4, rtol=0)
-    places = slots(net)
+    assert visual.grad is not None
+    torch.testing.assert_close(visual.grad, expected["grad_image_features"], atol=1e-4, rtol=0)
+    by_name = slots(net)
     for name, norm in case["grad_norms"].items():
-        slot = places[str(translate(name, KEY_MAP))]
-        found = slot.parameter.grad
-        ours = 0.0 if found is None else float(found[slot.rows].norm())
+        slot = by_name[str(translate(name, KEY_MAP))]
+        gradient = slot.parameter.grad
+        ours = 0.0 if gradient is None else float(gradient[slot.rows].norm())
         assert ours == pytest.approx(norm, abs=1e-4), name
 
 
 def test_without_ratios_the_plain_decoder_runs(home: Path) -> None:
-    net, _ = learning(home)
+    net, _ = build_task(home)
     rows, labels = torch.randn(20, 48), [IGNORED_LABEL] * 17 + [5, 6, 7]
     parts = [Part(rows[:10], None), Part(rows[10:], labels[10:])]
     loss = sequence_loss(net.decoder, parts, window=16, ratio_of=None)
@@ -105,28 +101,26 @@ def test_without_ratios_the_plain_decoder_runs(home: Path) -> None:
 
 
 def test_the_one_pass_equals_what_the_product_streams(home: Path) -> None:
-    net, lesson = learning(home)
+    net, task = build_task(home)
     given = sample(home, "2.mp4")
     with torch.no_grad():
-        ours = lesson.loss_of(given, None)
-        before, seen, behind = lesson._parts(given)
+        ours = task.sample_loss(given, None)
+        before, media, behind = task._parts(given)
     from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 
     with torch.inference_mode():
         memory = open_cache(net.decoder, prefill_prefix(net.decoder, before.rows))
-        for window in seen.rows.split(net.config.chunk_tokens):
-            memory.append(
-                (compress_chunk(window, memory, interleave(len(window), 8, is_closed=True)),)
-            )
+        for window in media.rows.split(net.config.chunk_tokens):
+            memory.append((compress_chunk(window, memory, interleave(len(window), 8, is_closed=True)),))
         hidden = net.decoder.extend(behind.rows[None], memory.buffer)[0]
         assert before.labels is not None
         assert behind.labels is not None
         sink = net.decoder.buffer(len(before.rows))
         first = net.decoder.extend(before.rows[None], sink)[0]
         logits = net.decoder.logits(torch.cat((first[:-1], hidden[:-1])))
-        wanted = torch.tensor([*before.labels[1:], *behind.labels[1:]])
+        targets = torch.tensor([*before.labels[1:], *behind.labels[1:]])
         # The row before what is seen predicts nothing, the last one seen the first word behind.
-        streamed = F.cross_entropy(logits, wanted, ignore_index=IGNORED_LABEL)
+        streamed = F.cross_entropy(logits, targets, ignore_index=IGNORED_LABEL)
     assert behind.labels[0] == IGNORED_LABEL
     torch.testing.assert_close(ours, streamed, atol=1e-4, rtol=1e-4)
 
@@ -140,7 +134,7 @@ def test_a_ratio_divides_its_window_where_any_does() -> None:
 
 
 def test_samples_of_every_shape_give_gradients_to_what_learns(home: Path) -> None:
-    net, lesson = learning(home)
+    net, task = build_task(home)
     shapes = {
         "video": sample(home, "0.mp4"),
         "text alone": sample(home),
@@ -152,20 +146,20 @@ def test_samples_of_every_shape_give_gradients_to_what_learns(home: Path) -> Non
         ),
         "images in front": sample(home, "0.png", "1.png"),
     }
-    for name, each in shapes.items():
+    for name, shaped in shapes.items():
         net.zero_grad()
-        lesson.loss_of(each, np.random.default_rng(0)).backward()  # type: ignore[no-untyped-call]
+        task.sample_loss(shaped, np.random.default_rng(0)).backward()  # type: ignore[no-untyped-call]
         assert net.projector is not None
-        has_seen = net.projector.inner.weight.grad is not None
-        assert has_seen == (name != "text alone"), name
+        has_gradient = net.projector.inner.weight.grad is not None
+        assert has_gradient == (name != "text alone"), name
         assert net.decoder.embed.weight.grad is not None, name
 
 
 def test_frames_are_bounded_over_all_media_of_a_sample(home: Path) -> None:
     few = VideoXlStage(name="few", rates=STAGE.rates, mixture={}, ratios=(2,), max_frames=4)
-    _, lesson = learning(home, few)
+    _, task = build_task(home, few)
     per_frame = 4
-    alone = lesson._parts(sample(home, "2.mp4"))[1]
+    alone = task._parts(sample(home, "2.mp4"))[1]
     assert len(alone.rows) <= 4 * per_frame
-    both = lesson._parts(sample(home, "1.mp4", "2.mp4"))[1]
+    both = task._parts(sample(home, "1.mp4", "2.mp4"))[1]
     assert len(both.rows) <= 4 * per_frame

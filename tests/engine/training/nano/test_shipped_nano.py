@@ -24,7 +24,7 @@ def nano() -> VideoXl:
     return load(FOLDER, torch.device("cpu"), torch.float32)
 
 
-def folded(nano: VideoXl, frames: list[np.ndarray]) -> ChunkLatents:
+def compressed(nano: VideoXl, frames: list[np.ndarray]) -> ChunkLatents:
     pixels = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2).contiguous()
     pts_s = torch.arange(len(frames), dtype=torch.float64)
     tokens = nano.encode(FrameBatch(pixels=pixels, pts_s=pts_s))
@@ -37,7 +37,7 @@ def folded(nano: VideoXl, frames: list[np.ndarray]) -> ChunkLatents:
     )
 
 
-def said(nano: VideoXl, question: str, chunk: ChunkLatents) -> str:
+def answer(nano: VideoXl, question: str, chunk: ChunkLatents) -> str:
     tokens = nano.generate(question, [chunk], Sampling(max_tokens=16))
     return "".join(token.text for token in tokens).strip()
 
@@ -49,21 +49,21 @@ def test_it_reads_planted_cards_through_four_summary_tokens(nano: VideoXl) -> No
         needle = draw_needle(seed)
         frames = list(scene)
         frames[seed % 8] = needle.image
-        chunk = folded(nano, frames)
+        chunk = compressed(nano, frames)
         assert chunk.latents.n_latents == 4
-        right += is_right(said(nano, needle.question, chunk), needle.answer, needle.aliases)
+        right += is_right(answer(nano, needle.question, chunk), needle.answer, needle.aliases)
     assert right >= 11
 
 
 def test_it_says_that_it_cannot_tell(nano: VideoXl) -> None:
-    chunk = folded(nano, list(draw_story(2, 8, 1.0)))
+    chunk = compressed(nano, list(draw_story(2, 8, 1.0)))
     for question in ("Who is the president of France?", "What song is playing?"):
-        assert said(nano, question, chunk) == CANNOT_TELL
+        assert answer(nano, question, chunk) == CANNOT_TELL
 
 
 def test_a_query_is_nearest_to_the_frame_it_names(nano: VideoXl) -> None:
     needle = draw_needle(33)
-    chunk = folded(nano, [*list(draw_story(3, 8, 1.0))[:7], needle.image])
+    chunk = compressed(nano, [*list(draw_story(3, 8, 1.0))[:7], needle.image])
     card = needle.card
     query = nano.embed_text(f"{card.colour} {card.shape} card")
     assert int((chunk.frame_vectors @ query).argmax()) == 7

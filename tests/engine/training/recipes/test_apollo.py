@@ -11,8 +11,10 @@ from engine.models.apollo.model import load, write_tiny
 from engine.models.layers.splice import IGNORED_LABEL
 from engine.models.layers.tokenizer import Tokenizer
 from engine.records import Turn
+from engine.training.data.media import read_frames
 from engine.training.data.samples import Sample
-from engine.training.finetune.apollo import stages
+from engine.training.finetune.apollo import cut_clips, label_sample, stages
+from engine.training.finetune.stage_config import StageConfig
 from engine.training.recipes import apollo
 from tests.support.short_training import moved, run_briefly, settings, write_data
 
@@ -30,7 +32,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("stage", stages("3b"), ids=lambda stage: stage.name)
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
-    home: Path, stage: apollo.StageConfig
+    home: Path, stage: StageConfig
 ) -> None:
     output = home / stage.name
     losses = run_briefly(apollo, output, stage.name)
@@ -41,7 +43,7 @@ def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
 
 
 def test_data_that_the_paper_found_harmful_are_refused(home: Path, tmp_path: Path) -> None:
-    for kinds, said in (
+    for kinds, message in (
         ({"video": 1}, "text must be 10% to 15%, not 0.0%"),
         ({"image": 1, "text": 1}, "less video than images"),
     ):
@@ -53,7 +55,7 @@ def test_data_that_the_paper_found_harmful_are_refused(home: Path, tmp_path: Pat
             data=str(tmp_path / "data.jsonl"),
             media=str(tmp_path),
         )
-        with pytest.raises(InputRefusedError, match=said):
+        with pytest.raises(InputRefusedError, match=message):
             list(apollo.run(output, resume=False))
 
 
@@ -61,9 +63,9 @@ def test_every_turn_is_learnt_behind_those_before_it(home: Path) -> None:
     net = load_net(home / "base", CPU, torch.float32)
     tokenizer = Tokenizer.load(Folders.of(home / "base").llm)
     turns = (Turn(question="ab", answer="cd"), Turn(question="ef", answer="gh"))
-    sample = Sample(place="x", media=(home / "1.mp4",), turns=turns)
-    first, second = apollo.write(net, tokenizer, sample, stages("3b")[2])
-    kept = [each.labels[each.labels != IGNORED_LABEL].tolist() for each in (first, second)]
+    sample = Sample(location="x", media=(home / "1.mp4",), turns=turns)
+    first, second = label_sample(net, tokenizer, sample, stages("3b")[2])
+    kept = [item.labels[item.labels != IGNORED_LABEL].tolist() for item in (first, second)]
     assert [tokenizer.decode(ids) for ids in kept] == ["cd\n", "gh\n"]
     read = tokenizer.decode(second.ids[second.ids >= 0].tolist())
     assert "cd" in read
@@ -71,8 +73,8 @@ def test_every_turn_is_learnt_behind_those_before_it(home: Path) -> None:
 
 
 def test_a_short_last_clip_repeats_its_last_frame(home: Path) -> None:
-    frames = list(apollo.read_frames(home / "1.mp4", fps=4.0))
-    *_, last = apollo._clips(frames, 4, 4)
+    frames = list(read_frames(home / "1.mp4", fps=4.0))
+    *_, last = cut_clips(frames, 4, 4)
     n_own = (len(frames) - 1) % 4 + 1
     assert len(last.pts_s) == 4
     assert (last.pixels[n_own:] == last.pixels[n_own - 1]).all()

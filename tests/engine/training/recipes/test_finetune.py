@@ -23,13 +23,13 @@ CLIPS = ("clips/parking_bicycle.mp4", "clips/store_aisle.mp4", "clips/coffee_pou
 
 
 def entry(question: str, answer: str, **media: str) -> str:
-    said = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
-    return json.dumps({"id": "a", **media, "conversations": said})
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    return json.dumps({"id": "a", **media, "conversations": turns})
 
 
 def answer(model: VideoXl, clip: Path, question: str) -> str:
     """Greedy, from the memory of the whole clip."""
-    frames = list(iterate_frames(clip, fps=1.0, most=128))
+    frames = list(iterate_frames(clip, fps=1.0, max_frames=128))
     batch = FrameBatch(
         pixels=torch.cat([as_pixels(frame) for frame in frames]),
         pts_s=torch.tensor([frame.pts_s for frame in frames], dtype=torch.float64),
@@ -47,8 +47,8 @@ def answer(model: VideoXl, clip: Path, question: str) -> str:
         ref = ChunkRef(video=VideoId("v"), ordinal=number, span=span)
         vectors = tokens.frame_vectors
         held.append(ChunkLatents(ref=ref, latents=latents, frame_vectors=vectors, pts_s=part.pts_s))
-    said = model.generate(question, held, Sampling(max_tokens=24))
-    return "".join(token.text for token in said).strip()
+    tokens = model.generate(question, held, Sampling(max_tokens=24))
+    return "".join(token.text for token in tokens).strip()
 
 
 def test_real_clips_lower_the_loss_and_change_the_answers(
@@ -62,7 +62,7 @@ def test_real_clips_lower_the_loss_and_change_the_answers(
         for pair in clip["qa"]
         if pair["kind"] != "speech"
     ]
-    lines = [entry(f"<video>\n{asked}", told, video=file) for file, asked, told in known]
+    lines = [entry(f"<video>\n{question}", text, video=file) for file, question, text in known]
     lines.insert(2, entry("<video>\nWhat?", "It.", video="clips/gone.mp4"))
     (tmp_path / "data.jsonl").write_text("\n".join(lines))
     output = settings(
@@ -81,22 +81,24 @@ def test_real_clips_lower_the_loss_and_change_the_answers(
     assert scores["loss_of_all"] < 0.5 * scores["loss_of_all_before"]
     assert sum(line.skipped for line in progress) == 1
     before, after = load(NANO, CPU, torch.float32), load(output / "model", CPU, torch.float32)
-    asked = known[:6]
-    old = [answer(before, shared_data / file, question) for file, question, _ in asked]
-    new = [answer(after, shared_data / file, question) for file, question, _ in asked]
-    truth = [told for _, _, told in asked]
-    n_right = sum(told == true for told, true in zip(new, truth, strict=True))
-    assert n_right > sum(told == true for told, true in zip(old, truth, strict=True))
-    assert sum(told != was for told, was in zip(new, old, strict=True)) >= len(asked) // 2
+    sample = known[:6]
+    old = [answer(before, shared_data / file, question) for file, question, _ in sample]
+    new = [answer(after, shared_data / file, question) for file, question, _ in sample]
+    truth = [text for _, _, text in sample]
+    n_right = sum(text == true for text, true in zip(new, truth, strict=True))
+    assert n_right > sum(text == true for text, true in zip(old, truth, strict=True))
+    assert (
+        sum(changed != first for changed, first in zip(new, old, strict=True)) >= len(sample) // 2
+    )
 
 
 def test_pictures_will_do_and_a_broken_line_is_named(tmp_path: Path) -> None:
     write_tiny(tmp_path / "base")
     lines = ["{broken"]
-    for name, told in (("a.png", "red"), ("bb.png", "blue")):
+    for name, colour in (("a.png", "red"), ("bb.png", "blue")):
         pixels = np.random.default_rng(len(name)).integers(0, 255, (32, 32, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / name)
-        lines.append(entry("<image>\nColour?", told, image=name))
+        lines.append(entry("<image>\nColour?", colour, image=name))
     (tmp_path / "data.jsonl").write_text("\n".join(lines))
     output = settings(tmp_path / "run", finetune.CONFIG, steps=30, learning_rate=3e-3)
     progress = list(finetune.run(output, resume=False))

@@ -10,13 +10,15 @@ from engine.models.layers.tokenizer import Tokenizer
 from engine.models.pllava.model import load, write_tiny
 from engine.models.pllava.net import fused_tensors, load_net
 from engine.training.checkpoint import FILE
-from engine.training.finetune.trainer import batch_loss, read_settings, read_split
+from engine.training.finetune.pllava import measurable, trainable
+from engine.training.finetune.settings import read_settings, read_split
+from engine.training.finetune.trainer import batch_loss
 from engine.training.recipes import pllava
 from tests.support.short_training import moved, settings, write_data
 
 CPU = torch.device("cpu")
 PARTS = ("projector.", "tower.", "decoder.")
-SAID = {"rank": 4, "steps": 24, "learning_rate": 3e-3, "sweep": [0, 4, 32]}
+VALUES = {"rank": 4, "steps": 24, "learning_rate": 3e-3, "sweep": [0, 4, 32]}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(home: Path) -> Path:
-    output = settings(home / "out", pllava.CONFIG, **SAID)
+    output = settings(home / "out", pllava.CONFIG, **VALUES)
     progress = list(pllava.run(output, resume=False))
     losses = [line.loss for line in progress if line.stage == "adapters"]
     assert losses[-1] < losses[0]
@@ -56,18 +58,18 @@ def test_adapters_at_their_training_strength_are_the_trained_model(
     config = read_settings(trained / pllava.CONFIG, pllava.PllavaTuning)
     _, held_out = read_split(config)
     net = load_net(home / "base", CPU, torch.float32, alpha=0.0)
-    learner = pllava.teach(net, Tokenizer.load(home / "base"), rank=4)
+    model = trainable(net, Tokenizer.load(home / "base"), rank=4)
     state = torch.load(trained / FILE, weights_only=True)["model"]
     for name in ("adapters", "projector"):
-        part = learner.root.get_submodule(name)
-        own = {key.removeprefix(f"{name}."): each for key, each in state.items() if name in key}
+        part = model.root.get_submodule(name)
+        own = {key.removeprefix(f"{name}."): weight for key, weight in state.items() if name in key}
         part.load_state_dict(own)
         part.eval()
     fused = load(trained / "model", CPU, torch.float32, alpha=32.0)
-    ours = batch_loss(learner, learner.write(held_out[0]))
-    theirs = pllava.plain(fused.net, fused.tokenizer)
+    ours = batch_loss(model, model.label(held_out[0]))
+    theirs = measurable(fused.net, fused.tokenizer)
     torch.testing.assert_close(
-        ours, batch_loss(theirs, theirs.write(held_out[0])), atol=1e-5, rtol=1e-5
+        ours, batch_loss(theirs, theirs.label(held_out[0])), atol=1e-5, rtol=1e-5
     )
 
 
@@ -79,7 +81,7 @@ def test_the_sweep_has_a_held_out_loss_for_every_strength(trained: Path) -> None
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(home: Path, trained: Path) -> None:
-    output = settings(home / "stopped", pllava.CONFIG, **SAID)
+    output = settings(home / "stopped", pllava.CONFIG, **VALUES)
     for line in pllava.run(output, resume=False):
         if line.step >= 10:
             break

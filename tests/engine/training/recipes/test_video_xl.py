@@ -11,6 +11,7 @@ from torch import nn
 from engine.errors import InputRefusedError
 from engine.models.video_xl.model import load, write_tiny
 from engine.models.video_xl.net import VideoXlNet, load_net, save_net
+from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.loop import Progress
 from engine.training.recipes import video_xl
 from engine.training.recipes.video_xl import STAGES
@@ -29,8 +30,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def train(home: Path, name: str, *, resume: bool = False, **said: Any) -> list[Progress]:
-    output = settings(home / name, video_xl.CONFIG, **(BRIEF | said))
+def train(home: Path, name: str, *, resume: bool = False, **values: Any) -> list[Progress]:
+    output = settings(home / name, video_xl.CONFIG, **(BRIEF | values))
     return list(video_xl.run(output, resume))
 
 
@@ -45,7 +46,7 @@ def changed(before: nn.Module, after: nn.Module) -> set[str]:
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
-    home: Path, stage: video_xl.VideoXlStage
+    home: Path, stage: VideoXlStage
 ) -> None:
     losses = run_briefly(video_xl, home / stage.name, stage.name)
     assert losses[-1] < losses[0]
@@ -55,8 +56,8 @@ def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
 
 
 def test_stages_are_those_of_the_release() -> None:
-    said = {stage.name: (stage.learning_rate, stage.ratios, stage.epochs) for stage in STAGES}
-    assert said == {
+    table = {stage.name: (stage.learning_rate, stage.ratios, stage.epochs) for stage in STAGES}
+    assert table == {
         "align": (5e-4, (), 1),
         "images": (1e-5, (2, 4, 8, 12, 16), 1),
         "mixed": (1e-5, (2, 4, 8), 3),
@@ -92,23 +93,23 @@ def test_adapters_are_merged_and_summary_tokens_learn_whole(home: Path) -> None:
     progress = train(home, "lora", stage="mixed", lora=lora, train_tower=False)
     losses = [line.loss for line in progress if line.stage == "mixed" and line.step]
     assert losses[-1] < losses[0]
-    found = changed(net_of(home / "base"), net_of(home / "lora" / "model"))
+    names = changed(net_of(home / "base"), net_of(home / "lora" / "model"))
     projections = {"qkv.weight", "out.weight", "gate_up.weight", "down.weight"}
-    for name in found:
+    for name in names:
         is_own = "vst" in name or name.startswith("projector.")
-        assert is_own or any(name.endswith(each) for each in projections), name
-    assert "decoder.vst_embed" in found
-    assert "decoder.layers.0.attention.vst_qkv.weight" in found
-    assert "decoder.layers.2.down.weight" in found
+        assert is_own or any(name.endswith(suffix) for suffix in projections), name
+    assert "decoder.vst_embed" in names
+    assert "decoder.layers.0.attention.vst_qkv.weight" in names
+    assert "decoder.layers.2.down.weight" in names
     assert load(home / "lora" / "model", CPU, torch.float32).card.variant == "lora"
     card = (home / "lora" / "model" / "README.md").read_text()
     assert "Trained from `base`, stage `mixed`, decoder adapters, merged: 20 steps" in card
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(home: Path) -> None:
-    said = {"stage": "mixed", "steps": 9, "save_every": 3, "lora": {"rank": 2, "alpha": 4}}
-    train(home, "whole", **said)
-    output = settings(home / "stopped", video_xl.CONFIG, **(BRIEF | said))
+    values = {"stage": "mixed", "steps": 9, "save_every": 3, "lora": {"rank": 2, "alpha": 4}}
+    train(home, "whole", **values)
+    output = settings(home / "stopped", video_xl.CONFIG, **(BRIEF | values))
     for line in video_xl.run(output, resume=False):
         if line.stage == "mixed" and line.step == 6:
             break
@@ -118,14 +119,14 @@ def test_a_stopped_run_resumes_to_the_same_weights(home: Path) -> None:
 
 
 def test_checkpoints_and_bf16_are_options(home: Path) -> None:
-    ways = {
+    options = {
         "kept": {"gradient_checkpointing": False, "bf16": False},
         "again": {"gradient_checkpointing": True, "bf16": False},
         "rounded": {"gradient_checkpointing": True, "bf16": True},
     }
     last = {}
-    for name, said in ways.items():
-        progress = train(home, name, stage="mixed", steps=3, **said)
+    for name, values in options.items():
+        progress = train(home, name, stage="mixed", steps=3, **values)
         last[name] = progress[-1].scores, [line.loss for line in progress if line.step == 3]
     assert last["kept"] == last["again"]
     assert last["kept"] != last["rounded"]
@@ -135,26 +136,26 @@ def test_checkpoints_and_bf16_are_options(home: Path) -> None:
 def test_bad_samples_are_named_counted_and_survived(home: Path, tmp_path: Path) -> None:
     write_data(tmp_path, {"video": 1, "audio": 1, "text": 1})
     (tmp_path / "broken.mp4").write_bytes(b"not a video")
-    said = [{"from": "human", "value": "<video>\na"}, {"from": "gpt", "value": "b"}]
+    turns = [{"from": "human", "value": "<video>\na"}, {"from": "gpt", "value": "b"}]
     with (tmp_path / "data.jsonl").open("a") as file:
-        file.write("\n" + json.dumps({"video": "broken.mp4", "conversations": said}))
+        file.write("\n" + json.dumps({"video": "broken.mp4", "conversations": turns}))
         file.write("\n{broken")
     progress = train(
         home, "bad", stage="align", steps=1, data=str(tmp_path / "data.jsonl"), media=str(tmp_path)
     )
     notes = [line.note for line in progress if line.stage == "data"]
-    for place, reason in (
+    for location, reason in (
         ("line 2", "does not hear"),
         ("line 3", "nothing to see"),
         ("line 4", "broken.mp4"),
         ("line 5", "not JSON"),
     ):
-        assert any(place in note and reason in note for note in notes), place
+        assert any(location in note and reason in note for note in notes), location
     assert sum(line.skipped for line in progress) == 4
     assert "4 samples skipped" in progress[-1].note
 
 
-def test_a_share_of_text_that_is_not_advised_is_said_once(home: Path) -> None:
+def test_a_share_of_text_that_is_not_advised_is_reported_once(home: Path) -> None:
     advice = [line.note for line in train(home, "much", stage="mixed", steps=1) if line.note]
     assert sum("of what is drawn" in note for note in advice) == 1
     assert "33.3%" in advice[0]

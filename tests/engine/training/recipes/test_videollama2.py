@@ -14,8 +14,15 @@ from engine.models.videollama2.checkpoint import load_net
 from engine.models.videollama2.model import load, write_tiny
 from engine.records import Turn
 from engine.training.data.samples import Sample, read_samples
+from engine.training.finetune.stage_config import StageConfig
+from engine.training.finetune.videollama2 import (
+    kind_with_sound,
+    label_sample,
+    media_tokens,
+    read_sound,
+)
 from engine.training.recipes import videollama2
-from engine.training.recipes.videollama2 import STAGES, heard_kind, perceive, read_sound, write
+from engine.training.recipes.videollama2 import STAGES
 from tests.support.short_training import moved, run_briefly, settings, write_data
 
 CPU = torch.device("cpu")
@@ -49,7 +56,7 @@ def sounding(path: Path) -> Path:
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_a_stage_moves_exactly_what_it_trains_and_its_loss_falls(
-    home: Path, stage: videollama2.StageConfig
+    home: Path, stage: StageConfig
 ) -> None:
     output = home / stage.name
     losses = run_briefly(videollama2, output, stage.name)
@@ -74,16 +81,19 @@ def test_stages_are_those_of_the_papers_table() -> None:
 
 def test_a_video_with_a_track_is_seen_and_heard(home: Path, tmp_path: Path) -> None:
     net = load_net(home / "base", CPU, torch.float32)
-    video = Sample(place="x", media=(sounding(tmp_path / "tone.mp4"),), turns=())
-    assert heard_kind(video) == "audio_video"
+    video = Sample(location="x", media=(sounding(tmp_path / "tone.mp4"),), turns=())
+    assert kind_with_sound(video) == "audio_video"
     samples = read_sound(video.media[0])
     assert samples is not None
     assert samples.abs().max() > 0.5
-    seen, both = perceive(net, video, hears=False), perceive(net, video, hears=True)
-    torch.testing.assert_close(both[: len(seen)], seen)
-    torch.testing.assert_close(both[len(seen) :], net.hear(samples))
-    no_progress = read_samples(home / "data.jsonl", home).samples[0]
-    assert heard_kind(no_progress) == "video"
+    pictures, both = (
+        media_tokens(net, video, with_sound=False),
+        media_tokens(net, video, with_sound=True),
+    )
+    torch.testing.assert_close(both[: len(pictures)], pictures)
+    torch.testing.assert_close(both[len(pictures) :], net.hear(samples))
+    without_track = read_samples(home / "data.jsonl", home).samples[0]
+    assert kind_with_sound(without_track) == "video"
 
 
 @pytest.mark.parametrize(
@@ -94,7 +104,9 @@ def test_captions_are_learnt_whole_and_of_conversations_the_answers(
 ) -> None:
     net, tokenizer = load_net(home / "base", CPU, torch.float32), Tokenizer.load(home / "base")
     turns = (Turn(question="ab", answer="cd"), Turn(question="ef", answer="gh"))
-    written = write(net, tokenizer, Sample(place="x", media=(), turns=turns), STAGES[stage])
+    written = label_sample(
+        net, tokenizer, Sample(location="x", media=(), turns=turns), STAGES[stage]
+    )
     kept = written.labels[written.labels != IGNORED_LABEL]
     assert tokenizer.decode(kept.tolist()) == learnt
     read = tokenizer.decode(written.ids.tolist())
@@ -117,9 +129,9 @@ def test_an_unknown_stage_and_unfit_data_are_refused(home: Path, tmp_path: Path)
 
 
 def test_a_run_is_not_resumed_as_another_stage(home: Path) -> None:
-    output, said = home / "two", {"steps": 1, "samples_per_step": 1, "learning_rate": 1e-3}
-    settings(output, videollama2.CONFIG, stage="audio_pretrain", **said)
+    output, values = home / "two", {"steps": 1, "samples_per_step": 1, "learning_rate": 1e-3}
+    settings(output, videollama2.CONFIG, stage="audio_pretrain", **values)
     list(videollama2.run(output, resume=False))
-    settings(output, videollama2.CONFIG, stage="audio_tune", **said)
+    settings(output, videollama2.CONFIG, stage="audio_tune", **values)
     with pytest.raises(WeightsError, match="another run: shares differs"):
         list(videollama2.run(output, resume=True))

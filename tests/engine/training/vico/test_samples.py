@@ -56,12 +56,12 @@ def lines(n_videos: int, n_clues: int, n_questions: int, seed: int = 0) -> list[
 
 
 def test_right_letters_and_kinds_are_spread_evenly() -> None:
-    made = lines(n_videos=9, n_clues=20, n_questions=21)
-    assert len(made) == 9 * 21
-    assert set(Counter(line.question.kind for line in made).values()) == {27}
+    drawn_lines = lines(n_videos=9, n_clues=20, n_questions=21)
+    assert len(drawn_lines) == 9 * 21
+    assert set(Counter(line.question.kind for line in drawn_lines).values()) == {27}
     for n_options in (2, 3, 4):
         letters = Counter(
-            line.question.answer for line in made if line.question.n_options == n_options
+            line.question.answer for line in drawn_lines if line.question.n_options == n_options
         )
         assert len(letters) == n_options
         assert max(letters.values()) - min(letters.values()) <= 1
@@ -69,10 +69,10 @@ def test_right_letters_and_kinds_are_spread_evenly() -> None:
 
 def test_same_clues_and_seed_give_the_same_bytes_in_any_order() -> None:
     videos = {f"v{n}.mp4": clues(8 + n) for n in range(4)}
-    rope = dict(reversed(videos.items()))
+    backwards = dict(reversed(videos.items()))
     dumped = [
         "".join(line.dump() for line in build(given, questions_per_video=9, seed=seed))
-        for given, seed in ((videos, 5), (rope, 5), (videos, 6))
+        for given, seed in ((videos, 5), (backwards, 5), (videos, 6))
     ]
     assert dumped[0] == dumped[1] != dumped[2]
 
@@ -80,13 +80,13 @@ def test_same_clues_and_seed_give_the_same_bytes_in_any_order() -> None:
 def test_few_clues_give_few_questions_and_none_twice() -> None:
     assert [line.question.kind for line in lines(1, 2, 50)] == ["which_first"]
     assert lines(1, 1, 50) == []
-    made = lines(1, 3, 200)
-    asked = [
+    drawn_lines = lines(1, 3, 200)
+    pairs = [
         (line.question.kind, frozenset(clue.text for _, clue in line.question.clues))
-        for line in made
+        for line in drawn_lines
     ]
-    assert len(set(asked)) == len(asked)
-    assert {kind for kind, _ in asked} == set(KINDS) - {"before", "after"}
+    assert len(set(pairs)) == len(pairs)
+    assert {kind for kind, _ in pairs} == set(KINDS) - {"before", "after"}
 
 
 @dataclass(frozen=True)
@@ -110,18 +110,20 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drawn]:
         durable=False,
     )
     engine = assemble(config)
-    stories, found = {}, {}
+    stories, clues_of = {}, {}
     for seed in SEEDS:
         name = f"story{seed}.mp4"
         stories[name] = draw_story(seed, STORY_S, 1.0, height_px=180, width_px=320)
         write_video(folder / name, stories[name], 1.0)
         sampling = replace(engine.sampling, thin_static=False)
         with FrameReader(str(folder / name), sampling, limits=MediaLimits()) as reader:
-            said = caption_clips(engine, reader, clip_s=CLIP_S, sampling=Sampling(max_tokens=64))
-            found[name] = find_clues(list(said))
-    made = list(build(found, questions_per_video=PER_VIDEO))
-    (folder / "vico.jsonl").write_text("".join(line.dump() for line in made))
-    yield Drawn(folder, stories, [json.loads(line.dump()) for line in made])
+            captions = caption_clips(
+                engine, reader, clip_s=CLIP_S, sampling=Sampling(max_tokens=64)
+            )
+            clues_of[name] = find_clues(list(captions))
+    drawn_lines = list(build(clues_of, questions_per_video=PER_VIDEO))
+    (folder / "vico.jsonl").write_text("".join(line.dump() for line in drawn_lines))
+    yield Drawn(folder, stories, [json.loads(line.dump()) for line in drawn_lines])
     torch.set_num_threads(threads)
 
 

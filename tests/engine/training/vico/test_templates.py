@@ -8,24 +8,24 @@ import pytest
 from engine.pipeline.query import asks_for_whole, stem
 from engine.records import TimeSpan
 from engine.training.vico.clues import Clue
-from engine.training.vico.templates import KINDS, Kind, Question, ask
+from engine.training.vico.templates import KINDS, OrderQuestion, QuestionKind, ask
 
 TEXTS = ("A man wakes.", "A bus leaves.", "Two dogs fight.", "Rain falls.", "A bell rings.")
 
 
-def put(kind: Kind, n_clues: int, seed: int, place: int = 1) -> Question:
+def put(kind: QuestionKind, n_clues: int, seed: int, position: int = 1) -> OrderQuestion:
     clues = [
         Clue(text=TEXTS[n], span=TimeSpan(start_s=14.0 * n, end_s=14.0 * n + 14))
         for n in range(n_clues)
     ]
-    return ask(kind, clues, np.random.default_rng(seed), lambda n: place % n)
+    return ask(kind, clues, np.random.default_rng(seed), lambda n: position % n)
 
 
-def options(question: Question) -> dict[str, str]:
+def options(question: OrderQuestion) -> dict[str, str]:
     return dict(re.findall(r"^\((\w)\) (.*)$", question.text, re.MULTILINE))
 
 
-def chosen(question: Question) -> str:
+def chosen(question: OrderQuestion) -> str:
     return options(question)[question.answer.strip("()")]
 
 
@@ -57,15 +57,15 @@ def test_written_order_holds_every_clue_once() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_right_option_stands_where_it_was_dealt(kind: Kind) -> None:
-    for place in range(2):
-        question = put(kind, 2 if kind == "which_first" else 4, 0, place)
+def test_right_option_stands_at_the_position_drawn(kind: QuestionKind) -> None:
+    for position in range(2):
+        question = put(kind, 2 if kind == "which_first" else 4, 0, position)
         if question.n_options:
-            assert question.answer == f"({'AB'[place]})"
+            assert question.answer == f"({'AB'[position]})"
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_clues_stand_in_time_order_with_their_marks(kind: Kind) -> None:
+def test_clues_stand_in_time_order_with_their_marks(kind: QuestionKind) -> None:
     question = put(kind, 2 if kind == "which_first" else 4, 1)
     spans = [clue.span for _, clue in question.clues]
     assert spans == sorted(spans)
