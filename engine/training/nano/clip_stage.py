@@ -205,6 +205,9 @@ class ClipStage:
 
     def encode_texts(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Return unit vectors of texts."""
+        # A text is pooled at the first padding, which is the end mark. The longest of a batch has
+        # none and is pooled at its first token instead. The shipped weights were trained like that;
+        # revisit with the next ones (the product appends the mark itself, see `vocabulary`).
         encoded = self._tokenizer.encode_batch(list(texts))
         ids = torch.tensor([text.ids for text in encoded])
         mask = torch.tensor([text.attention_mask for text in encoded])

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from engine.errors import DiskFullError, InputRefusedError, WeightsError
 from engine.training.checkpoint import FILE, PREVIOUS
 from engine.training.curves import JSON, PICTURE
-from engine.training.loop import PROGRESS, LoopConfig, read_progress, run_stage
+from engine.training.loop import PROGRESS, LoopConfig, TrainingTask, read_progress, run_stage
 
 CONFIG = LoopConfig(
     n_steps=40, learning_rate=1e-2, warmup_steps=4, log_every=2, save_every=10, use_bf16=False
@@ -147,15 +147,49 @@ class Pairs:
         return {}
 
 
+def first_gradients(task: TrainingTask, config: LoopConfig, folder: Path) -> list[Tensor]:
+    """The gradients that the first step of a run hands to its optimiser.
+
+    AdamW's weights tell a sum from a mean no better than a sign would; its running mean after one
+    step is the gradient itself, times a tenth.
+    """
+    list(run_stage(task, replace(config, n_steps=1), folder, resume=False, betas=(0.9, 0.98)))
+    state = torch.load(folder / FILE, weights_only=True)["optimiser"]["state"]
+    return [moments["exp_avg"] / (1 - 0.9) for moments in state.values()]
+
+
 def test_accumulated_gradients_are_those_of_the_mean_loss(tmp_path: Path) -> None:
-    one, two = Line(noise=0.0), Line(noise=0.0)
-    pairs = list(run_stage(Pairs(one), CONFIG, tmp_path / "one", resume=False))
+    whole, parts = Line(noise=0.0), Line(noise=0.0)
+    # Clipping would hide a scale.
+    config = replace(CONFIG, clip_norm=math.inf)
+    expected = first_gradients(Pairs(whole), config, tmp_path / "whole")
+    accumulated = first_gradients(parts, replace(config, accumulate=2), tmp_path / "parts")
+    assert len(expected) == 2
+    for ours, theirs in zip(accumulated, expected, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_a_run_that_accumulates_two_ends_like_one_of_pairs(tmp_path: Path) -> None:
+    whole, parts = Line(noise=0.0), Line(noise=0.0)
+    pairs = list(run_stage(Pairs(whole), CONFIG, tmp_path / "whole", resume=False))
     config = replace(CONFIG, accumulate=2)
-    lines = list(run_stage(two, config, tmp_path / "two", resume=False))
-    torch.testing.assert_close(two.module.weight, one.module.weight)
+    lines = list(run_stage(parts, config, tmp_path / "parts", resume=False))
+    torch.testing.assert_close(parts.module.weight, whole.module.weight)
     assert [line.loss for line in lines] == pytest.approx([line.loss for line in pairs])
     with pytest.raises(ValueError, match="accumulate must be at least 1, not 0"):
         replace(CONFIG, accumulate=0)
+
+
+def test_gradients_are_clipped_to_their_norm_and_shorter_ones_left_alone(tmp_path: Path) -> None:
+    def gradients(clip_norm: float) -> Tensor:
+        config = replace(CONFIG, clip_norm=clip_norm)
+        folder = tmp_path / f"{clip_norm}"
+        return torch.cat([part.flatten() for part in first_gradients(Line(), config, folder)])
+
+    free = gradients(math.inf)
+    norm = float(free.norm())
+    torch.testing.assert_close(gradients(norm / 10), free / 10, rtol=1e-4, atol=0)
+    assert torch.equal(gradients(norm * 2), free)
 
 
 class Loaded(Line):

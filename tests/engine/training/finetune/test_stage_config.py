@@ -1,11 +1,8 @@
-"""Stages: what learns, how fast, in which shares."""
-
-from collections import Counter
+"""Stages: what learns, and how fast."""
 
 import pytest
 from torch import nn
 
-from engine.training.finetune.mixture import draw_kinds, fit_mixture
 from engine.training.finetune.stage_config import StageConfig, select_parts
 
 STAGE = StageConfig(
@@ -41,23 +38,6 @@ def test_a_part_learns_with_what_holds_it_and_what_it_holds() -> None:
     stage = StageConfig(name="s", rates={"vision.": 1.0}, mixture={"video": 1.0}, max_clips=1)
     assert stage.trains("vision.siglip.")
     assert not stage.trains("decoder.")
-
-
-def test_kinds_come_in_their_shares_and_repeat_with_their_seed() -> None:
-    drawn = draw_kinds(STAGE.mixture, 400, seed=(1, 7))
-    assert Counter(drawn)["video"] == pytest.approx(300, abs=30)
-    assert drawn == draw_kinds(STAGE.mixture, 400, seed=(1, 7))
-    assert drawn != draw_kinds(STAGE.mixture, 400, seed=(1, 8))
-
-
-def test_text_keeps_its_share_where_other_kinds_are_missing() -> None:
-    mixture = {"video": 0.4, "image": 0.45, "text": 0.15}
-    fitted = fit_mixture(mixture, frozenset({"video", "text"}))  # type: ignore[arg-type]
-    assert fitted == pytest.approx({"video": 0.85, "text": 0.15})
-    alone = fit_mixture(mixture, frozenset({"text"}))  # type: ignore[arg-type]
-    assert alone == {"text": pytest.approx(1.0)}
-    with pytest.raises(ValueError, match="video, image, text, not only audio"):
-        fit_mixture(mixture, frozenset({"audio"}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def test_the_one_pass_equals_what_the_product_streams(home: Path) -> None:
     with torch.inference_mode():
         memory = open_cache(net.decoder, prefill_prefix(net.decoder, before.rows))
         for window in media.rows.split(net.config.chunk_tokens):
-            memory.append((compress_chunk(window, memory, interleave(len(window), 8, is_closed=True)),))
+            memory.append(
+                (compress_chunk(window, memory, interleave(len(window), 8, is_closed=True)),)
+            )
         hidden = net.decoder.extend(behind.rows[None], memory.buffer)[0]
         assert before.labels is not None
         assert behind.labels is not None

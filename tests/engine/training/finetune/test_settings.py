@@ -1,16 +1,13 @@
-"""Settings files, sources with weights, and what is drawn."""
+"""Settings files, and the samples of their sources."""
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from engine.errors import InputRefusedError
-from engine.training.data.samples import Sample, SampleSource
-from engine.training.finetune.mixture import WeightedSamples, kind_shares
+from engine.training.data.samples import SampleSource
 from engine.training.finetune.settings import TuningConfig, read_settings, read_usable
 
 
@@ -75,12 +72,3 @@ def test_samples_of_all_sources_are_read_and_none_at_all_is_refused(tmp_path: Pa
     (tmp_path / "a.jsonl").write_text("{")
     with pytest.raises(InputRefusedError, match=r"no usable sample: a\.jsonl, line 1: not JSON"):
         read_usable(sources[:1])
-
-
-def test_samples_are_drawn_as_often_as_their_weights_say() -> None:
-    rare = [Sample(location="rare", media=(), turns=()) for _ in range(3)]
-    often = [Sample(location="often", media=(), turns=(), weight=3.0) for _ in range(3)]
-    random, samples = np.random.default_rng(0), WeightedSamples([*rare, *often])
-    drawn = Counter(samples.draw(random).location for _ in range(2000))
-    assert drawn["often"] == pytest.approx(1500, abs=60)
-    assert kind_shares({"text": rare, "video": often}) == {"text": 0.25, "video": 0.75}
