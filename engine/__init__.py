@@ -1,12 +1,18 @@
 """Tensors inside, records out: no database, server, page, environment variable or print.
 
-    media.source -> media.decode -> media.sample          frames with exact times
-        -> families.encode                                visual tokens and frame vectors
-        -> families.compress (nn.vst)                      latents of one chunk
-        -> cache (device > host > disk) and index          kept, searchable
-    question -> pipeline.retrieve -> cache.recall -> families.generate -> pipeline.evidence
+    frames      media.source -> media.decode -> media.sample        frames with exact times
+                pipeline.ingest -> models encode, compress          latents of one chunk
+                cache (device > host > disk) and index              kept, searchable
+    question    pipeline.query -> retrieve (index, attention)       hits, chunks to recall
+                cache.recall -> models generate                     tokens
+                pipeline.evidence                                   the spans that are shown
 
-Read `pipeline/` first: assemble, ingest, retrieve, answer, evidence. Decision: `world/` (drawn
-scenes whose facts are known) stands beside `media/` and not inside `training/`, because the demo,
-the probes and the training data all draw from it and may not see each other.
+Read `pipeline/` first: config, engine, ingest, query, retrieve, scoring, search, answer, evidence.
+A family is a folder below `models/`, a vector backend a file in `index/`, a benchmark a file in
+`evaluation/benchmarks/`. `records` and `tensors` hold the words that everybody speaks, `protocols`
+the seams.
+
+*Decision*: the drawn world (`synthetic/`) stands beside `media/` and not inside `training/`.
+*Because* the demo, the evaluation and the training data all draw from it and may not see each
+other.
 """

@@ -14,9 +14,9 @@ from torch import Tensor
 from engine.records import (
     ChunkRef,
     Fingerprint,
-    Hit,
+    IndexResult,
     ModelCard,
-    ScoreStats,
+    Scope,
     TimeSpan,
     Turn,
     VideoId,
@@ -26,7 +26,7 @@ from engine.tensors import ChunkLatents, FrameBatch, Latents, PackedChunk, Token
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampling:
-    """How answer tokens are drawn."""
+    """Settings of how answer tokens are drawn."""
 
     max_tokens: int = 128
     temperature: float = 0.0
@@ -45,7 +45,7 @@ class Sampling:
 
 @runtime_checkable
 class Stream(Protocol):
-    """The memory of one running video: what a new chunk may look back on.
+    """The memory of one running video, on which a new chunk may look back.
 
     The caller owns it; a model keeps nothing between calls. A stream that was opened with
     past chunks equals one that remembered them one by one, byte for byte.
@@ -67,11 +67,11 @@ class VideoModel(Protocol):
 
     @property
     def card(self) -> ModelCard:
-        """What this model costs and promises."""
+        """Costs and promises of this model."""
         ...
 
     def encode(self, frames: FrameBatch) -> VisualTokens:
-        """Towers and projector.
+        """Run frames through towers and projector.
 
         A batch begins at a chunk and holds whole chunks, or a part of one; where the frames of
         a chunk see each other, only those that are given together do.
@@ -100,13 +100,17 @@ class VideoModel(Protocol):
         ...
 
     def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
-        """A query as a unit vector in the space of frame vectors."""
+        """Return a query as a unit vector in the space of frame vectors.
+
+        Raises:
+            MissingCapabilityError: The family has no space that words and pictures share.
+        """
         ...
 
     def attend(
         self, question: str, candidates: Sequence[ChunkLatents]
     ) -> Float32[Tensor, " chunk"]:
-        """How strongly the question attends to each candidate, compared side by side.
+        """Return how strongly the question attends to each candidate, compared side by side.
 
         Each candidate stands alone behind the prompt prefix, so the order and number of
         candidates do not matter; higher is stronger. The second retrieval signal.
@@ -127,7 +131,7 @@ class VideoModel(Protocol):
 
 @runtime_checkable
 class Captioner(Protocol):
-    """What a family adds that was trained to describe; the others are asked like for any answer."""
+    """A family that was trained to describe; the others are asked for a description."""
 
     def recaption(self, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
         """Describe one chunk at length."""
@@ -144,7 +148,7 @@ class LatentTier(Protocol):
         ...
 
     def get(self, ref: ChunkRef) -> PackedChunk | None:
-        """The chunk, or `None` when this tier does not hold it."""
+        """Return the chunk, or `None` when this tier does not hold it."""
         ...
 
     def put(self, chunk: PackedChunk) -> None:
@@ -183,30 +187,19 @@ class VectorIndex(Protocol):
         query: Float[Tensor, " dim"],
         top: int,
         *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Hit, ...]:
-        """The best chunks, best first, each once, at its best frame.
+        within: Scope | None = None,
+    ) -> IndexResult:
+        """Find the best chunks, and how the query scores against all frames of the scope.
 
         Args:
             query: Unit vector.
-            top: Most hits to return.
+            top: Most hits to return; a chunk counts once, by its best frame.
             within: Only these spans of these videos; `None` searches everything.
         """
         ...
 
-    def refs(
-        self, within: Sequence[tuple[VideoId, TimeSpan]] | None = None
-    ) -> tuple[ChunkRef, ...]:
-        """The chunks that reach into a scope, by video, then in time order."""
-        ...
-
-    def spread(
-        self,
-        query: Float[Tensor, " dim"],
-        *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[ScoreStats, ...]:
-        """Per video of a scope, the mean and deviation of the query's scores over its frames."""
+    def refs(self, within: Scope | None = None) -> tuple[ChunkRef, ...]:
+        """Return the chunks that reach into a scope, by video, then in time order."""
         ...
 
     def save(self, path: Path, fingerprint: Fingerprint) -> None:
@@ -215,7 +208,7 @@ class VectorIndex(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class BenchmarkQuestion:
     """One item of a benchmark: a video, a question, and what counts as right."""
 
     id: str
@@ -230,10 +223,10 @@ class Question:
 class Benchmark(Protocol):
     """A file under `engine/evaluation/benchmarks`."""
 
-    def questions(self, root: Path) -> Iterator[Question]:
-        """Every item of a local copy of the benchmark's data."""
+    def questions(self, root: Path) -> Iterator[BenchmarkQuestion]:
+        """Yield every item of a local copy of the benchmark's data."""
         ...
 
-    def score(self, answer: str, question: Question) -> float:
-        """How right an answer is, in [0, 1]."""
+    def score(self, answer: str, question: BenchmarkQuestion) -> float:
+        """Return how right an answer is, in [0, 1]."""
         ...

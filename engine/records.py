@@ -1,9 +1,10 @@
-"""Torch-free records that storage and app may see: what came in, what was found, what was said.
+"""Torch-free records that storage and app may see: media, chunks, hits, evidence, answers.
 
 Times are seconds of media time from the first frame of the video; spans are half-open.
 """
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NewType
 
@@ -34,29 +35,36 @@ class TimeSpan:
         return self.end_s - self.start_s
 
     def contains(self, time_s: float) -> bool:
-        """Whether a moment lies inside; the end does not."""
+        """Return whether a moment lies inside; the end does not."""
         return self.start_s <= time_s < self.end_s
 
     def overlap_s(self, other: "TimeSpan") -> float:
-        """Seconds that two spans share."""
+        """Return the seconds that two spans share."""
         return max(0.0, min(self.end_s, other.end_s) - max(self.start_s, other.start_s))
 
     def iou(self, other: "TimeSpan") -> float:
-        """Shared seconds over covered seconds, in [0, 1]; 0 for two empty spans."""
+        """Return shared seconds over covered seconds, in [0, 1]; 0 for two empty spans."""
         shared = self.overlap_s(other)
         covered = self.duration_s + other.duration_s - shared
         return shared / covered if covered > 0 else 0.0
 
     def hull(self, other: "TimeSpan") -> "TimeSpan":
-        """The smallest span that holds both."""
+        """Return the smallest span that holds both."""
         return TimeSpan(
             start_s=min(self.start_s, other.start_s), end_s=max(self.end_s, other.end_s)
         )
 
 
+ALL_TIME = TimeSpan(start_s=0.0, end_s=math.inf)
+"""From the first frame to whenever a video ends."""
+
+Scope = Sequence[tuple[VideoId, TimeSpan]]
+"""Stretches of videos to look at; a video may be named more than once."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInfo:
-    """What is known of a source before its frames are read; header values are hints."""
+    """The facts of a source that are known before its frames are read; header values are hints."""
 
     uri: str
     container: str
@@ -92,7 +100,7 @@ class ChunkRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCard:
-    """What a model costs and promises; all sums of the application come from here."""
+    """The costs and promises of a model; all sums of the application come from here."""
 
     family: str
     variant: str
@@ -113,7 +121,7 @@ class ModelCard:
     """Latents of one full chunk where the connector alone decides; no ratio changes them."""
 
     def latents_at(self, compression_ratio: int) -> int:
-        """Latents of one full chunk of a stream with this ratio; a remainder keeps one too."""
+        """Return the latents of a full chunk at this ratio; a remainder keeps one too."""
         if self.fixed_latents is not None:
             return self.fixed_latents
         return -(-self.chunk_frames * self.tokens_per_frame // compression_ratio)
@@ -129,7 +137,7 @@ class ModelCard:
         return self.latents_per_chunk * self.latent_bytes
 
     def bytes_per_hour(self, fps: float) -> int:
-        """Bytes of latents that one hour of video keeps at `fps` sampled frames a second."""
+        """Return the bytes of latents of an hour of video at `fps` sampled frames a second."""
         return round(3600 * fps / self.chunk_frames * self.chunk_bytes)
 
 
@@ -162,12 +170,22 @@ class Hit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreStats:
-    """How a query scores against the frames of one video: what any score is compared with."""
+    """Distribution of a query's scores over the frames of one video: the yardstick of a hit."""
 
     video: VideoId
     n_frames: int
     mean: float
     std: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexResult:
+    """Answer of a vector index to one query vector, from one pass over its rows."""
+
+    hits: tuple[Hit, ...]
+    """Best first, each chunk once."""
+    stats: tuple[ScoreStats, ...]
+    """One for each video that has frames in the scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +212,7 @@ class AnswerTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What was said, what supports it, and how much was searched."""
+    """The text of an answer, the evidence for it, and how much video was searched."""
 
     text: str
     evidence: tuple[Evidence, ...]
@@ -208,7 +226,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """One earlier question of a conversation and what was answered."""
+    """One earlier question of a conversation and its answer."""
 
     question: str
     answer: str
@@ -228,7 +246,7 @@ class SampleStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkCommitted:
-    """A chunk whose latent file is on disk: what ingest yields and storage writes down."""
+    """A chunk whose latent file is on disk: ingest yields it, storage writes it down."""
 
     ref: ChunkRef
     fingerprint: Fingerprint
@@ -237,14 +255,14 @@ class ChunkCommitted:
     file_bytes: int
     checksum: str
     activity: float
-    """Mean change between its sampled frames, in [0, 1]: what the timeline draws."""
+    """Mean change between its sampled frames, in [0, 1]; the timeline draws it."""
     stats: SampleStats
     """Counts of the whole video so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caption:
-    """What one chunk shows, in the words of the model that keeps it."""
+    """One chunk in the words of the model that keeps it."""
 
     ref: ChunkRef
     fingerprint: Fingerprint

@@ -33,7 +33,7 @@ class FrameBatch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisualTokens:
-    """What the towers and the projector make of frames: the input of compression."""
+    """Frames after the towers and the projector: the input of compression."""
 
     embeddings: Float[Tensor, "frame patch width"]
     frame_vectors: Float32[Tensor, "frame dim"]
@@ -45,7 +45,7 @@ class VisualTokens:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KvLatents:
-    """Keys and values of summary tokens, per layer: what a chunk leaves behind."""
+    """Keys and values of a chunk's summary tokens, per layer."""
 
     keys: Float[Tensor, "layer kv_head latent head_dim"]
     """Before rotary embedding, so a recalled chunk can take any position."""
@@ -84,7 +84,7 @@ Latents = KvLatents | TokenLatents
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkLatents:
-    """All that is kept of a chunk: where it stands, its latents, and its frames as vectors."""
+    """A stored chunk: where it stands, its latents, and its frames as vectors."""
 
     ref: ChunkRef
     latents: Latents
@@ -115,13 +115,13 @@ class PackedLatents:
             tensors["keys"].shape[2] if "keys" in tensors else tensors["embeddings"].shape[0]
         )
 
-    def to(self, place: device, *, pinned: bool = False) -> "PackedLatents":
-        """The same latents on a device; pinned host memory when asked."""
-        moved = ((name, tensor.to(place)) for name, tensor in self.tensors)
+    def to(self, target: device, *, pinned: bool = False) -> "PackedLatents":
+        """Copy latents to a device; into page-locked host memory when `pinned`."""
+        moved = ((name, tensor.to(target)) for name, tensor in self.tensors)
         return PackedLatents(
             storage=self.storage,
             dtype=self.dtype,
-            tensors=tuple((name, each.pin_memory() if pinned else each) for name, each in moved),
+            tensors=tuple((name, part.pin_memory() if pinned else part) for name, part in moved),
         )
 
 

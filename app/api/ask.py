@@ -21,10 +21,10 @@ from app.schemas.search import SearchRequest, SearchResponse
 from app.services import conversations
 from app.services.ask import ask_stream, check_text
 from app.services.ask import search as find
-from app.services.scope import Scope, keep_hours
+from app.services.scope import keep_hours
 from app.timefmt import format_duration
 from engine.errors import LongwatchError
-from engine.records import Answer, Turn
+from engine.records import Answer, Scope, Turn
 from engine.tensors import Token
 from storage.records import ConversationRow
 

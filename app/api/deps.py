@@ -15,8 +15,9 @@ from app.config.settings import Settings
 from app.errors import BusyError, NotAllowedError
 from app.services.access import find_video, visible_videos
 from app.services.context import ServiceContext
-from app.services.scope import Scope, resolve_scope
+from app.services.scope import resolve_scope
 from app.services.uploads import PartLocks
+from engine.records import Scope
 from storage.records import VideoRow
 
 

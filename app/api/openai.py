@@ -22,9 +22,9 @@ from app.schemas.ask import describe_answer
 from app.schemas.errors import describe_error
 from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
 from app.services.ask import ask_stream
-from app.services.scope import Scope, resolve_span
+from app.services.scope import resolve_span
 from engine.errors import InputRefusedError, LongwatchError
-from engine.records import Answer, TimeSpan, Turn, VideoId
+from engine.records import Answer, Scope, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 
 router = APIRouter(tags=["openai"])

@@ -10,7 +10,7 @@ from engine.cache.budget import CacheConfig
 from engine.errors import NotFoundError
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
-from engine.pipeline.engine import EngineConfig, ModelConfig
+from engine.pipeline.config import EngineConfig, ModelConfig
 from storage.files import HomeFolder
 
 SMALL_MODEL_BYTES = 256 << 20

@@ -9,14 +9,13 @@ from app.schemas.captions import CaptionItem, describe_caption
 from app.schemas.common import describe_span
 from app.schemas.search import FrameRef, SearchHit, SearchResponse, SearchTiming
 from app.services.context import ServiceContext
-from app.services.scope import Scope
 from engine.errors import InputRefusedError, LimitExceededError
 from engine.pipeline.answer import answer
-from engine.pipeline.evidence import SearchResult
-from engine.pipeline.evidence import search as search_moments
+from engine.pipeline.search import SearchResult
+from engine.pipeline.search import search as search_moments
 from engine.pipeline.similar import like_frame
 from engine.protocols import Sampling
-from engine.records import Answer, Evidence, Recall, TimeSpan, Turn, VideoId
+from engine.records import Answer, Evidence, Recall, Scope, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 
 SIMILAR_MOMENT_S: Final = 4.0

@@ -172,7 +172,7 @@ def describe_calibration(file: Path, measured: Calibration) -> CalibrationRespon
     )
 
 
-def describe_rows(rows: Sequence[grounding.Row]) -> list[EvidenceRow]:
+def describe_rows(rows: Sequence[grounding.GroundingRow]) -> list[EvidenceRow]:
     """Return rows as their documents."""
     return [
         EvidenceRow(

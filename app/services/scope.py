@@ -7,17 +7,13 @@ from datetime import UTC, datetime, time, timedelta
 from app.services.access import FULL_ACCESS, Access, find_video, visible_videos
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, NotFoundError
-from engine.records import TimeSpan, VideoId
+from engine.records import ALL_TIME, Scope, TimeSpan, VideoId
 from storage.records import VideoRow
 
-Scope = tuple[tuple[VideoId, TimeSpan], ...]
 Bound = float | datetime | None
 """Seconds of media time, or a moment on the wall clock; open when `None`."""
 
 _HOURS = re.compile(r"\d\d:\d\d-\d\d:\d\d", re.ASCII)
-
-END_OF_TIME_S = 1e12
-"""Later than any video: the end of a scope that has none."""
 
 
 def resolve_scope(
@@ -107,7 +103,7 @@ def _nothing_indexed(named: Sequence[VideoRow]) -> NotFoundError:
 
 def _bounded(row: VideoRow, after: Bound, before: Bound) -> TimeSpan | None:
     start_s = _media_time(row, after, 0.0)
-    end_s = _media_time(row, before, END_OF_TIME_S)
+    end_s = _media_time(row, before, ALL_TIME.end_s)
     if start_s is None or end_s is None:
         return None
     start_s = max(0.0, start_s)

@@ -1,4 +1,4 @@
-"""Bytes allowed per tier, and who leaves first when they run out."""
+"""Bytes allowed per tier, and which chunk leaves first when they run out."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ ChunkKey = tuple[VideoId, int]
 
 
 def key(ref: ChunkRef) -> ChunkKey:
-    """What a tier finds a chunk by; its span is not part of its identity."""
+    """Return the key of a chunk within a tier; its span is not part of its identity."""
     return ref.video, ref.ordinal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheConfig:
-    """How much of the past stays near, and in which form it is kept."""
+    """Sizes of the tiers, and the form in which latents are kept."""
 
     device_bytes: int = 4 << 30
     """On the accelerator; unused when the model runs on the CPU."""
@@ -41,7 +41,7 @@ class Budget:
         self._held: OrderedDict[ChunkKey, tuple[ChunkRef, int]] = OrderedDict()
 
     def touch(self, ref: ChunkRef) -> None:
-        """Note a use: the chunk now leaves last."""
+        """Note a use: of all chunks held now, this one leaves last."""
         if key(ref) in self._held:
             self._held.move_to_end(key(ref))
 
@@ -49,7 +49,8 @@ class Budget:
         """Make room for a chunk and count it.
 
         Returns:
-            Who has to leave, oldest use first; `None` when the chunk is larger than the tier.
+            The chunks that have to leave, oldest use first; `None` when the chunk is larger
+            than the tier.
         """
         self.release(ref)
         if nbytes > self.limit_bytes:
@@ -69,5 +70,5 @@ class Budget:
         self.used_bytes -= nbytes
 
     def held(self, video: VideoId) -> tuple[ChunkRef, ...]:
-        """The chunks of a video that are counted now."""
+        """Return the chunks of a video that are counted now."""
         return tuple(ref for ref, _ in self._held.values() if ref.video == video)

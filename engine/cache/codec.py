@@ -1,4 +1,4 @@
-"""Latents in the form they are stored in: as they are, or as 8-bit integers with scales."""
+"""The stored form of latents: as they are, or 8-bit integers with scales."""
 
 import torch
 from torch import Tensor
@@ -11,7 +11,11 @@ _DTYPES["bfloat16"] = torch.bfloat16
 
 
 def pack(latents: Latents, storage: Storage) -> PackedLatents:
-    """Bring latents into stored form; on the device they are on."""
+    """Bring latents into stored form, on the device they are on.
+
+    Raises:
+        ValueError: Their dtype has no stored form.
+    """
     parts = _parts(latents)
     dtype = str(next(iter(parts.values()))[0].dtype).removeprefix("torch.")
     if dtype not in _DTYPES:
@@ -26,7 +30,7 @@ def pack(latents: Latents, storage: Storage) -> PackedLatents:
 
 
 def unpack(packed: PackedLatents, device: torch.device) -> Latents:
-    """Latents in the dtype they were packed from; equal on every device, bit for bit."""
+    """Return latents in the dtype they were packed from; equal on every device, bit for bit."""
     dtype = _DTYPES[packed.dtype]
     tensors = {name: tensor.to(device, non_blocking=True) for name, tensor in packed.tensors}
     parts = {
@@ -42,14 +46,14 @@ def unpack(packed: PackedLatents, device: torch.device) -> Latents:
 
 
 def _parts(latents: Latents) -> dict[str, tuple[Tensor, int]]:
-    """Each tensor by name, with the axis that shares one scale."""
+    """Return each tensor by name, with the axis that shares one scale."""
     if isinstance(latents, KvLatents):
         return {"keys": (latents.keys, 2), "values": (latents.values, 3)}
     return {"embeddings": (latents.embeddings, 1)}
 
 
 def _quantise(tensor: Tensor, scaled_over: int) -> tuple[Tensor, Tensor]:
-    """Symmetric 8-bit integers and their float32 scales."""
+    """Return symmetric 8-bit integers and their float32 scales."""
     wide = tensor.float()
     scale = wide.abs().amax(dim=scaled_over, keepdim=True) / 127
     # A row of zeros has no scale of its own; 1 keeps it zero.

@@ -42,7 +42,7 @@ _VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PipelineInfo:
-    """What all files of one pipeline fingerprint share, written into each of them."""
+    """Facts that all files of one pipeline fingerprint share, written into each of them."""
 
     fingerprint: Fingerprint
     model: Fingerprint
@@ -57,27 +57,27 @@ class DiskTier:
     """Chunks as files: what is here is committed.
 
     Chunks are written for one pipeline fingerprint. Videos that another pipeline of the same
-    model has read can be adopted: they are then read where they lie.
+    model has read can be attached: they are then read where they lie.
 
     Args:
         root: Folder of all latents; this tier writes below `root/<fingerprint>`.
-        pedigree: Written into every file; a file of another fingerprint is refused.
+        pipeline: Written into every file; a file of another fingerprint is refused.
         limit_bytes: Most bytes to keep; `None` leaves it to the disk.
-        durable: Whether a write waits for the disk; only throw-away caches do without.
+        durable: Whether a write waits for the disk; only scratch caches do without.
     """
 
     def __init__(
         self,
         root: Path,
-        pedigree: PipelineInfo,
+        pipeline: PipelineInfo,
         *,
         limit_bytes: int | None = None,
         durable: bool = True,
     ) -> None:
         self.root = root
-        self.folder = root / pedigree.fingerprint
-        self.pedigree = pedigree
-        self._homes: dict[VideoId, Fingerprint] = {}
+        self.folder = root / pipeline.fingerprint
+        self.pipeline = pipeline
+        self._attached: dict[VideoId, Fingerprint] = {}
         self._limit_bytes = limit_bytes
         self._durable = durable
         self._counted_bytes: int | None = None
@@ -87,9 +87,9 @@ class DiskTier:
         """Bytes of all files, counted now."""
         return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_ENDING}"))
 
-    def home(self, video: VideoId) -> Fingerprint:
-        """The pipeline whose chunks of a video are read."""
-        return self._homes.get(video, self.pedigree.fingerprint)
+    def pipeline_of(self, video: VideoId) -> Fingerprint:
+        """Return the pipeline whose chunks of a video are read."""
+        return self._attached.get(video, self.pipeline.fingerprint)
 
     def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where the pipeline of `fingerprint` left it, from now on.
@@ -97,23 +97,23 @@ class DiskTier:
         Returns:
             Whether that can be done: a pipeline of another model's cannot be read.
         """
-        before = self._homes.pop(video, None)
-        if fingerprint == self.pedigree.fingerprint:
+        before = self._attached.pop(video, None)
+        if fingerprint == self.pipeline.fingerprint:
             return True
-        self._homes[video] = fingerprint
+        self._attached[video] = fingerprint
         try:
             for ordinal in self.ordinals(video)[:1]:
                 self.committed(video, ordinal)
                 return True
         except CorruptLatentsError:
             pass
-        self._homes.pop(video)
+        self._attached.pop(video)
         if before is not None:
-            self._homes[video] = before
+            self._attached[video] = before
         return False
 
     def path(self, video: VideoId, ordinal: int) -> Path:
-        """Where a chunk lies, whether it is there or not."""
+        """Return where a chunk lies, whether it is there or not."""
         return self._video_folder(video) / f"{ordinal:08d}{_ENDING}"
 
     def commit(self, chunk: PackedChunk, *, activity: float, stats: SampleStats) -> ChunkCommitted:
@@ -134,7 +134,7 @@ class DiskTier:
         self.commit(chunk, activity=0.0, stats=SampleStats())
 
     def get(self, ref: ChunkRef) -> PackedChunk | None:
-        """The chunk, every byte verified, or `None` when there is no file."""
+        """Read a chunk, every byte verified; `None` when there is no file."""
         path = self.path(ref.video, ref.ordinal)
         if not path.exists():
             return None
@@ -157,7 +157,7 @@ class DiskTier:
 
     def remove(self, video: VideoId) -> None:
         """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
-        self._homes.pop(video, None)
+        self._attached.pop(video, None)
         for folder in (self._video_folder(video), *self.root.glob(f"*/{video}")):
             leaving = folder.with_name(f".{folder.name}.removed")
             shutil.rmtree(leaving, ignore_errors=True)
@@ -166,18 +166,18 @@ class DiskTier:
                 shutil.rmtree(leaving, ignore_errors=True)
 
     def sweep(self, video: VideoId) -> None:
-        """Delete what killed writers left half written."""
+        """Delete files that killed writers left half written."""
         for path in self._video_folder(video).glob(".*"):
             path.unlink(missing_ok=True)
 
     def videos(self) -> tuple[VideoId, ...]:
-        """The videos that have a folder here, and the adopted ones, sorted."""
+        """Return the videos that have a folder here, and the attached ones, sorted."""
         own = os.scandir(self.folder) if self.folder.is_dir() else ()
         names = {entry.name for entry in own if entry.is_dir() and _VIDEO_ID.fullmatch(entry.name)}
-        return tuple(VideoId(name) for name in sorted(names | self._homes.keys()))
+        return tuple(VideoId(name) for name in sorted(names | self._attached.keys()))
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
-        """The committed chunks of a video, in order; nothing is opened."""
+        """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
         folder = self._video_folder(video)
         if not folder.is_dir():
             return ()
@@ -185,20 +185,20 @@ class DiskTier:
         return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
 
     def changed_at_ns(self, video: VideoId) -> int | None:
-        """When a chunk of the video last came or went; `None` when it has no folder."""
+        """Return when a chunk of the video last came or went; `None` when it has no folder."""
         try:
             return self._video_folder(video).stat().st_mtime_ns
         except FileNotFoundError:
             return None
 
     def committed(self, video: VideoId, ordinal: int) -> ChunkCommitted:
-        """What ingest said when it wrote the chunk, from the file's header alone."""
+        """Read the record that ingest yielded for a chunk, from the file's header alone."""
         path = self.path(video, ordinal)
         with self._open(path) as (header, _):
             return _committed(header, path.stat().st_size)
 
-    def vectors(self, video: VideoId, ordinal: int) -> tuple[ChunkRef, Tensor, Tensor]:
-        """A chunk's place, frame vectors and times, verified, without its latents."""
+    def frame_vectors(self, video: VideoId, ordinal: int) -> tuple[ChunkRef, Tensor, Tensor]:
+        """Read a chunk's place, frame vectors and times, verified, without its latents."""
         path = self.path(video, ordinal)
         with self._open(path) as (header, file):
             vectors = _verified(path, header, file, "frame_vectors")
@@ -223,18 +223,18 @@ class DiskTier:
                 f"a video id is up to 128 letters, digits, dots, dashes and underscores, "
                 f"not {video!r}"
             )
-        return self.root / self.home(video) / video
+        return self.root / self.pipeline_of(video) / video
 
     def _describe(
         self, chunk: PackedChunk, *, activity: float, stats: SampleStats
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The header, checksum included, and the tensors on the CPU."""
+        """Return the header, checksum included, and the tensors on the CPU."""
         tensors = {"frame_vectors": chunk.frame_vectors, "pts_s": chunk.pts_s}
         tensors.update(chunk.latents.tensors)
         tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
         header: dict[str, Any] = {
             "format": FORMAT,
-            **asdict(self.pedigree),
+            **asdict(self.pipeline),
             "video": chunk.ref.video,
             "ordinal": chunk.ref.ordinal,
             "start_s": chunk.ref.span.start_s,
@@ -251,7 +251,7 @@ class DiskTier:
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[tuple[dict[str, Any], safe_open]]:
-        """A file's verified header, and the file to read tensors from."""
+        """Open a file: its verified header, and the file to read tensors from."""
         try:
             with safe_open(path, framework="pt") as file:
                 yield self._header(path, file.metadata() or {}), file
@@ -274,7 +274,7 @@ class DiskTier:
             raise CorruptLatentsError(str(path), "its header fails its checksum")
         if header["fingerprint"] != path.parents[1].name:
             raise CorruptLatentsError(str(path), f"it is of pipeline {header['fingerprint']}")
-        if header["model"] != self.pedigree.model:
+        if header["model"] != self.pipeline.model:
             raise CorruptLatentsError(str(path), f"it was made by the model {header['model']}")
         return {**header, "checksum": checksum}
 

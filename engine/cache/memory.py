@@ -8,15 +8,15 @@ from engine.tensors import PackedChunk
 
 
 class MemoryTier:
-    """Chunks whose latents lie in one place; their frame vectors stay on the CPU.
+    """Chunks whose latents lie on one device; their frame vectors stay on the CPU.
 
     Args:
-        place: The device that holds the latents; the host tier's is the CPU.
+        device: The device that holds the latents; the host tier's is the CPU.
         pinned: Whether host memory is page-locked, so that an accelerator can fetch it directly.
     """
 
-    def __init__(self, place: torch.device, *, pinned: bool = False) -> None:
-        self.place = place
+    def __init__(self, device: torch.device, *, pinned: bool = False) -> None:
+        self._device = device
         self._pinned = pinned
         self._used_bytes = 0
         self._held: dict[ChunkKey, PackedChunk] = {}
@@ -27,7 +27,7 @@ class MemoryTier:
         return self._used_bytes
 
     def get(self, ref: ChunkRef) -> PackedChunk | None:
-        """The chunk, or `None` when it is not here."""
+        """Return the chunk, or `None` when it is not here."""
         return self._held.get(key(ref))
 
     def put(self, chunk: PackedChunk) -> None:
@@ -35,7 +35,7 @@ class MemoryTier:
         self.drop(chunk.ref)
         held = PackedChunk(
             ref=chunk.ref,
-            latents=chunk.latents.to(self.place, pinned=self._pinned),
+            latents=chunk.latents.to(self._device, pinned=self._pinned),
             frame_vectors=chunk.frame_vectors,
             pts_s=chunk.pts_s,
         )

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 import torch
+from torch import Tensor
 
 from engine.cache.budget import Budget, CacheConfig, key
 from engine.cache.codec import pack, unpack
@@ -22,9 +23,9 @@ class LatentCache:
     """
 
     def __init__(self, disk: DiskTier, config: CacheConfig, device: torch.device) -> None:
-        self.disk = disk
-        self.config = config
-        self.device = device
+        self._disk = disk
+        self._storage = config.storage
+        self._device = device
         self._memories = [MemoryTier(torch.device("cpu"), pinned=device.type == "cuda")]
         self._budgets = [Budget(config.host_bytes)]
         if device.type != "cpu":
@@ -33,8 +34,8 @@ class LatentCache:
         self._lock = threading.RLock()
 
     def as_stored(self, latents: Latents) -> Latents:
-        """What a recall of these latents will give: what a stream has to remember."""
-        return unpack(pack(latents, self.config.storage), self.device)
+        """Return latents as a recall will give them: a stream has to remember these."""
+        return unpack(pack(latents, self._storage), self._device)
 
     def put(self, chunk: ChunkLatents, *, activity: float, stats: SampleStats) -> ChunkCommitted:
         """Commit a chunk to disk and keep it near.
@@ -44,17 +45,17 @@ class LatentCache:
         """
         packed = PackedChunk(
             ref=chunk.ref,
-            latents=pack(chunk.latents, self.config.storage),
+            latents=pack(chunk.latents, self._storage),
             frame_vectors=chunk.frame_vectors.cpu(),
             pts_s=chunk.pts_s.cpu(),
         )
-        committed = self.disk.commit(packed, activity=activity, stats=stats)
+        committed = self._disk.commit(packed, activity=activity, stats=stats)
         with self._lock:
             self._keep(packed, 0)
         return committed
 
     def recall(self, refs: Iterable[ChunkRef]) -> tuple[ChunkLatents, ...]:
-        """Any subset of chunks, each once, video after video and in time order.
+        """Return any subset of chunks, each once, video after video and in time order.
 
         Args:
             refs: In any order; videos come in the order in which they are first named.
@@ -63,39 +64,83 @@ class LatentCache:
         Cost: chunks in no memory are read and verified, one file each.
         """
         unique = {key(ref): ref for ref in refs}
-        order = {video: place for place, video in enumerate(dict.fromkeys(v for v, _ in unique))}
-        wanted = sorted(unique.values(), key=lambda ref: (order[ref.video], ref.ordinal))
-        return tuple(self._unpacked(self._fetch(ref)) for ref in wanted)
+        order = {video: idx for idx, video in enumerate(dict.fromkeys(v for v, _ in unique))}
+        ordered = sorted(unique.values(), key=lambda ref: (order[ref.video], ref.ordinal))
+        return tuple(self._unpacked(self._fetch(ref)) for ref in ordered)
 
     def tail(
-        self, video: VideoId, ordinals: Sequence[int], most: int | None
+        self, video: VideoId, ordinals: Sequence[int], max_latents: int | None
     ) -> tuple[Latents, ...]:
-        """The newest chunks of a video, oldest first, that hold at most so many latents."""
+        """Return the newest chunks of a video, oldest first, that hold at most so many latents."""
         kept: list[Latents] = []
         total = 0
         for ordinal in reversed(ordinals):
-            chunk = self.disk.committed(video, ordinal)
+            chunk = self._disk.committed(video, ordinal)
             total += chunk.n_latents
-            if most is not None and total > most:
+            if max_latents is not None and total > max_latents:
                 break
             kept.append(self._unpacked(self._fetch(chunk.ref)).latents)
         return tuple(reversed(kept))
+
+    def videos(self) -> tuple[VideoId, ...]:
+        """Return the videos that have chunks here, sorted."""
+        return self._disk.videos()
+
+    def ordinals(self, video: VideoId) -> tuple[int, ...]:
+        """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
+        return self._disk.ordinals(video)
+
+    def changed_at_ns(self, video: VideoId) -> int | None:
+        """Return when a chunk of the video last came or went; `None` when it has none."""
+        return self._disk.changed_at_ns(video)
+
+    def committed(self, video: VideoId, ordinal: int) -> ChunkCommitted:
+        """Read the record that `put` returned for a chunk.
+
+        Raises:
+            CorruptLatentsError: The chunk is gone, or its header fails its checksum.
+        """
+        return self._disk.committed(video, ordinal)
+
+    def frame_vectors(self, video: VideoId, ordinal: int) -> tuple[ChunkRef, Tensor, Tensor]:
+        """Read a chunk's place, frame vectors and times, without its latents.
+
+        Raises:
+            CorruptLatentsError: The chunk is gone, or these fail their checksum.
+        """
+        return self._disk.frame_vectors(video, ordinal)
+
+    def pipeline_of(self, video: VideoId) -> Fingerprint:
+        """Return the pipeline whose chunks of a video are read."""
+        return self._disk.pipeline_of(video)
+
+    def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
+        """Read a video where another pipeline left it, from now on.
+
+        Returns:
+            Whether that can be done: a pipeline of another model's cannot be read.
+        """
+        with self._lock:
+            self._clear(video)
+            return self._disk.attach(video, fingerprint)
+
+    def sweep(self, video: VideoId) -> None:
+        """Delete files that killed writers left half written."""
+        self._disk.sweep(video)
+
+    def drop(self, ref: ChunkRef) -> None:
+        """Delete a chunk from every tier; nothing happens when there is none."""
+        with self._lock:
+            for memory, budget in zip(self._memories, self._budgets, strict=True):
+                memory.drop(ref)
+                budget.release(ref)
+            self._disk.drop(ref)
 
     def forget(self, video: VideoId) -> None:
         """Delete a video from every tier."""
         with self._lock:
             self._clear(video)
-            self.disk.remove(video)
-
-    def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
-        """Read a video where another pipeline of the same model left it; whether that can be."""
-        with self._lock:
-            self._clear(video)
-            return self.disk.attach(video, fingerprint)
-
-    def near_bytes(self) -> int:
-        """Bytes of latents in memory, device and host together."""
-        return sum(memory.used_bytes for memory in self._memories)
+            self._disk.remove(video)
 
     def _clear(self, video: VideoId) -> None:
         for memory, budget in zip(self._memories, self._budgets, strict=True):
@@ -110,16 +155,16 @@ class LatentCache:
                 if held is not None:
                     budget.touch(ref)
                     return held
-        read = self.disk.get(ref)
+        read = self._disk.get(ref)
         if read is None:
-            path = self.disk.path(ref.video, ref.ordinal)
+            path = self._disk.path(ref.video, ref.ordinal)
             raise CorruptLatentsError(str(path), "the file is missing")
         with self._lock:
             self._keep(read, 0)
         return read
 
     def _keep(self, chunk: PackedChunk, level: int) -> None:
-        """Hold a chunk as near as it fits; who has to leave goes one level down."""
+        """Hold a chunk as near as it fits; chunks that have to leave go one level down."""
         if level == len(self._memories):
             return
         memory, budget = self._memories[level], self._budgets[level]
@@ -137,7 +182,7 @@ class LatentCache:
     def _unpacked(self, chunk: PackedChunk) -> ChunkLatents:
         return ChunkLatents(
             ref=chunk.ref,
-            latents=unpack(chunk.latents, self.device),
+            latents=unpack(chunk.latents, self._device),
             frame_vectors=chunk.frame_vectors,
             pts_s=chunk.pts_s,
         )

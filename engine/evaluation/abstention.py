@@ -1,7 +1,7 @@
-"""How often "not found" is said wrongly, and how often it is not said although it should be.
+"""Abstention: how often "not found" is wrong, and how often it is missing.
 
-Things that are there are asked for beside near misses: what differs from them in one word and is
-nowhere to be seen. A miss denies what is there, a false alarm claims what is not.
+Things that are there are asked for beside near misses: things that differ from them in one word
+and are nowhere to be seen. A miss denies what is there, a false alarm claims what is not.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,6 +13,7 @@ import numpy as np
 
 from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.engine import Engine
+from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
 from engine.pipeline.scoring import SUPPORTED
 from engine.synthetic import grammar
@@ -36,7 +37,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """How often the engine is wrong about what is there, at one threshold."""
+    """Errors about what is there, at one threshold."""
 
     group: str
     n_there: int
@@ -47,78 +48,78 @@ class Rates:
     """Near misses for which something is shown."""
 
 
-def claims(engine: Engine, given: Iterable[Recording]) -> Iterator[Claim]:
+def claims(engine: Engine, recordings: Iterable[Recording]) -> Iterator[Claim]:
     """Ask for all that recordings show, and for as many near misses.
 
     Cost: a recording goes through the towers once, a question through the index.
     """
-    for recording, aside in ingested_one_by_one(engine, given):
-        for text, is_there in asked(recording):
-            found = retrieve(aside, text, scope=WHOLE_VIDEO).found
+    for recording, scratch in ingested_one_by_one(engine, recordings):
+        for text, is_there in existence_questions(recording):
+            hits = retrieve(scratch, parse(text), scope=WHOLE_VIDEO).hits
             yield Claim(
                 setting=recording.setting,
                 n_frames=recording.n_frames,
                 is_there=is_there,
-                support=max((each.support for each in found), default=0.0),
+                support=max((hit.support for hit in hits), default=0.0),
             )
 
 
-def asked(recording: Recording) -> Iterator[tuple[str, bool]]:
-    """Questions for what is there and for what is not, each with whether it is."""
+def existence_questions(recording: Recording) -> Iterator[tuple[str, bool]]:
+    """Yield questions for things that are there, then for near misses, each with which it is."""
     names = list(dict.fromkeys(event.name for event in recording.events))
     rng = np.random.default_rng([len(names), recording.n_frames, 13])
     absent = near_misses(recording.events, rng, len(names))
-    for place, name in enumerate([*names, *absent]):
-        template = grammar.TEMPLATES[_WORDINGS[place % len(_WORDINGS)]][0]
-        yield template.format(thing=f"the {name}", a_thing=grammar.an(name)), place < len(names)
+    for idx, name in enumerate([*names, *absent]):
+        template = grammar.TEMPLATES[_WORDINGS[idx % len(_WORDINGS)]][0]
+        yield template.format(thing=f"the {name}", a_thing=grammar.an(name)), idx < len(names)
 
 
-def rates(made: Sequence[Claim], group: str = "all", *, threshold: float = SUPPORTED) -> Rates:
-    """Count what is wrong where support below the threshold means "not found"."""
-    there = [each for each in made if each.is_there]
-    absent = [each for each in made if not each.is_there]
+def rates(claims: Sequence[Claim], group: str = "all", *, threshold: float = SUPPORTED) -> Rates:
+    """Count the errors where support below the threshold means "not found"."""
+    there = [claim for claim in claims if claim.is_there]
+    absent = [claim for claim in claims if not claim.is_there]
     return Rates(
         group=group,
         n_there=len(there),
-        misses=sum(each.support < threshold for each in there),
+        misses=sum(claim.support < threshold for claim in there),
         n_absent=len(absent),
-        false_alarms=sum(each.support >= threshold for each in absent),
+        false_alarms=sum(claim.support >= threshold for claim in absent),
     )
 
 
-def rates_by_setting(made: Sequence[Claim]) -> tuple[Rates, ...]:
-    """One row for each setting and length, in the order they came, and one of all."""
+def rates_by_setting(claims: Sequence[Claim]) -> tuple[Rates, ...]:
+    """Return a row for each setting and length, in the order they came, and one of all."""
     groups: dict[str, list[Claim]] = {}
-    for each in made:
-        groups.setdefault(f"{each.setting}, {each.n_frames} frames", []).append(each)
-    return (*(rates(some, group) for group, some in groups.items()), rates(made))
+    for claim in claims:
+        groups.setdefault(f"{claim.setting}, {claim.n_frames} frames", []).append(claim)
+    return (*(rates(members, group) for group, members in groups.items()), rates(claims))
 
 
-def draw_curve(made: Sequence[Claim], path: Path) -> None:
-    """Misses and false alarms over the threshold, as a PNG; the threshold in use is marked."""
+def draw_curve(claims: Sequence[Claim], path: Path) -> None:
+    """Draw misses and false alarms over the threshold, as a PNG; the one in use is marked."""
     # Half a second of imports that a calibration without a picture does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    settings = list(dict.fromkeys(each.setting for each in made))
+    settings = list(dict.fromkeys(claim.setting for claim in claims))
     figure = Figure(figsize=(3.2 * len(settings) + 0.6, 2.9), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     for axes, setting in zip(panels, settings, strict=True):
-        _draw_panel(axes, setting, [each for each in made if each.setting == setting])
+        _draw_panel(axes, setting, [claim for claim in claims if claim.setting == setting])
     panels[0].set_ylabel("share of questions")
     panels[0].legend(loc="center right", fontsize=8, frameon=False)
     figure.savefig(path)
 
 
-def _draw_panel(axes: Any, setting: str, made: Sequence[Claim]) -> None:
+def _draw_panel(axes: Any, setting: str, claims: Sequence[Claim]) -> None:
     # Support is logistic: even steps of it would crowd at both ends.
-    odds = np.linspace(-12, 12, 193)
-    counted = [rates(made, threshold=float(1 / (1 + np.exp(-step)))) for step in odds]
-    missed = [each.misses / max(1, each.n_there) for each in counted]
-    alarmed = [each.false_alarms / max(1, each.n_absent) for each in counted]
-    axes.plot(odds, missed, color="#1f4e8c", label="misses")
-    axes.plot(odds, alarmed, color="#d9822b", linestyle="--", label="false alarms")
+    log_odds = np.linspace(-12, 12, 193)
+    counted = [rates(claims, threshold=float(1 / (1 + np.exp(-step)))) for step in log_odds]
+    missed = [row.misses / max(1, row.n_there) for row in counted]
+    alarmed = [row.false_alarms / max(1, row.n_absent) for row in counted]
+    axes.plot(log_odds, missed, color="#1f4e8c", label="misses")
+    axes.plot(log_odds, alarmed, color="#d9822b", linestyle="--", label="false alarms")
     axes.axvline(0, color="#777777", linewidth=0.8)
     axes.set_title(f"{setting}\n{counted[0].n_there} there, {counted[0].n_absent} not", fontsize=9)
     ticks = (0.0001, 0.01, 0.5, 0.99, 0.9999)

@@ -1,10 +1,10 @@
-"""Measures how much a checkpoint's retrieval signals are worth, so that it can say "not found".
+"""Calibration: how much a checkpoint's retrieval features are worth, so it can say "not found".
 
-No cosine means the same in two checkpoints, nor for two questions of most. Here a model is asked,
+No cosine means the same in two checkpoints, and in few for two questions. Here a model is asked,
 over recordings whose events are known, for things that are there and for near misses that are
-not. A logistic regression says what cosine, deviation and attention are worth; other recordings
-then say where the threshold lies, and yet others how often it is wrong. The result belongs beside
-the weights, as `retrieval.json`.
+not. A logistic regression weighs cosine, deviation and attention; other recordings then place
+the threshold, and yet others show how often it is wrong. The result belongs beside the weights,
+as `retrieval.json`.
 """
 
 import json
@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from engine.evaluation.abstention import Claim, asked, claims
+from engine.evaluation.abstention import Claim, claims, existence_questions
 from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
+from engine.pipeline.config import RetrievalConfig
 from engine.pipeline.engine import Engine
+from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
-from engine.pipeline.scoring import HitFeatures, RetrievalConfig
+from engine.pipeline.scoring import HitFeatures
 from engine.synthetic.cards_in_footage import spans_of
 from engine.synthetic.recordings import LENGTHS, Recording, recordings
 
@@ -31,7 +33,7 @@ FRAMES_EACH = 512
 SEEDS_APART = 100
 """Between the first seeds of the sets."""
 MISS_COSTS = 2.0
-"""False alarms that a miss is as bad as: a false alarm still reaches the model, which may deny
+"""Cost of a miss in false alarms: a false alarm still reaches the model, which may deny
 what it does not see, but after a miss nobody looks."""
 ATTENTION_EARNS = 0.01
 """Accuracy that the attention signal must add to be used at all."""
@@ -40,16 +42,16 @@ _SHRINK = 1e-3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """What retrieval put first for a question, and whether it was there."""
+class JudgedHit:
+    """Features of the hit that came first for a question, and whether the thing was there."""
 
-    signals: HitFeatures
+    features: HitFeatures
     is_there: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What retrieval should be, and what it claimed of recordings that had no part in that."""
+    """A fitted retrieval, and its claims about recordings that had no part in the fit."""
 
     retrieval: RetrievalConfig
     claims: tuple[Claim, ...]
@@ -64,7 +66,7 @@ def calibrate(
     frames_each: int = FRAMES_EACH,
     seed: int = 5000,
 ) -> Calibration:
-    """Fit the worth of signals, set the threshold, and test both, on three sets of recordings.
+    """Fit the weights, set the threshold, and test both, on three sets of recordings.
 
     Args:
         engine: Whose model to measure; its library stays untouched.
@@ -73,33 +75,41 @@ def calibrate(
         lengths: Frames of the recordings.
         frames_each: Frames of each length and setting, in each set.
         seed: Of the first recording.
+    Raises:
+        ValueError: The sets would share recordings.
     """
+    if frames_each // min(lengths) > SEEDS_APART:
+        raise ValueError(
+            f"frames_each must be at most {SEEDS_APART * min(lengths)} for recordings of "
+            f"{min(lengths)} frames, not {frames_each}"
+        )
     fps = float(engine.sampling.fps)
 
-    def drawn(place: int, over: Footage) -> Iterator[Recording]:
-        first = seed + place * SEEDS_APART
-        return recordings(fps, over, lengths=lengths, frames_each=frames_each, seed=first)
+    def draw(set_idx: int, footage: Footage) -> Iterator[Recording]:
+        first_seed = seed + set_idx * SEEDS_APART
+        return recordings(fps, footage, lengths=lengths, frames_each=frames_each, seed=first_seed)
 
-    fitted = list(_judged(engine, drawn(0, footage)))
-    plain, full = (fit(engine.retrieval, fitted, use_attention=use) for use in (False, True))
+    # Three sets that share no recording: an error rate on what was fitted would flatter.
+    hits = list(_judge_hits(engine, draw(0, footage)))
+    plain, full = (fit(engine.retrieval, hits, use_attention=use) for use in (False, True))
     # Attention costs a pass over the candidates with every question: it has to earn it.
-    earns = accuracy(full, fitted) > accuracy(plain, fitted) + ATTENTION_EARNS
-    chosen = replace(full, signals="both") if earns else replace(plain, signals="vectors")
-    worth = list(claims(replace(engine, retrieval=chosen), drawn(1, footage)))
-    chosen = replace(chosen, bias=chosen.bias - threshold(worth))
-    over = footage if tested_footage is None else tested_footage
-    tested = tuple(claims(replace(engine, retrieval=chosen), drawn(2, over)))
-    return Calibration(retrieval=chosen, claims=tested)
+    is_earned = accuracy(full, hits) > accuracy(plain, hits) + ATTENTION_EARNS
+    fitted = replace(full, signals="both") if is_earned else replace(plain, signals="vectors")
+    placing = list(claims(replace(engine, retrieval=fitted), draw(1, footage)))
+    fitted = replace(fitted, bias=fitted.bias - threshold(placing))
+    test_footage = footage if tested_footage is None else tested_footage
+    tested = tuple(claims(replace(engine, retrieval=fitted), draw(2, test_footage)))
+    return Calibration(retrieval=fitted, claims=tested)
 
 
-def threshold(made: Sequence[Claim]) -> float:
-    """The log odds of support below which "not found" costs least.
+def threshold(claims: Sequence[Claim]) -> float:
+    """Return the log odds of support below which "not found" costs least.
 
     Every miss costs `MISS_COSTS` false alarms, as shares of what is there and of what is not.
     Where a whole range of thresholds costs the same, it is the middle of the widest.
     """
-    there = np.sort([_log_odds(each.support) for each in made if each.is_there])
-    absent = np.sort([_log_odds(each.support) for each in made if not each.is_there])
+    there = np.sort([_log_odds(claim.support) for claim in claims if claim.is_there])
+    absent = np.sort([_log_odds(claim.support) for claim in claims if not claim.is_there])
     if not len(there) or not len(absent):
         raise ValueError("a threshold needs things that are there and things that are not")
     edges = np.unique(np.concatenate([there, absent]))
@@ -109,19 +119,19 @@ def threshold(made: Sequence[Claim]) -> float:
     missed = np.searchsorted(there, edges[1:]) / len(there)
     alarmed = 1 - np.searchsorted(absent, edges[1:]) / len(absent)
     costs = MISS_COSTS * missed + alarmed
-    least = np.flatnonzero(costs <= costs.min() + 1e-12)
-    widest = max(least, key=lambda place: edges[place + 1] - edges[place])
+    cheapest = np.flatnonzero(costs <= costs.min() + 1e-12)
+    widest = max(cheapest, key=lambda idx: edges[idx + 1] - edges[idx])
     return float((edges[widest] + edges[widest + 1]) / 2)
 
 
 def fit(
-    start: RetrievalConfig, judged: Sequence[Judged], *, use_attention: bool = True
+    start: RetrievalConfig, hits: Sequence[JudgedHit], *, use_attention: bool = True
 ) -> RetrievalConfig:
-    """Weights by logistic regression; both answers count alike, and no weight is negative."""
-    rows = np.array([_row(each.signals) for each in judged])
+    """Fit weights by logistic regression; both answers count alike, no weight is negative."""
+    rows = np.array([_row(hit.features) for hit in hits])
     if not use_attention:
         rows[:, 2] = 0.0
-    there = np.array([each.is_there for each in judged], dtype=np.float64)
+    there = np.array([hit.is_there for hit in hits], dtype=np.float64)
     if not 0 < there.sum() < len(there):
         raise ValueError("calibration needs things that are there and things that are not")
     centre, scale = rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6)
@@ -137,7 +147,7 @@ def fit(
 
 
 def write(retrieval: RetrievalConfig, folder: Path) -> Path:
-    """Put what was measured beside a checkpoint's weights."""
+    """Write a measured retrieval beside a checkpoint's weights, and return the path."""
     path = folder / FILE
     rounded = {
         name: round(value, 4) if isinstance(value, float) else value
@@ -148,9 +158,9 @@ def write(retrieval: RetrievalConfig, folder: Path) -> Path:
 
 
 def _regress(
-    rows: Float64[np.ndarray, "sample signal"], there: Float64[np.ndarray, " sample"]
-) -> tuple[Float64[np.ndarray, " signal"], float]:
-    """Projected gradient descent; small, convex, and the same on every machine."""
+    rows: Float64[np.ndarray, "sample feature"], there: Float64[np.ndarray, " sample"]
+) -> tuple[Float64[np.ndarray, " feature"], float]:
+    """Minimise by projected gradient descent: small, convex, and the same on every machine."""
     weights, bias = np.zeros(rows.shape[1]), 0.0
     share = np.where(there > 0, 0.5 / there.sum(), 0.5 / (len(there) - there.sum()))
     for _ in range(20_000):
@@ -160,37 +170,38 @@ def _regress(
     return weights, bias
 
 
-def accuracy(retrieval: RetrievalConfig, judged: Sequence[Judged]) -> float:
-    """Share of right decisions at support one half; both answers count alike."""
+def accuracy(retrieval: RetrievalConfig, hits: Sequence[JudgedHit]) -> float:
+    """Return the share of right decisions at support one half; both answers count alike."""
     weights = np.array([retrieval.per_cosine, retrieval.per_deviation, retrieval.per_attention])
-    claimed = np.array([weights @ _row(each.signals) + retrieval.bias > 0 for each in judged])
-    there = np.array([each.is_there for each in judged])
+    claimed = np.array([weights @ _row(hit.features) + retrieval.bias > 0 for hit in hits])
+    there = np.array([hit.is_there for hit in hits])
     return float((claimed[there].mean() + (~claimed[~there]).mean()) / 2)
 
 
-def _row(signals: HitFeatures) -> Float64[np.ndarray, " signal"]:
-    return np.array([signals.cosine, signals.deviation, signals.attention])
+def _row(features: HitFeatures) -> Float64[np.ndarray, " feature"]:
+    return np.array([features.cosine, features.deviation, features.attention])
 
 
-def _judged(engine: Engine, given: Iterable[Recording]) -> Iterator[Judged]:
-    """Ask for each thing, and see what comes first; a wrong first hit counts as not there."""
-    # Every signal is measured, whatever it will turn out to be worth.
+def _judge_hits(engine: Engine, drawn: Iterable[Recording]) -> Iterator[JudgedHit]:
+    """Ask for each thing and judge the first hit; a wrong one counts as not there."""
+    # Every feature is measured, whatever it will turn out to be worth: an attention of weight
+    # zero would not be.
     plain = replace(engine.retrieval, signals="both", bias=0.0, per_cosine=1.0, per_attention=1e-9)
-    for recording, aside in ingested_one_by_one(replace(engine, retrieval=plain), given):
-        spans = spans_of(recording.events)
-        shown = [spans[name] for name in spans]
-        for place, (text, is_there) in enumerate(asked(recording)):
-            found = retrieve(aside, text, scope=WHOLE_VIDEO).found
-            if found:
-                first_s = found[0].hit.peak_s
-                right = is_there and any(
+    for recording, scratch in ingested_one_by_one(replace(engine, retrieval=plain), drawn):
+        shown = list(spans_of(recording.events).values())
+        for idx, (text, is_there) in enumerate(existence_questions(recording)):
+            hits = retrieve(scratch, parse(text), scope=WHOLE_VIDEO).hits
+            if hits:
+                first_s = hits[0].hit.peak_s
+                is_right = is_there and any(
                     # A sampled frame stands for the time until the next one.
                     span.start_s - 1 / recording.fps < first_s < span.end_s
-                    for span in shown[place]
+                    for span in shown[idx]
                 )
-                yield Judged(signals=found[0].signals, is_there=right)
+                yield JudgedHit(features=hits[0].features, is_there=is_right)
 
 
 def _log_odds(support: float) -> float:
-    kept = min(max(support, 1e-13), 1 - 1e-13)
-    return float(np.log(kept / (1 - kept)))
+    # Scoring clips support at log odds of 30, which is this close to 0 and 1.
+    clipped = min(max(support, 1e-13), 1 - 1e-13)
+    return float(np.log(clipped / (1 - clipped)))

@@ -1,4 +1,4 @@
-"""How well evidence is found by frame vectors, by attention to VST keys, and by both.
+"""Grounding: how well frame vectors, attention to latents, and both find the evidence.
 
 Every signal ranks the same chunks for the same questions: about drawn stories, in which much or
 little happens, and about cards held up in foreign footage. Nothing is held back for weak support
@@ -16,27 +16,29 @@ import numpy as np
 
 from engine.evaluation.metrics import best_iou, bootstrap, covered, recall_at, wilson
 from engine.evaluation.scratch_engine import WHOLE_VIDEO, ingested_one_by_one
+from engine.pipeline.config import RetrievalConfig, SignalsUsed
 from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import from_hits
+from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
-from engine.pipeline.scoring import RetrievalConfig, ScoredHit, SignalsUsed
+from engine.pipeline.scoring import ScoredHit
 from engine.synthetic.questions import Question, questions_about
 from engine.synthetic.recordings import Recording
 
 FRAMES_EACH = 512
-"""Frames of each length and setting: eight recordings of 64, and one where one is longer."""
+"""Frames of each length and setting: eight recordings of 64, or one that is longer."""
 QUESTIONS_EACH = 120
-"""Most questions about so many frames, or about one longer recording; chosen by chance."""
+"""Most questions about `FRAMES_EACH` frames, or about one longer recording; drawn at random."""
 SEED = 81_000
 """Far from the seeds of training, of calibration and of the card's other tables."""
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
-"""What attention may be worth beside the vectors, in units of support per deviation."""
+"""Weights of attention that are tried beside the vectors, in log odds per deviation."""
 _TOP = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """What one signal found for one question."""
+    """Evidence that one signal found for one question, and how good it was."""
 
     setting: str
     n_frames: int
@@ -63,7 +65,7 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class GroundingRow:
     """One signal over the questions of one setting, or of one kind."""
 
     signals: SignalsUsed
@@ -77,7 +79,7 @@ class Row:
 
 
 def signal_configs(engine: Engine, weight: float) -> dict[SignalsUsed, RetrievalConfig]:
-    """The engine's retrieval by each signal; `weight` is what attention counts in `both`."""
+    """Return the engine's retrieval by each signal; attention has this weight in `both`."""
     return {
         signals: replace(engine.retrieval, signals=signals, per_attention=weight)
         for signals in get_args(SignalsUsed)
@@ -86,7 +88,7 @@ def signal_configs(engine: Engine, weight: float) -> dict[SignalsUsed, Retrieval
 
 def measure(
     engine: Engine,
-    about: Iterable[Recording],
+    recordings: Iterable[Recording],
     configs: Mapping[SignalsUsed, RetrievalConfig],
     *,
     on_recording: Callable[[Recording], None] = lambda recording: None,
@@ -96,99 +98,99 @@ def measure(
     Cost: a recording goes through the towers once; attention alone looks at every chunk for
     every question.
     """
-    for recording, asked in ingested_one_by_one(engine, about):
+    for recording, scratch in ingested_one_by_one(engine, recordings):
         on_recording(recording)
         for signals, config in configs.items():
-            by = replace(asked, retrieval=config)
-            for question in _asked(recording):
-                yield _trial(by, recording, question, signals)
+            for question in _sample_questions(recording):
+                yield _trial(replace(scratch, retrieval=config), recording, question, signals)
 
 
-def best_weight(engine: Engine, about: Iterable[Recording]) -> float:
-    """What attention should count beside the vectors: most first hits right, the least such."""
-    seen: list[tuple[Question, tuple[ScoredHit, ...]]] = []
-    for recording, asked in ingested_one_by_one(engine, about):
-        # So little that the vectors' order stays, yet the pass that measures attention is made.
-        by = replace(asked, retrieval=replace(engine.retrieval, signals="both", per_attention=1e-9))
-        for question in _asked(recording):
+def best_weight(engine: Engine, recordings: Iterable[Recording]) -> float:
+    """Return the weight of attention that gets most first hits right; the least of equals."""
+    candidates: list[tuple[Question, tuple[ScoredHit, ...]]] = []
+    # So little that the vectors' order stays, yet the pass that measures attention is made.
+    config = replace(engine.retrieval, signals="both", per_attention=1e-9)
+    for recording, scratch in ingested_one_by_one(engine, recordings):
+        measured = replace(scratch, retrieval=config)
+        for question in _sample_questions(recording):
             if len(question.spans) == 1:
-                seen.append((question, retrieve(by, question.text, scope=WHOLE_VIDEO).found))
-    config = engine.retrieval
+                retrieved = retrieve(measured, parse(question.text), scope=WHOLE_VIDEO)
+                candidates.append((question, retrieved.hits))
 
-    def right(weight: float) -> int:
-        def worth(each: ScoredHit) -> float:
-            signals = each.signals
-            plain = config.per_cosine * signals.cosine + config.per_deviation * signals.deviation
-            return plain + weight * signals.attention
+    def n_right(weight: float) -> int:
+        def log_odds(hit: ScoredHit) -> float:
+            features = hit.features
+            plain = config.per_cosine * features.cosine + config.per_deviation * features.deviation
+            return plain + weight * features.attention
 
-        firsts = ((question, max(found, key=worth)) for question, found in seen if found)
+        firsts = ((question, max(hits, key=log_odds)) for question, hits in candidates if hits)
         return sum(
             any(first.hit.chunk.span.overlap_s(span) > 0 for span in question.spans)
             for question, first in firsts
         )
 
-    return max(WEIGHTS, key=lambda weight: (right(weight), -weight))
+    return max(WEIGHTS, key=lambda weight: (n_right(weight), -weight))
 
 
-def tabulate(trials: Sequence[Trial], group: Callable[[Trial], str]) -> tuple[Row, ...]:
-    """One row for each group and signal, groups in the order they came."""
+def tabulate(trials: Sequence[Trial], group: Callable[[Trial], str]) -> tuple[GroundingRow, ...]:
+    """Return a row for each group and signal, groups in the order they came."""
     groups: dict[tuple[str, SignalsUsed], list[Trial]] = {}
-    for each in trials:
-        groups.setdefault((group(each), each.signals), []).append(each)
+    for trial in trials:
+        groups.setdefault((group(trial), trial.signals), []).append(trial)
     order = list(dict.fromkeys(name for name, _ in groups))
-    rows = (_row(name, signals, some) for (name, signals), some in groups.items())
+    rows = (_row(name, signals, members) for (name, signals), members in groups.items())
     return tuple(sorted(rows, key=lambda row: order.index(row.group)))
 
 
 def by_setting(trial: Trial) -> str:
-    """The group of a trial: where and how long."""
+    """Return the group of a trial: where and how long."""
     return f"{trial.setting}, {trial.n_frames} frames"
 
 
 def by_kind(trial: Trial) -> str:
-    """The group of a trial: what was asked."""
+    """Return the group of a trial: what was asked."""
     return trial.kind
 
 
-def _asked(recording: Recording) -> tuple[Question, ...]:
+def _sample_questions(recording: Recording) -> tuple[Question, ...]:
     # A count is proved by every moment together, not by one of them.
-    asked = [each for each in questions_about(recording.events) if each.kind != "count"]
+    questions = [item for item in questions_about(recording.events) if item.kind != "count"]
     n_frames = recording.n_frames
     most = math.ceil(QUESTIONS_EACH * n_frames / max(FRAMES_EACH, n_frames))
-    order = np.random.default_rng([len(asked), n_frames]).permutation(len(asked))[:most]
-    return tuple(asked[place] for place in sorted(order))
+    order = np.random.default_rng([len(questions), n_frames]).permutation(len(questions))[:most]
+    return tuple(questions[idx] for idx in sorted(order))
 
 
 def _trial(engine: Engine, recording: Recording, question: Question, signals: SignalsUsed) -> Trial:
     started = time.perf_counter()
-    retrieved = retrieve(engine, question.text, scope=WHOLE_VIDEO)
-    evidence = from_hits(engine, retrieved, scope=WHOLE_VIDEO, least_support=0.0)
+    retrieved = retrieve(engine, parse(question.text), scope=WHOLE_VIDEO)
+    evidence = from_hits(engine, retrieved, least_support=0.0)
     ms = (time.perf_counter() - started) * 1000
-    spans = [each.span for each in evidence[:_TOP]]
-    wanted = question.spans
+    spans = [moment.span for moment in evidence[:_TOP]]
+    proofs = question.spans
     return Trial(
         setting=recording.setting,
         n_frames=recording.n_frames,
         signals=signals,
         kind=question.kind,
-        hit_at_1=recall_at(spans, wanted, 1) > 0,
-        hit_at_5=recall_at(spans, wanted, _TOP) == 1,
-        iou=statistics.fmean(best_iou(spans, each) for each in wanted),
-        covered=statistics.fmean(covered(spans, each) for each in wanted),
+        hit_at_1=recall_at(spans, proofs, 1) > 0,
+        hit_at_5=recall_at(spans, proofs, _TOP) == 1,
+        iou=statistics.fmean(best_iou(spans, proof) for proof in proofs),
+        covered=statistics.fmean(covered(spans, proof) for proof in proofs),
         ms=ms,
     )
 
 
-def _row(group: str, signals: SignalsUsed, trials: Sequence[Trial]) -> Row:
-    return Row(
+def _row(group: str, signals: SignalsUsed, trials: Sequence[Trial]) -> GroundingRow:
+    return GroundingRow(
         signals=signals,
         group=group,
         n=len(trials),
-        hit_at_1=_share([each.hit_at_1 for each in trials]),
-        hit_at_5=_share([each.hit_at_5 for each in trials]),
-        iou=_mean([each.iou for each in trials]),
-        covered=_mean([each.covered for each in trials]),
-        median_ms=statistics.median(each.ms for each in trials),
+        hit_at_1=_share([trial.hit_at_1 for trial in trials]),
+        hit_at_5=_share([trial.hit_at_5 for trial in trials]),
+        iou=_mean([trial.iou for trial in trials]),
+        covered=_mean([trial.covered for trial in trials]),
+        median_ms=statistics.median(trial.ms for trial in trials),
     )
 
 

@@ -1,4 +1,4 @@
-"""Time to the first token of a question, measured on a running engine."""
+"""Latency of questions on a running engine: to the hits, the first token, the whole answer."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine
-from engine.pipeline.retrieve import Scope
 from engine.protocols import Sampling
-from engine.records import Answer, AnswerTiming, Recall
+from engine.records import Answer, AnswerTiming, Recall, Scope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +20,7 @@ class Quantiles:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuestionSpeed:
-    """Questions on what is ingested already, the first one left out as warm-up."""
+    """Latency of questions about ingested video, the first one left out as warm-up."""
 
     n: int
     retrieve: Quantiles
@@ -44,17 +43,17 @@ def measure_questions(
     timings = list(_timings(engine, questions, scope, recall, sampling))[1:]
     return QuestionSpeed(
         n=len(timings),
-        retrieve=quantiles([each.retrieve_ms for each in timings]),
-        first_token=quantiles([each.first_token_ms for each in timings]),
-        total=quantiles([each.total_ms for each in timings]),
+        retrieve=quantiles([timing.retrieve_ms for timing in timings]),
+        first_token=quantiles([timing.first_token_ms for timing in timings]),
+        total=quantiles([timing.total_ms for timing in timings]),
     )
 
 
 def quantiles(values_ms: Sequence[float]) -> Quantiles:
-    """Median and 95th percentile; the largest value where there are fewer than twenty."""
+    """Return median and 95th percentile; the largest value where there are fewer than twenty."""
     ordered = sorted(values_ms)
-    place = min(len(ordered) - 1, round(0.95 * len(ordered)))
-    return Quantiles(p50_ms=statistics.median(ordered), p95_ms=ordered[place])
+    idx = min(len(ordered) - 1, round(0.95 * len(ordered)))
+    return Quantiles(p50_ms=statistics.median(ordered), p95_ms=ordered[idx])
 
 
 def _timings(
@@ -65,6 +64,6 @@ def _timings(
     sampling: Sampling,
 ) -> Iterator[AnswerTiming]:
     for question in questions:
-        *_, said = answer(engine, question, scope=scope, recall=recall, sampling=sampling)
-        assert isinstance(said, Answer)
-        yield said.timing
+        *_, final = answer(engine, question, scope=scope, recall=recall, sampling=sampling)
+        assert isinstance(final, Answer)
+        yield final.timing

@@ -1,4 +1,4 @@
-"""Plants a needle at a chosen depth of a haystack and asks for it."""
+"""One needle: planted at a chosen depth of a haystack, and asked for."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from engine.pipeline.ingest import (
     ingest_encoded,
 )
 from engine.protocols import Sampling
-from engine.records import Answer, Recall, TimeSpan, VideoId
+from engine.records import ALL_TIME, Answer, Recall, TimeSpan, VideoId
 from engine.synthetic.cards import draw_needle
 from engine.synthetic.questions import is_right
 from engine.tensors import VisualTokens
@@ -39,8 +39,7 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 _LETTER = re.compile(
     r"^\W*(?:the\s+)?(?:best\s+)?(?:option|answer)?\W*(?:is)?\W*([a-h])\b(?!\s+\w)", re.I
 )
-_FRESH = ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
-_EVER = TimeSpan(start_s=0.0, end_s=float("inf"))
+_FROM_START = ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,29 +67,29 @@ class Haystack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What came of one needle."""
+    """Outcome of asking for one needle."""
 
     reply: str
     is_right: bool
     evidence_rank: int | None
-    """Place of the first evidence that covers the planted frame, from 1; `None` for none."""
+    """Rank of the first evidence that covers the planted frame, from 1; `None` for none."""
     planted_s: float
     shown: tuple[TimeSpan, ...]
     """The spans of the evidence, best first."""
 
 
 def drawn_needles(count: int, *, first_seed: int = 0) -> tuple[Needle, ...]:
-    """Cards that nano never saw in training, with questions about them."""
-    drawn = (draw_needle(seed) for seed in range(first_seed, first_seed + count))
+    """Draw cards that nano never saw in training, with questions about them."""
+    cards = (draw_needle(seed) for seed in range(first_seed, first_seed + count))
     return tuple(
-        Needle(image=each.image, question=each.question, answer=each.answer, aliases=each.aliases)
-        for each in drawn
+        Needle(image=card.image, question=card.question, answer=card.answer, aliases=card.aliases)
+        for card in cards
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedleLimits:
-    """What a folder of needles may hold at most."""
+    """Limits of a folder of needles."""
 
     needles: int = 10_000
     pixels: int = 2**31
@@ -100,10 +99,12 @@ class NeedleLimits:
 def load_needles(
     folder: Path, *, called: str | None = None, limits: NeedleLimits | None = None
 ) -> tuple[Needle, ...]:
-    """The needles of a folder: pictures, and a line of JSON for each in `needles.jsonl`.
+    """Read the needles of a folder: pictures, and a line of JSON for each in `needles.jsonl`.
 
     Args:
+        folder: Holds `needles.jsonl` and the pictures that it names.
         called: The folder's name in messages; its path when `None`.
+        limits: Of number and size.
     Raises:
         InputRefusedError: The listing, a line, or a picture cannot be used; says which and why.
     """
@@ -124,7 +125,9 @@ def load_needles(
         if not line.strip():
             continue
         needles.append(
-            _parsed(folder, f"{called}/{LISTING}, line {number}", line, limits.pixels - n_pixels)
+            _parse_entry(
+                folder, f"{called}/{LISTING}, line {number}", line, limits.pixels - n_pixels
+            )
         )
         n_pixels += needles[-1].image.shape[0] * needles[-1].image.shape[1]
         if len(needles) > limits.needles:
@@ -161,7 +164,7 @@ def encode_needle(engine: Engine, needle: Needle) -> VisualTokens:
 def plant(
     haystack: Haystack, needle: VisualTokens, *, length_frames: int, depth: float
 ) -> tuple[VisualTokens, float]:
-    """A stretch of haystack in which one frame is the needle.
+    """Return a stretch of haystack in which one frame is the needle.
 
     Args:
         haystack: Repeated from its start when it is shorter than the stretch.
@@ -173,14 +176,14 @@ def plant(
     """
     if not 0 <= depth <= 1:
         raise ValueError(f"depth must lie in [0, 1], not {depth}")
-    place = round(depth * (length_frames - 1))
+    needle_idx = round(depth * (length_frames - 1))
     order = torch.arange(length_frames) % haystack.n_frames
     embeddings = haystack.tokens.embeddings[order]
     vectors = haystack.tokens.frame_vectors[order]
-    embeddings[place], vectors[place] = needle.embeddings[0], needle.frame_vectors[0]
+    embeddings[needle_idx], vectors[needle_idx] = needle.embeddings[0], needle.frame_vectors[0]
     pts_s = torch.arange(length_frames, dtype=torch.float64) / haystack.fps
     planted = VisualTokens(embeddings=embeddings, frame_vectors=vectors, pts_s=pts_s)
-    return planted, float(pts_s[place])
+    return planted, float(pts_s[needle_idx])
 
 
 def ask(
@@ -188,43 +191,43 @@ def ask(
 ) -> Finding:
     """Ask for a needle in a video that is ingested, and judge answer and evidence."""
     sampling = Sampling(max_tokens=ANSWER_TOKENS)
-    *_, said = answer(
-        engine, needle.question, scope=[(video, _EVER)], sampling=sampling, recall=recall
+    *_, final = answer(
+        engine, needle.question, scope=[(video, ALL_TIME)], sampling=sampling, recall=recall
     )
-    assert isinstance(said, Answer)
+    assert isinstance(final, Answer)
     ranks = (
         rank
-        for rank, evidence in enumerate(said.evidence, start=1)
+        for rank, evidence in enumerate(final.evidence, start=1)
         if evidence.span.contains(planted_s)
     )
     return Finding(
-        reply=said.text,
-        is_right=judge(said.text, needle),
+        reply=final.text,
+        is_right=judge(final.text, needle),
         evidence_rank=next(ranks, None),
         planted_s=planted_s,
-        shown=tuple(evidence.span for evidence in said.evidence),
+        shown=tuple(evidence.span for evidence in final.evidence),
     )
 
 
 def judge(reply: str, needle: Needle) -> bool:
-    """Whether a reply says a needle's answer, one of its aliases, or its option's letter."""
+    """Return whether a reply says a needle's answer, an alias, or its option's letter."""
     options = (needle.answer, *needle.aliases)
     letters = [option.strip("(). ").lower() for option in options]
     letters = [letter for letter in letters if len(letter) == 1 and letter.isalpha()]
     if letters:
-        said = _LETTER.match(reply)
-        return said is not None and said.group(1).lower() in letters
+        letter = _LETTER.match(reply)
+        return letter is not None and letter.group(1).lower() in letters
     return is_right(reply, needle.answer, needle.aliases)
 
 
 def ingest_planted(engine: Engine, video: VideoId, tokens: VisualTokens) -> None:
     """Fold, store and index a planted stretch, chunk by chunk, as a recording."""
-    for _ in ingest_encoded(engine, video, chunked(engine, tokens), resume=_FRESH):
+    for _ in ingest_encoded(engine, video, chunked(engine, tokens), resume=_FROM_START):
         pass
 
 
 def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
-    """Encoded frames in the model's chunks."""
+    """Cut encoded frames into the model's chunks."""
     size = engine.model.card.chunk_frames
     n_frames = len(tokens.pts_s)
     for start in range(0, n_frames, size):
@@ -242,7 +245,7 @@ def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
         )
 
 
-def _parsed(folder: Path, where: str, line: str, pixels_left: int) -> Needle:
+def _parse_entry(folder: Path, where: str, line: str, pixels_left: int) -> Needle:
     try:
         entry = json.loads(line)
     except ValueError as error:
@@ -253,20 +256,22 @@ def _parsed(folder: Path, where: str, line: str, pixels_left: int) -> Needle:
         if not isinstance(entry.get(key), str) or not entry[key].strip():
             raise InputRefusedError(f"{where}: {key} is missing")
     aliases = entry.get("aliases", [])
-    if not isinstance(aliases, list) or not all(isinstance(each, str) for each in aliases):
+    if not isinstance(aliases, list) or not all(isinstance(alias, str) for alias in aliases):
         raise InputRefusedError(f"{where}: aliases must be a list of texts")
     unknown = set(entry) - {"image", "question", "answer", "aliases"}
     if unknown:
         raise InputRefusedError(f"{where}: unknown {', '.join(sorted(unknown))}")
     return Needle(
-        image=_picture(folder, entry["image"], where, pixels_left),
+        image=_read_picture(folder, entry["image"], where, pixels_left),
         question=entry["question"].strip(),
         answer=entry["answer"].strip(),
         aliases=tuple(aliases),
     )
 
 
-def _picture(folder: Path, name: str, where: str, pixels_left: int) -> UInt8[np.ndarray, "h w 3"]:
+def _read_picture(
+    folder: Path, name: str, where: str, pixels_left: int
+) -> UInt8[np.ndarray, "h w 3"]:
     path = folder / name
     if not path.resolve().is_relative_to(folder.resolve()):
         raise InputRefusedError(f"{where}: {name} lies outside the folder")

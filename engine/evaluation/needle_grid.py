@@ -1,4 +1,4 @@
-"""Runs needles over length x depth; one record per cell, a heat map and a table of them."""
+"""Needles over length x depth: one record per cell, a heat map and a table of them."""
 
 import csv
 import tempfile
@@ -19,8 +19,9 @@ from engine.evaluation.needle import (
     ingest_planted,
     plant,
 )
+from engine.evaluation.scratch_engine import scratch_engine
 from engine.media.frames import Frame
-from engine.pipeline.engine import Engine, assemble
+from engine.pipeline.engine import Engine
 from engine.records import ProbeCell, ProbeResult, Recall, VideoId
 from engine.synthetic.story import draw_story
 
@@ -65,17 +66,18 @@ def run_grid(
         needles: Each is planted once per cell.
         config: The grid.
         haystack: What to call it.
-        on_finding: Hears what came of each needle, in their order, before its cell is yielded.
-        measured: Cells that an earlier run of the same grid has left: they are neither measured
-            nor yielded again, and are part of the result.
+        on_finding: Called with the outcome of each needle, in their order, before its cell is
+            yielded.
+        measured: Cells of an earlier run of the same grid: they are neither measured nor
+            yielded again, and are part of the result.
     Cost: the towers see each frame once; a cell folds its frames again for each needle.
     """
     started = time.perf_counter()
     if not needles:
         raise ValueError("a probe needs at least one needle")
     with tempfile.TemporaryDirectory(prefix="longwatch-probe-") as folder:
-        probed = _throw_away(engine, Path(folder), config.compression_ratio)
-        hay = encode_haystack(probed, islice(frames, max(config.lengths)))
+        scratch = scratch_engine(engine, Path(folder), compression_ratio=config.compression_ratio)
+        hay = encode_haystack(scratch, islice(frames, max(config.lengths)))
         known = {(cell.length_frames, cell.depth): cell for cell in measured}
         cells = []
         for length in config.lengths:
@@ -85,15 +87,15 @@ def run_grid(
                     continue
                 findings = []
                 for needle in needles:
-                    findings.append(_find(probed, hay, needle, length, depth, config.recall))
+                    findings.append(_find(scratch, hay, needle, length, depth, config.recall))
                     on_finding(findings[-1])
-                cells.append(_cell(findings, length, length / hay.fps, depth))
+                cells.append(summarise(findings, length, length / hay.fps, depth))
                 yield cells[-1]
     card = engine.model.card
     yield ProbeResult(
         haystack=haystack,
         model=f"{card.family}/{card.variant}",
-        compression_ratio=probed.compression_ratio,
+        compression_ratio=scratch.compression_ratio,
         recall=config.recall,
         cells=tuple(cells),
         wall_s=time.perf_counter() - started,
@@ -101,23 +103,23 @@ def run_grid(
 
 
 def drawn_haystack(n_frames: int, *, fps: float, seed: int = 0) -> Iterator[Frame]:
-    """Frames of an invented recording in which nobody holds up a card."""
+    """Yield the frames of a drawn recording in which nobody holds up a card."""
     story = draw_story(seed, n_frames / fps, fps)
-    story = replace(story, events=tuple(each for each in story.events if each.card is None))
-    for place in range(n_frames):
-        yield Frame(pixels=story.frame(place / fps), pts_s=place / fps)
+    story = replace(story, events=tuple(event for event in story.events if event.card is None))
+    for idx in range(n_frames):
+        yield Frame(pixels=story.frame(idx / fps), pts_s=idx / fps)
 
 
 def write_table(result: ProbeResult, path: Path) -> None:
-    """One line a cell, as CSV."""
+    """Write one line a cell, as CSV."""
     with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [each.name for each in fields(ProbeCell)])
+        table = csv.DictWriter(file, [field.name for field in fields(ProbeCell)])
         table.writeheader()
         table.writerows(asdict(cell) for cell in result.cells)
 
 
 def draw_heat_map(result: ProbeResult, path: Path) -> None:
-    """Two panels, right answers and right first evidence, with a number in every cell.
+    """Draw two panels, right answers and right first evidence, with a number in every cell.
 
     Dark is bad and light is good, in a scale that colour-blind people and printers keep apart.
     """
@@ -144,32 +146,17 @@ def draw_heat_map(result: ProbeResult, path: Path) -> None:
     figure.savefig(path)
 
 
-def _throw_away(engine: Engine, folder: Path, compression_ratio: int | None) -> Engine:
-    """The same model and settings over an empty cache that nobody waits for."""
-    model = engine.config.model
-    if compression_ratio is not None:
-        model = replace(model, compression_ratio=compression_ratio)
-    config = replace(
-        engine.config,
-        model=model,
-        latents_folder=folder,
-        index_folder=folder,
-        retrieval=engine.retrieval,
-        durable=False,
-    )
-    return assemble(config, model=engine.model)
-
-
-def _cell(
+def summarise(
     findings: Sequence[Finding], length_frames: int, length_s: float, depth: float
 ) -> ProbeCell:
-    ranks = [found.evidence_rank for found in findings if found.evidence_rank is not None]
+    """Count the findings of one cell."""
+    ranks = [finding.evidence_rank for finding in findings if finding.evidence_rank is not None]
     return ProbeCell(
         length_frames=length_frames,
         length_s=length_s,
         depth=depth,
         n=len(findings),
-        answers_right=sum(found.is_right for found in findings),
+        answers_right=sum(finding.is_right for finding in findings),
         evidence_hit_at_1=sum(rank == 1 for rank in ranks),
         evidence_hit_at_5=sum(rank <= 5 for rank in ranks),
     )
@@ -205,7 +192,7 @@ def draw_panel(
     lengths: Sequence[int],
     depths: Sequence[float],
 ) -> Any:
-    """One heat map of depth by length, with a number in every cell; the image is returned."""
+    """Draw a heat map of depth by length, with a number in every cell; return the image."""
     image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=1, aspect="auto")
     for row, column in ((r, c) for r in range(len(depths)) for c in range(len(lengths))):
         share = shares[row][column]

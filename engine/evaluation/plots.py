@@ -1,4 +1,4 @@
-"""Heat maps of several memories beside each other, on one colour scale."""
+"""Heat maps of several kinds of memory side by side, on one colour scale."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,17 @@ class Panel:
 
     title: str
     note: str
-    """What it keeps, in a few words; stands under the title."""
+    """What it keeps, in a few words; printed under the title."""
     shares: Share
 
 
 def draw_side_by_side(panels: Sequence[Panel], path: Path, *, heading: str) -> None:
-    """A row of heat maps of the same lengths and depths, as a PNG 1,800 px wide.
+    """Draw a row of heat maps of the same lengths and depths, as a PNG 1,800 px wide.
 
     Raises:
         ValueError: The panels have no cell, or not the same ones.
     """
-    # Half a second of imports that nobody needs who draws nothing.
+    # Half a second of imports that a measurement without a picture does not need.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

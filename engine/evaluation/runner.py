@@ -1,4 +1,4 @@
-"""Walks a benchmark, resumes where it stopped, and writes one record per question."""
+"""A run over a benchmark: one record per question, resumed where an earlier run stopped."""
 
 import hashlib
 import json
@@ -12,19 +12,19 @@ from engine.evaluation.metrics import best_iou, covered, recall_at
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import FrameSource, ingest
-from engine.protocols import Benchmark, Question, Sampling
-from engine.records import Answer, Recall, TimeSpan, VideoId
+from engine.protocols import Benchmark, BenchmarkQuestion, Sampling
+from engine.records import ALL_TIME, Answer, Recall, VideoId
 
 OpenFrames = Callable[[Path], AbstractContextManager[FrameSource]]
 """Opens a video as the engine's sampling says; foreign media belongs into a sandbox."""
 
 ANSWER_TOKENS = 64
-_ALL = TimeSpan(start_s=0.0, end_s=float("inf"))
+"""Benchmark answers are a sentence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One question, what was said, and how right words and evidence were."""
+    """One question, its answer, and how right words and evidence were."""
 
     id: str
     question: str
@@ -49,7 +49,7 @@ def run(
     *,
     recall: Recall | None = None,
 ) -> Iterator[Result]:
-    """Ask every question that has no record yet; each video is taken in once.
+    """Ask every question that has no record yet; each video is ingested once.
 
     Args:
         engine: Its cache keeps the videos, so that another run asks without reading them again.
@@ -60,15 +60,15 @@ def run(
         recall: For every question; `None` decides by its wording.
     """
     kept = read(results)
-    done = {each.id for each in kept}
+    done = {result.id for result in kept}
     results.parent.mkdir(parents=True, exist_ok=True)
-    # Without what a kill cut off, on which the next record would end up.
-    results.write_text("".join(_line(each) for each in kept), encoding="utf-8")
+    # A line that a kill cut off goes first: the next record would be appended to it.
+    results.write_text("".join(_line(result) for result in kept), encoding="utf-8")
     for question in benchmark.questions(root):
         if question.id in done:
             continue
-        video = _taken_in(engine, question.video, open_frames)
-        result = _asked(engine, benchmark, question, video, recall)
+        video = _ingest_once(engine, question.video, open_frames)
+        result = _ask(engine, benchmark, question, video, recall)
         with results.open("a", encoding="utf-8") as file:
             file.write(_line(result))
             file.flush()
@@ -77,7 +77,7 @@ def run(
 
 
 def read(results: Path) -> tuple[Result, ...]:
-    """The records of earlier runs; a line that was cut off by a kill is left out."""
+    """Read the records of earlier runs; a line that was cut off by a kill is left out."""
     if not results.is_file():
         return ()
     lines = results.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -89,12 +89,12 @@ def _line(result: Result) -> str:
 
 
 def mean_score(results: Sequence[Result]) -> float:
-    """Mean over all questions; 0 where there are none."""
-    return sum(each.score for each in results) / len(results) if results else 0.0
+    """Return the mean over all questions; 0 where there are none."""
+    return sum(result.score for result in results) / len(results) if results else 0.0
 
 
-def _taken_in(engine: Engine, path: Path, open_frames: OpenFrames) -> VideoId:
-    """The video's name in the cache, taken in unless it is there already."""
+def _ingest_once(engine: Engine, path: Path, open_frames: OpenFrames) -> VideoId:
+    """Ingest a video unless it was before, and return its name in the cache."""
     stamp = f"{path.resolve()} {path.stat().st_size}"
     video = VideoId(f"{path.stem[:40]}-{hashlib.sha256(stamp.encode()).hexdigest()[:12]}")
     video = VideoId("".join(c if c.isalnum() or c in "._-" else "_" for c in video))
@@ -108,29 +108,33 @@ def _taken_in(engine: Engine, path: Path, open_frames: OpenFrames) -> VideoId:
     return video
 
 
-def _asked(
-    engine: Engine, benchmark: Benchmark, question: Question, video: VideoId, recall: Recall | None
+def _ask(
+    engine: Engine,
+    benchmark: Benchmark,
+    question: BenchmarkQuestion,
+    video: VideoId,
+    recall: Recall | None,
 ) -> Result:
-    *_, said = answer(
+    *_, final = answer(
         engine,
         question.text,
-        scope=[(video, _ALL)],
+        scope=[(video, ALL_TIME)],
         sampling=Sampling(max_tokens=ANSWER_TOKENS),
         recall=recall,
     )
-    assert isinstance(said, Answer)
-    spans = [each.span for each in said.evidence]
+    assert isinstance(final, Answer)
+    spans = [evidence.span for evidence in final.evidence]
     wanted = question.span
     return Result(
         id=question.id,
         question=question.text,
         wanted=question.answer,
-        said=said.text,
-        score=benchmark.score(said.text, question),
-        recall=said.recall,
+        said=final.text,
+        score=benchmark.score(final.text, question),
+        recall=final.recall,
         n_evidence=len(spans),
         evidence_iou=None if wanted is None else best_iou(spans, wanted),
         evidence_hit_at_1=None if wanted is None else recall_at(spans, [wanted], 1) > 0,
         evidence_covered=None if wanted is None else covered(spans, wanted),
-        first_token_ms=said.timing.first_token_ms,
+        first_token_ms=final.timing.first_token_ms,
     )

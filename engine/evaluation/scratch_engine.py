@@ -1,4 +1,4 @@
-"""Recordings of known events in a library that nobody keeps: what measurements ask."""
+"""An engine with a library of its own, thrown away afterwards: every measurement asks one."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -8,43 +8,57 @@ from pathlib import Path
 from engine.media.frames import Frame
 from engine.pipeline.engine import Engine, assemble
 from engine.pipeline.ingest import ingest
-from engine.pipeline.retrieve import Scope
-from engine.records import MediaInfo, SampleStats, TimeSpan, VideoId
+from engine.records import ALL_TIME, MediaInfo, SampleStats, Scope, VideoId
 from engine.synthetic.recordings import Recording
 
 VIDEO = VideoId("throw-away")
-WHOLE_VIDEO: Scope = ((VIDEO, TimeSpan(start_s=0.0, end_s=float("inf"))),)
-"""Where a recording lies while it is there."""
+WHOLE_VIDEO: Scope = ((VIDEO, ALL_TIME),)
+"""The scope of a recording while it is ingested."""
+
+
+def scratch_engine(engine: Engine, folder: Path, *, compression_ratio: int | None = None) -> Engine:
+    """Return an engine of the same model and settings over an empty library.
+
+    Args:
+        engine: Its own library stays untouched.
+        folder: Takes latents and index; nothing in it waits for the disk.
+        compression_ratio: `None` takes the engine's.
+    """
+    model = engine.config.model
+    if compression_ratio is not None:
+        model = replace(model, compression_ratio=compression_ratio)
+    config = replace(
+        engine.config,
+        model=model,
+        latents_folder=folder,
+        index_folder=folder,
+        retrieval=engine.retrieval,
+        durable=False,
+    )
+    return assemble(config, model=engine.model)
 
 
 def ingested_one_by_one(
-    engine: Engine, given: Iterable[Recording]
+    engine: Engine, recordings: Iterable[Recording]
 ) -> Iterator[tuple[Recording, Engine]]:
-    """Each recording, alone in an engine of its own library until the next one is asked for.
+    """Yield each recording with an engine that holds it alone, until the next is asked for.
 
     Args:
         engine: Whose model and settings to use; its library stays untouched.
-        given: Read and drawn one by one.
+        recordings: Read and drawn one by one.
     """
     with tempfile.TemporaryDirectory(prefix="longwatch-measure-") as folder:
-        config = replace(
-            engine.config,
-            latents_folder=Path(folder),
-            index_folder=Path(folder),
-            retrieval=engine.retrieval,
-            durable=False,
-        )
-        aside = assemble(config, model=engine.model)
-        for recording in given:
-            for _ in ingest(aside, VIDEO, _Frames(recording)):
+        scratch = scratch_engine(engine, Path(folder))
+        for recording in recordings:
+            for _ in ingest(scratch, VIDEO, _RecordingFrames(recording)):
                 pass
-            yield recording, aside
-            aside.forget(VIDEO)
+            yield recording, scratch
+            scratch.forget(VIDEO)
 
 
 @dataclass
-class _Frames:
-    """A recording with the face of a reader."""
+class _RecordingFrames:
+    """A recording as a source of frames."""
 
     recording: Recording
     info: MediaInfo = field(init=False)
@@ -62,5 +76,5 @@ class _Frames:
         )
 
     def __iter__(self) -> Iterator[Frame]:
-        for place, pixels in enumerate(self.recording):
-            yield Frame(pixels=pixels, pts_s=place / self.recording.fps)
+        for idx, pixels in enumerate(self.recording):
+            yield Frame(pixels=pixels, pts_s=idx / self.recording.fps)

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredIndex:
-    """What an index file holds."""
+    """Contents of an index file."""
 
     vectors: Float32[np.ndarray, "row dim"]
     rows: Rows
@@ -70,7 +70,7 @@ def write(
 
 
 def read(path: Path, dim: int, fingerprint: Fingerprint | None) -> StoredIndex | None:
-    """The index in a file; `None`, and a line in the log, when it has to be built again."""
+    """Read the index in a file; `None`, and a line in the log, when it has to be built again."""
     if not path.exists():
         return None
     try:
@@ -100,7 +100,7 @@ def _rows(videos: list[str], tensors: dict[str, np.ndarray]) -> Rows:
     chunk = tensors["chunk"]
     # Rows of a chunk lie together: chunks are added whole, and removal keeps their order.
     starts = np.searchsorted(chunk, np.arange(len(tensors["ordinals"]) + 1))
-    for place, (ordinal, video, span) in enumerate(
+    for idx, (ordinal, video, span) in enumerate(
         zip(tensors["ordinals"], tensors["videos"], tensors["spans"], strict=True)
     ):
         ref = ChunkRef(
@@ -108,7 +108,7 @@ def _rows(videos: list[str], tensors: dict[str, np.ndarray]) -> Rows:
             ordinal=int(ordinal),
             span=TimeSpan(start_s=float(span[0]), end_s=float(span[1])),
         )
-        rows.add(ref, tensors["pts_s"][starts[place] : starts[place + 1]])
+        rows.add(ref, tensors["pts_s"][starts[idx] : starts[idx + 1]])
     return rows
 
 

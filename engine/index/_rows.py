@@ -1,4 +1,4 @@
-"""What every backend keeps beside its vectors: which frame of which chunk each row is."""
+"""The table beside the vectors of every backend: which frame of which chunk each row is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float32, Float64, Int64
 
-from engine.records import ChunkRef, Hit, ScoreStats, TimeSpan, VideoId
-
-Scope = Sequence[tuple[VideoId, TimeSpan]]
+from engine.records import ChunkRef, Hit, Scope, ScoreStats, TimeSpan, VideoId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,8 +14,9 @@ class Columns:
     """One entry per row of vectors."""
 
     chunk: Int64[np.ndarray, " row"]
-    """Place of the row's chunk in `Rows.chunks`."""
+    """Index of the row's chunk in `Rows.chunks`."""
     video: Int64[np.ndarray, " row"]
+    """Index of its video in the order of `Rows.videos`."""
     pts_s: Float64[np.ndarray, " row"]
 
 
@@ -27,37 +26,37 @@ class Rows:
     def __init__(self) -> None:
         self.chunks: list[ChunkRef] = []
         self.videos: dict[VideoId, int] = {}
-        self._places: dict[tuple[VideoId, int], int] = {}
+        self._chunk_idx: dict[tuple[VideoId, int], int] = {}
         self._columns = _empty()
         self._pending: list[Columns] = []
 
     def __contains__(self, chunk: ChunkRef) -> bool:
-        return (chunk.video, chunk.ordinal) in self._places
+        return (chunk.video, chunk.ordinal) in self._chunk_idx
 
     def add(self, chunk: ChunkRef, pts_s: Float64[np.ndarray, " row"]) -> None:
         """Append the frames of a chunk that is not there yet."""
-        place = len(self.chunks)
-        video = self.videos.setdefault(chunk.video, len(self.videos))
+        chunk_idx = len(self.chunks)
+        video_idx = self.videos.setdefault(chunk.video, len(self.videos))
         self.chunks.append(chunk)
-        self._places[chunk.video, chunk.ordinal] = place
+        self._chunk_idx[chunk.video, chunk.ordinal] = chunk_idx
         self._pending.append(
             Columns(
-                chunk=np.full(len(pts_s), place, dtype=np.int64),
-                video=np.full(len(pts_s), video, dtype=np.int64),
+                chunk=np.full(len(pts_s), chunk_idx, dtype=np.int64),
+                video=np.full(len(pts_s), video_idx, dtype=np.int64),
                 pts_s=pts_s.astype(np.float64),
             )
         )
 
     @property
     def columns(self) -> Columns:
-        """All rows; what was added since the last look is joined now, not chunk by chunk."""
+        """All rows; additions since the last read are joined now, not chunk by chunk."""
         if self._pending:
-            self._columns = _joined([self._columns, *self._pending])
+            self._columns = _concatenate([self._columns, *self._pending])
             self._pending = []
         return self._columns
 
     def matching(self, within: Scope) -> Bool[np.ndarray, " row"]:
-        """The rows whose frame lies in a scope."""
+        """Return which rows hold a frame that lies in a scope."""
         columns = self.columns
         inside = np.zeros(len(columns.pts_s), dtype=bool)
         for video, span in within:
@@ -66,65 +65,66 @@ class Rows:
         return inside
 
     def refs(self, within: Scope | None) -> tuple[ChunkRef, ...]:
-        """The chunks that reach into a scope, by video in the order of arrival, then by time."""
-        found = self.chunks
+        """Return the chunks that reach into a scope, by video in order of arrival, then by time."""
+        refs = self.chunks
         if within is not None:
-            found = [ref for ref in found if any(_reaches(ref, *part) for part in within)]
-        return tuple(sorted(found, key=lambda ref: (self.videos[ref.video], ref.ordinal)))
+            refs = [ref for ref in refs if any(_reaches_into(ref, *part) for part in within)]
+        return tuple(sorted(refs, key=lambda ref: (self.videos[ref.video], ref.ordinal)))
 
     def keep(self, rows: Bool[np.ndarray, " row"]) -> "Rows":
-        """These rows alone, numbered afresh."""
+        """Return a table of these rows alone."""
         kept = Rows()
         columns = self.columns
-        for place, chunk in enumerate(self.chunks):
-            of_chunk = rows & (columns.chunk == place)
+        for chunk_idx, chunk in enumerate(self.chunks):
+            of_chunk = rows & (columns.chunk == chunk_idx)
             if of_chunk.any():
                 kept.add(chunk, columns.pts_s[of_chunk])
         return kept
 
     def rows_of(self, video: VideoId, ordinal: int | None = None) -> Bool[np.ndarray, " row"]:
-        """The rows of a video, or of one of its chunks."""
+        """Return which rows belong to a video, or to one of its chunks."""
         if ordinal is None:
             return np.asarray(self.columns.video == self.videos.get(video, -1))
-        return np.asarray(self.columns.chunk == self._places.get((video, ordinal), -1))
+        return np.asarray(self.columns.chunk == self._chunk_idx.get((video, ordinal), -1))
 
     def hits(
         self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, " hit"], top: int
     ) -> tuple[Hit, ...]:
-        """The best chunks of scored rows, each once, at its best frame; ties by age."""
+        """Return the best chunks of scored rows, each once, at its best frame; ties by age."""
         columns = self.columns
         best: dict[int, Hit] = {}
-        for place in np.lexsort((rows, -scores)):
-            row = rows[place]
-            chunk = int(columns.chunk[row])
-            if chunk not in best:
-                score = float(np.clip(scores[place], -1.0, 1.0))
-                best[chunk] = Hit(
-                    chunk=self.chunks[chunk], score=score, peak_s=float(columns.pts_s[row])
+        for idx in np.lexsort((rows, -scores)):
+            row = rows[idx]
+            chunk_idx = int(columns.chunk[row])
+            if chunk_idx not in best:
+                # The dot product of two unit vectors may exceed 1 by a rounding error.
+                score = float(np.clip(scores[idx], -1.0, 1.0))
+                best[chunk_idx] = Hit(
+                    chunk=self.chunks[chunk_idx], score=score, peak_s=float(columns.pts_s[row])
                 )
             if len(best) == top:
                 break
         return tuple(best.values())
 
-    def spread(
+    def score_stats(
         self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, " hit"]
     ) -> tuple[ScoreStats, ...]:
-        """Mean and deviation of scored rows, per video."""
-        videos = self.columns.video[rows]
+        """Return mean and standard deviation of scored rows, per video."""
+        video_idx = self.columns.video[rows]
         wide = scores.astype(np.float64)
-        names = list(self.videos)
+        videos = list(self.videos)
         return tuple(
             ScoreStats(
-                video=names[video],
-                n_frames=int((videos == video).sum()),
-                mean=float(wide[videos == video].mean()),
-                std=float(wide[videos == video].std()),
+                video=videos[idx],
+                n_frames=int((video_idx == idx).sum()),
+                mean=float(wide[video_idx == idx].mean()),
+                std=float(wide[video_idx == idx].std()),
             )
-            for video in np.unique(videos)
+            for idx in np.unique(video_idx)
         )
 
 
-def _reaches(ref: ChunkRef, video: VideoId, span: TimeSpan) -> bool:
+def _reaches_into(ref: ChunkRef, video: VideoId, span: TimeSpan) -> bool:
     return ref.video == video and ref.span.start_s < span.end_s and span.start_s < ref.span.end_s
 
 
@@ -134,7 +134,7 @@ def _empty() -> Columns:
     )
 
 
-def _joined(parts: Sequence[Columns]) -> Columns:
+def _concatenate(parts: Sequence[Columns]) -> Columns:
     return Columns(
         chunk=np.concatenate([part.chunk for part in parts]),
         video=np.concatenate([part.video for part in parts]),

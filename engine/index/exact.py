@@ -1,7 +1,6 @@
 """Exhaustive inner product: small, slow, right; the oracle of the other backends."""
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +8,12 @@ from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from engine.index import _file
-from engine.index._rows import Rows, Scope
-from engine.records import ChunkRef, Fingerprint, Hit, ScoreStats, TimeSpan, VideoId
+from engine.index._rows import Rows
+from engine.records import ChunkRef, Fingerprint, IndexResult, Scope, VideoId
 
 
 def open_index(dim: int, path: Path, fingerprint: Fingerprint | None = None) -> "ExactIndex":
-    """The index in a file; an empty one when there is none that can be used."""
+    """Open the index in a file; an empty one when there is none that can be used."""
     return ExactIndex(dim, _file.read(path, dim, fingerprint))
 
 
@@ -57,29 +56,20 @@ class ExactIndex:
         query: Float[Tensor, " dim"],
         top: int,
         *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Hit, ...]:
-        """The best chunks, best first, each once, at its best frame."""
+        within: Scope | None = None,
+    ) -> IndexResult:
+        """Find the best chunks, and how the query scores against all frames of the scope."""
         with self._lock:
             rows, scores = self._scores(query, within)
-            return self._rows.hits(rows, scores, top)
+            return IndexResult(
+                hits=self._rows.hits(rows, scores, top),
+                stats=self._rows.score_stats(rows, scores),
+            )
 
-    def refs(
-        self, within: Sequence[tuple[VideoId, TimeSpan]] | None = None
-    ) -> tuple[ChunkRef, ...]:
-        """The chunks that reach into a scope, by video, then in time order."""
+    def refs(self, within: Scope | None = None) -> tuple[ChunkRef, ...]:
+        """Return the chunks that reach into a scope, by video, then in time order."""
         with self._lock:
             return self._rows.refs(within)
-
-    def spread(
-        self,
-        query: Float[Tensor, " dim"],
-        *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[ScoreStats, ...]:
-        """Per video of a scope, the mean and deviation of the query's scores over its frames."""
-        with self._lock:
-            return self._rows.spread(*self._scores(query, within))
 
     def save(self, path: Path, fingerprint: Fingerprint) -> None:
         """Write beside `path`, then rename over it."""

@@ -1,25 +1,28 @@
-"""The exact answers from FAISS: inner product over all vectors, saved beside the latents."""
+"""The exact answers from FAISS: inner product over all vectors, saved beside the latents.
+
+FAISS returns the best rows and not the scores of the others, so the statistics of a query take a
+product of their own, over a sample of bounded size, under the same lock.
+"""
 
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 import faiss
 import numpy as np
-from jaxtyping import Float, Float64
+from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
 from engine.index import _file
 from engine.index._rows import Rows
-from engine.records import ChunkRef, Fingerprint, Hit, ScoreStats, TimeSpan, VideoId
+from engine.records import ChunkRef, Fingerprint, Hit, IndexResult, Scope, ScoreStats, VideoId
 
-SPREAD_ROWS = 65536
-"""Most frames that a spread looks at, evenly taken: its standard error is then below 0.4 %
-of the deviation, and an archive of any size costs one small matrix product."""
+STATS_ROWS = 65536
+"""Most frames from which score statistics are taken, evenly spaced: their standard error is then
+below 0.4 % of the deviation, and an archive of any size costs one small matrix product."""
 
 
 def open_index(dim: int, path: Path, fingerprint: Fingerprint | None = None) -> "FaissFlatIndex":
-    """The index in a file; an empty one when there is none that can be used."""
+    """Open the index in a file; an empty one when there is none that can be used."""
     return FaissFlatIndex(dim, _file.read(path, dim, fingerprint))
 
 
@@ -65,60 +68,51 @@ class FaissFlatIndex:
         query: Float[Tensor, " dim"],
         top: int,
         *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[Hit, ...]:
-        """The best chunks, best first, each once, at its best frame."""
+        within: Scope | None = None,
+    ) -> IndexResult:
+        """Find the best chunks, and how the query scores against all frames of the scope."""
+        vector = query.float().cpu().numpy()
         with self._lock:
-            # No chunk has more frames than this, so these rows hold the best chunks.
-            n_rows = min(top * self._most_frames, self.n_vectors)
-            if n_rows == 0:
-                return ()
-            wanted = query.float().cpu().numpy().reshape(1, -1)
-            scores, rows = self._faiss.search(wanted, n_rows, params=self._filter(within))
-            found = rows[0] >= 0
-            return self._rows.hits(rows[0][found], scores[0][found], top)
+            inside = None if within is None else self._rows.matching(within)
+            return IndexResult(
+                hits=self._hits(vector, top, inside), stats=self._stats(vector, inside)
+            )
 
-    def refs(
-        self, within: Sequence[tuple[VideoId, TimeSpan]] | None = None
-    ) -> tuple[ChunkRef, ...]:
-        """The chunks that reach into a scope, by video, then in time order."""
+    def refs(self, within: Scope | None = None) -> tuple[ChunkRef, ...]:
+        """Return the chunks that reach into a scope, by video, then in time order."""
         with self._lock:
             return self._rows.refs(within)
-
-    def spread(
-        self,
-        query: Float[Tensor, " dim"],
-        *,
-        within: Sequence[tuple[VideoId, TimeSpan]] | None = None,
-    ) -> tuple[ScoreStats, ...]:
-        """Per video of a scope, the mean and deviation of the query's scores over its frames."""
-        with self._lock:
-            rows = np.arange(self.n_vectors)
-            if within is not None:
-                rows = np.flatnonzero(self._rows.matching(within))
-            rows = rows[:: max(1, -(-len(rows) // SPREAD_ROWS))]
-            scores = self._vectors()[rows] @ query.float().cpu().numpy()
-            return self._rows.spread(rows, scores)
 
     def save(self, path: Path, fingerprint: Fingerprint) -> None:
         """Write beside `path`, then rename over it."""
         with self._lock:
             _file.write(path, fingerprint, self._vectors(), self._rows)
 
+    def _hits(
+        self, vector: Float32[np.ndarray, " dim"], top: int, inside: np.ndarray | None
+    ) -> tuple[Hit, ...]:
+        # No chunk has more frames than this, so these rows hold the best chunks.
+        n_rows = min(top * self._most_frames, self.n_vectors)
+        if n_rows == 0:
+            return ()
+        scores, rows = self._faiss.search(
+            vector.reshape(1, -1), n_rows, params=None if inside is None else _row_filter(inside)
+        )
+        # FAISS pads with row -1 where the filter leaves fewer rows than it was asked for.
+        is_row = rows[0] >= 0
+        return self._rows.hits(rows[0][is_row], scores[0][is_row], top)
+
+    def _stats(
+        self, vector: Float32[np.ndarray, " dim"], inside: np.ndarray | None
+    ) -> tuple[ScoreStats, ...]:
+        rows = np.arange(self.n_vectors) if inside is None else np.flatnonzero(inside)
+        rows = rows[:: max(1, -(-len(rows) // STATS_ROWS))]
+        return self._rows.score_stats(rows, self._vectors()[rows] @ vector)
+
     def _vectors(self) -> np.ndarray:
-        """FAISS' own memory, not a copy: valid until the next change."""
+        """Return FAISS' own memory, not a copy: valid until the next change."""
         flat = faiss.rev_swig_ptr(self._faiss.get_xb(), self.n_vectors * self.dim)
         return np.asarray(flat).reshape(self.n_vectors, self.dim)
-
-    def _filter(
-        self, within: Sequence[tuple[VideoId, TimeSpan]] | None
-    ) -> "faiss.SearchParameters | None":
-        if within is None:
-            return None
-        inside = np.packbits(self._rows.matching(within), bitorder="little")
-        # The stubs know the C++ constructors only.
-        selector = faiss.IDSelectorBitmap(inside)  # type: ignore[call-arg,arg-type]
-        return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]
 
     def _drop(self, rows: np.ndarray) -> None:
         self._faiss.remove_ids(faiss.IDSelectorBatch(np.flatnonzero(rows)))
@@ -128,3 +122,10 @@ class FaissFlatIndex:
     def _longest_chunk(self) -> int:
         chunks = self._rows.columns.chunk
         return int(np.bincount(chunks).max()) if len(chunks) else 0
+
+
+def _row_filter(inside: np.ndarray) -> "faiss.SearchParameters":
+    bitmap = np.packbits(inside, bitorder="little")
+    # The stubs know the C++ constructors only.
+    selector = faiss.IDSelectorBitmap(bitmap)  # type: ignore[call-arg,arg-type]
+    return faiss.SearchParameters(sel=selector)  # type: ignore[call-arg]

@@ -1,15 +1,22 @@
-"""The flow, in five files, read in this order.
+"""The flow: frames into memory, questions out of it. Read in this order.
 
-    assemble   EngineConfig -> Engine: model, cache, index, and the fingerprint of their pipeline
+    config     ModelConfig, RetrievalConfig, EngineConfig: everything that can be chosen
+    engine     EngineConfig -> Engine: model, cache, index, and the fingerprint of their pipeline
     ingest     frames -> visual tokens -> latents -> cache (disk first) and index, chunk by chunk
-    retrieve   question -> hits, each with its support, and the chunks to recall
+    query      question -> Query: the phrases to look for, and whether one moment can answer it
+    retrieve   Query -> one index pass a phrase -> hits, and the chunks to recall
+    scoring    what speaks for a hit, and how much that is worth: pure functions
+    search     phrase -> moments, without an answer
     answer     chunks -> recalled latents -> tokens, then the Answer
     evidence   hits and attention mass -> the spans that are shown
 
-`caption` walks the stored chunks once more and has each described.
-Two files beside them hold rules: `wording` what a question looks for, and whether it asks about
-one thing or about the whole; `signals` what speaks for a chunk, and how much that is worth.
+Beside the flow: `caption` describes the stored chunks one by one; `similar` compares chunks with
+words or with a frame.
 
 *Decision*: ingest and answer are generators. *Because* the caller then owns threads, progress and
-the database, and leaving off at any yield is safe: what was yielded is on disk.
+the database, and stopping at any yield is safe: what was yielded is on disk.
+
+*Decision*: a question is parsed once and the index is asked once per phrase. *Because* hits and
+the statistics they are compared with then come from the same rows, and each rule on words has one
+caller.
 """

@@ -8,11 +8,11 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.pipeline.engine import Engine
-from engine.pipeline.evidence import combined, from_attention, from_hits
-from engine.pipeline.query import in_context, spell_duration
-from engine.pipeline.retrieve import Retrieved, Scope, retrieve
+from engine.pipeline.evidence import combine, from_attention, from_hits
+from engine.pipeline.query import parse
+from engine.pipeline.retrieve import Retrieved, retrieve
 from engine.protocols import Sampling
-from engine.records import Answer, AnswerTiming, Evidence, Recall, Turn
+from engine.records import Answer, AnswerTiming, Evidence, Recall, Scope, Turn
 from engine.tensors import Token
 
 PROMPT_TOKENS = 64
@@ -45,15 +45,16 @@ def answer(
     sampling = sampling or Sampling()
     retrieved = retrieve(
         engine,
-        question,
-        about=in_context(question, history),
+        parse(question, history),
         scope=scope,
         recall=recall,
-        most_latents=_room(engine, question, sampling, history),
+        max_latents=_max_latents(engine, question, sampling, history),
     )
     retrieve_ms = _since_ms(started)
     first_token_ms, texts, masses = None, [], []
-    for token in _tokens(engine, question, retrieved, sampling, history, asked=recall is not None):
+    for token in _generate(
+        engine, question, retrieved, sampling, history, is_forced=recall is not None
+    ):
         first_token_ms = first_token_ms or _since_ms(started)
         texts.append(token.text)
         if token.chunk_mass is not None:
@@ -62,7 +63,7 @@ def answer(
     total_ms = _since_ms(started)
     yield Answer(
         text="".join(texts).strip(),
-        evidence=_evidence(engine, retrieved, masses, scope),
+        evidence=_evidence(engine, retrieved, masses),
         card=engine.model.card,
         timing=AnswerTiming(
             retrieve_ms=retrieve_ms,
@@ -76,51 +77,62 @@ def answer(
 
 
 def not_found(searched_s: float) -> str:
-    """What is said when nothing supports an answer."""
+    """Return the sentence that answers when nothing supports an answer."""
     return f"Not found in {spell_duration(searched_s)} of video."
 
 
-def _tokens(
+def spell_duration(duration_s: float) -> str:
+    """Spell a duration in words: "1 hour 5 minutes", "40 seconds"."""
+    seconds = round(duration_s)
+    if seconds < 60:
+        return _count(seconds, "second")
+    hours, minutes = divmod(round(seconds / 60), 60)
+    parts = [_count(hours, "hour")] if hours else []
+    return " ".join([*parts, _count(minutes, "minute")] if minutes or not parts else parts)
+
+
+def _generate(
     engine: Engine,
     question: str,
     retrieved: Retrieved,
     sampling: Sampling,
     history: Sequence[Turn],
     *,
-    asked: bool,
+    is_forced: bool,
 ) -> Iterator[Token]:
-    """The model's tokens; where one thing was asked for and nothing shows it, a plain sentence."""
-    unsupported = not retrieved.is_supported and retrieved.recall == "top"
-    if unsupported and not asked:
+    """Yield the model's tokens; where one thing was asked for and nothing shows it, a sentence."""
+    is_unsupported = not retrieved.is_supported and retrieved.recall == "top"
+    if is_unsupported and not is_forced:
         yield Token(text=not_found(retrieved.searched_s), chunk_mass=None)
         return
     recalled = engine.cache.recall(retrieved.chunks)
     yield from engine.model.generate(question, recalled, sampling, history=history)
-    if unsupported:
+    if is_unsupported:
         searched = spell_duration(retrieved.searched_s)
         yield Token(text=f" (Nothing in {searched} of video supports this.)", chunk_mass=None)
 
 
 def _evidence(
-    engine: Engine,
-    retrieved: Retrieved,
-    masses: Sequence[Float32[Tensor, " chunk"]],
-    scope: Scope | None,
+    engine: Engine, retrieved: Retrieved, masses: Sequence[Float32[Tensor, " chunk"]]
 ) -> tuple[Evidence, ...]:
     mass = torch.stack(list(masses)).mean(dim=0) if masses else None
     by_attention = from_attention(retrieved.chunks, mass)
-    return combined(from_hits(engine, retrieved, scope=scope), by_attention)
+    return combine(from_hits(engine, retrieved), by_attention)
 
 
-def _room(engine: Engine, question: str, sampling: Sampling, history: Sequence[Turn]) -> int:
-    """Latents that the positions hold beside prompt, history and answer.
+def _max_latents(engine: Engine, question: str, sampling: Sampling, history: Sequence[Turn]) -> int:
+    """Return how many latents the positions hold beside prompt, history and answer.
 
     No tokenizer makes more tokens than there are bytes, so this errs on the safe side.
     """
     texts = [question, *(text for turn in history for text in (turn.question, turn.answer))]
-    spoken = sum(len(text.encode()) for text in texts)
-    reserved = PROMPT_TOKENS * (1 + len(history)) + spoken + sampling.max_tokens
-    return max(1, engine.model.card.max_positions - reserved)
+    n_text_tokens = sum(len(text.encode()) for text in texts)
+    n_reserved = PROMPT_TOKENS * (1 + len(history)) + n_text_tokens + sampling.max_tokens
+    return max(1, engine.model.card.max_positions - n_reserved)
+
+
+def _count(count: int, unit: str) -> str:
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def _since_ms(started: float) -> float:

@@ -1,12 +1,11 @@
-"""Stored chunks to sentences: what each of them shows, said by the model that keeps them."""
+"""Stored chunks to sentences: each described by the model that keeps it."""
 
-import math
 from collections.abc import Collection, Iterator
 
 from engine.errors import NotFoundError
-from engine.pipeline.engine import Engine, refresh
+from engine.pipeline.engine import Engine
 from engine.protocols import Captioner, Sampling, VideoModel
-from engine.records import Caption, ChunkRef, TimeSpan, VideoId
+from engine.records import ALL_TIME, Caption, ChunkRef, VideoId
 from engine.tensors import ChunkLatents, Token
 
 INSTRUCTION = "Describe what you see."
@@ -25,13 +24,13 @@ def caption(
     Args:
         engine: Whose latents they are.
         video: Read before, wholly or in part.
-        known: Chunks that have their caption: left out, so that a cut-off run goes on.
+        known: Chunks that have their caption: left out, so that a cut-off run resumes.
         sampling: How tokens are drawn; greedy when `None`.
     Raises:
         NotFoundError: Nothing of the video is stored by this model.
     """
-    refresh(engine, [video])
-    refs = engine.index.refs(((video, TimeSpan(start_s=0.0, end_s=math.inf)),))
+    engine.refresh([video])
+    refs = engine.index.refs([(video, ALL_TIME)])
     if not refs:
         raise NotFoundError(f"nothing of {video} is stored by this model")
     card = engine.model.card
@@ -42,14 +41,14 @@ def caption(
         tokens = describe(engine.model, chunk, sampling or Sampling())
         yield Caption(
             ref=ref,
-            fingerprint=engine.cache.disk.home(video),
+            fingerprint=engine.cache.pipeline_of(video),
             model=f"{card.family}/{card.variant}",
             text="".join(token.text for token in tokens).strip(),
         )
 
 
 def describe(model: VideoModel, chunk: ChunkLatents, sampling: Sampling) -> Iterator[Token]:
-    """One chunk in words: the family's own way where it was trained for this, else a question."""
+    """Describe one chunk: the family's own way where it was trained for this, else by asking."""
     if isinstance(model, Captioner):
         return model.recaption(chunk, sampling)
     return model.generate(INSTRUCTION, [chunk], sampling)

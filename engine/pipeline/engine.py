@@ -1,4 +1,4 @@
-"""Configuration to a running engine: the one place that picks device, family, tiers and index."""
+"""The running engine, and its assembly: the one place that picks device, family, tiers, index."""
 
 import hashlib
 import json
@@ -6,68 +6,27 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Literal
 
 import torch
 
 from engine import index, plugins
-from engine.cache.budget import CacheConfig
 from engine.cache.disk import DiskTier, PipelineInfo
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
 from engine.media.sample import THINNING_VERSION, SamplingConfig
 from engine.models.registry import load_model
-from engine.pipeline.scoring import RetrievalConfig
+from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
 from engine.protocols import VectorIndex, VideoModel
-from engine.records import Fingerprint, ModelCard, VideoId
+from engine.records import ALL_TIME, Fingerprint, ModelCard, VideoId
 
-PAST_CHUNKS = 8
-"""Chunks a new one looks back on unless told otherwise: a view of 32 latents gave the same
-answers as all of them in our study of small models, and the cost of a chunk stays flat."""
-
-_FRESH_NS = 2_000_000_000
-"""A folder that changed this recently may change again within one tick of its clock."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelConfig:
-    """Which checkpoint runs, where, and how hard it compresses."""
-
-    folder: Path
-    device: str = "auto"
-    """`auto` takes an accelerator when there is one; else a name that torch knows."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto` is float32 on the CPU and bfloat16 elsewhere."""
-    adapter_alpha: float | None = None
-    """Strength of the checkpoint's adapters, for families that fuse them at load time; `None`
-    takes the released one."""
-    compression_ratio: int | None = None
-    """Visual tokens per latent; `None` takes the checkpoint's own."""
-    max_past_latents: int | Literal["auto"] | None = "auto"
-    """Latents a new chunk looks back on; `auto` is eight chunks' worth, `None` all of them, as
-    upstream does."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineConfig:
-    """Everything an engine is made from."""
-
-    model: ModelConfig
-    latents_folder: Path
-    index_folder: Path
-    index_backend: str = "faiss_flat"
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-    cache: CacheConfig = field(default_factory=CacheConfig)
-    retrieval: RetrievalConfig | None = None
-    """`None` takes what was calibrated for the checkpoint (`retrieval.json` beside its weights),
-    else the defaults."""
-    durable: bool = True
-    """Whether a chunk waits for the disk; only throw-away caches do without."""
+_CLOCK_TICK_NS = 2_000_000_000
+"""Coarsest step of a folder's modification time (FAT: 2 s): a folder that changed more recently
+may change again without its time moving."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A model, its memory and its index. Safe to ask from one thread while another ingests."""
+    """A model, its cache and its index. Safe to ask from one thread while another ingests."""
 
     config: EngineConfig
     model: VideoModel
@@ -75,12 +34,13 @@ class Engine:
     index: VectorIndex
     retrieval: RetrievalConfig
     sampling: SamplingConfig
-    """As configured, in groups of the model's chunks: what a frame reader must be given."""
+    """As configured, in groups of the model's chunks: a frame reader must be given this."""
     fingerprint: Fingerprint
     """Of the whole pipeline; latents of two pipelines never mix."""
     compression_ratio: int
     max_past_latents: int | None
-    _seen: dict[VideoId, int] = field(default_factory=dict, repr=False)
+    _indexed_at_ns: dict[VideoId, int] = field(default_factory=dict, repr=False)
+    """Modification time of each video's folder up to which the index holds it."""
 
     @property
     def latents_per_chunk(self) -> int:
@@ -92,18 +52,39 @@ class Engine:
         """Where the index of this pipeline is saved."""
         return self.config.index_folder / f"{self.fingerprint}.index"
 
+    def refresh(self, videos: Iterable[VideoId] | None = None) -> None:
+        """Bring the index up to the chunks on disk, whichever process wrote them.
+
+        Args:
+            videos: Only these; `None` looks at all, and drops those that are gone.
+        Raises:
+            CorruptLatentsError: A chunk's vectors fail their checksum.
+        Cost: one look at each video's folder; only folders that changed are listed, and only
+            new chunks are opened.
+        """
+        if videos is None:
+            videos = self.cache.videos()
+            for removed in {ref.video for ref in self.index.refs()} - set(videos):
+                self.index.remove(removed)
+        for video in videos:
+            changed_at_ns = self.cache.changed_at_ns(video)
+            if changed_at_ns is None or self._indexed_at_ns.get(video) == changed_at_ns:
+                continue
+            self._catch_up(video)
+            if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
+                self._indexed_at_ns[video] = changed_at_ns
+
     def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where the pipeline of `fingerprint` left it.
 
         Returns:
             Whether that can be done: it was the same model.
         """
-        if self.cache.disk.home(video) == fingerprint:
+        if self.cache.pipeline_of(video) == fingerprint:
             return True
-        adopted = self.cache.attach(video, fingerprint)
-        self.index.remove(video)
-        self._seen.pop(video, None)
-        return adopted
+        is_attached = self.cache.attach(video, fingerprint)
+        self._drop_from_index(video)
+        return is_attached
 
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
@@ -112,9 +93,27 @@ class Engine:
     def forget(self, video: VideoId) -> None:
         """Delete a video's latents and vectors."""
         self.cache.forget(video)
-        self.index.remove(video)
-        self._seen.pop(video, None)
+        self._drop_from_index(video)
         self.save_index()
+
+    def _catch_up(self, video: VideoId) -> None:
+        # In this order: what another thread commits in between is on disk before it is indexed.
+        indexed = {ref.ordinal for ref in self.index.refs([(video, ALL_TIME)])}
+        on_disk = set(self.cache.ordinals(video))
+        if indexed - on_disk:
+            self.index.remove(video)
+            indexed = set()
+        for ordinal in sorted(on_disk - indexed):
+            try:
+                self.index.add(*self.cache.frame_vectors(video, ordinal))
+            except CorruptLatentsError:
+                # A chunk that was deleted since it was listed is no damage.
+                if ordinal in self.cache.ordinals(video):
+                    raise
+
+    def _drop_from_index(self, video: VideoId) -> None:
+        self.index.remove(video)
+        self._indexed_at_ns.pop(video, None)
 
 
 def assemble(
@@ -128,7 +127,7 @@ def assemble(
     Args:
         config: Everything.
         model: One that is loaded already; `None` loads `config.model.folder`.
-        homes: Which pipeline read each video; those of the same model are adopted.
+        homes: The pipeline that read each video; those of the same model are attached.
     Raises:
         WeightsError: The checkpoint does not fit its family.
         MissingCapabilityError: The device that was asked for is not there.
@@ -137,19 +136,18 @@ def assemble(
     if model is None:
         model = _load(config.model, device)
     ratio = config.model.compression_ratio or model.card.compression_ratio
-    past = _max_past_latents(config.model, model.card, ratio)
+    max_past_latents = _max_past_latents(config.model, model.card, ratio)
     sampling = replace(config.sampling, group_frames=model.card.chunk_frames)
-    fingerprint = _fingerprint(config, model.card, sampling, ratio, past)
-    pedigree = PipelineInfo(
-        fingerprint=fingerprint,
-        model=model.card.fingerprint,
-        family=model.card.family,
-        variant=model.card.variant,
-        compression_ratio=ratio,
-    )
+    fingerprint = _fingerprint(config, model.card, sampling, ratio, max_past_latents)
     disk = DiskTier(
         config.latents_folder,
-        pedigree,
+        PipelineInfo(
+            fingerprint=fingerprint,
+            model=model.card.fingerprint,
+            family=model.card.family,
+            variant=model.card.variant,
+            compression_ratio=ratio,
+        ),
         limit_bytes=config.cache.disk_bytes,
         durable=config.durable,
     )
@@ -166,59 +164,23 @@ def assemble(
         sampling=sampling,
         fingerprint=fingerprint,
         compression_ratio=ratio,
-        max_past_latents=past,
+        max_past_latents=max_past_latents,
     )
-    refresh(engine)
+    engine.refresh()
     return engine
 
 
-def refresh(engine: Engine, videos: Iterable[VideoId] | None = None) -> None:
-    """Bring the index up to the chunks on disk, whoever wrote them.
-
-    Cost: one look at each video's folder; only folders that changed are listed, and only new
-    chunks are opened.
-    Raises:
-        CorruptLatentsError: A chunk's vectors fail their checksum.
-    """
-    disk = engine.cache.disk
-    wanted = disk.videos() if videos is None else tuple(videos)
-    if videos is None:
-        for gone in {ref.video for ref in engine.index.refs()} - set(wanted):
-            engine.index.remove(gone)
-    for video in wanted:
-        changed_at_ns = disk.changed_at_ns(video)
-        if changed_at_ns is None or engine._seen.get(video) == changed_at_ns:
-            continue
-        _catch_up(engine, video)
-        if time.time_ns() - changed_at_ns > _FRESH_NS:
-            engine._seen[video] = changed_at_ns
-
-
 def pick_device(name: str) -> torch.device:
-    """A device by name; `auto` takes an accelerator when there is one."""
+    """Return a device by name; `auto` takes an accelerator when there is one.
+
+    Raises:
+        MissingCapabilityError: An accelerator was named and there is none.
+    """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MissingCapabilityError(
-            f"the device {name} is not there", hint="set the device to auto or cpu"
-        )
+        raise MissingCapabilityError(f"the device {name} is not there; auto and cpu always are")
     return torch.device(name)
-
-
-def _catch_up(engine: Engine, video: VideoId) -> None:
-    # In this order: what another thread commits in between is on disk before it is indexed.
-    indexed = {ref.ordinal for ref in engine.index.refs() if ref.video == video}
-    on_disk = set(engine.cache.disk.ordinals(video))
-    if indexed - on_disk:
-        engine.index.remove(video)
-        indexed = set()
-    for ordinal in sorted(on_disk - indexed):
-        try:
-            engine.index.add(*engine.cache.disk.vectors(video, ordinal))
-        except CorruptLatentsError:
-            # A chunk that was deleted while we looked is no damage.
-            if engine.cache.disk.path(video, ordinal).exists():
-                raise
 
 
 def _load(config: ModelConfig, device: torch.device) -> VideoModel:
@@ -242,7 +204,7 @@ def _fingerprint(
     ratio: int,
     max_past_latents: int | None,
 ) -> Fingerprint:
-    """Hash of all that shapes latents: change any of it and the past is encoded anew."""
+    """Hash everything that shapes latents: change any of it and the past is encoded anew."""
     sampled = asdict(sampling)
     if sampling.thin_static:
         sampled["thinning_version"] = THINNING_VERSION
@@ -260,12 +222,12 @@ def _fingerprint(
 
 
 def _calibrated(folder: Path) -> RetrievalConfig:
-    """What was measured for a checkpoint, else the defaults."""
+    """Read what was measured for a checkpoint, else take the defaults."""
     path = folder / "retrieval.json"
     if not path.is_file():
         return RetrievalConfig()
     try:
         return RetrievalConfig(**json.loads(path.read_text()))
     except (TypeError, ValueError) as error:
-        known = ", ".join(each.name for each in fields(RetrievalConfig))
+        known = ", ".join(item.name for item in fields(RetrievalConfig))
         raise InputRefusedError(f"{path}: {error}", hint=f"it may hold {known}") from error

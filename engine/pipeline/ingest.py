@@ -14,7 +14,15 @@ from engine.media.frames import Frame
 from engine.media.prefetch import Prefetch
 from engine.pipeline.engine import Engine
 from engine.protocols import Stream, VideoModel
-from engine.records import ChunkCommitted, ChunkRef, MediaInfo, SampleStats, TimeSpan, VideoId
+from engine.records import (
+    ALL_TIME,
+    ChunkCommitted,
+    ChunkRef,
+    MediaInfo,
+    SampleStats,
+    TimeSpan,
+    VideoId,
+)
 from engine.tensors import AudioWindow, ChunkLatents, FrameBatch, VisualTokens
 
 VISION_BATCH = 16
@@ -141,19 +149,19 @@ def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
 
     One process at a time may ingest a video: what a killed one left half written is swept away.
     """
-    disk = engine.cache.disk
-    disk.sweep(video)
-    ordinals = disk.ordinals(video)
+    cache = engine.cache
+    cache.sweep(video)
+    ordinals = cache.ordinals(video)
     n_whole = next((n for n, ordinal in enumerate(ordinals) if n != ordinal), len(ordinals))
     for stray in ordinals[n_whole:]:
-        disk.drop(ChunkRef(video=video, ordinal=stray, span=TimeSpan(start_s=0.0, end_s=0.0)))
+        cache.drop(ChunkRef(video=video, ordinal=stray, span=ALL_TIME))
     while n_whole:
         try:
-            last = disk.committed(video, n_whole - 1)
-            _, _, pts_s = disk.vectors(video, n_whole - 1)
+            last = cache.committed(video, n_whole - 1)
+            _, _, pts_s = cache.frame_vectors(video, n_whole - 1)
         except CorruptLatentsError:
             n_whole -= 1
-            disk.drop(ChunkRef(video=video, ordinal=n_whole, span=TimeSpan(start_s=0.0, end_s=0.0)))
+            cache.drop(ChunkRef(video=video, ordinal=n_whole, span=ALL_TIME))
             continue
         return ResumePoint(
             ordinal=n_whole, after_s=float(pts_s[-1]), frames_sampled=last.stats.frames_sampled
@@ -167,8 +175,8 @@ def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
     Raises:
         CorruptLatentsError: A file's header fails its checksum.
     """
-    for ordinal in engine.cache.disk.ordinals(video):
-        yield engine.cache.disk.committed(video, ordinal)
+    for ordinal in engine.cache.ordinals(video):
+        yield engine.cache.committed(video, ordinal)
 
 
 def encode_frames(

@@ -1,7 +1,12 @@
-"""Rules on a question's words: plain, few, and wrong in ways that can be seen."""
+"""Reading of a question: what it looks for, and whether one moment can answer it.
+
+Plain rules on words, few, and wrong in ways that can be seen. A question is read once, by `parse`;
+all that follows uses the `Query`.
+"""
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from engine.records import Recall, Turn
 
@@ -68,84 +73,88 @@ _EMPTY_WORD = re.compile(
 _POINTS_BACK = re.compile(r"\b(it|its|they|them|their|he|she|his|her)\b", re.IGNORECASE)
 
 
-def stem(question: str) -> str:
-    """The question without its answer options."""
-    without = _OPTIONS.sub("", question.removeprefix("Question:")).strip()
-    return without or question.strip()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question that has been read."""
+
+    question: str
+    """As asked, options included: the model is given this."""
+    phrases: tuple[str, ...]
+    """The things it looks for, in the words of a caption: two where it compares them, none where
+    it names nothing."""
+    wants_whole: bool
+    """Whether it is about the whole video: summary, counting, order, or nothing named."""
+
+    @property
+    def recall(self) -> Recall:
+        """How much of the past its wording asks for."""
+        return "overview" if self.wants_whole else "top"
+
+
+def parse(question: str, history: Sequence[Turn] = ()) -> Query:
+    """Read a question.
+
+    A question that compares two named things is not about the whole: the moments of both answer
+    it. One that points back ("what colour is it?") looks for what the question before it named.
+
+    Args:
+        question: One sentence; options may follow it.
+        history: Earlier turns, oldest first.
+    """
+    text = strip_options(question)
+    target = text
+    if history and _POINTS_BACK.search(text) and not names_something(phrase(text)):
+        target = strip_options(history[-1].question)
+    phrases = tuple(part for part in _split(target) if names_something(part))
+    # "How many of them are there?" counts, whatever the question that it points back to did.
+    counts_back = target != text and _WHOLE.search(text) is not None
+    is_whole = len(phrases) < 2 and (not phrases or _WHOLE.search(target) is not None)
+    return Query(question=question, phrases=phrases, wants_whole=counts_back or is_whole)
+
+
+def parse_search(text: str) -> Query:
+    """Read a search text: one phrase to look for, whatever it names."""
+    phrases = _split(strip_options(text))
+    return Query(question=text, phrases=(" ".join(phrases) or text,), wants_whole=False)
+
+
+def strip_options(question: str) -> str:
+    """Return a question without its answer options."""
+    stem = _OPTIONS.sub("", question.removeprefix("Question:")).strip()
+    return stem or question.strip()
 
 
 def phrase(question: str) -> str:
-    """What a question looks for, in the words of a caption.
+    """Return what a question looks for, in the words of a caption.
 
     "When does the red star card appear?" looks for "red star card". Joint image-text spaces are
     trained on captions, and the words of asking only blur them.
     """
-    found = stem(question).strip(" ?.!,:")
-    shorter = found
+    text = strip_options(question).strip(" ?.!,:")
+    shorter = text
     while shorter:
-        found = shorter
+        text = shorter
         for pattern in (_LEAD, _TAIL):
-            trimmed = pattern.sub("", found)
-            if trimmed != found and trimmed.strip():
+            trimmed = pattern.sub("", text)
+            if trimmed != text and trimmed.strip():
                 break
-        shorter = trimmed.strip() if trimmed != found else ""
-    return found
-
-
-def phrases(question: str) -> tuple[str, ...]:
-    """Everything a question looks for: two things where it compares them.
-
-    "Which came first, the dog or the red car?" looks for "dog" and for "red car".
-    """
-    asked = stem(question)
-    if _COMPARES.search(asked):
-        parts = (phrase(part) for part in _BETWEEN_THINGS.split(asked) if part.strip(" ?.!"))
-        named = tuple(dict.fromkeys(part for part in parts if names_something(part)))
-        if named:
-            return named
-    return (phrase(question),)
+        shorter = trimmed.strip() if trimmed != text else ""
+    return text
 
 
 def names_something(text: str) -> bool:
-    """Whether a text holds any word beyond those of asking and of recordings in general."""
+    """Return whether a text holds a word beyond those of asking and of recordings in general."""
     return any(not _EMPTY_WORD.fullmatch(word) for word in re.findall(r"[\w']+", text))
 
 
-def asks_for_whole(question: str) -> bool:
-    """Whether a question is about the whole video: summary, counting, order, or nothing named.
+def _split(stem: str) -> tuple[str, ...]:
+    """Return the things that a question without options looks for, at least one.
 
-    One that compares two named things is not: it is answered from the moments of both.
+    "Which came first, the dog or the red car?" looks for "dog" and for "red car".
     """
-    if len(phrases(question)) > 1:
-        return False
-    asked = stem(question)
-    return _WHOLE.search(asked) is not None or not names_something(phrase(asked))
-
-
-def recall_for(question: str, about: str) -> Recall:
-    """How much of the past a question needs, that looks for what `about` names."""
-    if about != question and _WHOLE.search(stem(question)):
-        return "overview"
-    return "overview" if asks_for_whole(about) else "top"
-
-
-def in_context(question: str, history: Sequence[Turn]) -> str:
-    """What to look for: the last question where this one points back ("what colour is it?")."""
-    asked = stem(question)
-    if history and _POINTS_BACK.search(asked) and not names_something(phrase(asked)):
-        return stem(history[-1].question)
-    return question
-
-
-def spell_duration(duration_s: float) -> str:
-    """A duration as one says it: "1 hour 5 minutes", "40 seconds"."""
-    seconds = round(duration_s)
-    if seconds < 60:
-        return _counted(seconds, "second")
-    hours, minutes = divmod(round(seconds / 60), 60)
-    parts = [_counted(hours, "hour")] if hours else []
-    return " ".join([*parts, _counted(minutes, "minute")] if minutes or not parts else parts)
-
-
-def _counted(count: int, unit: str) -> str:
-    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
+    if _COMPARES.search(stem):
+        parts = (phrase(part) for part in _BETWEEN_THINGS.split(stem) if part.strip(" ?.!"))
+        things = tuple(dict.fromkeys(part for part in parts if names_something(part)))
+        if things:
+            return things
+    return (phrase(stem),)

@@ -9,22 +9,20 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError, NotFoundError
-from engine.pipeline.engine import Engine, refresh
-from engine.pipeline.query import names_something, phrases, recall_for
+from engine.pipeline.config import RetrievalConfig
+from engine.pipeline.engine import Engine
+from engine.pipeline.query import Query
 from engine.pipeline.scoring import (
     LEAST_STD,
     SUPPORTED,
     HitFeatures,
-    RetrievalConfig,
     ScoredHit,
     best_of_chance,
-    deviations,
     score_hit,
-    standardised,
+    standardise,
+    z_scores,
 )
-from engine.records import ChunkRef, Hit, Recall, TimeSpan, VideoId
-
-Scope = Sequence[tuple[VideoId, TimeSpan]]
+from engine.records import ChunkRef, Hit, IndexResult, Recall, Scope, VideoId
 
 ATTEND_BATCH = 64
 """Chunks whose latents are looked at side by side: bounds memory when a family has no joint
@@ -32,81 +30,103 @@ space and every chunk has to be attended to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Retrieved:
-    """What a question found in a scope, and what of it will be recalled."""
+class PhraseMatches:
+    """One phrase in the joint space, and the index's answer to it."""
 
-    found: tuple[ScoredHit, ...]
+    vector: Float32[Tensor, " dim"]
+    found: IndexResult
+
+    def mean_of(self, video: VideoId) -> float:
+        """Return the mean score over a video's frames: how well anything in it matches."""
+        return next(stats.mean for stats in self.found.stats if stats.video == video)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved:
+    """The hits of a question in a scope, and the chunks to recall for it."""
+
+    hits: tuple[ScoredHit, ...]
     """Best first, no two neighbours; phrases take turns. Empty when the question names nothing."""
     nearby: tuple[ScoredHit, ...]
-    """The hits' neighbours that scored well too: evidence may reach into them."""
+    """Neighbours of the hits that were proposed too: evidence may reach into them."""
     chunks: tuple[ChunkRef, ...]
-    """What to recall, by video and time."""
+    """The chunks to recall, by video and time."""
     recall: Recall
+    refs: tuple[ChunkRef, ...]
+    """Every chunk of the scope, by video and time."""
     searched_s: float
-    queries: tuple[Float32[Tensor, " dim"], ...]
-    """The phrases in the joint space; none where a family has no such space."""
+    phrases: tuple[PhraseMatches, ...]
+    """One for each phrase; none where vectors could not tell frames apart."""
 
     @property
     def is_supported(self) -> bool:
-        """Whether anything found stands out."""
-        return any(each.support >= SUPPORTED for each in self.found)
+        """Whether any hit stands out."""
+        return any(hit.support >= SUPPORTED for hit in self.hits)
 
 
 def retrieve(
     engine: Engine,
-    question: str,
+    query: Query,
     *,
-    about: str | None = None,
-    seek: str | None = None,
     scope: Scope | None = None,
     recall: Recall | None = None,
-    most_latents: int | None = None,
+    max_latents: int | None = None,
 ) -> Retrieved:
-    """Find what answers a question.
+    """Find the chunks that answer a question.
 
     Args:
         engine: Whose index and cache to search; chunks that other processes wrote are seen.
-        question: As asked.
-        about: What names the things to look for; the question itself when `None`.
-        seek: A phrase to look for, whatever it is; the things that `about` names when `None`.
+        query: The question, parsed.
         scope: Only these spans of these videos; `None` searches everything.
         recall: How much to recall; `None` decides by the question's wording.
-        most_latents: What the model's positions leave room for.
+        max_latents: Room for latents among the model's positions; `None` knows no bound.
     Raises:
         NotFoundError: The scope holds no chunk.
+    Cost: one pass over the index per phrase, and one over the candidates' latents where
+        attention counts; every chunk's latents where vectors cannot tell frames apart.
     """
-    refresh(engine)
+    engine.refresh()
     refs = engine.index.refs(scope)
     if not refs:
         raise NotFoundError(
             "there is no video to search here", hint="ingest a video first, or widen the filters"
         )
-    about = about or question
-    named = [seek] if seek else [text for text in phrases(about) if names_something(text)]
-    by_attention = engine.retrieval.signals == "attention"
-    queries = () if by_attention else _telling(engine, _embed(engine, named), scope)
-    lists: list[tuple[ScoredHit, ...]] = []
-    if queries:
+    phrases = _discriminative_queries(_match_phrases(engine, query.phrases, scope))
+    ranked: list[tuple[ScoredHit, ...]] = []
+    if phrases:
         # Attention to a question about two things cannot tell them apart.
-        asked = question if len(queries) == 1 else None
-        lists = [_by_vectors(engine, asked, n, query, scope) for n, query in enumerate(queries)]
-    elif named:
-        lists = [_by_attention(engine, question, refs)]
-    found, nearby = _in_turn([_diverse(scored, engine.retrieval) for scored in lists])
-    wanted = recall or recall_for(question, about)
-    chunks, used = _choose(engine, refs, found, len(named), wanted, most_latents)
+        question = query.question if len(phrases) == 1 else None
+        ranked = [
+            _rank_by_vectors(engine, question, idx, matches.found)
+            for idx, matches in enumerate(phrases)
+        ]
+    elif query.phrases:
+        ranked = [_rank_by_attention(engine, query.question, refs)]
+    hits, nearby = interleave([keep_diverse(scored, engine.retrieval) for scored in ranked])
+    max_chunks = len(refs)
+    if max_latents is not None:
+        max_chunks = max(1, max_latents // engine.latents_per_chunk)
+    chunks, possible_recall = _choose_chunks(
+        refs,
+        hits,
+        n_top=engine.retrieval.top_chunks * max(1, len(query.phrases)),
+        n_overview=engine.retrieval.overview_chunks,
+        recall=recall or query.recall,
+        max_chunks=max_chunks,
+    )
     return Retrieved(
-        found=found,
+        hits=hits,
         nearby=nearby,
         chunks=chunks,
-        recall=used,
+        recall=possible_recall,
+        refs=refs,
         searched_s=searched_s(refs, scope),
-        queries=queries,
+        phrases=phrases,
     )
 
 
 def searched_s(refs: Iterable[ChunkRef], scope: Scope | None) -> float:
-    """Seconds of video that chunks cover inside a scope."""
+    """Return the seconds of video that chunks cover inside a scope."""
     if scope is None:
         return sum((ref.span.duration_s for ref in refs), 0.0)
     return sum(
@@ -115,152 +135,156 @@ def searched_s(refs: Iterable[ChunkRef], scope: Scope | None) -> float:
     )
 
 
-def _embed(engine: Engine, texts: Sequence[str]) -> tuple[Float32[Tensor, " dim"], ...]:
+def _match_phrases(
+    engine: Engine, phrases: Sequence[str], scope: Scope | None
+) -> tuple[PhraseMatches, ...]:
+    """Ask the index for each phrase; nothing where vectors are missing or left out."""
+    if engine.retrieval.signals == "attention":
+        return ()
     try:
-        return tuple(engine.model.embed_text(text) for text in texts)
+        vectors = [engine.model.embed_text(phrase) for phrase in phrases]
     except MissingCapabilityError:
         return ()
+    n_hits = engine.retrieval.candidates
+    return tuple(
+        PhraseMatches(vector=vector, found=engine.index.search(vector, n_hits, within=scope))
+        for vector in vectors
+    )
 
 
-def _telling(
-    engine: Engine, queries: tuple[Float32[Tensor, " dim"], ...], scope: Scope | None
-) -> tuple[Float32[Tensor, " dim"], ...]:
-    """The queries, or none where all frames look alike to them, as moments of mere sound do."""
-    spreads = (spread for query in queries for spread in engine.index.spread(query, within=scope))
-    return queries if any(spread.std > LEAST_STD for spread in spreads) else ()
+def _discriminative_queries(phrases: tuple[PhraseMatches, ...]) -> tuple[PhraseMatches, ...]:
+    """Return the phrases, or none where all frames look alike to them, as under mere sound."""
+    stats = (video for matches in phrases for video in matches.found.stats)
+    return phrases if any(video.std > LEAST_STD for video in stats) else ()
 
 
-def _by_vectors(
-    engine: Engine,
-    question: str | None,
-    query_idx: int,
-    query: Float32[Tensor, " dim"],
-    scope: Scope | None,
+def _rank_by_vectors(
+    engine: Engine, question: str | None, phrase_idx: int, found: IndexResult
 ) -> tuple[ScoredHit, ...]:
-    """Candidates that the joint space proposes, best supported first.
+    """Score the candidates that the joint space proposes, best supported first.
 
     The question's attention is weighed in where there is a question.
     """
-    config = engine.retrieval
-    hits = engine.index.search(query, config.candidates, within=scope)
-    above = deviations(hits, engine.index.spread(query, within=scope))
+    config, hits = engine.retrieval, found.hits
     attention = torch.zeros(len(hits))
     if config.signals == "both" and config.per_attention and question is not None:
-        attention = standardised(_attention(engine, question, [hit.chunk for hit in hits]))
-    found = (
+        attention = standardise(_attend(engine, question, [hit.chunk for hit in hits]))
+    scored = (
         score_hit(
             hit,
-            HitFeatures(cosine=hit.score, deviation=deviation, attention=float(look)),
+            HitFeatures(cosine=hit.score, deviation=deviation, attention=float(looked)),
             config,
             origin="retrieval",
-            query_idx=query_idx,
+            phrase_idx=phrase_idx,
         )
-        for hit, deviation, look in zip(hits, above, attention, strict=True)
+        for hit, deviation, looked in zip(hits, z_scores(hits, found.stats), attention, strict=True)
     )
-    return tuple(sorted(found, key=lambda each: -each.support))
+    return tuple(sorted(scored, key=lambda hit: -hit.support))
 
 
-def _attention(
+def _rank_by_attention(
     engine: Engine, question: str, refs: Sequence[ChunkRef]
-) -> Float32[Tensor, " chunk"]:
-    """How strongly the question attends to each chunk, in the order given."""
-    looks = []
-    for start in range(0, len(refs), ATTEND_BATCH):
-        part = refs[start : start + ATTEND_BATCH]
-        recalled = {(c.ref.video, c.ref.ordinal): c for c in engine.cache.recall(part)}
-        ordered = [recalled[ref.video, ref.ordinal] for ref in part]
-        looks.append(engine.model.attend(question, ordered).float().cpu())
-    return torch.cat(looks) if looks else torch.empty(0)
-
-
-def _by_attention(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> tuple[ScoredHit, ...]:
-    """Candidates where the joint space is missing or left out; a hit is its chunk's middle."""
+) -> tuple[ScoredHit, ...]:
+    """Score every chunk where the joint space is missing or left out; a hit is its middle."""
     config = engine.retrieval
-    looks = standardised(_attention(engine, question, refs))
-    shares = torch.softmax(looks, dim=0)
+    attention = standardise(_attend(engine, question, refs))
+    shares = torch.softmax(attention, dim=0)
     chance = best_of_chance(len(refs))
-    # The weights of the joint space's signals are not known to hold here: deviations alone count.
-    alone = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
-    order = torch.argsort(looks, descending=True, stable=True)[: config.candidates]
+    # The weights of the joint space's features are not known to hold here: deviations alone count.
+    deviation_only = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
+    order = torch.argsort(attention, descending=True, stable=True)[: config.candidates]
     return tuple(
         score_hit(
-            Hit(chunk=refs[n], score=float(shares[n]), peak_s=_middle_s(refs[n])),
-            HitFeatures(cosine=0.0, deviation=float(looks[n]) - chance, attention=0.0),
-            alone,
+            Hit(chunk=refs[idx], score=float(shares[idx]), peak_s=_middle_s(refs[idx])),
+            HitFeatures(cosine=0.0, deviation=float(attention[idx]) - chance, attention=0.0),
+            deviation_only,
             origin="attention",
-            query_idx=0,
+            phrase_idx=0,
         )
-        for n in order.tolist()
+        for idx in order.tolist()
     )
+
+
+def _attend(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> Float32[Tensor, " chunk"]:
+    """Return how strongly the question attends to each chunk, in the order given."""
+    scores = []
+    for start in range(0, len(refs), ATTEND_BATCH):
+        batch = refs[start : start + ATTEND_BATCH]
+        # A recall comes by video and time, candidates by score: each score belongs to its chunk.
+        by_chunk = {(c.ref.video, c.ref.ordinal): c for c in engine.cache.recall(batch)}
+        ordered = [by_chunk[ref.video, ref.ordinal] for ref in batch]
+        scores.append(engine.model.attend(question, ordered).float().cpu())
+    return torch.cat(scores) if scores else torch.empty(0)
 
 
 def _middle_s(ref: ChunkRef) -> float:
     return (ref.span.start_s + ref.span.end_s) / 2
 
 
-Kept = tuple[tuple[ScoredHit, ...], tuple[ScoredHit, ...]]
+Diverse = tuple[tuple[ScoredHit, ...], tuple[ScoredHit, ...]]
 """Hits, and their neighbours."""
 
 
-def _diverse(scored: Sequence[ScoredHit], config: RetrievalConfig) -> Kept:
-    """Keep the best of neighbouring chunks; the others come back as its neighbourhood."""
-    found: list[ScoredHit] = []
-    nearby: list[ScoredHit] = []
-    for each in scored:
-        beside = any(_adjacent(each.hit.chunk, kept.hit.chunk) for kept in found)
-        (nearby if beside else found).append(each)
-    return tuple(found[: config.candidates]), tuple(nearby)
+def keep_diverse(scored: Sequence[ScoredHit], config: RetrievalConfig) -> Diverse:
+    """Keep the best of neighbouring chunks; the others come back as its neighbourhood.
 
-
-def _in_turn(lists: Sequence[Kept]) -> Kept:
-    """The hits of several phrases, taking turns, each chunk once."""
-    turns = zip_longest(*(found for found, _ in lists))
-    found: dict[tuple[VideoId, int], ScoredHit] = {}
-    for each in (each for turn in turns for each in turn if each is not None):
-        found.setdefault((each.hit.chunk.video, each.hit.chunk.ordinal), each)
-    return tuple(found.values()), tuple(each for _, nearby in lists for each in nearby)
-
-
-def _adjacent(one: ChunkRef, other: ChunkRef) -> bool:
-    return one.video == other.video and abs(one.ordinal - other.ordinal) <= 1
-
-
-def _choose(
-    engine: Engine,
-    refs: Sequence[ChunkRef],
-    found: Sequence[ScoredHit],
-    n_named: int,
-    recall: Recall,
-    most_latents: int | None,
-) -> tuple[tuple[ChunkRef, ...], Recall]:
-    """The chunks to recall, in order, and the mode that was possible.
-
-    `all` becomes `overview` when the model's positions do not hold everything.
+    Two chunks of one event say the same twice, and recall has room for few.
     """
-    config, room = engine.retrieval, len(refs)
-    if most_latents is not None:
-        room = max(1, most_latents // engine.latents_per_chunk)
-    if recall == "all" and room >= len(refs):
+    hits: list[ScoredHit] = []
+    nearby: list[ScoredHit] = []
+    for candidate in scored:
+        is_beside = any(_adjacent(candidate.hit.chunk, hit.hit.chunk) for hit in hits)
+        (nearby if is_beside else hits).append(candidate)
+    return tuple(hits[: config.candidates]), tuple(nearby)
+
+
+def interleave(lists: Sequence[Diverse]) -> Diverse:
+    """Merge the hits of several phrases, taking turns, each chunk once."""
+    rounds = zip_longest(*(hits for hits, _ in lists))
+    merged: dict[tuple[VideoId, int], ScoredHit] = {}
+    for hit in (hit for turn in rounds for hit in turn if hit is not None):
+        merged.setdefault((hit.hit.chunk.video, hit.hit.chunk.ordinal), hit)
+    return tuple(merged.values()), tuple(hit for _, nearby in lists for hit in nearby)
+
+
+def _adjacent(ref: ChunkRef, other: ChunkRef) -> bool:
+    return ref.video == other.video and abs(ref.ordinal - other.ordinal) <= 1
+
+
+def _choose_chunks(
+    refs: Sequence[ChunkRef],
+    hits: Sequence[ScoredHit],
+    *,
+    n_top: int,
+    n_overview: int,
+    recall: Recall,
+    max_chunks: int,
+) -> tuple[tuple[ChunkRef, ...], Recall]:
+    """Choose the chunks to recall, in order, and say which mode that is.
+
+    `all` becomes `overview` when the model's positions do not hold everything, and `top` when
+    nothing was found.
+    """
+    if recall == "all" and max_chunks >= len(refs):
         return tuple(refs), "all"
-    n_top = config.top_chunks * max(1, n_named)
     if recall != "top":
         # Whatever stands out belongs to the whole: each of several red cars has to be counted.
-        supported = sum(each.support >= SUPPORTED for each in found)
-        n_top = max(n_top, min(supported, config.overview_chunks))
-    top = [each.hit.chunk for each in found[: min(n_top, room)]]
+        n_supported = sum(hit.support >= SUPPORTED for hit in hits)
+        n_top = max(n_top, min(n_supported, n_overview))
+    top = [hit.hit.chunk for hit in hits[: min(n_top, max_chunks)]]
     if recall == "top" and top:
         return _in_order(top, refs), "top"
-    n_even = room if recall == "all" else config.overview_chunks
-    even = _evenly(refs, min(n_even, room - len(top)))
+    n_even = max_chunks if recall == "all" else n_overview
+    even = evenly_spaced(refs, min(n_even, max_chunks - len(top)))
     return _in_order([*top, *even], refs), "overview"
 
 
-def _evenly(refs: Sequence[ChunkRef], count: int) -> list[ChunkRef]:
-    """So many chunks, the middles of equal stretches."""
+def evenly_spaced(refs: Sequence[ChunkRef], count: int) -> list[ChunkRef]:
+    """Return so many chunks, the middles of equal stretches; all of them when there are fewer."""
     count = max(0, min(count, len(refs)))
-    return [refs[(2 * place + 1) * len(refs) // (2 * count)] for place in range(count)]
+    return [refs[(2 * idx + 1) * len(refs) // (2 * count)] for idx in range(count)]
 
 
 def _in_order(chosen: Iterable[ChunkRef], refs: Sequence[ChunkRef]) -> tuple[ChunkRef, ...]:
-    wanted = {(ref.video, ref.ordinal) for ref in chosen}
-    return tuple(ref for ref in refs if (ref.video, ref.ordinal) in wanted)
+    keys = {(ref.video, ref.ordinal) for ref in chosen}
+    return tuple(ref for ref in refs if (ref.video, ref.ordinal) in keys)

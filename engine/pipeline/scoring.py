@@ -3,118 +3,86 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from jaxtyping import Float32
 from torch import Tensor, zeros_like
 
+from engine.pipeline.config import RetrievalConfig
 from engine.records import Hit, Origin, ScoreStats
 
 SUPPORTED = 0.5
-"""Support from which a hit counts as evidence."""
+"""Support from which a hit counts as evidence: even odds, where calibration puts its threshold."""
 
 LEAST_STD = 1e-4
 """Deviation of scores below which a video counts as uniform: float32 noise of a dot product."""
 
 
-SignalsUsed = Literal["vectors", "attention", "both"]
-"""What finds chunks: frame vectors, the question's attention to VST keys, or the attention among
-those that the vectors propose."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetrievalConfig:
-    """How many chunks answer a question, and when nothing does."""
-
-    signals: SignalsUsed = "both"
-    """Which signals are asked; a family without a joint space has attention alone."""
-    top_chunks: int = 2
-    """Chunks recalled for a question that names a thing."""
-    overview_chunks: int = 8
-    """Chunks taken evenly for a question about the whole, beside the top ones."""
-    candidates: int = 32
-    """Chunks that the vectors propose and the question's attention then weighs."""
-    bias: float = 0.0
-    """Support is logistic: 1 / (1 + exp(-(bias + the signals times their weights))). What was
-    measured for a checkpoint says more than these defaults, which know no scale of cosines."""
-    per_cosine: float = 0.0
-    """For the cosine of the phrase and the chunk's best frame."""
-    per_deviation: float = 2.0
-    """For how far that stands out of its video, beyond the best of chance, in deviations."""
-    per_attention: float = 0.5
-    """For the question's attention to the chunk, in deviations among the candidates; 0 spares
-    the pass that measures it, as `vectors` do."""
-
-    def __post_init__(self) -> None:
-        if self.signals not in get_args(SignalsUsed):
-            allowed = ", ".join(get_args(SignalsUsed))
-            raise ValueError(f"signals must be one of {allowed}, not {self.signals!r}")
-        for name in ("top_chunks", "overview_chunks", "candidates"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HitFeatures:
-    """What speaks for a chunk, comparable from question to question and from video to video."""
+    """Features of a hit, comparable from question to question and from video to video."""
 
     cosine: float
     deviation: float
-    """Above its video's mean in deviations, less what the best of so many frames reaches by
-    chance."""
+    """Above its video's mean in standard deviations, less what the best of so many frames
+    reaches by chance."""
     attention: float
     """Of the question, in deviations among the candidates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredHit:
-    """A hit, what speaks for it, and how much that is worth."""
+    """A hit with its features and its support."""
 
     hit: Hit
-    signals: HitFeatures
+    features: HitFeatures
     support: float
     """In [0, 1]; below 0.5 it is more likely chance than not."""
     origin: Origin
-    query_idx: int
-    """Place of the phrase that it was found by, in `Retrieved.queries`."""
+    phrase_idx: int
+    """Index in `Query.phrases` of the phrase that found it."""
 
 
 def score_hit(
-    hit: Hit, signals: HitFeatures, config: RetrievalConfig, *, origin: Origin, query_idx: int
+    hit: Hit, features: HitFeatures, config: RetrievalConfig, *, origin: Origin, phrase_idx: int
 ) -> ScoredHit:
-    """A hit with the support that its signals give it."""
-    worth = (
+    """Return a hit with the support that its features give it."""
+    log_odds = (
         config.bias
-        + config.per_cosine * signals.cosine
-        + config.per_deviation * signals.deviation
-        + config.per_attention * signals.attention
+        + config.per_cosine * features.cosine
+        + config.per_deviation * features.deviation
+        + config.per_attention * features.attention
     )
-    # Beyond 30 a float tells 1 from the share no longer; exp must not overflow.
-    support = 1 / (1 + math.exp(-max(-30.0, min(30.0, worth))))
-    return ScoredHit(hit=hit, signals=signals, support=support, origin=origin, query_idx=query_idx)
+    # Beyond 30 a float no longer tells the share from 1; exp must not overflow.
+    support = 1 / (1 + math.exp(-max(-30.0, min(30.0, log_odds))))
+    return ScoredHit(
+        hit=hit, features=features, support=support, origin=origin, phrase_idx=phrase_idx
+    )
 
 
-def deviations(hits: Sequence[Hit], spreads: Sequence[ScoreStats]) -> list[float]:
-    """How far each hit stands out of its own video.
+def z_scores(hits: Sequence[Hit], stats: Sequence[ScoreStats]) -> list[float]:
+    """Return how far each hit stands out of its own video, in deviations beyond chance.
 
-    The deviation is shared by all videos of the scope: a still video's would be so small that
-    its noise outranked another's events.
+    The deviation is shared by all videos of the scope, each weighted by its frames: a still
+    video's own would be so small that its noise outranked another's events.
     """
-    n_frames = sum(spread.n_frames for spread in spreads)
-    pooled = sum(spread.n_frames * spread.std**2 for spread in spreads) / max(1, n_frames)
-    std = max(math.sqrt(pooled), LEAST_STD)
-    means = {spread.video: spread.mean for spread in spreads}
+    n_frames = sum(video.n_frames for video in stats)
+    variance = sum(video.n_frames * video.std**2 for video in stats) / max(1, n_frames)
+    std = max(math.sqrt(variance), LEAST_STD)
+    means = {video.video: video.mean for video in stats}
     chance = best_of_chance(n_frames)
     return [(hit.score - means[hit.chunk.video]) / std - chance for hit in hits]
 
 
 def best_of_chance(n_frames: int) -> float:
-    """The deviation that the best of so many unrelated frames reaches (Gumbel's mode)."""
+    """Return the deviation that the best of so many unrelated frames reaches.
+
+    Source: the mode of the Gumbel distribution, the limit of the maximum of normal variables.
+    """
     return math.sqrt(2 * math.log(max(n_frames, 2)))
 
 
-def standardised(scores: Float32[Tensor, " chunk"]) -> Float32[Tensor, " chunk"]:
-    """Scores as deviations from their mean; zeros where there is nothing to compare."""
+def standardise(scores: Float32[Tensor, " chunk"]) -> Float32[Tensor, " chunk"]:
+    """Return scores as deviations from their mean; zeros where there is nothing to compare."""
     if len(scores) < 2:
         return zeros_like(scores)
     return (scores - scores.mean()) / scores.std().clamp_min(LEAST_STD)

@@ -1,55 +1,58 @@
-"""How near chunks are to words or to a frame: what colours a timeline and finds similar moments."""
+"""Similarity of chunks to words and to a frame: colours a timeline, finds similar moments."""
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError, NotFoundError
-from engine.pipeline.engine import Engine, refresh
-from engine.pipeline.retrieve import Scope
-from engine.records import Hit, TimeSpan, VideoId
+from engine.pipeline.engine import Engine
+from engine.records import ALL_TIME, ChunkRef, Hit, Scope, VideoId
 
-_WHOLE = TimeSpan(start_s=0.0, end_s=1e12)
+_LEAST_RANGE = 1e-6
+"""Range of scores below which chunks count as equal: rounding errors of a dot product."""
 
 
 def similarity(engine: Engine, video: VideoId, query: str) -> dict[int, float]:
-    """How well each chunk of a video matches a query, against its other chunks, by ordinal.
+    """Return how well each chunk of a video matches a query, against its other chunks.
 
     Returns:
-        From 0, no better than the average chunk, to 1, the best; empty where the model has no
-        space that words and pictures share.
+        By ordinal, from 0, no better than the average chunk, to 1, the best; empty where the
+        model has no space that words and pictures share.
     """
     try:
         vector = engine.model.embed_text(query)
     except MissingCapabilityError:
         return {}
-    refresh(engine)
-    within = [(video, _WHOLE)]
-    hits = engine.index.search(vector, len(engine.index.refs(within)) or 1, within=within)
+    engine.refresh()
+    scope = [(video, ALL_TIME)]
+    hits = engine.index.search(vector, len(engine.index.refs(scope)) or 1, within=scope).hits
     if len(hits) < 2:
         return {}
     scores = torch.tensor([hit.score for hit in hits])
     mean, best = float(scores.mean()), float(scores.max())
-    spread = max(best - mean, 1e-6)
-    return {hit.chunk.ordinal: max(0.0, (hit.score - mean) / spread) for hit in hits}
+    score_range = max(best - mean, _LEAST_RANGE)
+    return {hit.chunk.ordinal: max(0.0, (hit.score - mean) / score_range) for hit in hits}
 
 
 def like_frame(
     engine: Engine, video: VideoId, time_s: float, *, scope: Scope, top: int
 ) -> tuple[Hit, ...]:
-    """The moments that look like a frame, best first; its own chunk is left out."""
-    refresh(engine)
-    refs = engine.index.refs([(video, _WHOLE)])
-    here = next((ref for ref in refs if ref.span.contains(time_s)), None)
-    if here is None:
+    """Return the moments that look like a frame, best first; its own chunk is left out.
+
+    Raises:
+        NotFoundError: No chunk of the video holds that time.
+    """
+    engine.refresh()
+    refs = engine.index.refs([(video, ALL_TIME)])
+    own_chunk = next((ref for ref in refs if ref.span.contains(time_s)), None)
+    if own_chunk is None:
         raise NotFoundError(f"nothing of {video} is read at {time_s:.1f} s yet")
-    vector = _frame_vector(engine, video, here.ordinal, time_s)
-    hits = engine.index.search(vector, top + 1, within=scope)
-    return tuple(hit for hit in hits if hit.chunk != here)[:top]
+    vector = _frame_vector(engine, own_chunk, time_s)
+    # One more than asked for: the frame's own chunk is the nearest of all.
+    hits = engine.index.search(vector, top + 1, within=scope).hits
+    return tuple(hit for hit in hits if hit.chunk != own_chunk)[:top]
 
 
-def _frame_vector(
-    engine: Engine, video: VideoId, ordinal: int, time_s: float
-) -> Float32[Tensor, " dim"]:
-    _, vectors, pts_s = engine.cache.disk.vectors(video, ordinal)
+def _frame_vector(engine: Engine, chunk: ChunkRef, time_s: float) -> Float32[Tensor, " dim"]:
+    _, vectors, pts_s = engine.cache.frame_vectors(chunk.video, chunk.ordinal)
     return vectors[int(torch.argmin((pts_s - time_s).abs()))].float()

@@ -7,7 +7,7 @@ import pytest
 
 from engine import plugins
 from engine.evaluation import benchmarks
-from engine.protocols import Benchmark, Question
+from engine.protocols import Benchmark, BenchmarkQuestion
 from tests.support.synthetic import spelled_video
 
 NAMES = plugins.names(benchmarks)
@@ -35,13 +35,15 @@ def loaded(name: str) -> Benchmark:
 
 
 @pytest.fixture(params=NAMES)
-def asked(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Benchmark, list[Question]]:
+def asked(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> tuple[Benchmark, list[BenchmarkQuestion]]:
     benchmark = loaded(request.param)
     return benchmark, list(benchmark.questions(data(request.param, tmp_path)))
 
 
 def test_questions_have_ids_of_their_own_and_a_video(
-    asked: tuple[Benchmark, list[Question]],
+    asked: tuple[Benchmark, list[BenchmarkQuestion]],
 ) -> None:
     _, questions = asked
     assert questions
@@ -50,7 +52,7 @@ def test_questions_have_ids_of_their_own_and_a_video(
 
 
 def test_the_answer_itself_is_right_and_nonsense_is_wrong(
-    asked: tuple[Benchmark, list[Question]],
+    asked: tuple[Benchmark, list[BenchmarkQuestion]],
 ) -> None:
     benchmark, questions = asked
     for question in questions:

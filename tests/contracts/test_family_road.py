@@ -10,9 +10,10 @@ from engine.media.sample import SamplingConfig
 from engine.models.registry import families, load_family
 from engine.pipeline.answer import answer
 from engine.pipeline.caption import caption
-from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
-from engine.pipeline.evidence import search
+from engine.pipeline.config import EngineConfig, ModelConfig
+from engine.pipeline.engine import Engine, assemble
 from engine.pipeline.ingest import ingest
+from engine.pipeline.search import search
 from engine.protocols import Sampling
 from engine.records import Answer, VideoId
 from tests.support.fakes import FakeSource, story

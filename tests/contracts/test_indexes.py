@@ -13,7 +13,7 @@ from engine import index, plugins
 from engine.errors import DiskFullError
 from engine.index.exact import ExactIndex
 from engine.protocols import VectorIndex
-from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
+from engine.records import ChunkRef, Fingerprint, IndexResult, TimeSpan, VideoId
 
 DIM = 8
 PIPELINE = Fingerprint("f00d")
@@ -54,7 +54,7 @@ spans = st.tuples(st.sampled_from(["a", "b", "unknown"]), st.floats(0, 30), st.f
 @pytest.mark.parametrize("name", BACKENDS)
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(1, 99), top=st.integers(1, 20), within=st.none() | st.lists(spans))
-def test_every_filter_gives_the_exact_hits(
+def test_every_filter_gives_the_exact_hits_and_statistics(
     name: str, seed: int, top: int, within: list[tuple[VideoId, TimeSpan]] | None
 ) -> None:
     tried, oracle = opened(name, Path("nowhere")), ExactIndex(DIM)
@@ -62,10 +62,14 @@ def test_every_filter_gives_the_exact_hits(
     fill(oracle)
     found = tried.search(unit(seed), top, within=within)
     expected = oracle.search(unit(seed), top, within=within)
-    assert [hit.chunk for hit in found] == [hit.chunk for hit in expected]
-    assert [hit.peak_s for hit in found] == [hit.peak_s for hit in expected]
-    for hit, exact in zip(found, expected, strict=True):
+    assert [hit.chunk for hit in found.hits] == [hit.chunk for hit in expected.hits]
+    assert [hit.peak_s for hit in found.hits] == [hit.peak_s for hit in expected.hits]
+    for hit, exact in zip(found.hits, expected.hits, strict=True):
         assert hit.score == pytest.approx(exact.score, abs=1e-6)
+    for stats, exact_stats in zip(found.stats, expected.stats, strict=True):
+        assert (stats.video, stats.n_frames) == (exact_stats.video, exact_stats.n_frames)
+        assert stats.mean == pytest.approx(exact_stats.mean, abs=1e-6)
+        assert stats.std == pytest.approx(exact_stats.std, abs=1e-6)
     assert tried.refs(within) == oracle.refs(within)
 
 
@@ -74,17 +78,27 @@ def test_hits_lie_inside_the_filter_and_each_chunk_comes_once(name: str) -> None
     tried = opened(name, Path("nowhere"))
     fill(tried)
     within = [(VideoId("a"), TimeSpan(start_s=6.0, end_s=16.0))]
-    hits = tried.search(unit(1), 20, within=within)
+    hits = tried.search(unit(1), 20, within=within).hits
     assert len({hit.chunk for hit in hits}) == len(hits) == 3
     assert all(6.0 <= hit.peak_s < 16.0 and hit.chunk.video == "a" for hit in hits)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_a_frame_at_the_start_of_a_filter_is_inside_and_one_at_its_end_is_not(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    tried.add(ref("a", 0), torch.eye(DIM)[:4], torch.arange(4, dtype=torch.float64))
+    within = [(VideoId("a"), TimeSpan(start_s=1.0, end_s=3.0))]
+    for frame, is_inside in enumerate([False, True, True, False]):
+        found = tried.search(torch.eye(DIM)[frame], 1, within=within)
+        assert (found.hits[0].peak_s == frame) == is_inside
+        assert found.stats[0].n_frames == 2
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_empty_index_finds_nothing(name: str) -> None:
     tried = opened(name, Path("nowhere"))
-    assert tried.search(unit(1), 5) == ()
-    assert tried.search(unit(1), 5, within=[]) == ()
-    assert tried.spread(unit(1)) == ()
+    assert tried.search(unit(1), 5) == IndexResult(hits=(), stats=())
+    assert tried.search(unit(1), 5, within=[]) == IndexResult(hits=(), stats=())
     assert tried.refs() == ()
 
 
@@ -97,7 +111,6 @@ def test_a_saved_index_opens_with_the_same_answers(name: str, tmp_path: Path) ->
     assert again.n_vectors == tried.n_vectors
     assert again.refs() == tried.refs()
     assert again.search(unit(2), 4) == tried.search(unit(2), 4)
-    assert again.spread(unit(2)) == tried.spread(unit(2))
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -128,7 +141,7 @@ def test_a_chunk_added_again_is_replaced(name: str) -> None:
     before = tried.n_vectors
     tried.add(ref("a", 0), unit(7).repeat(3, 1), torch.arange(3, dtype=torch.float64))
     assert tried.n_vectors == before  # Chunk 0 of "a" had three frames too.
-    (hit,) = tried.search(unit(7), 1)
+    (hit,) = tried.search(unit(7), 1).hits
     assert hit.chunk == ref("a", 0)
     assert hit.score == pytest.approx(1.0, abs=1e-6)
     assert hit.peak_s == 0.0
@@ -140,19 +153,19 @@ def test_a_removed_video_is_never_found_again(name: str) -> None:
     fill(tried)
     tried.remove(VideoId("a"))
     tried.remove(VideoId("unknown"))
-    assert {hit.chunk.video for hit in tried.search(unit(1), 50)} == {"b"}
+    assert {hit.chunk.video for hit in tried.search(unit(1), 50).hits} == {"b"}
     fill(tried)
-    assert {each.video for each in tried.refs()} == {"a", "b"}
+    assert {chunk.video for chunk in tried.refs()} == {"a", "b"}
 
 
 @pytest.mark.parametrize("name", BACKENDS)
-def test_the_spread_is_that_of_all_frames_of_a_video(name: str) -> None:
+def test_statistics_are_those_of_all_frames_of_a_video_not_of_its_hits(name: str) -> None:
     tried = opened(name, Path("nowhere"))
     vectors = torch.eye(DIM)[:4]
     tried.add(ref("a", 0), vectors, torch.arange(4, dtype=torch.float64))
-    (spread,) = tried.spread(torch.eye(DIM)[0])
-    assert (spread.video, spread.n_frames, spread.mean) == ("a", 4, 0.25)
-    assert spread.std == pytest.approx(0.75**0.5 * 0.5)
+    (stats,) = tried.search(torch.eye(DIM)[0], 1).stats
+    assert (stats.video, stats.n_frames, stats.mean) == ("a", 4, 0.25)
+    assert stats.std == pytest.approx(0.75**0.5 * 0.5)
 
 
 @pytest.mark.parametrize("name", BACKENDS)

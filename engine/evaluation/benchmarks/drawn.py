@@ -1,4 +1,4 @@
-"""Recordings that the project draws itself, with every question that can be asked of them.
+"""Drawn recordings, with every question that can be asked of them.
 
 Needs no data: videos are drawn into `root` once, and again where they are missing. Their cards are
 combinations that the nano model never saw in training.
@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from engine.media.encode import write_video
-from engine.protocols import Question
+from engine.protocols import BenchmarkQuestion
 from engine.synthetic.questions import is_right
-from engine.synthetic.questions import questions as ask
+from engine.synthetic.questions import questions as story_questions
 from engine.synthetic.story import draw_story
 
 SEEDS = (70001, 70002, 70003, 70004)
@@ -20,25 +20,25 @@ _APART = "\n"
 """Between an answer and its aliases, which hold no line breaks."""
 
 
-def questions(root: Path) -> Iterator[Question]:
-    """Every question of every story, in the order of the stories."""
+def questions(root: Path) -> Iterator[BenchmarkQuestion]:
+    """Yield every question of every story, in the order of the stories."""
     root.mkdir(parents=True, exist_ok=True)
     for seed in SEEDS:
         story = draw_story(seed, DURATION_S, FPS)
         path = root / f"story-{seed}.mp4"
         if not path.exists():
             write_video(path, story, FPS)
-        for place, each in enumerate(ask(story)):
-            yield Question(
-                id=f"{seed}/{place:03d}/{each.kind}",
+        for idx, question in enumerate(story_questions(story)):
+            yield BenchmarkQuestion(
+                id=f"{seed}/{idx:03d}/{question.kind}",
                 video=path,
-                text=each.text,
-                answer=_APART.join((each.answer, *each.aliases)),
-                span=each.span,
+                text=question.text,
+                answer=_APART.join((question.answer, *question.aliases)),
+                span=question.span,
             )
 
 
-def score(answer: str, question: Question) -> float:
-    """1 when the reply says the answer or one of its aliases."""
+def score(answer: str, question: BenchmarkQuestion) -> float:
+    """Return 1 when the reply says the answer or one of its aliases, else 0."""
     wanted, *aliases = question.answer.split(_APART)
     return float(is_right(answer, wanted, tuple(aliases)))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputRefusedError
-from engine.protocols import Question
+from engine.protocols import BenchmarkQuestion
 from engine.records import TimeSpan
 from engine.synthetic.questions import is_right
 
@@ -21,8 +21,8 @@ _SAYS_NO = re.compile(r"no\b", re.IGNORECASE)
 _ASIDE = re.compile(r"\s*\([^)]*\)")
 
 
-def questions(root: Path) -> Iterator[Question]:
-    """Every question of every recording that has pictures and lies in the folder."""
+def questions(root: Path) -> Iterator[BenchmarkQuestion]:
+    """Yield every question of every recording that has pictures and lies in the folder."""
     listing = root / "manifest.json"
     if not listing.is_file():
         raise InputRefusedError(
@@ -33,20 +33,21 @@ def questions(root: Path) -> Iterator[Question]:
         path = root / entry["file"]
         if path.suffix in _SOUND_ONLY or not path.is_file():
             continue
-        for place, asked in enumerate(entry.get("qa", [])):
-            yield Question(
-                id=f"{entry['file']}/{place:02d}/{asked['kind']}",
+        for idx, item in enumerate(entry.get("qa", [])):
+            yield BenchmarkQuestion(
+                id=f"{entry['file']}/{idx:02d}/{item['kind']}",
                 video=path,
-                text=asked["question"],
-                answer=asked["answer"],
-                span=_span(asked),
+                text=item["question"],
+                answer=item["answer"],
+                span=_span(item),
             )
 
 
-def score(answer: str, question: Question) -> float:
-    """1 when the reply holds the answer, asides in brackets left out; strict on free wording.
+def score(answer: str, question: BenchmarkQuestion) -> float:
+    """Return 1 when the reply holds the answer, asides in brackets left out, else 0.
 
-    What is not so is answered by "no" and by "not found", whatever the reference adds.
+    Free wording is judged strictly. Where the answer is no, "no" and "not found" are right,
+    whatever the reference adds.
     """
     wanted = _ASIDE.sub("", question.answer)
     if _SAYS_NO.match(wanted):
@@ -54,7 +55,7 @@ def score(answer: str, question: Question) -> float:
     return float(is_right(answer, wanted))
 
 
-def _span(asked: dict[str, Any]) -> TimeSpan | None:
-    if asked.get("start_s") is None or asked.get("end_s") is None:
+def _span(item: dict[str, Any]) -> TimeSpan | None:
+    if item.get("start_s") is None or item.get("end_s") is None:
         return None
-    return TimeSpan(start_s=float(asked["start_s"]), end_s=float(asked["end_s"]))
+    return TimeSpan(start_s=float(item["start_s"]), end_s=float(item["end_s"]))

@@ -9,7 +9,8 @@ from engine.evaluation.metrics import wilson
 from engine.evaluation.scratch_engine import WHOLE_VIDEO
 from engine.media.frames import Frame
 from engine.pipeline.answer import answer
-from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.config import EngineConfig, ModelConfig
+from engine.pipeline.engine import Engine, assemble
 from engine.protocols import Sampling
 from engine.records import Answer, Recall
 from engine.synthetic.grammar import CANNOT_TELL

@@ -9,6 +9,7 @@ import numpy as np
 from engine.evaluation.scratch_engine import VIDEO, WHOLE_VIDEO, ingested_one_by_one
 from engine.pipeline.caption import caption
 from engine.pipeline.engine import Engine
+from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
 from engine.records import ChunkRef, Recall
 from engine.synthetic import grammar
@@ -72,7 +73,7 @@ def search(engine: Engine, n_stories: int, duration_s: float) -> dict[str, objec
     for recording, aside in ingested_one_by_one(engine, given):
         for event in recording.events:
             spans = [each.span for each in recording.events if each.name == event.name]
-            top = retrieve(aside, event.name, scope=WHOLE_VIDEO).found[0].hit.chunk.span
+            top = retrieve(aside, parse(event.name), scope=WHOLE_VIDEO).hits[0].hit.chunk.span
             first.append(any(top.overlap_s(span) > 0 for span in spans))
     return {"frames": int(duration_s), "recall_at_1": share(first)}
 
@@ -150,7 +151,7 @@ def _ask(engine: Engine, story: Story, question: Question, recall: Recall | None
 
 def _captions(engine: Engine, story: Story) -> Iterator[bool]:
     for each in caption(engine, VIDEO):
-        _, _, pts_s = engine.cache.disk.vectors(VIDEO, each.ref.ordinal)
+        _, _, pts_s = engine.cache.frame_vectors(VIDEO, each.ref.ordinal)
         wanted = true_caption(story, each.ref, pts_s.tolist())
         if wanted is not None:
             yield each.text == wanted

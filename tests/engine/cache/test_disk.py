@@ -98,7 +98,7 @@ def test_a_video_of_another_model_is_not(tmp_path: Path) -> None:
 def test_vectors_are_read_without_the_latents(tmp_path: Path) -> None:
     tier = DiskTier(tmp_path, PEDIGREE)
     commit(tier, 0)
-    ref, vectors, pts_s = tier.vectors(CAMERA, 0)
+    ref, vectors, pts_s = tier.frame_vectors(CAMERA, 0)
     assert ref == chunk(0).ref
     assert torch.equal(vectors, chunk(0).frame_vectors)
     assert torch.equal(pts_s, chunk(0).pts_s)

@@ -1,5 +1,6 @@
 """Recall does not depend on which tier held a chunk, nor on which subset is asked for."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.cache.budget import Budget, CacheConfig
+from engine.cache.codec import pack
 from engine.cache.disk import DiskTier
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError
@@ -26,6 +28,18 @@ def cache(
     for ordinal in range(n):
         built.put(chunk(ordinal), activity=0.0, stats=SampleStats())
     return built
+
+
+def in_memory(built: LatentCache, ordinal: int) -> tuple[ChunkLatents, ...]:
+    """A chunk whose file is gone, or nothing when memory does not hold it."""
+    try:
+        return built.recall([chunk(ordinal).ref])
+    except CorruptLatentsError:
+        return ()
+
+
+def packed_bytes(recalled: ChunkLatents, storage: Storage) -> int:
+    return pack(recalled.latents, storage).nbytes
 
 
 def same(one: ChunkLatents, other: ChunkLatents) -> bool:
@@ -54,7 +68,11 @@ def test_any_subset_comes_back_in_order_and_equal_to_never_evicted(
     evicted = tight.recall(chunk(ordinal).ref for ordinal in wanted)
     assert [each.ref.ordinal for each in kept] == sorted(wanted)
     assert all(same(one, other) for one, other in zip(kept, evicted, strict=True))
-    assert tight.near_bytes() <= 3000
+    # What is still recalled without any file was held in memory, and within the budget.
+    shutil.rmtree(tmp_path / storage / "tight")
+    held = [recalled for ordinal in range(12) for recalled in in_memory(tight, ordinal)]
+    assert sum(recalled.latents.nbytes for recalled in held) > 0
+    assert sum(packed_bytes(recalled, storage) for recalled in held) <= 3000
 
 
 @pytest.mark.parametrize("storage", ["native", "int8"])
@@ -93,7 +111,7 @@ def test_the_tail_is_what_a_bounded_stream_still_remembers(
 
 def test_a_chunk_that_vanished_is_named(tmp_path: Path) -> None:
     built = cache(tmp_path, host_bytes=0, n=1)
-    built.disk.drop(chunk(0).ref)
+    shutil.rmtree(tmp_path)
     with pytest.raises(CorruptLatentsError, match=r"00000000\.safetensors: the file is missing"):
         built.recall([chunk(0).ref])
 
@@ -101,9 +119,24 @@ def test_a_chunk_that_vanished_is_named(tmp_path: Path) -> None:
 def test_a_forgotten_video_is_gone_from_memory_too(tmp_path: Path) -> None:
     built = cache(tmp_path, n=3)
     built.forget(CAMERA)
-    assert built.near_bytes() == 0
     with pytest.raises(CorruptLatentsError):
         built.recall([chunk(0).ref])
+
+
+def test_a_dropped_chunk_is_gone_from_memory_too(tmp_path: Path) -> None:
+    built = cache(tmp_path, n=2)
+    built.drop(chunk(0).ref)
+    assert built.ordinals(CAMERA) == (1,)
+    with pytest.raises(CorruptLatentsError):
+        built.recall([chunk(0).ref])
+
+
+def test_a_recalled_chunk_stays_in_memory_longer_than_one_put_later(tmp_path: Path) -> None:
+    built = cache(tmp_path, host_bytes=3 * packed_bytes(chunk(0), "native"), n=3)
+    built.recall([chunk(0).ref])
+    built.put(chunk(3), activity=0.0, stats=SampleStats())
+    shutil.rmtree(tmp_path)
+    assert [ordinal for ordinal in range(4) if in_memory(built, ordinal)] == [0, 2, 3]
 
 
 def test_the_least_recently_used_leaves_first() -> None:

@@ -6,17 +6,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from engine.evaluation.abstention import Claim, asked, claims, draw_curve, rates, rates_by_setting
+from engine.evaluation.abstention import (
+    Claim,
+    claims,
+    draw_curve,
+    existence_questions,
+    rates,
+    rates_by_setting,
+)
+from engine.pipeline.config import RetrievalConfig
 from engine.pipeline.engine import Engine
-from engine.pipeline.scoring import RetrievalConfig
 from engine.records import TimeSpan
 from engine.synthetic.cards_in_footage import Planted
 from engine.synthetic.recordings import Recording, recordings
 from engine.synthetic.story import Event
-from tests.engine.pipeline.conftest import build
 from tests.support.fakes import painted
-
-__all__ = ["build"]
 
 
 def claim(support: float, *, is_there: bool, n_frames: int = 64) -> Claim:
@@ -45,7 +49,7 @@ def test_rows_are_by_setting_and_length_and_of_all() -> None:
 
 def test_as_much_is_asked_for_that_is_there_as_for_near_misses() -> None:
     _, dense = recordings(1.0, lengths=(128,), frames_each=128, seed=7)
-    questions = list(asked(dense))
+    questions = list(existence_questions(dense))
     assert sum(is_there for _, is_there in questions) == len(questions) / 2
     assert len({text for text, _ in questions}) == len(questions)
 

@@ -3,28 +3,27 @@
 import json
 import math
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.evaluation.abstention import Claim, rates
-from engine.evaluation.calibration import Judged, accuracy, calibrate, fit, threshold, write
+from engine.evaluation.calibration import JudgedHit, accuracy, calibrate, fit, threshold, write
+from engine.pipeline.config import RetrievalConfig
 from engine.pipeline.engine import Engine, assemble
-from engine.pipeline.scoring import HitFeatures, RetrievalConfig
-from tests.engine.pipeline.conftest import build
+from engine.pipeline.scoring import HitFeatures
+from engine.tensors import FrameBatch, VisualTokens
 from tests.support.fakes import ColourModel
 
-__all__ = ["build"]
 
-
-def drawn(n: int, *, seed: int = 0) -> list[Judged]:
+def drawn(n: int, *, seed: int = 0) -> list[JudgedHit]:
     """Cosines tell what is there; deviations are noise; attention points the wrong way."""
     rng = np.random.default_rng(seed)
     return [
-        Judged(
-            signals=HitFeatures(
+        JudgedHit(
+            features=HitFeatures(
                 cosine=float((0.5 if there else 0.2) + rng.normal(0, 0.05)),
                 deviation=float(rng.normal()),
                 attention=float(rng.normal() - there),
@@ -35,19 +34,19 @@ def drawn(n: int, *, seed: int = 0) -> list[Judged]:
     ]
 
 
-def worth(config: RetrievalConfig, signals: HitFeatures) -> float:
+def worth(config: RetrievalConfig, features: HitFeatures) -> float:
     return (
         config.bias
-        + config.per_cosine * signals.cosine
-        + config.per_deviation * signals.deviation
-        + config.per_attention * signals.attention
+        + config.per_cosine * features.cosine
+        + config.per_deviation * features.deviation
+        + config.per_attention * features.attention
     )
 
 
 def test_the_signal_that_tells_gets_the_weight() -> None:
     fitted = fit(RetrievalConfig(), drawn(400))
     tested = drawn(400, seed=1)
-    right = sum((worth(fitted, each.signals) > 0) == each.is_there for each in tested)
+    right = sum((worth(fitted, hit.features) > 0) == hit.is_there for hit in tested)
     assert right > 390
     assert fitted.per_cosine > 10
     assert fitted.per_attention == 0.0
@@ -97,6 +96,36 @@ def test_a_threshold_needs_both_answers() -> None:
 def test_both_answers_count_alike_in_accuracy() -> None:
     judged = drawn(400)
     assert accuracy(RetrievalConfig(bias=1.0, per_deviation=0.0, per_attention=0.0), judged) == 0.5
+
+
+@dataclass(frozen=True)
+class WatchedModel(ColourModel):
+    """Notes every frame that it encodes."""
+
+    frames: list[bytes] = field(default_factory=list)
+
+    def encode(self, frames: FrameBatch) -> VisualTokens:
+        self.frames.extend(frame.numpy().tobytes() for frame in frames.pixels)
+        return super().encode(frames)
+
+
+def test_fit_threshold_and_test_share_no_recording(build: Callable[..., Engine]) -> None:
+    model = WatchedModel()
+    calibrate(build(model), lengths=(64,), frames_each=64)
+    # Two settings of one recording each, in each of the three sets.
+    per_set = 2 * 64
+    assert len(model.frames) == 3 * per_set
+    fitted, placed, tested = (
+        set(model.frames[start : start + per_set]) for start in range(0, 3 * per_set, per_set)
+    )
+    assert not fitted & placed
+    assert not fitted & tested
+    assert not placed & tested
+
+
+def test_sets_that_would_share_recordings_are_refused(build: Callable[..., Engine]) -> None:
+    with pytest.raises(ValueError, match="frames_each must be at most 6400"):
+        calibrate(build(), lengths=(64, 256), frames_each=6464)
 
 
 def test_calibration_runs_on_recordings_and_leaves_the_library_alone(

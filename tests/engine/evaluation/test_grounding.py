@@ -20,10 +20,7 @@ from engine.records import TimeSpan
 from engine.synthetic.cards_in_footage import Planted
 from engine.synthetic.recordings import Recording
 from engine.synthetic.story import Event
-from tests.engine.pipeline.conftest import build
 from tests.support.fakes import painted
-
-__all__ = ["build"]
 
 TRIAL = Trial(
     setting="drawn",

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from engine.evaluation.latency import measure_questions, quantiles
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
-from tests.engine.pipeline.conftest import CAMERA, build
+from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import story
-
-__all__ = ["build"]
 
 
 def test_the_first_question_only_warms_up(build: Callable[..., Engine]) -> None:

@@ -11,7 +11,6 @@ from engine.evaluation.metrics import (
     best_iou,
     bootstrap,
     covered,
-    moment_error_s,
     recall_at,
     wilson,
 )
@@ -56,11 +55,6 @@ def test_shares_stay_between_nothing_and_all(found: list[TimeSpan], wanted: Time
     assert 0 <= covered(found, wanted) <= 1 + 1e-9
     assert 0 <= best_iou(found, wanted) <= 1
     assert covered([wanted], wanted) == pytest.approx(1.0) or wanted.duration_s == 0
-
-
-@pytest.mark.parametrize(("found_s", "error_s"), [(3.0, 1.0), (5.0, 0.0), (9.5, 1.5)])
-def test_a_moment_errs_by_its_distance(found_s: float, error_s: float) -> None:
-    assert moment_error_s(found_s, span(4.0, 8.0)) == error_s
 
 
 def test_the_interval_of_a_share_stays_open_at_the_ends() -> None:

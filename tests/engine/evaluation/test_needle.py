@@ -21,10 +21,8 @@ from engine.evaluation.needle import (
     plant,
 )
 from engine.pipeline.engine import Engine
-from tests.engine.pipeline.conftest import CAMERA, build
+from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import COLOURS, story
-
-__all__ = ["build"]
 
 RED = Needle(
     image=np.full((8, 8, 3), COLOURS["red"], dtype=np.uint8),

@@ -13,16 +13,15 @@ from engine.evaluation.needle_grid import (
     draw_heat_map,
     drawn_haystack,
     run_grid,
+    summarise,
     write_table,
 )
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
 from engine.records import ProbeResult, Recall
 from tests.engine.evaluation.test_needle import RED
-from tests.engine.pipeline.conftest import CAMERA, build
+from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import story
-
-__all__ = ["build"]
 
 
 def probed(engine: Engine, recall: Recall = "top", ratio: int | None = None) -> ProbeResult:
@@ -60,6 +59,15 @@ def test_a_probe_leaves_the_library_alone(build: Callable[..., Engine]) -> None:
 
 def test_a_probe_may_compress_harder_than_the_library(build: Callable[..., Engine]) -> None:
     assert probed(build(), ratio=4).compression_ratio == 4
+
+
+@pytest.mark.parametrize(
+    ("rank", "at_1", "at_5"), [(1, 1, 1), (2, 0, 1), (5, 0, 1), (6, 0, 0), (None, 0, 0)]
+)
+def test_a_hit_at_5_is_evidence_of_rank_5_at_most(rank: int | None, at_1: int, at_5: int) -> None:
+    finding = Finding(reply="", is_right=False, evidence_rank=rank, planted_s=1.0, shown=())
+    cell = summarise([finding], 16, 16.0, 0.5)
+    assert (cell.evidence_hit_at_1, cell.evidence_hit_at_5, cell.n) == (at_1, at_5, 1)
 
 
 def test_the_table_holds_a_line_per_cell(build: Callable[..., Engine], tmp_path: Path) -> None:

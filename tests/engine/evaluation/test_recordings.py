@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.evaluation.benchmarks.recordings import questions, score
-from engine.protocols import Question
+from engine.protocols import BenchmarkQuestion
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from engine.protocols import Question
     ],
 )
 def test_a_reply_is_judged(wanted: str, said: str, expected: float) -> None:
-    asked = Question(id="1", video=Path("clip.mp4"), text="?", answer=wanted)
+    asked = BenchmarkQuestion(id="1", video=Path("clip.mp4"), text="?", answer=wanted)
     assert score(said, asked) == expected
 
 

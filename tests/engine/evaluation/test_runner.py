@@ -7,25 +7,24 @@ from pathlib import Path
 from engine.evaluation.runner import mean_score, read, run
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import FrameSource
-from engine.protocols import Question
+from engine.protocols import BenchmarkQuestion
 from engine.records import TimeSpan
-from tests.engine.pipeline.conftest import build
 from tests.support.fakes import story
-
-__all__ = ["build"]
 
 
 class Colours:
     """Two questions about one recording."""
 
-    def questions(self, root: Path) -> Iterator[Question]:
+    def questions(self, root: Path) -> Iterator[BenchmarkQuestion]:
         """One that can be answered, and one whose answer is elsewhere."""
         span = TimeSpan(start_s=29.5, end_s=30.5)
         video = root / "wall.mp4"
-        yield Question(id="1", video=video, text="When is the red flash?", answer="red", span=span)
-        yield Question(id="2", video=video, text="What is blue?", answer="a whale")
+        yield BenchmarkQuestion(
+            id="1", video=video, text="When is the red flash?", answer="red", span=span
+        )
+        yield BenchmarkQuestion(id="2", video=video, text="What is blue?", answer="a whale")
 
-    def score(self, answer: str, question: Question) -> float:
+    def score(self, answer: str, question: BenchmarkQuestion) -> float:
         """Whether the word is there."""
         return float(question.answer in answer)
 

@@ -1,4 +1,4 @@
-"""An engine over the colour model in a throw-away folder."""
+"""An engine over the colour model in a temporary folder."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,13 +7,19 @@ import pytest
 
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
-from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
-from engine.pipeline.scoring import RetrievalConfig
+from engine.pipeline.config import EngineConfig, ModelConfig, RetrievalConfig
+from engine.pipeline.engine import Engine, assemble
 from engine.protocols import VideoModel
 from engine.records import VideoId
 from tests.support.fakes import ColourModel
 
 CAMERA = VideoId("camera")
+
+
+def chunk_path(engine: Engine, video: VideoId, ordinal: int) -> Path:
+    """Where a chunk's file lies: the layout that `engine/cache/disk.py` documents."""
+    folder = engine.config.latents_folder / engine.fingerprint / video
+    return folder / f"{ordinal:08d}.safetensors"
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ import pytest
 from engine.cache.budget import CacheConfig
 from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
 from engine.media.sample import SamplingConfig
-from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble, pick_device, refresh
-from engine.pipeline.evidence import search
+from engine.pipeline.config import EngineConfig, ModelConfig, RetrievalConfig
+from engine.pipeline.engine import Engine, assemble, pick_device
 from engine.pipeline.ingest import ingest
-from engine.pipeline.scoring import RetrievalConfig
+from engine.pipeline.search import search
 from engine.records import VideoId
-from tests.engine.pipeline.conftest import CAMERA
+from tests.engine.pipeline.conftest import CAMERA, chunk_path
 from tests.support.fakes import CARD, ColourModel, story
 
 
@@ -103,7 +103,7 @@ def test_a_reader_sees_what_another_process_ingests(build: Callable[..., Engine]
     running = ingest(build(), CAMERA, story("grey*8 red*4 grey*8"))
     for _ in range(2):
         next(running)
-    refresh(reader)
+    reader.refresh()
     assert len(reader.index.refs()) == 2
     list(running)
     assert search(reader, "red").moments[0].span.start_s == 8.0
@@ -115,9 +115,9 @@ def test_a_video_that_another_process_deleted_is_no_longer_found(
     writer, reader = build(), build()
     list(ingest(writer, CAMERA, story("grey*8")))
     list(ingest(writer, VideoId("other"), story("red*8")))
-    refresh(reader)
+    reader.refresh()
     writer.forget(CAMERA)
-    refresh(reader)
+    reader.refresh()
     assert {ref.video for ref in reader.index.refs()} == {"other"}
 
 
@@ -126,7 +126,7 @@ def test_a_saved_index_is_opened_instead_of_every_chunk(build: Callable[..., Eng
     list(ingest(engine, CAMERA, story("grey*8 red*4")))
     engine.save_index()
     for ordinal in range(3):
-        engine.cache.disk.path(CAMERA, ordinal).write_bytes(b"unreadable")
+        chunk_path(engine, CAMERA, ordinal).write_bytes(b"unreadable")
     assert build().index.refs() == engine.index.refs()
 
 
@@ -149,7 +149,7 @@ def test_an_index_is_built_again_from_the_latents(
 def test_a_damaged_chunk_is_named_when_the_index_needs_it(build: Callable[..., Engine]) -> None:
     engine = build()
     list(ingest(engine, CAMERA, story("grey*8")))
-    engine.cache.disk.path(CAMERA, 1).write_bytes(b"torn")
+    chunk_path(engine, CAMERA, 1).write_bytes(b"torn")
     with pytest.raises(CorruptLatentsError, match=r"00000001\.safetensors"):
         build()
 

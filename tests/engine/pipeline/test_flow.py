@@ -7,10 +7,10 @@ import pytest
 
 from engine.errors import NotFoundError
 from engine.pipeline.answer import answer
+from engine.pipeline.config import RetrievalConfig
 from engine.pipeline.engine import Engine
-from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest
-from engine.pipeline.scoring import RetrievalConfig
+from engine.pipeline.search import search
 from engine.records import Answer, TimeSpan, Turn, VideoId
 from engine.tensors import Token
 from tests.engine.pipeline.conftest import CAMERA

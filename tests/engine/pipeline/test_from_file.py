@@ -13,10 +13,10 @@ from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine, assemble
-from engine.pipeline.evidence import search
 from engine.pipeline.ingest import ingest, resume_point
+from engine.pipeline.search import search
 from engine.records import Answer
-from tests.engine.pipeline.conftest import CAMERA
+from tests.engine.pipeline.conftest import CAMERA, chunk_path
 from tests.support.fakes import COLOURS, ColourModel
 
 N_SECONDS = 48
@@ -50,7 +50,7 @@ def thinning(build: Callable[..., Engine]) -> Callable[[str], Engine]:
 
 
 def files(engine: Engine) -> dict[str, bytes]:
-    folder = engine.cache.disk.folder / CAMERA
+    folder = chunk_path(engine, CAMERA, 0).parent
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -116,5 +116,5 @@ def test_questions_are_answered_while_another_thread_ingests(
     refs = engine.index.refs()
     assert [ref.ordinal for ref in refs] == list(range(len(refs)))
     assert engine.index.n_vectors == sum(
-        len(engine.cache.disk.vectors(CAMERA, ref.ordinal)[2]) for ref in refs
+        len(engine.cache.frame_vectors(CAMERA, ref.ordinal)[2]) for ref in refs
     )

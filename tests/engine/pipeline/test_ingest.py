@@ -11,19 +11,20 @@ from dataclasses import replace
 import pytest
 import torch
 
+from engine.cache.budget import CacheConfig
 from engine.errors import DiskFullError, MediaDecodeError
 from engine.media.frames import Frame
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest, resume_point, stored_chunks
-from engine.records import SampleStats, TimeSpan
-from tests.engine.pipeline.conftest import CAMERA
+from engine.records import SampleStats, Storage, TimeSpan
+from tests.engine.pipeline.conftest import CAMERA, chunk_path
 from tests.support.fakes import INFO, FakeSource, painted, story
 
 DAY = "grey*9 red*2 blue*3 grey*5 green*4 grey*7"
 
 
 def files(engine: Engine) -> dict[str, bytes]:
-    folder = engine.cache.disk.folder / CAMERA
+    folder = chunk_path(engine, CAMERA, 0).parent
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
@@ -74,19 +75,24 @@ def test_frames_of_another_size_go_through_the_towers_apart(build: Callable[...,
     assert chunk.n_frames == 4
 
 
+@pytest.mark.parametrize("storage", ["native", "int8"])
 @pytest.mark.parametrize("max_past_latents", [8, None])
 def test_left_off_at_any_chunk_it_ends_with_the_same_bytes(
-    build: Callable[..., Engine], max_past_latents: int | None
+    build: Callable[..., Engine], max_past_latents: int | None, storage: Storage
 ) -> None:
-    undisturbed = build(home="calm", max_past_latents=max_past_latents)
+    def opened(home: str) -> Engine:
+        cache = CacheConfig(storage=storage)
+        return build(home=home, max_past_latents=max_past_latents, cache=cache)
+
+    undisturbed = opened("calm")
     list(ingest(undisturbed, CAMERA, story(DAY)))
     for left_off in range(8):
         home = f"left-{left_off}"
-        running = ingest(build(home=home, max_past_latents=max_past_latents), CAMERA, story(DAY))
+        running = ingest(opened(home), CAMERA, story(DAY))
         for _ in range(left_off):
             next(running)
         running.close()
-        engine = build(home=home, max_past_latents=max_past_latents)
+        engine = opened(home)
         resumed = list(ingest(engine, CAMERA, rest(engine, DAY)))
         assert files(engine) == files(undisturbed)
         assert resumed[-1].stats.frames_sampled == 30
@@ -99,16 +105,14 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(build: Callable[..., En
     moments = random.Random(7)
     engine = build(home="killed")
     for _ in range(20):
-        before = len(engine.cache.disk.ordinals(CAMERA))
+        before = len(engine.cache.ordinals(CAMERA))
         child = os.fork()
         if child == 0:
             again = build(home="killed")
             list(ingest(again, CAMERA, rest(again, spelled)))
             os._exit(0)
         more, deadline = moments.randint(0, 2), time.monotonic() + 2
-        while (
-            len(engine.cache.disk.ordinals(CAMERA)) < before + more and time.monotonic() < deadline
-        ):
+        while len(engine.cache.ordinals(CAMERA)) < before + more and time.monotonic() < deadline:
             time.sleep(0.0005)
         time.sleep(moments.uniform(0, 0.01))
         os.kill(child, signal.SIGKILL)
@@ -144,9 +148,9 @@ def test_chunks_from_a_damaged_one_on_are_made_again(
     list(ingest(engine, CAMERA, story(DAY)))
     whole = files(engine)
     if damage == "last":
-        engine.cache.disk.path(CAMERA, 7).write_bytes(b"torn")
+        chunk_path(engine, CAMERA, 7).write_bytes(b"torn")
     else:
-        engine.cache.disk.path(CAMERA, 3).unlink()
+        chunk_path(engine, CAMERA, 3).unlink()
     assert resume_point(engine, CAMERA).ordinal == (7 if damage == "last" else 3)
     fresh = build()
     list(ingest(fresh, CAMERA, rest(fresh, DAY)))
@@ -187,7 +191,7 @@ def test_towers_see_small_batches_that_start_at_the_chunk(build: Callable[..., E
     engine = build()
     list(ingest(engine, CAMERA, story("red*3")))
     ref = engine.index.refs()[0]
-    _, vectors, pts_s = engine.cache.disk.vectors(CAMERA, ref.ordinal)
+    _, vectors, pts_s = engine.cache.frame_vectors(CAMERA, ref.ordinal)
     assert vectors.shape == (3, 4)
     assert torch.equal(pts_s, torch.arange(3, dtype=torch.float64))
 
@@ -195,7 +199,7 @@ def test_towers_see_small_batches_that_start_at_the_chunk(build: Callable[..., E
 def test_temporary_files_of_a_killed_writer_are_no_chunks(build: Callable[..., Engine]) -> None:
     engine = build()
     list(ingest(engine, CAMERA, story("grey*4")))
-    beside = engine.cache.disk.path(CAMERA, 1).with_name(".00000001.safetensors.4711")
+    beside = chunk_path(engine, CAMERA, 1).with_name(".00000001.safetensors.4711")
     beside.write_bytes(b"half")
     assert resume_point(engine, CAMERA).ordinal == 1
     assert not beside.exists()

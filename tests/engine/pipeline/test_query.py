@@ -2,15 +2,7 @@
 
 import pytest
 
-from engine.pipeline.query import (
-    asks_for_whole,
-    in_context,
-    phrase,
-    phrases,
-    recall_for,
-    spell_duration,
-    stem,
-)
+from engine.pipeline.query import parse, parse_search, phrase, strip_options
 from engine.records import Turn
 
 
@@ -46,7 +38,9 @@ def test_a_question_looks_for_its_phrase(question: str, expected: str) -> None:
     ],
 )
 def test_questions_about_the_whole_are_known_by_their_words(question: str) -> None:
-    assert asks_for_whole(question)
+    query = parse(question)
+    assert query.wants_whole
+    assert query.recall == "overview"
 
 
 @pytest.mark.parametrize(
@@ -58,18 +52,47 @@ def test_questions_about_the_whole_are_known_by_their_words(question: str) -> No
     ],
 )
 def test_questions_about_one_thing_are_not(question: str) -> None:
-    assert not asks_for_whole(question)
+    query = parse(question)
+    assert not query.wants_whole
+    assert query.recall == "top"
+    assert len(query.phrases) == 1
+
+
+@pytest.mark.parametrize("question", ["What do you see?", "What place is this?", "?"])
+def test_a_question_that_names_nothing_looks_for_nothing(question: str) -> None:
+    assert parse(question).phrases == ()
+
+
+def test_the_model_is_given_the_question_as_it_was_asked() -> None:
+    question = "Question: Which car?\nOptions:\n(A) red\n(B) blue"
+    assert parse(question).question == question
 
 
 def test_options_are_no_part_of_what_is_asked() -> None:
-    assert stem("Question: Which car?\nOptions:\n(A) red\n(B) blue") == "Which car?"
+    assert strip_options("Question: Which car?\nOptions:\n(A) red\n(B) blue") == "Which car?"
 
 
-def test_a_question_that_points_back_takes_the_last_one_along() -> None:
-    history = [Turn(question="When does the truck come?", answer="At noon.")]
-    assert "truck" in in_context("What colour is it?", history)
-    assert in_context("Where does it meet the red car?", history).startswith("Where")
-    assert in_context("Is there a dog?", history) == "Is there a dog?"
+TRUCK = Turn(question="When does the truck come?", answer="At noon.")
+DOG = Turn(question="Where is the dog?", answer="On the grass.")
+
+
+def test_a_question_that_points_back_looks_for_what_the_last_one_named() -> None:
+    assert parse("What colour is it?", [TRUCK]).phrases == ("truck",)
+    assert parse("What colour is it?", [TRUCK, DOG]).phrases == ("dog",)
+    assert parse("What colour is it?", [DOG, TRUCK]).phrases == ("truck",)
+
+
+def test_a_question_that_names_its_thing_needs_no_history() -> None:
+    assert parse("Is there a cat?", [TRUCK]).phrases == ("cat",)
+    assert (
+        parse("Does it meet the red car?", [TRUCK]).phrases
+        == parse("Does it meet the red car?").phrases
+    )
+
+
+def test_a_question_that_points_back_recalls_what_it_points_to() -> None:
+    assert parse("What colour is it?", [TRUCK]).recall == "top"
+    assert parse("How many of them are there?", [TRUCK]).recall == "overview"
 
 
 @pytest.mark.parametrize(
@@ -81,26 +104,22 @@ def test_a_question_that_points_back_takes_the_last_one_along() -> None:
     ],
 )
 def test_a_comparison_looks_for_both_things(question: str) -> None:
-    assert phrases(question) == ("dog", "red car")
-    assert not asks_for_whole(question)
-
-
-def test_a_question_that_points_back_recalls_what_it_points_to() -> None:
-    assert recall_for("What colour is it?", "When does the truck come?") == "top"
-    assert recall_for("How many of them are there?", "When does the truck come?") == "overview"
+    query = parse(question)
+    assert query.phrases == ("dog", "red car")
+    assert not query.wants_whole
 
 
 @pytest.mark.parametrize(
-    ("duration_s", "expected"),
+    ("text", "expected"),
     [
-        (0.4, "0 seconds"),
-        (1.0, "1 second"),
-        (42.0, "42 seconds"),
-        (60.0, "1 minute"),
-        (3569.0, "59 minutes"),
-        (3600.0, "1 hour"),
-        (7505.0, "2 hours 5 minutes"),
+        ("red car", "red car"),
+        ("When does the red car come?", "red car"),
+        ("Which came first, the dog or the red car?", "dog red car"),
+        ("night", "night"),
+        ("?", "?"),
     ],
 )
-def test_durations_are_spelled_as_one_says_them(duration_s: float, expected: str) -> None:
-    assert spell_duration(duration_s) == expected
+def test_a_search_looks_for_one_phrase_whatever_it_names(text: str, expected: str) -> None:
+    query = parse_search(text)
+    assert query.phrases == (expected,)
+    assert query.question == text

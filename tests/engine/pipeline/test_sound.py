@@ -14,6 +14,7 @@ from engine.models.videollama2.model import VideoLlama2
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import SoundSource, ingest
+from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
 from engine.protocols import Sampling
 from engine.records import Answer, ChunkRef, TimeSpan
@@ -118,5 +119,5 @@ def test_sound_alone_is_searched_by_attention(
     engine = build(model)
     refs = [each.ref for each in ingest(engine, CAMERA, FakeSource(moments), sound=Tone())]
     assert [ref.span.end_s for ref in refs] == [4, 8, 10]
-    found = retrieve(engine, "the high tone").found
-    assert {each.origin for each in found} == {"attention"}
+    hits = retrieve(engine, parse("the high tone")).hits
+    assert {each.origin for each in hits} == {"attention"}

@@ -10,7 +10,8 @@ import pytest
 from engine.media.frames import Frame
 from engine.models.pllava.model import write_tiny as write_pllava
 from engine.models.video_xl.model import write_tiny as write_video_xl
-from engine.pipeline.engine import Engine, EngineConfig, ModelConfig, assemble
+from engine.pipeline.config import EngineConfig, ModelConfig
+from engine.pipeline.engine import Engine, assemble
 from engine.protocols import Sampling
 from engine.records import MediaInfo, SampleStats
 from engine.training.data.clips import ClipCaption, caption_clips, caption_key, sentences

@@ -14,7 +14,8 @@ import torch
 from engine.media.encode import write_video
 from engine.media.sample import FrameReader
 from engine.media.source import MediaLimits
-from engine.pipeline.engine import EngineConfig, ModelConfig, assemble
+from engine.pipeline.config import EngineConfig, ModelConfig
+from engine.pipeline.engine import assemble
 from engine.protocols import Sampling
 from engine.records import TimeSpan
 from engine.synthetic import grammar

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from engine.pipeline.query import asks_for_whole, stem
+from engine.pipeline.query import parse, strip_options
 from engine.records import TimeSpan
 from engine.training.vico.clues import Clue
 from engine.training.vico.templates import KINDS, OrderQuestion, QuestionKind, ask
@@ -76,5 +76,5 @@ def test_clues_stand_in_time_order_with_their_marks(kind: QuestionKind) -> None:
 
 def test_product_takes_the_options_for_options() -> None:
     question = put("first", 4, 0)
-    assert "(A)" not in stem(question.text)
-    assert asks_for_whole(question.text)
+    assert "(A)" not in strip_options(question.text)
+    assert parse(question.text).wants_whole

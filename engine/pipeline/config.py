@@ -1,0 +1,91 @@
+"""Configuration of an engine: which model, how hard it compresses, how it retrieves."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+from engine.cache.budget import CacheConfig
+from engine.media.sample import SamplingConfig
+
+PAST_CHUNKS = 8
+"""Chunks a new one looks back on unless told otherwise: a view of 32 latents gave the same
+answers as all of them in our study of small models, and the cost of a chunk stays flat."""
+
+SignalsUsed = Literal["vectors", "attention", "both"]
+"""What ranks chunks: frame vectors, the question's attention to their latents, or the attention
+among those that the vectors propose."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelConfig:
+    """Choice of a checkpoint, where it runs, and how hard it compresses."""
+
+    folder: Path
+    device: str = "auto"
+    """`auto` takes an accelerator when there is one; else a name that torch knows."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is float32 on the CPU and bfloat16 elsewhere."""
+    adapter_alpha: float | None = None
+    """Strength of the checkpoint's adapters, for families that fuse them at load time; `None`
+    takes the released one."""
+    compression_ratio: int | None = None
+    """Visual tokens per latent; `None` takes the checkpoint's own."""
+    max_past_latents: int | Literal["auto"] | None = "auto"
+    """Latents a new chunk looks back on; `auto` is eight chunks' worth, `None` all of them, as
+    upstream does."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetrievalConfig:
+    """How many chunks answer a question, and from when on a hit counts.
+
+    Support is logistic: 1 / (1 + exp(-(bias + the features times their weights))). A checkpoint
+    may bring measured values (`retrieval.json`, from `engine.evaluation.calibration`); the
+    defaults here have to do without knowing how large its cosines are.
+    """
+
+    signals: SignalsUsed = "both"
+    """Signals that rank chunks; a family without a joint space has attention alone."""
+    top_chunks: int = 2
+    """Chunks recalled for each thing that a question names."""
+    overview_chunks: int = 8
+    """Chunks taken evenly for a question about the whole, beside the top ones."""
+    candidates: int = 32
+    """Chunks that the vectors propose and the question's attention then weighs."""
+    bias: float = 0.0
+    """0 puts the threshold at what the best of so many unrelated frames reaches by chance."""
+    per_cosine: float = 0.0
+    """Weight of the cosine of the phrase and the chunk's best frame. 0 by default, because the
+    same cosine is a match in one checkpoint and noise in the next."""
+    per_deviation: float = 2.0
+    """Weight of how far that stands out of its video, beyond the best of chance, in standard
+    deviations: one deviation beyond chance has a support of 0.88."""
+    per_attention: float = 0.5
+    """Weight of the question's attention to the chunk, in deviations among the candidates: a
+    quarter of the vectors' weight, enough to order hits that these hold alike. 0 saves the pass
+    that measures it."""
+
+    def __post_init__(self) -> None:
+        if self.signals not in get_args(SignalsUsed):
+            allowed = ", ".join(get_args(SignalsUsed))
+            raise ValueError(f"signals must be one of {allowed}, not {self.signals!r}")
+        for name in ("top_chunks", "overview_chunks", "candidates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineConfig:
+    """Everything an engine is assembled from."""
+
+    model: ModelConfig
+    latents_folder: Path
+    index_folder: Path
+    index_backend: str = "faiss_flat"
+    sampling: SamplingConfig = field(default_factory=SamplingConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
+    retrieval: RetrievalConfig | None = None
+    """`None` takes what was calibrated for the checkpoint (`retrieval.json` beside its weights),
+    else the defaults."""
+    durable: bool = True
+    """Whether a chunk waits for the disk; only scratch caches do without."""
