@@ -11,6 +11,7 @@ from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import combine, from_attention, from_hits
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import Retrieved, retrieve
+from engine.pipeline.scoring import SUPPORTED
 from engine.protocols import Sampling
 from engine.records import Answer, AnswerTiming, Evidence, Recall, Scope, Turn
 from engine.tensors import Token
@@ -101,7 +102,8 @@ def _generate(
     is_forced: bool,
 ) -> Iterator[Token]:
     """Yield the model's tokens; where one thing was asked for and nothing shows it, a sentence."""
-    is_unsupported = not retrieved.is_supported and retrieved.recall == "top"
+    is_supported = any(hit.support >= SUPPORTED for hit in retrieved.hits)
+    is_unsupported = not is_supported and retrieved.recall == "top"
     if is_unsupported and not is_forced:
         yield Token(text=not_found(retrieved.searched_s), chunk_mass=None)
         return

@@ -43,11 +43,6 @@ class Engine:
     """Modification time of each video's folder up to which the index holds it."""
 
     @property
-    def latents_per_chunk(self) -> int:
-        """Latents of one full chunk at this engine's ratio."""
-        return self.model.card.latents_at(self.compression_ratio)
-
-    @property
     def index_path(self) -> Path:
         """Where the index of this pipeline is saved."""
         return self.config.index_folder / f"{self.fingerprint}.index"

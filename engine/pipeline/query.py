@@ -82,13 +82,9 @@ class Query:
     phrases: tuple[str, ...]
     """The things it looks for, in the words of a caption: two where it compares them, none where
     it names nothing."""
-    wants_whole: bool
-    """Whether it is about the whole video: summary, counting, order, or nothing named."""
-
-    @property
-    def recall(self) -> Recall:
-        """How much of the past its wording asks for."""
-        return "overview" if self.wants_whole else "top"
+    recall: Recall
+    """How much of the past its wording asks for: `overview` where it is about the whole video
+    (summary, counting, order, or nothing named), else `top`."""
 
 
 def parse(question: str, history: Sequence[Turn] = ()) -> Query:
@@ -106,16 +102,17 @@ def parse(question: str, history: Sequence[Turn] = ()) -> Query:
     if history and _POINTS_BACK.search(text) and not names_something(phrase(text)):
         target = strip_options(history[-1].question)
     phrases = tuple(part for part in _split(target) if names_something(part))
+    is_whole = len(phrases) < 2 and (not phrases or _WHOLE.search(target) is not None)
     # "How many of them are there?" counts, whatever the question that it points back to did.
     counts_back = target != text and _WHOLE.search(text) is not None
-    is_whole = len(phrases) < 2 and (not phrases or _WHOLE.search(target) is not None)
-    return Query(question=question, phrases=phrases, wants_whole=counts_back or is_whole)
+    recall: Recall = "overview" if is_whole or counts_back else "top"
+    return Query(question=question, phrases=phrases, recall=recall)
 
 
 def parse_search(text: str) -> Query:
     """Read a search text: one phrase to look for, whatever it names."""
     phrases = _split(strip_options(text))
-    return Query(question=text, phrases=(" ".join(phrases) or text,), wants_whole=False)
+    return Query(question=text, phrases=(" ".join(phrases) or text,), recall="top")
 
 
 def strip_options(question: str) -> str:

@@ -1,7 +1,7 @@
 """A question to the chunks that answer it: scored by vectors and attention, diverse in time."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import torch
@@ -9,20 +9,16 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError, NotFoundError
-from engine.pipeline.config import RetrievalConfig
 from engine.pipeline.engine import Engine
 from engine.pipeline.query import Query
 from engine.pipeline.scoring import (
     LEAST_STD,
     SUPPORTED,
-    HitFeatures,
     ScoredHit,
-    best_of_chance,
-    score_hit,
-    standardise,
-    z_scores,
+    rank_by_attention,
+    rank_by_vectors,
 )
-from engine.records import ChunkRef, Hit, IndexResult, Recall, Scope, VideoId
+from engine.records import ChunkRef, IndexResult, Recall, Scope, VideoId
 
 ATTEND_BATCH = 64
 """Chunks whose latents are looked at side by side: bounds memory when a family has no joint
@@ -35,10 +31,6 @@ class PhraseMatches:
 
     vector: Float32[Tensor, " dim"]
     found: IndexResult
-
-    def mean_of(self, video: VideoId) -> float:
-        """Return the mean score over a video's frames: how well anything in it matches."""
-        return next(stats.mean for stats in self.found.stats if stats.video == video)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +49,6 @@ class Retrieved:
     searched_s: float
     phrases: tuple[PhraseMatches, ...]
     """One for each phrase; none where vectors could not tell frames apart."""
-
-    @property
-    def is_supported(self) -> bool:
-        """Whether any hit stands out."""
-        return any(hit.support >= SUPPORTED for hit in self.hits)
 
 
 def retrieve(
@@ -91,26 +78,31 @@ def retrieve(
         raise NotFoundError(
             "there is no video to search here", hint="ingest a video first, or widen the filters"
         )
-    phrases = _discriminative_queries(_match_phrases(engine, query.phrases, scope))
+    config = engine.retrieval
+    phrases = _match_phrases(engine, query.phrases, scope)
     ranked: list[tuple[ScoredHit, ...]] = []
     if phrases:
+        attention = None
         # Attention to a question about two things cannot tell them apart.
-        question = query.question if len(phrases) == 1 else None
+        if config.signals == "both" and config.per_attention and len(phrases) == 1:
+            candidates = [hit.chunk for hit in phrases[0].found.hits]
+            attention = _attend(engine, query.question, candidates)
         ranked = [
-            _rank_by_vectors(engine, question, idx, matches.found)
+            rank_by_vectors(matches.found, attention, config, phrase_idx=idx)
             for idx, matches in enumerate(phrases)
         ]
     elif query.phrases:
-        ranked = [_rank_by_attention(engine, query.question, refs)]
-    hits, nearby = interleave([keep_diverse(scored, engine.retrieval) for scored in ranked])
+        ranked = [rank_by_attention(refs, _attend(engine, query.question, refs), config)]
+    hits, nearby = interleave([keep_diverse(scored, config.candidates) for scored in ranked])
     max_chunks = len(refs)
     if max_latents is not None:
-        max_chunks = max(1, max_latents // engine.latents_per_chunk)
+        latents_per_chunk = engine.model.card.latents_at(engine.compression_ratio)
+        max_chunks = max(1, max_latents // latents_per_chunk)
     chunks, possible_recall = _choose_chunks(
         refs,
         hits,
-        n_top=engine.retrieval.top_chunks * max(1, len(query.phrases)),
-        n_overview=engine.retrieval.overview_chunks,
+        n_top=config.top_chunks * max(1, len(query.phrases)),
+        n_overview=config.overview_chunks,
         recall=recall or query.recall,
         max_chunks=max_chunks,
     )
@@ -146,63 +138,13 @@ def _match_phrases(
     except MissingCapabilityError:
         return ()
     n_hits = engine.retrieval.candidates
-    return tuple(
+    matches = tuple(
         PhraseMatches(vector=vector, found=engine.index.search(vector, n_hits, within=scope))
         for vector in vectors
     )
-
-
-def _discriminative_queries(phrases: tuple[PhraseMatches, ...]) -> tuple[PhraseMatches, ...]:
-    """Return the phrases, or none where all frames look alike to them, as under mere sound."""
-    stats = (video for matches in phrases for video in matches.found.stats)
-    return phrases if any(video.std > LEAST_STD for video in stats) else ()
-
-
-def _rank_by_vectors(
-    engine: Engine, question: str | None, phrase_idx: int, found: IndexResult
-) -> tuple[ScoredHit, ...]:
-    """Score the candidates that the joint space proposes, best supported first.
-
-    The question's attention is weighed in where there is a question.
-    """
-    config, hits = engine.retrieval, found.hits
-    attention = torch.zeros(len(hits))
-    if config.signals == "both" and config.per_attention and question is not None:
-        attention = standardise(_attend(engine, question, [hit.chunk for hit in hits]))
-    scored = (
-        score_hit(
-            hit,
-            HitFeatures(cosine=hit.score, deviation=deviation, attention=float(looked)),
-            config,
-            origin="retrieval",
-            phrase_idx=phrase_idx,
-        )
-        for hit, deviation, looked in zip(hits, z_scores(hits, found.stats), attention, strict=True)
-    )
-    return tuple(sorted(scored, key=lambda hit: -hit.support))
-
-
-def _rank_by_attention(
-    engine: Engine, question: str, refs: Sequence[ChunkRef]
-) -> tuple[ScoredHit, ...]:
-    """Score every chunk where the joint space is missing or left out; a hit is its middle."""
-    config = engine.retrieval
-    attention = standardise(_attend(engine, question, refs))
-    shares = torch.softmax(attention, dim=0)
-    chance = best_of_chance(len(refs))
-    # The weights of the joint space's features are not known to hold here: deviations alone count.
-    deviation_only = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
-    order = torch.argsort(attention, descending=True, stable=True)[: config.candidates]
-    return tuple(
-        score_hit(
-            Hit(chunk=refs[idx], score=float(shares[idx]), peak_s=_middle_s(refs[idx])),
-            HitFeatures(cosine=0.0, deviation=float(attention[idx]) - chance, attention=0.0),
-            deviation_only,
-            origin="attention",
-            phrase_idx=0,
-        )
-        for idx in order.tolist()
-    )
+    # Where all frames look alike, as under mere sound, vectors cannot say which answers.
+    stats = (video for match in matches for video in match.found.stats)
+    return matches if any(video.std > LEAST_STD for video in stats) else ()
 
 
 def _attend(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> Float32[Tensor, " chunk"]:
@@ -217,15 +159,11 @@ def _attend(engine: Engine, question: str, refs: Sequence[ChunkRef]) -> Float32[
     return torch.cat(scores) if scores else torch.empty(0)
 
 
-def _middle_s(ref: ChunkRef) -> float:
-    return (ref.span.start_s + ref.span.end_s) / 2
-
-
 Diverse = tuple[tuple[ScoredHit, ...], tuple[ScoredHit, ...]]
 """Hits, and their neighbours."""
 
 
-def keep_diverse(scored: Sequence[ScoredHit], config: RetrievalConfig) -> Diverse:
+def keep_diverse(scored: Sequence[ScoredHit], max_hits: int) -> Diverse:
     """Keep the best of neighbouring chunks; the others come back as its neighbourhood.
 
     Two chunks of one event say the same twice, and recall has room for few.
@@ -235,7 +173,7 @@ def keep_diverse(scored: Sequence[ScoredHit], config: RetrievalConfig) -> Divers
     for candidate in scored:
         is_beside = any(_adjacent(candidate.hit.chunk, hit.hit.chunk) for hit in hits)
         (nearby if is_beside else hits).append(candidate)
-    return tuple(hits[: config.candidates]), tuple(nearby)
+    return tuple(hits[:max_hits]), tuple(nearby)
 
 
 def interleave(lists: Sequence[Diverse]) -> Diverse:

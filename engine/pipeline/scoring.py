@@ -1,14 +1,15 @@
-"""What speaks for a chunk, and how much that is worth: pure functions of scores."""
+"""Support of a hit by vectors and attention, and the ranking by it: pure functions of scores."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import torch
 from jaxtyping import Float32
-from torch import Tensor, zeros_like
+from torch import Tensor
 
 from engine.pipeline.config import RetrievalConfig
-from engine.records import Hit, Origin, ScoreStats
+from engine.records import ChunkRef, Hit, IndexResult, Origin, ScoreStats
 
 SUPPORTED = 0.5
 """Support from which a hit counts as evidence: even odds, where calibration puts its threshold."""
@@ -40,6 +41,61 @@ class ScoredHit:
     origin: Origin
     phrase_idx: int
     """Index in `Query.phrases` of the phrase that found it."""
+
+
+def rank_by_vectors(
+    found: IndexResult,
+    attention: Float32[Tensor, " hit"] | None,
+    config: RetrievalConfig,
+    *,
+    phrase_idx: int,
+) -> tuple[ScoredHit, ...]:
+    """Score the candidates that the joint space proposes, best supported first.
+
+    Args:
+        found: Of one phrase.
+        attention: Of the question to each of the hits; `None` where it does not count.
+        config: The weights.
+        phrase_idx: Which phrase.
+    """
+    hits = found.hits
+    looked = torch.zeros(len(hits)) if attention is None else standardise(attention)
+    scored = (
+        score_hit(
+            hit,
+            HitFeatures(cosine=hit.score, deviation=deviation, attention=float(look)),
+            config,
+            origin="retrieval",
+            phrase_idx=phrase_idx,
+        )
+        for hit, deviation, look in zip(hits, z_scores(hits, found.stats), looked, strict=True)
+    )
+    return tuple(sorted(scored, key=lambda hit: -hit.support))
+
+
+def rank_by_attention(
+    refs: Sequence[ChunkRef], attention: Float32[Tensor, " chunk"], config: RetrievalConfig
+) -> tuple[ScoredHit, ...]:
+    """Score chunks where vectors are missing or cannot tell frames apart, best first.
+
+    The peak of such a hit is the middle of its chunk: attention does not say where in it.
+    """
+    deviations = standardise(attention)
+    shares = torch.softmax(deviations, dim=0)
+    chance = best_of_chance(len(refs))
+    # The weights of the joint space's features are not known to hold here: deviations alone count.
+    deviation_only = replace(config, bias=0.0, per_cosine=0.0, per_attention=0.0)
+    order = torch.argsort(deviations, descending=True, stable=True)[: config.candidates]
+    return tuple(
+        score_hit(
+            Hit(chunk=refs[idx], score=float(shares[idx]), peak_s=_middle_s(refs[idx])),
+            HitFeatures(cosine=0.0, deviation=float(deviations[idx]) - chance, attention=0.0),
+            deviation_only,
+            origin="attention",
+            phrase_idx=0,
+        )
+        for idx in order.tolist()
+    )
 
 
 def score_hit(
@@ -84,5 +140,9 @@ def best_of_chance(n_frames: int) -> float:
 def standardise(scores: Float32[Tensor, " chunk"]) -> Float32[Tensor, " chunk"]:
     """Return scores as deviations from their mean; zeros where there is nothing to compare."""
     if len(scores) < 2:
-        return zeros_like(scores)
+        return torch.zeros_like(scores)
     return (scores - scores.mean()) / scores.std().clamp_min(LEAST_STD)
+
+
+def _middle_s(ref: ChunkRef) -> float:
+    return (ref.span.start_s + ref.span.end_s) / 2

@@ -38,9 +38,7 @@ def test_a_question_looks_for_its_phrase(question: str, expected: str) -> None:
     ],
 )
 def test_questions_about_the_whole_are_known_by_their_words(question: str) -> None:
-    query = parse(question)
-    assert query.wants_whole
-    assert query.recall == "overview"
+    assert parse(question).recall == "overview"
 
 
 @pytest.mark.parametrize(
@@ -53,7 +51,6 @@ def test_questions_about_the_whole_are_known_by_their_words(question: str) -> No
 )
 def test_questions_about_one_thing_are_not(question: str) -> None:
     query = parse(question)
-    assert not query.wants_whole
     assert query.recall == "top"
     assert len(query.phrases) == 1
 
@@ -106,7 +103,7 @@ def test_a_question_that_points_back_recalls_what_it_points_to() -> None:
 def test_a_comparison_looks_for_both_things(question: str) -> None:
     query = parse(question)
     assert query.phrases == ("dog", "red car")
-    assert not query.wants_whole
+    assert query.recall == "top"
 
 
 @pytest.mark.parametrize(

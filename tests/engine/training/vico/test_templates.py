@@ -77,4 +77,4 @@ def test_clues_stand_in_time_order_with_their_marks(kind: QuestionKind) -> None:
 def test_product_takes_the_options_for_options() -> None:
     question = put("first", 4, 0)
     assert "(A)" not in strip_options(question.text)
-    assert parse(question.text).wants_whole
+    assert parse(question.text).recall == "overview"
