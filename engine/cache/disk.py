@@ -324,6 +324,6 @@ def _write(path: Path, content: bytes, *, durable: bool) -> None:
         if is_out_of_space(error):
             raise DiskFullError(
                 f"{path}: no space left for {len(content)} bytes; everything before it is kept",
-                hint="free some space and run the same command again: it goes on from here",
+                hint="free some space, then ingest again: it resumes behind the last stored chunk",
             ) from error
         raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error

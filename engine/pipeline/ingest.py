@@ -63,7 +63,7 @@ class SoundSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResumePoint:
-    """Where a video goes on: behind the chunks that are committed."""
+    """Point at which the ingest of a video resumes: behind its committed chunks."""
 
     ordinal: int
     """Of the next chunk; 0 starts from the beginning."""
@@ -90,7 +90,7 @@ def ingest(
     resume: ResumePoint | None = None,
     before: SampleStats | None = None,
 ) -> Iterator[ChunkCommitted]:
-    """Take a video in; what is yielded is on disk.
+    """Ingest a video: encode, compress, store and index its frames; yielded chunks are on disk.
 
     Killed anywhere and run again with a reader that starts at `resume_point`, it ends with the
     same files, byte for byte, as if it had never been disturbed.
@@ -110,8 +110,8 @@ def ingest(
     resume = resume or resume_point(engine, video)
     earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
     with Prefetch(iter(frames)) as ahead:
-        fresh = (each for each in ahead if resume.after_s is None or each.pts_s > resume.after_s)
-        encoded = _encoded(engine, fresh, frames.info, sound)
+        new = (frame for frame in ahead if resume.after_s is None or frame.pts_s > resume.after_s)
+        encoded = _encoded(engine, new, frames.info, sound)
         for committed in ingest_encoded(engine, video, encoded, resume=resume):
             yield replace(committed, stats=_sum(earlier, frames.stats))
 
@@ -145,7 +145,7 @@ def ingest_encoded(
 
 
 def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
-    """Where to go on with a video; chunks behind a damaged or missing one are dropped.
+    """Return where the ingest of a video resumes; chunks behind a damaged one are dropped.
 
     One process at a time may ingest a video: what a killed one left half written is swept away.
     """
@@ -170,7 +170,7 @@ def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
 
 
 def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
-    """What ingest yielded for the chunks on disk: rows can be rebuilt from it.
+    """Yield the records of the chunks on disk again: rows can be rebuilt from them.
 
     Raises:
         CorruptLatentsError: A file's header fails its checksum.
@@ -182,7 +182,7 @@ def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
 def encode_frames(
     model: VideoModel, frames: Sequence[Frame], audio: AudioWindow | None = None
 ) -> VisualTokens:
-    """Towers and projector over frames of any sizes, in small batches from the first on.
+    """Run frames of any sizes through towers and projector, in small batches from the first on.
 
     Args:
         model: Any.
@@ -200,7 +200,7 @@ def encode_frames(
 
 
 def hear(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWindow | None:
-    """What is heard in a span; `None` in silence, or for a model that does not hear."""
+    """Return the sound of a span; `None` where there is none, or for a model that does not hear."""
     if sound is None or not engine.model.card.wants_audio:
         return None
     samples = sound.window(span)
@@ -210,7 +210,7 @@ def hear(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWind
 
 
 def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
-    """The stream of a video behind its first `ordinal` chunks, as it was then."""
+    """Open the stream of a video behind its first `ordinal` chunks, as it was then."""
     past = engine.cache.tail(video, range(ordinal), engine.max_past_latents)
     return engine.model.open_stream(
         past,
@@ -284,7 +284,7 @@ def _batches(frames: Sequence[Frame]) -> Iterator[FrameBatch]:
 
 
 def _activity(frames: Sequence[Frame]) -> float:
-    """Mean change from frame to frame, in [0, 1]; a change of size does not count."""
+    """Return the mean change from frame to frame, in [0, 1]; a change of size does not count."""
     stride = _ACTIVITY_STRIDE_PX
     small = [frame.pixels[::stride, ::stride].astype(np.int16) for frame in frames]
     changes = [
@@ -296,5 +296,5 @@ def _activity(frames: Sequence[Frame]) -> float:
 
 
 def _sum(earlier: SampleStats, now: SampleStats) -> SampleStats:
-    names = [each.name for each in fields(SampleStats)]
+    names = [field.name for field in fields(SampleStats)]
     return SampleStats(**{name: getattr(earlier, name) + getattr(now, name) for name in names})

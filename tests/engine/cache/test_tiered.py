@@ -66,7 +66,7 @@ def test_any_subset_comes_back_in_order_and_equal_to_never_evicted(
     tight = cache(tmp_path / storage / "tight", host_bytes=3000, storage=storage, n=12)
     kept = roomy.recall(chunk(ordinal).ref for ordinal in wanted)
     evicted = tight.recall(chunk(ordinal).ref for ordinal in wanted)
-    assert [each.ref.ordinal for each in kept] == sorted(wanted)
+    assert [recalled.ref.ordinal for recalled in kept] == sorted(wanted)
     assert all(same(one, other) for one, other in zip(kept, evicted, strict=True))
     # What is still recalled without any file was held in memory, and within the budget.
     shutil.rmtree(tmp_path / storage / "tight")

@@ -65,7 +65,7 @@ def test_claims_are_what_retrieval_supports(build: Callable[..., Engine]) -> Non
     )
     engine = build(retrieval=RetrievalConfig(per_deviation=3.0))
     made = list(claims(engine, [Recording(setting="wall", story=shown)]))
-    assert [each.is_there for each in made] == [True, False]
+    assert [claim.is_there for claim in made] == [True, False]
     assert made[0].support > 0.5
     assert engine.index.refs() == ()
 

@@ -54,7 +54,7 @@ def test_the_signal_that_tells_gets_the_weight() -> None:
 
 def test_calibration_needs_both_answers() -> None:
     with pytest.raises(ValueError, match="things that are not"):
-        fit(RetrievalConfig(), [each for each in drawn(40) if each.is_there])
+        fit(RetrievalConfig(), [hit for hit in drawn(40) if hit.is_there])
 
 
 def test_what_was_measured_is_used_by_the_next_engine(

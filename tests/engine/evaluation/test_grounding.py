@@ -54,9 +54,9 @@ def test_every_signal_is_asked_the_same_and_vectors_know_the_frames(
     engine = build()
     about = wall("grey " * 21 + "red red " + "grey " * 30, flash("red", 20.5, 22.5))
     trials = list(measure(engine, [about], signal_configs(engine, 1.0)))
-    found = {each.signals: each for each in trials if each.kind == "when"}
+    found = {trial.signals: trial for trial in trials if trial.kind == "when"}
     assert set(found) == {"vectors", "attention", "both"}
-    assert all(each.hit_at_1 and each.covered == 1 for each in found.values())
+    assert all(trial.hit_at_1 and trial.covered == 1 for trial in found.values())
     assert found["vectors"].iou == pytest.approx(1.0)
     # Attention points at a chunk of four frames, not at frames.
     assert found["attention"].iou == pytest.approx(0.5)

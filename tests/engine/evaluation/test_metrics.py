@@ -69,4 +69,4 @@ def test_the_interval_of_a_mean_holds_it_and_narrows() -> None:
     few, many = bootstrap([0.0, 1.0] * 10), bootstrap([0.0, 1.0] * 1000)
     assert few[0] < many[0] < 0.5 < many[1] < few[1]
     assert bootstrap([0.3, 0.9]) == bootstrap([0.3, 0.9])
-    assert all(math.isnan(each) for each in bootstrap([]))
+    assert all(math.isnan(bound) for bound in bootstrap([]))

@@ -100,7 +100,7 @@ def test_drawn_needles_ask_for_different_facts() -> None:
 
 def listed(folder: Path, *entries: object) -> Path:
     Image.new("RGB", (6, 4), (200, 0, 0)).save(folder / "red.png")
-    lines = (each if isinstance(each, str) else json.dumps(each) for each in entries)
+    lines = (entry if isinstance(entry, str) else json.dumps(entry) for entry in entries)
     (folder / "needles.jsonl").write_text("\n".join(lines))
     return folder
 

@@ -27,4 +27,4 @@ def test_a_reply_is_judged(wanted: str, said: str, expected: float) -> None:
 def test_the_real_recordings_are_listed(shared_data: Path) -> None:
     listed = list(questions(shared_data))
     assert len(listed) > 50
-    assert all(each.video.is_file() for each in listed)
+    assert all(item.video.is_file() for item in listed)

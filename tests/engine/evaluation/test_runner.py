@@ -62,6 +62,6 @@ def test_a_second_run_goes_on_where_the_first_stopped(
         file.write('{"id": "2", "quest')
     # The line that a kill cut off is asked again.
     left = list(run(build(), Colours(), tmp_path, results, opened))
-    assert [each.id for each in left] == ["2"]
-    assert [each.id for each in read(results)] == ["1", "2"]
+    assert [result.id for result in left] == ["2"]
+    assert [result.id for result in read(results)] == ["1", "2"]
     assert opened.times == 1

@@ -76,10 +76,14 @@ def test_asked_for_by_recall_the_model_always_answers(
 @pytest.mark.parametrize(
     ("question", "history"),
     [
-        ("What colour is the red flash?", ()),
+        pytest.param("What colour is the red flash?", (), id="plain"),
         # Three bytes a character: a tokenizer may make as many tokens of it.
-        ("赤い" * 12 + " red flash?", ()),
-        ("What colour is it?", (Turn(question="When does the red flash come?", answer="色" * 9),)),
+        pytest.param("赤い" * 12 + " red flash?", (), id="three bytes a character"),
+        pytest.param(
+            "What colour is it?",
+            (Turn(question="When does the red flash come?", answer="色" * 9),),
+            id="history",
+        ),
     ],
 )
 def test_prompt_latents_and_answer_fit_the_positions_and_use_them(

@@ -35,8 +35,8 @@ def test_everything_that_shapes_latents_shapes_the_fingerprint(tmp_path: Path) -
         assemble(given, model=ColourModel()).fingerprint,
         assemble(given, model=other_weights).fingerprint,
         *(
-            assemble(each, model=ColourModel()).fingerprint
-            for each in (
+            assemble(variant, model=ColourModel()).fingerprint
+            for variant in (
                 replace(given, model=replace(given.model, compression_ratio=4)),
                 replace(given, model=replace(given.model, max_past_latents=None)),
                 replace(given, sampling=SamplingConfig(fps=2.0)),

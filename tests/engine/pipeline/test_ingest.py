@@ -32,7 +32,7 @@ def rest(engine: Engine, spelled: str) -> FakeSource:
     """The frames behind the resume point, as a reader that was opened there gives them."""
     after_s = resume_point(engine, CAMERA).after_s
     whole = story(spelled).frames
-    return FakeSource([each for each in whole if after_s is None or each.pts_s > after_s])
+    return FakeSource([frame for frame in whole if after_s is None or frame.pts_s > after_s])
 
 
 def test_chunks_are_whole_and_the_last_one_is_what_is_left(build: Callable[..., Engine]) -> None:
@@ -175,10 +175,10 @@ def test_rows_can_be_rebuilt_from_the_files(build: Callable[..., Engine]) -> Non
     engine = build()
     yielded = list(ingest(engine, CAMERA, story(DAY)))
     rebuilt = list(stored_chunks(engine, CAMERA))
-    assert [replace(each, stats=SampleStats()) for each in yielded] == [
-        replace(each, stats=SampleStats()) for each in rebuilt
+    assert [replace(chunk, stats=SampleStats()) for chunk in yielded] == [
+        replace(chunk, stats=SampleStats()) for chunk in rebuilt
     ]
-    assert [each.stats.frames_sampled for each in rebuilt] == [4, 8, 12, 16, 20, 24, 28, 30]
+    assert [chunk.stats.frames_sampled for chunk in rebuilt] == [4, 8, 12, 16, 20, 24, 28, 30]
 
 
 def test_counts_of_earlier_runs_are_added(build: Callable[..., Engine]) -> None:

@@ -13,11 +13,13 @@ from engine.pipeline.scoring import (
     LEAST_STD,
     HitFeatures,
     best_of_chance,
+    rank_by_attention,
+    rank_by_vectors,
     score_hit,
     standardise,
     z_scores,
 )
-from engine.records import ChunkRef, Hit, ScoreStats, TimeSpan, VideoId
+from engine.records import ChunkRef, Hit, IndexResult, ScoreStats, TimeSpan, VideoId
 
 LONG, SHORT = VideoId("long"), VideoId("short")
 
@@ -66,6 +68,34 @@ def test_support_lies_between_0_and_1_and_grows_with_the_deviation(
         for part in (features, replace(features, deviation=deviation + more))
     )
     assert 0 <= low <= high <= 1
+
+
+def test_candidates_are_ranked_by_support_with_attention_in_their_own_order() -> None:
+    stats = (ScoreStats(video=LONG, n_frames=100, mean=0.0, std=0.1),)
+    hits = tuple(hit(LONG, score) for score in (0.30, 0.29, 0.28))
+    found = IndexResult(hits=hits, stats=stats)
+    config = RetrievalConfig(per_deviation=1.0, per_attention=1.0)
+    plain = rank_by_vectors(found, None, config, phrase_idx=2)
+    assert [scored.hit for scored in plain] == list(hits)
+    assert {scored.features.attention for scored in plain} == {0.0}
+    assert {scored.phrase_idx for scored in plain} == {2}
+    looked = rank_by_vectors(found, torch.tensor([0.1, 0.2, 0.3]), config, phrase_idx=0)
+    assert [scored.hit for scored in looked] == list(reversed(hits))
+    assert [scored.features.attention for scored in looked] == pytest.approx([1.0, 0.0, -1.0])
+
+
+def test_a_hit_by_attention_alone_is_a_chunks_middle_and_knows_no_other_weight() -> None:
+    refs = [
+        ChunkRef(video=LONG, ordinal=idx, span=TimeSpan(start_s=4.0 * idx, end_s=4.0 * idx + 4.0))
+        for idx in range(5)
+    ]
+    attention = torch.tensor([0.1, 0.1, 0.9, 0.1, 0.2])
+    config = RetrievalConfig(bias=-50.0, per_cosine=9.0, per_deviation=2.0, candidates=3)
+    ranked = rank_by_attention(refs, attention, config)
+    assert [scored.hit.chunk.ordinal for scored in ranked] == [2, 4, 0]
+    assert ranked[0].hit.peak_s == 10.0
+    deviation = float(standardise(attention)[2]) - best_of_chance(5)
+    assert ranked[0].support == pytest.approx(1 / (1 + math.exp(-2.0 * deviation)))
 
 
 def test_standardised_scores_have_mean_0_and_deviation_1() -> None:

@@ -47,7 +47,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> VideoLlama2:
 
 
 def _embeddings(engine: Engine, sound: SoundSource | None, source: FakeSource) -> list[bytes]:
-    refs = [each.ref for each in ingest(engine, CAMERA, source, sound=sound)]
+    refs = [chunk.ref for chunk in ingest(engine, CAMERA, source, sound=sound)]
     return [_stored(engine, ref) for ref in refs]
 
 
@@ -80,7 +80,7 @@ def test_resumed_ingest_hears_the_same(build: Callable[..., Engine], model: Vide
     refs = [next(first).ref]
     first.close()
     refs += [
-        each.ref for each in ingest(build(model, home="cut"), CAMERA, story(STORY), sound=Tone())
+        chunk.ref for chunk in ingest(build(model, home="cut"), CAMERA, story(STORY), sound=Tone())
     ]
     assert [_stored(build(model, home="cut"), ref) for ref in refs] == whole
 
@@ -88,15 +88,15 @@ def test_resumed_ingest_hears_the_same(build: Callable[..., Engine], model: Vide
 def test_silencing_the_track_changes_the_answer_or_where_it_looks(
     build: Callable[..., Engine], model: VideoLlama2
 ) -> None:
-    said = []
+    answers = []
     for home, gain in (("heard", 0.3), ("silent", 0.0)):
         engine = build(model, home=home)
         _embeddings(engine, Tone(gain=gain), story(STORY))
         steps = answer(engine, "What is heard?", recall="all", sampling=Sampling(max_tokens=8))
         tokens = [step for step in steps if not isinstance(step, Answer)]
-        said.append([(step.text, step.chunk_mass) for step in tokens])
-    texts = [[text for text, _ in each] for each in said]
-    masses = [each[0][1] for each in said]
+        answers.append([(step.text, step.chunk_mass) for step in tokens])
+    texts = [[text for text, _ in tokens] for tokens in answers]
+    masses = [tokens[0][1] for tokens in answers]
     assert texts[0] != texts[1] or not torch.equal(*masses)  # type: ignore[arg-type]
 
 
@@ -117,7 +117,7 @@ def test_sound_alone_is_searched_by_attention(
 ) -> None:
     moments = [Frame(pixels=np.zeros((0, 0, 3), dtype=np.uint8), pts_s=float(n)) for n in range(10)]
     engine = build(model)
-    refs = [each.ref for each in ingest(engine, CAMERA, FakeSource(moments), sound=Tone())]
+    refs = [chunk.ref for chunk in ingest(engine, CAMERA, FakeSource(moments), sound=Tone())]
     assert [ref.span.end_s for ref in refs] == [4, 8, 10]
     hits = retrieve(engine, parse("the high tone")).hits
-    assert {each.origin for each in hits} == {"attention"}
+    assert {hit.origin for hit in hits} == {"attention"}

@@ -23,9 +23,9 @@ def test_one_card_in_five_is_held_out() -> None:
 
 def test_cards_that_differ_look_different_in_a_small_square() -> None:
     drawn = [draw_card(Card(colour="red", shape=shape, code="00"), 64, 64) for shape in SHAPES]
-    for idx, one in enumerate(drawn):
+    for idx, card in enumerate(drawn):
         for other in drawn[idx + 1 :]:
-            assert np.abs(one.astype(int) - other).mean() > 2
+            assert np.abs(card.astype(int) - other).mean() > 2
 
 
 def test_digits_stay_in_their_box() -> None:

@@ -16,9 +16,9 @@ def test_every_place_is_darker_at_night() -> None:
 
 def test_noise_changes_from_frame_to_frame_and_not_the_scene() -> None:
     scene = draw_scene(np.random.default_rng(0), 90, 160)
-    one, other = blank_frame(scene, 1), blank_frame(scene, 2)
-    assert (one != other).any()
-    assert abs(one.mean() - scene.backdrop.mean()) < 1.5
+    first, second = blank_frame(scene, 1), blank_frame(scene, 2)
+    assert (first != second).any()
+    assert abs(first.mean() - scene.backdrop.mean()) < 1.5
 
 
 def test_every_actor_is_drawn_where_it_stands() -> None:
