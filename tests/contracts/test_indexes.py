@@ -95,6 +95,15 @@ def test_a_frame_at_the_start_of_a_filter_is_inside_and_one_at_its_end_is_not(na
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_a_chunk_that_only_touches_a_filter_does_not_reach_into_it(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    fill(tried)
+    # Chunks are five seconds long.
+    within = [(VideoId("a"), TimeSpan(start_s=5.0, end_s=10.0))]
+    assert tried.refs(within) == (ref("a", 1),)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_empty_index_finds_nothing(name: str) -> None:
     tried = opened(name, Path("nowhere"))
     assert tried.search(unit(1), 5) == IndexResult(hits=(), stats=())

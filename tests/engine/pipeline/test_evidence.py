@@ -19,6 +19,7 @@ from engine.pipeline.evidence import (
 from engine.pipeline.ingest import ingest
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
+from engine.pipeline.scoring import SUPPORTED
 from engine.records import ChunkRef, Evidence, Origin, TimeSpan, VideoId
 from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import story
@@ -137,6 +138,18 @@ def test_evidence_of_a_strong_hit_reaches_into_the_chunk_beside_it(
     (moment,) = from_hits(engine, retrieved)
     assert moment.span == TimeSpan(start_s=21.5, end_s=24.5)
     assert (moment.origin, moment.score) == ("retrieval", retrieved.hits[0].support)
+
+
+def test_evidence_of_a_weak_hit_stays_in_its_chunk(build: Callable[..., Engine]) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*120")))
+    retrieved = retrieve(engine, parse("Is there a red flash?"))
+    assert all(hit.support < SUPPORTED for hit in retrieved.hits)
+    chunks = {hit.hit.peak_s: hit.hit.chunk.span for hit in retrieved.hits}
+    moments = from_hits(engine, retrieved, least_support=0.0)
+    assert len(moments) == len(chunks) > 1
+    for moment in moments:
+        assert moment.span.overlap_s(chunks[moment.keyframe_s]) == moment.span.duration_s
 
 
 def test_hits_below_the_least_support_are_no_evidence(build: Callable[..., Engine]) -> None:
