@@ -174,8 +174,8 @@ class StaticThinning:
     the eight frames of a chunk lay up to a minute apart and showed several events.
     Measured: nano, 1181 questions about twelve drawn recordings: 124 wrong when frames were left
     out anywhere, 60 when a chunk also ended after twice its length, 32 so, 32 with every frame.
-    Costs 1326 frames of 2400 where something happens every 20 s (613 before), and nothing more
-    where nothing happens.
+    Costs 1987 frames of 3600 there, where something happens every 20 s (928 when left out
+    anywhere), and nothing more where nothing happens.
     Revisit when: a model is trained on thinned video.
 
     What follows a group depends on the group's last frame alone, so that reading may resume
