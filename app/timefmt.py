@@ -8,7 +8,7 @@ _UNITS = re.compile(r"^(?:(\d+(?:\.\d+)?)h)?(?:(\d+(?:\.\d+)?)m(?:in)?)?(?:(\d+(
 
 
 def format_offset(time_s: float) -> str:
-    """Media time as `H:MM:SS.mmm`."""
+    """Return a media time (s) as `H:MM:SS.mmm`."""
     total_ms = round(time_s * 1000)
     seconds, milliseconds = divmod(total_ms, 1000)
     minutes, second = divmod(seconds, 60)
@@ -17,7 +17,7 @@ def format_offset(time_s: float) -> str:
 
 
 def format_duration(duration_s: float) -> str:
-    """A length in words, such as `3.2 hours`, `12 minutes`, `8 seconds`."""
+    """Return a length in words, such as `3.2 hours`, `12 minutes`, `8 seconds`."""
     for unit_s, word in ((3600, "hour"), (60, "minute")):
         if duration_s >= unit_s:
             return _counted(duration_s / unit_s, word)
@@ -25,7 +25,7 @@ def format_duration(duration_s: float) -> str:
 
 
 def parse_time(text: str) -> float | datetime:
-    """A filter bound: seconds from the start of the video, or a moment on the wall clock.
+    """Parse a bound: seconds from the start of the video, or a moment on the wall clock.
 
     Args:
         text: `95`, `1:35`, `1:02:03.5`, `90m`, `1h30m`, or ISO 8601 (`2026-03-01T22:00`;
@@ -44,7 +44,7 @@ def parse_time(text: str) -> float | datetime:
 
 
 def parse_moment(text: str) -> datetime:
-    """ISO 8601 as an aware UTC datetime; without a zone it means this machine's.
+    """Parse ISO 8601 as an aware UTC datetime; without a zone it means this machine's.
 
     Raises:
         ValueError: Not a date and time.
@@ -59,7 +59,7 @@ def parse_moment(text: str) -> datetime:
 
 
 def wall_clock(start_at: datetime | None, time_s: float) -> str | None:
-    """The ISO 8601 moment of a media time, where the video has a wall clock."""
+    """Return the ISO 8601 moment of a media time, where the video has a wall clock."""
     if start_at is None:
         return None
     return (start_at + timedelta(seconds=time_s)).isoformat(timespec="milliseconds")

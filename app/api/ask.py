@@ -121,7 +121,7 @@ def _prepare(desk: AppContext, who: Principal, body: AskRequest) -> _Prepared:
 async def _steps(
     desk: AppContext, who: Principal, body: AskRequest, prepared: _Prepared
 ) -> AsyncIterator[str | AskResponse]:
-    """The answer's words as they come, then its document."""
+    """Yield the words of an answer as they come, then its document."""
     async with desk.lane.turn():
         # The model may have to be loaded first, so even the call itself is off the event loop.
         steps: Iterator[Token | Answer] = await run_in_threadpool(
@@ -143,7 +143,7 @@ async def _steps(
 async def _as_events(
     desk: AppContext, who: Principal, body: AskRequest, prepared: _Prepared
 ) -> AsyncIterator[str]:
-    """The same as server-sent events; what goes wrong after the start is an event too."""
+    """Yield the same as server-sent events; what fails after the start is an event too."""
     plan = _plan(desk, prepared.scope)
     yield _event("plan", {"text": plan, "waiting": desk.lane.waiting})
     try:
@@ -161,7 +161,7 @@ def _event(name: str, data: object) -> str:
 
 
 def _plan(desk: AppContext, scope: Scope) -> str:
-    """What is about to be searched, in words."""
+    """Return in words what is about to be searched."""
     labels = desk.services.labels()
     names = [labels[video].name for video, _ in scope if video in labels]
     where = names[0] if len(names) == 1 else f"{len(names)} videos"

@@ -66,7 +66,7 @@ class AppContext:
         return self.services.settings.home
 
     def video(self, who: Principal, video_id: str) -> VideoRow:
-        """A video by id; to those who may not see it, it does not exist.
+        """Return a video by id; to those who may not see it, it does not exist.
 
         Raises:
             NotFoundError: No such video, or it was not granted.
@@ -74,7 +74,7 @@ class AppContext:
         return find_video(self.services, video_id, who)
 
     def videos(self, who: Principal) -> tuple[VideoRow, ...]:
-        """Every video that someone may see, oldest first."""
+        """Return every video that someone may see, oldest first."""
         return visible_videos(self.services, who)
 
     def scope(
@@ -84,7 +84,7 @@ class AppContext:
         after: float | datetime | None,
         before: float | datetime | None,
     ) -> Scope:
-        """Where to look: the videos named, or all that someone may see.
+        """Return where to look: the videos named, or all that someone may see.
 
         Raises:
             NotFoundError: A video that is not there for them, or nothing to look through.
@@ -93,7 +93,7 @@ class AppContext:
 
 
 def get_context(request: Request) -> AppContext:
-    """The desk of this server."""
+    """Return the parts of this server."""
     desk: AppContext = request.app.state.desk
     return desk
 

@@ -172,7 +172,7 @@ def _ready(folder: Path) -> Path:
 
 
 def _track(cues: Iterable[tuple[float, float, str]]) -> str:
-    """Starts, ends and texts as WebVTT; a cue without words is none."""
+    """Return starts, ends (s) and texts as WebVTT; a cue without words is left out."""
     blocks = (f"{_vtt(a)} --> {_vtt(b)}\n{_plain(text)}" for a, b, text in cues if text.strip())
     return "\n\n".join(("WEBVTT", *blocks)) + "\n"
 
@@ -182,6 +182,6 @@ def _vtt(time_s: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text as one line of a cue: markup of WebVTT is escaped."""
+    """Return a text as one line of a cue, with the markup of WebVTT escaped."""
     line = " ".join(text.split())
     return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

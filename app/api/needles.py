@@ -28,7 +28,9 @@ Name = Annotated[str, Path(max_length=64)]
 @router.get("", summary="List needle sets")
 def list_needle_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsResponse:
     """Return uploaded sets, and folders with a `needles.jsonl` below a configured folder."""
-    return NeedleSetsResponse(sets=[_item(each) for each in list_needles(desk.settings)])
+    return NeedleSetsResponse(
+        sets=[_item(needle_set) for needle_set in list_needles(desk.settings)]
+    )
 
 
 @router.put("/{name}", summary="Upload a needle set", status_code=201, responses=failures(422))
@@ -57,5 +59,5 @@ def delete_needle_set(desk: Ctx, who: CurrentAdmin, name: Name) -> Response:
     return Response(status_code=204)
 
 
-def _item(found: NeedleSet) -> NeedleSetItem:
-    return NeedleSetItem(key=found.key, name=found.name, is_upload=found.is_upload)
+def _item(needle_set: NeedleSet) -> NeedleSetItem:
+    return NeedleSetItem(key=needle_set.key, name=needle_set.name, is_upload=needle_set.is_upload)

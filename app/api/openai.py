@@ -109,23 +109,27 @@ async def _stream(
 
 
 def _proof(desk: AppContext, question: str, answer: Answer) -> dict[str, object]:
-    """What supports the answer: everything of `ask` but the words."""
+    """Return what supports an answer: everything of `ask` but the words."""
     document = describe_answer(question, answer, desk.services.labels())
     return document.model_dump(exclude={"question", "answer"})
 
 
 def _conversation(messages: list[ChatMessage]) -> tuple[str, tuple[Turn, ...]]:
-    """The question, and the turns before it; system messages steer models of another kind."""
-    spoken = [(one.role, _text(one)) for one in messages if one.role in {"user", "assistant"}]
+    """Return the question and the turns before it; system messages are left out."""
+    spoken = [
+        (message.role, _text(message))
+        for message in messages
+        if message.role in {"user", "assistant"}
+    ]
     if not spoken or spoken[-1][0] != "user":
         raise InputRefusedError("the last message is the user's question")
-    turns, asked = [], ""
+    turns, question = [], ""
     for role, text in spoken[:-1]:
         if role == "user":
-            asked = text
-        elif asked:
-            turns.append(Turn(question=asked, answer=text))
-            asked = ""
+            question = text
+        elif question:
+            turns.append(Turn(question=question, answer=text))
+            question = ""
     return spoken[-1][1], tuple(turns)
 
 

@@ -40,7 +40,7 @@ def list_probe_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
 @router.post("", summary="Start a probe run", status_code=202)
 def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
     """Plant needles over lengths and depths, as a job."""
-    asked = ProbeOrder(
+    order = ProbeOrder(
         haystack=body.haystack,
         lengths=tuple(sorted(set(body.lengths))),
         depths=tuple(sorted(set(body.depths))),
@@ -49,7 +49,7 @@ def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem
         recall=body.recall,
         needles=body.needles,
     )
-    return describe_job(desk.services, probes.enqueue_probe(desk.services, asked, who))
+    return describe_job(desk.services, probes.enqueue_probe(desk.services, order, who))
 
 
 @router.get("/{run_id}", summary="Get a probe run")
@@ -85,14 +85,14 @@ def get_drawn_needle(
 
 
 @router.get(
-    "/{run_id}/needles/{place}.png",
+    "/{run_id}/needles/{index}.png",
     summary="Get a needle of a probe run",
     response_class=FileResponse,
 )
-def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, place: Number) -> FileResponse:
+def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, index: Number) -> FileResponse:
     """Return the picture that was planted, where it came from a set of needles."""
     run = probes.find_run(desk.services, run_id, who)
-    still = probes.find_still(desk.services, run, place)
+    still = probes.find_still(desk.services, run, index)
     headers = {"cache-control": "private, max-age=86400"}
     return FileResponse(still, media_type="image/png", headers=headers)
 

@@ -31,18 +31,18 @@ def update_settings(
 
 
 def _document(desk: AppContext) -> SettingValuesResponse:
-    return SettingValuesResponse(settings=[_item(each) for each in current_values(desk.settings)])
+    return SettingValuesResponse(settings=[_item(state) for state in current_values(desk.settings)])
 
 
-def _item(each: SettingState) -> SettingItem:
+def _item(state: SettingState) -> SettingItem:
     return SettingItem(
-        setting=each.editable.setting,
-        name=each.editable.name,
-        kind=each.editable.kind,
-        value=each.value,
-        in_force=each.in_force,
-        is_default=each.is_default,
-        locked_by=each.locked_by,
-        needs_restart=each.editable.needs_restart,
-        is_waiting=each.value != each.in_force,
+        setting=state.editable.setting,
+        name=state.editable.name,
+        kind=state.editable.kind,
+        value=state.value,
+        in_force=state.in_force,
+        is_default=state.is_default,
+        locked_by=state.locked_by,
+        needs_restart=state.editable.needs_restart,
+        is_waiting=state.value != state.in_force,
     )

@@ -131,7 +131,7 @@ async def _receive(
 
 
 async def _blocks(request: Request) -> AsyncIterator[bytes]:
-    """The body in blocks of about 1 MiB, so that the disk sees few writes."""
+    """Yield the body in blocks of about 1 MiB, so that the disk sees few writes."""
     gathered = bytearray()
     async for piece in request.stream():
         gathered += piece

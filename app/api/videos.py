@@ -143,7 +143,7 @@ def get_timeline(
 
 
 def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
-    """A video as a page shows it."""
+    """Return a video as a page shows it."""
     known = library.describe_video(row).model_dump()
     if HomeFolder(desk.home).contains(row.uri):
         known["uri"] = "uploaded"
@@ -208,7 +208,7 @@ def _expected_chunks(row: VideoRow) -> int | None:
 
 
 def _live_factor(job: JobRow | None) -> float | None:
-    """The pace of the run under way, as its progress note tells it."""
+    """Return the pace of the run under way, in seconds of video per second."""
     if job is None or job.started_at is None or job.heartbeat_at is None:
         return None
     ran_s = (job.heartbeat_at - job.started_at).total_seconds()
@@ -216,7 +216,7 @@ def _live_factor(job: JobRow | None) -> float | None:
 
 
 def _cover_s(row: VideoRow) -> float:
-    """A still from a tenth of the way in: first frames are often black."""
+    """Return a time a tenth of the way in (s): first frames are often black."""
     return round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)
 
 

@@ -21,16 +21,16 @@ cli = typer.Typer()
 
 @cli.command()
 def train(
-    recipe: Annotated[str, typer.Argument(help="A file of engine/training/recipes.")],
-    output: Annotated[Path, typer.Option("--output", help="Above the folder of the run.")] = Path(
-        "runs"
-    ),
+    recipe: Annotated[str, typer.Argument(help="Name of a file in engine/training/recipes.")],
+    output: Annotated[
+        Path, typer.Option("--output", help="Folder that the run's own folder goes into.")
+    ] = Path("runs"),
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint.")
+        bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Run a training recipe; its docstring states command, hours and the score to expect.
+    """Run a training recipe; its docstring states the hours and the score to expect.
 
     On several GPUs: accelerate launch -m app train RECIPE.
     """
@@ -50,25 +50,28 @@ def vico(
     videos: Annotated[
         list[str], typer.Argument(help="Files and folders.", metavar="VIDEO_OR_FOLDER")
     ],
-    output: Annotated[Path, typer.Option("--output", help="Where the questions go (JSON lines).")],
+    output: Annotated[
+        Path, typer.Option("--output", help="JSON lines file to write the questions to.")
+    ],
     captions: Annotated[
         list[Path] | None,
         typer.Option(
-            "--captions", help="JSON lines or WebVTT instead of the model's own; may be repeated."
+            "--captions",
+            help="Captions as JSON lines or WebVTT, in place of the model's; repeatable.",
         ),
     ] = None,
     clip_s: Annotated[
-        float, typer.Option("--clip-s", min=1.0, max=3600.0, help="Seconds of a clip.")
+        float, typer.Option("--clip-s", min=1.0, max=3600.0, help="Length of a clip in seconds.")
     ] = 14.0,
     questions_per_video: Annotated[
-        int, typer.Option("--questions-per-video", min=1, help="Most questions about one video.")
+        int, typer.Option("--questions-per-video", min=1, help="Most questions per video.")
     ] = 14,
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the questions.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the questions.")] = 0,
     model: Model = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Make training questions about the order of what videos show; a cut-off run goes on."""
+    """Make training questions about the order of events; an interrupted run continues."""
     from app.services.vico import VicoOrder, build_vico
 
     screen = open_screen(json=json)
@@ -87,18 +90,20 @@ def vico(
 
 @cli.command("eval")
 def evaluate(
-    benchmark: Annotated[str, typer.Argument(help="A file of engine/evaluation/benchmarks.")],
+    benchmark: Annotated[
+        str, typer.Argument(help="Name of a file in engine/evaluation/benchmarks.")
+    ],
     root: Annotated[
-        Path, typer.Option("--root", help="A local copy of the benchmark's data.")
+        Path, typer.Option("--root", help="Local copy of the benchmark's data.")
     ] = Path("."),
     results: Annotated[
-        Path | None, typer.Option("--results", help="Where the records go (JSON lines).")
+        Path | None, typer.Option("--results", help="JSON lines file to write the records to.")
     ] = None,
     model: Model = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Ask a benchmark's questions; killed and run again, it goes on where it was."""
+    """Ask the questions of a benchmark; an interrupted run continues."""
     from app.services.evaluation import evaluate as measure
 
     screen = open_screen(json=json)
@@ -116,11 +121,11 @@ def evaluate(
 
 @cli.command()
 def bench(
-    name: Annotated[str | None, typer.Argument(help="One benchmark; all when left out.")] = None,
+    name: Annotated[str | None, typer.Argument(help="One benchmark (default: all).")] = None,
     model: Model = None,
     json: Json = False,
 ) -> None:
-    """Measure speed and memory as ratios; writes assets/bench/<machine>.json."""
+    """Measure speed and memory; writes assets/bench/<machine>.json."""
     from app.services.bench import run_benchmarks
 
     screen = open_screen(json=json)
@@ -136,7 +141,7 @@ def worker(
     log_format: LogFormatOption = None,
     home: Home = None,
 ) -> None:
-    """Work off jobs until interrupted; any number may run, on any machine with the files."""
+    """Run jobs until interrupted; start as many as you like, wherever the files are reached."""
     from app.services.retention import retention_loop
     from app.worker.handlers import open_worker
 
@@ -151,19 +156,20 @@ def worker(
 
 @cli.command()
 def serve(
-    host: Annotated[str | None, typer.Option("--host", help="Where to listen.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[
-        int | None, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Port to listen on; 0 takes a free one."),
     ] = None,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Jobs are worked off by `longwatch worker`.")
+        bool, typer.Option("--no-worker", help="Leave jobs to `longwatch worker`.")
     ] = False,
     model: Model = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
     home: Home = None,
 ) -> None:
-    """The web app, its API and a worker; on this machine only, unless --host says otherwise."""
+    """Serve the web app and the API, with a worker; on this machine only unless --host is set."""
     from app.server import serve as run
 
     settings = open_settings(
@@ -180,7 +186,7 @@ def serve(
 
 @cli.command()
 def doctor(json: Json = False, home: Home = None) -> None:
-    """What this machine can do, what is missing, and how to get it."""
+    """Show what this machine can do, what is missing, and how to get it."""
     from app.cli.doctor import examine
 
     open_screen(json=json).show(examine(open_settings(home).home))

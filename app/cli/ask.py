@@ -33,25 +33,28 @@ def ingest(
         list[str], typer.Argument(help="Files, folders, rtsp:// cameras, http(s) streams.")
     ],
     name: Annotated[
-        str | None, typer.Option("--name", help="What to call it (one source).")
+        str | None, typer.Option("--name", help="Name of the video (one source only).")
     ] = None,
-    fps: Annotated[float | None, typer.Option("--fps", help="Frames sampled per second.")] = None,
+    fps: Annotated[float | None, typer.Option("--fps", help="Frames to sample per second.")] = None,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Go on: new files of a folder, a camera that returns.")
+        bool,
+        typer.Option(
+            "--watch", help="Keep running: new files in a folder, cameras that reconnect."
+        ),
     ] = False,
     start_at: Annotated[
-        str | None, typer.Option("--start-at", help="Wall clock of the first frame, ISO 8601.")
+        str | None, typer.Option("--start-at", help="Date and time of the first frame (ISO 8601).")
     ] = None,
     model: Model = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Read videos once, chunk by chunk, into latents that answer questions for good."""
+    """Ingest videos once, chunk by chunk; questions never read them again."""
     from app.timefmt import parse_moment
     from app.worker.foreground import ingest_now, watch_sources
 
     if name is not None and len(sources) > 1:
-        raise typer.BadParameter("--name takes exactly one source")
+        raise typer.BadParameter("--name needs exactly one source")
     started = None if start_at is None else parsed(parse_moment, start_at)
     screen = open_screen(json=json)
     with open_library(home, model=model, fps=fps) as context, screen.progress() as progress:
@@ -86,8 +89,8 @@ def ask(
 
 @cli.command()
 def search(
-    query: Annotated[str, typer.Argument(help="What to look for, as a caption would say it.")],
-    top: Annotated[int, typer.Option("--top", min=1, help="How many moments.")] = 10,
+    query: Annotated[str, typer.Argument(help="What to look for, worded like a caption.")],
+    top: Annotated[int, typer.Option("--top", min=1, help="Number of moments to return.")] = 10,
     video: Videos = None,
     after: After = None,
     before: Before = None,
@@ -95,7 +98,7 @@ def search(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Find the moments that match a description."""
+    """Find moments that match a description."""
     from app.services.ask import search as find
     from app.services.scope import resolve_scope
 
@@ -108,12 +111,12 @@ def search(
 
 @cli.command()
 def caption(
-    video: Annotated[str, typer.Argument(help="Id or name of an ingested video.")],
+    video: Annotated[str, typer.Argument(help="ID or name of an ingested video.")],
     model: Model = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Describe every chunk of a video in words; a run that was cut off goes on."""
+    """Write a caption for every chunk of a video; an interrupted run continues."""
     from app.worker.foreground import caption_now
 
     screen = open_screen(json=json)
@@ -124,14 +127,14 @@ def caption(
 
 @cli.command()
 def captions(
-    video: Annotated[str, typer.Argument(help="Id or name of a video that was captioned.")],
+    video: Annotated[str, typer.Argument(help="ID or name of a captioned video.")],
     find: Annotated[
-        str | None, typer.Option("--find", help="Only captions that hold words of this.")
+        str | None, typer.Option("--find", help="Show only captions that contain these words.")
     ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Show the captions of a video, or find words in them."""
+    """Show the captions of a video, or search them."""
     from app.services.captions import list_captions
 
     with open_library(home) as context:
@@ -142,32 +145,36 @@ def captions(
 @cli.command()
 def probe(
     haystack: Annotated[
-        str | None, typer.Argument(help="A video file or an ingested video; drawn when left out.")
+        str | None, typer.Argument(help="A video file or an ingested video (default: a drawn one).")
     ] = None,
     lengths: Annotated[
-        str, typer.Option("--lengths", help="Sampled frames of the haystacks.")
+        str, typer.Option("--lengths", help="Lengths of the haystacks, in sampled frames.")
     ] = "64,256,1024",
     depths: Annotated[
-        str, typer.Option("--depths", help="Where the needle lies: 0 start, 1 end.")
+        str, typer.Option("--depths", help="Positions of the needle: 0 is the start, 1 the end.")
     ] = "0,0.25,0.5,0.75,1",
-    ratio: Annotated[int | None, typer.Option("--ratio", help="Visual tokens per latent.")] = None,
-    needles: Annotated[
-        Path | None, typer.Option("--needles", help="Folder of images and needles.jsonl.")
+    ratio: Annotated[
+        int | None, typer.Option("--ratio", help="Visual tokens per latent (default: the model's).")
     ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", help="Needles per cell.")] = 4,
-    seed: Annotated[int, typer.Option("--seed", help="First seed of drawn needles.")] = 0,
+    needles: Annotated[
+        Path | None, typer.Option("--needles", help="Folder with images and needles.jsonl.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Drawn needles per cell.")] = 4,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first drawn needle.")] = 0,
     recall: Annotated[
         RecallChoice, typer.Option("--recall", help="top: the best chunks; all: the full memory.")
     ] = RecallChoice.top,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Write the heat map here (PNG).")
+        Path | None, typer.Option("--plot", help="Write a heat map to this PNG file.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Write the cells here.")] = None,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="Write the cells to this CSV file.")
+    ] = None,
     model: Model = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Plant known moments in footage and see where they are still found."""
+    """Plant known moments in footage and measure where they are still found."""
     from app.services.probes import ProbeOrder, choose_needles
     from app.services.probes import probe as measure
 
@@ -189,15 +196,15 @@ def probe(
 @cli.command()
 def demo(
     video: Annotated[
-        Path | None, typer.Argument(help="Your own file; a clip is drawn when left out.")
+        Path | None, typer.Argument(help="Your own video file (default: a drawn clip).")
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", help="Where clip, library and pictures go.")
+        Path, typer.Option("--output", help="Folder for the clip, the library and the pictures.")
     ] = Path("longwatch-demo"),
     model: Model = None,
     json: Json = False,
 ) -> None:
-    """The main job in one go: read a clip, ask, see the proof, probe the memory."""
+    """Run the main job once: ingest a clip, ask, show the proof, probe the memory."""
     from app.cli.demo import run_demo
 
     screen = open_screen(json=json)

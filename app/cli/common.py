@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from app.services.context import ServiceContext
     from app.services.scope import Bound
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Where the library lies (default: LONGWATCH_HOME).", metavar="DIR"),
+    typer.Option("--home", help="Folder of the library (default: LONGWATCH_HOME).", metavar="DIR"),
 ]
 Model = Annotated[
     str | None,
@@ -25,7 +25,7 @@ Model = Annotated[
 ]
 Videos = Annotated[
     list[str] | None,
-    typer.Option("--video", help="Id or name; may be given several times.", metavar="ID_OR_NAME"),
+    typer.Option("--video", help="ID or name of a video; repeatable.", metavar="ID_OR_NAME"),
 ]
 LogLevelOption = Annotated[
     str | None,
@@ -51,8 +51,12 @@ class RoleChoice(StrEnum):
     viewer = "viewer"
 
 
-After = Annotated[str | None, typer.Option("--after", help="From: 1:30, 90m, or 2026-03-01T22:00.")]
-Before = Annotated[str | None, typer.Option("--before", help="Until: as --after.")]
+After = Annotated[
+    str | None, typer.Option("--after", help="Start: 1:30, 90m, or 2026-03-01T22:00.")
+]
+Before = Annotated[
+    str | None, typer.Option("--before", help="End, in the same notations as --after.")
+]
 
 
 def open_screen(*, json: bool) -> "Terminal":

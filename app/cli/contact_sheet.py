@@ -56,7 +56,7 @@ def write_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
 
 
 def _height_px(row: Row) -> int:
-    """A row without stills is its two lines of text."""
+    """Return the height of a row; without stills it is two lines of text."""
     return WORDS_PX + (STILL_PX[1] + CAPTION_PX if row.stills else 0)
 
 

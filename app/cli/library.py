@@ -1,4 +1,4 @@
-"""What there is: videos, models, accounts."""
+"""Commands about what there is: videos, models, users."""
 
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +17,14 @@ from app.cli.common import (
     parse_offset,
 )
 
-videos = typer.Typer(help="The library: list, show, rm, export, reindex.", no_args_is_help=True)
-models = typer.Typer(help="What models are here and what can be had.", no_args_is_help=True)
-users = typer.Typer(help="Accounts of the web app.", no_args_is_help=True)
+videos = typer.Typer(help="List, show, remove, export and reindex videos.", no_args_is_help=True)
+models = typer.Typer(help="List, pull, check and measure models.", no_args_is_help=True)
+users = typer.Typer(help="Manage the accounts of the web app.", no_args_is_help=True)
 
 
 @videos.command("list")
 def list_videos(json: Json = False, home: Home = None) -> None:
-    """Every video of the library."""
+    """List every video of the library."""
     from app.services.library import list_videos
 
     with open_library(home) as context:
@@ -34,11 +34,11 @@ def list_videos(json: Json = False, home: Home = None) -> None:
 
 @videos.command("show")
 def show_video(
-    video: Annotated[str, typer.Argument(help="Id or name.")],
+    video: Annotated[str, typer.Argument(help="ID or name of the video.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """What is known of one video."""
+    """Show what is known of one video."""
     from app.services.library import show_video
 
     with open_library(home) as context:
@@ -48,11 +48,11 @@ def show_video(
 
 @videos.command("rm")
 def remove_video(
-    video: Annotated[str, typer.Argument(help="Id or name.")],
+    video: Annotated[str, typer.Argument(help="ID or name of the video.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Forget a video: its latents, index and rows. A file outside the library stays."""
+    """Delete a video from the library; its original file is kept unless it was uploaded."""
     from app.services.access import find_video
     from app.services.library import remove_video
 
@@ -63,14 +63,14 @@ def remove_video(
 
 @videos.command("export")
 def export_clip(
-    video: Annotated[str, typer.Argument(help="Id or name.")],
-    file: Annotated[Path, typer.Argument(help="Where the clip goes (MP4).")],
-    start: Annotated[str, typer.Option("--start", help="Offset, such as 1:02:03.")],
-    end: Annotated[str, typer.Option("--end", help="Offset, such as 1:02:33.")],
+    video: Annotated[str, typer.Argument(help="ID or name of the video.")],
+    file: Annotated[Path, typer.Argument(help="MP4 file to write.")],
+    start: Annotated[str, typer.Option("--start", help="Offset such as 1:02:03.")],
+    end: Annotated[str, typer.Option("--end", help="Offset such as 1:02:33.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Cut a clip, without encoding again where the container allows it."""
+    """Cut a clip, without re-encoding where the container allows it."""
     from app.services.access import find_video
     from app.services.library import export_clip
 
@@ -92,7 +92,7 @@ def reindex_videos(json: Json = False, home: Home = None) -> None:
 
 @models.command("list")
 def list_models(json: Json = False, home: Home = None) -> None:
-    """The families, what can be had, what is here, and what is verified."""
+    """List models: on this machine, published, and how each is verified."""
     from app.services.models import list_models
 
     open_screen(json=json).show(list_models(open_settings(home)))
@@ -104,7 +104,7 @@ def pull_model(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Fetch a checkpoint from the model hub; the only command that does so."""
+    """Download a checkpoint from the model hub; no other command does."""
     from app.services.models import pull_model
 
     open_screen(json=json).show(pull_model(name, open_settings(home)))
@@ -112,9 +112,9 @@ def pull_model(
 
 @models.command("check")
 def check_model(
-    folder: Annotated[Path, typer.Argument(help="A checkpoint folder.")], json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder.")], json: Json = False
 ) -> None:
-    """Whether a checkpoint folder loads strictly, key by key."""
+    """Check that a checkpoint folder loads strictly, key by key."""
     from app.services.models import check_model
 
     open_screen(json=json).show(check_model(folder))
@@ -124,10 +124,10 @@ def check_model(
 def calibrate_model(
     haystacks: Annotated[
         list[str] | None,
-        typer.Argument(help="Footage to hold up cards in; every other one is kept for the test."),
+        typer.Argument(help="Footage to show cards in; every second file is kept for the test."),
     ] = None,
     plot: Annotated[
-        Path | None, typer.Option("--plot", help="Write the curve of both errors here (PNG).")
+        Path | None, typer.Option("--plot", help="Write the curve of both errors to this PNG file.")
     ] = None,
     model: Model = None,
     json: Json = False,
@@ -144,15 +144,15 @@ def calibrate_model(
 @models.command("evidence")
 def compare_signals(
     haystacks: Annotated[
-        list[str] | None, typer.Argument(help="Footage in which cards are held up as well.")
+        list[str] | None, typer.Argument(help="Footage to show cards in, beside drawn recordings.")
     ] = None,
-    lengths: Annotated[str, typer.Option("--lengths", help="Frames of the recordings.")] = (
-        "64,256,1024"
-    ),
+    lengths: Annotated[
+        str, typer.Option("--lengths", help="Lengths of the recordings, in frames.")
+    ] = ("64,256,1024"),
     frames: Annotated[
-        int, typer.Option("--frames", min=1, help="Of each length and setting in all.")
+        int, typer.Option("--frames", min=1, help="Frames per length and setting, in total.")
     ] = 512,
-    seed: Annotated[int, typer.Option("--seed", help="Of the first recording.")] = 81_000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first recording.")] = 81_000,
     model: Model = None,
     json: Json = False,
     home: Home = None,
@@ -175,7 +175,7 @@ def compare_signals(
 
 @models.command("compare")
 def compare_models(json: Json = False) -> None:
-    """The families side by side: tokens per frame, bytes per hour, context for an hour."""
+    """Compare the families: tokens per frame, bytes per hour, context for an hour."""
     from app.services.models import compare_models
 
     open_screen(json=json).show(compare_models())
@@ -183,18 +183,24 @@ def compare_models(json: Json = False) -> None:
 
 @users.command("add")
 def add_user(
-    name: Annotated[str, typer.Argument(help="What the account is called.")],
-    role: Annotated[RoleChoice, typer.Option("--role", help="What it may do.")] = RoleChoice.viewer,
+    name: Annotated[str, typer.Argument(help="Name of the account.")],
+    role: Annotated[
+        RoleChoice, typer.Option("--role", help="Role of the account.")
+    ] = RoleChoice.viewer,
     password: Annotated[
         str,
         typer.Option(
-            "--password", prompt=True, hide_input=True, confirmation_prompt=True, help="Asked for."
+            "--password",
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            help="Password (prompted for if left out).",
         ),
     ] = "",
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Open an account, or give an old one a new password and role."""
+    """Create an account, or give an existing one a new password and role."""
     from app.services.accounts import put_user
 
     with open_library(home) as context:
@@ -204,11 +210,11 @@ def add_user(
 
 @users.command("rm")
 def remove_user(
-    name: Annotated[str, typer.Argument(help="The account.")],
+    name: Annotated[str, typer.Argument(help="Name of the account.")],
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Close an account with its sessions, tokens and conversations."""
+    """Delete an account with its sessions, tokens and conversations."""
     from app.services.accounts import remove_user
 
     with open_library(home) as context:
@@ -218,7 +224,7 @@ def remove_user(
 
 @users.command("list")
 def list_users(json: Json = False, home: Home = None) -> None:
-    """Every account and its role."""
+    """List every account and its role."""
     from app.services.accounts import list_accounts
 
     with open_library(home) as context:

@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _report_bug(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """The hook for what nobody raised on purpose: a report on disk, one sentence, exit code 1."""
+    """Write a report about what nobody raised on purpose, and say so in one sentence."""
     with tempfile.NamedTemporaryFile(
         "w", prefix="longwatch-bug-", suffix=".txt", delete=False
     ) as report:

@@ -49,7 +49,7 @@ class Document(Protocol):
     """Anything with a JSON form; pydantic models are."""
 
     def model_dump_json(self, *, indent: int | None = None) -> str:
-        """The document as JSON text."""
+        """Return the document as JSON text."""
         ...
 
 
@@ -83,7 +83,7 @@ class ProgressBars:
         self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
 
     def say(self, text: str) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         self._console.print(text, markup=False)
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class Terminal:
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
 
     def show(self, document: Document) -> None:
-        """The result, on stdout."""
+        """Print the result on stdout."""
         if self._json:
             sys.stdout.write(document.model_dump_json(indent=2) + "\n")
             sys.stdout.flush()
@@ -117,11 +117,11 @@ class Terminal:
             self._out.print(render(document))
 
     def say(self, text: str = "", *, style: str | None = None) -> None:
-        """A line for people: on stdout, or on stderr beside a JSON document."""
+        """Print a line for people: on stdout, or on stderr beside a JSON document."""
         (self._err if self._json else self._out).print(text, style=style, markup=False)
 
     def fail(self, code: str, message: str, hint: str | None, exit_code: int) -> int:
-        """A failure in one sentence; hands its exit code back."""
+        """Print a failure in one sentence, and return its exit code."""
         sentence = message if hint is None else f"{message} ({hint})"
         self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
         if self._json:
@@ -139,7 +139,7 @@ class Terminal:
 
     @contextmanager
     def streaming(self) -> Iterator[Callable[[str], None]]:
-        """A function that writes answer tokens as they come; silent beside JSON."""
+        """Give a function that writes answer tokens as they come; silent beside JSON."""
         if self._json:
             yield lambda text: None
             return
@@ -159,7 +159,7 @@ def printable(text: str) -> str:
 
 @singledispatch
 def render(document: object) -> RenderableType:
-    """A document as something Rich can draw."""
+    """Return a document as something that Rich can draw."""
     return Pretty(document)
 
 
@@ -180,14 +180,14 @@ def _(answer: AnswerResponse) -> RenderableType:
 @render.register
 def _(search: SearchResponse) -> RenderableType:
     foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
-    said = [_captions(search.captions)] if search.captions else []
+    captions = [_captions(search.captions)] if search.captions else []
     if not search.hits:
-        return Group(Text("nothing found"), *said, foot)
+        return Group(Text("nothing found"), *captions, foot)
     table = plain_table("#", "video", "from", "to", "best at", "score")
     for hit in search.hits:
         peak = format_offset(hit.peak_s)
         table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
-    return Group(table, *said, foot)
+    return Group(table, *captions, foot)
 
 
 @render.register
@@ -338,16 +338,16 @@ def _(run: TrainResponse) -> RenderableType:
 
 @render.register
 def _(built: VicoResponse) -> RenderableType:
-    said = f"{built.captions} captions, {built.captions_written} of them new"
+    counts = f"{built.captions} captions, {built.captions_written} of them new"
     lines = [
         Text(f"{built.questions} questions about {built.clues} clues of {built.videos} videos"),
         Text(", ".join(f"{kind} {n}" for kind, n in built.kinds.items()), "dim"),
-        Text(f"{said if built.model else said.partition(',')[0]}; {built.wall_s:.1f} s", "dim"),
+        Text(f"{counts if built.model else counts.partition(',')[0]}; {built.wall_s:.1f} s", "dim"),
         Text(printable(f"written to {built.output}; media folder {built.media}")),
     ]
-    for each in built.skipped:
-        lines.append(Text(printable(f"{each.video}: {each.reason}; skipped"), "yellow"))
-    lines += [Text(printable(f"{each}; skipped"), "yellow") for each in built.bad_captions]
+    for item in built.skipped:
+        lines.append(Text(printable(f"{item.video}: {item.reason}; skipped"), "yellow"))
+    lines += [Text(printable(f"{line}; skipped"), "yellow") for line in built.bad_captions]
     return Group(*lines)
 
 
@@ -394,7 +394,7 @@ def _(note: MessageResponse) -> RenderableType:
 
 
 def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested figures under dotted names."""
+    """Yield nested figures under dotted names."""
     for name, value in figures.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{above}{name}.")

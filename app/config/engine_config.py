@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
 
 
 def find_model(name: str, settings: Settings) -> Path:
-    """The folder of a model: `nano`, a folder, or `org/name[@revision]` that was pulled.
+    """Return the folder of a model: `nano`, a folder, or a pulled `org/name[@revision]`.
 
     Raises:
         NotFoundError: None of these; the message says what would bring it.
@@ -57,12 +57,12 @@ def choose_threads(folder: Path) -> None:
 
 
 def models_folder(settings: Settings) -> Path:
-    """Where pulled checkpoints lie."""
+    """Return the folder of pulled checkpoints."""
     return settings.paths.models or HomeFolder(settings.home).models
 
 
 def engine_config(settings: Settings) -> EngineConfig:
-    """What the engine is assembled from; where a setting is `None` the engine's default holds."""
+    """Return the engine's configuration; where a setting is `None`, its own default holds."""
     stream, cache, sampling = settings.stream, settings.cache, settings.sampling
     home = HomeFolder(settings.home)
     return EngineConfig(
@@ -94,7 +94,7 @@ def engine_config(settings: Settings) -> EngineConfig:
 
 
 def media_limits(settings: Settings) -> MediaLimits:
-    """What is accepted of foreign media."""
+    """Return what is accepted of foreign media."""
     limits = settings.limits
     return MediaLimits(
         max_bytes=int(limits.upload_bytes),

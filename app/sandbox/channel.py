@@ -131,7 +131,7 @@ class Child:
     def sound(
         self, start_s: float, end_s: float, shape: SoundShape, *, afresh: bool
     ) -> Float32[np.ndarray, "channel sample"] | None:
-        """One stretch of sound in the shape that was asked for; `None` where there is no track."""
+        """Return a span of sound in the shape asked for; `None` where there is no track."""
         self._say({"start_s": start_s, "end_s": end_s, "afresh": afresh}, is_last=False)
         kind, payload = self.message(SOUND, END)
         if kind == END:
@@ -155,7 +155,7 @@ class Child:
             raise self._ended() from error
 
     def message(self, *kinds: bytes) -> tuple[bytes, memoryview]:
-        """The next message of these kinds; what the child refuses is raised.
+        """Return the next message of these kinds; what the child refuses is raised.
 
         A beat that nobody waits for is left out, any other kind breaks the protocol.
         """
@@ -172,7 +172,7 @@ class Child:
                 raise self._broken("the decoder sent something unasked")
 
     def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
-        """A frame and the counts up to it."""
+        """Return a frame and the counts up to it."""
         head = FRAME_HEAD.unpack(payload[: FRAME_HEAD.size])
         pts_s, *stats, height, width, starts_chunk = head
         pixels = np.frombuffer(payload, dtype=np.uint8)[FRAME_HEAD.size :]
@@ -185,7 +185,7 @@ class Child:
         return frame, unpacked_stats(stats)
 
     def info(self, payload: memoryview) -> tuple[MediaInfo, Confinement]:
-        """What is known of the source, and the walls around the child."""
+        """Return what is known of the source, and the walls around the child."""
         try:
             facts = json.loads(bytes(payload))
             info = facts["info"]
@@ -225,7 +225,7 @@ class Child:
         return _decode_error(self._shown, reason, self._pts_s)
 
     def _ended(self) -> LongwatchError:
-        """The child is gone without a word: say what its exit status means."""
+        """Return the error that the exit status of a child stands for."""
         status = self._process.wait()
         self.end()
         if status == -signal.SIGALRM:
@@ -279,7 +279,7 @@ def _decode_error(uri: str, reason: str, pts_s: float | None) -> MediaDecodeErro
 
 
 def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> LongwatchError:
-    """The child's refusal as one of our own classes; nothing else can be raised by it."""
+    """Return the child's refusal as one of our own classes; it can raise nothing else."""
     facts = message["fields"]
     match message["class"]:
         case "NetworkDisabledError":

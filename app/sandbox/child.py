@@ -177,9 +177,9 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
             if not line:
                 return
             wire.arm()
-            asked = json.loads(line)
-            span = TimeSpan(start_s=asked["start_s"], end_s=asked["end_s"])
-            window = reader.window(span, afresh=asked["afresh"])
+            block = json.loads(line)
+            span = TimeSpan(start_s=block["start_s"], end_s=block["end_s"])
+            window = reader.window(span, afresh=block["afresh"])
             if window is None:
                 wire.send(END)
             else:

@@ -169,17 +169,17 @@ class SandboxedSound:
         self._child.ask(sound=self._shape)
 
     def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
-        """The first channel of a span in [-1, 1]; `None` where there is no track.
+        """Return the first channel of a span in [-1, 1]; `None` where there is no track.
 
         A span sounds the same whatever was asked before it.
         """
-        heard = self.block(span, afresh=True)
-        return None if heard is None else heard[0]
+        channels = self.block(span, afresh=True)
+        return None if channels is None else channels[0]
 
     def block(
         self, span: TimeSpan, *, afresh: bool = False
     ) -> Float32[np.ndarray, "channel sample"] | None:
-        """All channels of a span in [-1, 1]; `None` where there is no track.
+        """Return all channels of a span in [-1, 1]; `None` where there is no track.
 
         Args:
             afresh: Seek even where reading on would do; blocks in a row join without a seam

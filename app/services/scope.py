@@ -65,8 +65,10 @@ def resolve_span(
     Raises:
         NotFoundError: No such video, or nothing of it is indexed within these seconds.
     """
-    ((found, span),) = resolve_scope(context, [video], after=start_s, before=end_s, access=access)
-    return found, span
+    ((video_id, span),) = resolve_scope(
+        context, [video], after=start_s, before=end_s, access=access
+    )
+    return video_id, span
 
 
 def keep_hours(context: ServiceContext, scope: Scope, hours: str) -> Scope:

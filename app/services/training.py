@@ -78,7 +78,7 @@ def train_recipe(
 
 
 def _standing(line: "Progress") -> str:
-    """Loss, rate, speed and the time that is left at that speed."""
+    """Return loss, rate, speed and the time that is left at that speed."""
     rate = f"step {line.step}, loss {line.loss:.3f}, rate {line.learning_rate:.1e}"
     if not line.wall_s:
         return rate

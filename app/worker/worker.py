@@ -1,4 +1,4 @@
-"""The thread boundary: claims jobs, beats for them, and says how they ended.
+"""The worker: claims jobs, keeps their leases alive, and writes down how they ended.
 
     queue -> claim -> handler(job, context) -> done | cancelled | failed | tried again later
                          ^ one heartbeat thread keeps every lease and brings bad news
@@ -38,11 +38,11 @@ Watch = Callable[[JobProgress], None]
 
 
 def no_watch(progress: JobProgress) -> None:
-    """Progress that only the row keeps."""
+    """Ignore progress: the row keeps it."""
 
 
 class JobContext:
-    """What a handler says and hears while it works; may be used from any thread."""
+    """The line between a running handler and its job; may be used from any thread."""
 
     def __init__(
         self,
@@ -68,19 +68,19 @@ class JobContext:
         self._held_until = self._started + lease_s
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Say how far the work is; costs nothing worth counting when called too often."""
+        """Report how far the work is; cheap however often it is called."""
         self._unwritten = self._last = JobProgress(done=done, total=total, note=note)
         self._watch(self._unwritten)
         if time.monotonic() - self._written_at >= PROGRESS_EVERY_S:
             self.write_progress()
 
     def is_cancelled(self) -> bool:
-        """Whether the user cancelled the job: end it and leave things tidy."""
+        """Tell whether the user cancelled the job: end it and leave things tidy."""
         self._stop_observed = self._stop_observed or self._cancelled.is_set()
         return self._cancelled.is_set()
 
     def should_stop(self) -> bool:
-        """Whether to return soon, for any reason.
+        """Tell whether to return soon, for any reason.
 
         The user cancelled, or the worker stops and will hand the job to another, or another has
         it already. What is committed stays; the next worker goes on from there.
@@ -190,7 +190,7 @@ after any interruption, so it must find out by itself what is done already."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How long to wait before a failed job is tried again."""
+    """The pauses before a failed job is tried again."""
 
     first_s: float = 5.0
     factor: float = 4.0
@@ -202,7 +202,7 @@ class RetryPolicy:
 
 
 class Worker:
-    """Works off jobs with a bounded number of threads, one per stream."""
+    """Runs jobs with a bounded number of threads, one per stream."""
 
     def __init__(
         self,
@@ -215,7 +215,7 @@ class Worker:
         retry: RetryPolicy | None = None,
         name: str | None = None,
     ) -> None:
-        """Starts nothing yet.
+        """Prepare a worker, which starts nothing yet.
 
         Args:
             handlers: By kind of job.
@@ -376,12 +376,12 @@ def _failure(error: Exception) -> Failure:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether trying again may help: the world may change, what was refused stays refused."""
+    """Tell whether trying again may help: the world changes, what was refused stays refused."""
     return isinstance(error, UnreachableError) or not isinstance(error, LongwatchError)
 
 
 def _machine() -> str:
-    """This machine, or this container of it: where a process id means one process."""
+    """Name this machine, or this container of it: where a process id means one process."""
     try:
         return f"{platform.node()}/{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
@@ -393,7 +393,7 @@ def _this_process() -> str:
 
 
 def _is_dead(lease: str | None) -> bool:
-    """Whether the process that holds a lease is known to be gone.
+    """Tell whether the process that holds a lease is known to be gone.
 
     Of other machines nobody knows, and a process that inherited the number looks alive: then the
     lease decides.
