@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from app.services.access import FULL_ACCESS
-from app.services.probes import ProbeOrder, enqueue_probe
+from app.services.context import ServiceContext
+from app.services.probes import ProbeOrder, choose_needles, enqueue_probe, probe
 from app.worker.handlers import open_worker
 from engine.records import ProbeCell
 from storage.catalog import open_catalog
@@ -148,3 +149,11 @@ def test_run_begins_afresh_where_the_needles_have_changed(home: Path) -> None:
     assert service.catalog.probes.trials(second.id, 1)[0]["expected"] == "blue"
     assert not HomeFolder(home).probe_stills(first.id).exists()
     service.close()
+
+
+def test_probe_document_counts_every_needle(context: ServiceContext, tmp_path: Path) -> None:
+    order = ProbeOrder(lengths=(16,), depths=(0.0, 1.0), seeds=2)
+    needles = choose_needles(None, seeds=order.seeds)
+    document = probe(context, order, needles, plot=tmp_path / "map.png")
+    assert [cell.n for cell in document.cells] == [2, 2]
+    assert (tmp_path / "map.png").stat().st_size > 0

@@ -1,10 +1,14 @@
 """Deletion by age: what is past its days leaves, what is being read stays."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from app.services.context import ServiceContext
+from app.services.library import list_videos
 from app.services.retention import delete_expired
+from app.worker.foreground import ingest_now
 from engine.records import MediaInfo
+from tests.app.services.conftest import open_library as open_over
 from tests.support.site import open_library
 
 MEDIA = MediaInfo(
@@ -33,3 +37,22 @@ def test_old_video_that_is_being_read_or_waits_for_it_stays(tmp_path: Path) -> N
     assert states == {"waiting": "queued", "reading": "ingesting"}
     assert waiting.status == "queued"
     context.close()
+
+
+def test_video_past_its_days_leaves_and_a_younger_one_stays(
+    tmp_path: Path, checkpoint: Path, clip: Path
+) -> None:
+    context = open_over(tmp_path, checkpoint, retention__days=2.0)
+    ingest_now(context, [str(clip)])
+    added = context.catalog.videos.resolve("front door").created_at
+    assert delete_expired(context, added + timedelta(days=1)) == ()
+    assert delete_expired(context, added + timedelta(days=3)) == ("front door",)
+    assert list_videos(context).videos == []
+    context.close()
+
+
+def test_everything_stays_unless_a_setting_says_otherwise(
+    context: ServiceContext, clip: Path
+) -> None:
+    ingest_now(context, [str(clip)])
+    assert delete_expired(context, datetime.now(UTC) + timedelta(days=10_000)) == ()
