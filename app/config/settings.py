@@ -51,7 +51,7 @@ Layer = tuple[str, dict[str, Any]]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 def _lower(value: object) -> object:
@@ -59,75 +59,94 @@ def _lower(value: object) -> object:
 
 
 class SamplingSettings(_Section):
-    """Which frames are kept."""
+    """Which frames are read."""
 
     fps: float = Field(default=1.0, gt=0, le=240)
     """Frames sampled for each second of media time."""
     thin_static: bool = True
-    """Skip frames that show what the last one showed."""
+    """Skip frames that show the same as the frame before."""
     static_threshold: float | None = Field(default=None, ge=0, le=1)
-    """Mean change below which a frame counts as static."""
+    """Mean difference of two frames, as a share of the grey scale, below which the second counts
+    as static."""
     heartbeat_s: float | None = Field(default=None, gt=0)
-    """Static footage keeps a frame at least this often."""
+    """Seconds after which static footage keeps a frame all the same."""
 
 
 class StreamSettings(_Section):
-    """How chunks become latents."""
+    """How chunks of frames become latents."""
 
     compression_ratio: int | None = Field(default=None, ge=1)
-    """Visual tokens per latent; the model's own when `None`."""
+    """Visual tokens per latent. Without a value, the ratio the model was trained for."""
     max_past_latents: NonNegativeInt | Literal["auto", "all"] = "auto"
-    """Latents of earlier chunks that a chunk may look back on; `all` is upstream's way."""
+    """Latents of earlier chunks that a chunk attends to: a number, `auto` for those of eight
+    chunks, or `all`, as the papers do, at a cost that grows with the video."""
     latent_format: Literal["native", "int8"] | None = None
-    """How latents are kept: in the model's own dtype, or as 8-bit integers with scales."""
+    """How latents are stored: in the model's own dtype, or as 8-bit integers with scales."""
 
 
 class CacheSettings(_Section):
-    """Bytes for latents in each tier; `None` leaves the choice to the engine."""
+    """Bytes of latents in each tier."""
 
     device_bytes: ByteSize | None = None
+    """Bytes on the accelerator; unused when the model runs on the CPU."""
     host_bytes: ByteSize | None = None
+    """Bytes in main memory."""
     disk_bytes: ByteSize | None = None
+    """Bytes on disk. Without a value, the disk's own size is the limit."""
 
 
 class RetrievalSettings(_Section):
     """How a question finds its chunks."""
 
     index: str | None = None
-    """A file of `engine/index`."""
+    """The vector index: a module of `engine/index`, such as `exact` or `faiss_flat`."""
     recall: Literal["auto", "top", "overview", "all"] = "auto"
-    """Which chunks a question gets; `auto` lets its wording decide."""
+    """The chunks that a question gets: the nearest, an even overview with the nearest, all of
+    them, or `auto`, which decides by the wording of the question."""
 
 
 class LimitSettings(_Section):
-    """What is refused, and how much goes on at once."""
+    """What is refused, and how much runs at once."""
 
     upload_bytes: ByteSize = ByteSize(20 * GIB)
+    """Largest file, in bytes."""
     duration_s: float = Field(default=24 * 3600, gt=0)
+    """Longest file, in seconds; a live source may run on."""
     height_px: int = Field(default=8192, ge=1)
+    """Tallest picture, in pixels. The larger of height and width limits both sides."""
     width_px: int = Field(default=8192, ge=1)
+    """Widest picture, in pixels. The larger of height and width limits both sides."""
     fps: float = Field(default=240, gt=0)
+    """Highest frame rate of a file, in frames a second."""
     streams: int = Field(default=16, ge=1)
+    """Most streams (video, sound, subtitles) in a file."""
     concurrent_ingests: int = Field(default=4, ge=1)
+    """Jobs that a worker runs at a time."""
     queued_questions: int = Field(default=64, ge=1)
+    """Questions that may wait for the model; further ones are answered with status 429."""
     answer_tokens: int = Field(default=512, ge=1)
+    """Longest answer, in tokens."""
     question_chars: int = Field(default=4000, ge=1)
+    """Longest question or search text, in characters."""
     disk_reserve_bytes: ByteSize = ByteSize(GIB)
-    """Ingest pauses when less than this is free."""
+    """Bytes of disk to keep free: uploads are refused and ingest stops below it."""
 
 
 class ServerSettings(_Section):
     """Where the web app listens."""
 
     host: str = "127.0.0.1"
+    """Address to listen on. Any other than loopback requires an account with a password."""
     port: int = Field(default=7860, ge=0, le=65535)
+    """TCP port; 0 takes a free one."""
 
 
 class RetentionSettings(_Section):
-    """How long videos stay."""
+    """How long videos are kept."""
 
     days: float | None = Field(default=None, gt=0)
-    """Days after which a video leaves the library; everything stays when `None`."""
+    """Days after which a video is deleted, counted from when it was added. Without a value,
+    everything is kept."""
 
 
 class LogSettings(_Section):
@@ -140,36 +159,42 @@ class LogSettings(_Section):
 
 
 class PathSettings(_Section):
-    """Folders of this machine that are ours to read."""
+    """Folders of this machine that may be read."""
 
     media_roots: tuple[Path, ...] = ()
-    """Folders whose files may be added from the web app."""
+    """Folders whose files may be added in the web app."""
     models: Path | None = None
-    """Where pulled checkpoints lie; `models/` below the home folder when `None`."""
+    """Folder of pulled checkpoints. Without a value, `models` below the home folder."""
 
 
 class Settings(BaseSettings):
     """Every setting, checked. A value of this class never changes; `SettingsStore` replaces it."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=_PREFIX, env_nested_delimiter="__"
+        frozen=True,
+        extra="forbid",
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        use_attribute_docstrings=True,
     )
 
     home: Path
-    """Everything that outlives the process lies below."""
+    """Folder of everything that outlives the process. Set by `--home` or `LONGWATCH_HOME` only."""
     model: str = "nano"
-    """`nano`, a checkpoint folder, or `org/name[@revision]`."""
+    """The model that answers: `nano`, a checkpoint folder, or `org/name[@revision]` once pulled."""
     device: str = "auto"
-    """`auto`, `cpu`, `cuda`, `cuda:1`."""
+    """Where the model runs: `cpu`, `cuda`, `cuda:1`, or `auto`: an accelerator if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Number format of the weights; `auto` takes the one that suits the device."""
     adapter_alpha: float | None = Field(default=None, ge=0)
-    """Strength of a checkpoint's adapters; `None` takes the released one (PLLaVA: 4 of 32)."""
+    """Strength of a checkpoint's adapters. Without a value, the released one (PLLaVA: 4 of 32)."""
     database_url: SecretStr | None = None
-    """PostgreSQL for many machines; SQLite below the home folder when `None`."""
+    """PostgreSQL, as `postgresql://user:password@host/name`, for several machines. Without a value,
+    SQLite in the home folder."""
     database_wait_s: float = Field(default=10.0, gt=0)
-    """How long a statement waits while another process holds the database."""
+    """Seconds that a statement waits while another process holds the database."""
     allow_network: bool = False
-    """Whether sources may be HTTP(S) streams; cameras that are named may always be reached."""
+    """Whether sources may be HTTP(S) streams. Cameras (`rtsp://`) may always be read."""
     sampling: SamplingSettings = SamplingSettings()
     stream: StreamSettings = StreamSettings()
     cache: CacheSettings = CacheSettings()
