@@ -2,10 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.schemas.common import (
     RequestModel,
+    Schema,
     TimeBound,
     VideoIds,
     VideoLabels,
@@ -16,23 +17,23 @@ from engine.records import Answer, Evidence, Origin, Recall
 
 
 class EvidenceItem(VideoSpan):
-    """A moment that supports an answer."""
+    """A span of video that supports an answer."""
 
     score: float
     origin: Origin
     keyframe_s: float
 
 
-class AskTiming(BaseModel):
-    """Milliseconds since the question arrived."""
+class AskTiming(Schema):
+    """Durations in milliseconds, from when the question arrived."""
 
     retrieve_ms: float
     first_token_ms: float
     total_ms: float
 
 
-class AnswerResponse(BaseModel):
-    """What `ask` answers."""
+class AnswerResponse(Schema):
+    """An answer with its evidence: the document of `ask`."""
 
     question: str
     answer: str
@@ -45,7 +46,7 @@ class AnswerResponse(BaseModel):
 
 
 class AskRequest(RequestModel):
-    """A question, where to look, and the conversation it goes on with."""
+    """A question, where to look, and the conversation it continues."""
 
     question: str
     videos: VideoIds = Field(default=[])
@@ -56,15 +57,15 @@ class AskRequest(RequestModel):
 
 
 class AskResponse(AnswerResponse):
-    """An answer, and the conversation it was kept in."""
+    """An answer, and the conversation it was stored in."""
 
     conversation_id: str
     searched: str
-    """How much was searched, in words."""
+    """The duration of the video searched, in words."""
 
 
 def describe_answer(question: str, answer: Answer, labels: VideoLabels) -> AnswerResponse:
-    """An answer as its document."""
+    """Return an answer as JSON."""
     return AnswerResponse(
         question=question,
         answer=answer.text,

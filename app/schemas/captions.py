@@ -1,22 +1,22 @@
 """Captions: one text for every chunk."""
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.schemas.common import VideoLabels, VideoSpan, describe_span
+from app.schemas.common import Schema, VideoLabels, VideoSpan, describe_span
 from engine.records import Caption
 
 
 class CaptionItem(VideoSpan):
-    """What one chunk shows, in words."""
+    """The caption of one chunk."""
 
     chunk: int
     text: str
     share: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Of the words looked for, where some were."""
+    """Share of the query's words that the caption contains; only in search results."""
 
 
-class CaptionsResponse(BaseModel):
-    """What `captions` lists."""
+class CaptionsResponse(Schema):
+    """The captions of a video: the document of `captions`."""
 
     video_id: str
     video: str
@@ -24,24 +24,24 @@ class CaptionsResponse(BaseModel):
     captions: list[CaptionItem]
 
 
-class CaptionRunResponse(BaseModel):
-    """What `caption` did."""
+class CaptionRunResponse(Schema):
+    """The outcome of captioning a video: the document of `caption`."""
 
     video_id: str
     video: str
     status: str
     model: str
     captions: int
-    """All that there are now."""
+    """Captions that the video has now."""
     written: int
-    """Those of this run."""
+    """Captions written by this run."""
     wall_s: float
 
 
 def describe_caption(
     caption: Caption, labels: VideoLabels, *, share: float | None = None
 ) -> CaptionItem:
-    """A caption as its document."""
+    """Return a caption as JSON."""
     return CaptionItem(
         **describe_span(caption.ref.video, caption.ref.span, labels).model_dump(),
         chunk=caption.ref.ordinal,

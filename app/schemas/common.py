@@ -16,14 +16,20 @@ TimeBound = Annotated[
 ]
 
 
-class RequestModel(BaseModel):
-    """What a client sends; a field that is not known is an error."""
+class Schema(BaseModel):
+    """Any JSON object; a string below a field describes it in the OpenAPI document."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class RequestModel(Schema):
+    """A request body; unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class VideoLabel(NamedTuple):
-    """What a video is called, and when it started if that is known."""
+    """The name of a video, and its start on the wall clock if known."""
 
     name: str
     start_at: datetime | None
@@ -32,8 +38,8 @@ class VideoLabel(NamedTuple):
 VideoLabels = Mapping[VideoId, VideoLabel]
 
 
-class VideoSpan(BaseModel):
-    """A span of one video, in every notation."""
+class VideoSpan(Schema):
+    """A span of one video: in seconds, as text, and on the wall clock if known."""
 
     video_id: str
     video: str
@@ -45,14 +51,14 @@ class VideoSpan(BaseModel):
     end_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
-class MessageResponse(BaseModel):
-    """The outcome of a command that has nothing to list."""
+class MessageResponse(Schema):
+    """The outcome of a command, in one sentence."""
 
     message: str
 
 
 def describe_span(video: VideoId, span: TimeSpan, labels: VideoLabels) -> VideoSpan:
-    """A span in every notation; an unlabelled video is called by its id."""
+    """Return a span as JSON; a video without a label is named by its id."""
     label = labels.get(video, VideoLabel(name=video, start_at=None))
     return VideoSpan(
         video_id=video,

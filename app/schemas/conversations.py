@@ -1,10 +1,10 @@
 """Conversations: questions and answers that belong together."""
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class TurnItem(BaseModel):
-    """One question of a conversation."""
+class TurnItem(Schema):
+    """A question of a conversation, with its answer."""
 
     question: str
     answer: str
@@ -16,8 +16,8 @@ class TurnItem(BaseModel):
     created_at: str
 
 
-class ConversationItem(BaseModel):
-    """A conversation, as a list shows it."""
+class ConversationItem(Schema):
+    """A conversation, without its questions."""
 
     conversation_id: str
     title: str
@@ -25,13 +25,13 @@ class ConversationItem(BaseModel):
     updated_at: str
 
 
-class ConversationsResponse(BaseModel):
-    """A user's conversations, the liveliest first."""
+class ConversationsResponse(Schema):
+    """The user's conversations, the most recently used first."""
 
     conversations: list[ConversationItem]
 
 
 class ConversationResponse(ConversationItem):
-    """A conversation with its turns."""
+    """A conversation with its questions and answers."""
 
     turns: list[TurnItem]

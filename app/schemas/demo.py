@@ -1,14 +1,13 @@
 """The result of `longwatch demo`."""
 
-from pydantic import BaseModel
-
 from app.schemas.ask import AnswerResponse
+from app.schemas.common import Schema
 from app.schemas.probes import ProbeResponse
 from app.schemas.videos import IngestItem
 
 
-class DemoItem(BaseModel):
-    """One question of the demo; the verdicts are there where the truth is known."""
+class DemoItem(Schema):
+    """A question of the demo; with verdicts where the truth is known."""
 
     asked: AnswerResponse
     expected: str | None = None
@@ -17,8 +16,8 @@ class DemoItem(BaseModel):
     """Whether the first evidence overlaps the true moment."""
 
 
-class DemoResponse(BaseModel):
-    """What `demo` did, and where its files lie."""
+class DemoResponse(Schema):
+    """The results of `demo`, and the paths of its files."""
 
     ingest: IngestItem
     questions: list[DemoItem]

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class FindingItem(BaseModel):
-    """One line of `doctor`."""
+class FindingItem(Schema):
+    """One check of `doctor`."""
 
     name: str
     state: Literal["ok", "missing", "warning"]
@@ -14,7 +14,7 @@ class FindingItem(BaseModel):
     hint: str | None = None
 
 
-class DoctorResponse(BaseModel):
-    """What `doctor` finds."""
+class DoctorResponse(Schema):
+    """The checks of `doctor`."""
 
     findings: list[FindingItem]

@@ -2,40 +2,40 @@
 
 from typing import Any
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class BenchResponse(BaseModel):
-    """What `bench` measured, and the file that keeps it."""
+class BenchResponse(Schema):
+    """The measurements of `bench`, and the file that holds them."""
 
     machine: str
     figures: dict[str, dict[str, Any]]
     file: str
 
 
-class EvalResponse(BaseModel):
-    """What `eval` measured; one record a question lies in `results`."""
+class EvalResponse(Schema):
+    """The scores of `eval`; `results` names the file with a record for each question."""
 
     benchmark: str
     questions: int
     score: float
-    """Mean over all questions."""
+    """Mean score of all questions."""
     evidence_questions: int
-    """Those for which the benchmark states a moment."""
+    """Questions for which the benchmark states a moment."""
     evidence_hit_at_1: float
-    """Share of them whose first evidence meets it."""
+    """Share of these questions whose first evidence overlaps the stated moment."""
     results: str
 
 
-class ShareItem(BaseModel):
-    """A mean with its 95 % interval: Wilson's of shares, bootstrapped of other means."""
+class ShareItem(Schema):
+    """A mean with its 95 % interval: Wilson's for shares, bootstrapped for other means."""
 
     value: float
     low: float
     high: float
 
 
-class EvidenceRow(BaseModel):
+class EvidenceRow(Schema):
     """One signal over the questions of one group."""
 
     group: str
@@ -44,41 +44,41 @@ class EvidenceRow(BaseModel):
     hit_at_1: ShareItem
     hit_at_5: ShareItem
     iou: ShareItem
-    """Of the best of five with the moment that proves the answer."""
+    """Intersection over union of the best of five hits with the moment that proves the answer."""
     covered: ShareItem
-    """Share of that moment which the five cover."""
+    """Share of that moment that the five hits cover."""
     median_ms: float
 
 
-class EvidenceResponse(BaseModel):
-    """What `models evidence` measured."""
+class EvidenceResponse(Schema):
+    """The measurements of `models evidence`."""
 
     model: str
     attention_weight: float
-    """What a deviation of attention counted in `both`: the best of some, on other recordings."""
+    """Weight of attention in `both`: the best of several, chosen on other recordings."""
     overall: list[EvidenceRow]
     by_setting: list[EvidenceRow]
     by_kind: list[EvidenceRow]
 
 
-class RatesItem(BaseModel):
-    """How often "not found" is wrong about recordings of one setting and length."""
+class RatesItem(Schema):
+    """How often "not found" is wrong, for recordings of one setting and length."""
 
     group: str
     n_there: int
     misses: int
     miss_rate: ShareItem
-    """Of things that are there, those said not to be found."""
+    """Share of things that are there, but were reported as not found."""
     n_absent: int
     false_alarms: int
     false_alarm_rate: ShareItem
-    """Of near misses, those for which something was shown."""
+    """Share of things that are not there, but for which something was shown."""
 
 
-class CalibrationResponse(BaseModel):
-    """What `models calibrate` wrote, and how it fares on recordings that had no part in it."""
+class CalibrationResponse(Schema):
+    """The calibration of `models calibrate`, and its error rates on held-out recordings."""
 
     file: str
     signals: str
     rates: list[RatesItem]
-    """By setting and length; the last one is of all."""
+    """Rates by setting and length; the last row covers all."""

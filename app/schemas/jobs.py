@@ -1,10 +1,10 @@
 """Background jobs."""
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class JobItem(BaseModel):
-    """Work that is done, under way, or waiting."""
+class JobItem(Schema):
+    """A background job."""
 
     job_id: int
     kind: str
@@ -23,7 +23,7 @@ class JobItem(BaseModel):
     ended_at: str | None
 
 
-class JobsResponse(BaseModel):
+class JobsResponse(Schema):
     """Jobs, newest first."""
 
     jobs: list[JobItem]

@@ -1,15 +1,15 @@
 """Checkpoints: those installed, those available, what an hour of video costs with each."""
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class CheckpointItem(BaseModel):
-    """A checkpoint that is here, or that can be had."""
+class CheckpointItem(Schema):
+    """A checkpoint that is installed, or that can be pulled."""
 
     name: str
     family: str
     where: str | None = None
-    """Its folder; nothing where it is only published."""
+    """The folder; `null` where it is not installed."""
     parameters: str | None = None
     weight_bytes: int | None = None
     licence: str | None = None
@@ -17,14 +17,14 @@ class CheckpointItem(BaseModel):
     note: str | None = None
 
 
-class ModelsResponse(BaseModel):
-    """What `models list` tells."""
+class ModelsResponse(Schema):
+    """The document of `models list`."""
 
     models: list[CheckpointItem]
 
 
-class ModelComparisonItem(BaseModel):
-    """What an hour of video costs with one checkpoint, at the rate it was meant for."""
+class ModelComparisonItem(Schema):
+    """The cost of an hour of video with one checkpoint, at its intended frame rate."""
 
     name: str
     family: str
@@ -37,7 +37,7 @@ class ModelComparisonItem(BaseModel):
     best_at: str
 
 
-class ModelComparisonResponse(BaseModel):
-    """What `models compare` tells."""
+class ModelComparisonResponse(Schema):
+    """The document of `models compare`."""
 
     models: list[ModelComparisonItem]

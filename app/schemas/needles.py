@@ -1,24 +1,24 @@
 """Sets of needles that a probe can plant."""
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class NeedleSetItem(BaseModel):
-    """Pictures with questions that can be planted."""
+class NeedleSetItem(Schema):
+    """A set of pictures with questions."""
 
     key: str
-    """What a probe is ordered with."""
+    """The value of `needles` in a probe request."""
     name: str
     is_upload: bool
 
 
-class NeedleSetsResponse(BaseModel):
-    """What can be planted beside drawn cards."""
+class NeedleSetsResponse(Schema):
+    """The available sets."""
 
     sets: list[NeedleSetItem]
 
 
 class NeedleSetCreated(NeedleSetItem):
-    """An archive that was unpacked and checked."""
+    """An uploaded set, unpacked and checked."""
 
     n_needles: int

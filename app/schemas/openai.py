@@ -2,23 +2,25 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
+
+from app.schemas.common import Schema
 
 
-class VideoUrl(BaseModel):
+class VideoUrl(Schema):
     """A video of the library, or a part of one: `video://ID#t=60,120`."""
 
     url: str = Field(max_length=200)
 
 
-class TextPart(BaseModel):
+class TextPart(Schema):
     """Text in a message."""
 
     type: Literal["text"]
     text: str
 
 
-class VideoPart(BaseModel):
+class VideoPart(Schema):
     """A video to search."""
 
     type: Literal["video_url"]
@@ -28,15 +30,15 @@ class VideoPart(BaseModel):
 ContentPart = Annotated[TextPart | VideoPart, Field(discriminator="type")]
 
 
-class ChatMessage(BaseModel):
+class ChatMessage(Schema):
     """One message: text, or parts of text and videos."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[ContentPart], Field(max_length=64)]
 
 
-class ChatCompletionRequest(BaseModel):
-    """A conversation to go on with."""
+class ChatCompletionRequest(Schema):
+    """A conversation to continue."""
 
     model: str = Field(default="longwatch", max_length=200)
     messages: list[ChatMessage] = Field(min_length=1, max_length=200)

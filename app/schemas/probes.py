@@ -2,15 +2,15 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.schemas.common import RequestModel
+from app.schemas.common import RequestModel, Schema
 from app.schemas.jobs import JobItem
 from engine.records import ProbeResult, Recall
 
 
-class ProbeCellItem(BaseModel):
-    """Needles of one length and depth."""
+class ProbeCellItem(Schema):
+    """Results of the needles at one length and depth."""
 
     length_frames: int
     length_s: float
@@ -21,8 +21,8 @@ class ProbeCellItem(BaseModel):
     evidence_hit_at_5: int
 
 
-class ProbeResponse(BaseModel):
-    """What `probe` measures."""
+class ProbeResponse(Schema):
+    """The results of a probe: the document of `probe`."""
 
     haystack: str
     model: str
@@ -35,21 +35,25 @@ class ProbeResponse(BaseModel):
 
 
 class ProbeRequest(RequestModel):
-    """A grid of needles to run."""
+    """A grid of lengths and depths to probe."""
 
     haystack: str | None = Field(default=None, max_length=64)
-    """A video of the library; drawn when left out."""
-    lengths: list[int] = Field(default=[64, 256], description="Sampled frames of each haystack.")
-    depths: list[float] = Field(default=[0.0, 0.5, 1.0], description="0 the start, 1 the end.")
-    seeds: int = Field(default=2, description="Drawn needles in a cell.")
+    """The id of a video in the library; a drawn video if omitted."""
+    lengths: list[int] = Field(default=[64, 256])
+    """Sampled frames of each haystack."""
+    depths: list[float] = Field(default=[0.0, 0.5, 1.0])
+    """Where the needle is planted: 0 is the start, 1 the end."""
+    seeds: int = 2
+    """Drawn needles in each cell."""
     needles: str | None = Field(default=None, max_length=4096)
-    """The key of a set of needles; drawn when left out."""
-    ratio: int | None = Field(default=None, description="Visual tokens per latent.")
+    """The key of a needle set; drawn needles if omitted."""
+    ratio: int | None = None
+    """Visual tokens per latent; the setting's if omitted."""
     recall: Literal["top", "all"] = "top"
 
 
 class ProbeRunItem(ProbeResponse):
-    """A run that is finished or still growing."""
+    """A probe run, finished or in progress."""
 
     run_id: int
     created_at: str
@@ -57,22 +61,22 @@ class ProbeRunItem(ProbeResponse):
     job: JobItem | None
 
 
-class ProbeRunsResponse(BaseModel):
-    """Runs, newest first."""
+class ProbeRunsResponse(Schema):
+    """Probe runs, newest first."""
 
     runs: list[ProbeRunItem]
     jobs: list[JobItem]
-    """Runs that are waiting or under way."""
+    """Jobs of runs that are waiting, running or failed."""
 
 
-class TrialsResponse(BaseModel):
-    """What happened in one cell, needle by needle."""
+class TrialsResponse(Schema):
+    """The trials of one cell, one for each needle."""
 
     trials: list[dict[str, object]]
 
 
 def describe_probe(result: ProbeResult) -> ProbeResponse:
-    """A probe run as its document."""
+    """Return the results of a probe as JSON."""
     return ProbeResponse(
         haystack=result.haystack,
         model=result.model,

@@ -2,38 +2,38 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.schemas.captions import CaptionItem
-from app.schemas.common import RequestModel, TimeBound, VideoIds, VideoSpan
+from app.schemas.common import RequestModel, Schema, TimeBound, VideoIds, VideoSpan
 
 
 class SearchHit(VideoSpan):
-    """A moment that matches a query."""
+    """A span of video that matches a query."""
 
     rank: int
     peak_s: float
     score: float
     thumb_url: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """A still of `peak_s`, where the answer comes over HTTP."""
+    """The address of a still at `peak_s`; over HTTP only."""
 
 
-class SearchTiming(BaseModel):
-    """Milliseconds since the query arrived."""
+class SearchTiming(Schema):
+    """Durations in milliseconds, from when the query arrived."""
 
     total_ms: float
 
 
-class SearchResponse(BaseModel):
+class SearchResponse(Schema):
     """Moments that match a query, best first."""
 
     query: str
     hits: list[SearchHit]
     captions: list[CaptionItem] = Field(default_factory=list, exclude_if=lambda value: not value)
-    """Those that hold words of the query; no part of the hits and their scores."""
+    """Captions that contain words of the query; separate from the hits."""
     searched_s: float
     searched: str | None = Field(default=None, exclude_if=lambda value: value is None)
-    """`searched_s` in words, where the answer comes over HTTP."""
+    """`searched_s` in words; over HTTP only."""
     timing: SearchTiming
 
 
@@ -45,7 +45,7 @@ class FrameRef(RequestModel):
 
 
 class SearchRequest(RequestModel):
-    """A description or a frame, and where to look."""
+    """A description or a frame to search for, and where to look."""
 
     query: str = ""
     like: FrameRef | None = None

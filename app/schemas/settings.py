@@ -2,60 +2,60 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from app.config.settings_file import Kind
-from app.schemas.common import RequestModel
+from app.schemas.common import RequestModel, Schema
 
 
-class SettingFact(BaseModel):
-    """A line of the settings page."""
+class SettingFact(Schema):
+    """A setting in force, in words."""
 
     name: str
     value: str
     setting: str
 
 
-class OutboundConnection(BaseModel):
-    """A connection that would leave this machine, and when."""
+class OutboundConnection(Schema):
+    """A kind of connection that could leave this machine, and when."""
 
     what: str
     when: str
     now: str
 
 
-class SettingsResponse(BaseModel):
-    """How this server is configured, and what could ever leave it."""
+class SettingsResponse(Schema):
+    """The configuration of the server, and the connections that could leave it."""
 
     facts: list[SettingFact]
     outward: list[OutboundConnection]
     file: str
 
 
-class SettingItem(BaseModel):
-    """A setting that may be changed on a page."""
+class SettingItem(Schema):
+    """A setting that can be changed in the browser."""
 
     setting: str
     name: str
     kind: Kind
     value: str | None
-    """What the next start will use; `None` where model or engine choose."""
+    """The value from the next start on; `null` where the model or the engine chooses."""
     in_force: str | None
     is_default: bool
     locked_by: str | None
     needs_restart: bool
     is_waiting: bool
-    """Whether it was changed and waits for a restart."""
+    """Whether a change waits for a restart."""
 
 
-class SettingValuesResponse(BaseModel):
-    """How the editable settings stand."""
+class SettingValuesResponse(Schema):
+    """The settings that can be changed, with their state."""
 
     settings: list[SettingItem]
 
 
 class UpdateSettingsRequest(RequestModel):
-    """Dotted names and values; `null` gives one back to its default."""
+    """Dotted names and their new values; `null` restores the default."""
 
     changes: dict[
         Annotated[str, Field(max_length=64)],

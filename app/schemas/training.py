@@ -1,49 +1,49 @@
 """Results of `train` and `vico`."""
 
-from pydantic import BaseModel
+from app.schemas.common import Schema
 
 
-class TrainResponse(BaseModel):
-    """What a training run left, and the last scores it measured."""
+class TrainResponse(Schema):
+    """The outcome of a training run, with its last scores."""
 
     recipe: str
     output: str
     steps: int
     measured: dict[str, float]
     skipped: int
-    """Samples that could not be used; each was named while the run began."""
+    """Samples that could not be used; each was named when the run began."""
     model: str | None
-    """The checkpoint folder, where the recipe makes one."""
+    """The checkpoint folder, if the recipe writes one."""
     curves: list[str]
-    """A picture for every stage; a JSON file of the same series lies beside each."""
+    """A plot for each stage; a JSON file with the same series lies beside it."""
 
 
-class SkippedVideo(BaseModel):
+class SkippedVideo(Schema):
     """A video that could not be used, and why."""
 
     video: str
     reason: str
 
 
-class VicoResponse(BaseModel):
-    """What `vico` wrote: questions about the order of what videos show."""
+class VicoResponse(Schema):
+    """The outcome of `vico`: questions about the order of events in videos."""
 
     output: str
     media: str
-    """The folder that names of videos in `output` are relative to."""
+    """The folder that video names in `output` are relative to."""
     captions_file: str | None
-    """Where the model's captions are kept; nothing where they were given."""
+    """The file of the model's captions; `null` where captions were given."""
     model: str | None
     videos: int
-    """Those with questions."""
+    """Videos with questions."""
     captions: int
     captions_written: int
-    """In this run; the others were kept from an earlier one."""
+    """Captions written by this run; the others come from an earlier one."""
     clues: int
     questions: int
     kinds: dict[str, int]
     letters: dict[str, int]
-    """How often each letter is right."""
+    """How often each letter is the right answer."""
     skipped: list[SkippedVideo]
     bad_captions: list[str]
     """Lines of captions files that could not be used."""

@@ -2,26 +2,26 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.schemas.common import RequestModel
+from app.schemas.common import RequestModel, Schema
 
 
-class AccountItem(BaseModel):
-    """One account of the web app."""
+class AccountItem(Schema):
+    """A user account."""
 
     name: str
     role: str
     has_password: bool
 
 
-class AccountsResponse(BaseModel):
-    """What `user list` tells."""
+class AccountsResponse(Schema):
+    """The document of `user list`."""
 
     users: list[AccountItem]
 
 
-class ActiveModel(BaseModel):
+class ActiveModel(Schema):
     """The model that answers."""
 
     name: str
@@ -29,8 +29,8 @@ class ActiveModel(BaseModel):
     detail: str
 
 
-class SessionResponse(BaseModel):
-    """Who is signed in, and what this server is."""
+class SessionResponse(Schema):
+    """The signed-in user, and the state of the server."""
 
     user: str
     role: str
@@ -40,25 +40,25 @@ class SessionResponse(BaseModel):
     version: str
 
 
-class UserItem(BaseModel):
-    """An account."""
+class UserItem(Schema):
+    """A user account, with the videos it may see."""
 
     user_id: str
     name: str
     role: str
     has_password: bool
     videos: list[str]
-    """Granted to a viewer."""
+    """Ids of the videos that a viewer may see."""
 
 
-class UsersResponse(BaseModel):
-    """Every account."""
+class UsersResponse(Schema):
+    """Every user account."""
 
     users: list[UserItem]
 
 
 class CreateUserRequest(RequestModel):
-    """An account to open."""
+    """A user account to create."""
 
     name: str = Field(description="Up to 64 letters, digits and . @ _ -")
     password: str = Field(description="10 to 1024 characters.")
@@ -66,15 +66,15 @@ class CreateUserRequest(RequestModel):
 
 
 class UpdateUserRequest(RequestModel):
-    """What changes of an account."""
+    """The changes to a user account; omitted fields stay as they are."""
 
     password: str | None = Field(default=None, description="10 to 1024 characters.")
     role: Literal["admin", "viewer"] | None = None
     videos: list[str] | None = Field(default=None, max_length=1000)
 
 
-class TokenItem(BaseModel):
-    """A token as its owner sees it later."""
+class TokenItem(Schema):
+    """An API token, without its secret."""
 
     token_id: int
     name: str
@@ -83,20 +83,20 @@ class TokenItem(BaseModel):
     used_at: str | None
 
 
-class TokensResponse(BaseModel):
-    """One's own tokens."""
+class TokensResponse(Schema):
+    """The user's own API tokens."""
 
     tokens: list[TokenItem]
 
 
 class CreateTokenRequest(RequestModel):
-    """A token to hand out."""
+    """An API token to create."""
 
     name: str = Field(min_length=1, max_length=64)
     days: int = Field(default=90, description="1 to 3650.")
 
 
 class TokenCreated(TokenItem):
-    """A token, with the secret that is shown once."""
+    """A new API token, with its secret, which is shown only once."""
 
     secret: str

@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from app.schemas.common import RequestModel
+from app.schemas.common import RequestModel, Schema
 from app.schemas.errors import ErrorDetail
 from app.schemas.jobs import JobItem
 
 
-class IngestItem(BaseModel):
-    """One video after its ingest."""
+class IngestItem(Schema):
+    """The outcome of ingesting one video."""
 
     video_id: str
     name: str
@@ -28,16 +28,16 @@ class IngestItem(BaseModel):
     warnings: list[str] = Field(default_factory=list)
 
 
-class IngestResponse(BaseModel):
-    """What `ingest` did."""
+class IngestResponse(Schema):
+    """The document of `ingest`."""
 
     videos: list[IngestItem]
     failures: list[ErrorDetail] = Field(default_factory=list, exclude_if=lambda value: not value)
-    """Sources of several that could not be read."""
+    """Errors of the sources that could not be read."""
 
 
-class LibraryItem(BaseModel):
-    """One video of the library."""
+class LibraryItem(Schema):
+    """A video of the library."""
 
     video_id: str
     name: str
@@ -53,14 +53,14 @@ class LibraryItem(BaseModel):
     error: str | None = Field(default=None, exclude_if=lambda value: value is None)
 
 
-class LibraryResponse(BaseModel):
-    """What `videos list` and `videos show` tell."""
+class LibraryResponse(Schema):
+    """The document of `videos list` and `videos show`."""
 
     videos: list[LibraryItem]
 
 
-class SpriteItem(BaseModel):
-    """Stills for scrubbing: ten a row, 160x90 pixels each."""
+class SpriteItem(Schema):
+    """A sprite sheet for scrubbing: ten stills a row, 160x90 pixels each."""
 
     url: str
     step_s: float
@@ -68,7 +68,7 @@ class SpriteItem(BaseModel):
 
 
 class VideoItem(LibraryItem):
-    """A video of the library, as a page shows it."""
+    """A video of the library, with its progress and playback."""
 
     width_px: int | None
     height_px: int | None
@@ -76,49 +76,49 @@ class VideoItem(LibraryItem):
     is_live: bool
     ingested_s: float
     expected_chunks: int | None
-    """An estimate from the header's duration until the video is ready."""
+    """Estimated from the duration in the header until the video is ready."""
     realtime_factor: float | None
     eta_s: float | None
     frames_sampled: int
     frames_skipped_static: int
     job: JobItem | None
-    """The ingest job that is under way or waiting."""
+    """The ingest job that is running or waiting."""
     thumb_url: str | None
     play_url: str | None
     play_note: list[str]
-    """Why there is nothing to play: a sentence and what will happen."""
+    """Why the video cannot be played: the reason, and what happens next."""
     sprite: SpriteItem | None
     hint: str | None
 
 
-class VideosResponse(BaseModel):
-    """The library and the room it has."""
+class VideosResponse(Schema):
+    """A page of the library, and the disk space."""
 
     videos: list[VideoItem]
     total: int
-    """Videos on all pages."""
+    """The number of videos on all pages."""
     next: str | None
-    """The cursor of the next page; `null` on the last one, and where no limit was given."""
+    """The cursor of the next page; `null` on the last page, and without a limit."""
     used_bytes: int
-    """Of latents, over all pages."""
+    """Bytes of latents of all videos."""
     free_bytes: int
     reserve_bytes: int
 
 
-class TimelineChunk(BaseModel):
-    """One chunk as the timeline draws it."""
+class TimelineChunk(Schema):
+    """A chunk on the timeline."""
 
     start_s: float
     end_s: float
     activity: float
     activity_shown: float
-    """Activity against the liveliest chunks of this video, in [0, 1]."""
+    """Activity relative to the liveliest chunks of this video, in [0, 1]."""
     similarity: float = 0.0
-    """Of the query, against this video's other chunks, in [0, 1]."""
+    """Similarity to the query, relative to the other chunks of this video, in [0, 1]."""
 
 
-class TimelineResponse(BaseModel):
-    """What the timeline of a video shows."""
+class TimelineResponse(Schema):
+    """The timeline of a video."""
 
     video_id: str
     duration_s: float
@@ -126,15 +126,15 @@ class TimelineResponse(BaseModel):
     chunks: list[TimelineChunk]
 
 
-class MediaRootsResponse(BaseModel):
-    """Folders of the server whose files may be added, and what lies in them."""
+class MediaRootsResponse(Schema):
+    """Folders of the server whose files may be added, and the media files in them."""
 
     roots: list[str]
     files: list[str]
 
 
 class AddVideoRequest(RequestModel):
-    """A file below one of the configured folders, or a camera."""
+    """A file below a configured folder, or the address of a camera."""
 
     source: str = Field(min_length=1, max_length=4096)
     name: str | None = None
@@ -142,6 +142,6 @@ class AddVideoRequest(RequestModel):
 
 
 class RenameVideoRequest(RequestModel):
-    """A new name, or the wall clock of the first frame."""
+    """The new name of a video."""
 
     name: str
