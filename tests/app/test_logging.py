@@ -3,6 +3,9 @@
 import io
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,12 +18,16 @@ from starlette.types import Receive, Scope, Send
 from app.api.access_log import AccessLogMiddleware
 from app.api.auth import COOKIE, SessionService
 from app.api.errors import install_error_handlers
+from app.cli.common import open_settings
 from app.logging import OUR_PACKAGES, REQUEST_ID, configure_logging
 from app.worker.worker import JobContext, RetryPolicy, Worker
-from engine.errors import MediaRefusedError, UnreachableError
+from engine.errors import MediaRefusedError, SettingsError, UnreachableError
+from engine.models.video_xl.model import write_tiny
 from storage.catalog import open_catalog
 from storage.records import JobRow
 from tests.support.site import PASSWORD, Site, sign_in
+
+ROOT = Path(__file__).parents[2]
 
 log = logging.getLogger("app.test")
 
@@ -265,3 +272,50 @@ def test_bug_in_a_job_is_logged_with_its_traceback(tmp_path: Path) -> None:
 def test_address_of_an_unreachable_camera_is_logged_without_its_password(tmp_path: Path) -> None:
     *_, end = run_job(tmp_path, UnreachableError("rtsp://cam:s3cret@10.0.0.7/live is silent"))
     assert "rtsp://***@10.0.0.7/live is silent" in end["message"]
+
+
+@pytest.mark.parametrize(
+    ("is_service", "environment", "level"),
+    [(False, None, "WARNING"), (False, "debug", "DEBUG"), (True, None, "INFO")],
+)
+def test_command_that_ends_logs_warnings_alone_unless_told_otherwise(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    is_service: bool,
+    environment: str | None,
+    level: str,
+) -> None:
+    if environment is not None:
+        monkeypatch.setenv("LONGWATCH_LOG__LEVEL", environment)
+    open_settings(tmp_path, is_service=is_service)
+    assert logging.getLevelName(logging.getLogger("app").level) == level
+
+
+def test_level_that_does_not_exist_is_refused_with_those_that_do(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="'debug', 'info', 'warning' or 'error'"):
+        open_settings(tmp_path, log__level="loud")
+
+
+def test_server_logs_what_it_serves_and_keeps_the_link_out_of_the_log(tmp_path: Path) -> None:
+    write_tiny(tmp_path / "tiny")
+    words = ["serve", "--port", "0", "--no-worker", "--model", "tiny", "--home", "home"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *words],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        assert server.stdout is not None
+        link = server.stdout.readline()
+        server.terminate()
+        _, logged = server.communicate(timeout=60)
+    secret = link.partition("token=")[2].strip()
+    assert len(secret) > 20
+    assert secret not in logged
+    record = json.loads(logged.splitlines()[0])
+    assert record["message"].startswith("serving http://127.0.0.1:")
+    for part in ("model tiny", str(tmp_path / "home"), "longwatch.db", "without a worker"):
+        assert part in record["message"]
