@@ -1,7 +1,7 @@
 """The web app in one process: FastAPI is the product, Gradio draws the pages, a thread works.
 
-uvicorn -> Gate (app/api/auth.py) -> FastAPI: /api/v1, /v1, /media, health, /assets
-                                  `-> Gradio at /ui: pages and their files, no handlers
+uvicorn -> AccessLogMiddleware -> AuthMiddleware -> FastAPI: /api/v1, /v1, /media, /docs, health
+                                                  `-> Gradio at /ui: pages and their files
          worker thread: ingest, previews, probes (app/worker/worker.py)
 """
 
@@ -80,8 +80,8 @@ def serve(
         settings: Where the library lies and what is allowed.
         host: Where to listen; the setting when `None`.
         port: Likewise; 0 takes a free one.
-        with_worker: Whether jobs are worked off here, or by `longwatch worker` elsewhere.
-        say: Hears the one-time sign-in link, which the log must not hold; only on loopback.
+        with_worker: Whether to run jobs here, or leave them to `longwatch worker`.
+        say: Called with the one-time sign-in link, on loopback only; it is kept out of the log.
     Raises:
         SettingsError: Another address than loopback without an account to sign in with.
         UnreachableError: The port is taken.
@@ -120,7 +120,7 @@ def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
     """
     if os.environ.get("GRADIO_VIBE_MODE"):
         raise SettingsError(
-            "GRADIO_VIBE_MODE is set: it lets any visitor run code", hint="unset it, then try again"
+            "GRADIO_VIBE_MODE is set: it lets any visitor run code", hint="unset it and try again"
         )
     accounts = services.catalog.accounts
     users = accounts.users()
@@ -128,8 +128,8 @@ def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
         return None
     if not is_local:
         raise SettingsError(
-            "this address can be reached by others, and no account has a password",
-            hint="longwatch user add NAME --role admin",
+            "others can reach this address, and no account has a password",
+            hint="create one: `longwatch user add NAME --role admin`",
         )
     admins = [user for user in users if user.role == "admin"]
     user = admins[0] if admins else accounts.add_user("admin", "admin")
@@ -139,14 +139,14 @@ def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
 def create_app(
     services: ServiceContext, *, is_local: bool, with_worker: bool = False, with_pages: bool = True
 ) -> ASGIApp:
-    """Everything behind the gate.
+    """Return the application, with the middleware around it.
 
     Args:
-        is_local: Whether only loopback names are answered to.
-        with_worker: Whether jobs are worked off while the application runs.
+        is_local: Whether to answer to loopback names alone.
+        with_worker: Whether to run jobs while the application runs.
         with_pages: Whether the web app is mounted beside the API.
     """
-    doorman = SessionService(services.catalog, clock=time.monotonic)
+    sessions = SessionService(services.catalog, clock=time.monotonic)
     app = FastAPI(
         title="Longwatch",
         description=DESCRIPTION,
@@ -158,10 +158,10 @@ def create_app(
         redoc_url=None,
         lifespan=_lifespan,
     )
-    app.state.desk = AppContext(
+    app.state.context = AppContext(
         services=services,
-        doorman=doorman,
-        lane=ModelQueue(services.settings.limits.queued_questions),
+        sessions=sessions,
+        model_queue=ModelQueue(services.settings.limits.queued_questions),
         with_worker=with_worker,
     )
     install_error_handlers(app)
@@ -175,7 +175,7 @@ def create_app(
     app.get("/", include_in_schema=False)(_home)
     if with_pages:
         _mount_pages(app)
-    gate = AuthMiddleware(app, doorman, hosts=LOOPBACK if is_local else None)
+    gate = AuthMiddleware(app, sessions, hosts=LOOPBACK if is_local else None)
     return AccessLogMiddleware(gate)
 
 
@@ -194,13 +194,13 @@ def _mount_pages(app: FastAPI) -> None:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    desk: AppContext = app.state.desk
-    remove_expired(desk.services)
-    if not desk.with_worker:
+    context: AppContext = app.state.context
+    remove_expired(context.services)
+    if not context.with_worker:
         yield
         return
-    enqueue_missing_previews(desk.services)
-    with retention_loop(desk.services), _working(open_worker(desk.services)):
+    enqueue_missing_previews(context.services)
+    with retention_loop(context.services), _working(open_worker(context.services)):
         yield
 
 

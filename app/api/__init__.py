@@ -1,17 +1,18 @@
 """The HTTP API: routes translate a request, call a service, and translate its result back.
 
-    access_log  the outermost layer: request id, access log, the answer to a bug
+    access_log  the outermost middleware: request id, access log, the answer to a bug
     auth        the gate: sessions, tokens, CSRF, security headers; rate_limit of sign-ins
     sign_in     the sign-in page
     deps        what every route is given: the context, the user, the queue of the model
     errors      errors to statuses and `ErrorResponse`
     openapi     the OpenAPI document; docs shows it at /docs
-    videos      the library, timelines, captions
+    videos      the library, timelines, captions, ingest
     media       files, frames, clips and tracks of a video, with Range
     uploads     resumable uploads (tus 1.0)
     ask         questions and searches, streamed or whole; conversations
     probes      needle runs; needles are the sets of pictures they plant
     jobs        background jobs
+    audit       who created, changed or deleted what, in the log
     users       the session, accounts, tokens; how the server is configured
     settings    settings that can be changed in the browser
     health      liveness, readiness, metrics

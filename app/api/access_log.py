@@ -1,4 +1,4 @@
-"""The outermost layer: a request id, one line a request, and an answer to what nobody expected.
+"""The outermost middleware: a request id, an access log, and an answer to unexpected errors.
 
 request -> id accepted or made -> AuthMiddleware -> ... -> X-Request-ID on the answer, access line
 
@@ -27,7 +27,7 @@ _FREQUENT = re.compile(r"/(healthz|readyz|metrics|favicon\.\w+|assets/.*|ui/(ass
 
 
 class AccessLogMiddleware:
-    """Gives every HTTP request an id and a line in the log, and ends what fails with a sentence."""
+    """Gives every HTTP request an id and a line in the log, and answers unexpected errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,6 +1,6 @@
-"""Sign-in, roles, tokens, and the gate that every route passes.
+"""Sessions, API tokens and the middleware that every request passes.
 
-request -> host known? -> who is it? -> open to all, or signed in? -> same origin? -> our route
+request -> allowed host? -> authenticate -> same origin? -> signed in or open path? -> CSRF -> route
 
 Decision: the gate is one ASGI layer around everything, closed unless a path is named open, because
 Gradio's own routes carry no login check on some paths. Of Gradio only pages and their files are
@@ -60,26 +60,26 @@ _POLICY = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Whoever a request speaks for."""
+    """The user that a request is authenticated as."""
 
     user: UserRow
     csrf: str = field(repr=False)
-    """Empty for a bearer token, which needs none."""
+    """The CSRF token of the session; empty for a bearer token, which needs none."""
     granted: frozenset[VideoId] | None
     """The videos of a viewer; `None` for an admin, who sees all."""
 
     @property
     def is_admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Whether the user is an admin."""
         return self.granted is None
 
     def may_see(self, video: VideoId) -> bool:
-        """Whether a video exists for this user."""
+        """Return whether a video exists for this user."""
         return self.granted is None or video in self.granted
 
 
 class SessionService:
-    """Signs people in and out, and knows who a request speaks for."""
+    """Opens and closes sessions, and authenticates requests."""
 
     def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
         self._accounts = catalog.accounts
@@ -89,9 +89,9 @@ class SessionService:
         """Open a session by name and password.
 
         Returns:
-            The secret for the cookie, and who signed in.
+            The secret for the cookie, and the user.
         Raises:
-            NotAllowedError: Name or password are wrong, or there were too many tries.
+            NotAllowedError: The name or the password is wrong, or too many sign-ins failed.
         """
         keys = (f"address {address}", f"name {name}")
         self._rate_limit.check(*keys)
@@ -100,8 +100,8 @@ class SessionService:
         if not matches(stored, password) or user is None or stored is None:
             self._rate_limit.record_failure(*keys)
             # A name that nobody has may be a password in the wrong field.
-            known = "an unknown name" if user is None else f"user {user.name}"
-            _log.warning("sign-in refused for %s from %s: wrong password", known, address)
+            subject = "an unknown name" if user is None else f"user {user.name}"
+            _log.warning("sign-in refused for %s from %s: wrong password", subject, address)
             raise NotAllowedError("the name or the password is wrong")
         _log.info("user %s signed in with a password from %s", user.name, address)
         return self._open(user), user
@@ -110,37 +110,38 @@ class SessionService:
         """Open a session by a one-time link.
 
         Raises:
-            NotAllowedError: The link was used, has run out, or never was.
+            NotAllowedError: The link was used, has expired, or never existed.
         """
         key = f"address {address}"
         self._rate_limit.check(key)
-        found = self._accounts.use_token(hash_secret(link_secret), "sign_in")
-        if found is None:
+        owner = self._accounts.use_token(hash_secret(link_secret), "sign_in")
+        if owner is None:
             self._rate_limit.record_failure(key)
             _log.warning("sign-in link refused from %s", address)
             raise NotAllowedError(
                 "this link was used already or has expired",
-                hint="start `longwatch serve` again for a new one, or sign in with a password",
+                hint="restart `longwatch serve` for a new link, or sign in with a password",
             )
-        _log.info("user %s signed in with a link from %s", found[0].name, address)
-        return self._open(found[0])
+        user, _ = owner
+        _log.info("user %s signed in with a link from %s", user.name, address)
+        return self._open(user)
 
     def sign_out(self, secret: str) -> None:
         """Close the session of a cookie."""
         self._accounts.close_session(hash_secret(secret))
 
     def authenticate(self, headers: Headers) -> Principal | None:
-        """Who a request speaks for: its bearer token if it has one, else its cookie."""
+        """Return the user of the bearer token if there is one, else of the session cookie."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
-            found = self._accounts.use_token(hash_secret(token.strip()), "api")
-            return None if found is None else self._principal(found[0], csrf="")
+            owner = self._accounts.use_token(hash_secret(token.strip()), "api")
+            return None if owner is None else self._principal(owner[0], csrf="")
         secret = cookie_secret(headers)
         session = None if secret is None else self._accounts.session(hash_secret(secret))
         return None if session is None else self._principal(session.user, csrf=session.csrf)
 
     def issue_link(self, user: UserRow) -> str:
-        """A secret that signs `user` in once."""
+        """Return the secret of a new link that signs a user in once."""
         secret = new_secret()
         self._accounts.add_token(
             user.id,
@@ -167,10 +168,10 @@ class SessionService:
 
 
 class AuthMiddleware:
-    """The outermost layer: puts a `Principal` on the request, or ends it here."""
+    """Puts a `Principal` on every request that may pass, and answers the others itself."""
 
     def __init__(
-        self, app: ASGIApp, doorman: SessionService, *, hosts: frozenset[str] | None
+        self, app: ASGIApp, sessions: SessionService, *, hosts: frozenset[str] | None
     ) -> None:
         """Guard an application.
 
@@ -179,11 +180,11 @@ class AuthMiddleware:
                 loopback names, so that no foreign page reaches it by re-pointing its own name.
         """
         self._app = app
-        self._doorman = doorman
+        self._sessions = sessions
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it with what is missing."""
+        """Pass a request on, or answer it with the reason why not."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
@@ -191,30 +192,31 @@ class AuthMiddleware:
             await send({"type": "websocket.close", "code": 1008})
             return
         guarded = _with_headers(scope, send)
-        refusal = await self._refusal(scope)
-        if refusal is None:
+        rejection = await self._check(scope)
+        if rejection is None:
             await self._app(scope, receive, guarded)
         else:
-            await refusal(guarded)
+            await rejection(guarded)
 
-    async def _refusal(self, scope: Scope) -> "_Rejection | None":
+    async def _check(self, scope: Scope) -> "_Rejection | None":
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
         if self._hosts is not None and _host_name(headers) not in self._hosts:
-            return _Rejection(421, "wrong_host", "this server does not answer to that name")
-        principal = await run_in_threadpool(self._doorman.authenticate, headers)
+            return _Rejection(421, "wrong_host", "this server does not answer to this host name")
+        principal = await run_in_threadpool(self._sessions.authenticate, headers)
         scope.setdefault("state", {})["principal"] = principal
         if method not in _SAFE_METHODS and not _same_origin(headers, principal):
             return _Rejection(403, "cross_site", "this request came from another site")
         if _OPEN.fullmatch(path):
             return None
         if principal is None:
-            return _Rejection.for_strangers(path, scope, headers)
+            return _Rejection.for_anonymous(path, scope, headers)
         if path.startswith("/ui") and not (method in _SAFE_METHODS and _GRADIO.fullmatch(path)):
-            return _Rejection(404, "not_found", "there is nothing here")
+            return _Rejection(404, "not_found", "no such page")
         if method not in _SAFE_METHODS and principal.csrf and path.startswith(_API):
-            given = headers.get(CSRF_HEADER, "")
-            if not hmac.compare_digest(given, principal.csrf):
-                return _Rejection(403, "csrf", "the token of the session is missing or wrong")
+            # Bytes, because strings that are not ASCII cannot be compared this way.
+            given = headers.get(CSRF_HEADER, "").encode()
+            if not hmac.compare_digest(given, principal.csrf.encode()):
+                return _Rejection(403, "csrf", f"the header {CSRF_HEADER} is missing or wrong")
         return None
 
 
@@ -226,8 +228,8 @@ class _Rejection:
     location: str | None = None
 
     @classmethod
-    def for_strangers(cls, path: str, scope: Scope, headers: Headers) -> "_Rejection":
-        """Browsers are led to the sign-in page, programs get a 401."""
+    def for_anonymous(cls, path: str, scope: Scope, headers: Headers) -> "_Rejection":
+        """Return a redirect to the sign-in page for browsers, status 401 for programs."""
         if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
             query = scope.get("query_string", b"").decode("latin-1")
             target = quote(path + (f"?{query}" if query else ""), safe="")
@@ -247,7 +249,7 @@ class _Rejection:
 
 
 def cookie_secret(headers: Mapping[str, str]) -> str | None:
-    """The secret of the session cookie, if there is one."""
+    """Return the secret of the session cookie, if there is one."""
     try:
         morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
     except CookieError:
@@ -256,7 +258,7 @@ def cookie_secret(headers: Mapping[str, str]) -> str | None:
 
 
 def safe_redirect(target: str | None) -> str:
-    """Where to go after signing in: only a path of this server, else the start page."""
+    """Return where to go after signing in: a path of this server, else the start page."""
     if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
         return "/"
     parts = urlsplit(target)
@@ -269,7 +271,7 @@ def _host_name(headers: Headers) -> str:
 
 
 def _same_origin(headers: Headers, principal: Principal | None) -> bool:
-    """Whether a state change comes from one of our own pages, or from no page at all."""
+    """Return whether a state change comes from a page of this server, or from no page at all."""
     if principal is not None and not principal.csrf:
         return True
     site = headers.get("sec-fetch-site")
@@ -280,7 +282,7 @@ def _same_origin(headers: Headers, principal: Principal | None) -> bool:
 
 
 def _with_headers(scope: Scope, send: Send) -> Send:
-    """Say with every answer what the browser may do with it."""
+    """Add the security headers to every answer."""
     path = scope["path"]
 
     async def sender(message: Message) -> None:

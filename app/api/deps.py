@@ -1,4 +1,4 @@
-"""What every route is given: the service, who asks, and the lane of the model."""
+"""Dependencies of every route: the context, the signed-in user, the queue of the model."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,21 +22,27 @@ from storage.records import VideoRow
 
 
 class ModelQueue:
-    """One question at a time goes to the model; the others wait, and not without end."""
+    """A bounded queue in front of the model, which answers one question at a time."""
 
     def __init__(self, most_waiting: int) -> None:
         self._most_waiting = most_waiting
-        self._turn = anyio.Semaphore(1)
+        self._slot = anyio.Semaphore(1)
         self.waiting = 0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for the model, or be told at once that the queue is full."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold the model while the body runs.
+
+        Raises:
+            BusyError: The queue is full.
+        """
         if self.waiting >= self._most_waiting:
-            raise BusyError(f"{self.waiting} questions wait already", hint="ask again in a while")
+            raise BusyError(
+                f"{self.waiting} questions are waiting already", hint="try again in a moment"
+            )
         self.waiting += 1
         try:
-            async with self._turn:
+            async with self._slot:
                 yield
         finally:
             self.waiting -= 1
@@ -44,75 +50,75 @@ class ModelQueue:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
-    """The parts that routes work with."""
+    """The services and the state of this server, as routes use them."""
 
     services: ServiceContext
-    doorman: SessionService
-    lane: ModelQueue
+    sessions: SessionService
+    model_queue: ModelQueue
     with_worker: bool
-    """Whether jobs are worked off in this process."""
+    """Whether this process runs jobs."""
     parts: PartLocks = field(default_factory=PartLocks)
     frames: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
-    """Stills that may be decoded at once, each in a process of its own."""
+    """Limits the stills that are decoded at once, each in a process of its own."""
 
     @property
     def settings(self) -> Settings:
-        """What was configured."""
+        """The settings in force."""
         return self.services.settings
 
     @property
     def home(self) -> Path:
-        """Where everything lies."""
+        """The home folder."""
         return self.services.settings.home
 
-    def video(self, who: Principal, video_id: str) -> VideoRow:
+    def video(self, principal: Principal, video_id: str) -> VideoRow:
         """Return a video by id; to those who may not see it, it does not exist.
 
         Raises:
             NotFoundError: No such video, or it was not granted.
         """
-        return find_video(self.services, video_id, who)
+        return find_video(self.services, video_id, principal)
 
-    def videos(self, who: Principal) -> tuple[VideoRow, ...]:
-        """Return every video that someone may see, oldest first."""
-        return visible_videos(self.services, who)
+    def videos(self, principal: Principal) -> tuple[VideoRow, ...]:
+        """Return every video that a user may see, oldest first."""
+        return visible_videos(self.services, principal)
 
     def scope(
         self,
-        who: Principal,
+        principal: Principal,
         videos: list[str],
         after: float | datetime | None,
         before: float | datetime | None,
     ) -> Scope:
-        """Return where to look: the videos named, or all that someone may see.
+        """Return where to look: the videos named, or all that the user may see.
 
         Raises:
             NotFoundError: A video that is not there for them, or nothing to look through.
         """
-        return resolve_scope(self.services, videos, after=after, before=before, access=who)
+        return resolve_scope(self.services, videos, after=after, before=before, access=principal)
 
 
 def get_context(request: Request) -> AppContext:
-    """Return the parts of this server."""
-    desk: AppContext = request.app.state.desk
-    return desk
+    """Return the context of this server."""
+    context: AppContext = request.app.state.context
+    return context
 
 
 def require_user(request: Request) -> Principal:
-    """Whoever asks; the gate has let them in."""
+    """Return the signed-in user, whom AuthMiddleware has let in."""
     principal: Principal | None = request.scope.get("state", {}).get("principal")
     if principal is None:
         raise NotAllowedError("sign in first")
     return principal
 
 
-def admin(who: Annotated[Principal, Depends(require_user)]) -> Principal:
-    """Whoever asks, if they may change things."""
-    if not who.is_admin:
+def require_admin(principal: Annotated[Principal, Depends(require_user)]) -> Principal:
+    """Return the signed-in user, who must be an admin."""
+    if not principal.is_admin:
         raise NotAllowedError("only an admin may do this")
-    return who
+    return principal
 
 
 Ctx = Annotated[AppContext, Depends(get_context)]
 CurrentUser = Annotated[Principal, Depends(require_user)]
-CurrentAdmin = Annotated[Principal, Depends(admin)]
+CurrentAdmin = Annotated[Principal, Depends(require_admin)]

@@ -29,7 +29,7 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/docs", response_class=HTMLResponse)
-def show_docs(who: CurrentUser) -> HTMLResponse:
+def show_docs(principal: CurrentUser) -> HTMLResponse:
     """Return the page; `app/ui/static/api-docs.js` starts Swagger UI on it."""
     return HTMLResponse(_PAGE)
 

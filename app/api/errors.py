@@ -1,4 +1,4 @@
-"""Errors to status codes: one sentence, a code, a hint; never a traceback."""
+"""Exception handlers: errors become a status, a code, a sentence and a hint; never a traceback."""
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -13,7 +13,7 @@ from engine.errors import LongwatchError
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Have every failure of an application answered by an `ErrorResponse`."""
+    """Answer every failure of an application by an `ErrorResponse`."""
     app.add_exception_handler(LongwatchError, _domain_error)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)

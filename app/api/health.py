@@ -1,4 +1,4 @@
-"""Whether the process lives, whether it can answer, and what it counts."""
+"""Liveness, readiness and metrics."""
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
@@ -17,16 +17,16 @@ def check_liveness() -> dict[str, str]:
 
 
 @router.get("/readyz", summary="Check readiness")
-def check_readiness(desk: Ctx, response: Response) -> dict[str, str]:
+def check_readiness(context: Ctx, response: Response) -> dict[str, str]:
     """Check the database and the model; the answer names what is missing."""
-    states = check_ready(desk.services)
+    states = check_ready(context.services)
     if set(states.values()) != {"ok"}:
         response.status_code = 503
     return states
 
 
 @router.get("/metrics", summary="Get metrics", response_class=Response, dependencies=[*SIGNED_IN])
-def get_metrics(desk: Ctx, who: CurrentAdmin) -> Response:
+def get_metrics(context: Ctx, principal: CurrentAdmin) -> Response:
     """Return counts in the format of Prometheus, for an admin's token."""
     registry = CollectorRegistry()
     videos = Gauge("longwatch_videos", "Videos by status.", ["status"], registry=registry)
@@ -35,7 +35,7 @@ def get_metrics(desk: Ctx, who: CurrentAdmin) -> Response:
     size = Gauge("longwatch_latent_bytes", "Bytes of latents on disk.", registry=registry)
     seconds = Gauge("longwatch_ingested_seconds", "Seconds of video read.", registry=registry)
     waiting = Gauge("longwatch_questions_waiting", "Waiting or being answered.", registry=registry)
-    counts = count_library(desk.services)
+    counts = count_library(context.services)
     for status, n in counts.videos.items():
         videos.labels(status).set(n)
     for (kind, state), n in counts.jobs.items():
@@ -43,5 +43,5 @@ def get_metrics(desk: Ctx, who: CurrentAdmin) -> Response:
     chunks.set(counts.n_chunks)
     size.set(counts.latent_bytes)
     seconds.set(counts.ingested_s)
-    waiting.set(desk.lane.waiting)
+    waiting.set(context.model_queue.waiting)
     return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Jobs: what runs, what waits, what failed and why."""
+"""Background jobs: list, cancel, retry."""
 
 from typing import Annotated
 
@@ -13,18 +13,18 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("/jobs", summary="List jobs")
-def list_jobs(desk: Ctx, who: CurrentUser) -> JobsResponse:
+def list_jobs(context: Ctx, principal: CurrentUser) -> JobsResponse:
     """Return the jobs of videos that the user may see, newest first."""
-    return JobsResponse(jobs=jobs.list_jobs(desk.services, who))
+    return JobsResponse(jobs=jobs.list_jobs(context.services, principal))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
-def cancel_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
+def cancel_job(context: Ctx, principal: CurrentAdmin, job_id: Number) -> JobItem:
     """Stop a job; what is committed stays."""
-    return jobs.cancel_job(desk.services, job_id)
+    return jobs.cancel_job(context.services, job_id)
 
 
 @router.post("/jobs/{job_id}/retry", summary="Retry a job")
-def retry_job(desk: Ctx, who: CurrentAdmin, job_id: Number) -> JobItem:
+def retry_job(context: Ctx, principal: CurrentAdmin, job_id: Number) -> JobItem:
     """Queue a job again; it continues from the last committed chunk."""
-    return jobs.retry_job(desk.services, job_id)
+    return jobs.retry_job(context.services, job_id)

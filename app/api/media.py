@@ -1,8 +1,8 @@
-"""Originals, playback copies, stills and clips by id, with Range; no path from a client is used.
+"""Originals, playback copies, stills and clips by id, with Range; clients never name a path.
 
-    /media/{id}               the original          /media/{id}/play.mp4      what a browser plays
-    /media/{id}/frame.jpg?t=  the frame shown then  /media/{id}/sprite.jpg    stills for scrubbing
-    /media/{id}/clip?start=   a cut of it           /media/{id}/chapters.vtt  moments asked about
+    /media/{id}               the original          /media/{id}/play.mp4      a playable file
+    /media/{id}/frame.jpg?t=  a frame as JPEG       /media/{id}/sprite.jpg    the sprite sheet
+    /media/{id}/clip?start=   a clip of it          /media/{id}/chapters.vtt  chapters
 
 Decision: nothing is transcoded inside a request. A copy that browsers can play is made by the
 worker (`app/services/previews.py`); until then the page says so, and stills and answers work.
@@ -54,9 +54,9 @@ router = APIRouter(prefix="/media", tags=["media"])
 
 
 @router.get("/{video_id}", summary="Get the original file", response_class=FileResponse)
-async def get_original(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+async def get_original(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return the file as it was added; supports Range."""
-    row = await run_in_threadpool(desk.video, who, video_id)
+    row = await run_in_threadpool(context.video, principal, video_id)
     return FileResponse(
         await run_in_threadpool(original_file, row),
         media_type=media_type(row.media),
@@ -66,14 +66,16 @@ async def get_original(desk: Ctx, who: CurrentUser, video_id: str) -> FileRespon
 
 
 @router.get("/{video_id}/play.mp4", summary="Get a playable file", response_class=FileResponse)
-async def get_playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+async def get_playback(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return the playback copy if there is one, else the original if browsers play it."""
-    row = await run_in_threadpool(desk.video, who, video_id)
-    proxy = proxy_file(desk.home, row.id)
+    row = await run_in_threadpool(context.video, principal, video_id)
+    proxy = proxy_file(context.home, row.id)
     if proxy.is_file():
         return FileResponse(proxy, media_type="video/mp4")
     if not browser_plays(row.media):
-        raise NotFoundError("the playable copy is not made yet")
+        raise NotFoundError(
+            "there is no playable copy yet", hint="the worker makes one after ingest"
+        )
     return FileResponse(
         await run_in_threadpool(original_file, row), media_type=media_type(row.media)
     )
@@ -81,35 +83,35 @@ async def get_playback(desk: Ctx, who: CurrentUser, video_id: str) -> FileRespon
 
 @router.get("/{video_id}/frame.jpg", summary="Get a frame", response_class=FileResponse)
 async def get_frame(
-    desk: Ctx,
-    who: CurrentUser,
+    context: Ctx,
+    principal: CurrentUser,
     video_id: str,
     t: Annotated[float, Query(ge=0, le=1e6, description="Seconds from the start.")] = 0.0,
     w: Annotated[int, Query(description="Width: 160, 320, 640 or 1280 pixels.")] = 320,
 ) -> FileResponse:
     """Return the frame shown at a time as JPEG; it is decoded once and kept."""
-    row = await run_in_threadpool(desk.video, who, video_id)
-    still = still_file(desk.home, row.id, t, w)
+    row = await run_in_threadpool(context.video, principal, video_id)
+    still = still_file(context.home, row.id, t, w)
     if not still.is_file():
-        async with desk.frames:
+        async with context.frames:
             if not still.is_file():
-                await anyio.to_thread.run_sync(make_still, desk.services, row, t, w)
+                await anyio.to_thread.run_sync(make_still, context.services, row, t, w)
     return FileResponse(still, media_type="image/jpeg", headers=_IMMUTABLE)
 
 
 @router.get("/{video_id}/sprite.jpg", summary="Get the sprite sheet", response_class=FileResponse)
-async def get_sprite(desk: Ctx, who: CurrentUser, video_id: str) -> FileResponse:
+async def get_sprite(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return stills spread evenly over the video in one picture, ten a row."""
-    row = await run_in_threadpool(desk.video, who, video_id)
-    return _kept(sprite_file(desk.home, row.id), "image/jpeg", "the stills are not made yet")
+    row = await run_in_threadpool(context.video, principal, video_id)
+    return _kept(sprite_file(context.home, row.id), "image/jpeg", "there is no sprite sheet yet")
 
 
 @router.get("/{video_id}/chapters.vtt", summary="Get chapters")
-async def get_chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
+async def get_chapters(context: Ctx, principal: CurrentUser, video_id: str) -> Response:
     """Return the user's questions, and the moments that answered them, as WebVTT."""
-    row = await run_in_threadpool(desk.video, who, video_id)
+    row = await run_in_threadpool(context.video, principal, video_id)
 
-    cues = await run_in_threadpool(list_chapters, desk.services, who.user.id, row.id)
+    cues = await run_in_threadpool(list_chapters, context.services, principal.user.id, row.id)
     return Response(
         _track((a, max(b, a + _LEAST_CUE_S), text[:_CUE_CHARS]) for a, b, text in cues),
         media_type="text/vtt",
@@ -117,11 +119,11 @@ async def get_chapters(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
 
 
 @router.get("/{video_id}/captions.vtt", summary="Get the caption track")
-async def get_caption_track(desk: Ctx, who: CurrentUser, video_id: str) -> Response:
+async def get_caption_track(context: Ctx, principal: CurrentUser, video_id: str) -> Response:
     """Return the captions of the model as WebVTT; without cues until there are any."""
-    row = await run_in_threadpool(desk.video, who, video_id)
+    row = await run_in_threadpool(context.video, principal, video_id)
 
-    rows = await run_in_threadpool(caption_rows, desk.services, row.id)
+    rows = await run_in_threadpool(caption_rows, context.services, row.id)
     return Response(
         _track(
             (caption.ref.span.start_s, caption.ref.span.end_s, caption.text) for caption in rows
@@ -132,22 +134,22 @@ async def get_caption_track(desk: Ctx, who: CurrentUser, video_id: str) -> Respo
 
 @router.get("/{video_id}/clip", summary="Get a clip", response_class=FileResponse)
 async def get_clip(
-    desk: Ctx,
-    who: CurrentUser,
+    context: Ctx,
+    principal: CurrentUser,
     video_id: str,
     start: Annotated[float, Query(ge=0)],
     end: Annotated[float, Query(gt=0)],
 ) -> FileResponse:
     """Cut a clip, without encoding again where the container allows it; ten minutes at most."""
-    row = await run_in_threadpool(desk.video, who, video_id)
-    folder = _ready(HomeFolder(desk.home).thumbs)
+    row = await run_in_threadpool(context.video, principal, video_id)
+    folder = _ready(HomeFolder(context.home).thumbs)
     handle, name = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=folder)
     os.close(handle)
     target = Path(name)
     try:
-        async with desk.frames:
+        async with context.frames:
             await run_in_threadpool(
-                lambda: export_clip(desk.services, row, (start, end), target, most_s=_MAX_CLIP_S)
+                lambda: export_clip(context.services, row, (start, end), target, most_s=_MAX_CLIP_S)
             )
     except BaseException:
         target.unlink(missing_ok=True)
@@ -172,7 +174,7 @@ def _ready(folder: Path) -> Path:
 
 
 def _track(cues: Iterable[tuple[float, float, str]]) -> str:
-    """Return starts, ends (s) and texts as WebVTT; a cue without words is left out."""
+    """Return starts, ends and texts as WebVTT; cues without text are left out."""
     blocks = (f"{_vtt(a)} --> {_vtt(b)}\n{_plain(text)}" for a, b, text in cues if text.strip())
     return "\n\n".join(("WEBVTT", *blocks)) + "\n"
 

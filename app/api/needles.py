@@ -1,4 +1,4 @@
-"""Needles of the user's own: folders of the server and uploaded archives that a probe may plant."""
+"""Sets of needles that a probe can plant: folders of the server, and uploaded archives."""
 
 import tempfile
 from typing import Annotated
@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from app.api.audit import audit
 from app.api.deps import Ctx, CurrentAdmin
 from app.api.openapi import failures
 from app.schemas.needles import NeedleSetCreated, NeedleSetItem, NeedleSetsResponse
@@ -26,38 +27,39 @@ Name = Annotated[str, Path(max_length=64)]
 
 
 @router.get("", summary="List needle sets")
-def list_needle_sets(desk: Ctx, who: CurrentAdmin) -> NeedleSetsResponse:
+def list_needle_sets(context: Ctx, principal: CurrentAdmin) -> NeedleSetsResponse:
     """Return uploaded sets, and folders with a `needles.jsonl` below a configured folder."""
-    return NeedleSetsResponse(
-        sets=[_item(needle_set) for needle_set in list_needles(desk.settings)]
-    )
+    return NeedleSetsResponse(sets=[_item(needles) for needles in list_needles(context.settings)])
 
 
 @router.put("/{name}", summary="Upload a needle set", status_code=201, responses=failures(422))
 async def upload_needle_set(
-    desk: Ctx,
-    who: CurrentAdmin,
+    context: Ctx,
+    principal: CurrentAdmin,
     request: Request,
     name: Name,
     content_type: Annotated[str, Header()] = "",
 ) -> NeedleSetCreated:
     """Store a zip of pictures and `needles.jsonl`; it is kept only if every line is usable."""
     if content_type.split(";")[0].strip() not in ZIP_TYPES:
-        raise InputRefusedError("needles are sent as application/zip")
+        raise InputRefusedError(
+            "a needle set must be sent as application/zip", hint="set the Content-Type header"
+        )
     with tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES) as archive:
         async for block in request.stream():
             check_archive_size(name, archive.tell() + len(block))
             archive.write(block)
-        taken, n_needles = await run_in_threadpool(take_archive, desk.home, name, archive)
-    return NeedleSetCreated(**_item(taken).model_dump(), n_needles=n_needles)
+        needles, n_needles = await run_in_threadpool(take_archive, context.home, name, archive)
+    return NeedleSetCreated(**_item(needles).model_dump(), n_needles=n_needles)
 
 
 @router.delete("/{name}", summary="Delete a needle set", status_code=204)
-def delete_needle_set(desk: Ctx, who: CurrentAdmin, name: Name) -> Response:
+def delete_needle_set(context: Ctx, principal: CurrentAdmin, name: Name) -> Response:
     """Delete an uploaded set; runs made with it keep their pictures."""
-    remove_needles(desk.home, name)
+    remove_needles(context.home, name)
+    audit(principal, "deleted needle set", name)
     return Response(status_code=204)
 
 
-def _item(needle_set: NeedleSet) -> NeedleSetItem:
-    return NeedleSetItem(key=needle_set.key, name=needle_set.name, is_upload=needle_set.is_upload)
+def _item(needles: NeedleSet) -> NeedleSetItem:
+    return NeedleSetItem(key=needles.key, name=needles.name, is_upload=needles.is_upload)

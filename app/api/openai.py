@@ -1,7 +1,7 @@
 """OpenAI's chat completions over the library: videos are named, never fetched.
 
 A part `{"type": "video_url", "video_url": {"url": "video://ID#t=60,120"}}` says where to look;
-without one, everything that the user may see is searched. Evidence comes in the field
+without one, every video that the user may see is searched. Evidence comes in the field
 `longwatch`, never only in prose. Decoding options that are not ours are accepted and ignored.
 """
 
@@ -33,9 +33,9 @@ _NAME = re.compile(r"video://([\w-]{1,64})(?:#t=(\d+(?:\.\d+)?)?(?:,(\d+(?:\.\d+
 
 
 @router.get("/v1/models", summary="List models")
-def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
+def list_models(context: Ctx, principal: CurrentUser) -> dict[str, object]:
     """Return the one model that answers here."""
-    model = {"id": desk.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
+    model = {"id": context.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
     return {"object": "list", "data": [model]}
 
 
@@ -46,20 +46,20 @@ def list_models(desk: Ctx, who: CurrentUser) -> dict[str, object]:
     responses=failures(413, 429, 503),
 )
 async def create_chat_completion(
-    desk: Ctx, who: CurrentUser, body: ChatCompletionRequest
+    context: Ctx, principal: CurrentUser, body: ChatCompletionRequest
 ) -> Response:
     """Answer the last user message, with the turns before it as history."""
     question, history = _conversation(body.messages)
-    scope = await run_in_threadpool(_scope, desk, who, body.messages)
-    steps = _steps(desk, question, scope, history)
+    scope = await run_in_threadpool(_scope, context, principal, body.messages)
+    steps = _steps(context, question, scope, history)
     frame = {
         "id": f"chatcmpl-{secrets.token_hex(8)}",
         "created": int(time.time()),
-        "model": desk.settings.model,
+        "model": context.settings.model,
     }
     if body.stream:
         return StreamingResponse(
-            _stream(desk, steps, frame, question), media_type="text/event-stream"
+            _stream(context, steps, frame, question), media_type="text/event-stream"
         )
     final: Answer | None = None
     async for step in steps:
@@ -72,24 +72,27 @@ async def create_chat_completion(
             **frame,
             "object": "chat.completion",
             "choices": [choice],
-            "longwatch": _proof(desk, question, final),
+            "longwatch": _proof(context, question, final),
         }
     )
 
 
 async def _steps(
-    desk: AppContext, question: str, scope: Scope, history: tuple[Turn, ...]
+    context: AppContext, question: str, scope: Scope, history: tuple[Turn, ...]
 ) -> AsyncIterator[Token | Answer]:
-    async with desk.lane.turn():
+    async with context.model_queue.slot():
         steps = await run_in_threadpool(
-            lambda: ask_stream(desk.services, question, scope, history=history)
+            lambda: ask_stream(context.services, question, scope, history=history)
         )
         async for step in iterate_in_threadpool(steps):
             yield step
 
 
 async def _stream(
-    desk: AppContext, steps: AsyncIterator[Token | Answer], frame: dict[str, object], question: str
+    context: AppContext,
+    steps: AsyncIterator[Token | Answer],
+    frame: dict[str, object],
+    question: str,
 ) -> AsyncIterator[str]:
     def piece(delta: dict[str, str], finish: str | None = None, **more: object) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
@@ -100,7 +103,7 @@ async def _stream(
     try:
         async for step in steps:
             if isinstance(step, Answer):
-                yield piece({}, "stop", longwatch=_proof(desk, question, step))
+                yield piece({}, "stop", longwatch=_proof(context, question, step))
             else:
                 yield piece({"content": step.text})
     except LongwatchError as error:
@@ -108,28 +111,28 @@ async def _stream(
     yield "data: [DONE]\n\n"
 
 
-def _proof(desk: AppContext, question: str, answer: Answer) -> dict[str, object]:
-    """Return what supports an answer: everything of `ask` but the words."""
-    document = describe_answer(question, answer, desk.services.labels())
+def _proof(context: AppContext, question: str, answer: Answer) -> dict[str, object]:
+    """Return what supports the answer: the document of `ask` without question and answer."""
+    document = describe_answer(question, answer, context.services.labels())
     return document.model_dump(exclude={"question", "answer"})
 
 
 def _conversation(messages: list[ChatMessage]) -> tuple[str, tuple[Turn, ...]]:
-    """Return the question and the turns before it; system messages are left out."""
+    """Return the question and the turns before it; system messages are ignored."""
     spoken = [
         (message.role, _text(message))
         for message in messages
         if message.role in {"user", "assistant"}
     ]
     if not spoken or spoken[-1][0] != "user":
-        raise InputRefusedError("the last message is the user's question")
-    turns, question = [], ""
+        raise InputRefusedError("the last message must be the user's question")
+    turns, pending = [], ""
     for role, text in spoken[:-1]:
         if role == "user":
-            question = text
-        elif question:
-            turns.append(Turn(question=question, answer=text))
-            question = ""
+            pending = text
+        elif pending:
+            turns.append(Turn(question=pending, answer=text))
+            pending = ""
     return spoken[-1][1], tuple(turns)
 
 
@@ -139,7 +142,7 @@ def _text(message: ChatMessage) -> str:
     return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
 
 
-def _scope(desk: AppContext, who: Principal, messages: list[ChatMessage]) -> Scope:
+def _scope(context: AppContext, principal: Principal, messages: list[ChatMessage]) -> Scope:
     urls = [
         part.video_url.url
         for message in messages
@@ -148,22 +151,23 @@ def _scope(desk: AppContext, who: Principal, messages: list[ChatMessage]) -> Sco
         if isinstance(part, VideoPart)
     ]
     if not urls:
-        return desk.scope(who, [], None, None)
-    return tuple(_named(desk, who, url) for url in urls)
+        return context.scope(principal, [], None, None)
+    return tuple(_named(context, principal, url) for url in urls)
 
 
-def _named(desk: AppContext, who: Principal, url: str) -> tuple[VideoId, TimeSpan]:
-    """`video://ID#t=start,end` as a stretch of a video; nothing is ever fetched."""
+def _named(context: AppContext, principal: Principal, url: str) -> tuple[VideoId, TimeSpan]:
+    """Return the span that `video://ID#t=start,end` names; nothing is ever fetched."""
     match = _NAME.fullmatch(url)
     if match is None:
         raise InputRefusedError(
-            f"{url!r} is not video://ID#t=start,end", hint="add the video to the library first"
+            f"{url!r} is not of the form video://ID#t=start,end",
+            hint="add the video to the library and name its id",
         )
     video, start, end = match.groups()
     return resolve_span(
-        desk.services,
+        context.services,
         video,
         start_s=float(start) if start else None,
         end_s=float(end) if end else None,
-        access=who,
+        access=principal,
     )

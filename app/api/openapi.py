@@ -1,4 +1,4 @@
-"""The OpenAPI document: who may call what, and the body of every error that is really sent.
+"""The OpenAPI document: security schemes, tags, and the body of every error that is really sent.
 
 FastAPI documents its own error body (HTTPValidationError), which no client ever sees: every
 failure is answered by `ErrorResponse`. Which failures a route can answer follows from its shape
@@ -125,9 +125,10 @@ def _add_failures(path: str, operation: dict[str, Any]) -> None:
 
 
 def _error(description: str | None, status: int | None = None) -> dict[str, Any]:
-    known = status is not None and (not description or description == "Validation Error")
+    # FastAPI has described its own error body, where it has described any.
+    is_generic = status is not None and description in {None, "", "Validation Error"}
     return {
-        "description": _reason(status) if known and status is not None else description,
+        "description": _reason(status) if is_generic and status is not None else description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorResponse"}}},
     }
 

@@ -1,4 +1,4 @@
-"""Needle runs: order one, watch it grow, look into a cell, take the numbers along."""
+"""Needle probes: start a run, follow it, inspect a cell, export the results."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
 from fastapi.responses import Response as Plain
 
+from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.schemas.jobs import JobItem
 from app.schemas.probes import (
@@ -27,18 +28,18 @@ Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("", summary="List probe runs")
-def list_probe_runs(desk: Ctx, who: CurrentUser) -> ProbeRunsResponse:
+def list_probe_runs(context: Ctx, principal: CurrentUser) -> ProbeRunsResponse:
     """Return runs, newest first, except those over videos that the user may not see."""
-    runs = probes.list_runs(desk.services, who, limit=MAX_LISTED)
-    jobs = probes.list_probe_jobs(desk.services, who)
+    runs = probes.list_runs(context.services, principal, limit=MAX_LISTED)
+    jobs = probes.list_probe_jobs(context.services, principal)
     return ProbeRunsResponse(
-        runs=[_describe(desk, run) for run in runs],
-        jobs=[describe_job(desk.services, job) for job in jobs],
+        runs=[_describe(context, run) for run in runs],
+        jobs=[describe_job(context.services, job) for job in jobs],
     )
 
 
 @router.post("", summary="Start a probe run", status_code=202)
-def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem:
+def start_probe_run(context: Ctx, principal: CurrentAdmin, body: ProbeRequest) -> JobItem:
     """Plant needles over lengths and depths, as a job."""
     order = ProbeOrder(
         haystack=body.haystack,
@@ -49,27 +50,29 @@ def start_probe_run(desk: Ctx, who: CurrentAdmin, body: ProbeRequest) -> JobItem
         recall=body.recall,
         needles=body.needles,
     )
-    return describe_job(desk.services, probes.enqueue_probe(desk.services, order, who))
+    return describe_job(context.services, probes.enqueue_probe(context.services, order, principal))
 
 
 @router.get("/{run_id}", summary="Get a probe run")
-def get_probe_run(desk: Ctx, who: CurrentUser, run_id: Number) -> ProbeRunItem:
+def get_probe_run(context: Ctx, principal: CurrentUser, run_id: Number) -> ProbeRunItem:
     """Return a run with the cells that are finished so far."""
-    return _describe(desk, probes.find_run(desk.services, run_id, who))
+    return _describe(context, probes.find_run(context.services, run_id, principal))
 
 
 @router.get("/{run_id}/cells/{cell}", summary="Get a cell of a probe run")
-def get_probe_cell(desk: Ctx, who: CurrentUser, run_id: Number, cell: Number) -> TrialsResponse:
+def get_probe_cell(
+    context: Ctx, principal: CurrentUser, run_id: Number, cell: Number
+) -> TrialsResponse:
     """Return what was asked, answered and shown for every needle of a cell."""
-    run = probes.find_run(desk.services, run_id, who)
-    trials = probes.list_trials(desk.services, run, cell)
+    run = probes.find_run(context.services, run_id, principal)
+    trials = probes.list_trials(context.services, run, cell)
     return TrialsResponse(trials=[dict(trial) for trial in trials])
 
 
 @router.get("/{run_id}/cells.csv", summary="Export the cells as CSV")
-def export_probe_cells(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
+def export_probe_cells(context: Ctx, principal: CurrentUser, run_id: Number) -> Plain:
     """Return a line for every cell."""
-    run = probes.find_run(desk.services, run_id, who)
+    run = probes.find_run(context.services, run_id, principal)
     name = f"longwatch-probe-{run.id}.csv"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
     return Plain(probes.cells_table(run), media_type="text/csv", headers=headers)
@@ -77,7 +80,7 @@ def export_probe_cells(desk: Ctx, who: CurrentUser, run_id: Number) -> Plain:
 
 @router.get("/needles/{seed}.png", summary="Get a drawn needle")
 def get_drawn_needle(
-    desk: Ctx, who: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]
+    context: Ctx, principal: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]
 ) -> Plain:
     """Return the picture that a seed draws."""
     headers = {"cache-control": "private, max-age=86400"}
@@ -85,31 +88,35 @@ def get_drawn_needle(
 
 
 @router.get(
-    "/{run_id}/needles/{index}.png",
+    "/{run_id}/needles/{needle_idx}.png",
     summary="Get a needle of a probe run",
     response_class=FileResponse,
 )
-def get_planted_needle(desk: Ctx, who: CurrentUser, run_id: Number, index: Number) -> FileResponse:
+def get_planted_needle(
+    context: Ctx, principal: CurrentUser, run_id: Number, needle_idx: Number
+) -> FileResponse:
     """Return the picture that was planted, where it came from a set of needles."""
-    run = probes.find_run(desk.services, run_id, who)
-    still = probes.find_still(desk.services, run, index)
+    run = probes.find_run(context.services, run_id, principal)
+    still = probes.find_still(context.services, run, needle_idx)
     headers = {"cache-control": "private, max-age=86400"}
     return FileResponse(still, media_type="image/png", headers=headers)
 
 
 @router.delete("/{run_id}", summary="Delete a probe run", status_code=204)
-def delete_probe_run(desk: Ctx, who: CurrentAdmin, run_id: Number) -> Response:
+def delete_probe_run(context: Ctx, principal: CurrentAdmin, run_id: Number) -> Response:
     """Delete a run with its cells."""
-    probes.remove_run(desk.services, probes.find_run(desk.services, run_id, who).id)
+    run = probes.find_run(context.services, run_id, principal)
+    probes.remove_run(context.services, run.id)
+    audit(principal, "deleted probe run", run.id)
     return Response(status_code=204)
 
 
-def _describe(desk: AppContext, run: ProbeRunRow) -> ProbeRunItem:
-    job = probes.find_job(desk.services, run)
+def _describe(context: AppContext, run: ProbeRunRow) -> ProbeRunItem:
+    job = probes.find_job(context.services, run)
     return ProbeRunItem(
         **describe_probe(run.result).model_dump(),
         run_id=run.id,
         created_at=run.created_at.isoformat(),
         settings=dict(run.settings),
-        job=None if job is None else describe_job(desk.services, job),
+        job=None if job is None else describe_job(context.services, job),
     )

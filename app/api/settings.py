@@ -1,37 +1,35 @@
-"""Settings on a page: everybody sees how they stand, an admin may change them."""
-
-import logging
+"""Settings that can be changed in the browser: everybody may read them, an admin change them."""
 
 from fastapi import APIRouter
 
+from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.settings_file import SettingState, current_values
 from app.schemas.settings import SettingItem, SettingValuesResponse, UpdateSettingsRequest
 
 router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 
-_log = logging.getLogger(__name__)
-
 
 @router.get("", summary="Get changeable settings")
-def get_setting_values(desk: Ctx, who: CurrentUser) -> SettingValuesResponse:
+def get_setting_values(context: Ctx, principal: CurrentUser) -> SettingValuesResponse:
     """Return the values in force, those of the next start, and what locks them."""
-    return _document(desk)
+    return _values(context)
 
 
 @router.patch("", summary="Change settings")
 def update_settings(
-    desk: Ctx, who: CurrentAdmin, body: UpdateSettingsRequest
+    context: Ctx, principal: CurrentAdmin, body: UpdateSettingsRequest
 ) -> SettingValuesResponse:
     """Check values, write them to `longwatch.toml`, and apply what needs no restart."""
-    for line in desk.services.change_settings(body.changes):
-        # A warning, because only those reach the log of a server that nobody has configured.
-        _log.warning("settings changed by %s: %r", who.user.name, line)
-    return _document(desk)
+    for line in context.services.change_settings(body.changes):
+        audit(principal, "changed setting", line)
+    return _values(context)
 
 
-def _document(desk: AppContext) -> SettingValuesResponse:
-    return SettingValuesResponse(settings=[_item(state) for state in current_values(desk.settings)])
+def _values(context: AppContext) -> SettingValuesResponse:
+    return SettingValuesResponse(
+        settings=[_item(state) for state in current_values(context.settings)]
+    )
 
 
 def _item(state: SettingState) -> SettingItem:

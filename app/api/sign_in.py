@@ -1,4 +1,4 @@
-"""The one page without a script: sign in by name and password, or by a one-time link."""
+"""The sign-in page: by name and password, or by a one-time link. It needs no script."""
 
 from html import escape
 from typing import Annotated, Final
@@ -30,21 +30,21 @@ _PAGE: Final = """<!doctype html>
 required></label>
 <button class="primary" type="submit">Sign in</button>
 </form>
-<p class="faint">First start on this machine? <code>longwatch serve</code> prints a link that signs
-you in once. Nothing on this page, or behind it, talks to another host.</p>
+<p class="faint">First time on this machine? Use the one-time link that
+<code>longwatch serve</code> prints. This page loads nothing from another host.</p>
 </main></div></body></html>"""
 
 
 @router.get("/sign-in", response_class=HTMLResponse)
 def show(
-    desk: Ctx, request: Request, token: str | None = None, next: str | None = None
+    context: Ctx, request: Request, token: str | None = None, next: str | None = None
 ) -> Response:
-    """The form; with a one-time token straight in."""
+    """Return the sign-in form, or sign in with a one-time token."""
     if token is None:
         return _page(safe_redirect(next))
     try:
         return _let_in(
-            request, desk.doorman.redeem_link(token, _address(request)), safe_redirect(next)
+            request, context.sessions.redeem_link(token, _address(request)), safe_redirect(next)
         )
     except NotAllowedError as error:
         return _page(safe_redirect(next), error)
@@ -52,15 +52,15 @@ def show(
 
 @router.post("/sign-in", response_class=HTMLResponse)
 def sign_in(
-    desk: Ctx,
+    context: Ctx,
     request: Request,
     name: Annotated[str, Form(max_length=64)],
     password: Annotated[str, Form(max_length=1024)],
     next: Annotated[str, Form(max_length=4096)] = "/",
 ) -> Response:
-    """Check name and password; after five failures wait."""
+    """Check name and password; further tries wait after five failures."""
     try:
-        secret, _ = desk.doorman.sign_in(name, password, _address(request))
+        secret, _ = context.sessions.sign_in(name, password, _address(request))
     except NotAllowedError as error:
         return _page(safe_redirect(next), error)
     return _let_in(request, secret, safe_redirect(next))
@@ -69,7 +69,7 @@ def sign_in(
 @router.get("/favicon.ico")
 @router.get("/favicon.svg")
 def favicon() -> FileResponse:
-    """The lamp."""
+    """Return the icon."""
     return FileResponse(STATIC_FILES / "favicon.svg", media_type="image/svg+xml")
 
 

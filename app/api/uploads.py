@@ -1,6 +1,6 @@
-"""Resumable uploads as tus 1.0 has them, over the use cases of `app/services/uploads.py`.
+"""Resumable uploads (tus 1.0), over the use cases of `app/services/uploads.py`.
 
-POST announces a file, PATCH appends a part, HEAD tells how much is here, DELETE gives it up.
+POST creates an upload, PATCH appends a part, HEAD returns the offset, DELETE cancels.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from fastapi import APIRouter, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin
 from app.api.openapi import failures
 from app.services import uploads
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/api/v1/uploads", tags=["uploads"])
 
 
 @router.options("", summary="Get upload capabilities", status_code=204)
-async def get_upload_options(desk: Ctx) -> Response:
+async def get_upload_options(context: Ctx) -> Response:
     """Return the protocol's version, its extensions and the largest file (tus 1.0)."""
     return Response(
         status_code=204,
@@ -36,23 +37,23 @@ async def get_upload_options(desk: Ctx) -> Response:
             **_common(),
             "Tus-Version": VERSION,
             "Tus-Extension": "creation,termination,expiration",
-            "Tus-Max-Size": str(int(desk.settings.limits.upload_bytes)),
+            "Tus-Max-Size": str(int(context.settings.limits.upload_bytes)),
         },
     )
 
 
 @router.post("", summary="Create an upload", status_code=201, responses=failures(413, 507))
 async def create_upload(
-    desk: Ctx,
-    who: CurrentAdmin,
+    context: Ctx,
+    principal: CurrentAdmin,
     upload_length: Annotated[int, Header(ge=1)],
     upload_metadata: Annotated[str, Header(max_length=4096)] = "",
 ) -> Response:
     """Check name, size and free space, and return the address for the parts."""
     row = await run_in_threadpool(
         lambda: uploads.announce_upload(
-            desk.services,
-            who.user.id,
+            context.services,
+            principal.user.id,
             size_bytes=upload_length,
             file_name=_metadata(upload_metadata).get("filename", ""),
         )
@@ -62,9 +63,11 @@ async def create_upload(
 
 
 @router.head("/{upload_id}", summary="Get the offset of an upload")
-async def get_upload_offset(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
+async def get_upload_offset(context: Ctx, principal: CurrentAdmin, upload_id: str) -> Response:
     """Return where the next part begins."""
-    row = await run_in_threadpool(uploads.find_upload, desk.services, who.user.id, upload_id)
+    row = await run_in_threadpool(
+        uploads.find_upload, context.services, principal.user.id, upload_id
+    )
     headers = {
         **_common(),
         "Upload-Offset": str(row.offset_bytes),
@@ -82,8 +85,8 @@ async def get_upload_offset(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Res
     responses=failures(409, 413, 507),
 )
 async def append_to_upload(
-    desk: Ctx,
-    who: CurrentAdmin,
+    context: Ctx,
+    principal: CurrentAdmin,
     request: Request,
     upload_id: str,
     upload_offset: Annotated[int, Header(ge=0)],
@@ -91,41 +94,46 @@ async def append_to_upload(
 ) -> Response:
     """Write a part at the end of the file; the last part turns it into a video."""
     if content_type != "application/offset+octet-stream":
-        raise InputRefusedError("a part is sent as application/offset+octet-stream")
-    with desk.parts.hold(UploadId(upload_id)):
-        row = await run_in_threadpool(uploads.find_upload, desk.services, who.user.id, upload_id)
-        row = await _receive(desk, row, upload_offset, request)
+        raise InputRefusedError("a part must be sent as application/offset+octet-stream")
+    with context.parts.hold(UploadId(upload_id)):
+        row = await run_in_threadpool(
+            uploads.find_upload, context.services, principal.user.id, upload_id
+        )
+        row = await _receive(context, row, upload_offset, request)
         headers = {
             **_common(),
             "Upload-Offset": str(row.offset_bytes),
             **_expires(row.expires_at),
         }
         if row.is_complete:
-            video = await run_in_threadpool(uploads.admit_upload, desk.services, row)
+            video = await run_in_threadpool(uploads.admit_upload, context.services, row)
             headers["Longwatch-Video"] = video.id
     return Response(status_code=204, headers=headers)
 
 
 @router.delete("/{upload_id}", summary="Cancel an upload", status_code=204)
-async def cancel_upload(desk: Ctx, who: CurrentAdmin, upload_id: str) -> Response:
+async def cancel_upload(context: Ctx, principal: CurrentAdmin, upload_id: str) -> Response:
     """Delete what has arrived; a video that it became already stays."""
-    row = await run_in_threadpool(uploads.find_upload, desk.services, who.user.id, upload_id)
-    await run_in_threadpool(uploads.remove_upload, desk.services, row)
+    row = await run_in_threadpool(
+        uploads.find_upload, context.services, principal.user.id, upload_id
+    )
+    await run_in_threadpool(uploads.remove_upload, context.services, row)
+    audit(principal, "cancelled upload", row.id)
     return Response(status_code=204, headers=_common())
 
 
 async def _receive(
-    desk: AppContext, row: UploadRow, offset_bytes: int, request: Request
+    context: AppContext, row: UploadRow, offset_bytes: int, request: Request
 ) -> UploadRow:
-    """Write what arrives, also when the sender leaves half way."""
-    part = await run_in_threadpool(uploads.Part, desk.services, row, offset_bytes)
+    """Write what arrives, even if the client disconnects half way."""
+    part = await run_in_threadpool(uploads.Part, context.services, row, offset_bytes)
     try:
         async for block in _blocks(request):
             await run_in_threadpool(part.write, block)
     except ClientDisconnect:
         pass
     finally:
-        # What is here stays here: the sender goes on behind it.
+        # What has arrived stays: the client continues behind it.
         row = await asyncio.shield(run_in_threadpool(part.close))
     return row
 
@@ -143,7 +151,7 @@ async def _blocks(request: Request) -> AsyncIterator[bytes]:
 
 
 def _metadata(header: str) -> dict[str, str]:
-    """`name base64, name base64` as tus writes it."""
+    """Parse `name base64, name base64`, the metadata header of tus."""
     values = {}
     for pair in header.split(","):
         name, _, encoded = pair.strip().partition(" ")

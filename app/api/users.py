@@ -1,10 +1,11 @@
-"""Who is signed in, accounts, tokens, and how this server is configured."""
+"""The session, user accounts, API tokens, and the configuration of the server."""
 
 import importlib.metadata
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 
+from app.api.audit import audit
 from app.api.auth import COOKIE, cookie_secret
 from app.api.deps import Ctx, CurrentAdmin, CurrentUser
 from app.schemas.settings import SettingsResponse
@@ -28,90 +29,97 @@ router = APIRouter(prefix="/api/v1")
 
 
 @router.get("/session", tags=["users"], summary="Get the session")
-def get_session(desk: Ctx, who: CurrentUser) -> SessionResponse:
+def get_session(context: Ctx, principal: CurrentUser) -> SessionResponse:
     """Return the user, the CSRF token for state changes, and the model."""
     return SessionResponse(
-        user=who.user.name,
-        role=who.user.role,
-        csrf=who.csrf,
-        model=active_model(desk.settings),
-        offline=not desk.settings.allow_network,
+        user=principal.user.name,
+        role=principal.user.role,
+        csrf=principal.csrf,
+        model=active_model(context.settings),
+        offline=not context.settings.allow_network,
         version=_version(),
     )
 
 
 @router.delete("/session", tags=["users"], summary="Sign out", status_code=204)
-def sign_out(desk: Ctx, who: CurrentUser, request: Request) -> Response:
+def sign_out(context: Ctx, principal: CurrentUser, request: Request) -> Response:
     """Close the session of the cookie."""
     secret = cookie_secret(request.headers)
     if secret is not None:
-        desk.doorman.sign_out(secret)
+        context.sessions.sign_out(secret)
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path="/")
     return answer
 
 
 @router.get("/users", tags=["users"], summary="List users")
-def list_users(desk: Ctx, who: CurrentAdmin) -> UsersResponse:
+def list_users(context: Ctx, principal: CurrentAdmin) -> UsersResponse:
     """Return every account and the videos it may see."""
-    return UsersResponse(users=accounts.list_users(desk.services))
+    return UsersResponse(users=accounts.list_users(context.services))
 
 
 @router.post("/users", tags=["users"], summary="Create a user", status_code=201)
-def create_user(desk: Ctx, who: CurrentAdmin, body: CreateUserRequest) -> UserItem:
+def create_user(context: Ctx, principal: CurrentAdmin, body: CreateUserRequest) -> UserItem:
     """Create an account with a name, a password and a role."""
-    return accounts.describe_user(
-        desk.services, accounts.add_user(desk.services, body.name, body.role, body.password)
-    )
+    user = accounts.add_user(context.services, body.name, body.role, body.password)
+    audit(principal, f"created {user.role}", user.name)
+    return accounts.describe_user(context.services, user)
 
 
 @router.patch("/users/{name}", tags=["users"], summary="Update a user")
-def update_user(desk: Ctx, who: CurrentAdmin, name: str, body: UpdateUserRequest) -> UserItem:
+def update_user(
+    context: Ctx, principal: CurrentAdmin, name: str, body: UpdateUserRequest
+) -> UserItem:
     """Change the password, the role, or the videos that a viewer may see."""
     user = accounts.change_user(
-        desk.services,
-        accounts.find_user(desk.services, name),
+        context.services,
+        accounts.find_user(context.services, name),
         role=body.role,
         videos=None if body.videos is None else [VideoId(video) for video in body.videos],
         password=body.password,
     )
-    return accounts.describe_user(desk.services, user)
+    changes = ", ".join(sorted(body.model_fields_set)) or "nothing"
+    audit(principal, f"changed {changes} of user", user.name)
+    return accounts.describe_user(context.services, user)
 
 
 @router.delete("/users/{name}", tags=["users"], summary="Delete a user", status_code=204)
-def delete_user(desk: Ctx, who: CurrentAdmin, name: str) -> Response:
+def delete_user(context: Ctx, principal: CurrentAdmin, name: str) -> Response:
     """Delete an account with its sessions, tokens and conversations; the last admin stays."""
-    accounts.remove_user(desk.services, name)
+    accounts.remove_user(context.services, name)
+    audit(principal, "deleted user", name)
     return Response(status_code=204)
 
 
 @router.get("/tokens", tags=["tokens"], summary="List tokens")
-def list_tokens(desk: Ctx, who: CurrentUser) -> TokensResponse:
+def list_tokens(context: Ctx, principal: CurrentUser) -> TokensResponse:
     """Return the user's own API tokens, without their secrets."""
-    rows = accounts.list_tokens(desk.services, who.user.id)
+    rows = accounts.list_tokens(context.services, principal.user.id)
     return TokensResponse(tokens=[accounts.describe_token(row) for row in rows])
 
 
 @router.post("/tokens", tags=["tokens"], summary="Create a token", status_code=201)
-def create_token(desk: Ctx, who: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
+def create_token(context: Ctx, principal: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
     """Create an API token with the user's rights, sent as `Authorization: Bearer`."""
-    row, secret = accounts.add_token(desk.services, who.user.id, body.name, days=body.days)
+    row, secret = accounts.add_token(context.services, principal.user.id, body.name, days=body.days)
+    audit(principal, "created token", row.id)
     return TokenCreated(**accounts.describe_token(row).model_dump(), secret=secret)
 
 
 @router.delete("/tokens/{token_id}", tags=["tokens"], summary="Revoke a token", status_code=204)
 def revoke_token(
-    desk: Ctx, who: CurrentUser, token_id: Annotated[int, Path(ge=0, le=2**31)]
+    context: Ctx, principal: CurrentUser, token_id: Annotated[int, Path(ge=0, le=2**31)]
 ) -> Response:
     """Revoke one of the user's own API tokens."""
-    accounts.remove_token(desk.services, who.user.id, TokenId(token_id))
+    accounts.remove_token(context.services, principal.user.id, TokenId(token_id))
+    audit(principal, "revoked token", token_id)
     return Response(status_code=204)
 
 
 @router.get("/settings", tags=["settings"], summary="Get the configuration")
-def get_settings(desk: Ctx, who: CurrentAdmin) -> SettingsResponse:
+def get_settings(context: Ctx, principal: CurrentAdmin) -> SettingsResponse:
     """Return the main settings, and every connection that could leave this machine."""
-    return describe_settings(desk.services, with_worker=desk.with_worker)
+    return describe_settings(context.services, with_worker=context.with_worker)
 
 
 def _version() -> str:

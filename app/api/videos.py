@@ -1,4 +1,4 @@
-"""The library: list, add, rename, delete, timelines."""
+"""The library: list, add, rename and delete videos; timelines, captions, ingest."""
 
 import base64
 import binascii
@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Response
 
+from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.openapi import failures
 from app.schemas.captions import CaptionsResponse
@@ -45,115 +46,128 @@ router = APIRouter(prefix="/api/v1", tags=["videos"])
 
 @router.get("/videos", summary="List videos")
 def list_videos(
-    desk: Ctx,
-    who: CurrentUser,
+    context: Ctx,
+    principal: CurrentUser,
     response: Response,
-    limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="All if left out.")] = None,
-    cursor: Annotated[str | None, Query(max_length=256, description="`next` of a page.")] = None,
+    limit: Annotated[
+        int | None, Query(ge=1, le=MAX_LIMIT, description="All videos if omitted.")
+    ] = None,
+    cursor: Annotated[
+        str | None, Query(max_length=256, description="The `next` of the page before.")
+    ] = None,
 ) -> VideosResponse:
     """Return every video that the user may see, newest first; in pages where a limit is given."""
     page = library.list_page(
-        desk.services, who, limit=limit, behind=None if cursor is None else parse_cursor(cursor)
+        context.services,
+        principal,
+        limit=limit,
+        behind=None if cursor is None else parse_cursor(cursor),
     )
     following = format_cursor(page.rows[-1]) if page.has_more else None
     if following is not None and limit is not None:
         query = urlencode({"limit": limit, "cursor": following})
         # RFC 8288
         response.headers["link"] = f'</api/v1/videos?{query}>; rel="next"'
-    jobs = running_ingests(desk.services)
+    jobs = running_ingests(context.services)
     return VideosResponse(
-        videos=[describe(desk, row, jobs.get(row.id)) for row in page.rows],
+        videos=[describe(context, row, jobs.get(row.id)) for row in page.rows],
         total=page.totals.n_videos,
         next=following,
         used_bytes=page.totals.latent_bytes,
-        free_bytes=shutil.disk_usage(desk.home).free,
-        reserve_bytes=int(desk.settings.limits.disk_reserve_bytes),
+        free_bytes=shutil.disk_usage(context.home).free,
+        reserve_bytes=int(context.settings.limits.disk_reserve_bytes),
     )
 
 
 @router.get("/videos/{video_id}", summary="Get a video")
-def get_video(desk: Ctx, who: CurrentUser, video_id: str) -> VideoItem:
+def get_video(context: Ctx, principal: CurrentUser, video_id: str) -> VideoItem:
     """Return what is known of a video, and how far it has been ingested."""
-    row = desk.video(who, video_id)
-    return describe(desk, row, running_ingests(desk.services).get(row.id))
+    row = context.video(principal, video_id)
+    return describe(context, row, running_ingests(context.services).get(row.id))
 
 
 @router.post("/videos", summary="Add a video", status_code=202, responses=failures(413, 503))
-def add_video(desk: Ctx, who: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
+def add_video(context: Ctx, principal: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
     """Add a file below a configured folder, or a camera, and start its ingest."""
-    source = check_allowed(desk.settings, body.source)
-    video = add_source(desk.services, source, name=body.name, start_at=body.start_at)
-    job = enqueue_ingest(desk.services, video)
-    enqueue_preview(desk.services, video)
-    return describe(desk, video, job)
+    source = check_allowed(context.settings, body.source)
+    video = add_source(context.services, source, name=body.name, start_at=body.start_at)
+    job = enqueue_ingest(context.services, video)
+    enqueue_preview(context.services, video)
+    return describe(context, video, job)
 
 
 @router.get("/videos/{video_id}/captions", summary="Get captions")
 def get_captions(
-    desk: Ctx, who: CurrentUser, video_id: str, find: str | None = None
+    context: Ctx, principal: CurrentUser, video_id: str, find: str | None = None
 ) -> CaptionsResponse:
     """Return the caption of every chunk in time order, or those that contain words of `find`."""
-    return list_captions(desk.services, video_id, find, access=who)
+    return list_captions(context.services, video_id, find, access=principal)
 
 
 @router.post("/videos/{video_id}/captions", summary="Start captioning", status_code=202)
-def caption_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
+def caption_video(context: Ctx, principal: CurrentAdmin, video_id: str) -> JobItem:
     """Write a caption for every chunk that has none, as a job."""
-    return describe_job(desk.services, enqueue_captions(desk.services, desk.video(who, video_id)))
+    return describe_job(
+        context.services, enqueue_captions(context.services, context.video(principal, video_id))
+    )
 
 
 @router.get("/roots", summary="List the server's folders")
-def list_media_roots(desk: Ctx, who: CurrentAdmin) -> MediaRootsResponse:
+def list_media_roots(context: Ctx, principal: CurrentAdmin) -> MediaRootsResponse:
     """Return the folders whose files may be added, and the media files in them."""
-    return sources.list_roots(desk.settings)
+    return sources.list_roots(context.settings)
 
 
 @router.patch("/videos/{video_id}", summary="Rename a video")
 def rename_video(
-    desk: Ctx, who: CurrentAdmin, video_id: str, body: RenameVideoRequest
+    context: Ctx, principal: CurrentAdmin, video_id: str, body: RenameVideoRequest
 ) -> VideoItem:
     """Change a video's name; a name that is taken gets a number behind it."""
-    row = desk.video(who, video_id)
-    return describe(desk, library.rename_video(desk.services, row, body.name), None)
+    row = context.video(principal, video_id)
+    return describe(context, library.rename_video(context.services, row, body.name), None)
 
 
 @router.delete("/videos/{video_id}", summary="Delete a video", status_code=204)
-def delete_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> Response:
+def delete_video(context: Ctx, principal: CurrentAdmin, video_id: str) -> Response:
     """Delete a video with its latents, stills and jobs; a file outside the library is kept."""
-    library.remove_video(desk.services, desk.video(who, video_id))
+    row = context.video(principal, video_id)
+    library.remove_video(context.services, row)
+    audit(principal, "deleted video", row.id)
     return Response(status_code=204)
 
 
 @router.post("/videos/{video_id}/ingest", summary="Start ingest", status_code=202)
-def ingest_video(desk: Ctx, who: CurrentAdmin, video_id: str) -> JobItem:
+def ingest_video(context: Ctx, principal: CurrentAdmin, video_id: str) -> JobItem:
     """Ingest a video from where it stopped, as a job."""
-    row = desk.video(who, video_id)
-    return describe_job(desk.services, enqueue_ingest(desk.services, row))
+    row = context.video(principal, video_id)
+    return describe_job(context.services, enqueue_ingest(context.services, row))
 
 
 @router.get("/videos/{video_id}/timeline", summary="Get the timeline")
 def get_timeline(
-    desk: Ctx,
-    who: CurrentUser,
+    context: Ctx,
+    principal: CurrentUser,
     video_id: str,
-    q: Annotated[str, Query(max_length=4000, description="Colours chunks by similarity.")] = "",
+    q: Annotated[
+        str, Query(max_length=4000, description="A text to compare every chunk with.")
+    ] = "",
 ) -> TimelineResponse:
     """Return the activity of every chunk, and how similar each is to a query."""
-    return library.show_timeline(desk.services, desk.video(who, video_id), q)
+    return library.show_timeline(context.services, context.video(principal, video_id), q)
 
 
-def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
-    """Return a video as a page shows it."""
-    known = library.describe_video(row).model_dump()
-    if HomeFolder(desk.home).contains(row.uri):
-        known["uri"] = "uploaded"
+def describe(context: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
+    """Return a video with its progress and playback."""
+    fields = library.describe_video(row).model_dump()
+    if HomeFolder(context.home).contains(row.uri):
+        fields["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
     live = _live_factor(job)
-    duration_s, play = row.duration_s, find_playable(desk.home, row) is not None
+    duration_s, play = row.duration_s, find_playable(context.home, row) is not None
     left_s = None if duration_s is None else max(0.0, duration_s - row.ingested_s)
     pace = live or factor
     return VideoItem(
-        **known,
+        **fields,
         width_px=None if row.media is None else row.media.width_px,
         height_px=None if row.media is None else row.media.height_px,
         video_codec=None if row.media is None else row.media.video_codec,
@@ -164,26 +178,26 @@ def describe(desk: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
         eta_s=left_s / pace if left_s and pace and row.status == "ingesting" else None,
         frames_sampled=row.stats.frames_sampled,
         frames_skipped_static=row.stats.frames_skipped_static,
-        job=None if job is None else describe_job(desk.services, job),
+        job=None if job is None else describe_job(context.services, job),
         thumb_url=None if is_live_uri(row.uri) else f"/media/{row.id}/frame.jpg?t={_cover_s(row)}",
         play_url=f"/media/{row.id}/play.mp4" if play else None,
         play_note=[] if play else list(_play_note(row)),
-        sprite=_sprite(desk, row),
+        sprite=_sprite(context, row),
         hint=None if row.failure is None else row.failure.hint,
     )
 
 
 def format_cursor(row: VideoRow) -> str:
-    """Return the text that stands for the place behind a video."""
+    """Return the cursor of the page that begins after a video."""
     text = f"{row.created_at.isoformat()} {row.id}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def parse_cursor(cursor: str) -> PageCursor:
-    """Return the place that a cursor stands for.
+    """Return the position that a cursor stands for.
 
     Raises:
-        InputRefusedError: It was not given out here.
+        InputRefusedError: It is not a cursor of this server.
     """
     try:
         text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
@@ -194,7 +208,7 @@ def parse_cursor(cursor: str) -> PageCursor:
         created_at = created_at.astimezone(UTC)
     except (ValueError, OverflowError, binascii.Error) as error:
         raise InputRefusedError(
-            f"cursor {cursor!r} was not given out here", hint="take it from `next` of a page"
+            f"{cursor!r} is not a cursor of this server", hint="take it from `next` of a page"
         ) from error
     return PageCursor(created_at=created_at, id=VideoId(video))
 
@@ -208,7 +222,7 @@ def _expected_chunks(row: VideoRow) -> int | None:
 
 
 def _live_factor(job: JobRow | None) -> float | None:
-    """Return the pace of the run under way, in seconds of video per second."""
+    """Return the media seconds a second of the running ingest, after its first three seconds."""
     if job is None or job.started_at is None or job.heartbeat_at is None:
         return None
     ran_s = (job.heartbeat_at - job.started_at).total_seconds()
@@ -216,24 +230,24 @@ def _live_factor(job: JobRow | None) -> float | None:
 
 
 def _cover_s(row: VideoRow) -> float:
-    """Return a time a tenth of the way in (s): first frames are often black."""
+    """Return the time of the thumbnail: a tenth of the way in, as first frames are often black."""
     return round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)
 
 
 def _play_note(row: VideoRow) -> tuple[str, str]:
     if is_live_uri(row.uri):
-        return "A camera keeps no past pictures.", "Answers and their times come from its latents."
+        return "Cameras are not recorded.", "Answers and their times come from the stored latents."
     if not Path(row.uri).is_file():
-        return "The file of this video is gone.", "Answers and search work without it."
+        return "The file of this video is missing.", "Questions and search still work."
     codec = "this format" if row.media is None else str(row.media.video_codec).upper()
     return (
-        f"Browsers do not play {codec} as it is.",
-        "A playable copy is made after reading; questions work meanwhile.",
+        f"Browsers cannot play {codec}.",
+        "A playable copy is made after ingest; questions already work.",
     )
 
 
-def _sprite(desk: AppContext, row: VideoRow) -> SpriteItem | None:
-    sprite = read_sprite(desk.home, row.id)
+def _sprite(context: AppContext, row: VideoRow) -> SpriteItem | None:
+    sprite = read_sprite(context.home, row.id)
     if sprite is None:
         return None
     return SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=sprite.step_s, count=sprite.count)

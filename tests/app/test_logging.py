@@ -181,6 +181,23 @@ def test_sign_ins_and_refusals_are_logged(site: Site) -> None:
     ]
 
 
+def test_who_deletes_what_is_logged_by_id(site: Site) -> None:
+    stream = configured()
+    token = site.admin.post("/api/v1/tokens", json={"name": "script"}).json()["token_id"]
+    site.admin.delete(f"/api/v1/tokens/{token}")
+    site.admin.delete(f"/api/v1/videos/{site.yard}")
+    site.admin.delete("/api/v1/users/vera")
+    refused = site.admin.delete("/api/v1/users/ada")
+    assert refused.status_code >= 400
+    lines = [record["message"] for record in records(stream) if record["logger"].endswith("audit")]
+    assert lines == [
+        f"user ada created token {token}",
+        f"user ada revoked token {token}",
+        f"user ada deleted video {site.yard}",
+        "user ada deleted user vera",
+    ]
+
+
 SECRETS = (
     PASSWORD,
     "wrong horse battery",
@@ -196,8 +213,8 @@ SECRETS = (
 
 def test_no_secret_and_no_question_reaches_the_log_at_debug(site: Site) -> None:
     stream = configured("debug")
-    link = SessionService(site.service.catalog, clock=lambda: 0.0).issue_link(
-        site.service.catalog.accounts.users()[0]
+    link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(
+        site.services.catalog.accounts.users()[0]
     )
     visitor = TestClient(site.app, base_url="http://127.0.0.1:7860", follow_redirects=False)
     assert visitor.get(f"/sign-in?token={link}").status_code == 303

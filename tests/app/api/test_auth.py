@@ -182,6 +182,8 @@ def test_state_change_needs_the_token_of_the_session(site: Site) -> None:
     assert client.post("/api/v1/tokens", json={"name": "x"}).status_code == 403
     wrong = {CSRF_HEADER: good[:-1] + "!"}
     assert client.post("/api/v1/tokens", json={"name": "x"}, headers=wrong).status_code == 403
+    foreign = {CSRF_HEADER: good[:-1].encode() + b"\xe9"}
+    assert client.post("/api/v1/tokens", json={"name": "x"}, headers=foreign).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -239,10 +241,10 @@ def catalog(tmp_path: Path) -> Catalog:
 
 
 def test_secrets_are_kept_as_hashes_only(catalog: Catalog, tmp_path: Path) -> None:
-    doorman = SessionService(catalog, clock=lambda: 0.0)
+    sessions = SessionService(catalog, clock=lambda: 0.0)
     user = catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
-    link = doorman.issue_link(user)
-    cookie, _ = doorman.sign_in("ada", PASSWORD, "here")
+    link = sessions.issue_link(user)
+    cookie, _ = sessions.sign_in("ada", PASSWORD, "here")
     catalog.close()
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     for secret in (link, cookie, PASSWORD):
@@ -250,11 +252,11 @@ def test_secrets_are_kept_as_hashes_only(catalog: Catalog, tmp_path: Path) -> No
 
 
 def test_link_signs_in_once(catalog: Catalog) -> None:
-    doorman = SessionService(catalog, clock=lambda: 0.0)
-    link = doorman.issue_link(catalog.accounts.add_user("ada", "admin"))
-    assert doorman.redeem_link(link, "here")
+    sessions = SessionService(catalog, clock=lambda: 0.0)
+    link = sessions.issue_link(catalog.accounts.add_user("ada", "admin"))
+    assert sessions.redeem_link(link, "here")
     with pytest.raises(NotAllowedError, match="was used already"):
-        doorman.redeem_link(link, "here")
+        sessions.redeem_link(link, "here")
 
 
 def test_sign_in_link_speaks_for_nobody_as_a_bearer_token(site: Site) -> None:
@@ -278,24 +280,24 @@ def test_token_of_a_program_opens_no_session(site: Site) -> None:
 
 def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None:
     now = 0.0
-    doorman = SessionService(catalog, clock=lambda: now)
+    sessions = SessionService(catalog, clock=lambda: now)
     catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     for _ in range(5):
         with pytest.raises(NotAllowedError, match="the password is wrong"):
-            doorman.sign_in("ada", "wrong", "there")
+            sessions.sign_in("ada", "wrong", "there")
     with pytest.raises(NotAllowedError, match="too many"):
-        doorman.sign_in("ada", PASSWORD, "elsewhere")
+        sessions.sign_in("ada", PASSWORD, "elsewhere")
     now = 301.0
-    assert doorman.sign_in("ada", PASSWORD, "elsewhere")
+    assert sessions.sign_in("ada", PASSWORD, "elsewhere")
 
 
 def test_unknown_name_and_wrong_password_say_the_same(catalog: Catalog) -> None:
-    doorman = SessionService(catalog, clock=lambda: 0.0)
+    sessions = SessionService(catalog, clock=lambda: 0.0)
     catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     said = []
     for name in ("ada", "nobody"):
         with pytest.raises(NotAllowedError) as caught:
-            doorman.sign_in(name, "wrong", name)
+            sessions.sign_in(name, "wrong", name)
         said.append(str(caught.value))
     assert said[0] == said[1]
 

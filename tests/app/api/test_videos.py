@@ -111,5 +111,5 @@ def test_wrong_page_is_a_sentence(admin: TestClient, query: str) -> None:
 def test_cursor_is_the_place_behind_the_last_video(admin: TestClient) -> None:
     page = admin.get("/api/v1/videos?limit=7").json()
     assert parse_cursor(page["next"]).id == page["videos"][-1]["video_id"]
-    with pytest.raises(InputRefusedError, match="not given out here"):
+    with pytest.raises(InputRefusedError, match="is not a cursor of this server"):
         parse_cursor("MjAyNg")
