@@ -43,6 +43,7 @@ from app.services.context import ServiceContext
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
 from app.services.uploads import remove_expired
+from app.version import product_version
 from app.worker.handlers import open_worker
 from app.worker.worker import Worker
 from engine.errors import SettingsError, UnreachableError
@@ -95,8 +96,9 @@ def serve(
             app = create_app(services, is_local=host in LOOPBACK, with_worker=with_worker)
             address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
             _log.info(
-                "serving %s: model %s, home %s, database %s, %s",
+                "serving %s: version %s, model %s, home %s, database %s, %s",
                 address,
+                product_version(),
                 settings.model,
                 settings.home,
                 services.catalog.where,

@@ -59,7 +59,7 @@ class SoundOnlyError(MediaRefusedError):
         super().__init__(
             uri,
             "this is sound only: it has no moving picture",
-            hint="give a video file, or take a model that hears",
+            hint="give a video file, or use a model with audio",
         )
 
 

@@ -1,6 +1,5 @@
 """The session, user accounts, API tokens, and the configuration of the server."""
 
-import importlib.metadata
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
@@ -22,6 +21,7 @@ from app.schemas.users import (
 from app.services import accounts
 from app.services.models import active_model
 from app.services.settings import describe_settings
+from app.version import product_version
 from engine.records import VideoId
 from storage.records import TokenId
 
@@ -37,7 +37,7 @@ def get_session(context: Ctx, principal: CurrentUser) -> SessionResponse:
         csrf=principal.csrf,
         model=active_model(context.settings),
         offline=not context.settings.allow_network,
-        version=_version(),
+        version=product_version(),
     )
 
 
@@ -120,10 +120,3 @@ def revoke_token(
 def get_settings(context: Ctx, principal: CurrentAdmin) -> SettingsResponse:
     """Return the main settings, and every connection that could leave this machine."""
     return describe_settings(context.services, with_worker=context.with_worker)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("longwatch")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"

@@ -149,7 +149,7 @@ def get_timeline(
     principal: CurrentUser,
     video_id: str,
     q: Annotated[
-        str, Query(max_length=4000, description="A text to compare every chunk with.")
+        str, Query(description="A text to compare every chunk with.")
     ] = "",
 ) -> TimelineResponse:
     """Return the activity of every chunk, and how similar each is to a query."""

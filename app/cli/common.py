@@ -21,7 +21,7 @@ Home = Annotated[
 ]
 Model = Annotated[
     str | None,
-    typer.Option("--model", help="nano, a checkpoint folder, or org/name[@revision]."),
+    typer.Option("--model", help=r"nano, a checkpoint folder, or org/name\[@revision]."),
 ]
 Videos = Annotated[
     list[str] | None,

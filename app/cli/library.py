@@ -100,7 +100,7 @@ def list_models(json: Json = False, home: Home = None) -> None:
 
 @models.command("pull")
 def pull_model(
-    name: Annotated[str, typer.Argument(help="org/name[@revision]")],
+    name: Annotated[str, typer.Argument(help=r"org/name\[@revision]")],
     json: Json = False,
     home: Home = None,
 ) -> None:

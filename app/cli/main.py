@@ -8,12 +8,14 @@ import sys
 import tempfile
 import traceback
 from types import TracebackType
+from typing import Annotated
 
 import typer
 
 from app.cli import admin, ask, library
 from app.cli.common import open_screen
 from app.errors import hint_for, rule_for
+from app.version import product_version
 from engine.errors import LongwatchError
 
 USAGE = 2
@@ -21,11 +23,30 @@ INTERRUPTED = 130
 
 cli = typer.Typer(
     name="longwatch",
-    help="Ask questions of very long video and see the moment that proves the answer.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _show_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"longwatch {product_version()}")
+        raise typer.Exit
+
+
+@cli.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Ask questions of very long video and see the moment that proves the answer."""
+
+
 cli.add_typer(ask.cli)
 cli.add_typer(library.videos, name="videos")
 cli.add_typer(library.models, name="models")

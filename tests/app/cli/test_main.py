@@ -1,6 +1,7 @@
 """What a person meets at the prompt: one sentence, the right exit code, one JSON document."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -28,6 +29,16 @@ def test_ask_before_any_ingest_says_what_to_do(
         "longwatch: nothing is indexed yet (`longwatch ingest VIDEO` or the library page adds "
         "videos; the first chunks can be asked about at once)"
     )
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--version") == 0
+    assert re.fullmatch(r"longwatch \d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_help_shows_how_a_revision_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("models", "pull", "--help") == 0
+    assert "org/name[@revision]" in capsys.readouterr().out
 
 
 def test_failure_with_json_is_a_document(
