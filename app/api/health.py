@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from app.api.deps import Ctx, CurrentAdmin
-from app.api.openapi import SIGNED_IN
+from app.api.openapi import SIGNED_IN, content
 from app.services.status import check_ready, count_library
 
 router = APIRouter(tags=["health"])
@@ -25,7 +25,13 @@ def check_readiness(context: Ctx, response: Response) -> dict[str, str]:
     return states
 
 
-@router.get("/metrics", summary="Get metrics", response_class=Response, dependencies=[*SIGNED_IN])
+@router.get(
+    "/metrics",
+    summary="Get metrics",
+    response_class=Response,
+    responses=content("text/plain"),
+    dependencies=[*SIGNED_IN],
+)
 def get_metrics(context: Ctx, principal: CurrentAdmin) -> Response:
     """Return counts in the format of Prometheus, for an admin's token."""
     registry = CollectorRegistry()

@@ -21,6 +21,7 @@ from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import Ctx, CurrentUser
+from app.api.openapi import content
 from app.services.captions import caption_rows
 from app.services.conversations import list_chapters
 from app.services.library import export_clip
@@ -53,7 +54,12 @@ _SUFFIXES = {
 router = APIRouter(prefix="/media", tags=["media"])
 
 
-@router.get("/{video_id}", summary="Get the original file", response_class=FileResponse)
+@router.get(
+    "/{video_id}",
+    summary="Get the original file",
+    response_class=FileResponse,
+    responses=content("video/*"),
+)
 async def get_original(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return the file as it was added; supports Range."""
     row = await run_in_threadpool(context.video, principal, video_id)
@@ -65,7 +71,12 @@ async def get_original(context: Ctx, principal: CurrentUser, video_id: str) -> F
     )
 
 
-@router.get("/{video_id}/play.mp4", summary="Get a playable file", response_class=FileResponse)
+@router.get(
+    "/{video_id}/play.mp4",
+    summary="Get a playable file",
+    response_class=FileResponse,
+    responses=content("video/mp4", "video/webm"),
+)
 async def get_playback(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return the playback copy if there is one, else the original if browsers play it."""
     row = await run_in_threadpool(context.video, principal, video_id)
@@ -81,7 +92,12 @@ async def get_playback(context: Ctx, principal: CurrentUser, video_id: str) -> F
     )
 
 
-@router.get("/{video_id}/frame.jpg", summary="Get a frame", response_class=FileResponse)
+@router.get(
+    "/{video_id}/frame.jpg",
+    summary="Get a frame",
+    response_class=FileResponse,
+    responses=content("image/jpeg"),
+)
 async def get_frame(
     context: Ctx,
     principal: CurrentUser,
@@ -99,14 +115,24 @@ async def get_frame(
     return FileResponse(still, media_type="image/jpeg", headers=_IMMUTABLE)
 
 
-@router.get("/{video_id}/sprite.jpg", summary="Get the sprite sheet", response_class=FileResponse)
+@router.get(
+    "/{video_id}/sprite.jpg",
+    summary="Get the sprite sheet",
+    response_class=FileResponse,
+    responses=content("image/jpeg"),
+)
 async def get_sprite(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
     """Return stills spread evenly over the video in one picture, ten a row."""
     row = await run_in_threadpool(context.video, principal, video_id)
     return _kept(sprite_file(context.home, row.id), "image/jpeg", "there is no sprite sheet yet")
 
 
-@router.get("/{video_id}/chapters.vtt", summary="Get chapters")
+@router.get(
+    "/{video_id}/chapters.vtt",
+    summary="Get chapters",
+    response_class=Response,
+    responses=content("text/vtt"),
+)
 async def get_chapters(context: Ctx, principal: CurrentUser, video_id: str) -> Response:
     """Return the user's questions, and the moments that answered them, as WebVTT."""
     row = await run_in_threadpool(context.video, principal, video_id)
@@ -118,7 +144,12 @@ async def get_chapters(context: Ctx, principal: CurrentUser, video_id: str) -> R
     )
 
 
-@router.get("/{video_id}/captions.vtt", summary="Get the caption track")
+@router.get(
+    "/{video_id}/captions.vtt",
+    summary="Get the caption track",
+    response_class=Response,
+    responses=content("text/vtt"),
+)
 async def get_caption_track(context: Ctx, principal: CurrentUser, video_id: str) -> Response:
     """Return the captions of the model as WebVTT; without cues until there are any."""
     row = await run_in_threadpool(context.video, principal, video_id)
@@ -132,7 +163,12 @@ async def get_caption_track(context: Ctx, principal: CurrentUser, video_id: str)
     )
 
 
-@router.get("/{video_id}/clip", summary="Get a clip", response_class=FileResponse)
+@router.get(
+    "/{video_id}/clip",
+    summary="Get a clip",
+    response_class=FileResponse,
+    responses=content("video/mp4"),
+)
 async def get_clip(
     context: Ctx,
     principal: CurrentUser,

@@ -17,7 +17,7 @@ from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
 
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
-from app.api.openapi import failures
+from app.api.openapi import content, failures
 from app.schemas.ask import describe_answer
 from app.schemas.errors import describe_error
 from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
@@ -43,7 +43,7 @@ def list_models(context: Ctx, principal: CurrentUser) -> dict[str, object]:
     "/v1/chat/completions",
     summary="Create a chat completion",
     response_model=None,
-    responses=failures(413, 429, 503),
+    responses={**content("application/json", "text/event-stream"), **failures(413, 429, 503)},
 )
 async def create_chat_completion(
     context: Ctx, principal: CurrentUser, body: ChatCompletionRequest

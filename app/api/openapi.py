@@ -73,6 +73,11 @@ def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorResponse, "description": _reason(status)} for status in statuses}
 
 
+def content(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """Return the `responses` of a route that answers with something other than JSON."""
+    return {200: {"content": {media_type: {} for media_type in media_types}}}
+
+
 def operation_id(route: APIRoute) -> str:
     """Return the name of the function, which names the call in generated clients."""
     return route.name

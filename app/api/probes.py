@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Response
 from fastapi.responses import FileResponse
-from fastapi.responses import Response as Plain
 
 from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
+from app.api.openapi import content
 from app.schemas.jobs import JobItem
 from app.schemas.probes import (
     ProbeRequest,
@@ -69,28 +69,39 @@ def get_probe_cell(
     return TrialsResponse(trials=[dict(trial) for trial in trials])
 
 
-@router.get("/{run_id}/cells.csv", summary="Export the cells as CSV")
-def export_probe_cells(context: Ctx, principal: CurrentUser, run_id: Number) -> Plain:
+@router.get(
+    "/{run_id}/cells.csv",
+    summary="Export the cells as CSV",
+    response_class=Response,
+    responses=content("text/csv"),
+)
+def export_probe_cells(context: Ctx, principal: CurrentUser, run_id: Number) -> Response:
     """Return a line for every cell."""
     run = probes.find_run(context.services, run_id, principal)
     name = f"longwatch-probe-{run.id}.csv"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Plain(probes.cells_table(run), media_type="text/csv", headers=headers)
+    return Response(probes.cells_table(run), media_type="text/csv", headers=headers)
 
 
-@router.get("/needles/{seed}.png", summary="Get a drawn needle")
+@router.get(
+    "/needles/{seed}.png",
+    summary="Get a drawn needle",
+    response_class=Response,
+    responses=content("image/png"),
+)
 def get_drawn_needle(
     context: Ctx, principal: CurrentUser, seed: Annotated[int, Path(ge=0, le=10_000)]
-) -> Plain:
+) -> Response:
     """Return the picture that a seed draws."""
     headers = {"cache-control": "private, max-age=86400"}
-    return Plain(probes.draw_still(seed), media_type="image/png", headers=headers)
+    return Response(probes.draw_still(seed), media_type="image/png", headers=headers)
 
 
 @router.get(
     "/{run_id}/needles/{needle_idx}.png",
     summary="Get a needle of a probe run",
     response_class=FileResponse,
+    responses=content("image/png"),
 )
 def get_planted_needle(
     context: Ctx, principal: CurrentUser, run_id: Number, needle_idx: Number

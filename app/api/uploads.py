@@ -42,7 +42,13 @@ async def get_upload_options(context: Ctx) -> Response:
     )
 
 
-@router.post("", summary="Create an upload", status_code=201, responses=failures(413, 507))
+@router.post(
+    "",
+    summary="Create an upload",
+    status_code=201,
+    response_class=Response,
+    responses=failures(413, 507),
+)
 async def create_upload(
     context: Ctx,
     principal: CurrentAdmin,
@@ -62,7 +68,7 @@ async def create_upload(
     return Response(status_code=201, headers=headers)
 
 
-@router.head("/{upload_id}", summary="Get the offset of an upload")
+@router.head("/{upload_id}", summary="Get the offset of an upload", response_class=Response)
 async def get_upload_offset(context: Ctx, principal: CurrentAdmin, upload_id: str) -> Response:
     """Return where the next part begins."""
     row = await run_in_threadpool(

@@ -102,6 +102,20 @@ def test_refusals_before_a_route_are_documented_too(site: Site, document: dict[s
     ErrorResponse.model_validate(site.anonymous.get("/api/v1/videos").json())
 
 
+def test_answers_that_are_no_json_name_their_type(document: dict[str, Any]) -> None:
+    found = {
+        operation["operationId"]: set(operation["responses"]["200"].get("content", {}))
+        for operation in operations(document).values()
+        if "200" in operation["responses"]
+    }
+    assert found["get_frame"] == {"image/jpeg"}
+    assert found["get_chapters"] == {"text/vtt"}
+    assert found["export_probe_cells"] == {"text/csv"}
+    assert found["get_metrics"] == {"text/plain"}
+    assert found["get_upload_offset"] == set()
+    assert found["ask"] == {"application/json", "text/event-stream"}
+
+
 def test_docs_are_for_signed_in_users_and_load_nothing_from_another_host(site: Site) -> None:
     asset = "/docs/assets/swagger-ui-bundle.js"
     assert site.anonymous.get("/docs").status_code == 401
