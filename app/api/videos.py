@@ -148,9 +148,7 @@ def get_timeline(
     context: Ctx,
     principal: CurrentUser,
     video_id: str,
-    q: Annotated[
-        str, Query(description="A text to compare every chunk with.")
-    ] = "",
+    q: Annotated[str, Query(description="A text to compare every chunk with.")] = "",
 ) -> TimelineResponse:
     """Return the activity of every chunk, and how similar each is to a query."""
     return library.show_timeline(context.services, context.video(principal, video_id), q)

@@ -150,10 +150,10 @@ def test_link_and_rights_of_the_file_stay(home: Path, tmp_path: Path) -> None:
 def test_admin_changes_viewer_only_sees(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     path, body = "/api/v1/settings/values", {"changes": {"retention.days": 400}}
     assert site.viewer.patch(path, json=body).status_code == 403
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.INFO, "app.api.audit"):
         answer = site.admin.patch(path, json=body)
     assert answer.status_code == 200, answer.text
-    assert "settings changed by ada: 'retention.days: None -> 400.0'" in caplog.text
+    assert "user ada changed setting retention.days: None -> 400.0" in caplog.text
     shown = {one["setting"]: one for one in site.viewer.get(path).json()["settings"]}
     assert shown["retention.days"]["in_force"] == "400"
     assert not shown["retention.days"]["is_waiting"]
