@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from app.config.settings import Settings
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
-from engine.pipeline.engine import EngineConfig
+from engine.pipeline.config import EngineConfig
 
 # Settings without a value take the default of the code that reads them.
 _ENGINE_FIELDS: Final[dict[str, tuple[type, str]]] = {
