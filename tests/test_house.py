@@ -13,7 +13,7 @@ SHIPPED = ("app", "engine", "storage")
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_FILE_BYTES = 40 * 2**20
-PRONOUNS = {"one", "each", "said", "asked", "found", "made", "place", "told", "heard"}
+PRONOUNS = {"one", "each", "said", "asked", "found", "made", "told", "heard"}
 SUBJECTLESS = {"What", "How", "Who", "Whose", "Where", "When", "Which", "Says", "Hears"}
 MIGRATIONS = ROOT / "storage" / "migrations"
 """Written once and never edited again, so they may be long and repeat each other."""
@@ -63,7 +63,7 @@ def test_everything_public_has_a_docstring() -> None:
         for name, node in public_definitions(path)
         if ast.get_docstring(node) is None and MIGRATIONS not in path.parents
     ]
-    assert not missing
+    assert not missing, "\n".join(missing)
 
 
 def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
@@ -73,7 +73,7 @@ def test_docstrings_begin_with_a_verb_or_a_noun() -> None:
         for name, node in public_definitions(path)
         if (docstring := ast.get_docstring(node)) and docstring.split()[0] in SUBJECTLESS
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_variables_are_named_by_what_they_hold() -> None:
@@ -90,7 +90,7 @@ def test_variables_are_named_by_what_they_hold() -> None:
         )
         if name in PRONOUNS
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_files_and_functions_are_short_enough_to_read() -> None:
@@ -100,15 +100,22 @@ def test_files_and_functions_are_short_enough_to_read() -> None:
         if (n_lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
     ]
     long_functions = [
-        f"{name_of(path)}:{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        f"{name_of(path)}:{node.name}: {n_lines} lines"
         for path in MODULES
         if MIGRATIONS not in path.parents
         for node in ast.walk(TREES[path])
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno is not None
-        and node.end_lineno - node.lineno + 1 > MAX_FUNCTION_LINES
+        and (n_lines := body_lines(node)) > MAX_FUNCTION_LINES
     ]
-    assert not long_files + long_functions
+    assert not long_files + long_functions, "\n".join(long_files + long_functions)
+
+
+def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function behind its docstring."""
+    statements = function.body[1:] if ast.get_docstring(function) else function.body
+    if not statements:
+        return 0
+    return (statements[-1].end_lineno or 0) - statements[0].lineno + 1
 
 
 def test_packages_reexport_nothing() -> None:
@@ -119,13 +126,14 @@ def test_packages_reexport_nothing() -> None:
         and path.parent != MIGRATIONS
         and any(not isinstance(node, ast.Expr) for node in TREES[path].body)
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_public_classes_have_one_name_each() -> None:
+    """Within a family a layer may bear its model's own name: families do not see each other."""
     homes: dict[str, list[str]] = {}
     for path in MODULES:
-        if MIGRATIONS in path.parents:
+        if MIGRATIONS in path.parents or name_of(path).startswith("engine/models/"):
             continue
         for node in TREES[path].body:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
@@ -145,7 +153,7 @@ def test_only_settings_read_the_environment() -> None:
         and isinstance(node.value, ast.Name)
         and (node.value.id, node.attr) in {("os", "environ"), ("os", "getenv")}
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_broad_handlers_stand_at_the_edges_only() -> None:
@@ -163,7 +171,7 @@ def test_broad_handlers_stand_at_the_edges_only() -> None:
         # What cleans up and passes the error on hides nothing.
         and not isinstance(node.body[-1], ast.Raise)
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_imports_inside_functions_say_why() -> None:
@@ -183,7 +191,7 @@ def test_imports_inside_functions_say_why() -> None:
                 before = lines[node.lineno - 2].strip()
                 if not before.startswith(("#", "from ", "import ")):
                     wrong.append(f"{name_of(path)}:{node.lineno}")
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def test_engine_knows_no_command() -> None:
@@ -197,7 +205,7 @@ def test_engine_knows_no_command() -> None:
         and node not in docstrings(TREES[path])
         and re.search(r"longwatch [a-z]|longwatch\.toml|LONGWATCH_", node.value)
     ]
-    assert not wrong
+    assert not wrong, "\n".join(wrong)
 
 
 def docstrings(tree: ast.AST) -> set[ast.AST]:

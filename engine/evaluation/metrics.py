@@ -42,25 +42,25 @@ def bootstrap(values: Sequence[float], *, n_draws: int = 1000) -> tuple[float, f
     return float(low), float(high)
 
 
-def best_iou(found: Sequence[TimeSpan], wanted: TimeSpan) -> float:
+def best_iou(spans: Sequence[TimeSpan], wanted: TimeSpan) -> float:
     """Return the IoU of the span that fits best, in [0, 1]; 0 when nothing was found."""
-    return max((span.iou(wanted) for span in found), default=0.0)
+    return max((span.iou(wanted) for span in spans), default=0.0)
 
 
-def recall_at(found: Sequence[TimeSpan], wanted: Sequence[TimeSpan], k: int) -> float:
+def recall_at(spans: Sequence[TimeSpan], wanted: Sequence[TimeSpan], k: int) -> float:
     """Return the share of wanted spans that one of the first k found spans overlaps."""
     if not wanted:
         return 0.0
-    n_met = sum(any(_meets(span, target) for span in found[:k]) for target in wanted)
+    n_met = sum(any(_meets(span, target) for span in spans[:k]) for target in wanted)
     return n_met / len(wanted)
 
 
-def covered(found: Sequence[TimeSpan], wanted: TimeSpan) -> float:
+def covered(spans: Sequence[TimeSpan], wanted: TimeSpan) -> float:
     """Return the share of the wanted seconds that found spans cover together, in [0, 1]."""
     if wanted.duration_s <= 0:
-        return float(any(span.contains(wanted.start_s) for span in found))
+        return float(any(span.contains(wanted.start_s) for span in spans))
     covered_s, reached_s = 0.0, wanted.start_s
-    for span in sorted(found):
+    for span in sorted(spans):
         start_s = max(span.start_s, reached_s)
         end_s = min(span.end_s, wanted.end_s)
         if end_s > start_s:

@@ -29,7 +29,7 @@ class Result:
     id: str
     question: str
     wanted: str
-    said: str
+    answer: str
     score: float
     recall: Recall
     n_evidence: int
@@ -81,7 +81,14 @@ def read(results: Path) -> tuple[Result, ...]:
     if not results.is_file():
         return ()
     lines = results.read_text(encoding="utf-8").splitlines(keepends=True)
-    return tuple(Result(**json.loads(line)) for line in lines if line.endswith("}\n"))
+    return tuple(_parse(line) for line in lines if line.endswith("}\n"))
+
+
+def _parse(line: str) -> Result:
+    fields = json.loads(line)
+    if "said" in fields:  # The name that the first version wrote.
+        fields["answer"] = fields.pop("said")
+    return Result(**fields)
 
 
 def _line(result: Result) -> str:
@@ -129,7 +136,7 @@ def _ask(
         id=question.id,
         question=question.text,
         wanted=question.answer,
-        said=final.text,
+        answer=final.text,
         score=benchmark.score(final.text, question),
         recall=final.recall,
         n_evidence=len(spans),

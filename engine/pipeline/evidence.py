@@ -119,7 +119,7 @@ def _matching_span(
     boundary is ours and not the event's; a weak hit's half way is near the mean, where all fits.
     """
     hit, video = scored.hit, scored.hit.chunk.video
-    mean = next(stats.mean for stats in phrase.found.stats if stats.video == video)
+    mean = next(stats.mean for stats in phrase.result.stats if stats.video == video)
     least_score = (hit.score + mean) / 2
     half_frame_s = 0.5 / engine.sampling.fps
     n_chunks = 2 if scored.support >= SUPPORTED else 1

@@ -30,7 +30,7 @@ class PhraseMatches:
     """One phrase in the joint space, and the index's answer to it."""
 
     vector: Float32[Tensor, " dim"]
-    found: IndexResult
+    result: IndexResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +85,10 @@ def retrieve(
         attention = None
         # Attention to a question about two things cannot tell them apart.
         if config.signals == "both" and config.per_attention and len(phrases) == 1:
-            candidates = [hit.chunk for hit in phrases[0].found.hits]
+            candidates = [hit.chunk for hit in phrases[0].result.hits]
             attention = _attend(engine, query.question, candidates)
         ranked = [
-            rank_by_vectors(matches.found, attention, config, phrase_idx=idx)
+            rank_by_vectors(matches.result, attention, config, phrase_idx=idx)
             for idx, matches in enumerate(phrases)
         ]
     elif query.phrases:
@@ -139,11 +139,11 @@ def _match_phrases(
         return ()
     n_hits = engine.retrieval.candidates
     matches = tuple(
-        PhraseMatches(vector=vector, found=engine.index.search(vector, n_hits, within=scope))
+        PhraseMatches(vector=vector, result=engine.index.search(vector, n_hits, within=scope))
         for vector in vectors
     )
     # Where all frames look alike, as under mere sound, vectors cannot say which answers.
-    stats = (video for match in matches for video in match.found.stats)
+    stats = (video for match in matches for video in match.result.stats)
     return matches if any(video.std > LEAST_STD for video in stats) else ()
 
 

@@ -44,7 +44,7 @@ class ScoredHit:
 
 
 def rank_by_vectors(
-    found: IndexResult,
+    result: IndexResult,
     attention: Float32[Tensor, " hit"] | None,
     config: RetrievalConfig,
     *,
@@ -53,12 +53,12 @@ def rank_by_vectors(
     """Score the candidates that the joint space proposes, best supported first.
 
     Args:
-        found: Of one phrase.
+        result: Of one phrase.
         attention: Of the question to each of the hits; `None` where it does not count.
         config: The weights.
         phrase_idx: Which phrase.
     """
-    hits = found.hits
+    hits = result.hits
     looked = torch.zeros(len(hits)) if attention is None else standardise(attention)
     scored = (
         score_hit(
@@ -68,7 +68,7 @@ def rank_by_vectors(
             origin="retrieval",
             phrase_idx=phrase_idx,
         )
-        for hit, deviation, look in zip(hits, z_scores(hits, found.stats), looked, strict=True)
+        for hit, deviation, look in zip(hits, z_scores(hits, result.stats), looked, strict=True)
     )
     return tuple(sorted(scored, key=lambda hit: -hit.support))
 

@@ -30,15 +30,15 @@ def test_accuracy_is_a_share() -> None:
 
 
 def test_iou_of_the_best_span() -> None:
-    found = [span(0.0, 4.0), span(10.0, 14.0)]
-    assert best_iou(found, span(12.0, 16.0)) == pytest.approx(2 / 6)
+    found_spans = [span(0.0, 4.0), span(10.0, 14.0)]
+    assert best_iou(found_spans, span(12.0, 16.0)) == pytest.approx(2 / 6)
     assert best_iou([], span(0.0, 1.0)) == 0.0
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, 0.5), (2, 0.5), (3, 1.0)])
 def test_recall_counts_wanted_spans_among_the_first(k: int, expected: float) -> None:
-    found = [span(0.0, 2.0), span(1.0, 2.0), span(8.0, 9.0)]
-    assert recall_at(found, [span(1.5, 3.0), span(8.5, 20.0)], k) == expected
+    found_spans = [span(0.0, 2.0), span(1.0, 2.0), span(8.0, 9.0)]
+    assert recall_at(found_spans, [span(1.5, 3.0), span(8.5, 20.0)], k) == expected
 
 
 def test_spans_that_only_touch_do_not_meet() -> None:
@@ -46,14 +46,14 @@ def test_spans_that_only_touch_do_not_meet() -> None:
 
 
 def test_overlapping_finds_are_not_counted_twice() -> None:
-    found = [span(0.0, 6.0), span(4.0, 8.0)]
-    assert covered(found, span(0.0, 10.0)) == pytest.approx(0.8)
+    found_spans = [span(0.0, 6.0), span(4.0, 8.0)]
+    assert covered(found_spans, span(0.0, 10.0)) == pytest.approx(0.8)
 
 
-@given(found=st.lists(spans), wanted=spans)
-def test_shares_stay_between_nothing_and_all(found: list[TimeSpan], wanted: TimeSpan) -> None:
-    assert 0 <= covered(found, wanted) <= 1 + 1e-9
-    assert 0 <= best_iou(found, wanted) <= 1
+@given(found_spans=st.lists(spans), wanted=spans)
+def test_shares_stay_between_nothing_and_all(found_spans: list[TimeSpan], wanted: TimeSpan) -> None:
+    assert 0 <= covered(found_spans, wanted) <= 1 + 1e-9
+    assert 0 <= best_iou(found_spans, wanted) <= 1
     assert covered([wanted], wanted) == pytest.approx(1.0) or wanted.duration_s == 0
 
 
