@@ -143,7 +143,14 @@ def test_public_classes_have_one_name_each() -> None:
 
 def test_only_settings_read_the_environment() -> None:
     """Writing it for a child process or a library is something else."""
-    allowed = {"app/config", "app/sandbox/channel.py", "app/server.py", "storage/migrations/env.py"}
+    allowed = {
+        "app/config",
+        "app/sandbox/channel.py",
+        "app/server.py",
+        # Whether a launcher has started several processes.
+        "app/services/training.py",
+        "engine/training/distributed.py",
+    }
     wrong = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
@@ -157,7 +164,13 @@ def test_only_settings_read_the_environment() -> None:
 
 
 def test_broad_handlers_stand_at_the_edges_only() -> None:
-    edges = {"app/worker/worker.py", "app/api/errors.py", "app/cli/main.py"}
+    edges = {
+        "app/worker/worker.py",
+        "app/api/access_log.py",
+        "app/cli/main.py",
+        # Carries whatever happens in its thread to the consumer.
+        "engine/media/prefetch.py",
+    }
     wrong = [
         f"{name_of(path)}:{node.lineno}"
         for path in MODULES
@@ -175,10 +188,13 @@ def test_broad_handlers_stand_at_the_edges_only() -> None:
 
 
 def test_imports_inside_functions_say_why() -> None:
-    """A late import of our own is for weight alone; `app/cli` says so once for all commands."""
+    """A late import of our own is for weight alone; `app/cli` says so once for all commands.
+
+    The sandbox's child confines itself before it imports a decoder, which its docstring says.
+    """
     wrong = []
     for path in MODULES:
-        if name_of(path).startswith("app/cli/"):
+        if name_of(path).startswith(("app/cli/", "app/sandbox/child.py")):
             continue
         lines = path.read_text(encoding="utf-8").splitlines()
         for function in ast.walk(TREES[path]):
