@@ -23,10 +23,12 @@ class ServiceContext:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = SettingsStore(settings)
-        # Worker, retention and requests share one engine: two would keep two indexes in memory,
-        # and what the one has added the other would not find.
-        self._opening = threading.RLock()
+        self._catalog_lock = threading.Lock()
         self._catalog: Catalog | None = None
+        # Worker, retention and requests share one engine: two would keep two indexes in memory,
+        # and what the one has added the other would not find. A lock apart from the catalog's,
+        # because everything else has to be answered while a model loads.
+        self._engine_lock = threading.Lock()
         self._engine: Engine | None = None
 
     @property
@@ -47,7 +49,7 @@ class ServiceContext:
     @property
     def catalog(self) -> Catalog:
         """Everything that is written down."""
-        with self._opening:
+        with self._catalog_lock:
             if self._catalog is None:
                 settings = self.settings
                 settings.home.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ class ServiceContext:
     @property
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
-        with self._opening:
+        with self._engine_lock:
             if self._engine is None:
                 self._engine = self._load_engine()
             return self._engine

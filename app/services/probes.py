@@ -163,8 +163,8 @@ def run_probe(context: ServiceContext, job: JobRow, control: JobControl) -> None
     run = _begin(context, job, order, needles)
     if len(run.result.cells) == order.n_cells:
         return
-    with open_haystack(context, order.haystack, max(order.lengths)) as (name, frames):
-        _fill(context, run, order, needles, name, frames, control)
+    with open_haystack(context, order.haystack, max(order.lengths)) as haystack:
+        _fill(context, run, order, needles, haystack, control)
     if control.is_cancelled():
         remove_run(context, run.id)
 
@@ -282,11 +282,12 @@ def _fill(
     run: ProbeRunRow,
     order: ProbeOrder,
     needles: tuple[Needle, ...],
-    name: str,
-    frames: Iterator[Frame],
+    haystack: tuple[str, Iterator[Frame]],
     control: JobControl,
 ) -> None:
+    """Measure the cells that are missing, and write down each as it is done."""
     total, measured = order.n_cells, run.result.cells
+    name, frames = haystack
     findings: list[Finding] = []
     cells = run_grid(
         context.engine,
