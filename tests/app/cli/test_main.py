@@ -149,3 +149,11 @@ def test_a_demo_that_finds_itself_wrong_fails_and_still_shows_its_result(
     assert False in [item["right"] for item in json.loads(heard.out)["questions"]]
     assert "WRONG" in heard.err
     assert "bug" not in heard.err
+
+
+@pytest.mark.parametrize("words", [["ask", "--help"], ["models", "pull", "--help"]])
+def test_help_shows_what_stands_in_brackets(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(*words) == 0
+    assert "org/name[@revision]" in " ".join(capsys.readouterr().out.split())

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.errors import hint_for
 from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import SandboxedReader, frame_at_foreign, probe_foreign
 from engine.errors import (
@@ -94,7 +95,7 @@ def _outcome(path: Path) -> tuple[str, int, bool]:
 
 def _refusal(error: LimitExceededError | MediaRefusedError) -> str:
     assert "\n" not in error.message
-    assert error.hint
+    assert hint_for(error)
     if isinstance(error, LimitExceededError):
         return "limit"
     if "sound only" in error.reason:
