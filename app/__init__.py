@@ -6,7 +6,7 @@
     services/            the use cases: one function each, one home for every rule
     schemas/             the JSON of requests and responses, commands included
     config/ sandbox/     settings; foreign media in a child process
-    progress, timefmt    words that all of them share
+    errors, logging, progress, timefmt    words that all of them share
 
 Decision: imports go down this list and never up, and import-linter holds it, because a use case
 that knows a page or a terminal cannot be called from the other.
