@@ -48,7 +48,7 @@ class ConflictError(InputRefusedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ErrorRule:
-    """How the shell reports one class of error, and what it inherits to its subclasses."""
+    """The shell's report of one class of error, which its subclasses inherit."""
 
     exit_code: int
     status: int

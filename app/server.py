@@ -189,6 +189,7 @@ def _mount_pages(app: FastAPI) -> None:
     # Gradio reads these when it is imported: nothing is sent, nothing is kept in the browser.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Late: Gradio reads the environment above when it is imported.
     from app.ui.pages import mount_pages
 
     mount_pages(app, "/ui")

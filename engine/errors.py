@@ -36,7 +36,7 @@ class LongwatchError(Exception):
 
 
 class InputRefusedError(LongwatchError):
-    """What the caller gave cannot be accepted."""
+    """Input that cannot be accepted."""
 
     code = "input_refused"
 

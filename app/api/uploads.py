@@ -132,7 +132,7 @@ async def _receive(
     context: AppContext, row: UploadRow, offset_bytes: int, request: Request
 ) -> UploadRow:
     """Write what arrives, even if the client disconnects half way."""
-    part = await run_in_threadpool(uploads.Part, context.services, row, offset_bytes)
+    part = await run_in_threadpool(uploads.UploadPart, context.services, row, offset_bytes)
     try:
         async for block in _blocks(request):
             await run_in_threadpool(part.write, block)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.cli.render import Terminal
+    from app.cli.terminal import Terminal
     from app.config.settings import Settings
     from app.services.context import ServiceContext
     from app.services.scope import Bound
@@ -60,7 +60,8 @@ Before = Annotated[
 
 
 def open_screen(*, json: bool) -> "Terminal":
-    from app.cli.render import Terminal
+    """Return the output of a command: lines for people, or one JSON document."""
+    from app.cli.terminal import Terminal
 
     return Terminal(json=json)
 
@@ -92,6 +93,7 @@ def open_library(
     log_level: str | None = None,
     log_format: str | None = None,
 ) -> Iterator["ServiceContext"]:
+    """Open the library of a command, and close it behind the command."""
     from app.services.context import ServiceContext
 
     context = ServiceContext(
@@ -119,6 +121,11 @@ def parse_bound(text: str | None) -> "Bound":
 
 
 def parse_offset(text: str) -> float:
+    """Return an offset in seconds, written as `90`, `1:30` or `1:02:03.5`.
+
+    Raises:
+        BadParameter: It is a wall clock, or no time at all.
+    """
     from app.timefmt import parse_time
 
     offset_s = parsed(parse_time, text)
@@ -128,6 +135,7 @@ def parse_offset(text: str) -> float:
 
 
 def parsed(parse: Any, text: str) -> Any:
+    """Parse a value of an option; what cannot be parsed is wrong usage."""
     try:
         return parse(text)
     except ValueError as error:
@@ -135,6 +143,7 @@ def parsed(parse: Any, text: str) -> Any:
 
 
 def numbers(text: str, kind: type, option: str) -> tuple[Any, ...]:
+    """Return the numbers of an option that takes several, with commas between them."""
     try:
         numbers = tuple(kind(part) for part in text.split(",") if part.strip())
     except ValueError as error:

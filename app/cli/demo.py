@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from app.cli.contact_sheet import Row, Still, write_contact_sheet
-from app.cli.render import ProgressBars, Terminal
+from app.cli.terminal import ProgressBars, Terminal
 from app.progress import ProgressUpdate
 from app.schemas.ask import AnswerResponse
 from app.schemas.demo import DemoItem, DemoResponse
@@ -71,9 +71,9 @@ def run_demo(
     ingested = ingest_now(context, [str(clip)], report=progress.step).videos[0]
     scope = resolve_scope(context, [ingested.video_id])
     items = []
-    for asked in choose_questions(story):
-        document = ask(context, asked.text, scope)
-        items.append(judge(asked, document))
+    for question in choose_questions(story):
+        document = ask(context, question.text, scope)
+        items.append(judge(question, document))
         _tell(screen, items[-1])
     sheet = output / "contact-sheet.png"
     write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
@@ -121,14 +121,14 @@ def choose_questions(story: Story | None) -> Sequence[DemoQuestion]:
     return chosen
 
 
-def judge(asked: DemoQuestion, document: AnswerResponse) -> DemoItem:
+def judge(question: DemoQuestion, document: AnswerResponse) -> DemoItem:
     """Compare an answer and its first evidence with the truth, where it is known."""
-    truth = asked.truth
+    truth = question.truth
     if truth is None:
-        return DemoItem(asked=document)
+        return DemoItem(response=document)
     first = document.evidence[0] if document.evidence else None
     return DemoItem(
-        asked=document,
+        response=document,
         expected=truth.answer,
         right=is_right(document.answer, truth.answer, truth.aliases),
         covers_truth=first is not None
@@ -141,10 +141,10 @@ def judge(asked: DemoQuestion, document: AnswerResponse) -> DemoItem:
 
 def _tell(screen: Terminal, item: DemoItem) -> None:
     screen.say()
-    screen.say(f"  {item.asked.question}", style="dim")
+    screen.say(f"  {item.response.question}", style="dim")
     verdict = "" if item.right is None else ("   right" if item.right else "   WRONG")
-    screen.say(f"  {item.asked.answer}{verdict}")
-    for evidence in item.asked.evidence[:3]:
+    screen.say(f"  {item.response.answer}{verdict}")
+    for evidence in item.response.evidence[:3]:
         screen.say(
             f"    {evidence.start} - {evidence.end}  score {evidence.score:.2f}, {evidence.origin}"
         )
@@ -159,9 +159,9 @@ def _title(clip: Path, story: Story | None) -> str:
 
 
 def _row(clip: Path, item: DemoItem) -> Row:
-    if not item.asked.evidence:
-        return Row(question=item.asked.question, answer=item.asked.answer, stills=())
-    proof = item.asked.evidence[0]
+    if not item.response.evidence:
+        return Row(question=item.response.question, answer=item.response.answer, stills=())
+    proof = item.response.evidence[0]
     stills = []
     for time_s in (
         max(0.0, proof.keyframe_s - CONTEXT_S),
@@ -172,4 +172,4 @@ def _row(clip: Path, item: DemoItem) -> Row:
         is_proof = time_s == proof.keyframe_s
         caption = f"{proof.start} - {proof.end}" if is_proof else format_offset(frame.pts_s)
         stills.append(Still(pixels=frame.pixels, caption=caption, is_proof=is_proof))
-    return Row(question=item.asked.question, answer=item.asked.answer, stills=tuple(stills))
+    return Row(question=item.response.question, answer=item.response.answer, stills=tuple(stills))

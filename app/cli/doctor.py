@@ -1,4 +1,4 @@
-"""What this machine can do for Longwatch: versions, accelerator, decoders, space, what is missing.
+"""Report of what this machine can do: versions, accelerator, decoders, space, what is missing.
 
 Nothing here fails when a part is absent: absence is the finding, with how to get it.
 """

@@ -1,26 +1,20 @@
-"""Documents and progress on a terminal: what a person sees where `--json` is not given."""
+"""Documents as tables: what a person sees where `--json` is not given."""
 
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from functools import singledispatch
-from typing import Any, Protocol
+from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.pretty import Pretty
-from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from app.progress import ProgressUpdate
 from app.schemas.ask import AnswerResponse
 from app.schemas.captions import CaptionItem, CaptionRunResponse, CaptionsResponse
 from app.schemas.common import MessageResponse, VideoSpan
 from app.schemas.demo import DemoResponse
 from app.schemas.doctor import DoctorResponse
-from app.schemas.errors import ErrorDetail, ErrorResponse
 from app.schemas.evaluation import (
     BenchResponse,
     CalibrationResponse,
@@ -35,126 +29,8 @@ from app.schemas.users import AccountsResponse
 from app.schemas.videos import IngestResponse, LibraryResponse
 from app.timefmt import format_duration, format_offset
 
-PLAIN_WIDTH = 140
-"""Columns of output that goes to a file or a pipe."""
-
 _WRAPS = ("video", "name", "found", "caption")
 """Columns of a table that may take several lines."""
-
-LINE_EVERY_S = 10.0
-"""How often work that no bar can show says how far it is."""
-
-
-class Document(Protocol):
-    """Anything with a JSON form; pydantic models are."""
-
-    def model_dump_json(self, *, indent: int | None = None) -> str:
-        """Return the document as JSON text."""
-        ...
-
-
-class ProgressBars:
-    """Progress on stderr: a bar for each piece of work, or lines where there is no terminal."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._tasks: dict[str, TaskID] = {}
-        self._told_at: dict[str, float] = {}
-        self._bars: Progress | None = None
-        if console.is_terminal:
-            self._bars = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=30),
-                TextColumn("{task.fields[note]}", style="dim"),
-                TimeElapsedColumn(),
-                console=console,
-            )
-
-    def step(self, step: ProgressUpdate) -> None:
-        """Draw one piece of work further; the first step of a new `what` opens it."""
-        what, note = escape(printable(step.what)), escape(printable(step.note))
-        if self._bars is None:
-            self._tell(what, step, note)
-            return
-        if what not in self._tasks:
-            self._bars.start()
-            self._tasks[what] = self._bars.add_task(what, note="")
-        self._bars.update(self._tasks[what], completed=step.done, total=step.total, note=note)
-
-    def say(self, text: str) -> None:
-        """Print a line above the bars."""
-        self._console.print(text, markup=False)
-
-    def close(self) -> None:
-        """Leave the bars as they stand."""
-        if self._bars is not None:
-            self._bars.stop()
-
-    def _tell(self, what: str, step: ProgressUpdate, note: str) -> None:
-        now = time.monotonic()
-        finished = step.total is not None and step.done >= step.total
-        if finished or now - self._told_at.setdefault(what, now) >= LINE_EVERY_S:
-            self._told_at[what] = now
-            share = "" if not step.total else f"{min(1.0, step.done / step.total):4.0%} "
-            self._console.print(f"{what}: {share}{note}")
-
-
-class Terminal:
-    """Where a command's results, progress and failures go."""
-
-    def __init__(self, *, json: bool) -> None:
-        self._json = json
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-    def show(self, document: Document) -> None:
-        """Print the result on stdout."""
-        if self._json:
-            sys.stdout.write(document.model_dump_json(indent=2) + "\n")
-            sys.stdout.flush()
-        else:
-            self._out.print(render(document))
-
-    def say(self, text: str = "", *, style: str | None = None) -> None:
-        """Print a line for people: on stdout, or on stderr beside a JSON document."""
-        (self._err if self._json else self._out).print(text, style=style, markup=False)
-
-    def fail(self, code: str, message: str, hint: str | None, exit_code: int) -> int:
-        """Print a failure in one sentence, and return its exit code."""
-        sentence = message if hint is None else f"{message} ({hint})"
-        self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
-        if self._json:
-            self.show(ErrorResponse(error=ErrorDetail(code=code, message=message, hint=hint)))
-        return exit_code
-
-    @contextmanager
-    def progress(self) -> Iterator[ProgressBars]:
-        """Bars on stderr while the body runs."""
-        board = ProgressBars(self._err)
-        try:
-            yield board
-        finally:
-            board.close()
-
-    @contextmanager
-    def streaming(self) -> Iterator[Callable[[str], None]]:
-        """Give a function that writes answer tokens as they come; silent beside JSON."""
-        if self._json:
-            yield lambda text: None
-            return
-
-        def write(text: str) -> None:
-            sys.stdout.write(printable(text))
-            sys.stdout.flush()
-
-        yield write
-        write("\n")
-
-
-def printable(text: str) -> str:
-    """Text from a model or a file without terminal control codes; newlines stay."""
-    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
 
 
 @singledispatch
@@ -403,6 +279,7 @@ def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, An
 
 
 def plain_table(*columns: str) -> Table:
+    """Return an empty table without lines."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column not in _WRAPS)

@@ -59,7 +59,7 @@ def _lower(value: object) -> object:
 
 
 class SamplingSettings(_Section):
-    """Which frames are read."""
+    """Choice of the frames that are read."""
 
     fps: float = Field(default=1.0, gt=0, le=240)
     """Frames sampled for each second of media time."""
@@ -73,7 +73,7 @@ class SamplingSettings(_Section):
 
 
 class StreamSettings(_Section):
-    """How chunks of frames become latents."""
+    """Compression of chunks of frames into latents."""
 
     compression_ratio: int | None = Field(default=None, ge=1)
     """Visual tokens per latent. Without a value, the ratio the model was trained for."""
@@ -96,7 +96,7 @@ class CacheSettings(_Section):
 
 
 class RetrievalSettings(_Section):
-    """How a question finds its chunks."""
+    """Choice of the chunks that answer a question."""
 
     index: str | None = None
     """The vector index: a module of `engine/index`, such as `exact` or `faiss_flat`."""
@@ -106,7 +106,7 @@ class RetrievalSettings(_Section):
 
 
 class LimitSettings(_Section):
-    """What is refused, and how much runs at once."""
+    """Bounds on what is accepted, and on how much runs at once."""
 
     upload_bytes: ByteSize = ByteSize(20 * GIB)
     """Largest file, in bytes."""
@@ -133,7 +133,7 @@ class LimitSettings(_Section):
 
 
 class ServerSettings(_Section):
-    """Where the web app listens."""
+    """Address of the web app."""
 
     host: str = "127.0.0.1"
     """Address to listen on. Any other than loopback requires an account with a password."""
@@ -142,7 +142,7 @@ class ServerSettings(_Section):
 
 
 class RetentionSettings(_Section):
-    """How long videos are kept."""
+    """Deletion of videos by age."""
 
     days: float | None = Field(default=None, gt=0)
     """Days after which a video is deleted, counted from when it was added. Without a value,
@@ -150,7 +150,7 @@ class RetentionSettings(_Section):
 
 
 class LogSettings(_Section):
-    """What is logged, and how; every record is one line on stderr."""
+    """Level and form of the log; every record is one line on stderr."""
 
     level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
     """Least level of Longwatch's own records: `debug`, `info`, `warning` or `error`."""
@@ -209,7 +209,7 @@ class Settings(BaseSettings):
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """What was read, and from where; the last one that holds a value wins."""
+        """Sources that were read, with their values; the last one that holds a value wins."""
         return self._layers
 
     @property

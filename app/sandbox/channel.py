@@ -57,7 +57,7 @@ _KEPT_VARIABLES = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxLimits:
-    """What a child process may use."""
+    """Limits on what a child process may use."""
 
     memory_bytes: int = 3 * 2**30
     """Address space, of which libraries take about 0.3 GiB: enough for 8192x8192 H.264."""
@@ -69,7 +69,7 @@ class SandboxLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundShape:
-    """How sound is handed over: what models hear by default."""
+    """Rate and layout of the sound that is handed over; what models hear by default."""
 
     rate_hz: int = RATE_HZ
     layout: Literal["mono", "stereo"] = "mono"
@@ -266,6 +266,7 @@ def _kill(process: "subprocess.Popen[bytes]") -> None:
 
 
 def unpacked_stats(values: Sequence[int]) -> SampleStats:
+    """Return the counts that stand before a frame, in the order of their fields."""
     return SampleStats(**dict(zip(_STATS_FIELDS, values, strict=True)))
 
 

@@ -28,7 +28,7 @@ _OPEN_FILES = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
-    """Which of the kernel's walls stand around this process."""
+    """The kernel's walls that stand around this process."""
 
     no_network: bool
     no_other_files: bool

@@ -59,7 +59,7 @@ class SandboxedReader:
 
     @property
     def info(self) -> MediaInfo:
-        """What is known of the source; warnings are complete once it is read to its end."""
+        """Facts about the source; warnings are complete once it is read to its end."""
         return self._info
 
     @property

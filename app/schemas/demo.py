@@ -9,7 +9,7 @@ from app.schemas.videos import IngestItem
 class DemoItem(Schema):
     """A question of the demo; with verdicts where the truth is known."""
 
-    asked: AnswerResponse
+    response: AnswerResponse
     expected: str | None = None
     right: bool | None = None
     covers_truth: bool | None = None

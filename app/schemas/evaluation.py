@@ -62,7 +62,7 @@ class EvidenceResponse(Schema):
 
 
 class RatesItem(Schema):
-    """How often "not found" is wrong, for recordings of one setting and length."""
+    """Error rates of "not found", for recordings of one setting and length."""
 
     group: str
     n_there: int

@@ -1,4 +1,4 @@
-"""Which videos exist for a user: the one place where a video is looked up on someone's behalf."""
+"""Access of users to videos: the one place where a video is looked up on someone's behalf."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,7 +10,7 @@ from storage.records import VideoRow
 
 
 class Access(Protocol):
-    """What someone may see."""
+    """The videos that someone may see."""
 
     @property
     def granted(self) -> frozenset[VideoId] | None:

@@ -1,4 +1,4 @@
-"""What the use cases share: settings, catalog and engine, each opened when it is first needed.
+"""The context that use cases share: settings, catalog and engine, each opened when needed.
 
 The database is opened for everything, the model only for what reads, asks, searches or probes.
 """

@@ -38,7 +38,7 @@ MAX_NEEDLES: Final = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeOrder:
-    """What a run is asked to do, as its job carries it."""
+    """The order of a run, as its job carries it."""
 
     haystack: str | None = None
     """A video of the library, on the command line also a file; drawn when `None`."""

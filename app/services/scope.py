@@ -1,4 +1,4 @@
-"""Where to look: which stretches of which videos a question, a search or a probe may use."""
+"""Scopes: the stretches of videos that a question, a search or a probe may use."""
 
 import re
 from collections.abc import Iterator, Sequence

@@ -39,6 +39,7 @@ def train_recipe(
         NotFoundError: No such recipe; the message lists what there is.
         MissingCapabilityError: A launcher has started several processes, which nothing joins here.
     """
+    # Late for their weight: torch, and what trains.
     from engine.training import recipes
     from engine.training.distributed import join, run_together
 

@@ -60,7 +60,7 @@ class PartLocks:
                 self._busy.discard(upload)
 
 
-class Part:
+class UploadPart:
     """A part under way, written behind what is here already; `close` it in any case."""
 
     def __init__(self, context: ServiceContext, row: UploadRow, offset_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What stands around every page: head, logo, navigation."""
+"""The frame of every page: head, logo, navigation."""
 
 from pathlib import Path
 from typing import Final

@@ -26,8 +26,8 @@ _MOUNT: Final = "import('/assets/shell.js').then((shell) => shell.mount(element)
 def build_pages() -> gr.Blocks:
     """Every page as a route of one Blocks; the first is the start page."""
     blocks = gr.Blocks(title="Longwatch", analytics_enabled=False)
-    for place, (key, title, address) in enumerate(PAGES):
-        with blocks if place == 0 else blocks.route(title, address.removeprefix("/ui")):
+    for number, (key, title, address) in enumerate(PAGES):
+        with blocks if number == 0 else blocks.route(title, address.removeprefix("/ui")):
             Navbar(visible=False)
             gr.HTML(
                 draw_frame(key, title.replace("&", "and"), PAGES),

@@ -8,8 +8,6 @@ machine, where the dead can be told from the silent, and after the lease on anot
 """
 
 import logging
-import os
-import platform
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -17,9 +15,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import psutil
-
 from app.errors import hint_for
+from app.worker.processes import is_dead, this_process
 from engine.errors import LongwatchError, NotFoundError, UnreachableError
 from storage.jobs import Jobs
 from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow
@@ -233,7 +230,7 @@ class Worker:
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._retry = retry or RetryPolicy()
-        self._name = name or _this_process()
+        self._name = name or this_process()
         self._stopping = threading.Event()
         self._contexts: set[JobContext] = set()
 
@@ -361,7 +358,7 @@ class Worker:
 
     def _reap_dead_workers(self) -> None:
         for job in self._jobs.list("running"):
-            if _is_dead(job.lease):
+            if is_dead(job.lease):
                 self._jobs.abandon(job)
 
 
@@ -378,30 +375,3 @@ def _failure(error: Exception) -> Failure:
 def _may_pass(error: Exception) -> bool:
     """Tell whether trying again may help: the world changes, what was refused stays refused."""
     return isinstance(error, UnreachableError) or not isinstance(error, LongwatchError)
-
-
-def _machine() -> str:
-    """Name this machine, or this container of it: where a process id means one process."""
-    try:
-        return f"{platform.node()}/{os.stat('/proc/self/ns/pid').st_ino}"
-    except OSError:
-        return platform.node()
-
-
-def _this_process() -> str:
-    return f"{_machine()}:{os.getpid()}"
-
-
-def _is_dead(lease: str | None) -> bool:
-    """Tell whether the process that holds a lease is known to be gone.
-
-    Of other machines nobody knows, and a process that inherited the number looks alive: then the
-    lease decides.
-    """
-    machine, _, pid = (lease or "").rpartition("#")[0].rpartition(":")
-    if machine != _machine() or not pid.isdecimal():
-        return False
-    try:
-        return psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return True

@@ -31,7 +31,7 @@ DEPTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GridConfig:
-    """Where needles are planted, and how they are asked for."""
+    """Lengths and depths at which needles are planted, and the questions asked of them."""
 
     lengths: tuple[int, ...] = LENGTHS
     """Frames of the haystack, the needle's included."""

@@ -37,7 +37,7 @@ class ModelConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetrievalConfig:
-    """How many chunks answer a question, and from when on a hit counts.
+    """Number of chunks that answer a question, and the support from which a hit counts.
 
     Support is logistic: 1 / (1 + exp(-(bias + the features times their weights))). A checkpoint
     may bring measured values (`retrieval.json`, from `engine.evaluation.calibration`); the

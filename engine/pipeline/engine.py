@@ -44,7 +44,7 @@ class Engine:
 
     @property
     def index_path(self) -> Path:
-        """Where the index of this pipeline is saved."""
+        """File that the index of this pipeline is saved in."""
         return self.config.index_folder / f"{self.fingerprint}.index"
 
     def refresh(self, videos: Iterable[VideoId] | None = None) -> None:

@@ -40,7 +40,7 @@ class Recording:
 
     @property
     def events(self) -> tuple[Event, ...]:
-        """What happens."""
+        """Everything that happens, in time order."""
         return self.story.events
 
     def __iter__(self) -> Iterator[UInt8[ndarray, "h w 3"]]:

@@ -44,7 +44,7 @@ class Event:
 
     @property
     def caption(self) -> str:
-        """What happens, as one sentence."""
+        """The event as one sentence."""
         if self.card:
             return grammar.card_caption(self.card.colour, self.card.shape, self.card.code)
         return grammar.actor_caption(self.kind, self.colour, self.direction)

@@ -54,7 +54,7 @@ class LoopConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a run stands; one line of `progress.jsonl`."""
+    """State of a run; one line of `progress.jsonl`."""
 
     stage: str
     step: int

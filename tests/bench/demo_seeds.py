@@ -53,7 +53,7 @@ def main() -> None:
                 if not (item.right and item.covers_truth):
                     moment = "the true moment" if item.covers_truth else "another moment"
                     print(
-                        f"{seed}: {item.asked.question} {item.asked.answer} "
+                        f"{seed}: {item.response.question} {item.response.answer} "
                         f"({item.expected} is true; the evidence shows {moment})",
                         flush=True,
                     )

@@ -62,7 +62,7 @@ class VideoXlStage(StageConfig):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SequencePart:
     """A stretch of a sequence: text or media."""
 
     rows: Float[Tensor, "token width"]
@@ -81,7 +81,7 @@ def draw_ratio(ratios: Sequence[int], n_tokens: int, random: np.random.Generator
 
 def sequence_loss(
     decoder: Decoder,
-    parts: Sequence[Part],
+    parts: Sequence[SequencePart],
     *,
     window: int,
     ratio_of: RatioOf | None,
@@ -207,12 +207,12 @@ class VideoXlTask:
         nearest = min(ratios, key=lambda ratio: abs(ratio - default))
         return lambda _: nearest
 
-    def _parts(self, sample: Sample) -> list[Part]:
+    def _parts(self, sample: Sample) -> list[SequencePart]:
         """Return embeddings with labels, cut where the decoder's positions end."""
         write = chat_labels.chat if self._stage.template == "chat" else chat_labels.plain
         room = self._net.config.decoder.max_positions
         max_frames = max(1, self._stage.max_frames // max(1, len(sample.media)))
-        parts: list[Part] = []
+        parts: list[SequencePart] = []
         for stretch in write(sample, self._tokenizer):
             if isinstance(stretch, Media):
                 tokens = [self._visual_tokens(path, max_frames) for path in stretch.paths]
@@ -221,7 +221,7 @@ class VideoXlTask:
                 ids = torch.tensor(stretch.ids, device=self._device)
                 rows, labels = self._net.decoder.embed(ids), stretch.labels[:room]
             # Rows stay in float32 from here on, whatever the products are in.
-            parts.append(Part(rows[:room].float(), labels))
+            parts.append(SequencePart(rows[:room].float(), labels))
             room -= len(parts[-1].rows)
         return [part for part in parts if len(part.rows)]
 

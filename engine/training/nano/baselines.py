@@ -87,7 +87,7 @@ def _without_stories(features: Features) -> Features:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BaselinePlan:
-    """What all variants have in common."""
+    """Everything that all variants have in common."""
 
     nano: NanoPlan
     """Sizes and seed; the stages' lengths in it are not used."""

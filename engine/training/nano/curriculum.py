@@ -31,7 +31,7 @@ _STORY_SHARE: Final = 0.35
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecallSpec:
-    """How many chunks a context recalls, and the ratio they are compressed at."""
+    """Number of chunks that a context recalls, and the ratio they are compressed at."""
 
     n_chunks: int
     ratio: int

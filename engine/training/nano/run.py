@@ -52,7 +52,7 @@ _FEATURE_BATCH: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BankPlan:
-    """How much is drawn into the frame bank; the test bank has `n_test` clips, the rest in step."""
+    """Amounts drawn into the frame bank; the test bank has `n_test` clips, the rest in step."""
 
     n_clips: int = 9000
     n_stories: int = 800

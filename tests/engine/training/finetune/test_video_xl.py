@@ -18,7 +18,7 @@ from engine.records import Turn
 from engine.training.data.samples import Sample
 from engine.training.finetune.stage_config import select_parts
 from engine.training.finetune.video_xl import (
-    Part,
+    SequencePart,
     TaskSamples,
     VideoXlStage,
     VideoXlTask,
@@ -69,9 +69,9 @@ def test_loss_and_gradients_agree_with_the_golden_case(gradient_checkpointing: b
     loss = sequence_loss(
         net.decoder,
         [
-            Part(embed(expected["prefix_ids"]), labels[:n_before]),
-            Part(visual, None),
-            Part(embed(expected["question_ids"]), labels[-n_behind:]),
+            SequencePart(embed(expected["prefix_ids"]), labels[:n_before]),
+            SequencePart(visual, None),
+            SequencePart(embed(expected["question_ids"]), labels[-n_behind:]),
         ],
         window=net.config.chunk_tokens,
         ratio_of=lambda _: next(ratios),
@@ -92,7 +92,7 @@ def test_loss_and_gradients_agree_with_the_golden_case(gradient_checkpointing: b
 def test_without_ratios_the_plain_decoder_runs(home: Path) -> None:
     net, _ = build_task(home)
     rows, labels = torch.randn(20, 48), [IGNORED_LABEL] * 17 + [5, 6, 7]
-    parts = [Part(rows[:10], None), Part(rows[10:], labels[10:])]
+    parts = [SequencePart(rows[:10], None), SequencePart(rows[10:], labels[10:])]
     loss = sequence_loss(net.decoder, parts, window=16, ratio_of=None)
     memory = net.decoder.buffer(20)
     with torch.no_grad():
