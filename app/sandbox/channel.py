@@ -33,7 +33,7 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.media.audio import RATE_HZ
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, is_live_uri, redact
 from engine.records import MediaInfo, SampleStats

@@ -18,7 +18,7 @@ from app.sandbox.confine import Confinement, confine
 
 if TYPE_CHECKING:
     from engine.media.audio import SoundFrames
-    from engine.media.frames import Frame
+    from engine.media.frame import Frame
     from engine.media.sample import FrameReader
 
 INFO, FRAME, SOUND, BEAT, END, ERROR = b"I", b"F", b"S", b"B", b"E", b"X"

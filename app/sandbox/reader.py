@@ -16,7 +16,7 @@ from jaxtyping import Float32
 
 from app.sandbox.channel import Child, SandboxLimits, SoundShape, unpacked_stats
 from app.sandbox.child import BEAT, END, FRAME, INFO, STATS
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
 from engine.records import MediaInfo, SampleStats, TimeSpan

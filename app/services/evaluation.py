@@ -31,7 +31,7 @@ from engine.evaluation.needle_grid import drawn_haystack
 from engine.evaluation.runner import mean_score
 from engine.evaluation.runner import read as read_results
 from engine.evaluation.runner import run as run_benchmark
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.protocols import Benchmark
 from engine.synthetic.recordings import LENGTHS, Recording, recordings
 

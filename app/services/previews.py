@@ -23,10 +23,9 @@ from app.services.stills import (
     write_sprite,
 )
 from engine.errors import LongwatchError
-from engine.media.encode import even, write_video
-from engine.media.frames import Frame
+from engine.media.encode import SOUND_RATE_HZ, Sound, even, write_video
+from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
-from engine.media.sound_track import RATE_HZ, Sound
 from engine.media.source import is_live_uri
 from engine.records import TimeSpan
 from storage.records import JobRow, VideoRow
@@ -129,7 +128,7 @@ def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) ->
     target = proxy_file(context.settings.home, video.id)
     target.parent.mkdir(parents=True, exist_ok=True)
     original, limits = str(original_file(video)), media_limits(context.settings)
-    shape = SoundShape(rate_hz=RATE_HZ, layout="stereo")
+    shape = SoundShape(rate_hz=SOUND_RATE_HZ, layout="stereo")
     with (
         SandboxedReader(original, config, limits=limits) as reader,
         SandboxedSound(original, limits=limits, shape=shape) as sound,

@@ -21,7 +21,7 @@ from app.services.needles import open_needles
 from engine.errors import InputRefusedError, NotFoundError
 from engine.evaluation.needle import Finding, Needle, drawn_needles, load_needles
 from engine.evaluation.needle_grid import GridConfig, draw_heat_map, run_grid, write_table
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.records import ProbeCell, ProbeResult, Recall
 from engine.synthetic.cards import draw_needle
 from storage.files import HomeFolder

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
 from engine.errors import InputRefusedError
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import (

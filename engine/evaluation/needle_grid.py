@@ -20,7 +20,7 @@ from engine.evaluation.needle import (
     plant,
 )
 from engine.evaluation.scratch_engine import scratch_engine
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
 from engine.records import ProbeCell, ProbeResult, Recall, VideoId
 from engine.synthetic.story import draw_story

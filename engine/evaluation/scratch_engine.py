@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.engine import Engine, assemble
 from engine.pipeline.ingest import ingest
 from engine.records import ALL_TIME, MediaInfo, SampleStats, Scope, VideoId

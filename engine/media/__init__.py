@@ -1,7 +1,15 @@
 """Media to frames: the only folder that imports av, and none of it imports torch.
 
-    source (sniff) -> packets -> gops -> group -> decode -> sample (upright) -> frames
-    moment, clip, audio, write                        what the player and the user's exports need
+    source (sniff)   opens a file or feed, within limits and by allowlists
+    packets          the compressed pictures of one stream
+    gops, clock      packets in groups; when each of their pictures is shown
+    gop_decoder      the wanted pictures of a group
+    decode           the wanted pictures of a source
+    frame            upright RGB
+    sample           which frames are wanted: on a grid of time, still footage thinned
+    audio            sound on the same clock
+    prefetch         reads ahead on a thread
+    clip, encode     files for the player and for the user's exports
 
 A foreign file is opened in a child process (`app/sandbox`), which must start fast and stay
 small, so frames leave this folder as numpy arrays; they become tensors where batches are made.
@@ -12,19 +20,19 @@ at 25 h both begin at 0 and no rounding creeps in.
 
 Decision: which frame is sampled depends on the file alone, never on where a reader starts: the
 frame shown at each multiple of 1/fps, each frame at most once, a hole in the clock skipped. So an
-ingest that was killed goes on with the same bytes as one that was not.
+ingest that was killed continues with the same bytes as one that was not.
 
-Decision: the uri is opened as `file:` plus an absolute path, never through a file object: through
-one, playlists were seen to open other files and sockets (av 18.1.0, FFmpeg 8.1.2).
+Decision: the uri is opened as `file:` plus an absolute path, never through a file object, through
+which playlists were seen to open other files and sockets (av 18.1.0, FFmpeg 8.1.2).
 
 Decision: packets say when pictures are shown before any is decoded, so each group of pictures is
 planned: skipped, cut short at its last wanted picture, or decoded as a keyframe alone. Exact,
 unlike taking the nearest keyframe. Measured on an hour of 640x360 H.264 at 1 fps, 5 s groups:
 0.71 of the processor time of decoding everything with bare PyAV (`tests/bench/bench_decode.py`).
 
-Decision: to resume, packets are read from the start and thrown away undecoded; only a moment is
-sought. Seeking would lose the clock of files whose time stamps jump. Revisit for day-long files
-on slow disks. Known: in a damaged stream without clean groups (raw H.264, endless groups, torn
-JPEG), FFmpeg's threads conceal damage differently from run to run, so there the bytes of damaged
-pictures may differ after a resume; their times do not.
+Decision: to resume, packets are read from the start and thrown away undecoded; only a single
+moment is sought. Seeking would lose the clock of files whose time stamps jump. Revisit for
+day-long files on slow disks. Known: in a damaged stream without clean groups (raw H.264, endless
+groups, torn JPEG), FFmpeg's threads conceal damage differently from run to run, so there the
+bytes of damaged pictures may differ after a resume; their times do not.
 """

@@ -1,8 +1,8 @@
-"""The audio track as windows of one rate that share the frames' clock.
+"""The sound track as windows at a fixed rate on the frames' clock.
 
-Decision: a source without an audio track (or with one whose codec is not accepted) yields `None`,
-a stretch before, after or inside a track where nothing was recorded yields silence. A family that
-hears can then tell a silent film from a silent moment.
+Decision: a source without a sound track (or with a codec that is not accepted) yields `None`; a
+stretch before, after or inside a track where nothing was recorded yields silence. So a family that
+hears can tell a silent film from a silent moment.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from jaxtyping import Float32
 
 from engine.errors import MediaRefusedError, SoundOnlyError
 from engine.media.decode import Decoder
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import SamplingConfig
 from engine.media.source import AUDIO_CODECS, MediaLimits, open_sound, open_source
@@ -36,7 +36,7 @@ _DRIFT_S = 0.05
 
 
 class AudioReader:
-    """The sound of one source; windows may be asked for in any order, forward is cheap."""
+    """The sound of a source; windows may be read in any order, and forward is cheap."""
 
     def __init__(
         self,
@@ -58,22 +58,22 @@ class AudioReader:
         self._runs: Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]] | None
         self._runs = None
         self._ahead: tuple[int, Float32[np.ndarray, "channel sample"]] | None = None
-        """A run that was read, but begins behind what was asked for."""
+        """A run that was read, but begins behind the window."""
 
     @property
     def has_track(self) -> bool:
-        """Whether there is sound that can be read."""
+        """Whether the source has sound that can be read."""
         return self._stream is not None
 
     def window(
         self, span: TimeSpan, *, afresh: bool = False
     ) -> Float32[np.ndarray, "channel sample"] | None:
-        """The sound of a span in [-1, 1], as long as the span; `None` without a track.
+        """Return the sound of a span in [-1, 1], as long as the span; `None` without a track.
 
         Args:
             span: On the frames' clock.
             afresh: Seek even where reading on would do. A decoder carries traces of what came
-                before; afresh, a span sounds the same whatever was read before it.
+                before; after a seek a span sounds the same whatever was read before it.
         """
         if self._stream is None:
             return None
@@ -93,7 +93,7 @@ class AudioReader:
         return self._cut(start, end)
 
     def close(self) -> None:
-        """Give the source back."""
+        """Close the source."""
         self._container.close()
 
     def __enter__(self) -> "AudioReader":
@@ -112,8 +112,8 @@ class AudioReader:
         assert stream is not None
         assert stream.time_base is not None
         container = self._container
-        for other in container.streams:
-            other.discard = Discard.all
+        for unread in container.streams:
+            unread.discard = Discard.all
         stream.discard = Discard.default
         at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
         container.seek(int(at_s / stream.time_base), stream=stream)
@@ -125,19 +125,21 @@ class AudioReader:
     def _read(
         self, stream: AudioStream
     ) -> Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]]:
-        """Runs of samples with the number of their first one."""
+        """Yield runs of samples, each with the number of its first sample."""
         resampler: AudioResampler | None = None
-        kind: tuple[str, str, int] | None = None
-        at = 0
+        shape: tuple[str, str, int] | None = None
+        next_sample = 0
         for frame in _frames(iter(self._container.demux([stream]))):
-            before, kind = kind, (frame.format.name, frame.layout.name, frame.sample_rate)
+            last_shape, shape = shape, (frame.format.name, frame.layout.name, frame.sample_rate)
             # A frame without a time follows the one before it.
             time_s = frame.time
-            starts = at if time_s is None else round((time_s - self._origin_s) * self._rate_hz)
-            if resampler is None or kind != before or abs(starts - at) > _DRIFT_S * self._rate_hz:
+            start = next_sample
+            if time_s is not None:
+                start = round((time_s - self._origin_s) * self._rate_hz)
+            drifted = abs(start - next_sample) > _DRIFT_S * self._rate_hz
+            if resampler is None or shape != last_shape or drifted:
                 resampler = AudioResampler(format="fltp", layout=self._layout, rate=self._rate_hz)
-                at = starts
-            run_at = at
+                next_sample = start
             try:
                 parts = [part.to_ndarray() for part in resampler.resample(frame)]
             except (av.FFmpegError, ValueError):
@@ -146,13 +148,13 @@ class AudioReader:
                 continue
             if parts:
                 run = np.concatenate(parts, axis=1).astype(np.float32, copy=False)
-                at += run.shape[1]
-                yield run_at, run
+                yield next_sample, run
+                next_sample += run.shape[1]
 
     def _append(
         self, at: int, run: Float32[np.ndarray, "channel sample"], *, keep_from: int
     ) -> None:
-        """Put a run behind what is held, over silence or what it overlaps, and drop the past."""
+        """Join a run to what is held, over silence or what it overlaps, and drop the past."""
         end = max(self._held_at + self._held.shape[1], at + run.shape[1], keep_from)
         joined = np.zeros((self._channels, end - min(keep_from, end)), dtype=np.float32)
         for first, samples in ((self._held_at, self._held), (at, run)):
@@ -171,9 +173,9 @@ class AudioReader:
 
 
 class SoundFrames:
-    """A file without pictures as a source of frames: empty ones, at the sampling rate.
+    """A file without pictures as a source of empty frames at the sampling rate.
 
-    They carry the clock, so that chunks, spans and evidence are made as for any video.
+    The frames carry the clock, so that chunks, spans and evidence are made as for any video.
     """
 
     def __init__(
@@ -209,7 +211,7 @@ class SoundFrames:
         self._fps, self._after_s = config.fps, after_s
 
     def __iter__(self) -> Iterator[Frame]:
-        """Frames without pixels, behind `after_s`."""
+        """Yield frames without pixels, behind `after_s`."""
         for n in range(ceil((self.info.duration_s or 0.0) * self._fps)):
             pts_s = n / self._fps
             if self._after_s is None or pts_s > self._after_s:
@@ -226,14 +228,14 @@ class SoundFrames:
 def read_audio(
     uri: str, span: TimeSpan, *, limits: MediaLimits | None = None
 ) -> Float32[np.ndarray, " sample"] | None:
-    """16 kHz mono sound of a span on the frames' clock; `None` where there is no track."""
+    """Return 16 kHz mono sound of a span on the frames' clock; `None` without a track."""
     with AudioReader(uri, limits=limits or MediaLimits()) as reader:
         window = reader.window(span)
         return None if window is None else window[0]
 
 
 def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
-    """A container, and when its first frame, or else its sound, begins on its own clock."""
+    """Return a container, and when its first frame, or else its sound, begins on its own clock."""
     try:
         source = open_source(uri, limits)
     except SoundOnlyError:
@@ -247,18 +249,18 @@ def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
 
 
 def _audio_stream(streams: tuple[AudioStream, ...]) -> AudioStream | None:
-    """The track that is meant to be heard, of those that can be read; else the first."""
+    """Return the default one of the tracks that can be read; else the first."""
     readable = [
         stream
         for stream in streams
         if stream.codec_context is not None and stream.codec_context.name in AUDIO_CODECS
     ]
-    meant = (stream for stream in readable if stream.disposition & Disposition.default)
-    return next(meant, next(iter(readable), None))
+    defaults = (stream for stream in readable if stream.disposition & Disposition.default)
+    return next(defaults, next(iter(readable), None))
 
 
 def _frames(packets: Iterator[AnyPacket]) -> Iterator[av.AudioFrame]:
-    """What decodes; damaged packets are silence."""
+    """Yield the frames that decode; damaged packets become silence."""
     while True:
         try:
             frames = next(packets).decode()

@@ -1,8 +1,8 @@
-"""Cuts a span out of a video, without re-encoding where that can be done.
+"""Cutting of a span out of a video, without re-encoding where possible.
 
-A copy has to start at a keyframe, so it may start earlier than asked; what it really holds is
-returned. Where packets cannot be copied (no time stamps, or a codec that MP4 does not hold), the
-span is encoded anew as H.264, exactly.
+A copy has to start at a keyframe, so it may start earlier than the span; the span that it really
+holds is returned. Where packets cannot be copied (no time stamps, or a codec that MP4 does not
+hold), the span is re-encoded as H.264, exactly.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from engine.errors import MediaRefusedError
 from engine.files import atomic_write
 from engine.media.decode import Decoder
 from engine.media.encode import even, write_video
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import AUDIO_CODECS, MediaLimits, Source, open_source
@@ -27,7 +27,7 @@ from engine.records import TimeSpan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """What a clip file holds."""
+    """The content of a clip file."""
 
     span: TimeSpan
     """On the clock of the video it was cut from."""
@@ -39,7 +39,7 @@ def cut(uri: str, span: TimeSpan, path: Path, *, limits: MediaLimits | None = No
 
     Args:
         span: Seconds from the first frame.
-        path: Written beside and renamed.
+        path: Of the clip; the file appears when it is whole.
     Raises:
         ValueError: The span is empty.
         MediaRefusedError: No frame lies in it.
@@ -70,26 +70,26 @@ def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSp
 
 
 class _Copy:
-    """One run over the packets of picture and sound."""
+    """A pass over the packets of picture and sound that copies those of a span."""
 
     def __init__(self, source: Source, origin_s: float, out: OutputContainer) -> None:
         self._source = source
         self._origin_s = origin_s
         sound = [
-            s
-            for s in source.container.streams.audio[:1]
-            if s.codec_context is not None and s.codec_context.name in AUDIO_CODECS
+            stream
+            for stream in source.container.streams.audio[:1]
+            if stream.codec_context is not None and stream.codec_context.name in AUDIO_CODECS
         ]
         for stream in sound:
             stream.discard = Discard.default
         self._out = out
-        self._to: dict[int, Stream] = {
+        self._out_streams: dict[int, Stream] = {
             stream.index: out.add_stream_from_template(stream) for stream in (source.stream, *sound)
         }
         self._video_index = source.stream.index
 
     def run(self, span: TimeSpan) -> TimeSpan:
-        """Copy from the keyframe at or before the start; tell what was copied."""
+        """Copy from the keyframe at or before the start; return the span that was copied."""
         start_s = end_s = None
         for stamped in self._packets(span):
             packet = stamped.packet
@@ -98,18 +98,18 @@ class _Copy:
                 end_s = max(end_s or 0.0, stamped.shown_s + stamped.lasts_s)
             base = round((start_s or 0.0) / stamped.tick_s)
             packet.pts, packet.dts = stamped.pts - base, stamped.dts - base
-            packet.stream = self._to[packet.stream_index]
+            packet.stream = self._out_streams[packet.stream_index]
             self._out.mux(packet)
         if start_s is None or end_s is None:
             raise _CannotCopyError
         return TimeSpan(start_s=start_s - self._origin_s, end_s=end_s - self._origin_s)
 
     def _packets(self, span: TimeSpan) -> Iterator["_Stamped"]:
-        """Picture and sound of the span, the picture from a keyframe on."""
+        """Yield picture and sound of the span, the picture from a keyframe on."""
         start_s, end_s = self._origin_s + span.start_s, self._origin_s + span.end_s
-        key, others = self._from_key(start_s)
+        key, following = self._seek_keyframe(start_s)
         yield key
-        for stamped in others:
+        for stamped in following:
             if stamped.packet.stream_index != self._video_index:
                 if key.shown_s <= stamped.shown_s < end_s:
                     yield stamped
@@ -119,8 +119,8 @@ class _Copy:
             elif stamped.shown_s >= key.shown_s:
                 yield stamped
 
-    def _from_key(self, start_s: float) -> tuple["_Stamped", Iterator["_Stamped"]]:
-        """The keyframe at or before a moment, and what follows it."""
+    def _seek_keyframe(self, start_s: float) -> tuple["_Stamped", Iterator["_Stamped"]]:
+        """Return the keyframe at or before a moment, and what follows it."""
         container, stream = self._source.container, self._source.stream
         assert stream.time_base is not None
         back_s = 0.0
@@ -138,8 +138,8 @@ class _Copy:
             back_s = 2 * back_s + 1
 
     def _stamped(self) -> Iterator["_Stamped"]:
-        """Packets with both times; Matroska does not say when the first ones are decoded."""
-        streams = [self._source.container.streams[index] for index in self._to]
+        """Yield packets with both times; Matroska does not say when the first ones are decoded."""
+        streams = [self._source.container.streams[index] for index in self._out_streams]
         undated: list[AnyPacket] = []
         for packet in self._source.container.demux(streams):
             if not packet.size:
@@ -149,9 +149,9 @@ class _Copy:
                 continue
             if undated and packet.dts is not None and packet.stream_index == self._video_index:
                 step = max(1, packet.duration or 1)
-                for index, early in enumerate(undated):
-                    early.dts = packet.dts - (len(undated) - index) * step
-                    yield _Stamped.of(early)
+                for index, first in enumerate(undated):
+                    first.dts = packet.dts - (len(undated) - index) * step
+                    yield _Stamped.of(first)
                 undated = []
             yield _Stamped.of(packet)
         if undated:
@@ -160,7 +160,7 @@ class _Copy:
 
 @dataclass(frozen=True, slots=True)
 class _Stamped:
-    """A packet whose times are known."""
+    """A packet with both of its times."""
 
     packet: AnyPacket
     pts: int
@@ -201,7 +201,7 @@ def _encoded(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeS
                     yield frame
 
         try:
-            write_video(path, (even(f, since_s=times[0]) for f in frames()), fps)
+            write_video(path, (even(frame, since_s=times[0]) for frame in frames()), fps)
         except ValueError as error:
             raise MediaRefusedError(
                 reader.info.uri,

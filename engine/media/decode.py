@@ -1,7 +1,7 @@
-"""A source to the pictures that are wanted of it, with exact times, in presentation order.
+"""Decoding of a source: the wanted pictures, with exact times, in presentation order.
 
-Files whose packets carry time stamps are decoded group by group (`gops.py`, `group.py`), each from
-a clean state, so that a picture never depends on where reading started. Feeds, and files without
+Files whose packets carry time stamps are decoded group by group (`gop_decoder.py`), each from a
+clean state, so that a picture never depends on where reading started. Feeds, and files without
 time stamps, are decoded from end to end.
 """
 
@@ -15,34 +15,34 @@ import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
-from engine.errors import LimitExceededError, MediaDecodeError, MediaRefusedError
+from engine.errors import MediaDecodeError, MediaRefusedError
+from engine.media.clock import Clock, TimedGop, WantsFrame
 from engine.media.gop_decoder import GopDecoder, Picture
-from engine.media.gops import Clock, TimedGop, WantsFrame, gops
-from engine.media.nal import starts_gradual_refresh
-from engine.media.packets import Counts, PacketReader, VideoPacket
-from engine.media.source import MediaLimits, Source
+from engine.media.gops import split_into_gops
+from engine.media.packets import Counts, PacketReader, VideoPacket, starts_gradual_refresh
+from engine.media.source import MediaLimits, Source, check_duration
 
-# Packets looked at before a file counts as one with time stamps.
+# Packets read before a file counts as one with time stamps.
 _PEEKED_PACKETS = 64
 # Packets after which a file that yielded no frame is given up.
 _MAX_SILENT_PACKETS = 2000
-# AVI numbers its packets but does not say in which order they are shown; among this many frames
-# it is seen whether the numbers fit.
+# AVI numbers its packets but does not say in which order they are shown; this many frames tell
+# whether the numbers fit.
 _MAX_REORDERED = 17
 _DISORDER_S = 1.0
 # A reordered stream starts with a packet that is shown up to 16 frames later; that is no loss.
 _LATE_START_S = 0.25
 # Above this size a second and third decoder thread would each hold a few pictures of 50 MB.
 _THREADED_PX = 4096 * 2304
-# These skip what they cannot read in silence; others report it.
-_SYNCED_ANYWHERE = ("mpegts", "mpeg")
+# These containers skip in silence what they cannot read; others report it.
+_SILENT_CONTAINERS = ("mpegts", "mpeg")
 _UNREADABLE_TAIL = 0.1
 # Containers with one index over all frames, in which a seek lands where it should.
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
 class Decoder:
-    """Decodes one source once; opening it decodes the first frame."""
+    """A single pass over a source; opening it decodes the first frame."""
 
     def __init__(self, source: Source, limits: MediaLimits, *, gap_s: float) -> None:
         """Find the first frame, which starts the clock.
@@ -74,15 +74,15 @@ class Decoder:
             gap=round(gap_s / self.tick_s),
         )
         self.end = 0
-        """Tick up to which pictures were seen."""
+        """Tick up to which pictures were timed."""
 
     @property
     def last(self) -> int:
-        """Start of the last picture seen."""
+        """Start of the last picture timed, in ticks; -1 before the first."""
         return self._clock.last
 
     def pictures(self, wanted: WantsFrame) -> Iterator[Picture]:
-        """The wanted pictures, decoding little else.
+        """Yield the wanted pictures, decoding little else.
 
         Raises:
             LimitExceededError: The file goes on for longer than allowed.
@@ -90,13 +90,13 @@ class Decoder:
         packets = itertools.chain(self._peeked, self.packets)
         self._peeked = []
         if self._source.is_live:
-            return self._without_end(packets, wanted)
+            return self._live(packets, wanted)
         if self.lacks_stamps:
             return self._end_to_end(packets, wanted)
         return self._group_by_group(packets, wanted)
 
     def jump(self, tick: int) -> None:
-        """Go to the group that holds a tick, if the container has an index; else stay."""
+        """Seek the group that holds a tick, if the container has an index; else do nothing."""
         if self._source.container.format.name not in _INDEXED or self.lacks_stamps:
             return
         stamp = self._origin + tick
@@ -104,7 +104,7 @@ class Decoder:
         while stamp - back > self._origin:
             self._source.container.seek(stamp - back, stream=self._source.stream)
             self.packets.restart()
-            head = next((p for p in self.packets if p.is_keyframe), None)
+            head = next((packet for packet in self.packets if packet.is_keyframe), None)
             reached = head is not None and head.pts is not None and head.pts <= stamp
             if head is not None and reached and self._is_entry(head):
                 self._peeked = [head]
@@ -118,7 +118,7 @@ class Decoder:
         """Add the warnings that can only be given at the end.
 
         Args:
-            duration_s: What the header promised.
+            duration_s: The header's word; `None` where it gives none.
         """
         end_s = float(self.end * self.tick_s)
         if self.counts.damaged:
@@ -127,23 +127,18 @@ class Decoder:
             self._warn(
                 f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
             )
-        if self._source.container.format.name in _SYNCED_ANYWHERE:
+        if self._source.container.format.name in _SILENT_CONTAINERS:
             unread = 1 - self.packets.read_up_to / max(1, self._source.container.size)
             if unread > _UNREADABLE_TAIL:
                 self._warn(f"the last {unread:.0%} of the file hold nothing that can be read")
 
     def check_duration(self, duration_s: float) -> None:
         """Refuse a file that is longer than allowed; a live feed may go on."""
-        if not self._source.is_live and duration_s > self._limits.max_duration_s:
-            raise LimitExceededError(
-                f"{self._source.uri}: duration in seconds",
-                round(duration_s, 1),
-                self._limits.max_duration_s,
-                field="max_duration_s",
-            )
+        if not self._source.is_live:
+            check_duration(self._source.uri, duration_s, self._limits)
 
     def _first_frame(self) -> VideoFrame:
-        """The first intact frame; the packets up to it are kept for decoding in earnest."""
+        """Return the first intact frame; the packets read for it are kept, to be decoded again."""
         first: VideoFrame | None = None
         frames: list[VideoFrame] = []
         damaged = self.counts.damaged
@@ -171,7 +166,11 @@ class Decoder:
         return first
 
     def _note_start(self) -> None:
-        stamps = [p.pts for p in self._peeked if p.pts is not None and not p.is_discard]
+        stamps = [
+            packet.pts
+            for packet in self._peeked
+            if packet.pts is not None and not packet.is_discard
+        ]
         if self.first.pts is None:
             self._warn("it has no time stamps; times follow its nominal frame rate")
         elif stamps and (late_s := float((self.first.pts - stamps[0]) * self.tick_s)) > (
@@ -186,80 +185,84 @@ class Decoder:
         self, packets: Iterator[VideoPacket], wanted: WantsFrame
     ) -> Iterator[Picture]:
         decoder = GopDecoder(self._context, self.counts, wanted)
-        groups = map(self._clock.place, gops((p for p in packets if p.size), self._is_entry))
+        filled = (packet for packet in packets if packet.size)
+        groups = map(self._clock.time_gop, split_into_gops(filled, self._is_entry))
         current = next(groups, None)
         while current is not None:
             following = next(groups, None)
             self.counts.gaps = self._clock.gaps
             self.end = self._end_of(current, following)
             self.check_duration(float(self.end * self.tick_s))
-            if current.gop.cut or current.gop.continues:
-                if not current.gop.continues:
+            if current.gop.is_cut_off or current.gop.is_continuation:
+                if not current.gop.is_continuation:
                     yield from decoder.settle()
-                is_last = following is None or not following.gop.continues
-                yield from self._streamed(current, wanted, is_last=is_last)
+                is_last = following is None or not following.gop.is_continuation
+                yield from self._frame_by_frame(current, wanted, is_last=is_last)
             else:
-                feeds_next = following is not None and following.leading(wanted)
-                shown = current.shown(self.end, wanted)
-                yield from decoder.decode(current, shown, feeds_next=feeds_next)
+                feeds_next = following is not None and following.wants_leading(wanted)
+                slots = current.slots(self.end, wanted)
+                yield from decoder.decode(current, slots, feeds_next=feeds_next)
             current = following
         yield from decoder.settle()
 
     def _is_entry(self, packet: VideoPacket) -> bool:
+        """Return whether a packet marked as a keyframe decodes on its own."""
         if self._context.name != "h264":
             return True
         # Decoder settings of MP4 and Matroska start with version 1, start codes with 0.
-        prefixed = (self._context.extradata or b"")[:1] == b"\x01"
-        return not starts_gradual_refresh(bytes(packet), length_prefixed=prefixed)
+        is_length_prefixed = (self._context.extradata or b"")[:1] == b"\x01"
+        return not starts_gradual_refresh(bytes(packet), length_prefixed=is_length_prefixed)
 
     def _end_of(self, current: TimedGop, following: TimedGop | None) -> int:
+        """Return the tick at which the last picture of a group gives way."""
         last, index = current.times[-1] if current.times else (current.key, 0)
         if following is not None:
             return max(following.first, last + 1)
         return last + (current.gop.packets[index].duration or self._frame_ticks)
 
-    def _streamed(
-        self, placed: TimedGop, wanted: WantsFrame, *, is_last: bool
+    def _frame_by_frame(
+        self, group: TimedGop, wanted: WantsFrame, *, is_last: bool
     ) -> Iterator[Picture]:
-        """A group too long to be held: everything is decoded, one frame stays in hand."""
-        packets: list[VideoPacket | None] = [*placed.gop.packets]
+        """Decode all of a group that is too long to be held; one frame waits for its end."""
+        packets: list[VideoPacket | None] = [*group.gop.packets]
         if is_last:
             packets.append(None)
         for packet in packets:
             for frame in self._send(packet):
                 if frame.pts is None:
                     continue
-                start = frame.pts + placed.shift
-                yield from self._shown_until(start, wanted)
+                start = frame.pts + group.shift
+                yield from self._held_picture(start, wanted)
                 if self._held is None or start > self._held[0]:
                     self._held = (start, frame)
         if is_last:
-            yield from self._shown_until(self.end, wanted)
+            yield from self._held_picture(self.end, wanted)
             self._held = None
             self._context.flush_buffers()
 
     _held: tuple[int, VideoFrame] | None = None
 
-    def _shown_until(self, end: int, wanted: WantsFrame) -> Iterator[Picture]:
+    def _held_picture(self, end: int, wanted: WantsFrame) -> Iterator[Picture]:
         if self._held is not None and end > self._held[0] and wanted(self._held[0], end):
             yield Picture(self._held[1], self._held[0], end)
 
     def _end_to_end(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
+        """Decode every packet; a frame is given out when the next one says how long it lasts."""
         for packet in itertools.chain(packets, [None]):
             for frame in self._send(packet):
-                start = self._clock.tick(self._stamp(frame))
+                start = self._clock.time_frame(self._stamp(frame))
                 self.counts.gaps = self._clock.gaps
                 if start is None:
                     continue
                 self.check_duration(float(start * self.tick_s))
-                yield from self._shown_until(start, wanted)
+                yield from self._held_picture(start, wanted)
                 self._held = (start, frame)
         if self._held is not None:
             self.end = self._held[0] + (self._held[1].duration or self._frame_ticks)
-            yield from self._shown_until(self.end, wanted)
+            yield from self._held_picture(self.end, wanted)
 
-    def _without_end(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
-        """A feed: when it breaks off, it is opened again, until nobody answers any more."""
+    def _live(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
+        """Decode a live feed; after a break it is opened again, until nobody answers any more."""
         while True:
             yield from self._end_to_end(_until_lost(packets), wanted)
             broke_at = time.monotonic()
@@ -285,7 +288,7 @@ class Decoder:
         return frames
 
     def _stamp(self, frame: VideoFrame) -> int | None:
-        """Its time stamp: where frames are only counted, the count when it came out."""
+        """Return the time stamp; where frames are only counted, the count when it came out."""
         if self.lacks_stamps and self._counts_frames:
             return frame.dts
         return frame.pts if frame.pts is not None else frame.dts
@@ -300,13 +303,13 @@ class Decoder:
 
 
 def _until_lost(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
-    """The packets of a feed until it can be read no more, which is no failure yet."""
+    """Yield the packets of a feed until it can be read no more, which is no failure yet."""
     with contextlib.suppress(MediaDecodeError):
         yield from packets
 
 
 def _set_threads(context: VideoCodecContext) -> None:
-    """Frame threads for ordinary pictures, one thread for huge ones (they bound memory)."""
+    """Take frame threads for ordinary pictures, one thread for huge ones, to bound memory."""
     if context.width * context.height > _THREADED_PX:
         context.thread_type, context.thread_count = "NONE", 1
     else:

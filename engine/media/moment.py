@@ -6,8 +6,7 @@ from fractions import Fraction
 
 from engine.errors import MediaDecodeError
 from engine.media.decode import Decoder
-from engine.media.frame_converter import FrameConverter
-from engine.media.frames import Frame
+from engine.media.frame import Frame, FrameConverter
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits, open_source, redact
 

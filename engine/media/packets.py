@@ -1,4 +1,10 @@
-"""The packets of one stream, and what was met on the way to them."""
+"""The packets of one stream, the damage on the way to them, and what H.264 packets begin.
+
+Encoders for cameras and low delay may spread an intra picture over many frames. Containers mark
+where such a gradual refresh starts as a keyframe, but no picture is whole until it has ended.
+
+Source: ITU-T H.264, 7.3.1 (NAL units), 7.3.2.3 and D.1.8 (recovery point).
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,11 +25,16 @@ else:  # The class takes no parameters at run time.
     AnyPacket = VideoPacket = Packet
 
 _MAX_BAD_READS = 64
+_SLICE_TYPES = (1, 5)
+_SEI = 6
+_RECOVERY_POINT = 6
+# Of a packet: headers and messages come before the first slice; a few hundred bytes hold them.
+_MAX_HEAD_BYTES = 4096
 
 
 @dataclass(slots=True)
 class Counts:
-    """What happened so far, in one read-through of a source."""
+    """Counts of what happened so far in one pass over a source."""
 
     decoded: int = 0
     sampled: int = 0
@@ -33,15 +44,15 @@ class Counts:
 
 
 class PacketReader:
-    """Reads packets, skips what the container cannot make sense of, and counts it."""
+    """An iterator over packets that skips, and counts, what the container cannot make sense of."""
 
     def __init__(self, source: Source, counts: Counts) -> None:
         self.on_packet: Callable[[], None] | None = None
         self.read_up_to = 0
-        """Bytes of the file up to the end of the last packet."""
+        """Position in the file, in bytes, of the end of the last packet."""
         self._source = source
         self._counts = counts
-        self._reads = source.container.demux(source.stream)
+        self._demuxed = source.container.demux(source.stream)
 
     def __iter__(self) -> Iterator[VideoPacket]:
         return self
@@ -49,7 +60,7 @@ class PacketReader:
     def __next__(self) -> VideoPacket:
         for _ in range(_MAX_BAD_READS):
             try:
-                packet = next(self._reads)
+                packet = next(self._demuxed)
             except IndexError:
                 # At the end, av 18.1 trips over streams that appeared on the way.
                 raise StopIteration from None
@@ -66,11 +77,11 @@ class PacketReader:
         raise StopIteration
 
     def restart(self) -> None:
-        """Go on from where the container stands, after a seek or an error."""
-        self._reads = self._source.container.demux(self._source.stream)
+        """Continue from where the container stands, after a seek or an error."""
+        self._demuxed = self._source.container.demux(self._source.stream)
 
     def beat(self) -> None:
-        """Show a watchdog that this is alive."""
+        """Tell a watchdog that reading is alive."""
         if self.on_packet is not None:
             self.on_packet()
 
@@ -82,3 +93,63 @@ class PacketReader:
         if packet.pos is not None:
             self.read_up_to = max(self.read_up_to, packet.pos + packet.size)
         self.beat()
+
+
+def starts_gradual_refresh(data: bytes, *, length_prefixed: bool) -> bool:
+    """Return whether an H.264 access unit has a recovery point that lies in later frames.
+
+    Args:
+        data: One packet.
+        length_prefixed: As in MP4 and Matroska; else with start codes, as in MPEG-TS.
+    """
+    data = data[:_MAX_HEAD_BYTES]
+    for unit in _length_prefixed_units(data) if length_prefixed else _start_coded_units(data):
+        kind = unit[0] & 0x1F
+        if kind in _SLICE_TYPES:
+            return False
+        if kind == _SEI and (payload := _sei_payload(unit[1:], _RECOVERY_POINT)):
+            # An Exp-Golomb number whose first bit is set is 0: whole at once.
+            return not payload[0] & 0x80
+    return False
+
+
+def _length_prefixed_units(data: bytes) -> Iterator[bytes]:
+    at = 0
+    while at + 4 < len(data):
+        size = int.from_bytes(data[at : at + 4], "big")
+        if size:
+            yield data[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _start_coded_units(data: bytes) -> Iterator[bytes]:
+    at = data.find(b"\x00\x00\x01")
+    while at >= 0:
+        following = data.find(b"\x00\x00\x01", at + 3)
+        unit = data[at + 3 : following if following >= 0 else None]
+        if unit:
+            yield unit
+        at = following
+
+
+def _sei_payload(sei: bytes, wanted: int) -> bytes | None:
+    """Return the payload of the message of one kind in an SEI unit."""
+    at = 0
+    while at + 2 < len(sei):
+        kind, at = _run_coded(sei, at)
+        size, at = _run_coded(sei, at)
+        if kind == wanted:
+            return sei[at : at + size] or None
+        at += size
+    return None
+
+
+def _run_coded(sei: bytes, at: int) -> tuple[int, int]:
+    """Return a number written as a run of 255s and a last byte, and the position behind it."""
+    number = 0
+    while at < len(sei):
+        number += sei[at]
+        at += 1
+        if sei[at - 1] != 255:
+            break
+    return number, at

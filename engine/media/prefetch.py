@@ -1,4 +1,4 @@
-"""Decodes ahead on one thread through a bounded queue, so that decoding and the model overlap."""
+"""Reading ahead on a thread through a bounded queue, so that decoding and the model overlap."""
 
 import queue
 import threading
@@ -11,16 +11,16 @@ _POLL_S = 0.1
 
 
 class Prefetch(Generic[T]):
-    """An iterator read ahead on a thread of its own; what it raises is raised to the consumer.
+    """An iterator that is read ahead on its own thread; its errors are raised to the consumer.
 
-    Close it, or leave its `with` block, to stop early; the source itself stays the caller's.
+    Close it, or leave its `with` block, to stop early; the source still belongs to the caller.
     """
 
     def __init__(self, items: Iterator[T], *, depth: int = 4) -> None:
         """Start reading.
 
         Args:
-            depth: Items that may wait; one more is in the reader's hands.
+            depth: Items that may wait in the queue; the thread holds one more.
         """
         if depth < 1:
             raise ValueError(f"depth must be at least 1, not {depth}")

@@ -15,8 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.media.decode import Decoder
-from engine.media.frame_converter import FrameConverter
-from engine.media.frames import Frame
+from engine.media.frame import Frame, FrameConverter
 from engine.media.source import MediaLimits, describe, open_source
 from engine.records import MediaInfo, SampleStats
 

@@ -1,7 +1,7 @@
-"""What a file is by its first bytes, whatever its name says.
+"""Recognition of files by their first bytes, whatever their names say.
 
-Playlists, manifests and session descriptions are told apart by name, because FFmpeg would open
-what they point at.
+Playlists, manifests and session descriptions are each refused by their kind, because FFmpeg would
+open what they point at.
 """
 
 _UNSAFE_TEXT = (
@@ -33,16 +33,16 @@ _TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\r\n\f") | frozenset(ran
 
 
 def sniff(head: bytes) -> str | None:
-    """Why the first bytes of a file cannot be a video we open, or `None` when they may be."""
+    """Return why the first bytes of a file are no video to be opened, or `None` if they may be."""
     if not head:
         return "the file is empty (0 bytes)"
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "this is a web page, not a video; a download that failed leaves such a file"
-    for prefix, what in _UNSAFE_TEXT:
+    for prefix, kind in _UNSAFE_TEXT:
         if text.startswith(prefix):
-            return f"this is {what}, not a video; it could name other files or hosts"
-    if any(head.startswith(magic, at) for at, magic in _MAGIC) or _is_mpegts(head):
+            return f"this is {kind}, not a video; it could name other files or hosts"
+    if any(head.startswith(magic, offset) for offset, magic in _MAGIC) or _is_mpegts(head):
         return None
     if _is_mp3_or_adts(head) or head.startswith((b"\x00\x00\x00\x01", b"\x00\x00\x01")):
         return None
@@ -52,7 +52,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def _is_mpegts(head: bytes) -> bool:
-    """Three sync bytes in step, for packets of 188, 192 (Blu-ray) or 204 bytes."""
+    """Return whether three sync bytes stand in step: packets of 188, 192 (Blu-ray) or 204 bytes."""
     for size in (188, 192, 204):
         for at in range(min(size, max(0, len(head) - 2 * size))):
             if head[at] == head[at + size] == head[at + 2 * size] == 0x47:

@@ -1,7 +1,7 @@
-"""Opens a file or a live feed, states its MediaInfo, and refuses what is unsafe or too large.
+"""Opening of files and live feeds; what is unsafe or too large is refused.
 
-What a file is follows from its first bytes, never from its name. Everything is decided by
-allowlists: containers, codecs, protocols. Limits hold before the first frame is decoded.
+The first bytes of a file say what it is, never its name. Allowlists decide everything:
+containers, codecs, protocols. Limits hold before the first frame is decoded.
 """
 
 import ipaddress
@@ -63,7 +63,7 @@ _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """What is accepted at most; passing a limit is a sentence that names the user's setting."""
+    """The most that is accepted; a `LimitExceededError` names the field that was passed."""
 
     max_bytes: int = 20 * 2**30
     max_duration_s: float = 24 * 3600.0
@@ -74,11 +74,11 @@ class MediaLimits:
     open_timeout_s: float = 5.0
     read_timeout_s: float = 10.0
     allow_http: bool = False
-    """Whether http(s) addresses may be opened at all; nothing is ever fetched otherwise."""
+    """Whether http(s) addresses may be opened; nothing is fetched otherwise."""
     reconnect_attempts: int = 8
-    """Tries in a row before a live feed is given up."""
+    """Attempts in a row before a live feed is given up."""
     reconnect_wait_s: float = 1.0
-    """Before the first of them; each later one waits twice as long, at most a minute."""
+    """Wait before the first attempt; it doubles from one to the next, to at most a minute."""
 
     def __post_init__(self) -> None:
         for name in ("max_bytes", "max_duration_s", "max_side_px", "max_fps", "max_streams"):
@@ -87,7 +87,7 @@ class MediaLimits:
 
     @property
     def max_pixels(self) -> int:
-        """Most pixels of one picture."""
+        """Largest number of pixels of a picture."""
         return self.max_side_px**2
 
 
@@ -96,7 +96,7 @@ class Source:
     """An open container and the stream chosen from it; the holder closes it."""
 
     uri: str
-    """As shown: without the name and password of a camera."""
+    """For messages: without the name and password of a camera."""
     address: str = field(repr=False)
     container: InputContainer
     stream: VideoStream
@@ -104,14 +104,14 @@ class Source:
     warnings: tuple[str, ...]
 
     def close(self) -> None:
-        """Give the file or connection back; may be called twice."""
+        """Close the file or connection; may be called twice."""
         self.container.close()
 
     def reopen(self, limits: MediaLimits, *, while_waiting: Callable[[], None]) -> None:
-        """Connect to a live feed again, waiting longer from try to try.
+        """Connect to a live feed again, waiting longer before each attempt.
 
         Raises:
-            UnreachableError: All tries failed.
+            UnreachableError: All attempts failed.
         """
         self.close()
         for attempt in range(limits.reconnect_attempts):
@@ -120,10 +120,10 @@ class Source:
                 while_waiting()
                 time.sleep(min(1.0, left_s))
             try:
-                again = open_source(self.address, limits)
+                source = open_source(self.address, limits)
             except (UnreachableError, MediaRefusedError):
                 continue
-            self.container, self.stream = again.container, again.stream
+            self.container, self.stream = source.container, source.stream
             return
         raise UnreachableError(
             f"{self.uri}: the feed broke off and did not come back",
@@ -138,12 +138,12 @@ class Source:
 
 
 def is_live_uri(uri: str) -> bool:
-    """Whether a uri names a network feed and not a file."""
+    """Return whether a uri names a network feed and not a file."""
     return urlsplit(uri).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES and "://" in uri
 
 
 def redact(uri: str) -> str:
-    """A uri without the name and password that camera addresses carry."""
+    """Return a uri without the name and password that camera addresses carry."""
     if not is_live_uri(uri):
         return uri
     parts = urlsplit(uri)
@@ -151,14 +151,14 @@ def redact(uri: str) -> str:
 
 
 def open_source(uri: str, limits: MediaLimits) -> Source:
-    """Open a file or feed by the allowlists and pick its moving picture.
+    """Open a file or feed by the allowlists and choose its moving picture.
 
     Raises:
         MediaRefusedError: Not a video, unsafe, or of a kind that is not on the lists.
         LimitExceededError: More bytes, pixels, frames a second or hours than allowed.
         UnreachableError: No such file, or nobody answers at the address.
     """
-    # FFmpeg would write every damaged packet to stderr; damage is counted and reported by us.
+    # FFmpeg would write a line about every damaged packet to stderr; damage is counted instead.
     av.logging.set_libav_level(av.logging.PANIC)
     container = _open_feed(uri, limits) if is_live_uri(uri) else _open_file(uri, limits)
     shown = redact(uri)
@@ -189,28 +189,26 @@ def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
     """
     av.logging.set_libav_level(av.logging.PANIC)
     container = _open_file(uri, limits)
-    n_streams, hours_s = len(container.streams), (container.duration or 0) / av.time_base
     try:
-        if n_streams > limits.max_streams:
-            raise LimitExceededError(
-                f"{uri}: number of streams",
-                n_streams,
-                limits.max_streams,
-                field="max_streams",
-            )
-        if hours_s > limits.max_duration_s:
-            raise LimitExceededError(
-                f"{uri}: duration in seconds",
-                hours_s,
-                limits.max_duration_s,
-                field="max_duration_s",
-            )
+        _check_streams(uri, container, limits)
+        check_duration(uri, (container.duration or 0) / av.time_base, limits)
         if not container.streams.audio:
             raise MediaRefusedError(uri, "it holds no sound", hint="give another file")
     except BaseException:
         container.close()
         raise
     return container
+
+
+def check_duration(uri: str, duration_s: float, limits: MediaLimits) -> None:
+    """Raise `LimitExceededError` for a file that is longer than allowed."""
+    if duration_s > limits.max_duration_s:
+        raise LimitExceededError(
+            f"{uri}: duration in seconds",
+            round(duration_s, 1),
+            limits.max_duration_s,
+            field="max_duration_s",
+        )
 
 
 def describe(
@@ -221,10 +219,10 @@ def describe(
     first_s: float,
     warnings: tuple[str, ...] = (),
 ) -> MediaInfo:
-    """What the header says, corrected by the first frame.
+    """Return what the header states, corrected by the first frame.
 
     Args:
-        size_px: Height and width as shown.
+        size_px: Height and width of the frames, upright.
         rotation_deg: Degrees counter-clockwise that the stored picture was turned.
         first_s: Time of the first frame on the file's own clock.
     """
@@ -299,7 +297,7 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
             metadata_errors="replace",
         )
     except (av.FFmpegError, OSError, ValueError):
-        # Without its cause, which spells the address with its password.
+        # Without its cause, which shows the address with its password.
         raise UnreachableError(
             f"{shown}: nobody answers there with video",
             hint="check the address, the camera and the network",
@@ -307,15 +305,15 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
 
 
 def _check_host(shown: str) -> None:
-    """Refuse addresses that no camera has: link-local ones hold the secrets of cloud machines."""
+    """Refuse addresses that no camera has; link-local ones hold the secrets of cloud machines."""
     try:
-        found = socket.getaddrinfo(urlsplit(shown).hostname, None)
+        hosts = socket.getaddrinfo(urlsplit(shown).hostname, None)
     except (OSError, UnicodeError) as error:
         raise UnreachableError(
             f"{shown}: no such host", hint="check the address and the network"
         ) from error
-    for *_, where in found:
-        address = ipaddress.ip_address(str(where[0]).partition("%")[0])
+    for *_, endpoint in hosts:
+        address = ipaddress.ip_address(str(endpoint[0]).partition("%")[0])
         if address.is_link_local or address.is_multicast or address.is_unspecified:
             raise MediaRefusedError(
                 shown, f"the address {address} is not opened", hint="give the camera's own address"
@@ -334,32 +332,36 @@ def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
 def _pick_stream(
     uri: str, container: InputContainer, limits: MediaLimits
 ) -> tuple[VideoStream, tuple[str, ...]]:
-    """The first moving picture of the file; further ones are named in a warning."""
-    if len(container.streams) > limits.max_streams:
-        raise LimitExceededError(
-            f"{uri}: number of streams",
-            len(container.streams),
-            limits.max_streams,
-            field="max_streams",
-        )
+    """Return the first moving picture of the file, and a warning that names further ones."""
+    _check_streams(uri, container, limits)
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
-    moving = [s for s in container.streams.video if not s.disposition & still]
+    moving = [stream for stream in container.streams.video if not stream.disposition & still]
     if not moving and container.streams.audio:
         raise SoundOnlyError(uri)
     if not moving:
         raise MediaRefusedError(
             uri, "damaged or incomplete: it holds no video stream", hint="copy the file again"
         )
-    for other in container.streams:
-        if other.index != moving[0].index:
-            other.discard = Discard.all
-    if len(moving) == 1:
-        return moving[0], ()
-    others = ", ".join(f"stream {s.index} ({s.width}x{s.height})" for s in moving[1:])
-    return moving[0], (
-        f"{len(moving)} video streams; stream {moving[0].index}"
-        f" ({moving[0].width}x{moving[0].height}) is read, not {others}",
-    )
+    chosen, *unread = moving
+    for stream in container.streams:
+        if stream.index != chosen.index:
+            stream.discard = Discard.all
+    if not unread:
+        return chosen, ()
+    names = ", ".join(map(_stream_name, unread))
+    return chosen, (f"{len(moving)} video streams; {_stream_name(chosen)} is read, not {names}",)
+
+
+def _stream_name(stream: VideoStream) -> str:
+    return f"stream {stream.index} ({stream.width}x{stream.height})"
+
+
+def _check_streams(uri: str, container: InputContainer, limits: MediaLimits) -> None:
+    n_streams = len(container.streams)
+    if n_streams > limits.max_streams:
+        raise LimitExceededError(
+            f"{uri}: number of streams", n_streams, limits.max_streams, field="max_streams"
+        )
 
 
 def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:

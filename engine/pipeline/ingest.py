@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float32
 
 from engine.errors import CorruptLatentsError, MediaDecodeError
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.prefetch import Prefetch
 from engine.pipeline.engine import Engine
 from engine.protocols import Stream, VideoModel

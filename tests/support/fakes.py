@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from engine.errors import MissingCapabilityError
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, MediaInfo, ModelCard, SampleStats, Turn
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, Token, VisualTokens

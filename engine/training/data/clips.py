@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.prefetch import Prefetch
 from engine.pipeline.caption import INSTRUCTION, describe
 from engine.pipeline.engine import Engine

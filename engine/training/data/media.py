@@ -13,7 +13,7 @@ from torch import Tensor
 
 from engine.errors import InputRefusedError, UnreachableError
 from engine.media.audio import SoundFrames
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.training.data.samples import BadSample, Sample, SampleFile

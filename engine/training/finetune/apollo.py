@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.models.apollo.checkpoint import save_net
 from engine.models.apollo.net import ApolloNet
 from engine.models.apollo.prompts import TEMPLATE, introduce

@@ -19,7 +19,7 @@ from app.services.evaluation import describe_rates, describe_rows
 from engine.evaluation import grounding
 from engine.evaluation.abstention import claims, rates_by_setting
 from engine.evaluation.needle_grid import drawn_haystack
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
 from engine.records import Recall
 from engine.synthetic.recordings import recordings

@@ -7,7 +7,7 @@ import cv2
 
 from engine.evaluation.metrics import wilson
 from engine.evaluation.scratch_engine import WHOLE_VIDEO
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.answer import answer
 from engine.pipeline.config import EngineConfig, ModelConfig
 from engine.pipeline.engine import Engine, assemble

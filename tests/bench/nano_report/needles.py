@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from engine.evaluation.needle import drawn_needles
 from engine.evaluation.needle_grid import GridConfig, run_grid
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
 from engine.records import ProbeResult, Recall
 from tests.bench.nano_report.library import share

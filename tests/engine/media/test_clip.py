@@ -7,7 +7,7 @@ import pytest
 
 from engine.errors import MediaRefusedError
 from engine.media.clip import cut
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
@@ -27,23 +27,23 @@ def read(path: Path) -> list[Frame]:
 def test_clip_is_copied_and_says_where_it_starts(tmp_path: Path, name: str) -> None:
     options = {"sc_threshold": "0", "bf": "2"}
     source = encoded_video(tmp_path / name, 200, gop_frames=25, options=options, noise=False)
-    made = cut(str(source), TimeSpan(start_s=3.3, end_s=4.5), tmp_path / "cut.mp4")
-    assert not made.reencoded
+    clip = cut(str(source), TimeSpan(start_s=3.3, end_s=4.5), tmp_path / "cut.mp4")
+    assert not clip.reencoded
     frames = read(tmp_path / "cut.mp4")
     indices = [read_index(frame.pixels) for frame in frames]
-    first = round(made.span.start_s * 25)
+    first = round(clip.span.start_s * 25)
     assert first == 75, "the keyframe before 3.3 s"
     assert indices[: 113 - first] == list(range(first, 113))
-    assert made.span.end_s == pytest.approx((indices[-1] + 1) / 25)
+    assert clip.span.end_s == pytest.approx((indices[-1] + 1) / 25)
     assert frames[1].pts_s == pytest.approx(0.04)
 
 
 def test_clip_without_time_stamps_is_encoded_anew(tmp_path: Path) -> None:
     source = encoded_video(tmp_path / "clip.h264", 100, noise=False)
-    made = cut(str(source), TimeSpan(start_s=1.0, end_s=2.0), tmp_path / "cut.mp4")
-    assert made.reencoded
-    assert made.span.start_s == pytest.approx(1.0)
-    assert made.span.end_s == pytest.approx(2.0)
+    clip = cut(str(source), TimeSpan(start_s=1.0, end_s=2.0), tmp_path / "cut.mp4")
+    assert clip.reencoded
+    assert clip.span.start_s == pytest.approx(1.0)
+    assert clip.span.end_s == pytest.approx(2.0)
     assert [read_index(f.pixels) for f in read(tmp_path / "cut.mp4")] == list(range(25, 50))
 
 
@@ -56,11 +56,11 @@ def test_clip_behind_the_end_is_refused(tmp_path: Path) -> None:
 
 def test_clip_of_real_footage_keeps_its_sound(shared_data: Path, tmp_path: Path) -> None:
     source = shared_data / "clips" / "bbb_opening.mp4"
-    made = cut(str(source), TimeSpan(start_s=8.0, end_s=12.0), tmp_path / "cut.mp4")
+    clip = cut(str(source), TimeSpan(start_s=8.0, end_s=12.0), tmp_path / "cut.mp4")
     with FrameReader(str(tmp_path / "cut.mp4"), EVERY, limits=LIMITS) as reader:
         assert reader.info.has_audio
         first = next(reader)
-    expected = frame_at(str(source), made.span.start_s, max_side_px=1280)
+    expected = frame_at(str(source), clip.span.start_s, max_side_px=1280)
     assert np.array_equal(first.pixels, expected.pixels)
 
 

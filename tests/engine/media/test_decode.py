@@ -11,8 +11,7 @@ from jaxtyping import UInt8
 
 from engine.errors import LimitExceededError
 from engine.media.encode import write_video
-from engine.media.frame_converter import FrameConverter
-from engine.media.frames import Frame
+from engine.media.frame import Frame, FrameConverter
 from engine.media.moment import frame_at
 from engine.media.sample import FrameReader, SamplingConfig, on_grid
 from engine.media.source import MediaLimits
@@ -183,9 +182,9 @@ def test_duration_limit_holds_while_reading(timed: Callable[[Sequence[float]], P
 def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
     plain = spelled_video(tmp_path / "plain.mp4", 10, height=96, width=160)
     for degrees in (0, 90, 180, -90):
-        rope = tmp_path / f"turned{degrees}.mp4"
-        _with_rotation(plain, rope, degrees)
-        with FrameReader(str(rope), EVERY, limits=LIMITS) as reader:
+        rotated = tmp_path / f"rotated{degrees}.mp4"
+        _with_rotation(plain, rotated, degrees)
+        with FrameReader(str(rotated), EVERY, limits=LIMITS) as reader:
             frames = list(reader)
             info = reader.info
         stored = [np.rot90(frame.pixels, k=-degrees // 90) for frame in frames]
@@ -193,8 +192,8 @@ def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
         assert (info.height_px, info.width_px) == frames[0].pixels.shape[:2]
 
 
-def _with_rotation(plain: Path, rope: Path, degrees: int) -> None:
-    with av.open(plain) as source, av.open(rope, "w") as out:
+def _with_rotation(plain: Path, rotated: Path, degrees: int) -> None:
+    with av.open(plain) as source, av.open(rotated, "w") as out:
         video = out.add_stream_from_template(source.streams.video[0])
         video.set_display_rotation(degrees)
         for packet in source.demux(source.streams.video[0]):

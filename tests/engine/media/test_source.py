@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import LimitExceededError, MediaRefusedError, UnreachableError
-from engine.media.frames import Frame
-from engine.media.nal import starts_gradual_refresh
+from engine.media.frame import Frame
+from engine.media.packets import starts_gradual_refresh
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.sniff import sniff
 from engine.media.source import MediaLimits, redact
@@ -19,7 +19,7 @@ EVERY = SamplingConfig(fps=1000.0, thin_static=False)
 
 
 @pytest.mark.parametrize(
-    ("head", "said"),
+    ("head", "phrase"),
     [
         (b"", "empty"),
         (b"\xef\xbb\xbf \n#EXTM3U\n", "playlist"),
@@ -32,10 +32,10 @@ EVERY = SamplingConfig(fps=1000.0, thin_static=False)
         (bytes(range(128, 200)) + b"\0\1\2", "no video format"),
     ],
 )
-def test_first_bytes_give_a_file_away(head: bytes, said: str) -> None:
+def test_first_bytes_give_a_file_away(head: bytes, phrase: str) -> None:
     reason = sniff(head)
     assert reason is not None
-    assert said in reason
+    assert phrase in reason
 
 
 def test_first_bytes_of_videos_pass() -> None:

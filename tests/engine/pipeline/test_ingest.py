@@ -13,7 +13,7 @@ import torch
 
 from engine.cache.budget import CacheConfig
 from engine.errors import DiskFullError, MediaDecodeError
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest, resume_point, stored_chunks
 from engine.records import SampleStats, Storage, TimeSpan

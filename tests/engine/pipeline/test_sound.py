@@ -8,7 +8,7 @@ import pytest
 import torch
 from jaxtyping import Float32
 
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.models.videollama2 import model as videollama2
 from engine.models.videollama2.model import VideoLlama2
 from engine.pipeline.answer import answer

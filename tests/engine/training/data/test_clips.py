@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.media.frames import Frame
+from engine.media.frame import Frame
 from engine.models.pllava.model import write_tiny as write_pllava
 from engine.models.video_xl.model import write_tiny as write_video_xl
 from engine.pipeline.config import EngineConfig, ModelConfig

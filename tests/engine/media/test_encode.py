@@ -6,8 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from engine.media.encode import write_video
-from engine.media.sound_track import RATE_HZ, Sound
+from engine.media.encode import SOUND_RATE_HZ, Sound, write_video
 from engine.records import TimeSpan
 from tests.support.synthetic import claps
 
@@ -24,8 +23,8 @@ def _pictures(seconds: int) -> list[np.ndarray]:
 
 def _clicks(span: TimeSpan) -> np.ndarray:
     """A click every two seconds, but not at the start."""
-    at = np.arange(round(span.start_s * RATE_HZ), round(span.end_s * RATE_HZ))
-    click = ((at % (2 * RATE_HZ) < 200) & (at >= RATE_HZ)).astype(np.float32)
+    at = np.arange(round(span.start_s * SOUND_RATE_HZ), round(span.end_s * SOUND_RATE_HZ))
+    click = ((at % (2 * SOUND_RATE_HZ) < 200) & (at >= SOUND_RATE_HZ)).astype(np.float32)
     return np.stack([click, -click]) * 0.9
 
 

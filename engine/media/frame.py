@@ -1,5 +1,9 @@
-"""A decoded picture to upright RGB with square pixels, scaled while it is converted."""
+"""The frame that leaves this folder, and its making from a decoded picture.
 
+A frame is upright RGB with square pixels, scaled while it is converted.
+"""
+
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -8,33 +12,51 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
 
-# Pixel shapes beyond this are header nonsense: anamorphic film is 2:1.
+# Pixel aspects beyond this are nonsense in the header: anamorphic film is 2:1.
 _MAX_ASPECT = 4
-# Rounding of a size to whole pixels leaves shapes such as 136:135, not worth a resampling.
+# Encoders that round a size to whole pixels leave aspects such as 136:135; not worth resampling.
 _SQUARE_ENOUGH = Fraction(1, 50)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Frame:
+    """A picture of a video: RGB, upright, with square pixels."""
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    pts_s: float
+    """Seconds from the first frame of the video."""
+    starts_chunk: bool = False
+    """Whether thinning ended a group of frames early: a chunk begins here, however few frames
+    the one before it has."""
+
+
 class FrameConverter:
-    """Converts the pictures of one stream; every one gets the size of the first."""
+    """A converter of the pictures of one stream; all of them get the size of the first."""
 
     def __init__(self, first: VideoFrame, stream: VideoStream, *, max_side_px: int | None) -> None:
+        """Settle size and rotation.
+
+        Args:
+            first: Its rotation holds for the whole stream.
+            max_side_px: Longest side of the frames; `None` keeps the stored size.
+        """
         self.rotation_deg = round(first.rotation / 90) * 90 % 360
         self.warnings: tuple[str, ...] = ()
         if first.rotation % 90:
             self.warnings = (f"turned by {first.rotation} degrees; shown at {self.rotation_deg}",)
         self._width, self._height = _shown_size(first, stream, max_side_px)
         self._reformatter = VideoReformatter()
-        self._tiny = VideoReformatter()
+        self._thumbnailer = VideoReformatter()
 
     @property
     def size_px(self) -> tuple[int, int]:
-        """Height and width of what `rgb` returns."""
+        """Height and width of the arrays that `rgb` returns."""
         if self.rotation_deg % 180:
             return self._width, self._height
         return self._height, self._width
 
     def rgb(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
-        """The picture as the viewer sees it."""
+        """Return the picture as the viewer sees it."""
         shrinks = self._width < frame.width or self._height < frame.height
         converted = self._reformatter.reformat(
             frame,
@@ -48,8 +70,8 @@ class FrameConverter:
         return np.ascontiguousarray(np.rot90(pixels, k=self.rotation_deg // 90))
 
     def tiny(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w"]:
-        """A grey thumbnail of at most 64x36 pixels, as stored: for comparing pictures."""
-        small = self._tiny.reformat(
+        """Return a grey picture of at most 64x36 pixels, as stored: for comparing pictures."""
+        grey = self._thumbnailer.reformat(
             frame,
             width=min(64, frame.width),
             height=min(36, frame.height),
@@ -57,18 +79,18 @@ class FrameConverter:
             interpolation=Interpolation.AREA,
             threads=1,
         )
-        return np.asarray(small.to_ndarray(), dtype=np.uint8)
+        return np.asarray(grey.to_ndarray(), dtype=np.uint8)
 
 
 def _shown_size(frame: VideoFrame, stream: VideoStream, max_side_px: int | None) -> tuple[int, int]:
-    """Width and height with square pixels, before rotation, no side above `max_side_px`.
+    """Return width and height with square pixels, before rotation, no side above `max_side_px`.
 
     The short axis of a pixel is stretched, so no line or column is thrown away.
     """
     aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
     aspect = Fraction(aspect) if aspect else Fraction(1)
-    odd = not Fraction(1, _MAX_ASPECT) <= aspect <= _MAX_ASPECT
-    if odd or abs(aspect - 1) < _SQUARE_ENOUGH:
+    is_absurd = not Fraction(1, _MAX_ASPECT) <= aspect <= _MAX_ASPECT
+    if is_absurd or abs(aspect - 1) < _SQUARE_ENOUGH:
         aspect = Fraction(1)
     width, height = Fraction(frame.width), Fraction(frame.height)
     if aspect >= 1:
