@@ -68,6 +68,34 @@ def test_beyond_the_track_is_silence(beeping: Path) -> None:
     assert not samples.any()
 
 
+def test_hole_in_a_track_is_silence_and_the_sound_behind_it_keeps_its_time(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "holed.mkv"
+    rate = RATE_HZ
+    tone = (np.sin(2 * np.pi * 440 * np.arange(rate) / rate) * 16_000).astype(np.int16)
+    with av.open(path, "w") as out:
+        video = out.add_stream("libx264", rate=25)
+        video.height, video.width, video.pix_fmt = 96, 160, "yuv420p"
+        sound = out.add_stream("pcm_s16le", rate=rate, layout="mono")
+        for index in range(150):
+            frame = av.VideoFrame.from_ndarray(spelled(index, height=96), format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, 25)
+            out.mux(video.encode(frame))
+        out.mux(video.encode(None))
+        for second in (0, 3):
+            block = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+            block.rate, block.pts, block.time_base = rate, second * rate, Fraction(1, rate)
+            out.mux(sound.encode(block))
+        out.mux(sound.encode(None))
+    samples = read_audio(str(path), TimeSpan(start_s=0.0, end_s=5.0))
+    assert samples is not None
+    loudness = np.abs(samples).reshape(-1, RATE_HZ // 10).max(axis=1)
+    assert [bool(level > 0.1) for level in loudness] == (
+        [True] * 10 + [False] * 20 + [True] * 10 + [False] * 10
+    )
+
+
 def test_without_a_track_there_is_no_window(tmp_path: Path) -> None:
     path = spelled_video(tmp_path / "clip.mp4", 10)
     assert read_audio(str(path), TimeSpan(start_s=0.0, end_s=0.2)) is None

@@ -38,6 +38,35 @@ def test_clip_is_copied_and_says_where_it_starts(tmp_path: Path, name: str) -> N
     assert frames[1].pts_s == pytest.approx(0.04)
 
 
+def test_clip_of_a_recording_that_starts_hours_in_is_copied_from_its_own_clock(
+    tmp_path: Path,
+) -> None:
+    source = encoded_video(
+        tmp_path / "camera.ts",
+        150,
+        gop_frames=25,
+        options={"sc_threshold": "0"},
+        times_s=[5 * 3600 + n / 25 for n in range(150)],
+        noise=False,
+    )
+    clip = cut(str(source), TimeSpan(start_s=3.3, end_s=4.5), tmp_path / "cut.mp4")
+    assert not clip.reencoded
+    assert clip.span.start_s == pytest.approx(3.0), "the keyframe before 3.3 s"
+    indices = [read_index(frame.pixels) for frame in read(tmp_path / "cut.mp4")]
+    assert indices[:38] == list(range(75, 113))
+
+
+@pytest.mark.parametrize("last", range(84, 90))
+def test_clip_keeps_reordered_pictures_before_its_end(tmp_path: Path, last: int) -> None:
+    # I B B P B B P: the P behind two Bs is decoded before them.
+    options = {"sc_threshold": "0", "bf": "2", "b-adapt": "0"}
+    source = encoded_video(tmp_path / "clip.mp4", 120, gop_frames=25, options=options, noise=False)
+    clip = cut(str(source), TimeSpan(start_s=3.0, end_s=(last + 0.5) / 25), tmp_path / "cut.mp4")
+    assert not clip.reencoded
+    indices = [read_index(frame.pixels) for frame in read(tmp_path / "cut.mp4")]
+    assert indices[: last - 74] == list(range(75, last + 1))
+
+
 def test_clip_without_time_stamps_is_encoded_anew(tmp_path: Path) -> None:
     source = encoded_video(tmp_path / "clip.h264", 100, noise=False)
     clip = cut(str(source), TimeSpan(start_s=1.0, end_s=2.0), tmp_path / "cut.mp4")

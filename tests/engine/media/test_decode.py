@@ -1,5 +1,6 @@
 """Decoding only what is needed gives what decoding everything gives, for every kind of stream."""
 
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -170,13 +171,65 @@ def test_clock_that_starts_anew_goes_on(tmp_path: Path) -> None:
         assert reader.stats.gaps == 1
 
 
+def test_longer_file_than_allowed_is_refused_on_opening(
+    timed: Callable[[Sequence[float]], Path],
+) -> None:
+    path = timed([0.0, 0.1, 0.2, 50.0])
+    with pytest.raises(LimitExceededError, match="duration") as caught:
+        FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=10.0))
+    assert caught.value.field == "max_duration_s"
+
+
 def test_duration_limit_holds_while_reading(timed: Callable[[Sequence[float]], Path]) -> None:
     path = timed([0.0, 0.1, 0.2, 50.0])
-    with (
-        pytest.raises(LimitExceededError, match="duration"),
-        FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=10.0)) as reader,
-    ):
-        list(reader)
+    _claim_duration(path, 1.0)
+    with FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=10.0)) as reader:
+        assert reader.info.duration_s == pytest.approx(1.0), "the header says little"
+        with pytest.raises(LimitExceededError, match="duration"):
+            list(reader)
+
+
+def test_duration_limit_holds_while_reading_without_time_stamps(tmp_path: Path) -> None:
+    path = encoded_video(tmp_path / "clip.h264", 100, noise=False)
+    with FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=2.0)) as reader:
+        frames = []
+        with pytest.raises(LimitExceededError, match="duration"):
+            frames.extend(reader)
+        assert reader.info.duration_s is None
+
+
+def _claim_duration(path: Path, duration_s: float) -> None:
+    """Put another duration into the header of a Matroska file."""
+    data = path.read_bytes()
+    key = b"\x44\x89\x88"
+    assert data.count(key) == 1, "one element with eight bytes of milliseconds"
+    start = data.index(key) + len(key)
+    path.write_bytes(data[:start] + struct.pack(">d", duration_s * 1000) + data[start + 8 :])
+
+
+def test_pictures_hidden_by_an_edit_list_are_left_out(tmp_path: Path) -> None:
+    path = encoded_video(
+        tmp_path / "clip.mp4", 100, gop_frames=20, options={"bf": "2"}, noise=False
+    )
+    _edit(path, start_s=0.6, duration_s=2.0)
+    frames = read(path, EVERY)
+    assert [read_index(frame.pixels) for frame in frames] == list(range(15, 65))
+    assert [frame.pts_s for frame in frames] == pytest.approx([n / 25 for n in range(50)])
+
+
+def _edit(path: Path, *, start_s: float, duration_s: float) -> None:
+    """Shorten the one entry of the edit list of an MP4 file; its pictures all stay in the file."""
+    data = bytearray(path.read_bytes())
+    assert data.count(b"elst") == 1
+    entry = data.index(b"elst") + 12
+    with av.open(path) as container:
+        ticks_per_s = 1 / Fraction(container.streams.video[0].time_base or 0)
+    (_, media_start) = struct.unpack_from(">Ii", data, entry)
+    # The length counts in the ticks of the movie, which are milliseconds, the start in the track's.
+    struct.pack_into(
+        ">Ii", data, entry, round(duration_s * 1000), media_start + round(start_s * ticks_per_s)
+    )
+    path.write_bytes(data)
 
 
 def test_rotated_video_comes_out_upright(tmp_path: Path) -> None:
