@@ -125,7 +125,10 @@ def bench(
     model: Model = None,
     json: Json = False,
 ) -> None:
-    """Measure speed and memory; writes assets/bench/<machine>.json."""
+    """Measure speed and memory, and write the figures to <machine>.json.
+
+    The file lies in assets/bench of a checkout, else in bench below the working folder.
+    """
     from app.services.bench import run_benchmarks
 
     screen = open_screen(json=json)

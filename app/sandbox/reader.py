@@ -6,7 +6,7 @@ as a sentence about the file. What the child sends is checked like any foreign d
 
 Decision: frames come through a pipe and not through shared memory, because one copy more costs
 little beside decoding and the pipe bounds what is buffered by itself. Measured: see
-`tests/bench/bench_decode.py`. Revisit when frames larger than 1280 px a side are the rule.
+`app/services/benchmarks/decode.py`. Revisit when frames larger than 1280 px a side are the rule.
 """
 
 from collections.abc import Generator, Iterator

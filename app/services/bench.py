@@ -1,4 +1,7 @@
-"""Benchmarks of a checkout: their figures are written down by machine."""
+"""Benchmarks of speed and memory: run by name, their figures written down by machine.
+
+A benchmark is a file of `engine/evaluation/bench` or `app/services/benchmarks`.
+"""
 
 import datetime
 import json
@@ -6,66 +9,85 @@ import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
+
+import torch
 
 from app.schemas.evaluation import BenchResponse
+from app.services import benchmarks
 from engine import plugins
 from engine.errors import NotFoundError
+from engine.evaluation import bench
 from engine.files import atomic_write
 
-RESULTS = Path("assets") / "bench"
-PREFIX = "bench_"
+PACKAGES: Final = (bench, benchmarks)
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_benchmarks(
     name: str | None, *, model: str | None, say: Callable[[str], None]
 ) -> BenchResponse:
-    """Run benchmarks of this checkout and write their figures down by machine.
+    """Run benchmarks and write their figures down by machine.
 
     Args:
-        name: One of `tests/bench`, without its `bench_`; all when `None`.
+        name: One of `benchmark_names`; all when `None`.
         model: What the benchmarks that need one load; the settings' when `None`.
         say: Hears what is running.
     Raises:
-        NotFoundError: No such benchmark, or this is no checkout.
+        NotFoundError: No such benchmark.
     """
-    try:
-        from tests import bench
-    except ImportError as error:
-        raise NotFoundError(
-            "benchmarks are not part of an installed package",
-            hint="run this in a checkout of the repository",
-        ) from error
-    known = [each.removeprefix(PREFIX) for each in plugins.names(bench) if each.startswith(PREFIX)]
+    known = benchmark_names()
     if name is not None and name not in known:
         raise NotFoundError(f"no benchmark {name!r}", hint=f"there are {', '.join(known)}")
-    figures = {}
-    for each in known if name is None else [name]:
-        say(f"measuring {each} ...")
-        module = plugins.load(bench, PREFIX + each, defines=("measure",))
-        figures[each] = {
+    figures: dict[str, dict[str, Any]] = {}
+    for chosen in known if name is None else [name]:
+        say(f"measuring {chosen} ...")
+        package = next(package for package in PACKAGES if chosen in plugins.names(package))
+        module = plugins.load(package, chosen, defines=("measure",))
+        figures[chosen] = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "command": f"longwatch bench {each}",
+            "command": f"longwatch bench {chosen}",
             **module.measure(model=model),
         }
-    path = _write(figures)
+    path = write_figures(results_folder(_ROOT), _machine(), figures)
     return BenchResponse(machine=_machine(), figures=figures, file=str(path))
 
 
-def _write(figures: dict[str, dict[str, object]]) -> Path:
-    """Figures of earlier runs that were not measured again stay."""
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path = RESULTS / f"{_machine().replace(' ', '-').lower()}.json"
-    kept = json.loads(path.read_text())["figures"] if path.is_file() else {}
-    whole = {"machine": _machine(), "figures": {**kept, **figures}}
+def benchmark_names() -> tuple[str, ...]:
+    """Return the names of all benchmarks, sorted."""
+    return tuple(sorted(name for package in PACKAGES for name in plugins.names(package)))
+
+
+def results_folder(root: Path) -> Path:
+    """Return where figures are kept: in a checkout among its assets, else where the user is.
+
+    Args:
+        root: The folder that holds the package `app`.
+    """
+    if (root / "pyproject.toml").is_file():
+        return root / "assets" / "bench"
+    return Path.cwd() / "bench"
+
+
+def write_figures(folder: Path, machine: str, figures: dict[str, dict[str, Any]]) -> Path:
+    """Write figures into the machine's file; others that stand there already stay.
+
+    Returns:
+        The file.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{machine.replace(' ', '-').lower()}.json"
+    earlier = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
+    document = {"machine": machine, "figures": {**earlier, **figures}}
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(whole, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(
+            json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
     return path
 
 
 def _machine() -> str:
-    """Processor and accelerator, as one would name the machine in a table."""
-    import torch
-
+    """Return processor and accelerator, as one would name the machine in a table."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return f"{os.cpu_count()}-core {_processor()}"
@@ -73,8 +95,8 @@ def _machine() -> str:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.machine())
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())

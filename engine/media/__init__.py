@@ -10,6 +10,7 @@
     audio            sound on the same clock
     prefetch         reads ahead on a thread
     clip, encode     files for the player and for the user's exports
+    baseline         plain PyAV, for benchmarks
 
 A foreign file is opened in a child process (`app/sandbox`), which must start fast and stay
 small, so frames leave this folder as numpy arrays; they become tensors where batches are made.
@@ -28,7 +29,8 @@ which playlists were seen to open other files and sockets (av 18.1.0, FFmpeg 8.1
 Decision: packets say when pictures are shown before any is decoded, so each group of pictures is
 planned: skipped, cut short at its last wanted picture, or decoded as a keyframe alone. Exact,
 unlike taking the nearest keyframe. Measured on an hour of 640x360 H.264 at 1 fps, 5 s groups:
-0.71 of the processor time of decoding everything with bare PyAV (`tests/bench/bench_decode.py`).
+0.71 of the processor time of decoding everything with bare PyAV
+(`app/services/benchmarks/decode.py`).
 
 Decision: to resume, packets are read from the start and thrown away undecoded; only a single
 moment is sought. Seeking would lose the clock of files whose time stamps jump. Revisit for

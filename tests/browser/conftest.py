@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.browser.stage import FLAGS, Stage, find_chromium, open_stage
+from app.services.benchmarks.web import RunningServer
+from tests.browser.stage import FLAGS, find_chromium, open_stage
 
 INSTALL = "install it with `apt-get install chromium`, or name one in LONGWATCH_TEST_CHROMIUM"
 
@@ -36,14 +37,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with the shipped model and an empty library, which the first test fills."""
     with open_stage(tmp_path_factory.mktemp("home")) as opened:
         yield opened
 
 
 @pytest.fixture(scope="session")
-def state(browser: Any, stage: Stage) -> Any:
+def state(browser: Any, stage: RunningServer) -> Any:
     """The cookies of someone who came in by the one-time link."""
     context = browser.new_context()
     page = context.new_page()

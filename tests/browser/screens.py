@@ -11,7 +11,8 @@ from typing import Any
 
 from PIL import Image
 
-from tests.browser.stage import FLAGS, draw_clip, find_chromium, open_stage, wait_until_read
+from app.services.benchmarks.web import draw_clip
+from tests.browser.stage import FLAGS, find_chromium, open_stage, wait_until_read
 
 CLIPS = (("Camera 1", 11, 150.0), ("Camera 2", 23, 120.0), ("Camera 3", 42, 180.0))
 WIDE = {"width": 1280, "height": 800}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.browser.stage import Stage
+from app.services.benchmarks.web import RunningServer
 
 AXE = "axe-core@4.14.1"
 PAGES = ("/ui/", "/ui/watch", "/ui/search?q=a+car", "/ui/probe", "/ui/jobs", "/ui/settings")
@@ -43,7 +43,7 @@ def _script(packed: Path) -> str:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_has_a_serious_violation(
-    browser: Any, stage: Stage, state: Any, axe: str, theme: str
+    browser: Any, stage: RunningServer, state: Any, axe: str, theme: str
 ) -> None:
     context = browser.new_context(
         storage_state=state, base_url=stage.address, color_scheme=theme, bypass_csp=True

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from tests.browser.stage import Stage
+from app.services.benchmarks.web import RunningServer
 
 
 def test_docs_show_every_group_and_call_the_api_without_another_host(
-    browser: Any, stage: Stage, state: Any
+    browser: Any, stage: RunningServer, state: Any
 ) -> None:
     context = browser.new_context(base_url=stage.address, storage_state=state)
     page = context.new_page()

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from app.services.benchmarks.web import RunningServer
 from storage.catalog import open_catalog
 from tests.app.api.test_videos import N_VIDEOS, fill
-from tests.browser.stage import Stage, open_stage
+from tests.browser.stage import open_stage
 
 
 @pytest.fixture(scope="module")
-def crowded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def crowded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server whose library is large from the start."""
     home: Path = tmp_path_factory.mktemp("crowded")
     file = home / "longwatch.db"
@@ -22,7 +23,9 @@ def crowded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield opened
 
 
-def test_large_library_opens_with_a_page_and_loads_more(browser: Any, crowded: Stage) -> None:
+def test_large_library_opens_with_a_page_and_loads_more(
+    browser: Any, crowded: RunningServer
+) -> None:
     context = browser.new_context(base_url=crowded.address, viewport={"width": 375, "height": 800})
     page = context.new_page()
     asked: list[str] = []

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.browser.stage import Stage, add_viewer, draw_clip, wait_until_read
+from app.services.benchmarks.web import RunningServer, draw_clip
+from tests.browser.stage import add_viewer, wait_until_read
 
 SEED, SECONDS = 4, 40.0
 PASSWORD = "correct horse battery"
@@ -23,7 +24,9 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
 
 
 @pytest.fixture(params=WIDTHS)
-def page(request: pytest.FixtureRequest, browser: Any, stage: Stage, state: Any) -> Iterator[Any]:
+def page(
+    request: pytest.FixtureRequest, browser: Any, stage: RunningServer, state: Any
+) -> Iterator[Any]:
     """A signed-in page at one of the widths; an error in its console is a failure."""
     width, height = WIDTHS[request.param]
     context = browser.new_context(
@@ -38,7 +41,7 @@ def page(request: pytest.FixtureRequest, browser: Any, stage: Stage, state: Any)
     assert not broken
 
 
-def _leaves(url: str, stage: Stage) -> bool:
+def _leaves(url: str, stage: RunningServer) -> bool:
     return not url.startswith((stage.address, "data:", "blob:"))
 
 
@@ -174,7 +177,7 @@ def test_keyboard_alone_leads_from_the_door_to_an_answer(page: Any, clip: tuple[
     page.wait_for_selector("button.cite")
 
 
-def test_signing_out_closes_the_door(browser: Any, stage: Stage, state: Any) -> None:
+def test_signing_out_closes_the_door(browser: Any, stage: RunningServer, state: Any) -> None:
     add_viewer(stage.home, "vera", PASSWORD)
     context = browser.new_context(base_url=stage.address)
     page = context.new_page()

@@ -10,11 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.browser.stage import Stage
+from app.services.benchmarks.web import RunningServer
 
 
 @pytest.fixture(params=[1280, 375])
-def page(request: pytest.FixtureRequest, browser: Any, stage: Stage, state: Any) -> Iterator[Any]:
+def page(
+    request: pytest.FixtureRequest, browser: Any, stage: RunningServer, state: Any
+) -> Iterator[Any]:
     """The probe page, wide and narrow."""
     context = browser.new_context(
         base_url=stage.address,

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from app.config.settings import FILE_NAME
-from tests.browser.stage import Stage, add_viewer
+from app.services.benchmarks.web import RunningServer
+from tests.browser.stage import add_viewer
 
 PASSWORD = "correct horse battery"
 PATH = "/ui/settings"
 
 
 @pytest.fixture(params=[1280, 375])
-def page(request: pytest.FixtureRequest, browser: Any, stage: Stage, state: Any) -> Iterator[Any]:
+def page(
+    request: pytest.FixtureRequest, browser: Any, stage: RunningServer, state: Any
+) -> Iterator[Any]:
     """A signed-in admin, wide and narrow."""
     context = browser.new_context(
         base_url=stage.address,
@@ -32,7 +35,7 @@ def opened(page: Any) -> Any:
     return page
 
 
-def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Stage) -> None:
+def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: RunningServer) -> None:
     opened(page)
     assert page.is_disabled("[name='limits.disk_reserve_bytes']"), "the environment holds it"
     assert "LONGWATCH_LIMITS__DISK_RESERVE_BYTES" in page.inner_text("form.values")
@@ -61,7 +64,7 @@ def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Stage) 
     assert not kept["retention"]
 
 
-def test_viewer_sees_them_without_a_field(browser: Any, stage: Stage) -> None:
+def test_viewer_sees_them_without_a_field(browser: Any, stage: RunningServer) -> None:
     add_viewer(stage.home, "hugo", PASSWORD)
     context = browser.new_context(base_url=stage.address)
     page = context.new_page()

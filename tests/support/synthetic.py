@@ -103,48 +103,6 @@ def encoded_video(
     return path
 
 
-def repeated_video(source: Path, n_times: int, path: Path) -> Path:
-    """Copy a video `n_times` in a row without encoding it again: hours of footage in seconds."""
-    with av.open(path, "w") as out:
-        to = None
-        shift = 0
-        for _ in range(n_times):
-            with av.open(source) as container:
-                stream = container.streams.video[0]
-                to = to or out.add_stream_from_template(stream)
-                end = 0
-                for packet in container.demux(stream):
-                    if packet.pts is None or packet.dts is None:
-                        continue
-                    end = max(end, packet.pts + (packet.duration or 0))
-                    packet.pts, packet.dts = packet.pts + shift, packet.dts + shift
-                    packet.stream = to
-                    out.mux(packet)
-                shift += end
-    return path
-
-
-def patrol_video(
-    path: Path, seconds: int, *, fps: int = 25, size_px: tuple[int, int] = (360, 640)
-) -> Path:
-    """Camera-like footage: grain over a still scene through which a bright block walks."""
-    generator = np.random.default_rng(0)
-    height, width = size_px
-    scene = generator.integers(40, 120, (height // 8, width // 8, 3), dtype=np.uint8)
-    scene = scene.repeat(8, axis=0).repeat(8, axis=1)
-    grain = [generator.integers(0, 12, scene.shape, dtype=np.uint8) for _ in range(8)]
-
-    def frames() -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-        for index in range(seconds * fps):
-            frame = scene + grain[index % len(grain)]
-            left = 2 * index % (width - 40)
-            frame[height // 2 : height // 2 + 80, left : left + 40] = 230
-            yield frame
-
-    write_video(path, frames(), float(fps), gop_frames=10 * fps)
-    return path
-
-
 CLAP_EVERY_S = 2.0
 """The first clap is seen and heard this long after the first frame."""
 

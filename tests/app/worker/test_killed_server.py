@@ -10,12 +10,13 @@ import httpx
 import numpy as np
 import pytest
 
+from app.services.benchmarks.web import RunningServer
 from app.services.sources import identify
 from engine.media.encode import write_video
 from engine.models.video_xl.model import write_tiny
 from engine.records import VideoId
 from storage.catalog import open_catalog
-from tests.browser.stage import Stage, open_stage
+from tests.browser.stage import open_stage
 
 VIDEO = VideoId("noise")
 FRAMES = 600
@@ -40,7 +41,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def sign_in(stage: Stage) -> Iterator[httpx.Client]:
+def sign_in(stage: RunningServer) -> Iterator[httpx.Client]:
     """A client with cookie and token."""
     with httpx.Client(base_url=stage.address, timeout=60) as client:
         client.get(stage.link)

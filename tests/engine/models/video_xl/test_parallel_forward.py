@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from engine.evaluation.reference_video_xl import ReferenceVideoXl
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
 from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build
@@ -15,13 +16,12 @@ from engine.models.video_xl.parallel_forward import (
     parallel_forward,
 )
 from tests.support.random_video_xl import initialise
-from tests.support.reference_video_xl import SlowVideoXl
 
 CPU = torch.device("cpu")
 PREFIX = [3, 1, 4, 1, 5]
 
 
-def _both() -> tuple[VideoXlNet, SlowVideoXl]:
+def _both() -> tuple[VideoXlNet, ReferenceVideoXl]:
     config = DecoderConfig(
         vocab_size=50,
         width=40,
@@ -43,11 +43,11 @@ def _both() -> tuple[VideoXlNet, SlowVideoXl]:
     return net, _slow(net)
 
 
-def _slow(net: VideoXlNet) -> SlowVideoXl:
+def _slow(net: VideoXlNet) -> ReferenceVideoXl:
     """The slow way on the same parameters, so that its gradients land there too."""
     names = released_names(net, KEY_MAP)
     weights = {names[key]: slot.parameter[slot.rows] for key, slot in slots(net).items()}
-    return SlowVideoXl(weights, net.decoder.config.to_json())
+    return ReferenceVideoXl(weights, net.decoder.config.to_json())
 
 
 def _gradients(net: VideoXlNet, loss: Tensor) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import engine.models.layers.attention
+from engine.evaluation.reference_video_xl import ReferenceVideoXl
 from engine.models.layers.decoder import DecoderConfig
 from engine.models.layers.weights import released_names, slots
 from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build
@@ -20,13 +21,12 @@ from engine.models.video_xl.vst import (
 )
 from engine.tensors import KvLatents
 from tests.support.random_video_xl import fork, initialise
-from tests.support.reference_video_xl import SlowVideoXl
 
 CPU = torch.device("cpu")
 PREFIX = [3, 1, 4, 1, 5]
 
 
-def _net(seed: int) -> tuple[VideoXlNet, SlowVideoXl]:
+def _net(seed: int) -> tuple[VideoXlNet, ReferenceVideoXl]:
     """A random net of random sizes, twice: ours and the slow one, on the same numbers."""
     choose = random.Random(seed)
     n_kv_heads = choose.choice((1, 2, 3))
@@ -49,7 +49,7 @@ def _net(seed: int) -> tuple[VideoXlNet, SlowVideoXl]:
             parameter.add_(torch.randn_like(parameter) * 0.3)
     names = released_names(net, KEY_MAP)
     weights = {names[key]: slot.parameter.detach()[slot.rows] for key, slot in slots(net).items()}
-    return net, SlowVideoXl(weights, config.to_json())
+    return net, ReferenceVideoXl(weights, config.to_json())
 
 
 def _fresh(net: VideoXlNet) -> VstCache:
@@ -229,7 +229,7 @@ def _scores(net: VideoXlNet, chunks: Sequence[torch.Tensor], *, full_latents: in
         return score_chunks(net.decoder, sink, latents, question, full_latents=full_latents)
 
 
-def _slow_mass(slow: SlowVideoXl, chunk: torch.Tensor) -> float:
+def _slow_mass(slow: ReferenceVideoXl, chunk: torch.Tensor) -> float:
     """Attention of the question on a chunk's summary tokens: mean over layers, heads and rows."""
     slow.forget()
     slow.read_text(PREFIX)

@@ -1,19 +1,17 @@
-"""What computing layers again saves: peak memory and time of one training step, both ways.
+"""Gradient checkpointing: peak memory and time of one training step, with and without.
 
 One sequence of a long video goes forwards and backwards through the one pass of a small decoder
-with the released geometry (144 tokens a frame, windows of ten frames, ratio 8), each way in a
-process of its own so that peaks do not mix. Gradients are compared by their norm.
+with the released geometry (144 tokens a frame, chunks of ten frames, ratio 8). Gradients are
+compared by their norm.
 """
 
-import multiprocessing
-import resource
-import sys
 import time
 from typing import Any
 
 import psutil
 import torch
 
+from engine.evaluation.bench._process import in_fresh_process, peak_rss_bytes
 from engine.models.layers.decoder import Decoder, DecoderConfig
 from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
 
@@ -33,32 +31,28 @@ SIZES = DecoderConfig(
 
 
 def measure(*, model: str | None = None, frames: int = 64, threads: int = 1) -> dict[str, Any]:
-    """Peak memory above the weights and seconds of a step, with and without checkpoints.
+    """Return peak memory above the weights and seconds of a step, with and without checkpoints.
 
     Args:
         model: Not used: the sizes are fixed, so that figures compare across checkpoints.
         frames: Of 144 tokens each.
         threads: Of torch, in every process.
     """
-    kept, again = (_apart(way, frames, threads) for way in (False, True))
+    plain, checkpointed = (
+        in_fresh_process(_run, is_checkpointed, frames, threads)
+        for is_checkpointed in (False, True)
+    )
     return {
         "frames": frames,
         "tokens": frames * PER_FRAME,
         "threads": threads,
-        "peak_mib": round(kept["peak_bytes"] / 2**20),
-        "peak_mib_checkpointed": round(again["peak_bytes"] / 2**20),
-        "memory_share": round(again["peak_bytes"] / kept["peak_bytes"], 2),
-        "cpu_s": round(kept["cpu_s"], 1),
-        "cpu_s_checkpointed": round(again["cpu_s"], 1),
-        "gradient_difference": float(f"{abs(again['norm'] / kept['norm'] - 1):.1e}"),
+        "peak_mib": round(plain["peak_bytes"] / 2**20),
+        "peak_mib_checkpointed": round(checkpointed["peak_bytes"] / 2**20),
+        "memory_share": round(checkpointed["peak_bytes"] / plain["peak_bytes"], 2),
+        "cpu_s": round(plain["cpu_s"], 1),
+        "cpu_s_checkpointed": round(checkpointed["cpu_s"], 1),
+        "gradient_difference": float(f"{abs(checkpointed['norm'] / plain['norm'] - 1):.1e}"),
     }
-
-
-def _apart(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, float]:
-    """Run one way in a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(1) as pool:
-        return pool.apply(_run, (gradient_checkpointing, frames, threads))
 
 
 def _run(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, float]:
@@ -76,15 +70,10 @@ def _run(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, f
     before, started = psutil.Process().memory_info().rss, time.process_time()
     hidden = parallel_forward(decoder, rows, layout, gradient_checkpointing=gradient_checkpointing)
     decoder.logits(hidden[0, -TEXT:]).square().mean().backward()  # type: ignore[no-untyped-call]
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    peak *= 1 if sys.platform == "darwin" else 1024
+    cpu_s, peak = time.process_time() - started, peak_rss_bytes()
     grads = [weight.grad for weight in decoder.parameters() if weight.grad is not None]
     return {
         "peak_bytes": max(1, peak - before),
-        "cpu_s": time.process_time() - started,
+        "cpu_s": cpu_s,
         "norm": float(torch.stack([grad.norm() for grad in grads]).norm()),
     }
-
-
-if __name__ == "__main__":
-    print(measure())

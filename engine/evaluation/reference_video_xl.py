@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 
-class SlowVideoXl:
+class ReferenceVideoXl:
     """One video and its questions, on weights under their released names."""
 
     def __init__(
         self, weights: Mapping[str, Tensor], config: Mapping[str, Any], *, is_eager: bool = True
     ) -> None:
         self.is_eager = is_eager
-        """Scores written out; else torch's fused attention, the public code's other back-end."""
+        """Whether scores are written out; else torch's fused attention, as the public code may."""
         self.w = {name.removeprefix("model."): tensor for name, tensor in weights.items()}
         self.n_layers: int = config["num_hidden_layers"]
         self.n_heads: int = config["num_attention_heads"]
@@ -47,7 +47,8 @@ class SlowVideoXl:
         self, visual: Tensor, ratio: int, *, leftover: int = 0, is_closed: bool = False
     ) -> int:
         """Compress a chunk, keeping its summary tokens; return how many tokens are left over."""
-        rows, kinds = [], []
+        rows: list[Tensor] = []
+        kinds: list[bool] = []
         for token in visual:
             rows.append(token)
             kinds.append(False)
@@ -102,7 +103,7 @@ class SlowVideoXl:
         self.keys[depth] = torch.cat((all_k[:, :n_past], k[:, kept]), 1)
         self.values[depth] = torch.cat((all_v[:, :n_past], v[:, kept]), 1)
         joined = out.transpose(0, 1).reshape(n, -1)
-        return joined @ self.w[f"layers.{depth}.self_attn.o_proj.weight"].T
+        return torch.matmul(joined, self.w[f"layers.{depth}.self_attn.o_proj.weight"].T)
 
     def _project(self, x: Tensor, depth: int, name: str, vst: Tensor) -> Tensor:
         """Project ordinary and summary rows, each by their own weights; `head token head_dim`."""
@@ -133,4 +134,4 @@ class SlowVideoXl:
         gate, up, down = (
             self.w[f"layers.{depth}.mlp.{name}_proj.weight"].T for name in ("gate", "up", "down")
         )
-        return (torch.nn.functional.silu(x @ gate) * (x @ up)) @ down
+        return torch.matmul(torch.nn.functional.silu(x @ gate) * (x @ up), down)

@@ -1,0 +1,72 @@
+"""Benchmarks: found in both of their folders, run by name, and their figures kept by machine."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.services import benchmarks
+from app.services.bench import benchmark_names, results_folder, run_benchmarks, write_figures
+from app.services.benchmarks.ingest import QUESTIONS
+from engine import plugins
+from engine.errors import NotFoundError
+from engine.evaluation import bench
+
+SMALLEST = {
+    "decode": {"minutes": 1},
+    "ingest": {"minutes": 2},
+    "prefill": {"frames": 10},
+    "training": {"frames": 10},
+    "web": {"minutes": 0.5, "n_people": 2, "n_questions": 1, "upload_mib": 1},
+}
+
+
+def test_every_benchmark_is_found() -> None:
+    assert benchmark_names() == ("decode", "ingest", "prefill", "training", "web")
+
+
+def test_unknown_benchmark_is_refused_with_the_names_that_exist() -> None:
+    with pytest.raises(NotFoundError, match="no benchmark 'speed'") as caught:
+        run_benchmarks("speed", model=None, say=print)
+    assert caught.value.hint == "there are decode, ingest, prefill, training, web"
+
+
+def test_figures_of_a_checkout_lie_among_its_assets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    checkout, installed = tmp_path / "checkout", tmp_path / "site-packages"
+    checkout.mkdir()
+    (checkout / "pyproject.toml").touch()
+    assert results_folder(checkout) == checkout / "assets" / "bench"
+    assert results_folder(installed) == tmp_path / "bench"
+
+
+def test_figures_that_were_not_measured_again_stay(tmp_path: Path) -> None:
+    write_figures(tmp_path, "2-core Chip", {"decode": {"ratio": 1.0}, "web": {"ratio": 2.0}})
+    path = write_figures(tmp_path, "2-core Chip", {"web": {"ratio": 3.0}})
+    assert path == tmp_path / "2-core-chip.json"
+    document = json.loads(path.read_text())
+    assert document["machine"] == "2-core Chip"
+    assert document["figures"] == {"decode": {"ratio": 1.0}, "web": {"ratio": 3.0}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_benchmark_runs_at_its_smallest_size(name: str) -> None:
+    package = bench if name in plugins.names(bench) else benchmarks
+    module = plugins.load(package, name, defines=("measure",))
+    figures: dict[str, Any] = module.measure(model=None, **SMALLEST[name])
+    assert figures
+    if name == "web":
+        assert figures["asking"]["crossed"] == figures["asking_while_reading"]["crossed"] == 0
+        assert figures["upload"]["bytes_left_behind"] == 0
+    if name == "ingest":
+        assert figures["questions"] == 4 * len(QUESTIONS)
+    if name == "decode":
+        assert len(set(figures["decode"]["frames"].values())) == 1, "each way gives all frames"
+    if name == "prefill":
+        assert figures["largest_difference_from_eager"] < 1e-5
+    if name == "training":
+        assert figures["gradient_difference"] < 1e-4
