@@ -23,7 +23,7 @@ from app.services.scope import resolve_scope
 from app.timefmt import format_offset
 from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
-from engine.media.moment import frame_at
+from engine.media.sample import frame_at
 from engine.records import TimeSpan
 from engine.synthetic.questions import Question, is_right, questions
 from engine.synthetic.story import Story, draw_story

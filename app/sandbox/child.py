@@ -133,7 +133,7 @@ def _serve_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> No
 
 
 def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
-    from engine.media.moment import frame_at
+    from engine.media.sample import frame_at
     from engine.media.source import MediaLimits
 
     frame = frame_at(

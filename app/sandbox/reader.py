@@ -138,7 +138,7 @@ def frame_at_foreign(
     max_side_px: int | None = None,
     sandbox: SandboxLimits | None = None,
 ) -> Frame:
-    """`engine.media.moment.frame_at` of a foreign source, from a child process."""
+    """`engine.media.sample.frame_at` of a foreign source, from a child process."""
     config = SamplingConfig(max_side_px=max_side_px)
     child = Child(uri, config, limits, sandbox or SandboxLimits())
     try:

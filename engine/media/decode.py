@@ -114,7 +114,7 @@ class Decoder:
         self.packets.restart()
         self._peeked = []
 
-    def finished(self, duration_s: float | None) -> None:
+    def add_end_warnings(self, duration_s: float | None) -> None:
         """Add the warnings that can only be given at the end.
 
         Args:

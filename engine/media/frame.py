@@ -69,7 +69,7 @@ class FrameConverter:
         pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
         return np.ascontiguousarray(np.rot90(pixels, k=self.rotation_deg // 90))
 
-    def tiny(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w"]:
+    def thumbnail(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w"]:
         """Return a grey picture of at most 64x36 pixels, as stored: for comparing pictures."""
         grey = self._thumbnailer.reformat(
             frame,

@@ -1,4 +1,4 @@
-"""Which frames to keep: one at each multiple of 1/fps, static footage thinned.
+"""Sampling: the frame at each multiple of 1/fps, static footage thinned; and single moments.
 
 The frame at grid time k/fps is the one shown then: the last whose time is not after it. It keeps
 its own exact time, is given out once however long it is shown, and the rule needs nothing but
@@ -14,18 +14,23 @@ from fractions import Fraction
 import numpy as np
 from jaxtyping import UInt8
 
+from engine.errors import MediaDecodeError
 from engine.media.decode import Decoder
 from engine.media.frame import Frame, FrameConverter
-from engine.media.source import MediaLimits, describe, open_source
+from engine.media.source import MediaLimits, describe, open_source, redact
 from engine.records import MediaInfo, SampleStats
 
 THINNING_VERSION = 2
 """Of the rule by which `StaticThinning` leaves frames out: latents of two rules never mix."""
 
 
+# Of a time in seconds as a float; far below a tick of any file.
+_ROUNDING_S = Fraction(1, 10_000_000)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SamplingConfig:
-    """How densely a video is looked at."""
+    """The density at which a video is sampled."""
 
     fps: float = 1.0
     """Samples a second of media time; more than the video has gives every frame once."""
@@ -87,15 +92,15 @@ class FrameReader:
             if on_packet is not None:
                 self._decoder.packets.on_packet = functools.partial(on_packet, self)
             first = self._decoder.first
-            self._upright = FrameConverter(
+            self._converter = FrameConverter(
                 first, self._source.stream, max_side_px=config.max_side_px
             )
             self._opened = describe(
                 self._source,
-                size_px=self._upright.size_px,
-                rotation_deg=self._upright.rotation_deg,
+                size_px=self._converter.size_px,
+                rotation_deg=self._converter.rotation_deg,
                 first_s=self._decoder.first_s,
-                warnings=self._upright.warnings,
+                warnings=self._converter.warnings,
             )
             self._decoder.check_duration(self._opened.duration_s or 0.0)
         except BaseException:
@@ -108,12 +113,12 @@ class FrameReader:
 
     @property
     def info(self) -> MediaInfo:
-        """What is known of the source; warnings grow while it is read."""
+        """The facts about the source; warnings grow while it is read."""
         return replace(self._opened, warnings=self._opened.warnings + self._decoder.warnings)
 
     @property
     def stats(self) -> SampleStats:
-        """Counts so far."""
+        """The counts so far."""
         counts = self._decoder.counts
         return SampleStats(
             frames_decoded=counts.decoded,
@@ -130,7 +135,7 @@ class FrameReader:
         return next(self._frames)
 
     def close(self) -> None:
-        """Give the source back; iterating ends. May be called twice."""
+        """Close the source, which ends iteration; may be called twice."""
         self._frames.close()
         self._source.close()
 
@@ -144,16 +149,16 @@ class FrameReader:
         tick_s = self._decoder.tick_s
         for picture in self._decoder.pictures(self._wanted):
             pts_s = float(picture.start * tick_s)
-            if self._thinning.keeps(pts_s, self._upright.tiny(picture.frame)):
+            if self._thinning.keeps(pts_s, self._converter.thumbnail(picture.frame)):
                 self._decoder.counts.sampled += 1
                 yield Frame(
-                    pixels=self._upright.rgb(picture.frame),
+                    pixels=self._converter.rgb(picture.frame),
                     pts_s=pts_s,
                     starts_chunk=self._thinning.starts_chunk,
                 )
             elif self._after_s is None or pts_s > self._after_s:
                 self._decoder.counts.static += 1
-        self._decoder.finished(self._opened.duration_s)
+        self._decoder.add_end_warnings(self._opened.duration_s)
         self._source.close()
 
     def _wanted(self, start: int, end: int) -> bool:
@@ -164,7 +169,7 @@ class FrameReader:
 
 
 class StaticThinning:
-    """Decides frame by frame what is static enough to be left out, and where groups end.
+    """The rule, frame by frame, which static frames are left out, and where groups end.
 
     Decision: still frames are left out between groups, never inside one. A change begins a group,
     which then gets every frame until it is full; the frames of heartbeats fill groups of their
@@ -196,16 +201,16 @@ class StaticThinning:
         self.starts_chunk = False
         """Whether a group ended early before the frame that was kept last."""
 
-    def keeps(self, pts_s: float, tiny: UInt8[np.ndarray, "h w"]) -> bool:
+    def keeps(self, pts_s: float, thumbnail: UInt8[np.ndarray, "h w"]) -> bool:
         """Return whether to give this frame out; remembers it if so."""
         config = self._config
         if self._after_s is not None and pts_s <= self._after_s:
-            self._kept, self._kept_s = tiny, pts_s
+            self._kept, self._kept_s = thumbnail, pts_s
             return False
         is_static = (
             config.thin_static
             and self._kept is not None
-            and change(self._kept, tiny) < config.static_threshold
+            and change(self._kept, thumbnail) < config.static_threshold
         )
         is_open = 0 < self._in_group < config.group_frames
         may_leave_out = self._is_still_group or not is_open
@@ -214,13 +219,13 @@ class StaticThinning:
         self.starts_chunk = is_open and self._is_still_group and not is_static
         if self.starts_chunk or not is_open:
             self._in_group, self._is_still_group = 0, is_static
-        self._kept, self._kept_s = tiny, pts_s
+        self._kept, self._kept_s = thumbnail, pts_s
         self._in_group += 1
         return True
 
 
 def on_grid(start: int, end: int, per_tick: Fraction) -> bool:
-    """Whether some multiple of the sampling interval falls into `[start, end)`.
+    """Return whether some multiple of the sampling interval falls into `[start, end)`.
 
     Args:
         per_tick: Samples per tick of the clock.
@@ -229,7 +234,7 @@ def on_grid(start: int, end: int, per_tick: Fraction) -> bool:
 
 
 def change(before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"]) -> float:
-    """How much the most changed 16 cells of a 64x36 grey picture differ, in [0, 1].
+    """Return how much the most changed 16 cells of a 64x36 grey picture differ, in [0, 1].
 
     The mean over all cells would miss a person far away; the single most changed is noise.
     """
@@ -239,7 +244,7 @@ def change(before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"]) -> f
 
 
 def probe(uri: str, limits: MediaLimits) -> MediaInfo:
-    """State what a source is; its first frame is decoded, so what passes can be read.
+    """Return the facts about a source; its first frame is decoded, so what passes can be read.
 
     Raises:
         InputRefusedError: Unsafe, unsupported, too large, or nothing in it decodes.
@@ -247,3 +252,44 @@ def probe(uri: str, limits: MediaLimits) -> MediaInfo:
     """
     with FrameReader(uri, SamplingConfig(), limits=limits) as reader:
         return reader.info
+
+
+def frame_at(
+    uri: str,
+    time_s: float,
+    *,
+    limits: MediaLimits | None = None,
+    max_side_px: int | None = None,
+) -> Frame:
+    """Return the frame shown at a moment, with its own exact time.
+
+    Args:
+        time_s: Seconds from the first frame; beyond the end, the last frame; before 0, the first.
+        max_side_px: Scale down to this; `None` keeps the stored size.
+    Raises:
+        InputRefusedError: As for any source.
+    """
+    limits = limits or MediaLimits()
+    last: int | None = None
+    while True:
+        with open_source(uri, limits) as source:
+            decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
+            converter = FrameConverter(decoder.first, source.stream, max_side_px=max_side_px)
+            tick = _tick_at(time_s, decoder.tick_s) if last is None else last
+            decoder.jump(tick)
+            for picture in decoder.pictures(functools.partial(_holds, tick)):
+                pts_s = float(picture.start * decoder.tick_s)
+                return Frame(pixels=converter.rgb(picture.frame), pts_s=pts_s)
+            if last is not None:
+                raise MediaDecodeError(redact(uri), "the frame could not be decoded", pts_s=time_s)
+            # Behind the end the last frame is shown; its tick is known now.
+            last = decoder.last
+
+
+def _tick_at(time_s: float, tick_s: Fraction) -> int:
+    """Return the tick that holds a moment; the float of a time stamp may lie a hair below it."""
+    return max(0, math.floor((Fraction(time_s) + _ROUNDING_S) / tick_s))
+
+
+def _holds(tick: int, start: int, end: int) -> bool:
+    return start <= tick < end

@@ -8,8 +8,7 @@ import pytest
 from engine.errors import MediaRefusedError
 from engine.media.clip import cut
 from engine.media.frame import Frame
-from engine.media.moment import frame_at
-from engine.media.sample import FrameReader, SamplingConfig
+from engine.media.sample import FrameReader, SamplingConfig, frame_at
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
 from tests.support.synthetic import encoded_video, read_index, spelled_frames

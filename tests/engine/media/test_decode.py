@@ -13,8 +13,7 @@ from jaxtyping import UInt8
 from engine.errors import LimitExceededError
 from engine.media.encode import write_video
 from engine.media.frame import Frame, FrameConverter
-from engine.media.moment import frame_at
-from engine.media.sample import FrameReader, SamplingConfig, on_grid
+from engine.media.sample import FrameReader, SamplingConfig, frame_at, on_grid
 from engine.media.source import MediaLimits
 from tests.support.synthetic import encoded_video, read_index, spelled_video
 

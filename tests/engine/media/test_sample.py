@@ -4,8 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.media.moment import frame_at
-from engine.media.sample import FrameReader, SamplingConfig, probe
+from engine.media.sample import FrameReader, SamplingConfig, frame_at, probe
 from engine.media.source import MediaLimits
 from tests.support.synthetic import read_index, spelled_video
 
