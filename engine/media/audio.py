@@ -21,7 +21,7 @@ from av.stream import Discard, Disposition
 from jaxtyping import Float32
 
 from engine.errors import MediaRefusedError, SoundOnlyError
-from engine.media.decode import Decoder
+from engine.media.decode import VideoDecoder
 from engine.media.frame import Frame
 from engine.media.packets import AnyPacket
 from engine.media.sample import SamplingConfig
@@ -242,7 +242,7 @@ def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
         container = open_sound(uri, limits)
         return container, (container.start_time or 0) / av.time_base
     try:
-        return source.container, Decoder(source, limits, gap_s=SamplingConfig().gap_s).first_s
+        return source.container, VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s).first_s
     except BaseException:
         source.close()
         raise

@@ -16,7 +16,7 @@ from av.stream import Discard, Stream
 
 from engine.errors import MediaRefusedError
 from engine.files import atomic_write
-from engine.media.decode import Decoder
+from engine.media.decode import VideoDecoder
 from engine.media.encode import even, write_video
 from engine.media.frame import Frame
 from engine.media.packets import AnyPacket
@@ -59,7 +59,7 @@ class _CannotCopyError(Exception):
 
 def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSpan:
     with open_source(uri, limits) as source:
-        decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
+        decoder = VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s)
         if source.is_live or decoder.lacks_stamps:
             raise _CannotCopyError
         with (

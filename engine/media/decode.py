@@ -41,7 +41,7 @@ _UNREADABLE_TAIL = 0.1
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
 
-class Decoder:
+class VideoDecoder:
     """A single pass over a source; opening it decodes the first frame."""
 
     def __init__(self, source: Source, limits: MediaLimits, *, gap_s: float) -> None:

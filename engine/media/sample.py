@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.errors import MediaDecodeError
-from engine.media.decode import Decoder
+from engine.media.decode import VideoDecoder
 from engine.media.frame import Frame, FrameConverter
 from engine.media.source import MediaLimits, describe, open_source, redact
 from engine.records import MediaInfo, SampleStats
@@ -88,7 +88,7 @@ class FrameReader:
         self._after_s = after_s
         self._source = open_source(uri, limits)
         try:
-            self._decoder = Decoder(self._source, limits, gap_s=config.gap_s)
+            self._decoder = VideoDecoder(self._source, limits, gap_s=config.gap_s)
             if on_packet is not None:
                 self._decoder.packets.on_packet = functools.partial(on_packet, self)
             first = self._decoder.first
@@ -273,7 +273,7 @@ def frame_at(
     last: int | None = None
     while True:
         with open_source(uri, limits) as source:
-            decoder = Decoder(source, limits, gap_s=SamplingConfig().gap_s)
+            decoder = VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s)
             converter = FrameConverter(decoder.first, source.stream, max_side_px=max_side_px)
             tick = _tick_at(time_s, decoder.tick_s) if last is None else last
             decoder.jump(tick)

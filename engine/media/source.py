@@ -203,12 +203,8 @@ def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
 def check_duration(uri: str, duration_s: float, limits: MediaLimits) -> None:
     """Raise `LimitExceededError` for a file that is longer than allowed."""
     if duration_s > limits.max_duration_s:
-        raise LimitExceededError(
-            f"{uri}: duration in seconds",
-            round(duration_s, 1),
-            limits.max_duration_s,
-            field="max_duration_s",
-        )
+        what, duration_s = f"{uri}: duration in seconds", round(duration_s, 1)
+        raise LimitExceededError(what, duration_s, limits.max_duration_s, field="max_duration_s")
 
 
 def describe(
@@ -370,10 +366,7 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
     if context is not None and max(context.width, context.height) > side:
         size = f"{context.width}x{context.height}"
         raise LimitExceededError(
-            f"{uri}: picture size in pixels",
-            size,
-            f"{side}x{side}",
-            field="max_side_px",
+            f"{uri}: picture size in pixels", size, f"{side}x{side}", field="max_side_px"
         )
     if context is None:
         raise MissingCapabilityError(
