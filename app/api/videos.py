@@ -33,7 +33,7 @@ from app.services.previews import enqueue_preview
 from app.services.sources import check_allowed
 from app.services.stills import find_playable, read_sprite
 from engine.errors import InputRefusedError
-from engine.media.source import is_live_uri
+from engine.media.address import is_live_uri
 from engine.records import VideoId
 from storage.files import HomeFolder
 from storage.records import JobRow, PageCursor, VideoRow

@@ -32,10 +32,11 @@ from engine.errors import (
     SoundOnlyError,
     UnreachableError,
 )
+from engine.media.address import is_live_uri, redact
 from engine.media.audio import RATE_HZ
 from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
-from engine.media.source import MediaLimits, is_live_uri, redact
+from engine.media.source import MediaLimits
 from engine.records import MediaInfo, SampleStats
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app.sandbox import child as c; c.main()"

@@ -21,7 +21,7 @@ from app.services.context import ServiceContext
 from app.services.library import check_name
 from app.services.sources import identify
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
-from engine.media.source import is_live_uri, redact
+from engine.media.address import is_live_uri, redact
 from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
 from engine.records import ChunkCommitted, MediaInfo, SampleStats
 from storage.records import Failure, JobRow, VideoRow, VideoStatus

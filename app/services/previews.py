@@ -23,10 +23,10 @@ from app.services.stills import (
     write_sprite,
 )
 from engine.errors import LongwatchError
+from engine.media.address import is_live_uri
 from engine.media.encode import SOUND_RATE_HZ, Sound, even, write_video
 from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
-from engine.media.source import is_live_uri
 from engine.records import TimeSpan
 from storage.records import JobRow, VideoRow
 

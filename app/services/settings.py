@@ -4,7 +4,7 @@ from app.config.engine_config import models_folder
 from app.config.settings_file import settings_file
 from app.schemas.settings import OutboundConnection, SettingFact, SettingsResponse
 from app.services.context import ServiceContext
-from engine.media.source import is_live_uri
+from engine.media.address import is_live_uri
 
 
 def describe_settings(context: ServiceContext, *, with_worker: bool) -> SettingsResponse:

@@ -9,7 +9,7 @@ from typing import Final
 from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
 from engine.errors import InputRefusedError, LongwatchError, UnreachableError
-from engine.media.source import is_live_uri
+from engine.media.address import is_live_uri
 
 MEDIA_SUFFIXES = frozenset(
     {

@@ -15,7 +15,7 @@ from app.sandbox.reader import frame_at_foreign
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
 from engine.files import atomic_write, atomic_write_bytes
-from engine.media.source import is_live_uri
+from engine.media.address import is_live_uri
 from engine.records import MediaInfo, VideoId
 from storage.files import HomeFolder
 from storage.records import VideoRow

@@ -26,7 +26,7 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.files import atomic_write
-from engine.media.source import is_live_uri
+from engine.media.address import is_live_uri
 from engine.protocols import Sampling
 from engine.training.data.captions import CaptionLog, read_captions
 from engine.training.data.clips import CLIP_S, ClipCaption, caption_clips, caption_key

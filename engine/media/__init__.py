@@ -1,6 +1,7 @@
 """Media to frames: the only folder that imports av, and none of it imports torch.
 
-    source (sniff)   opens a file or feed, within limits and by allowlists
+    source           opens a file or feed, within limits and by allowlists
+      sniff, address, duration   what a file is, where a feed is, how long a file is
     packets          the compressed pictures of one stream
     gops, clock      packets in groups; when each of their pictures is shown
     gop_decoder      the wanted pictures of a group
@@ -18,6 +19,9 @@ small, so frames leave this folder as numpy arrays; they become tensors where ba
 Decision: one clock. Times are presentation times minus that of the first frame that decodes,
 kept as integer ticks until the last step, so that a day-old camera stream and a clip that starts
 at 25 h both begin at 0 and no rounding creeps in.
+
+Decision: a Matroska file that starts late is read at its end for its length, because writers
+disagree whether the header counts from zero or from the start. Other headers are believed.
 
 Decision: which frame is sampled depends on the file alone, never on where a reader starts: the
 frame shown at each multiple of 1/fps, each frame at most once, a hole in the clock skipped. So an

@@ -191,9 +191,10 @@ class SoundFrames:
         Raises:
             MediaRefusedError: It has no sound that can be read, or does not say how long it is.
         """
-        with closing(open_sound(uri, limits)) as container:
+        container, length_s = open_sound(uri, limits)
+        with closing(container):
             stream = _audio_stream(container.streams.audio)
-            if stream is None or container.duration is None:
+            if stream is None or length_s is None:
                 raise MediaRefusedError(
                     uri, "no sound of known length can be read from it", hint="convert it to FLAC"
                 )
@@ -204,7 +205,7 @@ class SoundFrames:
                 fps=None,
                 height_px=0,
                 width_px=0,
-                duration_s=container.duration / av.time_base,
+                duration_s=length_s,
                 has_audio=True,
             )
         self.stats = SampleStats()
@@ -239,7 +240,7 @@ def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
     try:
         source = open_source(uri, limits)
     except SoundOnlyError:
-        container = open_sound(uri, limits)
+        container, _ = open_sound(uri, limits)
         return container, (container.start_time or 0) / av.time_base
     try:
         return source.container, VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s).first_s

@@ -15,9 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from engine.errors import MediaDecodeError
+from engine.media.address import redact
 from engine.media.decode import VideoDecoder
 from engine.media.frame import Frame, FrameConverter
-from engine.media.source import MediaLimits, describe, open_source, redact
+from engine.media.source import MediaLimits, describe, open_source
 from engine.records import MediaInfo, SampleStats
 
 THINNING_VERSION = 2

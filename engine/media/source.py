@@ -4,16 +4,13 @@ The first bytes of a file say what it is, never its name. Allowlists decide ever
 containers, codecs, protocols. Limits hold before the first frame is decoded.
 """
 
-import ipaddress
 import os
-import socket
 import stat
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -28,6 +25,8 @@ from engine.errors import (
     SoundOnlyError,
     UnreachableError,
 )
+from engine.media.address import LIVE_SCHEMES, WEB_SCHEMES, check_host, is_live_uri, redact
+from engine.media.duration import duration_s, read_end_s, starts_late
 from engine.media.sniff import sniff
 from engine.records import MediaInfo
 
@@ -54,9 +53,6 @@ AUDIO_CODECS = _words(
     pcm_s16le pcm_s16be pcm_s24le pcm_f32le pcm_u8 pcm_alaw pcm_mulaw amrnb amrwb
     """
 )
-LIVE_SCHEMES = frozenset({"rtsp", "rtsps"})
-WEB_SCHEMES = frozenset({"http", "https"})
-
 _HEAD_BYTES = 4096
 _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
@@ -102,6 +98,8 @@ class Source:
     stream: VideoStream
     is_live: bool
     warnings: tuple[str, ...]
+    end_s: float | None = None
+    """Of a file, on its own clock, where the header leaves it open."""
 
     def close(self) -> None:
         """Close the file or connection; may be called twice."""
@@ -137,19 +135,6 @@ class Source:
         self.close()
 
 
-def is_live_uri(uri: str) -> bool:
-    """Return whether a uri names a network feed and not a file."""
-    return urlsplit(uri).scheme.lower() in LIVE_SCHEMES | WEB_SCHEMES and "://" in uri
-
-
-def redact(uri: str) -> str:
-    """Return a uri without the name and password that camera addresses carry."""
-    if not is_live_uri(uri):
-        return uri
-    parts = urlsplit(uri)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
-
-
 def open_source(uri: str, limits: MediaLimits) -> Source:
     """Open a file or feed by the allowlists and choose its moving picture.
 
@@ -160,7 +145,11 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
     """
     # FFmpeg would write a line about every damaged packet to stderr; damage is counted instead.
     av.logging.set_libav_level(av.logging.PANIC)
-    container = _open_feed(uri, limits) if is_live_uri(uri) else _open_file(uri, limits)
+    end_s: float | None = None
+    if is_live_uri(uri):
+        container = _open_feed(uri, limits)
+    else:
+        container, end_s = _open_file(uri, limits)
     shown = redact(uri)
     try:
         stream, warnings = _pick_stream(shown, container, limits)
@@ -176,11 +165,15 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
         stream=stream,
         is_live=is_live,
         warnings=warnings,
+        end_s=end_s,
     )
 
 
-def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
+def open_sound(uri: str, limits: MediaLimits) -> tuple[InputContainer, float | None]:
     """Open a file for its sound alone, by the same allowlists; the caller closes it.
+
+    Returns:
+        The file, and its length in seconds if it is known.
 
     Raises:
         MediaRefusedError: Unsafe, or of a kind that is not on the lists, or without sound.
@@ -188,23 +181,24 @@ def open_sound(uri: str, limits: MediaLimits) -> InputContainer:
         UnreachableError: No such file.
     """
     av.logging.set_libav_level(av.logging.PANIC)
-    container = _open_file(uri, limits)
+    container, end_s = _open_file(uri, limits)
+    length_s = duration_s(container, end_s)
     try:
         _check_streams(uri, container, limits)
-        check_duration(uri, (container.duration or 0) / av.time_base, limits)
+        check_duration(uri, length_s or 0.0, limits)
         if not container.streams.audio:
             raise MediaRefusedError(uri, "it holds no sound", hint="give another file")
     except BaseException:
         container.close()
         raise
-    return container
+    return container, length_s
 
 
-def check_duration(uri: str, duration_s: float, limits: MediaLimits) -> None:
+def check_duration(uri: str, length_s: float, limits: MediaLimits) -> None:
     """Raise `LimitExceededError` for a file that is longer than allowed."""
-    if duration_s > limits.max_duration_s:
-        what, duration_s = f"{uri}: duration in seconds", round(duration_s, 1)
-        raise LimitExceededError(what, duration_s, limits.max_duration_s, field="max_duration_s")
+    if length_s > limits.max_duration_s:
+        what, length_s = f"{uri}: duration in seconds", round(length_s, 1)
+        raise LimitExceededError(what, length_s, limits.max_duration_s, field="max_duration_s")
 
 
 def describe(
@@ -231,7 +225,7 @@ def describe(
         fps=float(rate) if rate else None,
         height_px=size_px[0],
         width_px=size_px[1],
-        duration_s=None if source.is_live else _duration_s(container, first_s),
+        duration_s=None if source.is_live else duration_s(container, source.end_s, first_s=first_s),
         is_live=source.is_live,
         has_audio=bool(container.streams.audio),
         rotation_deg=rotation_deg,
@@ -243,7 +237,8 @@ def describe(
     )
 
 
-def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
+def _open_file(uri: str, limits: MediaLimits) -> tuple[InputContainer, float | None]:
+    """Return a file that may be read, and its end where the header leaves that open."""
     path = Path(uri).absolute()
     try:
         status = os.stat(path)
@@ -260,6 +255,15 @@ def _open_file(uri: str, limits: MediaLimits) -> InputContainer:
         )
     if reason := sniff(head):
         raise MediaRefusedError(uri, reason, hint="give a video file such as MP4, MKV or TS")
+    container = _open_container(uri, path, limits)
+    if not starts_late(container):
+        return container, None
+    end_s = read_end_s(container)
+    container.close()
+    return _open_container(uri, path, limits), end_s
+
+
+def _open_container(uri: str, path: Path, limits: MediaLimits) -> InputContainer:
     try:
         return av.open(
             f"file:{path}",
@@ -280,7 +284,7 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
     if scheme in WEB_SCHEMES and not limits.allow_http:
         raise NetworkDisabledError(shown)
     protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
-    _check_host(shown)
+    check_host(shown)
     options = _options(protocols, limits)
     if scheme in LIVE_SCHEMES:
         options |= {"rtsp_transport": "tcp"}
@@ -298,22 +302,6 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
             f"{shown}: nobody answers there with video",
             hint="check the address, the camera and the network",
         ) from None
-
-
-def _check_host(shown: str) -> None:
-    """Refuse addresses that no camera has; link-local ones hold the secrets of cloud machines."""
-    try:
-        hosts = socket.getaddrinfo(urlsplit(shown).hostname, None)
-    except (OSError, UnicodeError) as error:
-        raise UnreachableError(
-            f"{shown}: no such host", hint="check the address and the network"
-        ) from error
-    for *_, endpoint in hosts:
-        address = ipaddress.ip_address(str(endpoint[0]).partition("%")[0])
-        if address.is_link_local or address.is_multicast or address.is_unspecified:
-            raise MediaRefusedError(
-                shown, f"the address {address} is not opened", hint="give the camera's own address"
-            )
 
 
 def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
@@ -388,11 +376,3 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
 def _codec_name(stream: VideoStream) -> str:
     name = stream.codec_context.name
     return {"libdav1d": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}.get(name, name)
-
-
-def _duration_s(container: InputContainer, first_s: float) -> float | None:
-    if container.duration is None:
-        return None
-    start = container.start_time or 0
-    ends_s = float(Fraction(start + container.duration, av.time_base))
-    return ends_s - first_s if ends_s > first_s else None

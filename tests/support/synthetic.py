@@ -4,6 +4,7 @@ A frame shows 16 bars from left to right, the lowest bit first, white for 1, ove
 the lower half shows the inverted bits, so that a smeared or empty picture is noticed.
 """
 
+import struct
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -101,6 +102,15 @@ def encoded_video(
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path
+
+
+def set_matroska_duration(path: Path, duration_s: float) -> None:
+    """Put another duration into the header of a Matroska file."""
+    data = path.read_bytes()
+    key = b"\x44\x89\x88"
+    assert data.count(key) == 1, "one element with eight bytes of milliseconds"
+    start = data.index(key) + len(key)
+    path.write_bytes(data[:start] + struct.pack(">d", duration_s * 1000) + data[start + 8 :])
 
 
 CLAP_EVERY_S = 2.0

@@ -15,7 +15,12 @@ from engine.media.encode import write_video
 from engine.media.frame import Frame, FrameConverter
 from engine.media.sample import FrameReader, SamplingConfig, frame_at, on_grid
 from engine.media.source import MediaLimits
-from tests.support.synthetic import encoded_video, read_index, spelled_video
+from tests.support.synthetic import (
+    encoded_video,
+    read_index,
+    set_matroska_duration,
+    spelled_video,
+)
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -181,7 +186,7 @@ def test_longer_file_than_allowed_is_refused_on_opening(
 
 def test_duration_limit_holds_while_reading(timed: Callable[[Sequence[float]], Path]) -> None:
     path = timed([0.0, 0.1, 0.2, 50.0])
-    _claim_duration(path, 1.0)
+    set_matroska_duration(path, 1.0)
     with FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=10.0)) as reader:
         assert reader.info.duration_s == pytest.approx(1.0), "the header says little"
         with pytest.raises(LimitExceededError, match="duration"):
@@ -195,15 +200,6 @@ def test_duration_limit_holds_while_reading_without_time_stamps(tmp_path: Path) 
         with pytest.raises(LimitExceededError, match="duration"):
             frames.extend(reader)
         assert reader.info.duration_s is None
-
-
-def _claim_duration(path: Path, duration_s: float) -> None:
-    """Put another duration into the header of a Matroska file."""
-    data = path.read_bytes()
-    key = b"\x44\x89\x88"
-    assert data.count(key) == 1, "one element with eight bytes of milliseconds"
-    start = data.index(key) + len(key)
-    path.write_bytes(data[:start] + struct.pack(">d", duration_s * 1000) + data[start + 8 :])
 
 
 def test_pictures_hidden_by_an_edit_list_are_left_out(tmp_path: Path) -> None:

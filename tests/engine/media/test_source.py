@@ -8,12 +8,18 @@ from pathlib import Path
 import pytest
 
 from engine.errors import LimitExceededError, MediaRefusedError, UnreachableError
+from engine.media.address import redact
 from engine.media.frame import Frame
 from engine.media.packets import starts_gradual_refresh
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.sniff import sniff
-from engine.media.source import MediaLimits, redact
-from tests.support.synthetic import encoded_video, read_index, spelled_video
+from engine.media.source import MediaLimits
+from tests.support.synthetic import (
+    encoded_video,
+    read_index,
+    set_matroska_duration,
+    spelled_video,
+)
 
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
 
@@ -86,6 +92,24 @@ def test_folder_and_limits_are_named(tmp_path: Path) -> None:
     with pytest.raises(LimitExceededError) as caught:
         probe(str(sparse), MediaLimits())
     assert caught.value.field == "max_bytes"
+
+
+@pytest.mark.parametrize("start_s", [0, 20, 3600, 1_700_000_000])
+@pytest.mark.parametrize("is_length", [False, True], ids=["header_says_end", "header_says_length"])
+def test_matroska_that_starts_late_is_as_long_as_its_picture(
+    tmp_path: Path, start_s: int, is_length: bool
+) -> None:
+    times_s = [start_s + n / 25 for n in range(250)]
+    path = encoded_video(tmp_path / "late.mkv", 250, times_s=times_s, gop_frames=25, noise=False)
+    if is_length:
+        set_matroska_duration(path, 10.0)
+    limits = MediaLimits(max_duration_s=60.0)
+    with FrameReader(str(path), EVERY, limits=limits) as reader:
+        assert reader.info.duration_s == pytest.approx(10.0, abs=0.05)
+        frames = list(reader)
+        assert reader.info.warnings == ()
+    assert [read_index(frame.pixels) for frame in frames] == list(range(250))
+    assert frames[-1].pts_s == pytest.approx(249 / 25, abs=1e-3)
 
 
 def test_gradual_refresh_is_told_from_a_whole_picture() -> None:

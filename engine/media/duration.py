@@ -1,0 +1,54 @@
+"""The length of a file: its header's word, checked against its end where headers disagree."""
+
+from fractions import Fraction
+
+import av
+from av.container import InputContainer
+
+# A reordered stream begins with a stamp of a few frames; that is no late start.
+_LATE_S = 1.0
+
+
+def starts_late(container: InputContainer) -> bool:
+    """Return whether the length that the header gives may count from zero and not from the start.
+
+    Matroska leaves it open. FFmpeg writes the time of the end, mkvmerge the length.
+    """
+    start_s = float(Fraction(container.start_time or 0, av.time_base))
+    return container.format.name == "matroska,webm" and start_s > _LATE_S
+
+
+def read_end_s(container: InputContainer) -> float | None:
+    """Return when the last packets end, on the file's own clock; `None` if none can be read.
+
+    Cost: the packets from the last keyframe on. The container stands at its end afterwards.
+    """
+    end_s: float | None = None
+    try:
+        container.seek((container.start_time or 0) + (container.duration or 0))
+        for packet in container.demux():
+            if packet.pts is not None:
+                packet_end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                end_s = packet_end_s if end_s is None else max(end_s, packet_end_s)
+    except (av.FFmpegError, IndexError):
+        # Damage is reported where the file is read; av 18.1 trips over streams that appear late.
+        return end_s
+    return end_s
+
+
+def duration_s(
+    container: InputContainer, end_s: float | None, *, first_s: float | None = None
+) -> float | None:
+    """Return the seconds from the first frame to the end; `None` where nothing tells.
+
+    Args:
+        end_s: As `read_end_s` found it; the header's word holds where it is `None`.
+        first_s: Time of the first frame on the file's own clock; its start if left out.
+    """
+    start_s = float(Fraction(container.start_time or 0, av.time_base))
+    if end_s is None:
+        if container.duration is None:
+            return None
+        end_s = float(Fraction((container.start_time or 0) + container.duration, av.time_base))
+    first_s = start_s if first_s is None else first_s
+    return end_s - first_s if end_s > first_s else None
