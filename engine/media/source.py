@@ -316,7 +316,7 @@ def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
 def _pick_stream(
     uri: str, container: InputContainer, limits: MediaLimits
 ) -> tuple[VideoStream, tuple[str, ...]]:
-    """Return the first moving picture of the file, and a warning that names further ones."""
+    """Return the main moving picture of the file, and a warning that names further ones."""
     _check_streams(uri, container, limits)
     still = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.still_image
     moving = [stream for stream in container.streams.video if not stream.disposition & still]
@@ -326,7 +326,9 @@ def _pick_stream(
         raise MediaRefusedError(
             uri, "damaged or incomplete: it holds no video stream", hint="copy the file again"
         )
-    chosen, *unread = moving
+    # Previews and sub-streams of cameras may come before the picture itself.
+    chosen = max(moving, key=_rank)
+    unread = [stream for stream in moving if stream.index != chosen.index]
     for stream in container.streams:
         if stream.index != chosen.index:
             stream.discard = Discard.all
@@ -334,6 +336,13 @@ def _pick_stream(
         return chosen, ()
     names = ", ".join(map(_stream_name, unread))
     return chosen, (f"{len(moving)} video streams; {_stream_name(chosen)} is read, not {names}",)
+
+
+def _rank(stream: VideoStream) -> tuple[bool, int]:
+    """Return what makes a picture the main one: marked as the default, then large."""
+    context = stream.codec_context
+    n_pixels = 0 if context is None else context.width * context.height
+    return bool(stream.disposition & Disposition.default), n_pixels
 
 
 def _stream_name(stream: VideoStream) -> str:

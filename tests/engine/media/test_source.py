@@ -3,9 +3,12 @@
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import pytest
+from av.stream import Disposition
 
 from engine.errors import LimitExceededError, MediaRefusedError, UnreachableError
 from engine.media.address import redact
@@ -18,6 +21,7 @@ from tests.support.synthetic import (
     encoded_video,
     read_index,
     set_matroska_duration,
+    spelled,
     spelled_video,
 )
 
@@ -110,6 +114,28 @@ def test_matroska_that_starts_late_is_as_long_as_its_picture(
         assert reader.info.warnings == ()
     assert [read_index(frame.pixels) for frame in frames] == list(range(250))
     assert frames[-1].pts_s == pytest.approx(249 / 25, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["two.mkv", "two.mp4"])
+def test_main_picture_is_read_and_not_a_small_one_before_it(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with av.open(path, "w") as out:
+        small, large = (out.add_stream("libx264", rate=25) for _ in range(2))
+        for stream, height in ((small, 48), (large, 96)):
+            stream.height, stream.width, stream.pix_fmt = height, 160, "yuv420p"
+            stream.disposition = Disposition.default
+        for index in range(25):
+            for stream in (small, large):
+                pixels = spelled(index, height=stream.height)
+                frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+                frame.pts, frame.time_base = index, Fraction(1, 25)
+                out.mux(stream.encode(frame))
+        for stream in (small, large):
+            out.mux(stream.encode(None))
+    with FrameReader(str(path), EVERY, limits=MediaLimits()) as reader:
+        assert (reader.info.height_px, reader.info.width_px) == (96, 160)
+        assert [read_index(frame.pixels) for frame in reader] == list(range(25))
+        assert "stream 1 (160x96) is read, not stream 0 (160x48)" in reader.info.warnings[0]
 
 
 def test_gradual_refresh_is_told_from_a_whole_picture() -> None:
