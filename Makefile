@@ -1,6 +1,6 @@
 # Every target makes .venv by itself on first use and reuses it afterwards.
 #   make demo    the main job on a clip that Longwatch draws
-#   make test    every test; make check: format, lint, types, layers
+#   make test    every test; make test-fast: those of a minute; make check: format, lint, types, layers
 # PYTHON chooses the interpreter; TORCH the torch that is installed, e.g. make setup TORCH=torch
 # for the newest CUDA build. Without an NVIDIA driver a fixed release is taken, with a small CPU
 # build where the package index has one.
@@ -11,7 +11,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SCRIPTS := 'app/ui/static/**/*.js'
 
-.PHONY: setup demo test serve check fix bench parity browser lock wheel-check
+.PHONY: setup demo test test-fast mutants serve check fix bench parity browser lock wheel-check
 setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock
@@ -34,8 +34,23 @@ demo: $(READY)
 serve: $(READY)
 	@$(BIN)/longwatch serve
 
+# A process for each core, and the tests of a file in one process.
+PARALLEL := --numprocesses auto --dist loadgroup
+# No browser, no server, no training, no whole model: what to run at every save.
+FAST := tests/test_house.py tests/storage tests/contracts/test_indexes.py tests/contracts/test_tiers.py \
+	tests/engine/test_records.py tests/engine/cache tests/engine/pipeline tests/engine/synthetic \
+	tests/engine/models/layers tests/engine/media/test_sample.py tests/engine/media/test_clip.py \
+	tests/engine/media/test_source.py tests/app/config/test_settings.py tests/app/test_timefmt.py
+
 test: $(READY) browser
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q $(PARALLEL)
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -q $(PARALLEL) $(FAST)
+
+# Can the tests fail? Faults are planted in a copy of the tree, and those that nothing noticed shown.
+mutants: $(READY)
+	$(BIN)/python -m tests.mutants
 
 # The wheel in an environment of its own, as a user would install it: contents, then the demo.
 wheel-check: $(READY)

@@ -1,4 +1,4 @@
-"""What every test shares: where foreign recordings lie, and how many threads torch may take."""
+"""What every test shares: foreign recordings, threads of torch, and processes of the run."""
 
 import os
 from pathlib import Path
@@ -17,3 +17,15 @@ def shared_data() -> Path:
     if not (folder / "manifest.json").is_file():
         pytest.skip(f"no recordings at {folder}: set LONGWATCH_TEST_DATA")
     return folder
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a file in one process: its fixtures take seconds and are made once.
+
+    Those of the browser share a server, and so a process, over all their files.
+    """
+    folder = Path(__file__).parent
+    for item in items:
+        is_browser = folder / "browser" in item.path.parents
+        name = "browser" if is_browser else str(item.path.relative_to(folder))
+        item.add_marker(pytest.mark.xdist_group(name))

@@ -126,7 +126,7 @@ def start_server(
         (home / FILE_NAME).write_text(settings, encoding="utf-8")
     command = [sys.executable, "-m", "app", "serve", "--port", "0", "--model", model]
     # Into a file, because nobody reads the log meanwhile, and a full pipe stops the server.
-    log = home / "server.log"
+    log = home.with_suffix(".log")
     with log.open("w", encoding="utf-8") as stderr:
         process = subprocess.Popen(
             [*command, "--home", str(home)],
