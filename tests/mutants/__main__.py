@@ -51,6 +51,7 @@ AREAS = {
     ),
     "pipeline": Area(
         modules=(
+            "engine/pipeline/ingest.py",
             "engine/pipeline/query.py",
             "engine/pipeline/retrieve.py",
             "engine/pipeline/scoring.py",
@@ -61,7 +62,11 @@ AREAS = {
     ),
     "media": Area(
         modules=("engine/media/sample.py", "engine/media/clip.py"),
-        tests=("tests/engine/media/test_sample.py", "tests/engine/media/test_clip.py"),
+        tests=(
+            "tests/engine/media/test_sample.py",
+            "tests/engine/media/test_clip.py",
+            "tests/engine/media/test_decode.py",
+        ),
     ),
     "models": Area(
         modules=(
@@ -72,8 +77,14 @@ AREAS = {
         tests=("tests/engine/models/layers", "tests/engine/models/video_xl"),
     ),
     "app": Area(
-        modules=("app/api/auth.py", "app/services/accounts.py", "app/services/scope.py"),
-        tests=("tests/app/api/test_auth.py", "tests/app/services"),
+        modules=(
+            "app/api/auth.py",
+            "app/api/rate_limit.py",
+            "app/services/access.py",
+            "app/services/accounts.py",
+            "app/services/scope.py",
+        ),
+        tests=("tests/app/api/test_auth.py", "tests/app/test_rules.py"),
     ),
 }
 
