@@ -290,6 +290,11 @@ def _moment_cells(moment: VideoSpan) -> tuple[str, str, str]:
     return _cell(moment.video), moment.start, moment.end
 
 
+def printable(text: str) -> str:
+    """Return a text without terminal control codes; newlines stay."""
+    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
+
+
 def _cell(text: str) -> str:
     return escape(printable(text))
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from app.cli.render import render
+from app.cli.render import printable, render
 from app.progress import ProgressUpdate
 from app.schemas.errors import ErrorDetail, ErrorResponse
 
@@ -126,8 +126,3 @@ class Terminal:
 
         yield write
         write("\n")
-
-
-def printable(text: str) -> str:
-    """Return a text without terminal control codes; newlines stay."""
-    return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
