@@ -124,6 +124,8 @@ class DecoderStage:
     """How often each kind of question is drawn; `None` takes the sampler's own weights."""
     contexts: Mapping[int, tuple[int, int]] = CONTEXTS
     """Chunks recalled, to contexts in a step and questions each."""
+    has_summary: bool = True
+    """Whether VSTs are supervised beside the answers; not where the heads know nothing yet."""
 
     def __init__(
         self,
@@ -175,6 +177,8 @@ class DecoderStage:
         has_label = packed.labels != IGNORED_LABEL
         logits = self.module.decoder.logits(rows[has_label])
         answers = F.cross_entropy(logits.float(), packed.labels[has_label])
+        if not self.has_summary:
+            return answers
         labels = self.strategy.labels(chunks, facts, recall.ratio)
         summary = summary_loss(self.module.summary(compressed.middle.flatten(0, 1)), labels)
         if has_single_frames(part):

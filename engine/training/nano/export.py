@@ -9,7 +9,13 @@ from transformers import CLIPModel
 
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import TowerConfig
-from engine.models.video_xl.net import VideoXlConfig, VisionConfig, build, save_net
+from engine.models.video_xl.net import (
+    VideoXlConfig,
+    VideoXlNet,
+    VisionConfig,
+    build,
+    save_net,
+)
 from engine.training.nano.clip_stage import QUERY_TOKENS
 from engine.training.nano.decoder_stage import NanoDecoder
 from engine.training.nano.frame_bank import SIDE_PX
@@ -65,3 +71,21 @@ def export(
     generation = {"do_sample": False, "eos_token_id": list(ends), "max_new_tokens": 48}
     text = json.dumps(generation, indent=1) + "\n"
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
+
+
+def restore(trained: NanoDecoder, net: VideoXlNet) -> None:
+    """Load an exported net's decoder and projector: the inverse of `export`.
+
+    The heads of training are not exported, so they keep their first weights.
+
+    Args:
+        trained: Gets the weights; its mean and deviation of patch features stay its own.
+        net: As `load_net` reads it.
+    """
+    assert net.projector is not None
+    trained.decoder.load_state_dict(net.decoder.state_dict())
+    inner = net.projector.inner
+    with torch.no_grad():
+        trained.inner.weight.copy_(inner.weight * trained.std)
+        trained.inner.bias.copy_(inner.bias + inner.weight @ trained.mean)
+    trained.outer.load_state_dict(net.projector.outer.state_dict())

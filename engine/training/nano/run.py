@@ -119,16 +119,16 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         test_features.unlink(missing_ok=True)
     tokenizer = _vocabulary(output / "vocabulary.json")
     yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
-    train = _build_bank(output / BANK / "train", plan.bank, plan.seed, held_out=False)
-    test = _build_bank(output / BANK / "test", plan.bank, plan.seed, held_out=True)
+    train = build_bank(output / BANK / "train", plan.bank, plan.seed, held_out=False)
+    test = build_bank(output / BANK / "test", plan.bank, plan.seed, held_out=True)
     clip_stage = ClipStage(plan.clip.sizes, _labelled_frames(train), _labelled_frames(test),
                            tokenizer, batch=plan.clip.batch, seed=plan.seed)  # fmt: skip
     yield from run_stage(clip_stage, plan.clip.loop, output / CLIP, resume=resume)
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
     decoder_stage = DecoderStage(
         decoder_config(plan.decoder, tokenizer),
-        _bank_features(clip_stage.clip, train, train_features),
-        _bank_features(clip_stage.clip, test, test_features),
+        bank_features(clip_stage.clip, train, train_features),
+        bank_features(clip_stage.clip, test, test_features),
         tokenizer,
         n_chunks=plan.decoder.n_chunks,
         seed=plan.seed,
@@ -161,7 +161,7 @@ def open_features(run: Path, part: Literal["train", "test"]) -> Features:
 
 
 @dataclass(frozen=True, slots=True)
-class _FrameBank:
+class FrameBank:
     """The arrays of a bank folder."""
 
     clips: UInt8[np.ndarray, "clip frame side side 3"]
@@ -183,8 +183,15 @@ def _vocabulary(path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
-def _build_bank(folder: Path, plan: BankPlan, seed: int, *, held_out: bool) -> _FrameBank:
-    """Draw what is missing of a bank, and map it."""
+def build_bank(folder: Path, plan: BankPlan, seed: int, *, held_out: bool) -> FrameBank:
+    """Draw what is missing of a bank, and map it.
+
+    Args:
+        folder: Of the arrays, one file each.
+        plan: Amounts.
+        seed: Of the run.
+        held_out: Whether it is the test bank, of other draws and other footage.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     share = min(1.0, plan.n_test / plan.n_clips) if held_out else 1.0
     seed = 2 * seed + held_out
@@ -216,12 +223,12 @@ def _build_bank(folder: Path, plan: BankPlan, seed: int, *, held_out: bool) -> _
     return _open_bank(folder)
 
 
-def _open_bank(folder: Path) -> _FrameBank:
+def _open_bank(folder: Path) -> FrameBank:
     def mapped(name: str) -> np.ndarray:
         array: np.ndarray = np.load(folder / f"{name}.npy", mmap_mode="c")
         return array
 
-    return _FrameBank(
+    return FrameBank(
         clips=mapped("clips"),
         clip_facts=mapped("clip_facts"),
         events=mapped("events"),
@@ -247,7 +254,7 @@ def _footage(
     return read_footage(plan.footage, names, seed, n)
 
 
-def _labelled_frames(bank: _FrameBank) -> LabelledFrames:
+def _labelled_frames(bank: FrameBank) -> LabelledFrames:
     real = bank.real.reshape(-1, SIDE_PX, SIDE_PX, 3)
     return LabelledFrames(
         cards=bank.cards,
@@ -275,7 +282,7 @@ def decoder_config(plan: DecoderPlan, tokenizer: Tokenizer) -> DecoderConfig:
     )
 
 
-def _bank_features(clip: CLIPModel, bank: _FrameBank, path: Path) -> Features:
+def bank_features(clip: CLIPModel, bank: FrameBank, path: Path) -> Features:
     """Run the vision tower over the bank, once; the features are kept in 16 bit beside it."""
     if not path.is_file():
         stories = bank.stories.reshape(-1, *bank.clips.shape[1:])
@@ -286,7 +293,7 @@ def _bank_features(clip: CLIPModel, bank: _FrameBank, path: Path) -> Features:
     return _load_features(bank, path)
 
 
-def _load_features(bank: _FrameBank, path: Path) -> Features:
+def _load_features(bank: FrameBank, path: Path) -> Features:
     tensors = load_file(path)
     facts = Facts(
         clips=np.asarray(bank.clip_facts),
