@@ -1,5 +1,6 @@
 """Commands about the machine: serve, worker, doctor, train, vico, eval, bench."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -144,7 +145,10 @@ def worker(
     log_format: LogFormatOption = None,
     home: Home = None,
 ) -> None:
-    """Run jobs until interrupted; start as many as you like, wherever the files are reached."""
+    """Run jobs until interrupted; start as many as you like, wherever the files are reached.
+
+    Jobs that run are handed back first; the next worker continues them.
+    """
     from app.services.retention import retention_loop
     from app.worker.handlers import open_worker
 
@@ -154,7 +158,19 @@ def worker(
         ) as context,
         retention_loop(context),
     ):
-        open_worker(context).run()
+        running = open_worker(context)
+        received: list[int] = []
+
+        def stop(number: int, frame: object) -> None:
+            # Set, not raised: a KeyboardInterrupt is lost where Python ignores exceptions.
+            received.append(number)
+            running.stop()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, stop)
+        running.run()
+    if signal.SIGINT in received:
+        raise KeyboardInterrupt
 
 
 @cli.command()

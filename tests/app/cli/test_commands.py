@@ -96,13 +96,18 @@ def test_every_command_stands_in_the_table() -> None:
     assert {name_of(line) for line, _ in COMMANDS} | ENDLESS == set(commands())
 
 
-def test_worker_ends_when_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)], ids=["Ctrl-C", "stopped"]
+)
+def test_worker_ends_when_it_is_interrupted(
+    tmp_path: Path, number: signal.Signals, exit_code: int
+) -> None:
     command = [sys.executable, "-m", "app", "worker", "--home", str(tmp_path)]
     running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
     first_line = running.stderr.readline()
     assert "worker" in first_line
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, rest = running.communicate(timeout=60)
-    assert running.returncode == 130
+    assert running.returncode == exit_code
     assert "Traceback" not in rest
