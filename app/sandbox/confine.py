@@ -3,7 +3,7 @@
 Runs first thing in a child process, on the standard library alone. The resource limits hold on
 every POSIX system. The network namespace and Landlock are Linux's and may be missing in a
 container; what could be set up is returned, so that `longwatch doctor` can say so. Where they
-are missing, the allowlists of `engine/media/source.py` still stand.
+are missing, the allowlists of `engine/media/formats.py` still stand.
 
 Source: landlock(7) and user_namespaces(7); the numbers below are the kernel's own interface.
 """

@@ -1,14 +1,15 @@
 """Media to frames: the only folder that imports av, and none of it imports torch.
 
-    source           opens a file or feed, within limits and by allowlists
+    source, formats  opens a file or feed, within limits and by allowlists
       sniff, address, duration   what a file is, where a feed is, how long a file is
+    stamps           time stamps made continuous where a file's clock steps or wraps
     packets          the compressed pictures of one stream
     gops, clock      packets in groups; when each of their pictures is shown
     gop_decoder      the wanted pictures of a group
     decode           the wanted pictures of a source
     frame            upright RGB
     sample           which frames are wanted: on a grid of time, still footage thinned
-    audio            sound on the same clock
+    audio, sound_packets   sound on the same clock
     prefetch         reads ahead on a thread
     clip, encode     files for the player and for the user's exports
     baseline         plain PyAV, for benchmarks
@@ -22,6 +23,13 @@ at 25 h both begin at 0 and no rounding creeps in.
 
 Decision: a Matroska file that starts late is read at its end for its length, because writers
 disagree whether the header counts from zero or from the start. Other headers are believed.
+
+Decision: in transport and program streams and Flash video, a step of the clock back by more than
+0.1 s or ahead by more than 10 s means that it was set, and time goes on by duration, as in
+FFmpeg's command line; a step by 2^33 ticks is a wrap. So a recorder's pause of more than 10 s
+shrinks there, because nothing tells it from recordings that were joined; every other container
+keeps its holes. Such files are read from the start for a clip or for sound, because a seek would
+land on either side of a step.
 
 Decision: which frame is sampled depends on the file alone, never on where a reader starts: the
 frame shown at each multiple of 1/fps, each frame at most once, a hole in the clock skipped. So an

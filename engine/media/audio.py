@@ -8,6 +8,7 @@ hears can tell a silent film from a silent moment.
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from math import ceil
 from types import TracebackType
 from typing import Literal
@@ -18,14 +19,17 @@ from av.audio.resampler import AudioResampler
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 from av.stream import Discard, Disposition
+from av.video.stream import VideoStream
 from jaxtyping import Float32
 
 from engine.errors import MediaRefusedError, SoundOnlyError
 from engine.media.decode import VideoDecoder
+from engine.media.formats import AUDIO_CODECS
 from engine.media.frame import Frame
-from engine.media.packets import AnyPacket
 from engine.media.sample import SamplingConfig
-from engine.media.source import AUDIO_CODECS, MediaLimits, open_sound, open_source
+from engine.media.sound_packets import SoundPackets
+from engine.media.source import MediaLimits, open_sound, open_source
+from engine.media.stamps import STAMP_BITS, AnyPacket
 from engine.records import MediaInfo, SampleStats, TimeSpan
 
 RATE_HZ = 16_000
@@ -47,11 +51,15 @@ class AudioReader:
         layout: Literal["mono", "stereo"] = "mono",
     ) -> None:
         """Open a source; raises as `open_source` does."""
-        self._container, self._origin_s = _open(uri, limits)
+        self._container, self._origin_s, picture = _open(uri, limits)
         self._rate_hz = rate_hz
         self._layout = layout
         self._channels = 1 if layout == "mono" else 2
         self._stream = _audio_stream(self._container.streams.audio)
+        self._packets: SoundPackets | None = None
+        may_step = self._container.format.name in STAMP_BITS
+        if self._stream is not None and picture is not None and may_step:
+            self._packets = SoundPackets(partial(_open_both, uri, limits))
         self._held = np.zeros((self._channels, 0), dtype=np.float32)
         self._held_at = 0
         """Sample number, on the frames' clock, of the first sample held."""
@@ -95,6 +103,8 @@ class AudioReader:
     def close(self) -> None:
         """Close the source."""
         self._container.close()
+        if self._packets is not None:
+            self._packets.close()
 
     def __enter__(self) -> "AudioReader":
         return self
@@ -108,6 +118,13 @@ class AudioReader:
         self.close()
 
     def _seek(self, start_s: float) -> None:
+        at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
+        packets = self._sought(at_s) if self._packets is None else self._packets.since(at_s)
+        self._held, self._ahead = self._held[:, :0], None
+        self._held_at = round(start_s * self._rate_hz)
+        self._runs = self._read(packets)
+
+    def _sought(self, at_s: float) -> Iterator[AnyPacket]:
         stream = self._stream
         assert stream is not None
         assert stream.time_base is not None
@@ -115,21 +132,18 @@ class AudioReader:
         for unread in container.streams:
             unread.discard = Discard.all
         stream.discard = Discard.default
-        at_s = max(0.0, self._origin_s + start_s - _PREROLL_S)
         container.seek(int(at_s / stream.time_base), stream=stream)
         stream.codec_context.flush_buffers()
-        self._held, self._ahead = self._held[:, :0], None
-        self._held_at = round(start_s * self._rate_hz)
-        self._runs = self._read(stream)
+        return container.demux([stream])
 
     def _read(
-        self, stream: AudioStream
+        self, packets: Iterator[AnyPacket]
     ) -> Iterator[tuple[int, Float32[np.ndarray, "channel sample"]]]:
         """Yield runs of samples, each with the number of its first sample."""
         resampler: AudioResampler | None = None
         shape: tuple[str, str, int] | None = None
         next_sample = 0
-        for frame in _frames(iter(self._container.demux([stream]))):
+        for frame in _frames(packets):
             last_shape, shape = shape, (frame.format.name, frame.layout.name, frame.sample_rate)
             # A frame without a time follows the one before it.
             time_s = frame.time
@@ -235,18 +249,27 @@ def read_audio(
         return None if window is None else window[0]
 
 
-def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float]:
-    """Return a container, and when its first frame, or else its sound, begins on its own clock."""
+def _open(uri: str, limits: MediaLimits) -> tuple[InputContainer, float, VideoStream | None]:
+    """Return a container, when its first frame, or else its sound, begins, and its picture."""
     try:
         source = open_source(uri, limits)
     except SoundOnlyError:
         container, _ = open_sound(uri, limits)
-        return container, (container.start_time or 0) / av.time_base
+        return container, (container.start_time or 0) / av.time_base, None
     try:
-        return source.container, VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s).first_s
+        decoder = VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s)
     except BaseException:
         source.close()
         raise
+    return source.container, decoder.first_s, source.stream
+
+
+def _open_both(uri: str, limits: MediaLimits) -> tuple[InputContainer, VideoStream, AudioStream]:
+    """Return a container at its start, with its picture and its sound."""
+    source = open_source(uri, limits)
+    sound = _audio_stream(source.container.streams.audio)
+    assert sound is not None, "it was there when the file was opened first"
+    return source.container, source.stream, sound
 
 
 def _audio_stream(streams: tuple[AudioStream, ...]) -> AudioStream | None:

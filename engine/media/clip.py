@@ -5,6 +5,7 @@ holds is returned. Where packets cannot be copied (no time stamps, or a codec th
 hold), the span is re-encoded as H.264, exactly.
 """
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,11 +19,15 @@ from engine.errors import MediaRefusedError
 from engine.files import atomic_write
 from engine.media.decode import VideoDecoder
 from engine.media.encode import even, write_video
+from engine.media.formats import AUDIO_CODECS
 from engine.media.frame import Frame
-from engine.media.packets import AnyPacket
 from engine.media.sample import FrameReader, SamplingConfig
-from engine.media.source import AUDIO_CODECS, MediaLimits, Source, open_source
+from engine.media.source import MediaLimits, Source, open_source
+from engine.media.stamps import STAMP_BITS, AnyPacket, PictureStamps, SoundStamps
 from engine.records import TimeSpan
+
+# Of the packets from a keyframe to the start of a clip; beyond it the clip is encoded anew.
+_MAX_HELD_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +54,8 @@ def cut(uri: str, span: TimeSpan, path: Path, *, limits: MediaLimits | None = No
         raise ValueError(f"span must not be empty: {span.start_s}..{span.end_s}")
     try:
         return Cut(span=_copied(uri, span, path, limits), reencoded=False)
-    except (av.FFmpegError, _CannotCopyError):
+    # ValueError: PyAV's word for a codec that MP4 does not hold.
+    except (av.FFmpegError, ValueError, _CannotCopyError):
         return Cut(span=_encoded(uri, span, path, limits), reencoded=True)
 
 
@@ -62,11 +68,13 @@ def _copied(uri: str, span: TimeSpan, path: Path, limits: MediaLimits) -> TimeSp
         decoder = VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s)
         if source.is_live or decoder.lacks_stamps:
             raise _CannotCopyError
-        with (
-            atomic_write(path, single_writer=True) as part,
-            av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
-        ):
-            return _Copy(source, decoder.first_s, out).run(span)
+    # Opened again: the decoder has read the first packets.
+    with (
+        open_source(uri, limits) as source,
+        atomic_write(path, single_writer=True) as part,
+        av.open(part, "w", format="mp4", options={"movflags": "+faststart"}) as out,
+    ):
+        return _Copy(source, decoder.first_s, out).run(span)
 
 
 class _Copy:
@@ -87,6 +95,11 @@ class _Copy:
             stream.index: out.add_stream_from_template(stream) for stream in (source.stream, *sound)
         }
         self._video_index = source.stream.index
+        container = source.container.format.name
+        self._stamps: tuple[PictureStamps, SoundStamps] | None = None
+        if container in STAMP_BITS:
+            stamps = PictureStamps(container, source.stream)
+            self._stamps = (stamps, SoundStamps(stamps))
 
     def run(self, span: TimeSpan) -> TimeSpan:
         """Copy from the keyframe at or before the start; return the span that was copied."""
@@ -100,14 +113,16 @@ class _Copy:
             packet.pts, packet.dts = stamped.pts - base, stamped.dts - base
             packet.stream = self._out_streams[packet.stream_index]
             self._out.mux(packet)
-        if start_s is None or end_s is None:
+        # Behind the end of the video, what was copied ends before the span begins.
+        if start_s is None or end_s is None or end_s <= self._origin_s + span.start_s:
             raise _CannotCopyError
         return TimeSpan(start_s=start_s - self._origin_s, end_s=end_s - self._origin_s)
 
     def _packets(self, span: TimeSpan) -> Iterator["_Stamped"]:
         """Yield picture and sound of the span, the picture from a keyframe on."""
         start_s, end_s = self._origin_s + span.start_s, self._origin_s + span.end_s
-        key, following = self._seek_keyframe(start_s)
+        find = self._seek_keyframe if self._stamps is None else self._read_to_keyframe
+        key, following = find(start_s)
         yield key
         for stamped in following:
             if stamped.packet.stream_index != self._video_index:
@@ -137,6 +152,29 @@ class _Copy:
                 raise _CannotCopyError
             back_s = 2 * back_s + 1
 
+    def _read_to_keyframe(self, start_s: float) -> tuple["_Stamped", Iterator["_Stamped"]]:
+        """Return the same by reading from the start: where a clock may step, no seek finds it."""
+        held: list[_Stamped] = []
+        n_bytes = 0
+        packets = self._stamped()
+        for stamped in packets:
+            if stamped.packet.stream_index == self._video_index:
+                if held and stamped.decoded_s > start_s:
+                    return held[0], itertools.chain(held[1:], [stamped], packets)
+                if stamped.packet.is_keyframe and stamped.shown_s <= start_s:
+                    held, n_bytes = [], 0
+                elif not held:
+                    continue
+            elif not held:
+                continue
+            held.append(stamped)
+            n_bytes += stamped.packet.size
+            if n_bytes > _MAX_HELD_BYTES:
+                raise _CannotCopyError
+        if not held:
+            raise _CannotCopyError
+        return held[0], iter(held[1:])
+
     def _stamped(self) -> Iterator["_Stamped"]:
         """Yield packets with both times; Matroska does not say when the first ones are decoded."""
         streams = [self._source.container.streams[index] for index in self._out_streams]
@@ -144,6 +182,10 @@ class _Copy:
         for packet in self._source.container.demux(streams):
             if not packet.size:
                 continue
+            if self._stamps is not None:
+                picture, sound = self._stamps
+                is_picture = packet.stream_index == self._video_index
+                (picture if is_picture else sound).correct(packet)
             if packet.dts is None and packet.stream_index == self._video_index:
                 undated.append(packet)
                 continue

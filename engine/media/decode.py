@@ -19,8 +19,9 @@ from engine.errors import MediaDecodeError, MediaRefusedError
 from engine.media.clock import Clock, TimedGop, WantsFrame
 from engine.media.gop_decoder import GopDecoder, Picture
 from engine.media.gops import split_into_gops
-from engine.media.packets import Counts, PacketReader, VideoPacket, starts_gradual_refresh
+from engine.media.packets import Counts, PacketReader, starts_gradual_refresh
 from engine.media.source import MediaLimits, Source, check_duration
+from engine.media.stamps import VideoPacket, nominal_frame_ticks
 
 # Packets read before a file counts as one with time stamps.
 _PEEKED_PACKETS = 64
@@ -58,7 +59,7 @@ class VideoDecoder:
         self._limits = limits
         self._context = source.stream.codec_context
         _set_threads(self._context)
-        self._frame_ticks = self._nominal_ticks()
+        self._frame_ticks = nominal_frame_ticks(source.stream)
         self._counts_frames = source.container.format.name == "avi"
         self._peeked: list[VideoPacket] = []
         self.first = self._first_frame()
@@ -118,12 +119,18 @@ class VideoDecoder:
         """Add the warnings that can only be given at the end.
 
         Args:
-            duration_s: The header's word; `None` where it gives none.
+            duration_s: The header's word; `None` where it gives none. It counts nothing where the
+                clock was set anew on the way.
         """
         end_s = float(self.end * self.tick_s)
         if self.counts.damaged:
             self._warn(f"{self.counts.damaged} packets or frames were damaged")
-        if duration_s is not None and duration_s - end_s > max(1.0, duration_s / 20):
+        is_believed = duration_s is not None and not self.packets.clock_resets
+        if (
+            is_believed
+            and duration_s is not None
+            and duration_s - end_s > max(1.0, duration_s / 20)
+        ):
             self._warn(
                 f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
             )
@@ -190,7 +197,7 @@ class VideoDecoder:
         current = next(groups, None)
         while current is not None:
             following = next(groups, None)
-            self.counts.gaps = self._clock.gaps
+            self.counts.gaps = self._clock.gaps + self.packets.clock_resets
             self.end = self._end_of(current, following)
             self.check_duration(float(self.end * self.tick_s))
             if current.gop.is_cut_off or current.gop.is_continuation:
@@ -251,7 +258,7 @@ class VideoDecoder:
         for packet in itertools.chain(packets, [None]):
             for frame in self._send(packet):
                 start = self._clock.time_frame(self._stamp(frame))
-                self.counts.gaps = self._clock.gaps
+                self.counts.gaps = self._clock.gaps + self.packets.clock_resets
                 if start is None:
                     continue
                 self.check_duration(float(start * self.tick_s))
@@ -270,10 +277,10 @@ class VideoDecoder:
             self._source.reopen(self._limits, while_waiting=self.packets.beat)
             self._context = self._source.stream.codec_context
             _set_threads(self._context)
-            self.packets.restart()
+            self.packets.reopen()
             packets = self.packets
             self._clock.resume(round((time.monotonic() - broke_at) / self.tick_s))
-            self.counts.gaps = self._clock.gaps
+            self.counts.gaps = self._clock.gaps + self.packets.clock_resets
 
     def _send(self, packet: VideoPacket | None) -> list[VideoFrame]:
         try:
@@ -292,10 +299,6 @@ class VideoDecoder:
         if self.lacks_stamps and self._counts_frames:
             return frame.dts
         return frame.pts if frame.pts is not None else frame.dts
-
-    def _nominal_ticks(self) -> int:
-        rate = self._source.stream.average_rate or self._source.stream.guessed_rate or 25
-        return max(1, round(1 / (Fraction(rate) * self.tick_s)))
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -1,9 +1,13 @@
 """The length of a file: its header's word, checked against its end where headers disagree."""
 
+from collections.abc import Callable
 from fractions import Fraction
 
 import av
 from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from engine.media.stamps import PictureStamps
 
 # A reordered stream begins with a stamp of a few frames; that is no late start.
 _LATE_S = 1.0
@@ -34,6 +38,36 @@ def read_end_s(container: InputContainer) -> float | None:
         # Damage is reported where the file is read; av 18.1 trips over streams that appear late.
         return end_s
     return end_s
+
+
+def scan_end_s(
+    container: InputContainer, stream_index: int, beat: Callable[[], None]
+) -> float | None:
+    """Return when the picture ends on a clock that goes on where the file's was set anew.
+
+    Args:
+        beat: Called for every packet.
+    Cost: all packets of the file; none is decoded.
+    """
+    stream = container.streams[stream_index]
+    assert isinstance(stream, VideoStream)
+    stamps = PictureStamps(container.format.name, stream)
+    end: int | None = None
+    try:
+        for packet in container.demux(stream):
+            beat()
+            if not packet.size:
+                continue
+            stamps.correct(packet)
+            if packet.pts is not None:
+                packet_end = packet.pts + (packet.duration or stamps.frame_ticks)
+                end = packet_end if end is None else max(end, packet_end)
+    except (av.FFmpegError, IndexError):
+        # Damage is reported where the file is read.
+        pass
+    if end is None:
+        return None
+    return (end + stamps.n_unstamped * stamps.frame_ticks) / stamps.ticks_per_s
 
 
 def duration_s(

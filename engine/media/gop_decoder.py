@@ -19,7 +19,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from engine.media.clock import DisplaySlot, TimedGop, WantsFrame
-from engine.media.packets import Counts, VideoPacket
+from engine.media.packets import Counts
+from engine.media.stamps import VideoPacket
 
 # Decoders that can be told, packet by packet, to drop pictures to which no other refers.
 _DROPS_UNREFERENCED = ("h264", "hevc", "mpeg1video", "mpeg2video", "mpeg4")

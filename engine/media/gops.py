@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from engine.media.packets import VideoPacket
+from engine.media.stamps import VideoPacket
 
 # Compressed packets held at once, twice over; x264's longest default group has 250.
 _MAX_PACKETS = 600

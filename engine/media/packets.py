@@ -8,21 +8,12 @@ Source: ITU-T H.264, 7.3.1 (NAL units), 7.3.2.3 and D.1.8 (recovery point).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import av
-from av.packet import Packet
-from av.stream import Stream
-from av.video.stream import VideoStream
 
 from engine.errors import MediaDecodeError, MediaRefusedError
 from engine.media.source import Source
-
-if TYPE_CHECKING:
-    AnyPacket = Packet[Stream]
-    VideoPacket = Packet[VideoStream]
-else:  # The class takes no parameters at run time.
-    AnyPacket = VideoPacket = Packet
+from engine.media.stamps import STAMP_BITS, PictureStamps, VideoPacket
 
 _MAX_BAD_READS = 64
 _SLICE_TYPES = (1, 5)
@@ -50,9 +41,12 @@ class PacketReader:
         self.on_packet: Callable[[], None] | None = None
         self.read_up_to = 0
         """Position in the file, in bytes, of the end of the last packet."""
+        self.clock_resets = 0
+        """How often the clock of the file was set anew up to the last packet."""
         self._source = source
         self._counts = counts
         self._demuxed = source.container.demux(source.stream)
+        self._stamps = _picture_stamps(source)
 
     def __iter__(self) -> Iterator[VideoPacket]:
         return self
@@ -80,6 +74,11 @@ class PacketReader:
         """Continue from where the container stands, after a seek or an error."""
         self._demuxed = self._source.container.demux(self._source.stream)
 
+    def reopen(self) -> None:
+        """Continue with a feed that was connected to again, and has a clock of its own now."""
+        self.restart()
+        self._stamps = _picture_stamps(self._source)
+
     def beat(self) -> None:
         """Tell a watchdog that reading is alive."""
         if self.on_packet is not None:
@@ -92,7 +91,14 @@ class PacketReader:
             )
         if packet.pos is not None:
             self.read_up_to = max(self.read_up_to, packet.pos + packet.size)
+        if self._stamps is not None and packet.size:
+            self.clock_resets += self._stamps.correct(packet)
         self.beat()
+
+
+def _picture_stamps(source: Source) -> PictureStamps | None:
+    container = source.container.format.name
+    return PictureStamps(container, source.stream) if container in STAMP_BITS else None
 
 
 def starts_gradual_refresh(data: bytes, *, length_prefixed: bool) -> bool:

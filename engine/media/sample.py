@@ -96,6 +96,7 @@ class FrameReader:
             self._converter = FrameConverter(
                 first, self._source.stream, max_side_px=config.max_side_px
             )
+            self._source.measure(limits, self._decoder.packets.beat)
             self._opened = describe(
                 self._source,
                 size_px=self._converter.size_px,
@@ -160,6 +161,9 @@ class FrameReader:
             elif self._after_s is None or pts_s > self._after_s:
                 self._decoder.counts.static += 1
         self._decoder.add_end_warnings(self._opened.duration_s)
+        if self._decoder.packets.clock_resets and not self._opened.is_live:
+            end_s = float(self._decoder.end * tick_s)
+            self._opened = replace(self._opened, duration_s=end_s)
         self._source.close()
 
     def _wanted(self, start: int, end: int) -> bool:

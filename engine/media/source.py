@@ -26,34 +26,15 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.media.address import LIVE_SCHEMES, WEB_SCHEMES, check_host, is_live_uri, redact
-from engine.media.duration import duration_s, read_end_s, starts_late
+from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
+from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
 from engine.media.sniff import sniff
+from engine.media.stamps import STAMP_BITS
 from engine.records import MediaInfo
 
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-CONTAINERS = _words(
-    """
-    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv ogg gif yuv4mpegpipe h264 hevc
-    mp3 flac wav aac
-    """
-)
-VIDEO_CODECS = _words(
-    """
-    h264 hevc av1 libdav1d vp8 libvpx vp9 libvpx-vp9 mpeg1video mpeg2video mpeg4 mjpeg theora
-    rawvideo gif h263 flv
-    """
-)
-AUDIO_CODECS = _words(
-    """
-    aac aac_latm mp2 mp2float mp3 mp3float opus libopus vorbis libvorbis flac alac ac3 eac3
-    pcm_s16le pcm_s16be pcm_s24le pcm_f32le pcm_u8 pcm_alaw pcm_mulaw amrnb amrwb
-    """
-)
 _HEAD_BYTES = 4096
+# About half a second of reading, an hour of a small camera.
+_MEASURED_BYTES = 256 * 2**20
 _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 
@@ -127,6 +108,21 @@ class Source:
             f"{self.uri}: the feed broke off and did not come back",
             hint="check the camera and the network, then start again",
         )
+
+    def measure(self, limits: MediaLimits, beat: Callable[[], None]) -> None:
+        """Settle `end_s` by reading the packets of a file whose clock may have been set anew.
+
+        The length that FFmpeg takes from the first and the last time stamp is false then. A large
+        file is believed until it has been read, unless it would be refused for its length.
+        """
+        container = self.container
+        if self.is_live or container.format.name not in STAMP_BITS:
+            return
+        header_s = (container.duration or 0) / av.time_base
+        if container.size > _MEASURED_BYTES and header_s <= limits.max_duration_s:
+            return
+        with _open_container(self.address, Path(self.address).absolute(), limits) as again:
+            self.end_s = scan_end_s(again, self.stream.index, beat)
 
     def __enter__(self) -> "Source":
         return self
@@ -287,7 +283,8 @@ def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
     check_host(shown)
     options = _options(protocols, limits)
     if scheme in LIVE_SCHEMES:
-        options |= {"rtsp_transport": "tcp"}
+        # Time stamps of RTP are unwrapped by FFmpeg on their own.
+        options |= {"rtsp_transport": "tcp", "correct_ts_overflow": "1"}
         options["format_whitelist"] += ",rtsp,sdp"
     try:
         return av.open(
@@ -310,6 +307,8 @@ def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
         "format_whitelist": ",".join(sorted(CONTAINERS)),
         "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
         "max_streams": str(limits.max_streams),
+        # It takes every step back for a wrap of 33 bits; `stamps.py` tells wraps from resets.
+        "correct_ts_overflow": "0",
     }
 
 
