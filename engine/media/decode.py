@@ -59,7 +59,7 @@ class VideoDecoder:
         self._limits = limits
         self._context = source.stream.codec_context
         _set_threads(self._context)
-        self._frame_ticks = nominal_frame_ticks(source.stream)
+        self._frame_ticks = nominal_frame_ticks(source.stream, source.container.format.name)
         self._counts_frames = source.container.format.name == "avi"
         self._peeked: list[VideoPacket] = []
         self.first = self._first_frame()

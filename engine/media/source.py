@@ -29,7 +29,7 @@ from engine.media.address import LIVE_SCHEMES, WEB_SCHEMES, check_host, is_live_
 from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
 from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
 from engine.media.sniff import sniff
-from engine.media.stamps import STAMP_BITS
+from engine.media.stamps import STAMP_BITS, nominal_rate
 from engine.records import MediaInfo
 
 _HEAD_BYTES = 4096
@@ -213,7 +213,7 @@ def describe(
         first_s: Time of the first frame on the file's own clock.
     """
     container, stream = source.container, source.stream
-    rate = stream.average_rate
+    rate = nominal_rate(stream, container.format.name)
     return MediaInfo(
         uri=source.uri,
         container=container.format.name,

@@ -21,6 +21,7 @@ else:  # The class takes no parameters at run time.
 STAMP_BITS = {"mpegts": 33, "mpeg": 33, "flv": 32}
 """Bits of a time stamp in those containers of FFmpeg whose clock may step."""
 
+_BARE_STREAMS = ("h264", "hevc", "mpegvideo", "m4v")
 # Both from FFmpeg's command line (`ts_discontinuity_detect` in ffmpeg_demux.c): a step back by
 # more than a tenth of a second, or ahead by more than ten, means that the clock was set.
 _BACK_S = 0.1
@@ -43,7 +44,7 @@ class PictureStamps:
         """Latest ticks added to the stamps of the file, the current ones last."""
         self.wrap = 1 << STAMP_BITS[container]
         self.ticks_per_s = float(1 / Fraction(stream.time_base or Fraction(1, 90_000)))
-        self.frame_ticks = nominal_frame_ticks(stream)
+        self.frame_ticks = nominal_frame_ticks(stream, container)
         """Nominal length of a frame, for packets that state none."""
         self.n_unstamped = 0
         """Packets without a time stamp since the last one that had one."""
@@ -117,11 +118,20 @@ class SoundStamps:
         return min(shifts, key=lambda shift: abs(stamp + shift - self._picture.last))
 
 
-def nominal_frame_ticks(stream: VideoStream) -> int:
+def nominal_frame_ticks(stream: VideoStream, container: str) -> int:
     """Return how long a frame lasts by the header, in ticks of the stream's clock."""
-    rate = stream.average_rate or stream.guessed_rate or 25
     tick_s = Fraction(stream.time_base or Fraction(1, 90_000))
-    return max(1, round(1 / (Fraction(rate) * tick_s)))
+    return max(1, round(1 / (nominal_rate(stream, container) or Fraction(25)) / tick_s))
+
+
+def nominal_rate(stream: VideoStream, container: str) -> Fraction | None:
+    """Return the frames a second that the header states; of a bare stream, its parameter sets.
+
+    For bare streams FFmpeg's average is the 25 it assumes where there is no container.
+    """
+    average = None if container in _BARE_STREAMS else stream.average_rate
+    rate = average or stream.guessed_rate
+    return Fraction(rate) if rate else None
 
 
 def _nearest_turn(step: int, wrap: int) -> int:

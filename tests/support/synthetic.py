@@ -75,17 +75,18 @@ def encoded_video(
     gop_frames: int | None = None,
     size_px: tuple[int, int] = (96, 160),
     times_s: Sequence[float] | None = None,
+    fps: int = 25,
     noise: bool = True,
 ) -> Path:
     """Write `n` frames with any encoder, into the container that the name calls for.
 
     Args:
-        times_s: When each frame is shown; 25 a second if left out.
+        times_s: When each frame is shown; `fps` a second if left out.
         noise: Grain over faint bars, so that no two pictures are alike; spells nothing then.
     """
     generator = np.random.default_rng(0)
     with av.open(path, "w") as out:
-        stream = out.add_stream(codec, rate=25, options=dict(options or {}))
+        stream = out.add_stream(codec, rate=fps, options=dict(options or {}))
         stream.height, stream.width = size_px
         stream.pix_fmt = "yuv420p"
         if times_s is not None:
@@ -98,7 +99,7 @@ def encoded_video(
                 pixels = pixels // 2 + generator.integers(0, 64, pixels.shape, dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = index if times_s is None else round(times_s[index] * 1000)
-            frame.time_base = Fraction(1, 25 if times_s is None else 1000)
+            frame.time_base = Fraction(1, fps if times_s is None else 1000)
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
     return path

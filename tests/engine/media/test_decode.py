@@ -175,6 +175,28 @@ def test_clock_that_starts_anew_goes_on(tmp_path: Path) -> None:
         assert reader.stats.gaps == 1
 
 
+BARE_STREAMS = {
+    "bare.h264": ("libx264", {"bf": "2"}, (10, 15, 50)),
+    "bare.hevc": ("libx265", {"x265-params": "log-level=none"}, (10, 15, 50)),
+    "bare.m2v": ("mpeg2video", {"bf": "2", "b": "2M"}, (30, 50)),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "fps"), [(name, fps) for name in BARE_STREAMS for fps in BARE_STREAMS[name][2]]
+)
+def test_bare_stream_runs_at_the_rate_that_it_states(tmp_path: Path, name: str, fps: int) -> None:
+    codec, options, _ = BARE_STREAMS[name]
+    path = encoded_video(
+        tmp_path / name, 60, codec=codec, options=options, gop_frames=20, fps=fps, noise=False
+    )
+    with FrameReader(str(path), EVERY, limits=LIMITS) as reader:
+        frames = list(reader)
+        assert reader.info.fps == fps
+    assert [read_index(frame.pixels) for frame in frames] == list(range(60))
+    assert [frame.pts_s for frame in frames] == pytest.approx(np.arange(60) / fps, abs=1e-5)
+
+
 def test_longer_file_than_allowed_is_refused_on_opening(
     timed: Callable[[Sequence[float]], Path],
 ) -> None:
