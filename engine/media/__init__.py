@@ -8,6 +8,7 @@
     gop_decoder      the wanted pictures of a group
     decode           the wanted pictures of a source
     frame            upright RGB
+      orientation, deinterlace, tone   turned and mirrored, fields, high dynamic range
     sample           which frames are wanted: on a grid of time, still footage thinned
     audio, sound_packets   sound on the same clock
     prefetch         reads ahead on a thread

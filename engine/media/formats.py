@@ -11,8 +11,8 @@ def _words(text: str) -> frozenset[str]:
 
 CONTAINERS = _words(
     """
-    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv ogg gif yuv4mpegpipe h264 hevc mpegvideo m4v
-    mp3 flac wav aac
+    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg flv ogg gif yuv4mpegpipe h264 hevc
+    mpegvideo m4v mp3 flac wav aac
     """
 )
 VIDEO_CODECS = _words(

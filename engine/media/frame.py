@@ -1,6 +1,7 @@
 """The frame that leaves this folder, and its making from a decoded picture.
 
-A frame is upright RGB with square pixels, scaled while it is converted.
+A frame is upright RGB with square pixels, scaled while it is converted, without combs of
+interlacing and in the standard dynamic range.
 """
 
 from dataclasses import dataclass
@@ -11,6 +12,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import UInt8
+
+from engine.media.deinterlace import Deinterlacer
+from engine.media.orientation import orientation_of
+from engine.media.tone import is_high_range, to_standard_range
 
 # Pixel aspects beyond this are nonsense in the header: anamorphic film is 2:1.
 _MAX_ASPECT = 4
@@ -37,37 +42,45 @@ class FrameConverter:
         """Settle size and rotation.
 
         Args:
-            first: Its rotation holds for the whole stream.
+            first: Its orientation holds for the whole stream.
             max_side_px: Longest side of the frames; `None` keeps the stored size.
         """
-        self.rotation_deg = round(first.rotation / 90) * 90 % 360
+        self._orientation = orientation_of(first)
+        self.rotation_deg = self._orientation.rotation_deg
         self.warnings: tuple[str, ...] = ()
-        if first.rotation % 90:
-            self.warnings = (f"turned by {first.rotation} degrees; shown at {self.rotation_deg}",)
+        angle_deg = round(self._orientation.angle_deg)
+        if angle_deg % 90:
+            self.warnings = (f"turned by {angle_deg} degrees; shown at {self.rotation_deg}",)
         self._width, self._height = _shown_size(first, stream, max_side_px)
         self._reformatter = VideoReformatter()
         self._thumbnailer = VideoReformatter()
+        self._deinterlacer = Deinterlacer()
 
     @property
     def size_px(self) -> tuple[int, int]:
         """Height and width of the arrays that `rgb` returns."""
-        if self.rotation_deg % 180:
+        if self._orientation.is_transposed:
             return self._width, self._height
         return self._height, self._width
 
     def rgb(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w 3"]:
         """Return the picture as the viewer sees it."""
+        if frame.interlaced_frame:
+            frame = self._deinterlacer.deinterlaced(frame)
+        is_high = is_high_range(frame)
         shrinks = self._width < frame.width or self._height < frame.height
         converted = self._reformatter.reformat(
             frame,
             width=self._width,
             height=self._height,
-            format="rgb24",
+            format="rgb48le" if is_high else "rgb24",
             interpolation=Interpolation.AREA if shrinks else Interpolation.BILINEAR,
             threads=1,
         )
-        pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
-        return np.ascontiguousarray(np.rot90(pixels, k=self.rotation_deg // 90))
+        pixels = converted.to_ndarray()
+        if is_high:
+            pixels = to_standard_range(pixels, frame)
+        return self._orientation.upright(np.asarray(pixels, dtype=np.uint8))
 
     def thumbnail(self, frame: VideoFrame) -> UInt8[np.ndarray, "h w"]:
         """Return a grey picture of at most 64x36 pixels, as stored: for comparing pictures."""

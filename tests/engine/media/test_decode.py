@@ -218,7 +218,7 @@ def test_duration_limit_holds_while_reading(timed: Callable[[Sequence[float]], P
 def test_duration_limit_holds_while_reading_without_time_stamps(tmp_path: Path) -> None:
     path = encoded_video(tmp_path / "clip.h264", 100, noise=False)
     with FrameReader(str(path), EVERY, limits=MediaLimits(max_duration_s=2.0)) as reader:
-        frames = []
+        frames: list[Frame] = []
         with pytest.raises(LimitExceededError, match="duration"):
             frames.extend(reader)
         assert reader.info.duration_s is None
