@@ -11,6 +11,7 @@ from app.schemas.search import FrameRef, SearchHit, SearchResponse, SearchTiming
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, LimitExceededError
 from engine.pipeline.answer import answer
+from engine.pipeline.evidence import within_scope
 from engine.pipeline.search import SearchResult
 from engine.pipeline.search import search as search_moments
 from engine.pipeline.similar import like_frame
@@ -148,7 +149,7 @@ def _search_like(context: ServiceContext, like: FrameRef, scope: Scope, top: int
     """Find the moments that look like a frame, each of them a few seconds around its peak."""
     started = time.monotonic()
     hits = like_frame(context.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top)
-    moments = tuple(
+    around = (
         Evidence(
             video=hit.chunk.video,
             span=TimeSpan(
@@ -161,6 +162,7 @@ def _search_like(context: ServiceContext, like: FrameRef, scope: Scope, top: int
         )
         for hit in hits
     )
+    moments = within_scope(around, scope)
     ends = {row.id: row.ingested_s for row in context.catalog.videos.list()}
     return SearchResult(
         query="",

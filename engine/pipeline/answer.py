@@ -8,7 +8,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from engine.pipeline.engine import Engine
-from engine.pipeline.evidence import combine, from_attention, from_hits
+from engine.pipeline.evidence import combine, from_attention, from_hits, within_scope
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import Retrieved, retrieve
 from engine.pipeline.scoring import SUPPORTED
@@ -119,6 +119,7 @@ def _evidence(
 ) -> tuple[Evidence, ...]:
     mass = torch.stack(list(masses)).mean(dim=0) if masses else None
     by_attention = from_attention(retrieved.chunks, mass)
+    by_attention = within_scope(by_attention, retrieved.scope)
     return combine(from_hits(engine, retrieved), by_attention)
 
 

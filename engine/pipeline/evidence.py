@@ -10,7 +10,7 @@ from torch import Tensor
 from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import PhraseMatches, Retrieved
 from engine.pipeline.scoring import SUPPORTED, ScoredHit
-from engine.records import ChunkRef, Evidence, TimeSpan, VideoId
+from engine.records import ChunkRef, Evidence, Scope, TimeSpan, VideoId
 
 ATTENTION_SHARE = 2.0
 """A recalled chunk that draws this many times its even share of attention is evidence too."""
@@ -48,7 +48,7 @@ def from_hits(
                 keyframe_s=scored.hit.peak_s,
             )
         )
-    return merge_adjacent(spans)
+    return within_scope(merge_adjacent(spans), retrieved.scope)
 
 
 def from_attention(
@@ -74,6 +74,33 @@ def from_attention(
         for ref, share in zip(chunks, shares, strict=True)
         if share >= ATTENTION_SHARE / len(chunks)
     )
+
+
+def within_scope(evidence: Iterable[Evidence], scope: Scope | None) -> tuple[Evidence, ...]:
+    """Return what of each span lies in a scope; a span that reaches over a hole of it is divided.
+
+    A chunk may reach far beyond the bounds that were asked for, above all where few frames are
+    shown for long.
+    """
+    if scope is None:
+        return tuple(evidence)
+    return tuple(
+        _cut_to(whole, bounds)
+        for whole in evidence
+        for video, bounds in scope
+        if video == whole.video and whole.span.overlap_s(bounds) > 0
+    )
+
+
+def _cut_to(evidence: Evidence, bounds: TimeSpan) -> Evidence:
+    """Return the part inside bounds, shown by its own keyframe, or else by its middle."""
+    span = TimeSpan(
+        start_s=max(evidence.span.start_s, bounds.start_s),
+        end_s=min(evidence.span.end_s, bounds.end_s),
+    )
+    is_inside = span.contains(evidence.keyframe_s)
+    keyframe_s = evidence.keyframe_s if is_inside else (span.start_s + span.end_s) / 2
+    return replace(evidence, span=span, keyframe_s=keyframe_s)
 
 
 def combine(by_hits: Sequence[Evidence], by_attention: Sequence[Evidence]) -> tuple[Evidence, ...]:

@@ -46,6 +46,8 @@ class Retrieved:
     recall: Recall
     refs: tuple[ChunkRef, ...]
     """Every chunk of the scope, by video and time."""
+    scope: Scope | None
+    """The spans that were asked for; `None` is everything."""
     searched_s: float
     phrases: tuple[PhraseMatches, ...]
     """One for each phrase; none where vectors could not tell frames apart."""
@@ -112,6 +114,7 @@ def retrieve(
         chunks=chunks,
         recall=possible_recall,
         refs=refs,
+        scope=scope,
         searched_s=searched_s(refs, scope),
         phrases=phrases,
     )

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.pipeline.config import RetrievalConfig
+from engine.pipeline.config import RetrievalConfig, SignalsUsed
 from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import (
     ATTENTION_SHARE,
@@ -15,11 +15,13 @@ from engine.pipeline.evidence import (
     from_attention,
     from_hits,
     merge_adjacent,
+    within_scope,
 )
 from engine.pipeline.ingest import ingest
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
 from engine.pipeline.scoring import SUPPORTED
+from engine.pipeline.search import search
 from engine.records import ChunkRef, Evidence, Origin, TimeSpan, VideoId
 from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import story
@@ -170,3 +172,31 @@ def test_a_hit_by_attention_is_its_whole_chunk(build: Callable[..., Engine]) -> 
     chunk_bounds = {bound for ref in retrieved.refs for bound in (ref.span.start_s, ref.span.end_s)}
     assert all(moment.span.start_s in chunk_bounds for moment in moments)
     assert all(moment.span.end_s in chunk_bounds for moment in moments)
+
+
+def test_evidence_never_leaves_the_bounds_that_were_asked_for() -> None:
+    camera, other = VideoId("camera"), VideoId("other")
+    scope = [
+        (camera, TimeSpan(start_s=15.0, end_s=40.0)),
+        (camera, TimeSpan(start_s=60.0, end_s=70.0)),
+        (other, TimeSpan(start_s=0.0, end_s=5.0)),
+    ]
+    cut = within_scope([evidence(0, 90), evidence(38, 50), evidence(5, 9, video="other")], scope)
+    assert [(part.span.start_s, part.span.end_s) for part in cut] == [(15, 40), (60, 70), (38, 40)]
+    assert all(part.span.contains(part.keyframe_s) for part in cut)
+    assert cut[2].keyframe_s == 38, "its own keyframe lies inside"
+    assert within_scope([evidence(0, 90)], None) == (evidence(0, 90),)
+
+
+@pytest.mark.parametrize("signals", ["vectors", "attention", "both"])
+def test_search_inside_a_chunk_stays_inside_the_bounds(
+    build: Callable[..., Engine], signals: SignalsUsed
+) -> None:
+    engine = build(retrieval=RetrievalConfig(top_chunks=1, signals=signals))
+    list(ingest(engine, CAMERA, story("grey*2 red*12 grey*10")))
+    bounds = TimeSpan(start_s=4.5, end_s=6.5)
+    found = search(engine, "red", scope=[(CAMERA, bounds)])
+    assert found.moments
+    for moment in found.moments:
+        assert bounds.start_s <= moment.span.start_s < moment.span.end_s <= bounds.end_s
+        assert bounds.contains(moment.keyframe_s)
