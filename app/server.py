@@ -82,7 +82,7 @@ def serve(
         host: Where to listen; the setting when `None`.
         port: Likewise; 0 takes a free one.
         with_worker: Whether to run jobs here, or leave them to `longwatch worker`.
-        say: Called with the one-time sign-in link, on loopback only; it is kept out of the log.
+        say: Called with the one-time sign-in link; it is kept out of the log.
     Raises:
         SettingsError: Another address than loopback without an account to sign in with.
         UnreachableError: The port is taken.
@@ -106,17 +106,30 @@ def serve(
             )
             if secret is not None:
                 say(f"Sign in once with this link: {address}/sign-in?token={secret}")
-            config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False)
-            uvicorn.Server(config).run(sockets=[listener])
+            uvicorn.Server(uvicorn_config(app, settings)).run(sockets=[listener])
     finally:
         services.close()
 
 
+def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """Return how the server is run: its log is ours, and proxies are those of the settings."""
+    proxies = [str(network) for network in settings.server.trusted_proxies]
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Left to itself, uvicorn believes whatever 127.0.0.1 says about a client's address.
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=proxies,
+    )
+
+
 def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
-    """Make sure that someone can sign in, and nobody else.
+    """Make sure that an admin can sign in, and nobody else.
 
     Returns:
-        On loopback the secret of a one-time link, as long as no admin has a password.
+        The secret of a one-time link, as long as no admin has a password.
     Raises:
         SettingsError: Not on loopback, and nobody has a password.
     """
@@ -126,14 +139,14 @@ def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
         )
     accounts = services.catalog.accounts
     users = accounts.users()
-    if any(user.password_hash for user in users):
-        return None
-    if not is_local:
+    if not is_local and not any(user.password_hash for user in users):
         raise SettingsError(
             "others can reach this address, and no account has a password",
             hint="create one: `longwatch user add NAME --role admin`",
         )
     admins = [user for user in users if user.role == "admin"]
+    if any(user.password_hash for user in admins):
+        return None
     user = admins[0] if admins else accounts.add_user("admin", "admin")
     return SessionService(services.catalog, clock=time.monotonic).issue_link(user)
 

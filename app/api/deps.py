@@ -1,13 +1,14 @@
 """Dependencies of every route: the context, the signed-in user, the queue of the model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final, TypeVar
 
 import anyio
+import anyio.to_thread
 from fastapi import Depends, Request
 
 from app.api.auth import Principal, SessionService
@@ -15,10 +16,16 @@ from app.config.settings import Settings
 from app.errors import BusyError, NotAllowedError
 from app.services.access import find_video, visible_videos
 from app.services.context import ServiceContext
+from app.services.credentials import MAX_HASHES
 from app.services.scope import resolve_scope
 from app.services.uploads import PartLocks
 from engine.records import Scope
 from storage.records import VideoRow
+
+Checked = TypeVar("Checked")
+
+_MAX_WAITING_CHECKS: Final = 20
+"""Checks that wait: at two a time and 0.2 s each on a slow machine, the last one waits 2 s."""
 
 
 class ModelQueue:
@@ -48,6 +55,34 @@ class ModelQueue:
             self.waiting -= 1
 
 
+class PasswordChecks:
+    """A bounded queue in front of the checks of passwords, with threads of its own.
+
+    A check takes 64 MiB and a core for a moment. Strangers ask for as many as they like, so they
+    must neither hold the memory nor the threads that every other request needs.
+    """
+
+    def __init__(self) -> None:
+        self._threads = anyio.CapacityLimiter(MAX_HASHES)
+        self.waiting = 0
+
+    async def run(self, check: Callable[[], Checked]) -> Checked:
+        """Return the result of a function that checks or hashes a password.
+
+        Raises:
+            BusyError: The queue is full.
+        """
+        if self.waiting >= _MAX_WAITING_CHECKS:
+            raise BusyError(
+                "too many people are signing in at this moment", hint="try again in a few seconds"
+            )
+        self.waiting += 1
+        try:
+            return await anyio.to_thread.run_sync(check, limiter=self._threads)
+        finally:
+            self.waiting -= 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppContext:
     """The services and the state of this server, as routes use them."""
@@ -55,6 +90,7 @@ class AppContext:
     services: ServiceContext
     sessions: SessionService
     model_queue: ModelQueue
+    password_checks: PasswordChecks = field(default_factory=PasswordChecks)
     with_worker: bool
     """Whether this process runs jobs."""
     parts: PartLocks = field(default_factory=PartLocks)

@@ -8,7 +8,7 @@ from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from app.api.auth import COOKIE, SESSION_DAYS, safe_redirect
 from app.api.deps import Ctx
-from app.errors import NotAllowedError
+from app.errors import BusyError, NotAllowedError, rule_for
 from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
 
 router = APIRouter(include_in_schema=False)
@@ -46,22 +46,24 @@ def show(
         return _let_in(
             request, context.sessions.redeem_link(token, _address(request)), safe_redirect(next)
         )
-    except NotAllowedError as error:
+    except (NotAllowedError, BusyError) as error:
         return _page(safe_redirect(next), error)
 
 
 @router.post("/sign-in", response_class=HTMLResponse)
-def sign_in(
+async def sign_in(
     context: Ctx,
     request: Request,
     name: Annotated[str, Form(max_length=64)],
     password: Annotated[str, Form(max_length=1024)],
     next: Annotated[str, Form(max_length=4096)] = "/",
 ) -> Response:
-    """Check name and password; further tries wait after five failures."""
+    """Check name and password; after five failures further tries have to wait."""
     try:
-        secret, _ = context.sessions.sign_in(name, password, _address(request))
-    except NotAllowedError as error:
+        secret, _ = await context.password_checks.run(
+            lambda: context.sessions.sign_in(name, password, _address(request))
+        )
+    except (NotAllowedError, BusyError) as error:
         return _page(safe_redirect(next), error)
     return _let_in(request, secret, safe_redirect(next))
 
@@ -87,13 +89,13 @@ def _let_in(request: Request, secret: str, target: str) -> Response:
     return answer
 
 
-def _page(target: str, error: NotAllowedError | None = None) -> HTMLResponse:
+def _page(target: str, error: NotAllowedError | BusyError | None = None) -> HTMLResponse:
     note = ""
     if error is not None:
         hint = f" {escape(error.hint)}." if error.hint else ""
         note = f'<p class="note bad" role="alert">{escape(error.message.capitalize())}.{hint}</p>'
     html = _PAGE.format(theme=THEME_SCRIPT, logo=LOGO, note=note, target=escape(target))
-    return HTMLResponse(html, status_code=200 if error is None else 403)
+    return HTMLResponse(html, status_code=200 if error is None else rule_for(error).status)
 
 
 def _address(request: Request) -> str:

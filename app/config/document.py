@@ -11,7 +11,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ByteSize, SecretStr
+from pydantic import BaseModel, ByteSize, IPvAnyNetwork, SecretStr
 from pydantic.fields import FieldInfo
 
 from app.config.settings import Settings
@@ -105,6 +105,7 @@ def _name(kind: Any) -> str:
         SecretStr: "text",
         Path: "path",
         ByteSize: "size",
+        IPvAnyNetwork: "network",
     }
     return names[kind]
 

@@ -20,6 +20,7 @@ from pydantic import (
     ByteSize,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     NonNegativeInt,
     PrivateAttr,
     SecretStr,
@@ -139,6 +140,9 @@ class ServerSettings(_Section):
     """Address to listen on. Any other than loopback requires an account with a password."""
     port: int = Field(default=7860, ge=0, le=65535)
     """TCP port; 0 takes a free one."""
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    """Addresses or networks of reverse proxies. Only from them are `X-Forwarded-For` and
+    `X-Forwarded-Proto` believed; without a value, from nobody."""
 
 
 class RetentionSettings(_Section):

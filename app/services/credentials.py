@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 from typing import Final
 
 from argon2 import PasswordHasher
@@ -12,6 +13,10 @@ from engine.errors import InputRefusedError
 PASSWORD_CHARS: Final = (10, 1024)
 """Least and most characters: above, hashing would cost whatever a stranger likes to send."""
 
+MAX_HASHES: Final = 2
+"""Hashes computed at a time in this process, of 64 MiB each; further callers wait."""
+
+_slots = threading.BoundedSemaphore(MAX_HASHES)
 _hasher = PasswordHasher()
 # Compared against when nobody has the name, so that an answer takes as long as a wrong password.
 _NOBODY_HASH = (
@@ -29,13 +34,15 @@ def hash_password(password: str) -> str:
     least, most = PASSWORD_CHARS
     if not least <= len(password) <= most:
         raise InputRefusedError(f"a password has {least} to {most} characters")
-    return _hasher.hash(password)
+    with _slots:
+        return _hasher.hash(password)
 
 
 def matches(stored: str | None, password: str) -> bool:
     """Tell whether a password belongs to a stored hash; `None` takes as long and says no."""
     try:
-        return _hasher.verify(stored or _NOBODY_HASH, password) and stored is not None
+        with _slots:
+            return _hasher.verify(stored or _NOBODY_HASH, password) and stored is not None
     except (Argon2Error, InvalidHashError):
         return False
 

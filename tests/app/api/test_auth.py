@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from app.api.auth import (
     COOKIE,
@@ -11,13 +14,14 @@ from app.api.auth import (
     SessionService,
     safe_redirect,
 )
-from app.errors import NotAllowedError
-from app.server import prepare_accounts
+from app.api.rate_limit import SignInRateLimit
+from app.errors import BusyError, NotAllowedError
+from app.server import prepare_accounts, uvicorn_config
 from app.services.credentials import hash_password
 from engine.errors import InputRefusedError, SettingsError
 from engine.records import Caption
 from storage.catalog import Catalog, open_catalog
-from tests.support.site import PASSWORD, Site, open_library, sign_in
+from tests.support.site import ADDRESS, PASSWORD, Site, open_library, sign_in
 
 # Method, path, body; what a viewer of another video gets, what an admin gets. `{yard}` is the
 # video that the viewer may not see.
@@ -278,17 +282,102 @@ def test_token_of_a_program_opens_no_session(site: Site) -> None:
     assert COOKIE not in refused.headers.get("set-cookie", "")
 
 
-def test_five_failures_close_the_door_for_five_minutes(catalog: Catalog) -> None:
+def test_failures_delay_further_tries_at_their_address_and_nobody_else(catalog: Catalog) -> None:
     now = 0.0
     sessions = SessionService(catalog, clock=lambda: now)
     catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     for _ in range(5):
         with pytest.raises(NotAllowedError, match="the password is wrong"):
             sessions.sign_in("ada", "wrong", "there")
-    with pytest.raises(NotAllowedError, match="too many"):
-        sessions.sign_in("ada", PASSWORD, "elsewhere")
-    now = 301.0
+    for spelling in ("ada", "ADA", "Ada "):
+        with pytest.raises(BusyError, match="too many"):
+            sessions.sign_in(spelling, PASSWORD, "there")
     assert sessions.sign_in("ada", PASSWORD, "elsewhere")
+    now = 1.1
+    assert sessions.sign_in("ada", PASSWORD, "there")
+    with pytest.raises(NotAllowedError, match="the password is wrong"):
+        sessions.sign_in("ada", "wrong", "there")
+
+
+def test_waits_grow_up_to_five_minutes_and_are_forgotten() -> None:
+    now = 0.0
+    limit = SignInRateLimit(lambda: now)
+    waits = []
+    for _ in range(16):
+        began = now
+        while True:
+            try:
+                limit.begin_attempt("ada", "there")
+                break
+            except BusyError:
+                now += 0.5
+        waits.append(now - began)
+    assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    now += 901
+    limit.begin_attempt("ada", "there")
+    limit.begin_attempt("ada", "there")
+
+
+def test_one_address_cannot_try_many_names() -> None:
+    limit = SignInRateLimit(lambda: 0.0)
+    for number in range(20):
+        limit.begin_attempt(f"user{number}", f"2001:db8::{number:x}")
+    with pytest.raises(BusyError, match="too many"):
+        limit.begin_attempt("ada", "2001:db8::ffff")
+    limit.begin_attempt("ada", "2001:db8:1::1")
+
+
+async def _storm(site: Site, names: list[str]) -> tuple[list[int], bool]:
+    """Sign in with wrong passwords at once; return the statuses, and if /healthz came first."""
+    answers: list[int] = []
+    was_first = False
+    transport = httpx.ASGITransport(site.app)
+    async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
+
+        async def try_name(name: str) -> None:
+            form = {"name": name, "password": "not the password"}
+            answers.append((await client.post("/sign-in", data=form)).status_code)
+
+        async with anyio.create_task_group() as tasks:
+            for name in names:
+                tasks.start_soon(try_name, name)
+            await anyio.sleep(0)
+            assert (await client.get("/healthz")).status_code == 200
+            was_first = answers.count(403) < 5
+    return answers, was_first
+
+
+def test_parallel_sign_ins_are_counted_before_they_are_checked(site: Site) -> None:
+    answers, _ = anyio.run(_storm, site, ["ada"] * 60)
+    assert answers.count(403) == 5
+    assert answers.count(429) == 55
+
+
+def test_server_answers_while_strangers_try_many_names(site: Site) -> None:
+    answers, was_first = anyio.run(_storm, site, [f"user{number}" for number in range(60)])
+    assert was_first
+    assert 1 <= answers.count(403) <= 20
+    assert answers.count(403) + answers.count(429) == 60
+
+
+def test_forwarded_address_is_believed_from_a_configured_proxy_only(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        heard.append(scope["client"][0])
+
+    async def forward(proxies: list[str]) -> None:
+        settings = open_library(tmp_path, **{"server.trusted_proxies": proxies}).settings
+        config = uvicorn_config(app, settings)
+        config.load()
+        transport = httpx.ASGITransport(config.loaded_app, client=("10.0.0.7", 1))
+        async with httpx.AsyncClient(transport=transport, base_url=ADDRESS) as client:
+            with pytest.raises(AssertionError):
+                await client.get("/", headers={"X-Forwarded-For": "203.0.113.9"})
+
+    for proxies in ([], ["10.1.0.0/16"], ["10.0.0.0/24"]):
+        anyio.run(forward, proxies)
+    assert heard == ["10.0.0.7", "10.0.0.7", "203.0.113.9"]
 
 
 def test_unknown_name_and_wrong_password_say_the_same(catalog: Catalog) -> None:
@@ -313,6 +402,20 @@ def test_server_that_others_reach_needs_an_account(tmp_path: Path) -> None:
         prepare_accounts(service, is_local=False)
     service.catalog.accounts.add_user("ada", "admin", password_hash=hash_password(PASSWORD))
     assert prepare_accounts(service, is_local=False) is None
+    service.close()
+
+
+def test_link_is_handed_out_as_long_as_no_admin_has_a_password(tmp_path: Path) -> None:
+    service = open_library(tmp_path)
+    accounts = service.catalog.accounts
+    accounts.add_user("vera", "viewer", password_hash=hash_password(PASSWORD))
+    for _ in range(2):
+        secret = prepare_accounts(service, is_local=True)
+        assert secret is not None
+        assert SessionService(service.catalog, clock=lambda: 0.0).redeem_link(secret, "here")
+    (admin,) = [user for user in accounts.users() if user.role == "admin"]
+    accounts.set_password(admin.id, hash_password(PASSWORD))
+    assert prepare_accounts(service, is_local=True) is None
     service.close()
 
 
