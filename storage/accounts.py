@@ -55,12 +55,29 @@ class Accounts:
             row = session.scalar(select(UserTable).where(UserTable.name == name.casefold()))
             return None if row is None else _user(row)
 
-    def set_password(self, user: UserId, password_hash: str | None) -> UserRow:
-        """Set or remove a password; every session of the user ends."""
+    def set_password(
+        self,
+        user: UserId,
+        password_hash: str | None,
+        *,
+        keep_session: str | None = None,
+        ends_tokens: bool = False,
+    ) -> UserRow:
+        """Set or remove a password; sessions and unused sign-in links of the user end.
+
+        Args:
+            keep_session: Hashed secret of a session that goes on: of whoever changes their own.
+            ends_tokens: Whether the tokens of the API end too.
+        """
+        sessions = [SessionTable.user_id == user, SessionTable.secret_hash != (keep_session or "")]
+        tokens = [TokenTable.user_id == user]
+        if not ends_tokens:
+            tokens.append(TokenTable.kind == "sign_in")
         with self._database.writing() as session:
             row = _row(session, user)
             row.password_hash = password_hash
-            session.execute(delete(SessionTable).where(SessionTable.user_id == user))
+            session.execute(delete(SessionTable).where(*sessions))
+            session.execute(delete(TokenTable).where(*tokens))
             return _user(row)
 
     def set_role(self, user: UserId, role: Role) -> UserRow:

@@ -29,6 +29,8 @@ Role = Literal["admin", "viewer"]
 """An admin sees and changes everything; a viewer sees the videos that were granted."""
 TokenKind = Literal["api", "sign_in"]
 """A token of the API works until it expires, one for signing in works once."""
+TokenScope = Literal["read", "write"]
+"""The right of a token: to look and to ask, or also to change the library."""
 VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 HeartbeatReply = Literal["go_on", "cancel", "lost"]

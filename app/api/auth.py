@@ -13,7 +13,8 @@ import hmac
 import json
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.cookies import CookieError, SimpleCookie
@@ -22,6 +23,7 @@ from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.rate_limit import SignInRateLimit
@@ -50,6 +52,12 @@ _LINK = "(link)"
 """Name under which failed links are counted; no account can have it."""
 _API = ("/api/", "/v1/", "/media/", "/metrics")
 
+# What a bearer token never reaches: it could give itself, or a stranger, a way to stay.
+_NOT_FOR_TOKENS = re.compile(r"/api/v1/(users|tokens|session/password)(/.*)?")
+_NOT_WRITTEN_BY_TOKENS = re.compile(r"/api/v1/(settings|session)(/.*)?")
+# What asks by POST and changes nothing of the library.
+_ASKS = re.compile(r"/api/v1/(ask|search)(/.*)?|/v1/.*")
+
 # Gradio compiles templates in the browser (`unsafe-eval`) and styles inline; nothing may be
 # loaded from, or sent to, any other host.
 _POLICY = (
@@ -69,6 +77,8 @@ class Principal:
     """The CSRF token of the session; empty for a bearer token, which needs none."""
     granted: frozenset[VideoId] | None
     """The videos of a viewer; `None` for an admin, who sees all."""
+    scopes: frozenset[str] | None = None
+    """The rights of a bearer token; `None` for a session, which has all of its user's."""
 
     @property
     def is_admin(self) -> bool:
@@ -97,17 +107,33 @@ class SessionService:
             BusyError: Too many sign-ins failed; a later one may pass.
         Cost: a hash, 64 MiB and about 0.1 s of a core.
         """
-        self._rate_limit.begin_attempt(name, address)
-        user = self._accounts.user(name)
-        stored = None if user is None else user.password_hash
-        if not matches(stored, password) or user is None or stored is None:
-            # A name that nobody has may be a password in the wrong field.
-            subject = "an unknown name" if user is None else f"user {user.name}"
-            _log.warning("sign-in refused for %s from %s: wrong password", subject, address)
-            raise NotAllowedError("the name or the password is wrong")
-        self._rate_limit.succeed(name, address)
+        with self.limited(name, address):
+            user = self._accounts.user(name)
+            stored = None if user is None else user.password_hash
+            if not matches(stored, password) or user is None or stored is None:
+                # A name that nobody has may be a password in the wrong field.
+                subject = "an unknown name" if user is None else f"user {user.name}"
+                _log.warning("sign-in refused for %s from %s: wrong password", subject, address)
+                raise NotAllowedError("the name or the password is wrong")
         _log.info("user %s signed in with a password from %s", user.name, address)
         return self._open(user), user
+
+    @contextmanager
+    def limited(self, name: str, address: str) -> Iterator[None]:
+        """Count the body of a `with` as a failed sign-in if it raises `NotAllowedError`.
+
+        Raises:
+            BusyError: Too many failed; a later one may pass.
+        """
+        self._rate_limit.begin_attempt(name, address)
+        try:
+            yield
+        except NotAllowedError:
+            raise
+        except BaseException:
+            self._rate_limit.succeed(name, address)
+            raise
+        self._rate_limit.succeed(name, address)
 
     def redeem_link(self, link_secret: str, address: str) -> str:
         """Open a session by a one-time link.
@@ -116,15 +142,14 @@ class SessionService:
             NotAllowedError: The link was used, has expired, or never existed.
             BusyError: As `sign_in`.
         """
-        self._rate_limit.begin_attempt(_LINK, address)
-        owner = self._accounts.use_token(hash_secret(link_secret), "sign_in")
-        if owner is None:
-            _log.warning("sign-in link refused from %s", address)
-            raise NotAllowedError(
-                "this link was used already or has expired",
-                hint="restart `longwatch serve` for a new link, or sign in with a password",
-            )
-        self._rate_limit.succeed(_LINK, address)
+        with self.limited(_LINK, address):
+            owner = self._accounts.use_token(hash_secret(link_secret), "sign_in")
+            if owner is None:
+                _log.warning("sign-in link refused from %s", address)
+                raise NotAllowedError(
+                    "this link was used already or has expired",
+                    hint="restart `longwatch serve` for a new link, or sign in with a password",
+                )
         user, _ = owner
         _log.info("user %s signed in with a link from %s", user.name, address)
         return self._open(user)
@@ -138,7 +163,9 @@ class SessionService:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             owner = self._accounts.use_token(hash_secret(token.strip()), "api")
-            return None if owner is None else self._principal(owner[0], csrf="")
+            if owner is None:
+                return None
+            return self._principal(owner[0], csrf="", scopes=frozenset(owner[1].scopes))
         secret = cookie_secret(headers)
         session = None if secret is None else self._accounts.session(hash_secret(secret))
         return None if session is None else self._principal(session.user, csrf=session.csrf)
@@ -165,9 +192,11 @@ class SessionService:
         )
         return secret
 
-    def _principal(self, user: UserRow, *, csrf: str) -> Principal:
+    def _principal(
+        self, user: UserRow, *, csrf: str, scopes: frozenset[str] | None = None
+    ) -> Principal:
         granted = None if user.role == "admin" else self._accounts.granted(user.id)
-        return Principal(user=user, csrf=csrf, granted=granted)
+        return Principal(user=user, csrf=csrf, granted=granted, scopes=scopes)
 
 
 class AuthMiddleware:
@@ -213,6 +242,8 @@ class AuthMiddleware:
             return None
         if principal is None:
             return _Rejection.for_anonymous(path, scope, headers)
+        if principal.scopes is not None and not _in_scope(principal.scopes, method, path):
+            return _Rejection(403, "scope", "the scopes of this token do not allow this")
         if path.startswith("/ui") and not (method in _SAFE_METHODS and _GRADIO.fullmatch(path)):
             return _Rejection(404, "not_found", "no such page")
         if method not in _SAFE_METHODS and principal.csrf and path.startswith(_API):
@@ -267,6 +298,20 @@ def safe_redirect(target: str | None) -> str:
     parts = urlsplit(target)
     clean = not parts.scheme and not parts.netloc and "\\" not in target and target.isprintable()
     return target if clean else "/"
+
+
+def client_address(request: Request) -> str:
+    """Return the address of the client, as far as it is known."""
+    return request.client.host if request.client else "unknown"
+
+
+def _in_scope(scopes: frozenset[str], method: str, path: str) -> bool:
+    """Return whether a token with these scopes may make a request."""
+    if _NOT_FOR_TOKENS.fullmatch(path):
+        return False
+    if method in _SAFE_METHODS or _ASKS.fullmatch(path):
+        return "read" in scopes
+    return "write" in scopes and not _NOT_WRITTEN_BY_TOKENS.fullmatch(path)
 
 
 def _host_name(headers: Headers) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from app.api.auth import COOKIE, SESSION_DAYS, safe_redirect
+from app.api.auth import COOKIE, SESSION_DAYS, client_address, safe_redirect
 from app.api.deps import Ctx
 from app.errors import BusyError, NotAllowedError, rule_for
 from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
@@ -44,7 +44,9 @@ def show(
         return _page(safe_redirect(next))
     try:
         return _let_in(
-            request, context.sessions.redeem_link(token, _address(request)), safe_redirect(next)
+            request,
+            context.sessions.redeem_link(token, client_address(request)),
+            safe_redirect(next),
         )
     except (NotAllowedError, BusyError) as error:
         return _page(safe_redirect(next), error)
@@ -61,7 +63,7 @@ async def sign_in(
     """Check name and password; after five failures further tries have to wait."""
     try:
         secret, _ = await context.password_checks.run(
-            lambda: context.sessions.sign_in(name, password, _address(request))
+            lambda: context.sessions.sign_in(name, password, client_address(request))
         )
     except (NotAllowedError, BusyError) as error:
         return _page(safe_redirect(next), error)
@@ -96,7 +98,3 @@ def _page(target: str, error: NotAllowedError | BusyError | None = None) -> HTML
         note = f'<p class="note bad" role="alert">{escape(error.message.capitalize())}.{hint}</p>'
     html = _PAGE.format(theme=THEME_SCRIPT, logo=LOGO, note=note, target=escape(target))
     return HTMLResponse(html, status_code=200 if error is None else rule_for(error).status)
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"

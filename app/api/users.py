@@ -5,10 +5,11 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request, Response
 
 from app.api.audit import audit
-from app.api.auth import COOKIE, cookie_secret
+from app.api.auth import COOKIE, client_address, cookie_secret
 from app.api.deps import Ctx, CurrentAdmin, CurrentUser
 from app.schemas.settings import SettingsResponse
 from app.schemas.users import (
+    ChangePasswordRequest,
     CreateTokenRequest,
     CreateUserRequest,
     SessionResponse,
@@ -34,6 +35,7 @@ def get_session(context: Ctx, principal: CurrentUser) -> SessionResponse:
     return SessionResponse(
         user=principal.user.name,
         role=principal.user.role,
+        has_password=principal.user.password_hash is not None,
         csrf=principal.csrf,
         model=active_model(context.settings),
         offline=not context.settings.allow_network,
@@ -50,6 +52,31 @@ def sign_out(context: Ctx, principal: CurrentUser, request: Request) -> Response
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path="/")
     return answer
+
+
+@router.put(
+    "/session/password", tags=["users"], summary="Change one's own password", status_code=204
+)
+async def change_own_password(
+    context: Ctx, principal: CurrentUser, request: Request, body: ChangePasswordRequest
+) -> Response:
+    """Change the signed-in user's own password; their other sessions end."""
+    address = client_address(request)
+
+    def change() -> None:
+        with context.sessions.limited(principal.user.name, address):
+            accounts.change_own_password(
+                context.services,
+                principal.user,
+                current=body.current,
+                new=body.new,
+                keep_session=cookie_secret(request.headers),
+                ends_tokens=body.end_tokens,
+            )
+
+    await context.password_checks.run(change)
+    audit(principal, "changed the password of user", principal.user.name)
+    return Response(status_code=204)
 
 
 @router.get("/users", tags=["users"], summary="List users")
@@ -77,6 +104,7 @@ def update_user(
         role=body.role,
         videos=None if body.videos is None else [VideoId(video) for video in body.videos],
         password=body.password,
+        ends_tokens=body.end_tokens,
     )
     changes = ", ".join(sorted(body.model_fields_set)) or "nothing"
     audit(principal, f"changed {changes} of user", user.name)
@@ -100,8 +128,13 @@ def list_tokens(context: Ctx, principal: CurrentUser) -> TokensResponse:
 
 @router.post("/tokens", tags=["tokens"], summary="Create a token", status_code=201)
 def create_token(context: Ctx, principal: CurrentUser, body: CreateTokenRequest) -> TokenCreated:
-    """Create an API token with the user's rights, sent as `Authorization: Bearer`."""
-    row, secret = accounts.add_token(context.services, principal.user.id, body.name, days=body.days)
+    """Create an API token with the user's rights, sent as `Authorization: Bearer`.
+
+    No token may manage accounts, passwords, tokens or settings, whatever its scopes.
+    """
+    row, secret = accounts.add_token(
+        context.services, principal.user.id, body.name, days=body.days, scopes=body.scopes
+    )
     audit(principal, "created token", row.id)
     return TokenCreated(**accounts.describe_token(row).model_dump(), secret=secret)
 

@@ -208,6 +208,33 @@ def add_user(
     open_screen(json=json).show(document)
 
 
+@users.command("password")
+def set_password(
+    name: Annotated[str, typer.Argument(help="Name of the account.")],
+    password: Annotated[
+        str,
+        typer.Option(
+            "--password",
+            prompt=True,
+            hide_input=True,
+            confirmation_prompt=True,
+            help="Password (prompted for if left out).",
+        ),
+    ] = "",
+    end_tokens: Annotated[
+        bool, typer.Option("--end-tokens", help="End the API tokens of the account too.")
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Give an account a new password; its sessions end."""
+    from app.services.accounts import set_password as set_one
+
+    with open_library(home) as context:
+        document = set_one(context, name, password, ends_tokens=end_tokens)
+    open_screen(json=json).show(document)
+
+
 @users.command("rm")
 def remove_user(
     name: Annotated[str, typer.Argument(help="Name of the account.")],

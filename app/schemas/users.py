@@ -34,6 +34,7 @@ class SessionResponse(Schema):
 
     user: str
     role: str
+    has_password: bool
     csrf: str
     model: ActiveModel
     offline: bool
@@ -71,6 +72,15 @@ class UpdateUserRequest(RequestModel):
     password: str | None = Field(default=None, description="10 to 1024 characters.")
     role: Literal["admin", "viewer"] | None = None
     videos: list[str] | None = Field(default=None, max_length=1000)
+    end_tokens: bool = Field(default=False, description="End the user's API tokens too.")
+
+
+class ChangePasswordRequest(RequestModel):
+    """A new password of the signed-in user."""
+
+    current: str = Field(default="", max_length=1024, description="Not needed without one.")
+    new: str = Field(max_length=1024, description="10 to 1024 characters.")
+    end_tokens: bool = Field(default=False, description="End one's own API tokens too.")
 
 
 class TokenItem(Schema):
@@ -78,6 +88,7 @@ class TokenItem(Schema):
 
     token_id: int
     name: str
+    scopes: list[str]
     created_at: str
     expires_at: str | None
     used_at: str | None
@@ -93,7 +104,12 @@ class CreateTokenRequest(RequestModel):
     """An API token to create."""
 
     name: str = Field(min_length=1, max_length=64)
-    days: int = Field(default=90, description="1 to 3650.")
+    days: int = Field(default=90, description="1 to 366.")
+    scopes: list[Literal["read", "write"]] = Field(
+        default=["read"],
+        max_length=2,
+        description="`read`: look, search and ask. `write`: change the library too.",
+    )
 
 
 class TokenCreated(TokenItem):

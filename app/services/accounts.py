@@ -5,17 +5,18 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
+from app.errors import NotAllowedError
 from app.schemas.common import MessageResponse
 from app.schemas.users import AccountItem, AccountsResponse, TokenItem, UserItem
 from app.services.context import ServiceContext
-from app.services.credentials import hash_password, hash_secret, new_secret
+from app.services.credentials import hash_password, hash_secret, matches, new_secret
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import VideoId
 from storage.catalog import utc_now
-from storage.records import Role, TokenId, TokenRow, UserId, UserRow
+from storage.records import Role, TokenId, TokenRow, TokenScope, UserId, UserRow
 
 MAX_TOKENS: Final = 50
-MAX_TOKEN_DAYS: Final = 3650
+MAX_TOKEN_DAYS: Final = 366
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -51,11 +52,14 @@ def change_user(
     role: Role | None = None,
     videos: Collection[VideoId] | None = None,
     password: str | None = None,
+    ends_tokens: bool = False,
 ) -> UserRow:
     """Change the role of an account, the videos a viewer may see, or its password.
 
     What is `None` stays; nothing changes unless all of it can.
 
+    Args:
+        ends_tokens: Whether a new password ends the API tokens of the account too.
     Raises:
         InputRefusedError: The password cannot be used, or no admin would be left.
         NotFoundError: One of the videos is not there.
@@ -75,8 +79,54 @@ def change_user(
         for video in granted - frozenset(videos):
             accounts.revoke(user.id, video)
     if password_hash is not None:
-        user = accounts.set_password(user.id, password_hash)
+        user = accounts.set_password(user.id, password_hash, ends_tokens=ends_tokens)
     return user
+
+
+def change_own_password(
+    context: ServiceContext,
+    user: UserRow,
+    *,
+    current: str,
+    new: str,
+    keep_session: str | None,
+    ends_tokens: bool = False,
+) -> None:
+    """Change the password of whoever is signed in; their other sessions end.
+
+    Args:
+        current: The password so far; ignored for an account without one.
+        keep_session: Secret of the session that goes on.
+        ends_tokens: Whether the API tokens of the account end too.
+    Raises:
+        NotAllowedError: The present password is another.
+        InputRefusedError: The new password cannot be used.
+    """
+    if user.password_hash is not None and not matches(user.password_hash, current):
+        raise NotAllowedError("the present password is another")
+    context.catalog.accounts.set_password(
+        user.id,
+        hash_password(new),
+        keep_session=None if keep_session is None else hash_secret(keep_session),
+        ends_tokens=ends_tokens,
+    )
+
+
+def set_password(
+    context: ServiceContext, name: str, password: str, *, ends_tokens: bool = False
+) -> MessageResponse:
+    """Give an account a new password; its role and its videos stay.
+
+    Raises:
+        NotFoundError: There is none of this name.
+        InputRefusedError: The password cannot be used.
+    """
+    user = find_user(context, name)
+    change_user(context, user, password=password, ends_tokens=ends_tokens)
+    return MessageResponse(
+        message=f"{user.name} has a new password"
+        + ("; their API tokens have ended" if ends_tokens else "")
+    )
 
 
 def remove_user(context: ServiceContext, name: str) -> MessageResponse:
@@ -137,9 +187,14 @@ def list_tokens(context: ServiceContext, user: UserId) -> tuple[TokenRow, ...]:
 
 
 def add_token(
-    context: ServiceContext, user: UserId, name: str, *, days: int
+    context: ServiceContext,
+    user: UserId,
+    name: str,
+    *,
+    days: int,
+    scopes: Collection[TokenScope] = ("read",),
 ) -> tuple[TokenRow, str]:
-    """Create an API token with the rights of its user.
+    """Create an API token with the rights of its user, as far as its scopes go.
 
     Returns:
         The token, and its secret, which is kept nowhere.
@@ -152,7 +207,11 @@ def add_token(
         raise InputRefusedError(f"there are {MAX_TOKENS} tokens already", hint="remove one first")
     secret = f"lw_{new_secret()}"
     row = context.catalog.accounts.add_token(
-        user, name, hash_secret(secret), expires_at=utc_now() + timedelta(days=days)
+        user,
+        name,
+        hash_secret(secret),
+        scopes=sorted({"read", *scopes}),
+        expires_at=utc_now() + timedelta(days=days),
     )
     return row, secret
 
@@ -171,6 +230,7 @@ def describe_token(row: TokenRow) -> TokenItem:
     return TokenItem(
         token_id=row.id,
         name=row.name,
+        scopes=[*row.scopes],
         created_at=row.created_at.isoformat(),
         expires_at=None if row.expires_at is None else row.expires_at.isoformat(),
         used_at=None if row.used_at is None else row.used_at.isoformat(),

@@ -71,6 +71,21 @@ def test_new_password_signs_everyone_out(catalog: Catalog, clock: Clock) -> None
     assert catalog.accounts.session("hash") is None
 
 
+def test_new_password_ends_links_and_where_wanted_tokens(catalog: Catalog, clock: Clock) -> None:
+    user = catalog.accounts.add_user("ada", "admin")
+    catalog.accounts.open_session(
+        user.id, "mine", csrf="c", expires_at=clock.time + timedelta(hours=1)
+    )
+    catalog.accounts.add_token(user.id, "first start", "link", kind="sign_in")
+    catalog.accounts.add_token(user.id, "script", "token")
+    catalog.accounts.set_password(user.id, "new", keep_session="mine")
+    assert catalog.accounts.session("mine") is not None
+    assert catalog.accounts.use_token("link", "sign_in") is None
+    assert catalog.accounts.use_token("token", "api") is not None
+    catalog.accounts.set_password(user.id, "newer", ends_tokens=True)
+    assert catalog.accounts.use_token("token", "api") is None
+
+
 def test_token_of_the_api_works_until_it_expires(catalog: Catalog, clock: Clock) -> None:
     user = catalog.accounts.add_user("ada", "viewer")
     expires_at = clock.time + timedelta(days=1)

@@ -96,6 +96,7 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
             "created_at": NOON,
         },
     },
+    "0004": {},
 }  # fmt: skip
 """By revision, a row for each table that it added: parents before their children."""
 
@@ -133,7 +134,10 @@ def test_rows_of_every_version_are_found_again(database_url: str, revision: str)
             assert user is not None
             assert catalog.accounts.granted(user.id) == {video.id}
             assert catalog.accounts.session("s") is not None
-            assert catalog.accounts.use_token("t", "api") is not None
+            used = catalog.accounts.use_token("t", "api")
+            assert used is not None
+            # Step 4 writes down what a token was able to do before scopes were enforced.
+            assert used[1].scopes == (("ask",) if revision >= "0004" else ("read", "write"))
             assert catalog.uploads.list(user.id)[0].offset_bytes == 4
             (talk,) = catalog.conversations.list(user.id)
             (turn,) = catalog.conversations.turns(talk.id)

@@ -28,6 +28,7 @@ from tests.support.site import ADDRESS, PASSWORD, Site, open_library, sign_in
 ROUTES = [
     ("GET", "/api/v1/session", None, 200, 200),
     ("DELETE", "/api/v1/nothing", None, 404, 404),
+    ("PUT", "/api/v1/session/password", {"current": "no", "new": PASSWORD}, 403, 403),
     ("GET", "/api/v1/videos", None, 200, 200),
     ("GET", "/api/v1/videos/{yard}", None, 404, 200),
     ("PATCH", "/api/v1/videos/{yard}", {"name": "yard"}, 403, 200),
@@ -232,6 +233,78 @@ def test_token_of_a_program_has_the_rights_of_its_owner_until_it_is_removed(site
     assert made["secret"] not in site.viewer.get("/api/v1/tokens").text
     site.viewer.delete(f"/api/v1/tokens/{made['token_id']}")
     assert program.get("/api/v1/session").status_code == 401
+
+
+def _program(site: Site, **wanted: object) -> TestClient:
+    """A client with a new token of the admin."""
+    answer = site.admin.post("/api/v1/tokens", json={"name": "script", **wanted})
+    program = TestClient(site.app, base_url=ADDRESS)
+    program.headers["authorization"] = f"Bearer {answer.json()['secret']}"
+    return program
+
+
+def test_token_that_may_read_changes_nothing(site: Site) -> None:
+    reader, writer = _program(site), _program(site, scopes=["write"])
+    for program in (reader, writer):
+        assert program.get("/api/v1/videos").status_code == 200
+        assert program.post("/api/v1/search", json={"query": "a car"}).status_code == 200
+    path = f"/api/v1/videos/{site.yard}"
+    refused = reader.patch(path, json={"name": "garden"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "scope")
+    assert reader.delete(path).status_code == 403
+    assert writer.patch(path, json={"name": "garden"}).status_code == 200
+
+
+def test_no_token_manages_accounts_tokens_or_settings(site: Site) -> None:
+    program = _program(site, scopes=["read", "write"])
+    account = {"name": "eve", "password": PASSWORD, "role": "admin"}
+    assert program.post("/api/v1/users", json=account).status_code == 403
+    assert program.get("/api/v1/users").status_code == 403
+    assert program.patch("/api/v1/users/ada", json={"password": PASSWORD}).status_code == 403
+    assert program.post("/api/v1/tokens", json={"name": "more"}).status_code == 403
+    own = {"current": PASSWORD, "new": "another password"}
+    assert program.put("/api/v1/session/password", json=own).status_code == 403
+    changes = {"changes": {"retention.days": 1}}
+    assert program.patch("/api/v1/settings/values", json=changes).status_code == 403
+
+
+def test_everybody_changes_their_own_password(site: Site) -> None:
+    other = sign_in(site.app, "vera")
+    new = "another password"
+    wrong = {"current": "not the password", "new": new}
+    assert site.viewer.put("/api/v1/session/password", json=wrong).status_code == 403
+    short = site.viewer.put("/api/v1/session/password", json={"current": PASSWORD, "new": "abc"})
+    assert short.status_code == 422
+    body = {"current": PASSWORD, "new": new}
+    assert site.viewer.put("/api/v1/session/password", json=body).status_code == 204
+    assert site.viewer.get("/api/v1/session").status_code == 200
+    assert other.get("/api/v1/session").status_code == 401
+    for password, status in ((PASSWORD, 403), (new, 303)):
+        form = {"name": "vera", "password": password}
+        answer = site.anonymous.post("/sign-in", data=form, follow_redirects=False)
+        assert answer.status_code == status
+
+
+def test_new_password_ends_tokens_if_asked(site: Site) -> None:
+    program = _program(site)
+    body = {"current": PASSWORD, "new": "another password"}
+    site.admin.put("/api/v1/session/password", json=body)
+    assert program.get("/api/v1/videos").status_code == 200
+    body = {"current": "another password", "new": PASSWORD, "end_tokens": True}
+    site.admin.put("/api/v1/session/password", json=body)
+    assert program.get("/api/v1/videos").status_code == 401
+
+
+def test_session_says_whether_its_user_has_a_password(site: Site) -> None:
+    assert site.admin.get("/api/v1/session").json()["has_password"] is True
+    new = site.services.catalog.accounts.add_user("eve", "admin")
+    link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(new)
+    site.anonymous.get(f"/sign-in?token={link}")
+    session = site.anonymous.get("/api/v1/session").json()
+    assert (session["user"], session["has_password"]) == ("eve", False)
+    site.anonymous.headers[CSRF_HEADER] = session["csrf"]
+    answer = site.anonymous.put("/api/v1/session/password", json={"new": PASSWORD})
+    assert answer.status_code == 204
 
 
 def test_only_admin_cannot_lock_everybody_out(site: Site) -> None:

@@ -19,7 +19,7 @@ export async function mount(main, session) {
     ),
     grid,
   );
-  const mine = [tokens, appearance];
+  const mine = [password, tokens, appearance];
   const editable = (place) => values(place, session, panel);
   const parts =
     session.role === "admin" ? [editable, facts, people, ...mine, outward] : [editable, ...mine];
@@ -290,6 +290,61 @@ async function remove(place, user) {
   if (given) await call("DELETE", `/api/v1/users/${encodeURIComponent(user.name)}`).catch(told);
 }
 
+async function password(place, session) {
+  const field = (label, name, autocomplete, minlength) =>
+    h(
+      "label",
+      {},
+      label,
+      h("input", { name, type: "password", required: true, minlength, autocomplete }),
+    );
+  const ask = async () => {
+    const given = await dialog(
+      place,
+      "Change your password",
+      [
+        session.has_password
+          ? field("Present password", "current", "current-password", "1")
+          : null,
+        field("New password, 10 characters or more", "new", "new-password", "10"),
+        h(
+          "label",
+          { class: "row" },
+          h("input", { type: "checkbox", name: "end_tokens" }),
+          "End my tokens too",
+        ),
+      ].filter(Boolean),
+    );
+    if (!given) return;
+    try {
+      await call("PUT", "/api/v1/session/password", {
+        current: given.current ?? "",
+        new: given.new,
+        end_tokens: Boolean(given.end_tokens),
+      });
+      session.has_password = true;
+      toast("The password is changed", "your other sessions have ended");
+      await password(place, session);
+    } catch (error) {
+      told(error);
+    }
+  };
+  fill(
+    place,
+    panel(
+      "Your password",
+      session.has_password
+        ? h("p", { class: "pad faint" }, `You sign in as ${session.user}.`)
+        : h(
+            "p",
+            { class: "pad wrong" },
+            "You have no password: set one, or the next sign-in needs another one-time link.",
+          ),
+      h("button", { type: "button", onclick: ask }, session.has_password ? "Change" : "Set one"),
+    ),
+  );
+}
+
 async function tokens(place) {
   const found = await call("GET", "/api/v1/tokens");
   const again = () => tokens(place).catch(told);
@@ -354,9 +409,15 @@ async function hand(place) {
       ),
       h(
         "label",
+        { class: "row" },
+        h("input", { type: "checkbox", name: "write" }),
+        "It may change the library, not only look and ask",
+      ),
+      h(
+        "label",
         {},
         "Days until it ends",
-        h("input", { name: "days", type: "number", min: "1", max: "3650", value: "90" }),
+        h("input", { name: "days", type: "number", min: "1", max: "366", value: "90" }),
       ),
     ],
     { confirm: "Make it" },
@@ -366,6 +427,7 @@ async function hand(place) {
     const token = await call("POST", "/api/v1/tokens", {
       name: given.name,
       days: Number(given.days),
+      scopes: given.write ? ["read", "write"] : ["read"],
     });
     await dialog(
       place,
