@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import datetime
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, delete, select
 
 from engine.errors import CorruptLatentsError
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
@@ -55,6 +55,15 @@ class Chunks:
         """Return the chunks that one pipeline has committed, in order."""
         with self._database.reading() as session:
             return tuple(map(_record, session.scalars(_of_pipeline(video, fingerprint))))
+
+    def keep_reading(self, video: VideoId, fingerprint: Fingerprint) -> None:
+        """Delete the rows of every other pipeline that has read a video."""
+        with self._database.writing() as session:
+            session.execute(
+                delete(ChunkTable).where(
+                    ChunkTable.video_id == video, ChunkTable.fingerprint != fingerprint
+                )
+            )
 
     def replace(
         self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]

@@ -117,6 +117,13 @@ class Videos:
         with self._database.reading() as session:
             return tuple(video_record(row) for row in session.scalars(query))
 
+    def readings(self) -> dict[VideoId, Fingerprint]:
+        """Return the pipeline whose chunks answer for each video that has been read."""
+        query = select(VideoTable.id, VideoTable.fingerprint)
+        with self._database.reading() as session:
+            rows = session.execute(query.where(VideoTable.fingerprint.is_not(None)))
+            return {VideoId(video): Fingerprint(fingerprint) for video, fingerprint in rows}
+
     def page(
         self,
         limit: int,
@@ -154,6 +161,13 @@ class Videos:
             row = lock_video(session, video)
             if row.name != name:
                 row.name = _free_name(session, name)
+            return self._stored(session, row)
+
+    def set_uri(self, video: VideoId, uri: str) -> VideoRow:
+        """Set where the original of a video lies now."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.uri = uri
             return self._stored(session, row)
 
     def set_status(

@@ -83,7 +83,7 @@ def export_clip(
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
     """Rebuild chunk rows and the vector index from the latent files."""
-    from app.services.library import reindex
+    from app.services.repair import reindex
 
     with open_library(home) as context:
         document = reindex(context)

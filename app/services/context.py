@@ -10,7 +10,9 @@ from app.config.engine_config import choose_threads, engine_config
 from app.config.settings import Settings
 from app.config.settings_file import SettingsStore, Value
 from app.schemas.common import VideoLabel, VideoLabels
+from engine.errors import CorruptLatentsError
 from engine.pipeline.engine import Engine, assemble
+from engine.records import Fingerprint, VideoId
 from storage.catalog import Catalog, open_catalog
 
 
@@ -30,6 +32,7 @@ class ServiceContext:
         # because everything else has to be answered while a model loads.
         self._engine_lock = threading.Lock()
         self._engine: Engine | None = None
+        self._attached: dict[VideoId, Fingerprint] = {}
 
     @property
     def settings(self) -> Settings:
@@ -62,9 +65,23 @@ class ServiceContext:
     def engine(self) -> Engine:
         """The model with its memory; loading takes seconds."""
         with self._engine_lock:
+            readings = self.catalog.videos.readings()
             if self._engine is None:
-                self._engine = self._load_engine()
+                config = engine_config(self.settings)
+                choose_threads(config.model.folder)
+                self._engine = assemble(config, homes=readings)
+            else:
+                # Another process may have read a video anew since.
+                for video, fingerprint in readings.items() - self._attached.items():
+                    self._engine.attach(video, fingerprint)
+            self._attached = readings
             return self._engine
+
+    def has_damage(self) -> bool:
+        """Tell whether chunks are known to be damaged; loads nothing."""
+        failures = (row.failure for row in self.catalog.videos.list("failed"))
+        is_marked = any(f is not None and f.code == CorruptLatentsError.code for f in failures)
+        return is_marked or (self._engine is not None and bool(self._engine.left_out))
 
     def labels(self) -> VideoLabels:
         """Return the name and the wall clock of every video."""
@@ -77,9 +94,3 @@ class ServiceContext:
         """Give back connections; the context may be used again."""
         if self._catalog is not None:
             self._catalog.close()
-
-    def _load_engine(self) -> Engine:
-        homes = {row.id: row.fingerprint for row in self.catalog.videos.list() if row.fingerprint}
-        config = engine_config(self.settings)
-        choose_threads(config.model.folder)
-        return assemble(config, homes=homes)

@@ -22,7 +22,7 @@ from app.services.library import check_name
 from app.services.sources import identify
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
 from engine.media.address import is_live_uri, redact
-from engine.pipeline.ingest import ResumePoint, ingest, resume_point, stored_chunks
+from engine.pipeline.ingest import ResumePoint, ingest, resume_points, stored_chunks
 from engine.records import ChunkCommitted, MediaInfo, SampleStats
 from storage.records import Failure, JobRow, VideoRow, VideoStatus
 
@@ -51,6 +51,9 @@ def add_source(
     videos = context.catalog.videos
     known = None if identity is None else videos.find(identity)
     if known is not None:
+        if not Path(known.uri).exists():
+            # The original was moved: what is left to read of it is read where it lies now.
+            known = videos.set_uri(known.id, source)
         return known if chosen is None else videos.rename(known.id, chosen)
     return videos.add(
         name=chosen or _name_of(source),
@@ -92,10 +95,14 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         compression_ratio=engine.compression_ratio,
     )
     engine.attach(video.id, engine.fingerprint)
-    point = resume_point(engine, video.id)
+    points = resume_points(engine, video.id)
     catalog.chunks.replace(video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id)))
+    stats, warnings = None, video.warnings
     try:
-        stats, warnings = _read(context, video, point, control)
+        for point in points:
+            # What a camera showed cannot be read again.
+            if not control.should_stop() and not (point.n_chunks and is_live_uri(video.uri)):
+                stats, warnings = _read(context, video, point, control)
     except LongwatchError as error:
         catalog.videos.end_ingest(
             video.id, "failed", wall_s=time.monotonic() - started, failure=_failure(error)
@@ -106,6 +113,10 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     status: VideoStatus = "ready"
     if control.should_stop():
         status = "cancelled" if control.is_cancelled() else "queued"
+    else:
+        # One reading answers: what another pipeline read before would never be asked again.
+        engine.cache.remove_superseded(video.id)
+        catalog.chunks.keep_reading(video.id, engine.fingerprint)
     return catalog.videos.end_ingest(
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )
@@ -190,8 +201,8 @@ def _sound(
 
 
 def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:
-    """Return the counts of earlier runs; none when reading starts from the beginning."""
-    return video.stats if point.ordinal else None
+    """Return the counts of earlier runs; none from the beginning, or for chunks in between."""
+    return video.stats if point.ordinal and point.n_chunks is None else None
 
 
 def _check_reserve(settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""The library: list, show, rename and remove videos, cut clips, rebuild the index."""
+"""The library: list, show, rename and remove videos, cut clips."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,6 @@ from app.services.ask import check_text
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError
 from engine.media.clip import cut
-from engine.pipeline.ingest import stored_chunks
 from engine.pipeline.similar import similarity
 from engine.records import TimeSpan
 from storage.files import HomeFolder
@@ -150,18 +149,6 @@ def export_clip(
     return MessageResponse(
         message=f"{path} holds {moment.start} to {moment.end} of {video.name}, {how}"
     )
-
-
-def reindex(context: ServiceContext) -> MessageResponse:
-    """Rebuild chunk rows and the vector index from the latent files."""
-    engine, n_chunks = context.engine, 0
-    for row in context.catalog.videos.list():
-        chunks = tuple(stored_chunks(engine, row.id))
-        if chunks:
-            context.catalog.chunks.replace(row.id, engine.fingerprint, chunks)
-        n_chunks += len(chunks)
-    engine.save_index()
-    return MessageResponse(message=f"{n_chunks} chunks are indexed")
 
 
 def describe_video(row: VideoRow) -> LibraryItem:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from app.config.engine_config import find_model
 from app.services.context import ServiceContext
-from engine.errors import LongwatchError
+from engine.errors import CorruptLatentsError, LongwatchError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,10 @@ class LibraryCounts:
 
 
 def check_ready(context: ServiceContext) -> dict[str, str]:
-    """Return `ok`, or the code of the error, for everything that an answer needs."""
+    """Return `ok`, or the code of the error, for everything that an answer needs.
+
+    `latents` is `corrupt_latents` while damaged chunks wait to be read again.
+    """
     checks: dict[str, Callable[[], object]] = {
         "database": lambda: context.catalog.jobs.list("running"),
         "model": lambda: find_model(context.settings.model, context.settings),
@@ -35,7 +38,14 @@ def check_ready(context: ServiceContext) -> dict[str, str]:
             states[name] = "ok"
         except LongwatchError as error:
             states[name] = error.code
+    if states["database"] == "ok":
+        states["latents"] = CorruptLatentsError.code if context.has_damage() else "ok"
     return states
+
+
+def is_ready(states: Mapping[str, str]) -> bool:
+    """Tell whether questions can be answered; damaged chunks are left out of the answers."""
+    return all(state == "ok" for name, state in states.items() if name != "latents")
 
 
 def count_library(context: ServiceContext) -> LibraryCounts:

@@ -37,6 +37,8 @@ FORMAT = 1
 """Version of the file; readers refuse what they do not know."""
 
 _ENDING = ".safetensors"
+_BAD = ".bad"
+"""Behind the name of a damaged file that was set aside, until its chunk is written again."""
 _VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -101,12 +103,11 @@ class DiskTier:
         if fingerprint == self.pipeline.fingerprint:
             return True
         self._attached[video] = fingerprint
-        try:
-            for ordinal in self.ordinals(video)[:1]:
-                self.committed(video, ordinal)
-                return True
-        except CorruptLatentsError:
-            pass
+        models = (_model_of(self.path(video, ordinal)) for ordinal in self.ordinals(video))
+        model = next((model for model in models if model is not None), None)
+        # Chunks that are all damaged name no model: whoever repairs them must find them.
+        if model in {self.pipeline.model, None}:
+            return True
         self._attached.pop(video)
         if before is not None:
             self._attached[video] = before
@@ -126,7 +127,9 @@ class DiskTier:
         header, tensors = self._describe(chunk, activity=activity, stats=stats)
         content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
         self._check_limit(len(content))
-        _write(self.path(chunk.ref.video, chunk.ref.ordinal), content, durable=self._durable)
+        path = self.path(chunk.ref.video, chunk.ref.ordinal)
+        _write(path, content, durable=self._durable)
+        _set_aside_name(path).unlink(missing_ok=True)
         return _committed(header, len(content))
 
     def put(self, chunk: PackedChunk) -> None:
@@ -155,15 +158,48 @@ class DiskTier:
         """Delete a chunk's file; nothing happens when there is none."""
         self.path(ref.video, ref.ordinal).unlink(missing_ok=True)
 
+    def verify(self, video: VideoId, ordinal: int) -> ChunkCommitted:
+        """Read a chunk's file whole and return its record.
+
+        Raises:
+            CorruptLatentsError: Header or tensors fail their checksum, or are another chunk's.
+        """
+        path = self.path(video, ordinal)
+        with self._open(path) as (header, file):
+            if (header["video"], header["ordinal"]) != (video, ordinal):
+                raise CorruptLatentsError(
+                    str(path), f"it is chunk {header['ordinal']} of {header['video']}"
+                )
+            for name in header["digests"]:
+                _verified(path, header, file, name)
+            return _committed(header, path.stat().st_size)
+
+    def set_aside(self, video: VideoId, ordinal: int) -> None:
+        """Give a damaged file another name, under which nothing reads it.
+
+        Raises:
+            UnreachableError: The folder cannot be written to.
+        """
+        path = self.path(video, ordinal)
+        try:
+            path.replace(_set_aside_name(path))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise UnreachableError(f"{path}: cannot be renamed ({error.strerror})") from error
+
     def remove(self, video: VideoId) -> None:
         """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
         self._attached.pop(video, None)
-        for folder in (self._video_folder(video), *self.root.glob(f"*/{video}")):
-            leaving = folder.with_name(f".{folder.name}.removed")
-            shutil.rmtree(leaving, ignore_errors=True)
-            if folder.exists():
-                folder.rename(leaving)
-                shutil.rmtree(leaving, ignore_errors=True)
+        for folder in self._readings(video):
+            _remove_folder(folder)
+
+    def remove_superseded(self, video: VideoId) -> None:
+        """Delete what other pipelines than the present one of a video have read of it."""
+        present = self._video_folder(video)
+        for folder in self._readings(video):
+            if folder != present:
+                _remove_folder(folder)
 
     def sweep(self, video: VideoId) -> None:
         """Delete files that killed writers left half written."""
@@ -174,7 +210,8 @@ class DiskTier:
         """Return the videos that have a folder here, and the attached ones, sorted."""
         own = os.scandir(self.folder) if self.folder.is_dir() else ()
         names = {entry.name for entry in own if entry.is_dir() and _VIDEO_ID.fullmatch(entry.name)}
-        return tuple(VideoId(name) for name in sorted(names | self._attached.keys()))
+        attached = {video for video in self._attached if self._video_folder(video).is_dir()}
+        return tuple(VideoId(name) for name in sorted(names | attached))
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
@@ -224,6 +261,12 @@ class DiskTier:
                 f"not {video!r}"
             )
         return self.root / self.pipeline_of(video) / video
+
+    def _readings(self, video: VideoId) -> tuple[Path, ...]:
+        """Return the folders of a video, of whatever pipeline, and those half removed."""
+        own = self._video_folder(video)
+        killed = (path.with_name(video) for path in self.root.glob(f"*/.{video}.removed"))
+        return tuple(dict.fromkeys((own, *self.root.glob(f"*/{video}"), *killed)))
 
     def _describe(
         self, chunk: PackedChunk, *, activity: float, stats: SampleStats
@@ -277,6 +320,29 @@ class DiskTier:
         if header["model"] != self.pipeline.model:
             raise CorruptLatentsError(str(path), f"it was made by the model {header['model']}")
         return {**header, "checksum": checksum}
+
+
+def _remove_folder(folder: Path) -> None:
+    """Delete a folder; readers see all of it or nothing."""
+    leaving = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(leaving, ignore_errors=True)
+    if folder.exists():
+        folder.rename(leaving)
+        shutil.rmtree(leaving, ignore_errors=True)
+
+
+def _model_of(path: Path) -> str | None:
+    """Return the model that made a chunk; `None` where the file cannot be read."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            model: str = json.loads((file.metadata() or {})["longwatch"])["model"]
+            return model
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _set_aside_name(path: Path) -> Path:
+    return path.with_name(path.name + _BAD)
 
 
 def _ref(header: Mapping[str, Any]) -> ChunkRef:

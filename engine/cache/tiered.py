@@ -11,7 +11,7 @@ from engine.cache.codec import pack, unpack
 from engine.cache.disk import DiskTier
 from engine.cache.memory import MemoryTier
 from engine.errors import CorruptLatentsError
-from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, VideoId
+from engine.records import ALL_TIME, ChunkCommitted, ChunkRef, Fingerprint, SampleStats, VideoId
 from engine.tensors import ChunkLatents, Latents, PackedChunk
 
 
@@ -131,16 +131,38 @@ class LatentCache:
     def drop(self, ref: ChunkRef) -> None:
         """Delete a chunk from every tier; nothing happens when there is none."""
         with self._lock:
-            for memory, budget in zip(self._memories, self._budgets, strict=True):
-                memory.drop(ref)
-                budget.release(ref)
+            self._release(ref)
             self._disk.drop(ref)
+
+    def verify(self, video: VideoId, ordinal: int) -> ChunkCommitted:
+        """Read a chunk's file whole and return its record.
+
+        Raises:
+            CorruptLatentsError: It fails a checksum, or is another chunk's.
+        """
+        return self._disk.verify(video, ordinal)
+
+    def set_aside(self, video: VideoId, ordinal: int) -> None:
+        """Take a damaged chunk out of every tier; its file gets another name."""
+        ref = ChunkRef(video=video, ordinal=ordinal, span=ALL_TIME)
+        with self._lock:
+            self._release(ref)
+            self._disk.set_aside(video, ordinal)
 
     def forget(self, video: VideoId) -> None:
         """Delete a video from every tier."""
         with self._lock:
             self._clear(video)
             self._disk.remove(video)
+
+    def remove_superseded(self, video: VideoId) -> None:
+        """Delete what other pipelines than the present one of a video have read of it."""
+        self._disk.remove_superseded(video)
+
+    def _release(self, ref: ChunkRef) -> None:
+        for memory, budget in zip(self._memories, self._budgets, strict=True):
+            memory.drop(ref)
+            budget.release(ref)
 
     def _clear(self, video: VideoId) -> None:
         for memory, budget in zip(self._memories, self._budgets, strict=True):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -17,7 +18,9 @@ from engine.media.sample import THINNING_VERSION, SamplingConfig
 from engine.models.registry import load_model
 from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
 from engine.protocols import VectorIndex, VideoModel
-from engine.records import ALL_TIME, Fingerprint, ModelCard, VideoId
+from engine.records import ALL_TIME, ChunkRef, Fingerprint, ModelCard, VideoId
+
+_log = logging.getLogger(__name__)
 
 _CLOCK_TICK_NS = 2_000_000_000
 """Coarsest step of a folder's modification time (FAT: 2 s): a folder that changed more recently
@@ -39,6 +42,8 @@ class Engine:
     """Of the whole pipeline; latents of two pipelines never mix."""
     compression_ratio: int
     max_past_latents: int | None
+    left_out: set[tuple[VideoId, int]] = field(default_factory=set, repr=False)
+    """Damaged chunks that no question reaches."""
     _indexed_at_ns: dict[VideoId, int] = field(default_factory=dict, repr=False)
     """Modification time of each video's folder up to which the index holds it."""
 
@@ -52,8 +57,8 @@ class Engine:
 
         Args:
             videos: Only these; `None` looks at all, and drops those that are gone.
-        Raises:
-            CorruptLatentsError: A chunk's vectors fail their checksum.
+        A chunk whose vectors fail their checksum is left out, with a line in the log.
+
         Cost: one look at each video's folder; only folders that changed are listed, and only
             new chunks are opened.
         """
@@ -81,15 +86,50 @@ class Engine:
         self._drop_from_index(video)
         return is_attached
 
+    def drop_superseded(self) -> None:
+        """Drop the vectors of readings that are no longer in force from a saved index.
+
+        The file does not say which pipeline a video was read by. One that is attached may have
+        been read anew since, so its vectors are read from its chunks; of the others the last
+        chunk tells: two readings of one video have other chunks, or the same vectors.
+
+        Cost: one header for each video, and all of the vectors of those that are attached.
+        """
+        last: dict[VideoId, ChunkRef] = {}
+        for ref in self.index.refs():
+            last[ref.video] = ref
+        for video, ref in last.items():
+            is_own = self.cache.pipeline_of(video) == self.fingerprint
+            if not is_own or not self._is_stored(ref):
+                self.index.remove(video)
+
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
         self.index.save(self.index_path, self.fingerprint)
+
+    def set_aside(self, video: VideoId, ordinal: int) -> None:
+        """Take a damaged chunk out of cache and index; `ingest` makes it again.
+
+        Raises:
+            UnreachableError: Its file cannot be renamed.
+        """
+        self.cache.set_aside(video, ordinal)
+        self._drop_from_index(video)
 
     def forget(self, video: VideoId) -> None:
         """Delete a video's latents and vectors."""
         self.cache.forget(video)
         self._drop_from_index(video)
         self.save_index()
+
+    def _is_stored(self, ref: ChunkRef) -> bool:
+        """Tell whether a chunk of the index is the one on disk; a damaged one is taken for it."""
+        if ref.ordinal not in self.cache.ordinals(ref.video):
+            return False
+        try:
+            return self.cache.committed(ref.video, ref.ordinal).ref == ref
+        except CorruptLatentsError:
+            return True
 
     def _catch_up(self, video: VideoId) -> None:
         # In this order: what another thread commits in between is on disk before it is indexed.
@@ -101,14 +141,18 @@ class Engine:
         for ordinal in sorted(on_disk - indexed):
             try:
                 self.index.add(*self.cache.frame_vectors(video, ordinal))
-            except CorruptLatentsError:
-                # A chunk that was deleted since it was listed is no damage.
+                self.left_out.discard((video, ordinal))
+            except CorruptLatentsError as error:
+                # A chunk that was deleted since it was listed is no damage. A damaged one is left
+                # out: everything else must stay usable, its repair and removal too.
                 if ordinal in self.cache.ordinals(video):
-                    raise
+                    self.left_out.add((video, ordinal))
+                    _log.warning("left out of the index: %s", error)
 
     def _drop_from_index(self, video: VideoId) -> None:
         self.index.remove(video)
         self._indexed_at_ns.pop(video, None)
+        self.left_out.difference_update([chunk for chunk in self.left_out if chunk[0] == video])
 
 
 def assemble(
@@ -161,6 +205,7 @@ def assemble(
         compression_ratio=ratio,
         max_past_latents=max_past_latents,
     )
+    engine.drop_superseded()
     engine.refresh()
     return engine
 

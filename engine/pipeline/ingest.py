@@ -1,8 +1,8 @@
 """Frames to visual tokens to latents, chunk by chunk: into the cache first, then the index."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -70,6 +70,8 @@ class ResumePoint:
     after_s: float | None
     """Time of the last frame that is stored; give it to the reader."""
     frames_sampled: int
+    n_chunks: int | None = None
+    """Chunks to read from here, where others are stored behind them; `None` reads to the end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +113,7 @@ def ingest(
     earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
     with Prefetch(iter(frames)) as ahead:
         new = (frame for frame in ahead if resume.after_s is None or frame.pts_s > resume.after_s)
-        encoded = _encoded(engine, new, frames.info, sound)
+        encoded = islice(_encoded(engine, new, frames.info, sound), resume.n_chunks)
         for committed in ingest_encoded(engine, video, encoded, resume=resume):
             yield replace(committed, stats=_sum(earlier, frames.stats))
 
@@ -144,29 +146,35 @@ def ingest_encoded(
         ordinal += 1
 
 
-def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
-    """Return where the ingest of a video resumes; chunks behind a damaged one are dropped.
+def resume_points(engine: Engine, video: VideoId) -> tuple[ResumePoint, ...]:
+    """Return what is left to read of a video: chunks missing in between, then from the last on.
 
-    One process at a time may ingest a video: what a killed one left half written is swept away.
+    A file whose header is damaged is set aside. One process at a time may ingest a video: what a
+    killed one left half written is swept away.
     """
     cache = engine.cache
     cache.sweep(video)
-    ordinals = cache.ordinals(video)
-    n_whole = next((n for n, ordinal in enumerate(ordinals) if n != ordinal), len(ordinals))
-    for stray in ordinals[n_whole:]:
-        cache.drop(ChunkRef(video=video, ordinal=stray, span=ALL_TIME))
-    while n_whole:
+    points: dict[int, ResumePoint] = {}
+    while True:
+        whole = _whole_chunks(engine, video)
+        starts = [n for n in range(max(whole, default=-1) + 2) if n not in whole]
+        starts = [n for n in starts if n == 0 or n - 1 in whole]
         try:
-            last = cache.committed(video, n_whole - 1)
-            _, _, pts_s = cache.frame_vectors(video, n_whole - 1)
+            for start in starts:
+                points[start] = _behind(engine, video, whole, start)
         except CorruptLatentsError:
-            n_whole -= 1
-            cache.drop(ChunkRef(video=video, ordinal=n_whole, span=ALL_TIME))
+            engine.set_aside(video, start - 1)
             continue
-        return ResumePoint(
-            ordinal=n_whole, after_s=float(pts_s[-1]), frames_sampled=last.stats.frames_sampled
-        )
-    return ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
+        return tuple(points[start] for start in starts)
+
+
+def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
+    """Return where a single reader resumes; chunks behind one that is missing are dropped."""
+    first = resume_points(engine, video)[0]
+    for ordinal in engine.cache.ordinals(video):
+        if ordinal > first.ordinal:
+            engine.cache.drop(ChunkRef(video=video, ordinal=ordinal, span=ALL_TIME))
+    return replace(first, n_chunks=None)
 
 
 def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
@@ -207,6 +215,34 @@ def hear(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWind
     if samples is None:
         return None
     return AudioWindow(samples=torch.from_numpy(samples), start_s=span.start_s)
+
+
+def _whole_chunks(engine: Engine, video: VideoId) -> dict[int, ChunkCommitted]:
+    """Read the header of every chunk, and set those aside that cannot be read."""
+    whole = {}
+    for ordinal in engine.cache.ordinals(video):
+        try:
+            whole[ordinal] = engine.cache.committed(video, ordinal)
+        except CorruptLatentsError:
+            engine.set_aside(video, ordinal)
+    return whole
+
+
+def _behind(
+    engine: Engine, video: VideoId, whole: Mapping[int, ChunkCommitted], start: int
+) -> ResumePoint:
+    """Return the point behind the chunk before `start`, up to the next chunk that is there."""
+    stop = min((ordinal for ordinal in whole if ordinal > start), default=None)
+    n_chunks = None if stop is None else stop - start
+    if start == 0:
+        return ResumePoint(ordinal=0, after_s=None, frames_sampled=0, n_chunks=n_chunks)
+    _, _, pts_s = engine.cache.frame_vectors(video, start - 1)
+    return ResumePoint(
+        ordinal=start,
+        after_s=float(pts_s[-1]),
+        frames_sampled=whole[start - 1].stats.frames_sampled,
+        n_chunks=n_chunks,
+    )
 
 
 def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:

@@ -182,4 +182,8 @@ def test_metrics_count_what_is_there(site: Site) -> None:
 
 def test_process_tells_that_it_lives_and_is_ready(site: Site) -> None:
     assert site.anonymous.get("/healthz").json() == {"status": "ok"}
-    assert site.anonymous.get("/readyz").json() == {"database": "ok", "model": "ok"}
+    assert site.anonymous.get("/readyz").json() == {
+        "database": "ok",
+        "model": "ok",
+        "latents": "ok",
+    }

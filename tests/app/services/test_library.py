@@ -6,7 +6,8 @@ import pytest
 
 from app.services.access import find_video
 from app.services.context import ServiceContext
-from app.services.library import export_clip, list_videos, reindex, remove_video, show_video
+from app.services.library import export_clip, list_videos, remove_video, show_video
+from app.services.repair import reindex
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError
 

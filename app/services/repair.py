@@ -1,0 +1,94 @@
+"""Repair of a library: every chunk verified, damaged ones set aside, rows and index rebuilt."""
+
+import shlex
+from collections.abc import Collection
+from pathlib import Path
+
+from app.schemas.common import MessageResponse
+from app.services.context import ServiceContext
+from engine.errors import CorruptLatentsError
+from engine.media.address import is_live_uri
+from engine.pipeline.engine import Engine
+from engine.records import ChunkCommitted, VideoId
+from storage.records import Failure, VideoRow
+
+
+def reindex(context: ServiceContext) -> MessageResponse:
+    """Verify every chunk, and rebuild chunk rows and the vector index from the whole ones.
+
+    A damaged chunk is set aside and its video marked: the next `ingest` reads it again. Videos
+    that another model has read are left alone.
+
+    Raises:
+        UnreachableError: A damaged file cannot be set aside.
+    Cost: reads every byte of the latents once.
+    """
+    engine, sentences = context.engine, []
+    n_chunks = n_other = 0
+    for row in context.catalog.videos.list():
+        if row.fingerprint is None:
+            continue
+        if engine.cache.pipeline_of(row.id) != row.fingerprint:
+            n_other += 1
+            continue
+        # The rows first: what is committed meanwhile is no damage.
+        known = {c.ref.ordinal for c in context.catalog.chunks.list(row.id, row.fingerprint)}
+        whole = _verify(engine, row.id)
+        context.catalog.chunks.replace(row.id, row.fingerprint, whole)
+        n_chunks += len(whole)
+        present = {chunk.ref.ordinal for chunk in whole}
+        expected = known | set(range(max(present, default=-1) + 1))
+        sentences += _mark(context, row, sorted(expected - present), len(expected))
+    engine.refresh()
+    engine.save_index()
+    sentences.insert(0, f"{n_chunks} chunks are indexed")
+    if n_other:
+        sentences.append(f"{n_other} videos were read by another model and left alone")
+    return MessageResponse(message="; ".join(sentences))
+
+
+def _verify(engine: Engine, video: VideoId) -> tuple[ChunkCommitted, ...]:
+    """Return the records of the chunks that are whole, and set the others aside."""
+    whole = []
+    for ordinal in engine.cache.ordinals(video):
+        try:
+            whole.append(engine.cache.verify(video, ordinal))
+        except CorruptLatentsError:
+            engine.set_aside(video, ordinal)
+    return tuple(whole)
+
+
+def _mark(
+    context: ServiceContext, row: VideoRow, missing: Collection[int], n_expected: int
+) -> list[str]:
+    """Say in a video's row which chunks are missing, and what can be done; clear it if none are."""
+    videos = context.catalog.videos
+    if not missing:
+        if row.failure is not None and row.failure.code == CorruptLatentsError.code:
+            videos.set_status(row.id, "ready")
+        return []
+    lost = f"{_shown(missing, n_expected)} damaged or missing"
+    if is_live_uri(row.uri):
+        warning = f"{lost}: what a camera showed cannot be read again"
+        if row.status == "ready":
+            videos.end_ingest(row.id, "ready", wall_s=0.0, warnings={*row.warnings, warning})
+        return [f"{row.name}: {warning}"]
+    if Path(row.uri).is_file():
+        hint = f"`longwatch ingest {shlex.quote(row.uri)}` reads what is missing"
+    else:
+        lost += f", and the original {row.uri} is gone"
+        hint = "bring the file back and run `longwatch ingest FILE`; the rest can be asked about"
+    # One that waits or is read at this moment is mended on the way.
+    if row.status not in {"queued", "ingesting"}:
+        failure = Failure(code=CorruptLatentsError.code, message=lost, hint=hint)
+        videos.set_status(row.id, "failed", failure=failure)
+    return [f"{row.name}: {lost} ({hint})"]
+
+
+def _shown(ordinals: Collection[int], n_expected: int) -> str:
+    """Return the numbers of chunks as people count them, the first five."""
+    numbers = [str(ordinal + 1) for ordinal in ordinals]
+    listed = ", ".join(numbers[:5]) + (" ..." if len(numbers) > 5 else "")
+    if len(numbers) == 1:
+        return f"chunk {listed} of {n_expected} is"
+    return f"chunks {listed} of {n_expected} are"

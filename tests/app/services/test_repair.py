@@ -1,0 +1,199 @@
+"""Libraries that were broken, mended as the message says, and compared with undisturbed ones."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cli.main import main
+from app.errors import hint_for
+from app.services.access import find_video
+from app.services.ask import ask
+from app.services.context import ServiceContext
+from app.services.library import remove_video
+from app.services.repair import reindex
+from app.services.scope import resolve_scope
+from app.services.status import check_ready, is_ready
+from app.worker.foreground import ingest_now
+from engine.errors import CorruptLatentsError
+from engine.media.encode import write_video
+from storage.records import VideoRow
+from tests.app.services.conftest import DURATION_S, open_library
+
+FRAMES_PER_CHUNK = 4
+N_CHUNKS = DURATION_S // FRAMES_PER_CHUNK
+
+
+@pytest.fixture(scope="module")
+def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clips") / "yard.mp4"
+    rng = np.random.default_rng(4)
+    write_video(path, (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(48)), 4.0)
+    return path
+
+
+def files_of(context: ServiceContext, name: str) -> list[Path]:
+    video = find_video(context, name)
+    return sorted((context.settings.home / "latents").glob(f"*/{video.id}/*"))
+
+
+def digests(context: ServiceContext, name: str) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in files_of(context, name)}
+
+
+def rows_of(context: ServiceContext, name: str) -> tuple[int, int, float, list[tuple[int, str]]]:
+    video = find_video(context, name)
+    assert video.fingerprint is not None
+    chunks = context.catalog.chunks.list(video.id, video.fingerprint)
+    listed = [(chunk.ref.ordinal, chunk.checksum) for chunk in chunks]
+    return video.n_chunks, video.latent_bytes, video.ingested_s, listed
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def flip_last_bit(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "truncated": truncate,
+    "flipped": flip_last_bit,
+    "missing": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("ordinals", [(2,), (0,), (1, 2), (N_CHUNKS - 1,), (0, 3)])
+def test_damaged_chunks_are_read_again_and_nothing_else(
+    tmp_path: Path, checkpoint: Path, clip: Path, damage: str, ordinals: tuple[int, ...]
+) -> None:
+    context = open_library(tmp_path, checkpoint)
+    ingest_now(context, [str(clip)])
+    whole, rows = digests(context, "front door"), rows_of(context, "front door")
+    paths = files_of(context, "front door")
+    kept = {path: path.stat().st_mtime_ns for path in paths}
+    for ordinal in ordinals:
+        DAMAGES[damage](paths[ordinal])
+    context.close()
+
+    context = open_library(tmp_path, checkpoint)
+    message = reindex(context).message
+    assert f"{N_CHUNKS - len(ordinals)} chunks are indexed; front door: chunk" in message
+    failure = find_video(context, "front door").failure
+    assert failure is not None
+    assert failure.code == "corrupt_latents"
+    video = ingest_now(context, [str(clip)]).videos[0]
+    assert (video.status, video.chunks) == ("ready", N_CHUNKS)
+    assert digests(context, "front door") == whole
+    assert rows_of(context, "front door") == rows
+    untouched = [path for ordinal, path in enumerate(paths) if ordinal not in ordinals]
+    assert all(path.stat().st_mtime_ns == kept[path] for path in untouched)
+    assert reindex(context).message == f"{N_CHUNKS} chunks are indexed"
+    context.close()
+
+
+@pytest.fixture
+def damaged(tmp_path: Path, checkpoint: Path, clip: Path, yard: Path) -> Iterator[ServiceContext]:
+    """Two videos; a chunk of the first is truncated, and the index has to be built again."""
+    context = open_library(tmp_path / "home", checkpoint)
+    ingest_now(context, [str(clip), str(yard)])
+    truncate(files_of(context, "front door")[2])
+    context.close()
+    for path in (tmp_path / "home" / "index").iterdir():
+        path.unlink()
+    context = open_library(tmp_path / "home", checkpoint)
+    yield context
+    context.close()
+
+
+def test_bad_chunk_stops_no_question_about_another_video(damaged: ServiceContext) -> None:
+    assert ask(damaged, "What happens?", resolve_scope(damaged, ["yard"])).answer
+    assert ask(damaged, "What happens?", resolve_scope(damaged)).searched_s == pytest.approx(
+        DURATION_S - FRAMES_PER_CHUNK + 12, abs=0.5
+    )
+
+
+def test_bad_chunk_stops_no_ingest_and_not_its_own_removal(
+    damaged: ServiceContext, tmp_path: Path, yard: Path
+) -> None:
+    again = tmp_path / "again.mp4"
+    again.write_bytes(yard.read_bytes() + b"\0")
+    assert ingest_now(damaged, [str(again)]).videos[0].status == "ready"
+    remove_video(damaged, find_video(damaged, "front door"))
+    assert [row.name for row in damaged.catalog.videos.list()] == ["yard", "again"]
+
+
+def test_reindex_goes_on_with_the_videos_behind_a_damaged_one(damaged: ServiceContext) -> None:
+    yard = find_video(damaged, "yard")
+    assert yard.fingerprint is not None
+    damaged.catalog.chunks.replace(yard.id, yard.fingerprint, ())
+    reindex(damaged)
+    assert find_video(damaged, "yard").n_chunks == 3
+
+
+def test_reindex_says_when_the_original_is_gone(
+    damaged: ServiceContext, clip: Path, tmp_path: Path
+) -> None:
+    moved = tmp_path / "moved.mp4"
+    moved.write_bytes(clip.read_bytes())
+    row = find_video(damaged, "front door")
+    gone = damaged.catalog.videos.set_uri(row.id, str(tmp_path / "gone.mp4"))
+    assert f"the original {gone.uri} is gone" in reindex(damaged).message
+    assert find_video(damaged, "front door").n_chunks == N_CHUNKS - 1
+    # Wherever it lies now, its content says which video it is.
+    video = ingest_now(damaged, [str(moved)]).videos[0]
+    assert (video.name, video.status, video.chunks) == ("front door", "ready", N_CHUNKS)
+
+
+def test_hint_of_a_damaged_chunk_is_the_one_that_works(
+    tmp_path: Path, checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words between the backticks of hint and message are run as they stand."""
+    options = ["--home", str(tmp_path), "--model", str(checkpoint)]
+    assert main(["ingest", str(clip), *options]) == 0
+    (path,) = (tmp_path / "latents").glob("*/*/00000002.safetensors")
+    flip_last_bit(path)
+    hint = hint_for(CorruptLatentsError(str(path), "damaged")) or ""
+    context = open_library(tmp_path, checkpoint)
+    context.settings.home.joinpath("longwatch.toml").write_text(f'model = "{checkpoint}"\n')
+    context.close()
+    assert main([*commands(hint)[0], "--home", str(tmp_path)]) == 0
+    capsys.readouterr()
+    assert main(["videos", "show", "front door", "--json", "--home", str(tmp_path)]) == 0
+    assert "damaged" in capsys.readouterr().out
+    row = open_row(tmp_path, checkpoint)
+    assert row.failure is not None
+    assert main([*commands(row.failure.hint or "")[0], "--home", str(tmp_path)]) == 0
+    assert open_row(tmp_path, checkpoint).status == "ready"
+    assert main(["ask", "What happens?", "--home", str(tmp_path)]) == 0
+
+
+def commands(hint: str) -> list[list[str]]:
+    quoted = hint.split("`")[1::2]
+    assert all(words.startswith("longwatch ") for words in quoted)
+    return [shlex.split(words)[1:] for words in quoted]
+
+
+def open_row(home: Path, checkpoint: Path) -> VideoRow:
+    context = open_library(home, checkpoint)
+    (row,) = context.catalog.videos.list()
+    context.close()
+    return row
+
+
+def test_readiness_names_damaged_latents_and_stays_ready(damaged: ServiceContext) -> None:
+    assert damaged.engine.left_out
+    states = check_ready(damaged)
+    assert states["latents"] == "corrupt_latents"
+    assert is_ready(states)
+    reindex(damaged)
+    assert not damaged.engine.left_out
+    assert check_ready(damaged)["latents"] == "corrupt_latents"
+    ingest_now(damaged, [find_video(damaged, "front door").uri])
+    assert check_ready(damaged)["latents"] == "ok"
