@@ -42,7 +42,7 @@ from app.config.settings import Settings
 from app.services.context import ServiceContext
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
-from app.services.uploads import remove_expired
+from app.services.uploads import finish_uploads
 from app.version import product_version
 from app.worker.handlers import open_worker
 from app.worker.worker import Worker
@@ -211,7 +211,7 @@ def _mount_pages(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: AppContext = app.state.context
-    remove_expired(context.services)
+    finish_uploads(context.services)
     if not context.with_worker:
         yield
         return

@@ -56,6 +56,19 @@ class HomeFolder:
         """Return the path of an upload that is not complete yet."""
         return self.uploads / f"{_checked(upload)}.part"
 
+    def originals(self) -> tuple[Path, ...]:
+        """Return the uploads that are complete, sorted."""
+        return tuple(sorted(self.media.glob("*.bin")))
+
+    def upload_parts(self) -> tuple[Path, ...]:
+        """Return the uploads that are not complete yet, sorted."""
+        return tuple(sorted(self.uploads.glob("*.part")))
+
+    def readings(self) -> tuple[Path, ...]:
+        """Return the folders of latents, one for each pipeline and video, sorted."""
+        folders = self.latents.glob("*/*")
+        return tuple(sorted(folder for folder in folders if folder.is_dir()))
+
     def stills(self, video: VideoId) -> Path:
         """Return the folder of the stills of a video."""
         return self.thumbs / _checked(video)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NewType
 
+from engine.errors import CorruptLatentsError
 from engine.records import (
     AnswerTiming,
     Caption,
@@ -79,6 +80,11 @@ class VideoRow:
     failure: Failure | None
     created_at: datetime
     updated_at: datetime
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether chunks of it are damaged or missing, and wait to be read again."""
+        return self.failure is not None and self.failure.code == CorruptLatentsError.code
 
     @property
     def duration_s(self) -> float | None:

@@ -6,6 +6,7 @@ POST creates an upload, PATCH appends a part, HEAD returns the offset, DELETE ca
 import asyncio
 import base64
 import binascii
+import contextlib
 from collections.abc import AsyncIterator
 from datetime import datetime
 from email.utils import format_datetime
@@ -18,6 +19,7 @@ from starlette.requests import ClientDisconnect
 from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin
 from app.api.openapi import failures
+from app.errors import ConflictError
 from app.services import uploads
 from engine.errors import InputRefusedError
 from storage.records import UploadId, UploadRow
@@ -70,10 +72,14 @@ async def create_upload(
 
 @router.head("/{upload_id}", summary="Get the offset of an upload", response_class=Response)
 async def get_upload_offset(context: Ctx, principal: CurrentAdmin, upload_id: str) -> Response:
-    """Return where the next part begins."""
+    """Return where the next part begins; a whole file that is no video yet becomes one."""
     row = await run_in_threadpool(
         uploads.find_upload, context.services, principal.user.id, upload_id
     )
+    if row.is_complete and row.video is None:
+        # A part that is just arriving takes the file in itself.
+        with contextlib.suppress(ConflictError), context.parts.hold(row.id):
+            await run_in_threadpool(uploads.admit_upload, context.services, row)
     headers = {
         **_common(),
         "Upload-Offset": str(row.offset_bytes),

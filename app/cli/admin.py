@@ -208,4 +208,6 @@ def doctor(json: Json = False, home: Home = None) -> None:
     """Show what this machine can do, what is missing, and how to get it."""
     from app.cli.doctor import examine
 
-    open_screen(json=json).show(examine(open_settings(home).home))
+    with open_library(home) as context:
+        document = examine(context)
+    open_screen(json=json).show(document)

@@ -10,8 +10,13 @@ import shutil
 import sys
 from pathlib import Path
 
+from app.errors import hint_for
 from app.schemas.doctor import DoctorResponse
 from app.schemas.doctor import FindingItem as Finding
+from app.services.context import ServiceContext
+from app.services.orphans import find_orphans
+from engine.errors import LongwatchError
+from storage.files import HomeFolder
 
 PACKAGES = (
     "longwatch",
@@ -24,12 +29,15 @@ PACKAGES = (
     "numpy",
 )
 DECODERS = ("h264", "hevc", "av1", "vp9", "mpeg4", "mjpeg", "aac", "opus")
+MOST_ORPHANS = 5
+"""Paths without an owner that are named."""
 MIN_FREE_BYTES = 2 * 1024**3
 """Below this an ingest soon runs into a full disk: an hour at the 7B size keeps 3.7 GB."""
 
 
-def examine(home: Path) -> DoctorResponse:
+def examine(context: ServiceContext) -> DoctorResponse:
     """Look at everything; takes a few seconds because torch is imported."""
+    home = context.settings.home
     findings = (
         Finding(name="python", state="ok", detail=f"{platform.python_version()} {sys.executable}"),
         Finding(name="system", state="ok", detail=platform.platform()),
@@ -39,6 +47,7 @@ def examine(home: Path) -> DoctorResponse:
         _decoders(),
         _memory(),
         _disk(home),
+        *_library(context),
     )
     return DoctorResponse(findings=list(findings))
 
@@ -129,3 +138,36 @@ def _disk(home: Path) -> Finding:
         detail=f"{home}, {free_bytes / 1e9:.1f} GB free",
         hint="free space or choose another folder with LONGWATCH_HOME" if low else None,
     )
+
+
+def _library(context: ServiceContext) -> tuple[Finding, ...]:
+    """Return what is damaged in the library, and what lies about in its folder."""
+    if not HomeFolder(context.settings.home).database.exists():
+        return ()
+    try:
+        damaged = [row for row in context.catalog.videos.list() if row.is_damaged]
+        orphans = find_orphans(context)
+    except LongwatchError as error:
+        return (Finding(name="library", state="warning", detail=str(error), hint=hint_for(error)),)
+    findings = [
+        Finding(
+            name="library",
+            state="warning",
+            detail=f"{row.name}: {row.failure.message}",
+            hint=row.failure.hint,
+        )
+        for row in damaged
+        if row.failure is not None
+    ]
+    if orphans:
+        n_bytes = sum(orphan.n_bytes for orphan in orphans)
+        listed = ", ".join(str(orphan.path) for orphan in orphans[:MOST_ORPHANS])
+        findings.append(
+            Finding(
+                name="orphans",
+                state="warning",
+                detail=f"{len(orphans)} without an owner, {n_bytes / 1e6:.1f} MB: {listed}",
+                hint="`longwatch videos reindex` takes back videos; delete what is not wanted",
+            )
+        )
+    return tuple(findings)

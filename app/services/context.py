@@ -10,7 +10,6 @@ from app.config.engine_config import choose_threads, engine_config
 from app.config.settings import Settings
 from app.config.settings_file import SettingsStore, Value
 from app.schemas.common import VideoLabel, VideoLabels
-from engine.errors import CorruptLatentsError
 from engine.pipeline.engine import Engine, assemble
 from engine.records import Fingerprint, VideoId
 from storage.catalog import Catalog, open_catalog
@@ -79,9 +78,9 @@ class ServiceContext:
 
     def has_damage(self) -> bool:
         """Tell whether chunks are known to be damaged; loads nothing."""
-        failures = (row.failure for row in self.catalog.videos.list("failed"))
-        is_marked = any(f is not None and f.code == CorruptLatentsError.code for f in failures)
-        return is_marked or (self._engine is not None and bool(self._engine.left_out))
+        if self._engine is not None and self._engine.left_out:
+            return True
+        return any(row.is_damaged for row in self.catalog.videos.list("failed"))
 
     def labels(self) -> VideoLabels:
         """Return the name and the wall clock of every video."""

@@ -64,9 +64,9 @@ def _mark(
     """Say in a video's row which chunks are missing, and what can be done; clear it if none are."""
     videos = context.catalog.videos
     if not missing:
-        if row.failure is not None and row.failure.code == CorruptLatentsError.code:
-            videos.set_status(row.id, "ready")
-        return []
+        # Marked before: only `ingest`, which reads to the end, knows that nothing is missing.
+        failure = row.failure if row.is_damaged else None
+        return [] if failure is None else [f"{row.name}: {failure.message} ({failure.hint})"]
     lost = f"{_shown(missing, n_expected)} damaged or missing"
     if is_live_uri(row.uri):
         warning = f"{lost}: what a camera showed cannot be read again"

@@ -2,9 +2,11 @@
 
 Decision: a part is written straight to its place in one file below `uploads/` and noted in the
 database only when it is on the disk; the whole file is then renamed into `media/`, never copied.
-A kill between the two costs at most the part under way.
+A kill between the two costs at most the part under way; one before the whole file became a video
+is made up for at the next start, or when the sender asks again.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -13,6 +15,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +25,19 @@ from app.services.context import ServiceContext
 from app.services.ingest import add_source, enqueue_ingest
 from app.services.library import MAX_NAME_CHARS
 from app.services.previews import enqueue_preview
-from engine.errors import DiskFullError, InputRefusedError, LimitExceededError, NotFoundError
+from engine.errors import (
+    DiskFullError,
+    InputRefusedError,
+    LimitExceededError,
+    LongwatchError,
+    NotFoundError,
+)
 from engine.files import fsync_rename, make_folder
 from storage.catalog import utc_now
 from storage.files import HomeFolder
 from storage.records import UploadId, UploadRow, UserId, VideoRow
+
+_log = logging.getLogger(__name__)
 
 KEPT_DAYS: Final = 7
 """Days that an upload waits to be continued."""
@@ -64,7 +75,7 @@ class UploadPart:
     """A part under way, written behind what is here already; `close` it in any case."""
 
     def __init__(self, context: ServiceContext, row: UploadRow, offset_bytes: int) -> None:
-        """Open the file at the place where the part begins.
+        """Open the file at the place where the part begins; a complete one takes only nothing.
 
         Raises:
             ConflictError: The part does not begin where the file ends.
@@ -76,8 +87,11 @@ class UploadPart:
             )
         self._uploads, self._row = context.catalog.uploads, row
         self._noted = self._position = offset_bytes
-        self._file = _part_file(context.settings, row.id).open("r+b", buffering=0)
-        self._file.seek(offset_bytes)
+        self._file: FileIO | None = None
+        if not row.is_complete:
+            # A complete one may lie in `media/` already.
+            self._file = FileIO(_part_file(context.settings, row.id), "r+b")
+            self._file.seek(offset_bytes)
 
     def write(self, block: bytes) -> None:
         """Append bytes to the file.
@@ -90,6 +104,8 @@ class UploadPart:
             raise InputRefusedError(
                 f"more arrives than the {self._row.size_bytes} bytes that were announced"
             )
+        if self._file is None:
+            return
         view = memoryview(block)
         while view:
             try:
@@ -108,11 +124,12 @@ class UploadPart:
         try:
             self._note()
         finally:
-            self._file.close()
+            if self._file is not None:
+                self._file.close()
         return self._uploads.get(self._row.id)
 
     def _note(self) -> None:
-        if self._position > self._noted:
+        if self._file is not None and self._position > self._noted:
             # On the disk first: what the database promises has to be there after a power cut.
             os.fdatasync(self._file.fileno())
             self._uploads.advance(
@@ -175,10 +192,12 @@ def find_upload(context: ServiceContext, user: UserId, upload_id: str) -> Upload
 def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     """Rename a whole file into the library, probe it, and queue its reading.
 
-    A file that is refused is removed with its upload: nothing of it stays.
+    Killed anywhere and called again it goes on: a step that is done is not done again. A file
+    that is refused is removed with its upload: nothing of it stays.
 
     Raises:
         InputRefusedError: It is no video that can be read.
+        NotFoundError: Its bytes are gone; the upload is removed.
     """
     if row.video is not None:
         return context.catalog.videos.get(row.video)
@@ -187,6 +206,9 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     part = _part_file(context.settings, row.id)
     if part.exists():
         fsync_rename(part, target)
+    elif not target.exists():
+        context.catalog.uploads.remove(row.id)
+        raise NotFoundError(f"{row.name}: what was uploaded is gone", hint="upload it again")
     try:
         video = add_source(context, str(target), name=row.name)
     except InputRefusedError as error:
@@ -208,13 +230,28 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
 def remove_upload(context: ServiceContext, row: UploadRow) -> None:
     """Delete what has arrived; a video that it became already stays."""
     _part_file(context.settings, row.id).unlink(missing_ok=True)
+    if row.video is None:
+        HomeFolder(context.settings.home).original(row.id).unlink(missing_ok=True)
     context.catalog.uploads.remove(row.id)
 
 
+def finish_uploads(context: ServiceContext) -> None:
+    """Take in the files that were complete when a server was killed, and delete expired uploads."""
+    for row in context.catalog.uploads.list():
+        if row.is_complete and row.video is None:
+            try:
+                video = admit_upload(context, row)
+                _log.info("upload %s, complete since an earlier run, is video %s", row.id, video.id)
+            except LongwatchError as error:
+                _log.warning("upload %s could not be taken in: %s", row.id, error)
+    remove_expired(context)
+
+
 def remove_expired(context: ServiceContext) -> None:
-    """Delete uploads that nobody continued in time."""
+    """Delete uploads that nobody continued in time; complete ones wait for `finish_uploads`."""
     for row in context.catalog.uploads.expired():
-        remove_upload(context, row)
+        if not row.is_complete:
+            remove_upload(context, row)
 
 
 def clean_name(name: str) -> str:

@@ -9,8 +9,10 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from app.services.ingest import add_source
 from app.services.library import MAX_NAME_CHARS
-from app.services.uploads import clean_name
+from app.services.uploads import UploadPart, clean_name
+from storage.files import HomeFolder
 from storage.records import UploadId
 from tests.support.disk_log import record_disk
 from tests.support.site import ADDRESS, Site, draw_clip
@@ -169,3 +171,57 @@ def test_upload_of_another_user_does_not_exist(site: Site) -> None:
 )
 def test_name_is_shown_and_never_a_path(name: str, shown: str) -> None:
     assert clean_name(name) == shown
+
+
+def arrive(site: Site, data: bytes, *, killed_before: str) -> str:
+    """Upload a whole file and leave it as a server that was killed before a step; its address."""
+    address = begin(site.admin, len(data), "holiday.mp4")
+    services, upload = site.services, UploadId(address.rsplit("/", 1)[1])
+    part = UploadPart(services, services.catalog.uploads.get(upload), 0)
+    part.write(data)
+    part.close()
+    home = HomeFolder(services.settings.home)
+    if killed_before != "the rename":
+        home.media.mkdir(exist_ok=True)
+        home.upload_part(upload).rename(home.original(upload))
+    if killed_before == "the link":
+        add_source(services, str(home.original(upload)), name="holiday")
+    return address
+
+
+@pytest.mark.parametrize("way_on", ["start", "HEAD", "PATCH"])
+@pytest.mark.parametrize("killed_before", ["the rename", "the row", "the link"])
+def test_upload_killed_before_it_was_registered_becomes_its_video(
+    site: Site, tmp_path: Path, killed_before: str, way_on: str
+) -> None:
+    data = draw_clip(tmp_path / "new.mp4", seed=7, seconds=4).read_bytes()
+    address = arrive(site, data, killed_before=killed_before)
+    if way_on == "start":
+        with TestClient(site.app, base_url=ADDRESS):
+            pass
+    elif way_on == "HEAD":
+        assert site.admin.head(address).headers["upload-offset"] == str(len(data))
+    else:
+        assert send(site.admin, address, len(data), b"") == 204
+    row = site.services.catalog.uploads.get(UploadId(address.rsplit("/", 1)[1]))
+    assert row.video is not None
+    video = site.services.catalog.videos.get(row.video)
+    assert (video.name, Path(video.uri).read_bytes()) == ("holiday", data)
+    assert len(site.services.catalog.videos.list()) == 3
+    jobs = site.services.catalog.jobs.list(video=video.id)
+    assert [job.kind for job in jobs].count("ingest") == 1
+
+
+def test_whole_upload_whose_bytes_are_gone_says_so(site: Site, tmp_path: Path) -> None:
+    data = draw_clip(tmp_path / "new.mp4", seed=8, seconds=4).read_bytes()
+    address = arrive(site, data, killed_before="the rename")
+    (site.services.settings.home / "uploads" / f"{address.rsplit('/', 1)[1]}.part").unlink()
+    assert send(site.admin, address, len(data), b"") == 404
+    assert site.admin.head(address).status_code == 404
+
+
+def test_cancelled_upload_that_became_no_video_leaves_no_file(site: Site, tmp_path: Path) -> None:
+    data = draw_clip(tmp_path / "new.mp4", seed=9, seconds=4).read_bytes()
+    address = arrive(site, data, killed_before="the row")
+    assert site.admin.delete(address).status_code == 204
+    assert not list((site.services.settings.home / "media").glob("*"))

@@ -197,3 +197,13 @@ def test_readiness_names_damaged_latents_and_stays_ready(damaged: ServiceContext
     assert check_ready(damaged)["latents"] == "corrupt_latents"
     ingest_now(damaged, [find_video(damaged, "front door").uri])
     assert check_ready(damaged)["latents"] == "ok"
+
+
+def test_video_stays_marked_until_its_last_chunk_is_read_again(
+    context: ServiceContext, clip: Path
+) -> None:
+    ingest_now(context, [str(clip)])
+    files_of(context, "front door")[-1].unlink()
+    assert "front door: chunk 6 of 6 is damaged or missing" in reindex(context).message
+    assert "front door: chunk 6 of 6 is damaged or missing" in reindex(context).message
+    assert find_video(context, "front door").is_damaged
