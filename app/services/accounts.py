@@ -17,6 +17,8 @@ from storage.records import Role, TokenId, TokenRow, TokenScope, UserId, UserRow
 
 MAX_TOKENS: Final = 50
 MAX_TOKEN_DAYS: Final = 366
+READ_ONLY: Final[tuple[TokenScope, ...]] = ("read",)
+"""Scopes of a token unless others are asked for."""
 _NAME: Final = re.compile(r"[\w.@-]{1,64}")
 
 
@@ -192,7 +194,7 @@ def add_token(
     name: str,
     *,
     days: int,
-    scopes: Collection[TokenScope] = ("read",),
+    scopes: Collection[TokenScope] = READ_ONLY,
 ) -> tuple[TokenRow, str]:
     """Create an API token with the rights of its user, as far as its scopes go.
 
