@@ -122,7 +122,11 @@ class Videos:
         query = select(VideoTable.id, VideoTable.fingerprint)
         with self._database.reading() as session:
             rows = session.execute(query.where(VideoTable.fingerprint.is_not(None)))
-            return {VideoId(video): Fingerprint(fingerprint) for video, fingerprint in rows if fingerprint}
+            return {
+                VideoId(video): Fingerprint(fingerprint)
+                for video, fingerprint in rows
+                if fingerprint
+            }
 
     def page(
         self,
