@@ -118,7 +118,7 @@ class LimitSettings(_Section):
     width_px: int = Field(default=8192, ge=1)
     """Widest picture, in pixels. The larger of height and width limits both sides."""
     fps: float = Field(default=240, gt=0)
-    """Highest frame rate of a file, in frames a second."""
+    """Most frames a second that are read of a file; slow motion beyond it is sampled."""
     streams: int = Field(default=16, ge=1)
     """Most streams (video, sound, subtitles) in a file."""
     concurrent_ingests: int = Field(default=4, ge=1)

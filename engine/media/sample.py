@@ -108,7 +108,11 @@ class FrameReader:
         except BaseException:
             self._source.close()
             raise
-        rate = Fraction(config.fps).limit_denominator(1_000_000)
+        fps, info_fps = config.fps, self._opened.fps
+        # Beyond 1000 the header talks nonsense, and time stamps say when frames are shown.
+        if info_fps is not None and limits.max_fps < info_fps <= 1000:
+            fps = min(fps, limits.max_fps)
+        rate = Fraction(fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
         self._thinning = StaticThinning(config, after_s=after_s)
         self._frames = self._read()

@@ -4,6 +4,9 @@ Playlists, manifests and session descriptions are each refused by their kind, be
 open what they point at.
 """
 
+from pathlib import Path
+
+_JPEG = b"\xff\xd8\xff"
 _UNSAFE_TEXT = (
     (b"#extm3u", "a playlist"),
     (b"[playlist]", "a playlist"),
@@ -28,6 +31,14 @@ _MAGIC = (
     (0, b"YUV4MPEG2 "),
     (0, b"ID3"),
     (0, b"fLaC"),
+    (0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),  # ASF: WMV, WMA
+    (0, b"\x06\x0e\x2b\x34\x02\x05\x01\x01\x0d\x01\x02"),  # MXF
+    (0, b"\x1f\x07\x00"),  # DV
+    (0, b"DKIF"),  # IVF
+    (0, b"DHAV"),
+    (0, b"DAHUA"),
+    (0, b"IMKH"),  # A header of Hikvision recorders before a program stream
+    (0, _JPEG),  # JPEG pictures one after the other; a single one is refused later
 )
 _TEXT_BYTES = frozenset(range(32, 127)) | frozenset(b"\t\r\n\f") | frozenset(range(128, 256))
 
@@ -49,6 +60,12 @@ def sniff(head: bytes) -> str | None:
     if all(byte in _TEXT_BYTES for byte in head[:512]):
         return "this is text, not a video"
     return "the content is no video format that is known here, whatever the name says"
+
+
+def is_jpeg(path: Path) -> bool:
+    """Return whether a file begins with a JPEG picture; a dump of many is a video."""
+    with path.open("rb") as file:
+        return file.read(len(_JPEG)) == _JPEG
 
 
 def _is_mpegts(head: bytes) -> bool:
