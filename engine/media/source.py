@@ -343,11 +343,14 @@ def _pick_stream(
     return chosen, (f"{len(moving)} video streams; {_stream_name(chosen)} is read, not {names}",)
 
 
-def _rank(stream: VideoStream) -> tuple[bool, int]:
-    """Return what makes a picture the main one: marked as the default, then large."""
+def _rank(stream: VideoStream) -> tuple[bool, int, bool]:
+    """Return what makes a picture the main one: it moves, then is large, then the default.
+
+    Size counts before the mark: whoever joins tracks often leaves it where it was.
+    """
     context = stream.codec_context
     n_pixels = 0 if context is None else context.width * context.height
-    return bool(stream.disposition & Disposition.default), n_pixels
+    return stream.frames != 1, n_pixels, bool(stream.disposition & Disposition.default)
 
 
 def _stream_name(stream: VideoStream) -> str:

@@ -116,26 +116,38 @@ def test_matroska_that_starts_late_is_as_long_as_its_picture(
     assert frames[-1].pts_s == pytest.approx(249 / 25, abs=1e-3)
 
 
-@pytest.mark.parametrize("name", ["two.mkv", "two.mp4"])
-def test_main_picture_is_read_and_not_a_small_one_before_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "n_small", "small_px", "default"),
+    [
+        ("both_marked.mkv", 25, 48, "both"),
+        ("both_marked.mp4", 25, 48, "both"),
+        ("small_marked.mkv", 25, 48, "small"),
+        ("preview.mp4", 1, 192, "small"),
+    ],
+)
+def test_main_picture_is_read_and_not_a_small_or_still_one_before_it(
+    tmp_path: Path, name: str, n_small: int, small_px: int, default: str
+) -> None:
     path = tmp_path / name
     with av.open(path, "w") as out:
-        small, large = (out.add_stream("libx264", rate=25) for _ in range(2))
-        for stream, height in ((small, 48), (large, 96)):
+        other, main = (out.add_stream("libx264", rate=25) for _ in range(2))
+        for stream, height in ((other, small_px), (main, 96)):
             stream.height, stream.width, stream.pix_fmt = height, 160, "yuv420p"
-            stream.disposition = Disposition.default
+        other.disposition = Disposition.default
+        main.disposition = Disposition.default if default == "both" else Disposition(0)
         for index in range(25):
-            for stream in (small, large):
+            for stream in (other, main) if index < n_small else (main,):
                 pixels = spelled(index, height=stream.height)
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 frame.pts, frame.time_base = index, Fraction(1, 25)
                 out.mux(stream.encode(frame))
-        for stream in (small, large):
+        for stream in (other, main):
             out.mux(stream.encode(None))
     with FrameReader(str(path), EVERY, limits=MediaLimits()) as reader:
         assert (reader.info.height_px, reader.info.width_px) == (96, 160)
         assert [read_index(frame.pixels) for frame in reader] == list(range(25))
-        assert "stream 1 (160x96) is read, not stream 0 (160x48)" in reader.info.warnings[0]
+        unread = f"stream 1 (160x96) is read, not stream 0 (160x{small_px})"
+        assert unread in reader.info.warnings[0]
 
 
 def test_gradual_refresh_is_told_from_a_whole_picture() -> None:
