@@ -87,7 +87,6 @@ LIMIT_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "max_bytes": ("limits.upload_bytes",),
     "max_duration_s": ("limits.duration_s",),
     "max_side_px": ("limits.height_px", "limits.width_px"),
-    "max_fps": ("limits.fps",),
     "max_streams": ("limits.streams",),
     "disk_bytes": ("cache.disk_bytes",),
     "question_chars": ("limits.question_chars",),

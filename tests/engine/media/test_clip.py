@@ -11,7 +11,12 @@ from engine.media.frame import Frame
 from engine.media.sample import FrameReader, SamplingConfig, frame_at
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.support.synthetic import encoded_video, read_index, spelled_frames
+from tests.support.synthetic import (
+    clapped_video,
+    encoded_video,
+    read_index,
+    spelled_frames,
+)
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -98,3 +103,15 @@ def test_odd_frames_are_refused_by_name_of_their_size(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="even sides, not 161x90"):
         write_video(tmp_path / "odd.mp4", spelled_frames(2, width=161), 25.0)
     assert not list(tmp_path.iterdir())
+
+
+def test_clip_and_still_of_a_picture_that_starts_behind_its_sound_are_the_same_moment(
+    tmp_path: Path,
+) -> None:
+    source = clapped_video(tmp_path / "late.mp4", 12, picture_from_s=4.0, sound_from_s=-4.0)
+    seen_s = [frame.pts_s for frame in read(source) if frame.pixels.mean() > 127]
+    assert seen_s == pytest.approx([2.0, 4.0, 6.0, 8.0, 10.0], abs=0.01)
+    assert frame_at(str(source), 6.0).pixels.mean() > 127
+    clip = cut(str(source), TimeSpan(start_s=5.5, end_s=6.5), tmp_path / "cut.mp4")
+    flashes_s = [f.pts_s for f in read(tmp_path / "cut.mp4") if f.pixels.mean() > 127]
+    assert clip.span.start_s + flashes_s[-1] == pytest.approx(6.0, abs=0.05)
