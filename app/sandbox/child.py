@@ -30,6 +30,7 @@ FRAME_HEAD = struct.Struct("<d5QII?")
 """Presentation time, statistics, height, width, `starts_chunk`; the pixels follow."""
 
 _BEAT_S = 1.0
+_NO_STATS = (0, 0, 0, 0, 0)
 _NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/run")
 
 
@@ -77,11 +78,15 @@ class Wire:
         """Wait for the parent without dying of it."""
         signal.setitimer(signal.ITIMER_REAL, 0)
 
-    def beat(self, reader: "FrameReader") -> None:
-        """Tell the parent now and then that packets are moving though no frame is due."""
+    def beat(self, reader: "FrameReader | None" = None) -> None:
+        """Tell the parent now and then that packets are moving though nothing is due.
+
+        Args:
+            reader: Of frames, whose counts go along.
+        """
         now = time.monotonic()
         if now - self._beat_at >= _BEAT_S:
-            self.send(BEAT, STATS.pack(*_stats(reader)))
+            self.send(BEAT, STATS.pack(*(_stats(reader) if reader else _NO_STATS)))
         elif now - self._armed_at >= _BEAT_S:
             self._armed_at = now
             self.arm()
@@ -141,8 +146,9 @@ def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
         request["moment_s"],
         limits=MediaLimits(**request["limits"]),
         max_side_px=request["config"]["max_side_px"],
+        on_packet=wire.beat,
     )
-    wire.send(FRAME, *_packed(frame, (0, 0, 0, 0, 0)))
+    wire.send(FRAME, *_packed(frame, _NO_STATS))
 
 
 def _serve_sound_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
@@ -169,7 +175,10 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
     from engine.records import TimeSpan
 
     with AudioReader(
-        request["uri"], limits=MediaLimits(**request["limits"]), **request["sound"]
+        request["uri"],
+        limits=MediaLimits(**request["limits"]),
+        on_packet=wire.beat,
+        **request["sound"],
     ) as reader:
         while True:
             wire.rest()

@@ -5,7 +5,7 @@ stretch before, after or inside a track where nothing was recorded yields silenc
 hears can tell a silent film from a silent moment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -49,8 +49,14 @@ class AudioReader:
         limits: MediaLimits,
         rate_hz: int = RATE_HZ,
         layout: Literal["mono", "stereo"] = "mono",
+        on_packet: Callable[[], None] | None = None,
     ) -> None:
-        """Open a source; raises as `open_source` does."""
+        """Open a source; raises as `open_source` does.
+
+        Args:
+            on_packet: Called for every packet where a file has to be read from its start, so that
+                a watchdog sees life.
+        """
         self._container, self._origin_s, picture = _open(uri, limits)
         self._rate_hz = rate_hz
         self._layout = layout
@@ -59,7 +65,7 @@ class AudioReader:
         self._packets: SoundPackets | None = None
         may_step = self._container.format.name in STAMP_BITS
         if self._stream is not None and picture is not None and may_step:
-            self._packets = SoundPackets(partial(_open_both, uri, limits))
+            self._packets = SoundPackets(partial(_open_both, uri, limits), on_packet)
         self._held = np.zeros((self._channels, 0), dtype=np.float32)
         self._held_at = 0
         """Sample number, on the frames' clock, of the first sample held."""

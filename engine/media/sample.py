@@ -269,12 +269,14 @@ def frame_at(
     *,
     limits: MediaLimits | None = None,
     max_side_px: int | None = None,
+    on_packet: Callable[[], None] | None = None,
 ) -> Frame:
     """Return the frame shown at a moment, with its own exact time.
 
     Args:
         time_s: Seconds from the first frame; beyond the end, the last frame; before 0, the first.
         max_side_px: Scale down to this; `None` keeps the stored size.
+        on_packet: Called for every packet, as by `FrameReader`.
     Raises:
         InputRefusedError: As for any source.
     """
@@ -283,6 +285,7 @@ def frame_at(
     while True:
         with open_source(uri, limits) as source:
             decoder = VideoDecoder(source, limits, gap_s=SamplingConfig().gap_s)
+            decoder.packets.on_packet = on_packet
             converter = FrameConverter(decoder.first, source.stream, max_side_px=max_side_px)
             tick = _tick_at(time_s, decoder.tick_s) if last is None else last
             decoder.jump(tick)

@@ -25,12 +25,14 @@ OpenSound = Callable[[], tuple[InputContainer, VideoStream, AudioStream]]
 class SoundPackets:
     """A pass over the sound of a file; going back a little is free, further it starts again."""
 
-    def __init__(self, opens: OpenSound) -> None:
+    def __init__(self, opens: OpenSound, on_packet: Callable[[], None] | None = None) -> None:
         """Start before the first packet.
 
         Args:
             opens: Opens the file at its start; what it opened is closed here.
+            on_packet: Called for every packet.
         """
+        self._on_packet = on_packet
         self._opens = opens
         self._container: InputContainer | None = None
         self._kept: deque[AnyPacket] = deque()
@@ -66,9 +68,8 @@ class SoundPackets:
                 self._has_dropped = True
             yield packet
 
-    @staticmethod
     def _read(
-        container: InputContainer, picture: VideoStream, sound: AudioStream
+        self, container: InputContainer, picture: VideoStream, sound: AudioStream
     ) -> Iterator[AnyPacket]:
         for stream in container.streams:
             stream.discard = Discard.all
@@ -86,6 +87,8 @@ class SoundPackets:
                 # Damage becomes silence.
                 packets = container.demux([picture, sound])
                 continue
+            if self._on_packet is not None:
+                self._on_packet()
             if not packet.size:
                 continue
             if packet.stream_index == picture.index:

@@ -33,8 +33,8 @@ from engine.media.stamps import STAMP_BITS, nominal_rate
 from engine.records import MediaInfo
 
 _HEAD_BYTES = 4096
-# About half a second of reading, an hour of a small camera.
-_MEASURED_BYTES = 256 * 2**20
+# About half a second of reading; measured at 170 MB/s on two busy cores.
+_MEASURED_BYTES = 64 * 2**20
 _MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 

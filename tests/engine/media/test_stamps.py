@@ -202,3 +202,14 @@ def _first_noise_s(reader: AudioReader, around_s: float) -> float:
 
 def test_probe_of_a_step_says_the_true_length(tmp_path: Path) -> None:
     assert probe(str(stepping(tmp_path, -600.0)), LIMITS).duration_s == pytest.approx(8.0, abs=0.1)
+
+
+def test_reading_from_the_start_for_a_late_moment_gives_signs_of_life(joined_claps: Path) -> None:
+    signs: list[str] = []
+    frame_at(str(joined_claps), 10.0, on_packet=lambda: signs.append("picture"))
+    with AudioReader(
+        str(joined_claps), limits=LIMITS, on_packet=lambda: signs.append("sound")
+    ) as reader:
+        reader.window(TimeSpan(start_s=10.0, end_s=10.5))
+    assert signs.count("picture") > 200
+    assert signs.count("sound") > 200
