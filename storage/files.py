@@ -11,17 +11,20 @@
     thumbs/probes/<run>/<needle>.png          pictures of needles that were not drawn
     proxies/<video>.mp4                       copies that browsers can play
     needles/<name>/                           needle sets that were uploaded
+    secrets/<video>                           the address of a camera, with its password
     models/                                   checkpoints that were downloaded
 
 Originals that were added from elsewhere on the disk stay where they are. Only ids and plain names
 become paths; anything else is a `ValueError`. Asking for a path creates nothing.
 """
 
+import os
 import re
 import shutil
 from pathlib import Path
 
 from engine.errors import UnreachableError
+from engine.files import atomic_write
 from engine.records import VideoId
 from storage.records import ProbeRunId, UploadId
 
@@ -42,6 +45,7 @@ class HomeFolder:
         self.thumbs = path / "thumbs"
         self.proxies = path / "proxies"
         self.needles = path / "needles"
+        self.secrets = path / "secrets"
         self.models = path / "models"
 
     def contains(self, path: str | Path) -> bool:
@@ -103,8 +107,43 @@ class HomeFolder:
             raise ValueError(f"a name is letters, digits, spaces, dots and dashes, not {name!r}")
         return self.needles / name
 
+    def write_secret(self, video: VideoId, secret: str) -> None:
+        """Keep the secret of a video, readable by its owner alone.
+
+        Raises:
+            UnreachableError: It cannot be written.
+        """
+        try:
+            self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with atomic_write(self.secrets / _checked(video)) as temporary:
+                # Created with its mode: no moment at which others may open it.
+                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with open(file, "w", encoding="utf-8") as writer:
+                    writer.write(secret)
+        except OSError as error:
+            raise UnreachableError(
+                f"{self.secrets}: a secret cannot be kept ({error.strerror})",
+                hint="check the owner and rights of the folder",
+            ) from error
+
+    def read_secret(self, video: VideoId) -> str | None:
+        """Return the secret of a video; `None` where there is none.
+
+        Raises:
+            UnreachableError: It cannot be read.
+        """
+        try:
+            return (self.secrets / _checked(video)).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnreachableError(
+                f"{self.secrets}: a secret cannot be read ({error.strerror})",
+                hint="check the owner and rights of the file",
+            ) from error
+
     def remove_video(self, video: VideoId, uri: str) -> bool:
-        """Delete the stills and the copy of a video, and its original if that was uploaded.
+        """Delete stills, copy and secret of a video, and its original if that was uploaded.
 
         Latents are the engine's to delete; an original outside `media/` is left alone.
 
@@ -122,7 +161,8 @@ class HomeFolder:
             if self.stills(video).is_dir():
                 shutil.rmtree(self.stills(video))
             # A worker that was killed while it wrote the copy has left a hidden part of it.
-            for path in (proxy, *self.proxies.glob(f".{proxy.name}*.part")):
+            secret = self.secrets / _checked(video)
+            for path in (proxy, secret, *self.proxies.glob(f".{proxy.name}*.part")):
                 path.unlink(missing_ok=True)
             if is_uploaded:
                 original.unlink(missing_ok=True)

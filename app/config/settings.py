@@ -34,14 +34,15 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
+from app.config.camera_secrets import SECRET_PREFIX
 from app.logging import LogFormat, LogLevel
 from engine.errors import SettingsError
 from storage.files import HomeFolder
 
 FILE_NAME = "longwatch.toml"
 _PREFIX = "LONGWATCH_"
-_FOREIGN_PREFIX = "LONGWATCH_TEST_"
-"""Variables of the test suite; they configure nothing here."""
+_FOREIGN_PREFIXES = ("LONGWATCH_TEST_", SECRET_PREFIX)
+"""Variables of the test suite and secrets of cameras; they configure nothing here."""
 
 GIB = 2**30
 ENVIRONMENT = "environment"
@@ -313,7 +314,7 @@ def _read_environment() -> dict[str, Any]:
     named = (
         (name.removeprefix(_PREFIX).lower(), value)
         for name, value in os.environ.items()
-        if name.startswith(_PREFIX) and not name.startswith(_FOREIGN_PREFIX)
+        if name.startswith(_PREFIX) and not name.startswith(_FOREIGN_PREFIXES)
     )
     unparsed = _nested(named, "__")
     _refuse_unknown("environment", Settings, unparsed)

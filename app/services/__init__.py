@@ -7,6 +7,7 @@ Routes, commands and pages call these and translate; nothing here knows a web re
     scope        where to look: videos, bounds, hours of a day
     ask          questions and searches            conversations  questions that are kept
     library      list, rename, remove, export      ingest, sources, uploads  how videos come in
+    cameras      their secrets, kept apart
     captions, probes, needles, previews, stills    what is made of a video
     accounts, credentials, settings, retention, jobs   a server and its people
     evaluation, models, training, vico, bench      measuring and making models

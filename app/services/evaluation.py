@@ -21,6 +21,7 @@ from app.schemas.evaluation import (
     RatesItem,
     ShareItem,
 )
+from app.services.cameras import source_address
 from app.services.context import ServiceContext
 from engine import plugins
 from engine.evaluation import benchmarks, grounding
@@ -217,7 +218,7 @@ def open_haystack(
     uri, name = source, Path(source).name
     if not Path(source).is_file():
         row = context.catalog.videos.resolve(source)
-        uri, name = row.uri, row.name
+        uri, name = source_address(context, row), row.name
     with SandboxedReader(uri, sampling, limits=media_limits(context.settings)) as reader:
         yield name, islice(reader, n_frames)
 

@@ -17,6 +17,7 @@ from app.errors import hint_for
 from app.progress import JobControl
 from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.schemas.videos import IngestItem
+from app.services.cameras import keep_address, resolve_references, source_address
 from app.services.context import ServiceContext
 from app.services.library import check_name
 from app.services.sources import identify
@@ -55,13 +56,19 @@ def add_source(
             # The original was moved: what is left to read of it is read where it lies now.
             known = videos.set_uri(known.id, source)
         return known if chosen is None else videos.rename(known.id, chosen)
-    return videos.add(
+    video = videos.add(
         name=chosen or _name_of(source),
-        uri=source,
+        uri=redact(source) if live else source,
         identity=identity,
-        media=_probe(source, context.settings),
+        media=_probe(resolve_references(context, source), context.settings),
         start_at=start_at,
     )
+    try:
+        keep_address(context, video, source)
+    except LongwatchError:
+        videos.remove(video.id)
+        raise
+    return video
 
 
 def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
@@ -162,7 +169,7 @@ def _read(
     if sound_only and not engine.model.card.wants_audio:
         raise SoundOnlyError(video.uri)
     reader = SandboxedReader(
-        video.uri,
+        source_address(context, video),
         engine.sampling,
         limits=media_limits(settings),
         after_s=point.after_s,

@@ -9,7 +9,7 @@ from typing import Final
 from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
 from engine.errors import InputRefusedError, LongwatchError, UnreachableError
-from engine.media.address import is_live_uri
+from engine.media.address import is_live_uri, redact
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -56,7 +56,7 @@ def expand(sources: list[str]) -> Iterator[str]:
         elif path.exists():
             yield str(path.resolve())
         else:
-            raise UnreachableError(f"no file or folder {source!r}", hint="check the path")
+            raise UnreachableError(f"no file or folder {_shown(source)!r}", hint="check the path")
 
 
 def list_roots(settings: Settings) -> MediaRootsResponse:
@@ -105,6 +105,12 @@ def identify(path: Path) -> str:
             file.seek(block * max(0, size_bytes - _BLOCK_BYTES) // max(1, n_blocks - 1))
             digest.update(file.read(_BLOCK_BYTES))
     return digest.hexdigest()
+
+
+def _shown(source: str) -> str:
+    """Return a source that is no file as messages show it: it may be a mistyped address."""
+    sign_in, at, rest = source.rpartition("@")
+    return rest if at and ":" in sign_in else redact(source)
 
 
 def _media_in(folder: Path) -> list[str]:

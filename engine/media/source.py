@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
@@ -21,12 +20,12 @@ from engine.errors import (
     LimitExceededError,
     MediaRefusedError,
     MissingCapabilityError,
-    NetworkDisabledError,
     SoundOnlyError,
     UnreachableError,
 )
-from engine.media.address import LIVE_SCHEMES, WEB_SCHEMES, check_host, is_live_uri, redact
+from engine.media.address import is_live_uri, redact
 from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
+from engine.media.feed import open_feed
 from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
 from engine.media.sniff import is_jpeg, sniff
 from engine.media.stamps import STAMP_BITS, nominal_rate
@@ -144,7 +143,12 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
     av.logging.set_libav_level(av.logging.PANIC)
     end_s: float | None = None
     if is_live_uri(uri):
-        container = _open_feed(uri, limits)
+        container = open_feed(
+            uri,
+            _options(limits),
+            timeout_s=(limits.open_timeout_s, limits.read_timeout_s),
+            allow_http=limits.allow_http,
+        )
     else:
         container, end_s = _open_file(uri, limits)
     shown = redact(uri)
@@ -264,7 +268,7 @@ def _open_container(uri: str, path: Path, limits: MediaLimits) -> InputContainer
     try:
         return av.open(
             f"file:{path}",
-            options=_options("file", limits),
+            options=_options(limits) | {"protocol_whitelist": "file"},
             timeout=(limits.open_timeout_s, limits.read_timeout_s),
             metadata_errors="replace",
         )
@@ -280,35 +284,8 @@ def _open_container(uri: str, path: Path, limits: MediaLimits) -> InputContainer
         ) from error
 
 
-def _open_feed(uri: str, limits: MediaLimits) -> InputContainer:
-    scheme, shown = urlsplit(uri).scheme.lower(), redact(uri)
-    if scheme in WEB_SCHEMES and not limits.allow_http:
-        raise NetworkDisabledError(shown)
-    protocols = "http,https,tcp,tls,crypto" if scheme in WEB_SCHEMES else "rtsp,rtp,udp,tcp,tls"
-    check_host(shown)
-    options = _options(protocols, limits)
-    if scheme in LIVE_SCHEMES:
-        # Time stamps of RTP are unwrapped by FFmpeg on their own.
-        options |= {"rtsp_transport": "tcp", "correct_ts_overflow": "1"}
-        options["format_whitelist"] += ",rtsp,sdp"
-    try:
-        return av.open(
-            uri,
-            options=options,
-            timeout=(limits.open_timeout_s, limits.read_timeout_s),
-            metadata_errors="replace",
-        )
-    except (av.FFmpegError, OSError, ValueError):
-        # Without its cause, which shows the address with its password.
-        raise UnreachableError(
-            f"{shown}: nobody answers there with video",
-            hint="check the address, the camera and the network",
-        ) from None
-
-
-def _options(protocols: str, limits: MediaLimits) -> dict[str, str]:
+def _options(limits: MediaLimits) -> dict[str, str]:
     return {
-        "protocol_whitelist": protocols,
         "format_whitelist": ",".join(sorted(CONTAINERS)),
         "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),
         # FFmpeg's own default: it would hide further tracks without a word.

@@ -1,0 +1,111 @@
+"""Cameras with a password: read, also by another process, and their secrets shown nowhere."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from app.services.cameras import source_address
+from app.services.context import ServiceContext
+from app.services.ingest import add_source, read_video
+from app.services.library import describe_video, remove_video
+from app.services.sources import expand
+from engine.errors import InputRefusedError, UnreachableError
+from tests.app.services.conftest import open_library
+from tests.support.camera import NAME, QUOTED_PASSWORD, Scheme, open_camera
+from tests.support.synthetic import encoded_video
+
+
+class _StopAfterChunks:
+    """A job that ends by itself once a chunk is committed."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        self.is_done = True
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    def should_stop(self) -> bool:
+        return self.is_done
+
+
+@pytest.fixture
+def web_context(tmp_path: Path, checkpoint: Path) -> Iterator[ServiceContext]:
+    opened = open_library(tmp_path / "home", checkpoint, allow_network=True)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def part(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("part") / "part.ts"
+    return encoded_video(path, 750, gop_frames=25, noise=False).read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_camera_with_a_password_is_read_after_a_restart(
+    web_context: ServiceContext, checkpoint: Path, part: bytes, scheme: Scheme
+) -> None:
+    home = web_context.settings.home
+    with open_camera([part] * 3, scheme) as camera:
+        video = add_source(web_context, camera.address())
+        web_context.close()
+        restarted = open_library(home, checkpoint, allow_network=True)
+        row = restarted.catalog.videos.get(video.id)
+        read = read_video(restarted, row, _StopAfterChunks())
+        restarted.close()
+    assert read.n_chunks > 0
+    shown = f"{read} {describe_video(read)}"
+    assert QUOTED_PASSWORD not in shown
+    assert NAME not in shown
+
+
+def test_secret_lies_in_one_file_that_its_owner_alone_reads(
+    web_context: ServiceContext, part: bytes
+) -> None:
+    home = web_context.settings.home
+    with open_camera([part], "basic") as camera:
+        video = add_source(web_context, camera.address())
+    web_context.close()
+    holders = [path for path in home.rglob("*") if path.is_file() and b"s3cr" in path.read_bytes()]
+    assert holders == [home / "secrets" / video.id]
+    assert stat.S_IMODE(holders[0].stat().st_mode) == 0o600
+    assert stat.S_IMODE(holders[0].parent.stat().st_mode) == 0o700
+    remove_video(web_context, video)
+    assert not holders[0].exists()
+
+
+def test_address_names_a_secret_that_is_kept_elsewhere(
+    web_context: ServiceContext, part: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = web_context.settings.home / "secrets"
+    secrets.mkdir(parents=True)
+    (secrets / "gate").write_text("s3cr/t@#?\n")
+    monkeypatch.setenv("LONGWATCH_SECRET_GATE", "s3cr/t@#?")
+    for reference in ("{env:LONGWATCH_SECRET_GATE}", f"{{file:{secrets / 'gate'}}}"):
+        with open_camera([part], "basic") as camera:
+            video = add_source(web_context, camera.address(f"{NAME}:{reference}@"))
+            assert source_address(web_context, video) == camera.address()
+        assert QUOTED_PASSWORD not in (secrets / video.id).read_text()
+    monkeypatch.delenv("LONGWATCH_SECRET_GATE")
+    with pytest.raises(InputRefusedError, match="LONGWATCH_SECRET_GATE is not set"):
+        add_source(web_context, camera.address(f"{NAME}:{{env:LONGWATCH_SECRET_GATE}}@"))
+
+
+@pytest.mark.parametrize("reference", ["{env:HOME}", "{file:/etc/passwd}", "{file:secrets/../x}"])
+def test_address_takes_no_other_file_or_variable_along(
+    web_context: ServiceContext, reference: str
+) -> None:
+    with pytest.raises(InputRefusedError, match="may not be used"):
+        add_source(web_context, f"http://{reference}@127.0.0.1:9/live.ts")
+
+
+@pytest.mark.parametrize("source", ["rtmp://viewer:s3cret@10.0.0.7/x", "viewer:s3cret@10.0.0.7/x"])
+def test_mistyped_address_is_refused_without_its_password(source: str) -> None:
+    with pytest.raises(UnreachableError, match=r"10\.0\.0\.7") as caught:
+        list(expand([source]))
+    assert "s3cret" not in str(caught.value)
