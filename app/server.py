@@ -1,7 +1,8 @@
 """The web app in one process: FastAPI is the product, Gradio draws the pages, a thread works.
 
-uvicorn -> AccessLogMiddleware -> AuthMiddleware -> FastAPI: /api/v1, /v1, /media, /docs, health
-                                                  `-> Gradio at /ui: pages and their files
+uvicorn -> AccessLogMiddleware -> AuthMiddleware -> BodyLimitMiddleware
+    -> FastAPI: /api/v1, /v1, /media, /docs, health
+    `-> Gradio at /ui: pages and their files
          worker thread: ingest, previews, probes (app/worker/worker.py)
 """
 
@@ -25,6 +26,7 @@ from app.api import ask, jobs, media, needles, openai, probes, uploads, users, v
 from app.api import settings as settings_routes
 from app.api.access_log import AccessLogMiddleware
 from app.api.auth import LOOPBACK, AuthMiddleware, SessionService
+from app.api.body_limit import BodyLimitMiddleware, HeaderTimeoutProtocol
 from app.api.deps import AppContext, ModelQueue
 from app.api.docs import install_docs
 from app.api.errors import install_error_handlers
@@ -51,6 +53,9 @@ from engine.errors import SettingsError, UnreachableError
 _log = logging.getLogger(__name__)
 
 STATIC: Final = Path(__file__).parent / "ui" / "static"
+MAX_CONNECTIONS: Final = 500
+"""Connections at a time, below the 1024 files that a process may usually open; the next ones are
+answered with status 503."""
 OPEN_ROUTERS: Final = (health, sign_in)
 """Routes that ask for no session, but for `/metrics`, which says so itself."""
 ROUTERS: Final = (
@@ -119,6 +124,8 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=HeaderTimeoutProtocol,
+        limit_concurrency=MAX_CONNECTIONS,
         # Left to itself, uvicorn believes whatever 127.0.0.1 says about a client's address.
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
@@ -190,7 +197,8 @@ def create_app(
     app.get("/", include_in_schema=False)(_home)
     if with_pages:
         _mount_pages(app)
-    gate = AuthMiddleware(app, sessions, hosts=LOOPBACK if is_local else None)
+    bounded = BodyLimitMiddleware(app)
+    gate = AuthMiddleware(bounded, sessions, hosts=LOOPBACK if is_local else None)
     return AccessLogMiddleware(gate)
 
 

@@ -2,6 +2,7 @@
 
     access_log  the outermost middleware: request id, access log, the answer to a bug
     auth        the gate: sessions, tokens, CSRF, security headers; rate_limit of sign-ins
+    body_limit  bytes and seconds of a request
     sign_in     the sign-in page
     deps        what every route is given: the context, the user, the queue of the model
     errors      errors to statuses and `ErrorResponse`

@@ -45,6 +45,8 @@ NOTED_EVERY_BYTES: Final = 32 << 20
 """Bytes on disk between two notes in the database while one long part arrives."""
 MAX_OPEN_UPLOADS: Final = 32
 
+_announcing = threading.Lock()
+
 
 class PartLocks:
     """One part of an upload at a time: two tabs must not write over each other."""
@@ -79,6 +81,7 @@ class UploadPart:
 
         Raises:
             ConflictError: The part does not begin where the file ends.
+            DiskFullError: Less than the reserve is free.
         """
         if offset_bytes != row.offset_bytes:
             raise ConflictError(
@@ -86,11 +89,15 @@ class UploadPart:
                 hint="ask with HEAD where to go on",
             )
         self._uploads, self._row = context.catalog.uploads, row
+        self._reserve_bytes = int(context.settings.limits.disk_reserve_bytes)
         self._noted = self._position = offset_bytes
+        part = _part_file(context.settings, row.id)
+        self._folder = part.parent
         self._file: FileIO | None = None
         if not row.is_complete:
+            _check_room(self._folder, 0, self._reserve_bytes)
             # A complete one may lie in `media/` already.
-            self._file = FileIO(_part_file(context.settings, row.id), "r+b")
+            self._file = FileIO(part, "r+b")
             self._file.seek(offset_bytes)
 
     def write(self, block: bytes) -> None:
@@ -118,6 +125,8 @@ class UploadPart:
         self._position += len(block)
         if self._position - self._noted >= NOTED_EVERY_BYTES:
             self._note()
+            # Others write too: the room that was reserved may be gone.
+            _check_room(self._folder, 0, self._reserve_bytes)
 
     def close(self) -> UploadRow:
         """Note what is here, also of a part that broke off, and return the upload as it stands."""
@@ -150,7 +159,7 @@ def announce_upload(
         file_name: As the sender calls the file; only shown, never used as a path.
     Raises:
         LimitExceededError: It is larger than `limits.upload_bytes`.
-        DiskFullError: It would not leave the reserve free.
+        DiskFullError: With what is announced already, it would not leave the reserve free.
         InputRefusedError: The user has too many open uploads.
     """
     limits, name = context.settings.limits, clean_name(file_name)
@@ -164,15 +173,19 @@ def announce_upload(
     folder = HomeFolder(context.settings.home).uploads
     folder.mkdir(parents=True, exist_ok=True)
     remove_expired(context)
-    _check_room(folder, size_bytes, int(limits.disk_reserve_bytes))
-    n_open = sum(not row.is_complete for row in context.catalog.uploads.list(user))
-    if n_open >= MAX_OPEN_UPLOADS:
-        raise InputRefusedError(
-            f"{n_open} uploads are open already", hint="finish or cancel one of them"
+    # One after the other: two that are announced at once must not be promised the same room.
+    with _announcing:
+        still_open = [row for row in context.catalog.uploads.list() if not row.is_complete]
+        reserved_bytes = sum(row.size_bytes - row.offset_bytes for row in still_open)
+        _check_room(folder, size_bytes + reserved_bytes, int(limits.disk_reserve_bytes))
+        n_open = sum(row.user == user for row in still_open)
+        if n_open >= MAX_OPEN_UPLOADS:
+            raise InputRefusedError(
+                f"{n_open} uploads are open already", hint="finish or cancel one of them"
+            )
+        row = context.catalog.uploads.add(
+            name=name, size_bytes=size_bytes, expires_at=_expiry(), user=user
         )
-    row = context.catalog.uploads.add(
-        name=name, size_bytes=size_bytes, expires_at=_expiry(), user=user
-    )
     _part_file(context.settings, row.id).touch()
     return row
 
@@ -271,8 +284,8 @@ def _check_room(folder: Path, size_bytes: int, reserve_bytes: int) -> None:
     free_bytes = shutil.disk_usage(folder).free
     if free_bytes - size_bytes < reserve_bytes:
         raise DiskFullError(
-            f"{size_bytes / 1e9:.2f} GB do not fit: {free_bytes / 1e9:.2f} GB are free and "
-            f"{reserve_bytes / 1e9:.2f} GB are kept in reserve",
+            f"{size_bytes / 1e9:.2f} GB of uploads do not fit: "
+            f"{free_bytes / 1e9:.2f} GB are free, of which {reserve_bytes / 1e9:.2f} GB stay free",
             hint="delete a video, or lower the setting limits.disk_reserve_bytes",
         )
 
