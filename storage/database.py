@@ -3,10 +3,11 @@
 Every error that the world causes (locked, full, damaged, away) becomes one of `engine.errors`.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -133,6 +134,9 @@ def _address(url: URL) -> str:
 def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        # Created with its mode, which the files beside it take over: it holds password hashes.
+        with suppress(FileExistsError, PermissionError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise UnreachableError(
             f"{file.parent}: the folder of the database cannot be made: {error.strerror}"

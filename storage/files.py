@@ -21,6 +21,8 @@ become paths; anything else is a `ValueError`. Asking for a path creates nothing
 import os
 import re
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import UnreachableError
@@ -47,6 +49,29 @@ class HomeFolder:
         self.needles = path / "needles"
         self.secrets = path / "secrets"
         self.models = path / "models"
+
+    def create(self) -> None:
+        """Create the folder, for its owner alone; an older library that others may enter is closed.
+
+        A folder that holds other things, or that a group shares on purpose (its set-group-ID bit
+        is set), stays as it is.
+
+        Raises:
+            UnreachableError: It cannot be created.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            mode = stat.S_IMODE(self.path.stat().st_mode)
+            is_ours = self.database.exists() or not any(self.path.iterdir())
+            if mode & 0o077 and is_ours and not mode & (stat.S_ISGID | stat.S_ISVTX):
+                # Of another owner, or on a file system without modes: `doctor` says so.
+                with suppress(PermissionError):
+                    self.path.chmod(0o700)
+        except OSError as error:
+            raise UnreachableError(
+                f"{self.path}: the home folder cannot be used ({error.strerror})",
+                hint="check its owner and rights, or set LONGWATCH_HOME",
+            ) from error
 
     def contains(self, path: str | Path) -> bool:
         """Return whether a path, or the address of a source, lies below the home folder."""

@@ -9,6 +9,7 @@ from app.api.access_log import bug_message
 from app.errors import rule_for
 from app.logging import REQUEST_ID
 from app.schemas.errors import ErrorDetail, ErrorResponse, describe_error
+from app.services.access import visible_text
 from engine.errors import LongwatchError
 
 
@@ -22,8 +23,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
 def _domain_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LongwatchError)
-    body = describe_error(error).model_dump()
-    return JSONResponse(body, rule_for(error).status)
+    body = describe_error(error)
+    principal = request.scope.get("state", {}).get("principal")
+    body.error.message = visible_text(body.error.message, principal) or ""
+    body.error.hint = visible_text(body.error.hint, principal)
+    return JSONResponse(body.model_dump(), rule_for(error).status)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:

@@ -6,6 +6,7 @@ from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.config.settings_file import SettingState, current_values
 from app.schemas.settings import SettingItem, SettingValuesResponse, UpdateSettingsRequest
+from app.services.access import Access, visible_text
 
 router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 
@@ -13,7 +14,7 @@ router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 @router.get("", summary="Get changeable settings")
 def get_setting_values(context: Ctx, principal: CurrentUser) -> SettingValuesResponse:
     """Return the values in force, those of the next start, and what locks them."""
-    return _values(context)
+    return _values(context, principal)
 
 
 @router.patch("", summary="Change settings")
@@ -23,24 +24,24 @@ def update_settings(
     """Check values, write them to `longwatch.toml`, and apply what needs no restart."""
     for line in context.services.change_settings(body.changes):
         audit(principal, "changed setting", line)
-    return _values(context)
+    return _values(context, principal)
 
 
-def _values(context: AppContext) -> SettingValuesResponse:
+def _values(context: AppContext, access: Access) -> SettingValuesResponse:
     return SettingValuesResponse(
-        settings=[_item(state) for state in current_values(context.settings)]
+        settings=[_item(state, access) for state in current_values(context.settings)]
     )
 
 
-def _item(state: SettingState) -> SettingItem:
+def _item(state: SettingState, access: Access) -> SettingItem:
     return SettingItem(
         setting=state.editable.setting,
         name=state.editable.name,
         kind=state.editable.kind,
-        value=state.value,
-        in_force=state.in_force,
+        value=visible_text(state.value, access),
+        in_force=visible_text(state.in_force, access),
         is_default=state.is_default,
-        locked_by=state.locked_by,
+        locked_by=visible_text(state.locked_by, access),
         needs_restart=state.editable.needs_restart,
         is_waiting=state.value != state.in_force,
     )

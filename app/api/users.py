@@ -37,7 +37,7 @@ def get_session(context: Ctx, principal: CurrentUser) -> SessionResponse:
         role=principal.user.role,
         has_password=principal.user.password_hash is not None,
         csrf=principal.csrf,
-        model=active_model(context.settings),
+        model=active_model(context.settings, principal),
         offline=not context.settings.allow_network,
         version=product_version(),
     )

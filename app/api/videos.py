@@ -26,6 +26,7 @@ from app.schemas.videos import (
     VideosResponse,
 )
 from app.services import library, sources
+from app.services.access import FULL_ACCESS, Access, visible_text
 from app.services.captions import enqueue_captions, list_captions
 from app.services.ingest import add_source, enqueue_ingest
 from app.services.jobs import describe_job, running_ingests
@@ -70,7 +71,7 @@ def list_videos(
         response.headers["link"] = f'</api/v1/videos?{query}>; rel="next"'
     jobs = running_ingests(context.services)
     return VideosResponse(
-        videos=[describe(context, row, jobs.get(row.id)) for row in page.rows],
+        videos=[describe(context, row, jobs.get(row.id), principal) for row in page.rows],
         total=page.totals.n_videos,
         next=following,
         used_bytes=page.totals.latent_bytes,
@@ -83,7 +84,8 @@ def list_videos(
 def get_video(context: Ctx, principal: CurrentUser, video_id: str) -> VideoItem:
     """Return what is known of a video, and how far it has been ingested."""
     row = context.video(principal, video_id)
-    return describe(context, row, running_ingests(context.services).get(row.id))
+    job = running_ingests(context.services).get(row.id)
+    return describe(context, row, job, principal)
 
 
 @router.post("/videos", summary="Add a video", status_code=202, responses=failures(413, 503))
@@ -154,9 +156,11 @@ def get_timeline(
     return library.show_timeline(context.services, context.video(principal, video_id), q)
 
 
-def describe(context: AppContext, row: VideoRow, job: JobRow | None) -> VideoItem:
-    """Return a video with its progress and playback."""
-    fields = library.describe_video(row).model_dump()
+def describe(
+    context: AppContext, row: VideoRow, job: JobRow | None, access: Access = FULL_ACCESS
+) -> VideoItem:
+    """Return a video with its progress and playback, as someone may see it."""
+    fields = library.describe_video(row, access).model_dump()
     if HomeFolder(context.home).contains(row.uri):
         fields["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
@@ -176,12 +180,12 @@ def describe(context: AppContext, row: VideoRow, job: JobRow | None) -> VideoIte
         eta_s=left_s / pace if left_s and pace and row.status == "ingesting" else None,
         frames_sampled=row.stats.frames_sampled,
         frames_skipped_static=row.stats.frames_skipped_static,
-        job=None if job is None else describe_job(context.services, job),
+        job=None if job is None else describe_job(context.services, job, access),
         thumb_url=None if is_live_uri(row.uri) else f"/media/{row.id}/frame.jpg?t={_cover_s(row)}",
         play_url=f"/media/{row.id}/play.mp4" if play else None,
         play_note=[] if play else list(_play_note(row)),
         sprite=_sprite(context, row),
-        hint=None if row.failure is None else row.failure.hint,
+        hint=None if row.failure is None else visible_text(row.failure.hint, access),
     )
 
 

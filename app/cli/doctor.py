@@ -132,6 +132,13 @@ def _disk(home: Path) -> Finding:
     existing = next(folder for folder in (home, *home.parents) if folder.exists())
     free_bytes = shutil.disk_usage(existing).free
     low = free_bytes < MIN_FREE_BYTES
+    if home.exists() and home.stat().st_mode & 0o077:
+        return Finding(
+            name="home",
+            state="warning",
+            detail=f"{home} can be entered by other users, {free_bytes / 1e9:.1f} GB free",
+            hint=f"chmod 700 {home}, unless others are meant to use the library",
+        )
     return Finding(
         name="home",
         state="warning" if low else "ok",

@@ -4,6 +4,7 @@ Results go to stdout; progress and errors to stderr. With `--json` stdout holds 
 document. What a command does stands in `app/cli`; what it shows, in `app/cli/render.py`.
 """
 
+import os
 import sys
 import tempfile
 import traceback
@@ -59,6 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     words = sys.argv[1:] if arguments is None else arguments
     json = "--json" in words
     sys.excepthook = _report_bug
+    # Whatever is written, from stills to bug reports, is for its owner alone.
+    os.umask(0o077)
     try:
         # Calling the Typer object would put its own hook in place of ours.
         command = typer.main.get_command(cli)

@@ -1,5 +1,6 @@
 """Access of users to videos: the one place where a video is looked up on someone's behalf."""
 
+import re
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -7,6 +8,8 @@ from app.services.context import ServiceContext
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.records import VideoRow
+
+_PATH = re.compile(r"(?<![\w.:/])/(?:[^/\n'\"<>]+/)+([^/\s:'\"<>]*)")
 
 
 class Access(Protocol):
@@ -31,6 +34,17 @@ class _FullAccess:
 
 FULL_ACCESS = _FullAccess()
 """Of whoever runs a command: the files of the library are theirs already."""
+
+
+def visible_text(text: str | None, access: Access | None) -> str | None:
+    """Return a text as someone may read it: of a path on the server, viewers see the last part.
+
+    Args:
+        access: `None` for a stranger.
+    """
+    if text is None or (access is not None and access.granted is None):
+        return text
+    return _PATH.sub(r"\1", text)
 
 
 def find_video(context: ServiceContext, video: str, access: Access = FULL_ACCESS) -> VideoRow:

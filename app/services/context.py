@@ -13,6 +13,7 @@ from app.schemas.common import VideoLabel, VideoLabels
 from engine.pipeline.engine import Engine, assemble
 from engine.records import Fingerprint, VideoId
 from storage.catalog import Catalog, open_catalog
+from storage.files import HomeFolder
 
 
 class ServiceContext:
@@ -54,7 +55,7 @@ class ServiceContext:
         with self._catalog_lock:
             if self._catalog is None:
                 settings = self.settings
-                settings.home.mkdir(parents=True, exist_ok=True)
+                HomeFolder(settings.home).create()
                 self._catalog = open_catalog(
                     settings.catalog_url, busy_timeout_s=float(settings.database_wait_s)
                 )

@@ -3,7 +3,7 @@
 from typing import Final
 
 from app.schemas.jobs import JobItem
-from app.services.access import Access
+from app.services.access import FULL_ACCESS, Access, visible_text
 from app.services.context import ServiceContext
 from app.services.ingest import KIND as INGEST
 from engine.errors import NotFoundError
@@ -16,7 +16,7 @@ MAX_LISTED: Final = 200
 def list_jobs(context: ServiceContext, access: Access) -> list[JobItem]:
     """Return the latest jobs, as far as they are about videos that someone may see."""
     jobs = [job for job in context.catalog.jobs.list() if _may_see(access, job)]
-    return [describe_job(context, job) for job in jobs[:MAX_LISTED]]
+    return [describe_job(context, job, access) for job in jobs[:MAX_LISTED]]
 
 
 def cancel_job(context: ServiceContext, job_id: int) -> JobItem:
@@ -50,8 +50,8 @@ def running_ingests(context: ServiceContext) -> dict[VideoId, JobRow]:
     return {job.video: job for job in jobs if job.video is not None and job.kind == INGEST}
 
 
-def describe_job(context: ServiceContext, job: JobRow) -> JobItem:
-    """Return a job as its document."""
+def describe_job(context: ServiceContext, job: JobRow, access: Access = FULL_ACCESS) -> JobItem:
+    """Return a job as its document, without paths for those who may not see them."""
     return JobItem(
         job_id=job.id,
         kind=job.kind,
@@ -63,8 +63,8 @@ def describe_job(context: ServiceContext, job: JobRow) -> JobItem:
         note=job.progress.note,
         attempts=job.attempts,
         cancel_requested=job.cancel_requested,
-        error=None if job.failure is None else job.failure.message,
-        hint=None if job.failure is None else job.failure.hint,
+        error=None if job.failure is None else visible_text(job.failure.message, access),
+        hint=None if job.failure is None else visible_text(job.failure.hint, access),
         created_at=job.created_at.isoformat(),
         started_at=None if job.started_at is None else job.started_at.isoformat(),
         ended_at=None if job.ended_at is None else job.ended_at.isoformat(),

@@ -6,10 +6,11 @@ from pathlib import Path
 from app.config.engine_config import media_limits
 from app.schemas.common import MessageResponse, describe_span
 from app.schemas.videos import LibraryItem, LibraryResponse, TimelineChunk, TimelineResponse
-from app.services.access import Access, find_video, visible_videos
+from app.services.access import FULL_ACCESS, Access, find_video, visible_text, visible_videos
 from app.services.ask import check_text
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError
+from engine.media.address import is_live_uri
 from engine.media.clip import cut
 from engine.pipeline.similar import similarity
 from engine.records import TimeSpan
@@ -151,19 +152,26 @@ def export_clip(
     )
 
 
-def describe_video(row: VideoRow) -> LibraryItem:
-    """Return a video of the library as its document."""
+def describe_video(row: VideoRow, access: Access = FULL_ACCESS) -> LibraryItem:
+    """Return a video of the library as its document.
+
+    Args:
+        access: Of whoever reads it; to viewers the source is a file's name, or a camera.
+    """
+    uri = row.uri
+    if access.granted is not None:
+        uri = "camera" if is_live_uri(uri) else Path(uri).name
     return LibraryItem(
         video_id=row.id,
         name=row.name,
         status=row.status,
         duration_s=row.duration_s,
         start_at=None if row.start_at is None else row.start_at.isoformat(),
-        uri=row.uri,
+        uri=uri,
         chunks=row.n_chunks,
         latent_bytes=row.latent_bytes,
         fps=row.sample_fps,
         compression_ratio=row.compression_ratio,
-        warnings=list(row.warnings),
-        error=None if row.failure is None else row.failure.message,
+        warnings=[visible_text(text, access) or "" for text in row.warnings],
+        error=None if row.failure is None else visible_text(row.failure.message, access),
     )

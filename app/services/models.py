@@ -17,6 +17,7 @@ from app.schemas.models import (
     ModelsResponse,
 )
 from app.schemas.users import ActiveModel
+from app.services.access import FULL_ACCESS, Access, visible_text
 from engine.errors import InputRefusedError, LongwatchError, UnreachableError, WeightsError
 from engine.models import registry
 from engine.models.layers.weights import read_config
@@ -52,15 +53,22 @@ def list_models(settings: Settings) -> ModelsResponse:
     return ModelsResponse(models=[*local, *published])
 
 
-def active_model(settings: Settings) -> ActiveModel:
-    """Return the model that answers, and whether it is on this machine."""
+def active_model(settings: Settings, access: Access = FULL_ACCESS) -> ActiveModel:
+    """Return the model that answers, and whether it is on this machine.
+
+    Args:
+        access: Of whoever reads it; viewers see no folder.
+    """
     try:
         folder = find_model(settings.model, settings)
     except LongwatchError as error:
         return ActiveModel(
-            name=settings.model, ready=False, detail=f"{error}; {hint_for(error) or ''}"
+            name=visible_text(settings.model, access) or "",
+            ready=False,
+            detail=visible_text(f"{error}; {hint_for(error) or ''}", access) or "",
         )
-    return ActiveModel(name=folder.name, ready=True, detail=str(folder))
+    detail = visible_text(str(folder), access) or ""
+    return ActiveModel(name=folder.name, ready=True, detail=detail)
 
 
 def pull_model(name: str, settings: Settings) -> MessageResponse:

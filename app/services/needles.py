@@ -117,7 +117,6 @@ def take_archive(home: Path, name: str, archive: IO[bytes]) -> tuple[NeedleSet, 
         shutil.move(part, target)
         # What the temporary folder cleans up is gone with the move.
         Path(part).mkdir()
-    target.chmod(0o755)
     return NeedleSet(key=_UPLOAD + name, name=name, is_upload=True), n_needles
 
 

@@ -2,13 +2,15 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+import os
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
-from engine.errors import InputRefusedError, LongwatchError, UnreachableError
+from engine.errors import InputRefusedError, LongwatchError, MediaRefusedError, UnreachableError
 from engine.media.address import is_live_uri, redact
 
 MEDIA_SUFFIXES = frozenset(
@@ -51,9 +53,9 @@ def expand(sources: list[str]) -> Iterator[str]:
         path = Path(source).expanduser()
         if is_live_uri(source):
             yield source
-        elif path.is_dir():
+        elif _is(path, Path.is_dir):
             yield from _media_in(path)
-        elif path.exists():
+        elif _is(path, Path.exists):
             yield str(path.resolve())
         else:
             raise UnreachableError(f"no file or folder {_shown(source)!r}", hint="check the path")
@@ -95,16 +97,39 @@ def check_allowed(settings: Settings, source: str) -> str:
 def identify(path: Path) -> str:
     """Return a digest by which the same file is known again, from its size and blocks of it.
 
+    Raises:
+        MediaRefusedError: A pipe, a device or a folder, which may never end or never begin.
+        UnreachableError: It cannot be opened.
     Cost: 16 MiB read at most, however long the video.
     """
-    size_bytes = path.stat().st_size
-    digest = hashlib.blake2b(str(size_bytes).encode(), digest_size=16)
-    n_blocks = min(_N_BLOCKS, -(-size_bytes // _BLOCK_BYTES))
-    with path.open("rb") as file:
+    with _open_regular(path) as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        digest = hashlib.blake2b(str(size_bytes).encode(), digest_size=16)
+        n_blocks = min(_N_BLOCKS, -(-size_bytes // _BLOCK_BYTES))
         for block in range(n_blocks):
             file.seek(block * max(0, size_bytes - _BLOCK_BYTES) // max(1, n_blocks - 1))
             digest.update(file.read(_BLOCK_BYTES))
     return digest.hexdigest()
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
+    try:
+        return kind(path)
+    except OSError:
+        # A name that is too long, or a folder that may not be entered.
+        return False
+
+
+def _open_regular(path: Path) -> BinaryIO:
+    try:
+        # Opening a pipe would wait for somebody to write into it.
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    except OSError as error:
+        raise UnreachableError(f"{path}: {(error.strerror or 'unusable').lower()}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise MediaRefusedError(str(path), "this is not a file", hint="give a video file")
+    return file
 
 
 def _shown(source: str) -> str:

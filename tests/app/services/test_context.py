@@ -1,13 +1,16 @@
 """What the threads of a process share: one engine, one catalog, settings that stay whole."""
 
+import stat
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from app.config.settings import FILE_NAME
+from app.config.settings import FILE_NAME, load_settings
+from app.services.context import ServiceContext
 from engine.errors import SettingsError
+from storage.files import HomeFolder
 from tests.support.site import open_library
 
 
@@ -50,3 +53,34 @@ def test_settings_that_were_taken_do_not_change_under_whoever_has_them(tmp_path:
     with pytest.raises(SettingsError):
         context.change_settings({"retention.days": 9, "stream.compression_ratio": 0})
     assert context.settings.retention.days == 3
+
+
+def _modes(home: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in (home, *home.iterdir())}
+
+
+def test_home_is_closed_to_others(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o755)
+    context = ServiceContext(load_settings(home=home))
+    context.catalog.accounts.users()
+    assert _modes(home) == {"home": 0o700} | {
+        name: 0o600 for name in ("longwatch.db", "longwatch.db-wal", "longwatch.db-shm")
+    }
+    context.close()
+    home.chmod(0o755)
+    again = ServiceContext(load_settings(home=home))
+    assert again.catalog.accounts.users() == ()
+    again.close()
+    assert _modes(home)["home"] == 0o700
+
+
+def test_folder_of_other_things_and_shared_one_stay_open(tmp_path: Path) -> None:
+    other, shared = tmp_path / "other", tmp_path / "shared"
+    for folder, mode in ((other, 0o755), (shared, 0o2770)):
+        folder.mkdir()
+        folder.chmod(mode)
+    (other / "notes.txt").write_text("x")
+    for folder, mode in ((other, 0o755), (shared, 0o2770)):
+        HomeFolder(folder).create()
+        assert stat.S_IMODE(folder.stat().st_mode) == mode

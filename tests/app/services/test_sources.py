@@ -1,11 +1,15 @@
 """What a user names to what can be read."""
 
+import os
+import time
 from pathlib import Path
 
 import pytest
 
+from app.services.context import ServiceContext
 from app.services.sources import expand, identify
-from engine.errors import InputRefusedError, UnreachableError
+from app.worker.foreground import ingest_now
+from engine.errors import InputRefusedError, LongwatchError, UnreachableError
 
 
 def test_folder_becomes_its_media_sorted(tmp_path: Path) -> None:
@@ -42,3 +46,22 @@ def test_identity_is_of_content_not_of_name(tmp_path: Path) -> None:
 def test_empty_file_has_an_identity(tmp_path: Path) -> None:
     (tmp_path / "empty").write_bytes(b"")
     assert identify(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "loop", "long name"])
+def test_what_is_no_file_is_refused_at_once(
+    context: ServiceContext, tmp_path: Path, kind: str
+) -> None:
+    path = tmp_path / "clip.mp4"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "loop":
+        path.symlink_to(path)
+    else:
+        path = tmp_path / ("x" * 5000)
+    began = time.monotonic()
+    with pytest.raises(LongwatchError):
+        ingest_now(context, [str(path)])
+    assert time.monotonic() - began < 5
