@@ -185,7 +185,14 @@ async def get_clip(
     try:
         async with context.frames:
             await run_in_threadpool(
-                lambda: export_clip(context.services, row, (start, end), target, most_s=_MAX_CLIP_S)
+                lambda: export_clip(
+                    context.services,
+                    row,
+                    (start, end),
+                    target,
+                    most_s=_MAX_CLIP_S,
+                    may_replace=True,
+                )
             )
     except BaseException:
         target.unlink(missing_ok=True)

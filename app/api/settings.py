@@ -4,9 +4,11 @@ from fastapi import APIRouter
 
 from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
+from app.api.openapi import failures
 from app.config.settings_file import SettingState, current_values
 from app.schemas.settings import SettingItem, SettingValuesResponse, UpdateSettingsRequest
 from app.services.access import Access, visible_text
+from app.services.settings import update_settings as update
 
 router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 
@@ -17,12 +19,15 @@ def get_setting_values(context: Ctx, principal: CurrentUser) -> SettingValuesRes
     return _values(context, principal)
 
 
-@router.patch("", summary="Change settings")
+@router.patch("", summary="Change settings", responses=failures(409))
 def update_settings(
     context: Ctx, principal: CurrentAdmin, body: UpdateSettingsRequest
 ) -> SettingValuesResponse:
-    """Check values, write them to `longwatch.toml`, and apply what needs no restart."""
-    for line in context.services.change_settings(body.changes):
+    """Check values, write them to `longwatch.toml`, and apply what needs no restart.
+
+    A retention that would delete videos now is answered with status 409, unless it is confirmed.
+    """
+    for line in update(context.services, body.changes, is_confirmed=body.confirm):
         audit(principal, "changed setting", line)
     return _values(context, principal)
 

@@ -67,6 +67,9 @@ def export_clip(
     file: Annotated[Path, typer.Argument(help="MP4 file to write.")],
     start: Annotated[str, typer.Option("--start", help="Offset such as 1:02:03.")],
     end: Annotated[str, typer.Option("--end", help="Offset such as 1:02:33.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that is there already.")
+    ] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -76,7 +79,8 @@ def export_clip(
 
     span_s = (parse_offset(start), parse_offset(end))
     with open_library(home) as context:
-        document = export_clip(context, find_video(context, video), span_s, file)
+        row = find_video(context, video)
+        document = export_clip(context, row, span_s, file, may_replace=force)
     open_screen(json=json).show(document)
 
 

@@ -16,6 +16,10 @@ from storage.files import HomeFolder
 SMALL_MODEL_BYTES = 256 << 20
 """Below this, layers are too small for several threads to share."""
 
+_MODEL_DEPTHS = ("", "*/", "*/*/")
+"""Some releases keep each part in a folder of its own."""
+_WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+
 SHIPPED = Path(__file__).resolve().parents[2] / "assets" / "models"
 """Checkpoints that come with Longwatch."""
 
@@ -31,6 +35,11 @@ def find_model(name: str, settings: Settings) -> Path:
         return shipped
     given = Path(name).expanduser()
     if given.is_dir():
+        if not _holds_model(given):
+            raise NotFoundError(
+                f"no model lies in the folder {name}",
+                hint="give a folder with config.json and the weights beside it",
+            )
         return given
     pulled = models_folder(settings) / name.replace("/", "--")
     if pulled.is_dir():
@@ -42,6 +51,18 @@ def find_model(name: str, settings: Settings) -> Path:
     raise NotFoundError(
         f"no model {name!r}", hint="use nano, a checkpoint folder, or org/name[@revision]"
     )
+
+
+def _holds_model(folder: Path) -> bool:
+    """Return whether a folder has a configuration and weights, itself or somewhat below."""
+    configs = (path for depth in _MODEL_DEPTHS for path in folder.glob(f"{depth}config.json"))
+    weights = (
+        path
+        for depth in _MODEL_DEPTHS
+        for suffix in _WEIGHT_SUFFIXES
+        for path in folder.glob(f"{depth}*{suffix}")
+    )
+    return any(configs) and any(weights)
 
 
 def choose_threads(folder: Path) -> None:

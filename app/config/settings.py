@@ -25,6 +25,7 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_validator,
 )
 from pydantic_settings import (
     BaseSettings,
@@ -34,8 +35,10 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
+import engine.index
 from app.config.camera_secrets import SECRET_PREFIX
 from app.logging import LogFormat, LogLevel
+from engine import plugins
 from engine.errors import SettingsError
 from storage.files import HomeFolder
 
@@ -63,14 +66,14 @@ def _lower(value: object) -> object:
 class SamplingSettings(_Section):
     """Choice of the frames that are read."""
 
-    fps: float = Field(default=1.0, gt=0, le=240)
+    fps: float = Field(default=1.0, ge=0.001, le=240)
     """Frames sampled for each second of media time."""
     thin_static: bool = True
     """Skip frames that show the same as the frame before."""
     static_threshold: float | None = Field(default=None, ge=0, le=1)
     """Mean difference of two frames, as a share of the grey scale, below which the second counts
     as static."""
-    heartbeat_s: float | None = Field(default=None, gt=0)
+    heartbeat_s: float | None = Field(default=None, ge=0.1, allow_inf_nan=False)
     """Seconds after which static footage keeps a frame all the same."""
 
 
@@ -102,6 +105,15 @@ class RetrievalSettings(_Section):
 
     index: str | None = None
     """The vector index: a module of `engine/index`, such as `exact` or `faiss_flat`."""
+
+    @field_validator("index")
+    @classmethod
+    def _check_index(cls, name: str | None) -> str | None:
+        known = plugins.names(engine.index)
+        if name is not None and name not in known:
+            raise ValueError(f"there are {', '.join(known)}")
+        return name
+
     recall: Literal["auto", "top", "overview", "all"] = "auto"
     """The chunks that a question gets: the nearest, an even overview with the nearest, all of
     them, or `auto`, which decides by the wording of the question."""
@@ -112,13 +124,13 @@ class LimitSettings(_Section):
 
     upload_bytes: ByteSize = ByteSize(20 * GIB)
     """Largest file, in bytes."""
-    duration_s: float = Field(default=24 * 3600, gt=0)
+    duration_s: float = Field(default=24 * 3600, ge=1, allow_inf_nan=False)
     """Longest file, in seconds; a live source may run on."""
     height_px: int = Field(default=8192, ge=1)
     """Tallest picture, in pixels. The larger of height and width limits both sides."""
     width_px: int = Field(default=8192, ge=1)
     """Widest picture, in pixels. The larger of height and width limits both sides."""
-    fps: float = Field(default=240, gt=0)
+    fps: float = Field(default=240, ge=1, allow_inf_nan=False)
     """Most frames a second that are read of a file; slow motion beyond it is sampled."""
     streams: int = Field(default=16, ge=1)
     """Most streams (video, sound, subtitles) in a file."""
@@ -149,7 +161,7 @@ class ServerSettings(_Section):
 class RetentionSettings(_Section):
     """Deletion of videos by age."""
 
-    days: float | None = Field(default=None, gt=0)
+    days: float | None = Field(default=None, ge=1, le=36500)
     """Days after which a video is deleted, counted from when it was added. Without a value,
     everything is kept."""
 
@@ -187,7 +199,7 @@ class Settings(BaseSettings):
     """Folder of everything that outlives the process. Set by `--home` or `LONGWATCH_HOME` only."""
     model: str = "nano"
     """The model that answers: `nano`, a checkpoint folder, or `org/name[@revision]` once pulled."""
-    device: str = "auto"
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d{1,2})?)$")
     """Where the model runs: `cpu`, `cuda`, `cuda:1`, or `auto`: an accelerator if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Number format of the weights; `auto` takes the one that suits the device."""
@@ -196,7 +208,7 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = None
     """PostgreSQL, as `postgresql://user:password@host/name`, for several machines. Without a value,
     SQLite in the home folder."""
-    database_wait_s: float = Field(default=10.0, gt=0)
+    database_wait_s: float = Field(default=10.0, ge=0.1, allow_inf_nan=False)
     """Seconds that a statement waits while another process holds the database."""
     allow_network: bool = False
     """Whether sources may be HTTP(S) streams. Cameras (`rtsp://`) may always be read."""

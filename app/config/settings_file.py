@@ -154,6 +154,21 @@ class SettingsStore:
         return lines
 
 
+def preview_changes(settings: Settings, changes: Mapping[str, Value]) -> Settings:
+    """Return the settings that changes would lead to; nothing is written.
+
+    Raises:
+        LongwatchError: As `SettingsStore.apply`.
+    """
+    before = saved(settings)
+    _check_free(before, changes)
+    file = settings_file(settings)
+    after = with_file_values(settings, file, tomlkit.parse(_changed(file, changes)).unwrap())
+    if after.model != before.model:
+        find_model(after.model, after)
+    return after
+
+
 def apply_changes(
     settings: Settings, changes: Mapping[str, Value]
 ) -> tuple[Settings, tuple[str, ...]]:
@@ -167,18 +182,14 @@ def apply_changes(
     """
     file = settings_file(settings)
     before = saved(settings)
-    _check_free(before, changes)
-    text = _changed(file, changes)
-    after = with_file_values(settings, file, tomlkit.parse(text).unwrap())
-    if after.model != before.model:
-        find_model(after.model, after)
+    after = preview_changes(settings, changes)
     lines = tuple(
         f"{name}: {_value(before, name)} -> {_value(after, name)}"
         for name in changes
         if _value(before, name) != _value(after, name)
     )
     if lines:
-        _write(file, text)
+        _write(file, _changed(file, changes))
     return _live(settings, after), lines
 
 

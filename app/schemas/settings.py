@@ -61,3 +61,4 @@ class UpdateSettingsRequest(RequestModel):
         Annotated[str, Field(max_length=64)],
         Annotated[str, Field(max_length=4096)] | int | float | None,
     ] = Field(min_length=1, max_length=64)
+    confirm: bool = Field(default=False, description="Also if videos are deleted by it now.")

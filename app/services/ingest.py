@@ -40,7 +40,7 @@ def add_source(
     name: str | None = None,
     start_at: datetime | None = None,
 ) -> VideoRow:
-    """Probe a source and write it down; the same file again is the same video.
+    """Probe a source and write it down; the same file again is the same video and keeps its name.
 
     Raises:
         InputRefusedError: Unsafe, unsupported, nothing to read in it, or no such name is allowed.
@@ -55,7 +55,8 @@ def add_source(
         if not Path(known.uri).exists():
             # The original was moved: what is left to read of it is read where it lies now.
             known = videos.set_uri(known.id, source)
-        return known if chosen is None else videos.rename(known.id, chosen)
+        # Its name may be somebody else's choice: `rename` changes it, another copy does not.
+        return known
     video = videos.add(
         name=chosen or _name_of(source),
         uri=redact(source) if live else source,

@@ -125,6 +125,7 @@ def export_clip(
     path: Path,
     *,
     most_s: float | None = None,
+    may_replace: bool = False,
 ) -> MessageResponse:
     """Cut a clip out of the original, copying packets where the container allows it.
 
@@ -132,8 +133,9 @@ def export_clip(
         span_s: Start and end in seconds of media time.
         path: The MP4 file to write.
         most_s: The longest clip allowed; any when `None`.
+        may_replace: Whether a file that is there already is overwritten.
     Raises:
-        InputRefusedError: The span is empty or too long.
+        InputRefusedError: The span is empty, too long or outside the video, or the file is there.
     """
     start_s, end_s = span_s
     if end_s <= start_s:
@@ -143,6 +145,16 @@ def export_clip(
             f"the clip has {end_s - start_s:g} s, the limit is {most_s:g} s",
             hint="`longwatch videos export` cuts longer ones",
         )
+    length_s = video.duration_s
+    if start_s < 0 or (length_s is not None and start_s >= length_s):
+        raise InputRefusedError(
+            f"the clip starts at {start_s:g} s, outside {video.name}, which has {length_s:g} s"
+            if length_s is not None
+            else f"the clip starts at {start_s:g} s, before {video.name} begins",
+            hint="times count from the start of the video",
+        )
+    if path.exists() and not may_replace:
+        raise InputRefusedError(f"{path} is there already", hint="--force overwrites it")
     limits = media_limits(context.settings)
     clip = cut(video.uri, TimeSpan(start_s=start_s, end_s=end_s), path, limits=limits)
     moment = describe_span(video.id, clip.span, context.labels())

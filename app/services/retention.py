@@ -13,23 +13,28 @@ from datetime import UTC, datetime, timedelta
 from app.services.context import ServiceContext
 from app.services.library import remove_video
 from engine.errors import LongwatchError
+from storage.records import VideoRow
 
 CHECK_EVERY_S = 3600.0
 
 _log = logging.getLogger(__name__)
 
 
-def delete_expired(context: ServiceContext, now: datetime) -> tuple[str, ...]:
-    """Delete the videos that are past their days, except one being read; return their names."""
-    days = context.settings.retention.days
+def expired_videos(
+    context: ServiceContext, days: float | None, now: datetime
+) -> tuple[VideoRow, ...]:
+    """Return the videos that are older than some days, except those being read; oldest first."""
     if days is None:
         return ()
     before = now - timedelta(days=days)
-    old = [
-        row
-        for row in context.catalog.videos.list("ready", "failed", "cancelled")
-        if row.created_at < before
-    ]
+    rows = context.catalog.videos.list("ready", "failed", "cancelled")
+    return tuple(row for row in rows if row.created_at < before)
+
+
+def delete_expired(context: ServiceContext, now: datetime) -> tuple[str, ...]:
+    """Delete the videos that are past their days, except one being read; return their names."""
+    days = context.settings.retention.days
+    old = expired_videos(context, days, now)
     for row in old:
         remove_video(context, row)
         _log.info("retention deleted video %s, %g days after it was added", row.id, days)

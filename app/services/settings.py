@@ -1,9 +1,14 @@
 """The configuration of a server, as its settings page shows it."""
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
 from app.config.engine_config import models_folder
-from app.config.settings_file import settings_file
+from app.config.settings_file import Value, preview_changes, settings_file
+from app.errors import ConflictError
 from app.schemas.settings import OutboundConnection, SettingFact, SettingsResponse
 from app.services.context import ServiceContext
+from app.services.retention import expired_videos
 from engine.media.address import is_live_uri
 
 
@@ -18,6 +23,32 @@ def describe_settings(context: ServiceContext, *, with_worker: bool) -> Settings
         outward=_outbound(context),
         file=str(settings_file(context.settings)),
     )
+
+
+def update_settings(
+    context: ServiceContext, changes: Mapping[str, Value], *, is_confirmed: bool
+) -> tuple[str, ...]:
+    """Check and save settings; a retention that deletes videos at once has to be confirmed.
+
+    Returns:
+        A line for each setting that has changed.
+    Raises:
+        ConflictError: Videos would be deleted now, and nobody has confirmed that.
+        LongwatchError: As `SettingsStore.apply`.
+    """
+    days = changes.get("retention.days")
+    if not is_confirmed and days is not None:
+        # Checked first: a value that is not allowed is no question of videos.
+        after = preview_changes(context.settings, changes)
+        leaving = expired_videos(context, after.retention.days, datetime.now(UTC))
+        if leaving:
+            names = ", ".join(row.name for row in leaving[:3]) + (", ..." if leaving[3:] else "")
+            raise ConflictError(
+                f"{len(leaving)} of {context.catalog.videos.totals().n_videos} videos are older "
+                f"than {after.retention.days:g} days and would be deleted within the hour: {names}",
+                hint="send the change again, confirmed, to delete them",
+            )
+    return context.change_settings(changes)
 
 
 def _days(days: float | None) -> str:

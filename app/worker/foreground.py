@@ -11,7 +11,7 @@ from datetime import datetime
 from app.progress import ProgressCallback, ProgressUpdate, no_progress
 from app.schemas.captions import CaptionRunResponse
 from app.schemas.errors import describe_error
-from app.schemas.videos import IngestResponse
+from app.schemas.videos import IngestItem, IngestResponse
 from app.services.access import find_video
 from app.services.captions import describe_run, enqueue_captions
 from app.services.context import ServiceContext
@@ -70,7 +70,7 @@ def ingest_now(
                 raise
             failures.append(error)
     return IngestResponse(
-        videos=[describe_ingest(row) for row in rows],
+        videos=[_describe(row, name) for row in rows],
         failures=[describe_error(error).error for error in failures],
     )
 
@@ -111,6 +111,13 @@ def caption_now(
     n_before = len(context.catalog.captions.list(video.id))
     job = run_now(context, enqueue_captions(context, video), video.name, report)
     return describe_run(context, video, job, n_before=n_before, wall_s=time.monotonic() - started)
+
+
+def _describe(row: VideoRow, name: str | None) -> IngestItem:
+    item = describe_ingest(row)
+    if name is not None and row.name != name.strip():
+        item.warnings.append(f"it is in the library as {row.name!r}, not {name!r}")
+    return item
 
 
 def _read_now(context: ServiceContext, video: VideoRow, report: ProgressCallback) -> VideoRow:

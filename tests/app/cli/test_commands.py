@@ -41,6 +41,7 @@ COMMANDS: list[tuple[str, int]] = [
     ("user list", 0),
     (f"user add ada --role owner --password {PASSWORD.replace(' ', '-')}", 2),
     ("user add a+b --password long-enough-for-this", 5),
+    ("user password nobody --password long-enough-for-this", 2),
     ("user rm nobody", 2),
     ("train nothing --output {tmp}/runs", 2),
     ("vico {tmp}/gone.mp4 --output {tmp}/questions.jsonl", 3),

@@ -91,7 +91,7 @@ def test_sizes_are_written_as_people_write_them(
         ('modle = "x"', "unknown setting 'modle'; did you mean 'model'?"),
         ("[cache]\ndevce_bytes = 1", "unknown setting 'cache.devce_bytes'; did you mean 'cache.de"),
         ("sampling = 3", "'sampling' is a section, not a value"),
-        ("[sampling]\nfps = 0", "sampling.fps = 0: Input should be greater than 0"),
+        ("[sampling]\nfps = 0", "sampling.fps = 0: Input should be greater than or equal to"),
         ('[cache]\nhost_bytes = "much"', "cache.host_bytes = 'much': could not parse"),
         ("model = ", "is not valid TOML"),
         ('home = "/x"', "home cannot be set in a file"),
@@ -157,3 +157,20 @@ def test_settings_are_read_without_heavy_imports(tmp_path: Path) -> None:
         "assert not {'torch', 'gradio', 'sqlalchemy', 'av'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("device", "banana"),
+        ("retrieval.index", "banana"),
+        ("sampling.fps", 1e-9),
+        ("retention.days", 0.5),
+        ("limits.duration_s", float("inf")),
+        ("database_wait_s", 1e-9),
+        ("server.trusted_proxies", ["banana"]),
+    ],
+)
+def test_nonsense_is_refused_at_once(tmp_path: Path, setting: str, value: object) -> None:
+    with pytest.raises(SettingsError, match=setting.rpartition(".")[2]):
+        load_settings({setting: value}, home=tmp_path, folder=tmp_path)

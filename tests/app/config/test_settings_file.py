@@ -73,13 +73,17 @@ def test_default_comes_back_when_a_value_is_taken_out(home: Path) -> None:
         ("cache.device_bytes", -1, r"cache\.device_bytes = -1"),
         ("stream.compression_ratio", 0, "greater than or equal to 1"),
         ("retention.days", "soon", r"retention\.days = 'soon'"),
+        ("retention.days", "banana", r"retention\.days = 'banana'"),
+        ("retention.days", 1e-9, "greater than or equal to 1"),
+        ("retention.days", "inf", r"retention\.days"),
         ("model", "no-such-model", "no model 'no-such-model'"),
+        ("model", "/etc", "no model lies in the folder /etc"),
         ("server.port", 80, "cannot be changed here"),
         ("model.x", 1, "cannot be changed here"),
     ],
 )
 def test_wrong_value_is_refused_and_nothing_is_written(
-    home: Path, name: str, value: str | int, complaint: str
+    home: Path, name: str, value: str | float, complaint: str
 ) -> None:
     (home / FILE_NAME).write_text(COMMENTED)
     with pytest.raises(LongwatchError, match=complaint):

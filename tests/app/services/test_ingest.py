@@ -67,3 +67,15 @@ def test_full_disk_keeps_what_was_committed_and_goes_on_later(
     roomy.close()
     assert video.status == "ready"
     assert video.chunks == DURATION_S // 4
+
+
+def test_same_content_under_another_name_keeps_its_name(
+    context: ServiceContext, clip: Path, tmp_path: Path
+) -> None:
+    ingest_now(context, [str(clip)])
+    copy = tmp_path / "con.mp4"
+    copy.write_bytes(clip.read_bytes())
+    again = ingest_now(context, [str(copy)], name="con").videos[0]
+    assert again.name == "front door"
+    assert again.warnings == ["it is in the library as 'front door', not 'con'"]
+    assert [row.name for row in context.catalog.videos.list()] == ["front door"]

@@ -43,3 +43,26 @@ def test_clip_that_ends_before_it_starts_is_refused(context: ServiceContext, cli
         export_clip(
             context, find_video(context, "front door"), (8.0, 4.0), clip.parent / "never.mp4"
         )
+
+
+@pytest.mark.parametrize("span_s", [(1200.0, 1210.0), (24.0, 30.0), (-5.0, 3.0)])
+def test_clip_outside_the_video_is_refused(
+    context: ServiceContext, clip: Path, tmp_path: Path, span_s: tuple[float, float]
+) -> None:
+    ingest_now(context, [str(clip)])
+    with pytest.raises(InputRefusedError, match="the clip starts at"):
+        export_clip(context, find_video(context, "front door"), span_s, tmp_path / "never.mp4")
+    assert not (tmp_path / "never.mp4").exists()
+
+
+def test_file_that_is_there_is_overwritten_only_if_asked(
+    context: ServiceContext, clip: Path, tmp_path: Path
+) -> None:
+    ingest_now(context, [str(clip)])
+    path, row = tmp_path / "cut.mp4", find_video(context, "front door")
+    path.write_text("mine")
+    with pytest.raises(InputRefusedError, match="there already"):
+        export_clip(context, row, (4.0, 8.0), path)
+    assert path.read_text() == "mine"
+    export_clip(context, row, (4.0, 8.0), path, may_replace=True)
+    assert path.stat().st_size > 100

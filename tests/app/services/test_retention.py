@@ -1,5 +1,6 @@
 """Deletion by age: what is past its days leaves, what is being read stays."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from app.services.retention import delete_expired
 from app.worker.foreground import ingest_now
 from engine.records import MediaInfo
 from tests.app.services.conftest import open_library as open_over
-from tests.support.site import open_library
+from tests.support.site import Site, open_library
 
 MEDIA = MediaInfo(
     uri="x",
@@ -56,3 +57,18 @@ def test_everything_stays_unless_a_setting_says_otherwise(
 ) -> None:
     ingest_now(context, [str(clip)])
     assert delete_expired(context, datetime.now(UTC) + timedelta(days=10_000)) == ()
+
+
+def test_retention_says_how_many_videos_leave_and_asks(site: Site) -> None:
+    path, body = "/api/v1/settings/values", {"changes": {"retention.days": 1}}
+    assert site.admin.patch(path, json=body).status_code == 200
+    site.admin.patch(path, json={"changes": {"retention.days": None}})
+    with sqlite3.connect(site.services.settings.home / "longwatch.db") as database:
+        database.execute("UPDATE videos SET created_at = '2026-01-01 00:00:00' WHERE name = 'yard'")
+    refused = site.admin.patch(path, json=body)
+    assert refused.status_code == 409
+    assert "1 of 2 videos" in refused.json()["error"]["message"]
+    assert "yard" in refused.json()["error"]["message"]
+    assert site.services.settings.retention.days is None
+    assert site.admin.patch(path, json={**body, "confirm": True}).status_code == 200
+    assert site.services.settings.retention.days == 1

@@ -52,9 +52,9 @@ function show(place, session, panel, settings) {
       toast("Nothing was changed.");
       return;
     }
-    if (changes["retention.days"] && !(await mayForget(place, changes["retention.days"]))) return;
     try {
-      const after = await call("PATCH", "/api/v1/settings/values", { changes });
+      const after = await save(place, changes);
+      if (!after) return;
       show(place, session, panel, after.settings);
       toast("Saved.");
     } catch (error) {
@@ -129,16 +129,16 @@ function changed(form, settings) {
   return changes;
 }
 
-async function mayForget(place, days) {
-  return dialog(
-    place,
-    "Let videos leave by age?",
-    h(
-      "p",
-      {},
-      `Videos that were added more than ${days} days ago leave the library within the hour, and all ` +
-        "that was read of them. This cannot be undone.",
-    ),
-    { confirm: "Save", danger: true },
-  );
+// Saves changes; where videos would leave at once, the server says how many, and the user decides.
+async function save(place, changes) {
+  const path = "/api/v1/settings/values";
+  try {
+    return await call("PATCH", path, { changes });
+  } catch (error) {
+    if (error.status !== 409) throw error;
+    const text = `${error.message}. This cannot be undone.`;
+    const options = { confirm: "Delete them", danger: true };
+    if (!(await dialog(place, "Let videos leave by age?", h("p", {}, text), options))) return null;
+    return call("PATCH", path, { changes, confirm: true });
+  }
 }
