@@ -25,6 +25,8 @@ FREE_FAILURES_OF_ADDRESS: Final = 20
 """Likewise of all names at an address, which an office or a proxy may share."""
 MAX_WAIT_S: Final = 300.0
 """Longest wait between two attempts: 288 tries a day find no password of ten characters."""
+MAX_WAIT_OF_ADDRESS_S: Final = 10.0
+"""Likewise of an address whatever the name: others may sit behind the same one."""
 MEMORY_S: Final = 900.0
 """Seconds after the last failure at which it is forgotten; longer than the longest wait."""
 MAX_KEYS: Final = 10_000
@@ -75,11 +77,15 @@ class SignInRateLimit:
                 _log.warning("sign-in from %s refused: too many failures", address)
                 wait_s = math.ceil(retry_at - now)
                 raise BusyError("too many failed sign-ins", hint=f"try again in {wait_s} s")
-            for key, free in zip(keys, (FREE_FAILURES, FREE_FAILURES_OF_ADDRESS), strict=True):
+            bounds = (
+                (FREE_FAILURES, MAX_WAIT_S),
+                (FREE_FAILURES_OF_ADDRESS, MAX_WAIT_OF_ADDRESS_S),
+            )
+            for key, (free, longest_s) in zip(keys, bounds, strict=True):
                 failures = self._failures.setdefault(key, _Failures())
                 failures.count += 1
                 failures.last_at = now
-                failures.retry_at = now + _wait_s(failures.count - free)
+                failures.retry_at = now + _wait_s(failures.count - free, longest_s)
                 self._failures.move_to_end(key)
 
     def succeed(self, name: str, address: str) -> None:
@@ -102,10 +108,10 @@ class SignInRateLimit:
             del self._failures[key]
 
 
-def _wait_s(excess: int) -> float:
+def _wait_s(excess: int, longest_s: float) -> float:
     """Return the wait after a failure: none, then 1 s, doubled each time up to the longest."""
     # The exponent is bounded, because a power of a large count would not fit a float.
-    return 0.0 if excess < 0 else min(2.0 ** min(excess, 20), MAX_WAIT_S)
+    return 0.0 if excess < 0 else min(2.0 ** min(excess, 20), longest_s)
 
 
 def _keys(name: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
