@@ -1,5 +1,6 @@
 """The settings page: an admin changes what may be changed, a viewer sees it."""
 
+import sqlite3
 import tomllib
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from app.config.settings import FILE_NAME
 from app.services.benchmarks.web import RunningServer
+from storage.catalog import open_catalog
 from tests.browser.stage import add_viewer
 
 PASSWORD = "correct horse battery"
@@ -46,7 +48,6 @@ def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Running
     page.fill("[name='cache.host_bytes']", "3GiB")
     page.fill("[name='retention.days']", "400")
     page.click("form.values button")
-    page.click("dialog button.danger")
     page.wait_for_selector(".notice")
     assert "Budget in memory 3GiB" in page.inner_text(".notice")
     kept = tomllib.loads((stage.home / FILE_NAME).read_text())
@@ -62,6 +63,35 @@ def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Running
     kept = tomllib.loads((stage.home / FILE_NAME).read_text())
     assert not kept["cache"]
     assert not kept["retention"]
+
+
+def test_admin_is_asked_before_videos_leave(page: Any, stage: RunningServer) -> None:
+    database_file = stage.home / "longwatch.db"
+    with open_catalog(f"sqlite:///{database_file}") as catalog:
+        video = catalog.videos.add(name="old lobby", uri="/nowhere/old lobby.mp4")
+        catalog.videos.set_status(video.id, "failed")
+        with sqlite3.connect(database_file) as database:
+            database.execute("UPDATE videos SET created_at = '2020-01-01 00:00:00.000000'")
+        opened(page)
+        page.fill("[name='retention.days']", "400")
+        page.click("form.values button")
+        page.wait_for_selector("dialog button.danger")
+        assert "old lobby" in page.inner_text("dialog")
+        page.click("dialog button.quiet")
+        page.wait_for_selector("dialog", state="detached")
+        file = stage.home / FILE_NAME
+        assert not file.exists() or "days" not in file.read_text()
+        catalog.videos.remove(video.id)
+
+
+def test_admin_without_a_password_is_told_to_set_one(page: Any) -> None:
+    opened(page)
+    page.wait_for_selector("[aria-label='Your password']")
+    assert "You have no password" in page.inner_text("[aria-label='Your password']")
+    page.click("[aria-label='Your password'] button")
+    page.wait_for_selector("dialog [name=new]")
+    assert page.query_selector("dialog [name=current]") is None
+    page.click("dialog button.quiet")
 
 
 def test_viewer_sees_them_without_a_field(browser: Any, stage: RunningServer) -> None:
