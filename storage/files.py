@@ -5,6 +5,7 @@
     media/<upload>.bin                        originals that were uploaded
     uploads/<upload>.part                     uploads that are not complete yet
     latents/<fingerprint>/<video>/<ordinal>   written by engine/cache
+    latents/<fingerprint>/<video>/video.json  the row of the video, written by storage/sidecar.py
     index/<fingerprint>...                    written by engine/index
     thumbs/<video>/<fifth of a second>_<width>.jpg   stills that were asked for
     thumbs/<video>/sprite.jpg, sprite.json    stills for scrubbing, and how to read them
@@ -27,7 +28,7 @@ from pathlib import Path
 
 from engine.errors import UnreachableError
 from engine.files import atomic_write
-from engine.records import VideoId
+from engine.records import Fingerprint, VideoId
 from storage.records import ProbeRunId, UploadId
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -97,6 +98,10 @@ class HomeFolder:
         """Return the folders of latents, one for each pipeline and video, sorted."""
         folders = self.latents.glob("*/*")
         return tuple(sorted(folder for folder in folders if folder.is_dir()))
+
+    def sidecar(self, fingerprint: Fingerprint, video: VideoId) -> Path:
+        """Return the path of what a reading says of its video."""
+        return self.latents / _checked(fingerprint) / _checked(video) / "video.json"
 
     def stills(self, video: VideoId) -> Path:
         """Return the folder of the stills of a video."""

@@ -72,6 +72,35 @@ class Videos:
                     raise
         raise StorageBusyError(f"every name like {name!r} is being taken", hint="try again")
 
+    def restore(self, lost: VideoRow) -> VideoRow:
+        """Add the row of a video whose latents are here; a name that is taken gets a number."""
+        with self._database.writing() as session:
+            row = VideoTable(
+                id=lost.id,
+                name=_free_name(session, lost.name),
+                uri=lost.uri,
+                identity=lost.identity,
+                status=lost.status,
+                start_at=lost.start_at,
+                fingerprint=lost.fingerprint,
+                model=lost.model,
+                sample_fps=lost.sample_fps,
+                compression_ratio=lost.compression_ratio,
+                n_chunks=lost.n_chunks,
+                latent_bytes=lost.latent_bytes,
+                ingested_s=lost.ingested_s,
+                stats=asdict(lost.stats),
+                wall_s=lost.wall_s,
+                warnings=[*lost.warnings],
+                failure=None if lost.failure is None else asdict(lost.failure),
+                created_at=lost.created_at,
+            )
+            if lost.media is not None:
+                _set_media(row, lost.media)
+                row.uri = lost.uri
+            session.add(row)
+            return self._stored(session, row)
+
     def get(self, video: VideoId) -> VideoRow:
         """Return the video of an id.
 
@@ -121,11 +150,10 @@ class Videos:
         """Return the pipeline whose chunks answer for each video that has been read."""
         query = select(VideoTable.id, VideoTable.fingerprint)
         with self._database.reading() as session:
-            rows = session.execute(query.where(VideoTable.fingerprint.is_not(None)))
             return {
                 VideoId(video): Fingerprint(fingerprint)
-                for video, fingerprint in rows
-                if fingerprint
+                for video, fingerprint in session.execute(query)
+                if fingerprint is not None
             }
 
     def page(
@@ -231,6 +259,13 @@ class Videos:
             row.failure = None if failure is None else asdict(failure)
             if stats is not None:
                 row.stats = asdict(stats)
+            return self._stored(session, row)
+
+    def set_stats(self, video: VideoId, stats: SampleStats) -> VideoRow:
+        """Set the counts of a video."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.stats = asdict(stats)
             return self._stored(session, row)
 
     def remove(self, video: VideoId) -> VideoRow:

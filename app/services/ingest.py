@@ -19,7 +19,8 @@ from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.schemas.videos import IngestItem
 from app.services.cameras import keep_address, resolve_references, source_address
 from app.services.context import ServiceContext
-from app.services.library import check_name
+from app.services.library import check_name, rename_video
+from app.services.sidecar import save_sidecar
 from app.services.sources import identify
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
 from engine.media.address import is_live_uri, redact
@@ -102,6 +103,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         sample_fps=engine.sampling.fps,
         compression_ratio=engine.compression_ratio,
     )
+    save_sidecar(context, video)
     engine.attach(video.id, engine.fingerprint)
     points = resume_points(engine, video.id)
     catalog.chunks.replace(video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id)))
@@ -125,9 +127,11 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         # One reading answers: what another pipeline read before would never be asked again.
         engine.cache.remove_superseded(video.id)
         catalog.chunks.keep_reading(video.id, engine.fingerprint)
-    return catalog.videos.end_ingest(
+    video = catalog.videos.end_ingest(
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )
+    save_sidecar(context, video)
+    return video
 
 
 def describe_ingest(row: VideoRow) -> IngestItem:

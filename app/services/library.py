@@ -9,6 +9,7 @@ from app.schemas.videos import LibraryItem, LibraryResponse, TimelineChunk, Time
 from app.services.access import FULL_ACCESS, Access, find_video, visible_text, visible_videos
 from app.services.ask import check_text
 from app.services.context import ServiceContext
+from app.services.sidecar import save_sidecar
 from engine.errors import InputRefusedError
 from engine.media.address import is_live_uri
 from engine.media.clip import cut
@@ -104,7 +105,9 @@ def show_video(context: ServiceContext, video: str) -> LibraryResponse:
 
 def rename_video(context: ServiceContext, video: VideoRow, name: str) -> VideoRow:
     """Give a video another name; one that is taken gets a number behind it."""
-    return context.catalog.videos.rename(video.id, check_name(name))
+    row = context.catalog.videos.rename(video.id, check_name(name))
+    save_sidecar(context, row)
+    return row
 
 
 def remove_video(context: ServiceContext, video: VideoRow) -> MessageResponse:

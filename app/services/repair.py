@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.schemas.common import MessageResponse
 from app.services.context import ServiceContext
+from app.services.sidecar import restore_rows, save_sidecar
 from engine.errors import CorruptLatentsError
 from engine.media.address import is_live_uri
 from engine.pipeline.engine import Engine
@@ -14,7 +15,9 @@ from storage.records import Failure, VideoRow
 
 
 def reindex(context: ServiceContext) -> MessageResponse:
-    """Verify every chunk, and rebuild chunk rows and the vector index from the whole ones.
+    """Verify every chunk, and rebuild rows and the vector index from the whole ones.
+
+    A video whose row is lost gets it back from the file beside its latents.
 
     A damaged chunk is set aside and its video marked: the next `ingest` reads it again. Videos
     that another model has read are left alone.
@@ -23,8 +26,9 @@ def reindex(context: ServiceContext) -> MessageResponse:
         UnreachableError: A damaged file cannot be set aside.
     Cost: reads every byte of the latents once.
     """
-    engine, sentences = context.engine, []
-    n_chunks = n_other = 0
+    restored = restore_rows(context)
+    sentences = [f"{row.name} is back in the library" for row in restored]
+    engine, n_chunks, n_other = context.engine, 0, 0
     for row in context.catalog.videos.list():
         if row.fingerprint is None:
             continue
@@ -35,10 +39,15 @@ def reindex(context: ServiceContext) -> MessageResponse:
         known = {c.ref.ordinal for c in context.catalog.chunks.list(row.id, row.fingerprint)}
         whole = _verify(engine, row.id)
         context.catalog.chunks.replace(row.id, row.fingerprint, whole)
+        if len(whole) == row.n_chunks:
+            # What the end of the reading counted; the files hold only what each chunk knew.
+            context.catalog.videos.set_stats(row.id, row.stats)
         n_chunks += len(whole)
         present = {chunk.ref.ordinal for chunk in whole}
-        expected = known | set(range(max(present, default=-1) + 1))
+        # A restored row has no chunk rows, but says how many there were.
+        expected = known | set(range(max(row.n_chunks, max(present, default=-1) + 1)))
         sentences += _mark(context, row, sorted(expected - present), len(expected))
+        save_sidecar(context, context.catalog.videos.get(row.id))
     engine.refresh()
     engine.save_index()
     sentences.insert(0, f"{n_chunks} chunks are indexed")

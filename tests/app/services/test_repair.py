@@ -2,6 +2,8 @@
 
 import shlex
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +14,15 @@ from app.errors import hint_for
 from app.services.access import find_video
 from app.services.ask import ask
 from app.services.context import ServiceContext
-from app.services.library import remove_video
+from app.services.library import remove_video, rename_video
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
+from app.services.sidecar import save_sidecar
 from app.services.status import check_ready, is_ready
 from app.worker.foreground import ingest_now
 from engine.errors import CorruptLatentsError
 from engine.media.encode import write_video
+from engine.records import Fingerprint
 from storage.records import VideoRow
 from tests.app.services.conftest import DURATION_S, open_library
 
@@ -36,7 +40,7 @@ def yard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def files_of(context: ServiceContext, name: str) -> list[Path]:
     video = find_video(context, name)
-    return sorted((context.settings.home / "latents").glob(f"*/{video.id}/*"))
+    return sorted((context.settings.home / "latents").glob(f"*/{video.id}/*.safetensors*"))
 
 
 def digests(context: ServiceContext, name: str) -> dict[str, bytes]:
@@ -207,3 +211,60 @@ def test_video_stays_marked_until_its_last_chunk_is_read_again(
     assert "front door: chunk 6 of 6 is damaged or missing" in reindex(context).message
     assert "front door: chunk 6 of 6 is damaged or missing" in reindex(context).message
     assert find_video(context, "front door").is_damaged
+
+
+def test_library_survives_the_loss_of_its_database(
+    tmp_path: Path, checkpoint: Path, clip: Path, yard: Path
+) -> None:
+    start_at = datetime(2026, 3, 1, 22, tzinfo=UTC)
+    context = open_library(tmp_path, checkpoint)
+    ingest_now(context, [str(clip)], start_at=start_at)
+    ingest_now(context, [str(yard)])
+    rename_video(context, find_video(context, "yard"), "back yard")
+    expected = context.catalog.videos.list()
+    rows = [rows_of(context, row.name) for row in expected]
+    whole = [digests(context, row.name) for row in expected]
+    context.close()
+    for path in tmp_path.glob("longwatch.db*"):
+        path.unlink()
+
+    context = open_library(tmp_path, checkpoint)
+    message = reindex(context).message
+    assert "front door is back in the library; back yard is back in the library" in message
+    restored = context.catalog.videos.list()
+    assert [replace(row, updated_at=row.created_at) for row in restored] == [
+        replace(row, updated_at=row.created_at) for row in expected
+    ]
+    assert [rows_of(context, row.name) for row in restored] == rows
+    assert ingest_now(context, [str(clip)]).videos[0].video_id == expected[0].id
+    tensors = [digests(context, row.name) for row in restored]
+    assert [strip(files) for files in tensors] == [strip(files) for files in whole]
+    assert ask(context, "What happens?", resolve_scope(context, ["back yard"])).answer
+    context.close()
+
+
+def strip(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: content for name, content in files.items() if name != "video.json"}
+
+
+def test_restored_video_with_a_lost_chunk_is_marked(
+    tmp_path: Path, checkpoint: Path, clip: Path
+) -> None:
+    context = open_library(tmp_path, checkpoint)
+    ingest_now(context, [str(clip)])
+    files_of(context, "front door")[N_CHUNKS - 1].unlink()
+    context.close()
+    (tmp_path / "longwatch.db").unlink()
+    context = open_library(tmp_path, checkpoint)
+    assert "chunk 6 of 6 is damaged or missing" in reindex(context).message
+    assert ingest_now(context, [str(clip)]).videos[0].chunks == N_CHUNKS
+    context.close()
+
+
+def test_address_beside_the_latents_holds_no_password(context: ServiceContext) -> None:
+    row = context.catalog.videos.add(name="camera", uri="rtsp://ada:secret@127.0.0.1/live")
+    row = replace(row, fingerprint=Fingerprint("f" * 32))
+    save_sidecar(context, row)
+    (path,) = (context.settings.home / "latents").glob("*/*/video.json")
+    assert "secret" not in path.read_text()
+    assert "rtsp://127.0.0.1/live" in path.read_text()
