@@ -1,4 +1,4 @@
-"""Commands about the machine: serve, worker, doctor, train, vico, eval, bench."""
+"""Commands about the machine: serve, worker, doctor, backup, train, vico, eval, bench."""
 
 import signal
 from pathlib import Path
@@ -211,3 +211,29 @@ def doctor(json: Json = False, home: Home = None) -> None:
     with open_library(home) as context:
         document = examine(context)
     open_screen(json=json).show(document)
+
+
+@cli.command("backup")
+def back_up(
+    folder: Annotated[Path, typer.Argument(help="Folder outside the library.", metavar="DIR")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Copy the library into a folder while it is in use; again into the same copies what is new."""
+    from app.services.backup import back_up
+
+    with open_library(home) as context:
+        document = back_up(context, folder)
+    open_screen(json=json).show(document)
+
+
+@cli.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(help="Folder of a backup.", metavar="DIR")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Copy a backup into an empty library, every file verified."""
+    from app.services.backup import restore
+
+    open_screen(json=json).show(restore(open_settings(home), folder))

@@ -48,6 +48,8 @@ COMMANDS: list[tuple[str, int]] = [
     ("eval nothing --results {tmp}/results.jsonl", 2),
     ("bench nothing", 2),
     ("doctor", 0),
+    ("backup {tmp}/home/inside", 5),
+    ("restore {tmp}/nowhere", 2),
     ("serve --host 0.0.0.0", 2),
 ]
 # It ends when it is interrupted: the last test.

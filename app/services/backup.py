@@ -1,0 +1,211 @@
+"""Backup of a library into a folder, and its restoration into an empty home.
+
+    FOLDER/longwatch-backup.json     where each file belongs, with its digest
+    FOLDER/files/<ab>/<sha256>       the files, each content once
+
+Decision: files by digest, because latents never change: a second backup into the same folder
+copies only what is new, and every file that comes back is known to be the one that went.
+Left out is what can be made again (index, stills, copies for browsers) and unfinished uploads.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from app.config.settings import Settings
+from app.schemas.common import MessageResponse
+from app.services.context import ServiceContext
+from engine.errors import (
+    DiskFullError,
+    InputRefusedError,
+    MissingCapabilityError,
+    NotFoundError,
+    UnreachableError,
+)
+from engine.files import atomic_write, atomic_write_bytes, is_out_of_space, make_folder
+from storage.backup import copy_database
+from storage.files import HomeFolder
+
+FORMAT: Final = 1
+"""Version of the list; a backup of another version is refused."""
+
+LIST_NAME: Final = "longwatch-backup.json"
+_BLOCK_BYTES: Final = 1 << 20
+
+
+def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
+    """Copy the library into a folder while it is in use; what lies there already stays.
+
+    Raises:
+        InputRefusedError: The folder lies inside the home folder.
+        MissingCapabilityError: The database is a server's, which has tools of its own.
+        DiskFullError: No space; an earlier backup in this folder stays whole.
+    """
+    home = HomeFolder(context.settings.home)
+    rows = context.catalog.videos.list()
+    if not home.database.exists():
+        raise MissingCapabilityError(
+            "the database is not a file below the home folder",
+            hint="back it up with pg_dump, and copy the home folder",
+        )
+    if folder.resolve().is_relative_to(home.path.resolve()):
+        raise InputRefusedError(
+            f"{folder} lies inside the library", hint="choose a folder outside, on another disk"
+        )
+    try:
+        make_folder(folder)
+        # The database first: a row whose files are missing could not be mended.
+        snapshot = folder / f".{home.database.name}"
+        copy_database(home.database, snapshot)
+        files = {home.database.name: _keep(folder, snapshot)}
+        snapshot.unlink()
+        for path in _files(home):
+            # A file may be removed after it was listed.
+            with suppress(FileNotFoundError):
+                files[path.relative_to(home.path).as_posix()] = _keep(folder, path)
+        listed = {
+            "format": FORMAT,
+            "created_at": datetime.now(UTC).isoformat(),
+            "home": str(home.path.resolve()),
+            "files": files,
+        }
+        atomic_write_bytes(folder / LIST_NAME, json.dumps(listed, indent=1).encode())
+        _remove_unlisted(folder, files)
+    except OSError as error:
+        raise _translated(error, folder) from error
+    n_bytes = sum(file["bytes"] for file in files.values())
+    n_outside = sum(not home.contains(row.uri) for row in rows)
+    outside = f"; the originals of {n_outside} videos lie elsewhere and are not in it"
+    return MessageResponse(
+        message=f"{folder} holds {len(rows)} videos in {len(files)} files, "
+        f"{n_bytes / 1e6:.1f} MB{outside if n_outside else ''}"
+    )
+
+
+def restore(settings: Settings, folder: Path) -> MessageResponse:
+    """Copy a backup into an empty home folder, every file verified.
+
+    Raises:
+        NotFoundError: There is no backup in the folder.
+        InputRefusedError: The home folder is not empty, or a file of the backup is damaged.
+    """
+    home = HomeFolder(settings.home)
+    listed = _read_list(folder)
+    if home.path.exists() and any(home.path.iterdir()):
+        raise InputRefusedError(
+            f"{home.path} is not empty", hint="name an empty folder with --home"
+        )
+    files: Mapping[str, Mapping[str, Any]] = listed["files"]
+    try:
+        # The database last: a home without it is one that was not restored to its end.
+        for name in sorted(files, key=lambda name: name == home.database.name):
+            _bring_back(folder, files[name], home.path / name)
+    except OSError as error:
+        raise _translated(error, home.path) from error
+    n_videos = _follow_home(settings, Path(listed["home"]))
+    return MessageResponse(
+        message=f"{home.path} holds {n_videos} videos again; "
+        "`longwatch videos reindex` verifies their chunks"
+    )
+
+
+def _files(home: HomeFolder) -> Iterator[Path]:
+    """Yield the files worth keeping, the database apart."""
+    left_out = {home.uploads, home.index, home.thumbs, home.proxies}
+    for path in sorted(home.path.rglob("*")):
+        relative = path.relative_to(home.path)
+        is_database = path.name.startswith(home.database.name)
+        is_hidden = any(part.startswith(".") for part in relative.parts)
+        if is_hidden or is_database or left_out & {*path.parents}:
+            continue
+        if path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _keep(folder: Path, path: Path) -> dict[str, Any]:
+    """Copy a file below its digest, unless it is there, and return its entry in the list."""
+    digest = _digest(path)
+    target = _content(folder, digest)
+    if not target.exists():
+        make_folder(target.parent)
+        with atomic_write(target) as copy:
+            shutil.copyfile(path, copy)
+            # A file that changed while it was copied is kept as what it is now.
+            digest = _digest(copy)
+        if digest != target.name:
+            target = target.replace(_content(folder, digest, create=True))
+    return {"sha256": digest, "bytes": target.stat().st_size}
+
+
+def _content(folder: Path, digest: str, *, create: bool = False) -> Path:
+    path = folder / "files" / digest[:2] / digest
+    if create:
+        make_folder(path.parent)
+    return path
+
+
+def _remove_unlisted(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Delete contents that the present list does not name."""
+    listed = {file["sha256"] for file in files.values()}
+    for path in (folder / "files").glob("*/*"):
+        if path.name not in listed:
+            path.unlink()
+
+
+def _read_list(folder: Path) -> dict[str, Any]:
+    path = folder / LIST_NAME
+    try:
+        listed: dict[str, Any] = json.loads(path.read_bytes())
+        if listed["format"] != FORMAT:
+            raise InputRefusedError(
+                f"{path} has format {listed['format']}, this version reads {FORMAT}"
+            )
+    except FileNotFoundError as error:
+        raise NotFoundError(f"no backup in {folder}", hint=f"it holds no {LIST_NAME}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputRefusedError(f"{path} is damaged: {error}") from error
+    except OSError as error:
+        raise _translated(error, folder) from error
+    return listed
+
+
+def _bring_back(folder: Path, entry: Mapping[str, Any], target: Path) -> None:
+    content = _content(folder, entry["sha256"])
+    make_folder(target.parent)
+    with atomic_write(target) as copy:
+        shutil.copyfile(content, copy)
+        if _digest(copy) != entry["sha256"]:
+            raise InputRefusedError(f"{content} is damaged: it should become {target}")
+
+
+def _follow_home(settings: Settings, before: Path) -> int:
+    """Point the rows of uploaded originals to the new home; return how many videos there are."""
+    context = ServiceContext(settings)
+    try:
+        rows = context.catalog.videos.list()
+        for row in rows:
+            if Path(row.uri).is_relative_to(before):
+                moved = settings.home.resolve() / Path(row.uri).relative_to(before)
+                context.catalog.videos.set_uri(row.id, str(moved))
+    finally:
+        context.close()
+    return len(rows)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _translated(error: OSError, folder: Path) -> UnreachableError:
+    if is_out_of_space(error):
+        return DiskFullError(f"no space left for {error.filename or folder}")
+    return UnreachableError(f"{error.filename or folder}: {error.strerror}")
