@@ -42,6 +42,7 @@ from app.api.openapi import (
 from app.api.sign_in import router as sign_in
 from app.config.settings import Settings
 from app.services.context import ServiceContext
+from app.services.library import finish_removals
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
 from app.services.uploads import finish_uploads
@@ -219,6 +220,7 @@ def _mount_pages(app: FastAPI) -> None:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: AppContext = app.state.context
+    finish_removals(context.services)
     finish_uploads(context.services)
     if not context.with_worker:
         yield

@@ -11,7 +11,8 @@ from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, T
 from storage.database import Database
 from storage.records import VideoRow
 from storage.tables import ChunkTable
-from storage.videos import lock_video, recount, video_record
+from storage.video_record import video_record
+from storage.videos import lock_video, recount
 
 
 class Chunks:

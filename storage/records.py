@@ -32,7 +32,8 @@ TokenKind = Literal["api", "sign_in"]
 """A token of the API works until it expires, one for signing in works once."""
 TokenScope = Literal["read", "write"]
 """The right of a token: to look and to ask, or also to change the library."""
-VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled"]
+VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled", "removing"]
+"""`removing` is never shown: what a kill left of a removal is ended by the next process."""
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 HeartbeatReply = Literal["go_on", "cancel", "lost"]
 """The answer to a worker: go on, the user cancelled, or another worker has the job."""

@@ -9,9 +9,8 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
 from difflib import get_close_matches
-from typing import cast
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -20,6 +19,7 @@ from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.database import Database
 from storage.records import Failure, LibraryTotals, PageCursor, VideoRow, VideoStatus
 from storage.tables import ChunkTable, VideoTable
+from storage.video_record import set_media, video_record
 
 _NAME_TRIES = 8
 
@@ -63,7 +63,7 @@ class Videos:
                         created_at=self._now(),
                     )
                     if media is not None:
-                        _set_media(row, media)
+                        set_media(row, media)
                     session.add(row)
                     return self._stored(session, row)
             except IntegrityError:
@@ -96,7 +96,7 @@ class Videos:
                 created_at=lost.created_at,
             )
             if lost.media is not None:
-                _set_media(row, lost.media)
+                set_media(row, lost.media)
                 row.uri = lost.uri
             session.add(row)
             return self._stored(session, row)
@@ -132,17 +132,17 @@ class Videos:
         with self._database.reading() as session:
             row = session.scalar(
                 select(VideoTable)
-                .where(VideoTable.identity == identity)
+                .where(VideoTable.identity == identity, _is_shown())
                 .order_by(VideoTable.created_at)
                 .limit(1)
             )
             return None if row is None else video_record(row)
 
     def list(self, *statuses: VideoStatus) -> tuple[VideoRow, ...]:
-        """Return every video, or those in one of `statuses`; oldest first."""
+        """Return every video that is not being removed, or those in `statuses`; oldest first."""
         query = select(VideoTable).order_by(VideoTable.created_at, VideoTable.id)
-        if statuses:
-            query = query.where(VideoTable.status.in_(statuses))
+        is_wanted = VideoTable.status.in_(statuses) if statuses else _is_shown()
+        query = query.where(is_wanted)
         with self._database.reading() as session:
             return tuple(video_record(row) for row in session.scalars(query))
 
@@ -322,22 +322,12 @@ def _free_name(session: Session, name: str) -> str:
 
 
 def _is_among(videos: Collection[VideoId] | None) -> ColumnElement[bool]:
-    return true() if videos is None else VideoTable.id.in_(videos)
+    return _is_shown() if videos is None else and_(_is_shown(), VideoTable.id.in_(videos))
 
 
-def _set_media(row: VideoTable, media: MediaInfo) -> None:
-    row.uri = media.uri
-    row.container = media.container
-    row.video_codec = media.video_codec
-    row.media_fps = media.fps
-    row.height_px = media.height_px
-    row.width_px = media.width_px
-    row.duration_s_header = media.duration_s
-    row.is_live = media.is_live
-    row.has_audio = media.has_audio
-    row.rotation_deg = media.rotation_deg
-    row.media_warnings = [*media.warnings]
-    row.media_tags = [[*pair] for pair in media.tags]
+def _is_shown() -> ColumnElement[bool]:
+    """A video whose removal has begun is gone for everybody but who ends it."""
+    return VideoTable.status != "removing"
 
 
 def recount(session: Session, row: VideoTable) -> None:
@@ -355,48 +345,3 @@ def recount(session: Session, row: VideoTable) -> None:
     row.latent_bytes = int(latent_bytes or 0)
     row.ingested_s = end_s or 0.0
     row.stats = {} if last is None else last.stats
-
-
-def _media(row: VideoTable) -> MediaInfo | None:
-    if row.container is None:
-        return None
-    return MediaInfo(
-        uri=row.uri,
-        container=row.container,
-        video_codec=row.video_codec,
-        fps=row.media_fps,
-        height_px=row.height_px or 0,
-        width_px=row.width_px or 0,
-        duration_s=row.duration_s_header,
-        is_live=bool(row.is_live),
-        has_audio=bool(row.has_audio),
-        rotation_deg=row.rotation_deg or 0,
-        warnings=tuple(row.media_warnings),
-        tags=tuple((key, value) for key, value in row.media_tags),
-    )
-
-
-def video_record(row: VideoTable) -> VideoRow:
-    """Return the record of a row."""
-    return VideoRow(
-        id=VideoId(row.id),
-        name=row.name,
-        uri=row.uri,
-        identity=row.identity,
-        media=_media(row),
-        status=cast(VideoStatus, row.status),
-        start_at=row.start_at,
-        fingerprint=None if row.fingerprint is None else Fingerprint(row.fingerprint),
-        model=row.model,
-        sample_fps=row.sample_fps,
-        compression_ratio=row.compression_ratio,
-        n_chunks=row.n_chunks,
-        latent_bytes=row.latent_bytes,
-        ingested_s=row.ingested_s,
-        stats=SampleStats(**row.stats),
-        wall_s=row.wall_s,
-        warnings=tuple(row.warnings),
-        failure=None if row.failure is None else Failure(**row.failure),
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-    )

@@ -1,5 +1,6 @@
 """The library: list, show, rename and remove videos, cut clips."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from app.services.access import FULL_ACCESS, Access, find_video, visible_text, v
 from app.services.ask import check_text
 from app.services.context import ServiceContext
 from app.services.sidecar import save_sidecar
-from engine.errors import InputRefusedError
+from engine.errors import InputRefusedError, NotFoundError
 from engine.media.address import is_live_uri
 from engine.media.clip import cut
 from engine.pipeline.similar import similarity
@@ -111,14 +112,27 @@ def rename_video(context: ServiceContext, video: VideoRow, name: str) -> VideoRo
 
 
 def remove_video(context: ServiceContext, video: VideoRow) -> MessageResponse:
-    """Delete a video: jobs, latents, index, stills and rows; a file outside the library stays."""
+    """Delete a video: jobs, latents, index, stills and rows; a file outside the library stays.
+
+    Killed anywhere, the video is there as before or gone; `finish_removals` deletes the rest.
+    """
     for job in context.catalog.jobs.list("queued", "running", video=video.id):
         context.catalog.jobs.cancel(job.id)
-    context.engine.forget(video.id)
+    engine = context.engine
+    context.catalog.videos.set_status(video.id, "removing")
+    engine.forget(video.id)
     is_uploaded = HomeFolder(context.settings.home).remove_video(video.id, video.uri)
     context.catalog.videos.remove(video.id)
     fate = "its upload is deleted" if is_uploaded else f"{video.uri} was left alone"
     return MessageResponse(message=f"{video.name} is deleted; {fate}")
+
+
+def finish_removals(context: ServiceContext) -> None:
+    """Remove the rest of videos whose removal was interrupted."""
+    for row in context.catalog.videos.list("removing"):
+        # Another process may be removing it at this moment.
+        with suppress(NotFoundError):
+            remove_video(context, row)
 
 
 def export_clip(

@@ -20,7 +20,7 @@ def find_orphans(context: ServiceContext) -> tuple[Orphan, ...]:
     """Return uploaded originals, parts of uploads and latents that no row owns, sorted."""
     home = HomeFolder(context.settings.home)
     uploads = context.catalog.uploads.list()
-    videos = context.catalog.videos.list()
+    videos = [*context.catalog.videos.list(), *context.catalog.videos.list("removing")]
     owned = {Path(video.uri) for video in videos}
     for upload in uploads:
         owned.add(home.upload_part(upload.id))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.schemas.common import MessageResponse
 from app.services.context import ServiceContext
+from app.services.library import finish_removals
 from app.services.sidecar import restore_rows, save_sidecar
 from engine.errors import CorruptLatentsError
 from engine.media.address import is_live_uri
@@ -26,6 +27,7 @@ def reindex(context: ServiceContext) -> MessageResponse:
         UnreachableError: A damaged file cannot be set aside.
     Cost: reads every byte of the latents once.
     """
+    finish_removals(context)
     restored = restore_rows(context)
     sentences = [f"{row.name} is back in the library" for row in restored]
     engine, n_chunks, n_other = context.engine, 0, 0

@@ -16,6 +16,7 @@ from app.services.access import find_video
 from app.services.captions import describe_run, enqueue_captions
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, describe_ingest, enqueue_ingest
+from app.services.library import finish_removals
 from app.services.sources import expand
 from app.worker.handlers import open_worker
 from engine.errors import InputRefusedError, LongwatchError
@@ -59,6 +60,7 @@ def ingest_now(
 
     Of several sources, one that fails does not stop the others: the document names it.
     """
+    finish_removals(context)
     expanded = list(expand(list(sources)))
     rows, failures = [], []
     for source in expanded:

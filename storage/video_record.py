@@ -1,0 +1,68 @@
+"""The row of a video in the database to its record, and what a probe found into the row."""
+
+from typing import cast
+
+from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
+from storage.records import Failure, VideoRow, VideoStatus
+from storage.tables import VideoTable
+
+
+def set_media(row: VideoTable, media: MediaInfo) -> None:
+    """Write the facts of a source into its row."""
+    row.uri = media.uri
+    row.container = media.container
+    row.video_codec = media.video_codec
+    row.media_fps = media.fps
+    row.height_px = media.height_px
+    row.width_px = media.width_px
+    row.duration_s_header = media.duration_s
+    row.is_live = media.is_live
+    row.has_audio = media.has_audio
+    row.rotation_deg = media.rotation_deg
+    row.media_warnings = [*media.warnings]
+    row.media_tags = [[*pair] for pair in media.tags]
+
+
+def video_record(row: VideoTable) -> VideoRow:
+    """Return the record of a row."""
+    return VideoRow(
+        id=VideoId(row.id),
+        name=row.name,
+        uri=row.uri,
+        identity=row.identity,
+        media=_media(row),
+        status=cast(VideoStatus, row.status),
+        start_at=row.start_at,
+        fingerprint=None if row.fingerprint is None else Fingerprint(row.fingerprint),
+        model=row.model,
+        sample_fps=row.sample_fps,
+        compression_ratio=row.compression_ratio,
+        n_chunks=row.n_chunks,
+        latent_bytes=row.latent_bytes,
+        ingested_s=row.ingested_s,
+        stats=SampleStats(**row.stats),
+        wall_s=row.wall_s,
+        warnings=tuple(row.warnings),
+        failure=None if row.failure is None else Failure(**row.failure),
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _media(row: VideoTable) -> MediaInfo | None:
+    if row.container is None:
+        return None
+    return MediaInfo(
+        uri=row.uri,
+        container=row.container,
+        video_codec=row.video_codec,
+        fps=row.media_fps,
+        height_px=row.height_px or 0,
+        width_px=row.width_px or 0,
+        duration_s=row.duration_s_header,
+        is_live=bool(row.is_live),
+        has_audio=bool(row.has_audio),
+        rotation_deg=row.rotation_deg or 0,
+        warnings=tuple(row.media_warnings),
+        tags=tuple((key, value) for key, value in row.media_tags),
+    )
