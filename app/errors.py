@@ -106,3 +106,13 @@ def hint_for(error: LongwatchError) -> str | None:
     if isinstance(error, LimitExceededError) and error.field in LIMIT_SETTINGS:
         return f"raise the setting {' and '.join(LIMIT_SETTINGS[error.field])}"
     return rule_for(error).hint
+
+
+def exit_code_of(code: str) -> int:
+    """Return the exit code for an error of which only its own code is known, as in a document."""
+    kinds: list[type[LongwatchError]] = [LongwatchError]
+    for kind in kinds:
+        if kind.code == code:
+            return next(ERROR_RULES[base] for base in kind.__mro__ if base in ERROR_RULES).exit_code
+        kinds += kind.__subclasses__()
+    return ERROR_RULES[LongwatchError].exit_code

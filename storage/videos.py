@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from dataclasses import asdict
 from datetime import datetime
 from difflib import get_close_matches
+from pathlib import PurePath
 
 from sqlalchemy import ColumnElement, and_, delete, func, or_, select
 from sqlalchemy.exc import IntegrityError
@@ -116,13 +117,17 @@ class Videos:
     def resolve(self, id_or_name: str) -> VideoRow:
         """Return the video of an id or a name; an id goes before a name.
 
+        What is not a name as it stands may be one in another case, a file with its folder and
+        ending, or the beginning of one name alone.
+
         Raises:
             NotFoundError: There is none; the message names similar ones.
         """
         with self._database.reading() as session:
-            row = session.get(VideoTable, id_or_name) or session.scalar(
-                select(VideoTable).where(VideoTable.name == id_or_name)
-            )
+            row = session.get(VideoTable, id_or_name)
+            name = None if row is not None else _meant_name(session, id_or_name)
+            if name is not None:
+                row = session.scalar(select(VideoTable).where(VideoTable.name == name))
             if row is None:
                 raise _no_video(session, id_or_name)
             return video_record(row)
@@ -306,6 +311,25 @@ def _no_video(session: Session, wanted: str) -> NotFoundError:
     near += [name for name in names if wanted.lower() in name.lower() and name not in near]
     meant = f"; did you mean {', '.join(map(repr, near[:3]))}?" if near else ""
     return NotFoundError(f"no video {wanted!r}{meant}", hint="list the videos to see every name")
+
+
+def _meant_name(session: Session, wanted: str) -> str | None:
+    """Return the only name that can be meant; `None` where there is none, or more than one."""
+    names = tuple(session.scalars(select(VideoTable.name)))
+    if wanted in names:
+        return wanted
+    if not wanted.strip():
+        return None
+    path = PurePath(wanted)
+    for rule in (
+        lambda name: name.lower() == wanted.lower(),
+        lambda name: name.lower() in {path.name.lower(), path.stem.lower()},
+        lambda name: name.lower().startswith(wanted.lower()),
+    ):
+        fitting = [name for name in names if rule(name)]
+        if fitting:
+            return fitting[0] if len(fitting) == 1 else None
+    return None
 
 
 def _free_name(session: Session, name: str) -> str:

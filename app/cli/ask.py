@@ -19,10 +19,10 @@ from app.cli.common import (
     parse_bound,
     parsed,
 )
+from app.errors import exit_code_of
 
 WRONG = 1
 """Of a demo whose answers do not hold; a bug has the same code, and a report."""
-REFUSED = 5
 
 cli = typer.Typer()
 
@@ -50,6 +50,7 @@ def ingest(
     home: Home = None,
 ) -> None:
     """Ingest videos once, chunk by chunk; questions never read them again."""
+    from app.services.ingest import describe_interruption
     from app.timefmt import parse_moment
     from app.worker.foreground import ingest_now, watch_sources
 
@@ -59,10 +60,14 @@ def ingest(
     screen = open_screen(json=json)
     with open_library(home, model=model, fps=fps) as context, screen.progress() as progress:
         read = watch_sources if watch else ingest_now
-        document = read(context, sources, name=name, start_at=started, report=progress.step)
+        try:
+            document = read(context, sources, name=name, start_at=started, report=progress.step)
+        except KeyboardInterrupt:
+            progress.say(describe_interruption(context))
+            raise
     screen.show(document)
     if document.failures:
-        raise typer.Exit(REFUSED)
+        raise typer.Exit(exit_code_of(document.failures[0].code))
 
 
 @cli.command()

@@ -102,6 +102,7 @@ def _(ingest: IngestResponse) -> RenderableType:
             video.video_id,
         )
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
+    lines += [Text(printable(line), "dim") for line in ingest.skipped]
     lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
     return Group(*lines)
 

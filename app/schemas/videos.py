@@ -34,6 +34,8 @@ class IngestResponse(Schema):
     videos: list[IngestItem]
     failures: list[ErrorDetail] = Field(default_factory=list, exclude_if=lambda value: not value)
     """Errors of the sources that could not be read."""
+    skipped: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """A line for each folder of which files were left alone."""
 
 
 class LibraryItem(Schema):

@@ -22,6 +22,7 @@ from app.services.context import ServiceContext
 from app.services.library import check_name, rename_video
 from app.services.sidecar import save_sidecar
 from app.services.sources import identify
+from app.timefmt import format_offset
 from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
 from engine.media.address import is_live_uri, redact
 from engine.pipeline.ingest import ResumePoint, ingest, resume_points, stored_chunks
@@ -118,6 +119,10 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
             video.id, "failed", wall_s=time.monotonic() - started, failure=_failure(error)
         )
         raise
+    except KeyboardInterrupt:
+        # The job goes back to the queue, and so does its video.
+        catalog.videos.end_ingest(video.id, "queued", wall_s=time.monotonic() - started)
+        raise
     finally:
         engine.save_index()
     status: VideoStatus = "ready"
@@ -132,6 +137,18 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     )
     save_sidecar(context, video)
     return video
+
+
+def describe_interruption(context: ServiceContext) -> str:
+    """Return what an interrupted ingest has kept, and how to go on."""
+    waiting = context.catalog.videos.list("queued")
+    if not waiting:
+        return "stopped; what was read is kept"
+    row = max(waiting, key=lambda row: row.updated_at)
+    return (
+        f"stopped; {row.n_chunks} chunks of {row.name} are kept, up to "
+        f"{format_offset(row.ingested_s)}, and can be asked about; the same command goes on there"
+    )
 
 
 def describe_ingest(row: VideoRow) -> IngestItem:

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -44,6 +45,8 @@ _N_BLOCKS = 256
 
 def expand(sources: list[str]) -> Iterator[str]:
     """Yield the media files of folders, sorted, and every other source as it is.
+
+    Hidden files, links and other endings in a folder are left alone; `describe_skipped` says so.
 
     Raises:
         UnreachableError: No such file or folder.
@@ -112,6 +115,19 @@ def identify(path: Path) -> str:
     return digest.hexdigest()
 
 
+def describe_skipped(source: str) -> str | None:
+    """Return one line about the files of a folder that are left alone; `None` where none are."""
+    folder = Path(source).expanduser()
+    if is_live_uri(source) or not folder.is_dir():
+        return None
+    kinds = Counter(kind for _, kind in _files_in(folder) if kind is not None)
+    if not kinds:
+        return None
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    total = "1 file" if kinds.total() == 1 else f"{kinds.total()} files"
+    return f"{total} of {source} left alone: {listed}"
+
+
 def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
     try:
         return kind(path)
@@ -139,11 +155,24 @@ def _shown(source: str) -> str:
 
 
 def _media_in(folder: Path) -> list[str]:
-    files = sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in MEDIA_SUFFIXES and path.is_file() and not path.is_symlink()
-    )
+    files = sorted(path for path, kind in _files_in(folder) if kind is None)
     if not files:
-        raise InputRefusedError(f"no video in the folder {folder}", hint="name a file outright")
+        skipped = describe_skipped(str(folder))
+        hint = "name a file outright" if skipped is None else f"{skipped}; name a file outright"
+        raise InputRefusedError(f"no video in the folder {folder}", hint=hint)
     return [str(path.resolve()) for path in files]
+
+
+def _files_in(folder: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield every file below a folder, and as what it is left alone; `None` for media."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            yield path, "link"
+        elif not path.is_file():
+            continue
+        elif any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path, "hidden"
+        elif path.suffix.lower() in MEDIA_SUFFIXES:
+            yield path, None
+        else:
+            yield path, path.suffix.lower() or "without an ending"

@@ -17,7 +17,7 @@ from app.services.captions import describe_run, enqueue_captions
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, describe_ingest, enqueue_ingest
 from app.services.library import finish_removals
-from app.services.sources import expand
+from app.services.sources import describe_skipped, expand
 from app.worker.handlers import open_worker
 from engine.errors import InputRefusedError, LongwatchError
 from storage.records import JobProgress, JobRow, VideoRow
@@ -61,19 +61,26 @@ def ingest_now(
     Of several sources, one that fails does not stop the others: the document names it.
     """
     finish_removals(context)
-    expanded = list(expand(list(sources)))
     rows, failures = [], []
-    for source in expanded:
+    files: list[str] = []
+    for source in sources:
         try:
-            video = add_source(context, source, name=name, start_at=start_at)
+            files += expand([source])
+        except LongwatchError as error:
+            failures.append(error)
+    n_given = len(files) + len(failures)
+    for file in files:
+        try:
+            video = add_source(context, file, name=name, start_at=start_at)
             rows.append(_read_now(context, video, report))
         except LongwatchError as error:
-            if len(expanded) == 1:
-                raise
             failures.append(error)
+    if failures and n_given == 1:
+        raise failures[0]
     return IngestResponse(
         videos=[_describe(row, name) for row in rows],
         failures=[describe_error(error).error for error in failures],
+        skipped=[line for line in map(describe_skipped, sources) if line is not None],
     )
 
 

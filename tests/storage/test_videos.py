@@ -147,3 +147,22 @@ def test_video_that_leaves_between_two_pages_moves_nothing(catalog: Catalog, clo
     catalog.videos.add(name="new", uri="x")
     second = catalog.videos.page(2, behind=end_of(first[-1]))
     assert [row.id for row in second] == whole[2:4]
+
+
+@pytest.mark.parametrize(
+    "wanted", ["BOTTLES_TABLE", "bott", "bottles_table.mp4", "clips/Bottles_Table.MP4", "BOTT"]
+)
+def test_video_is_found_by_what_can_only_mean_its_name(catalog: Catalog, wanted: str) -> None:
+    video = catalog.videos.add(name="bottles_table", uri="x")
+    for name in ("door", "door 2"):
+        catalog.videos.add(name=name, uri="x")
+    assert catalog.videos.resolve(wanted).id == video.id
+    assert catalog.videos.resolve("door").name == "door"
+
+
+@pytest.mark.parametrize("wanted", ["doo", "", " ", "DOOR 3"])
+def test_name_that_may_mean_two_videos_or_none_is_refused(catalog: Catalog, wanted: str) -> None:
+    for name in ("door", "door 2"):
+        catalog.videos.add(name=name, uri="x")
+    with pytest.raises(NotFoundError):
+        catalog.videos.resolve(wanted)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.services.context import ServiceContext
-from app.services.sources import expand, identify
+from app.services.sources import describe_skipped, expand, identify
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError, LongwatchError, UnreachableError
 
@@ -65,3 +65,16 @@ def test_what_is_no_file_is_refused_at_once(
     with pytest.raises(LongwatchError):
         ingest_now(context, [str(path)])
     assert time.monotonic() - began < 5
+
+
+def test_hidden_files_links_and_other_endings_are_left_alone_and_counted(tmp_path: Path) -> None:
+    for name in (".hidden.mp4", "a.mp4", "b.gif", "c.gif", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / ".trash" / "d.mp4").write_bytes(b"x")
+    (tmp_path / "link.mp4").symlink_to(tmp_path / "a.mp4")
+    assert list(expand([str(tmp_path)])) == [str(tmp_path / "a.mp4")]
+    assert describe_skipped(str(tmp_path)) == (
+        f"6 files of {tmp_path} left alone: 2 .gif, 1 .txt, 2 hidden, 1 link"
+    )
+    assert describe_skipped(str(tmp_path / "a.mp4")) is None
