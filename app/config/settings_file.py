@@ -16,7 +16,6 @@ import tomlkit
 from pydantic import BaseModel
 from tomlkit.exceptions import TOMLKitError
 
-from app.config.engine_config import find_model
 from app.config.settings import (
     ENVIRONMENT,
     FILE_NAME,
@@ -165,6 +164,9 @@ def preview_changes(settings: Settings, changes: Mapping[str, Value]) -> Setting
     file = settings_file(settings)
     after = with_file_values(settings, file, tomlkit.parse(_changed(file, changes)).unwrap())
     if after.model != before.model:
+        # Late: it loads torch, which reading the settings does without.
+        from app.config.engine_config import find_model
+
         find_model(after.model, after)
     return after
 

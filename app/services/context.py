@@ -5,15 +5,17 @@ The database is opened for everything, the model only for what reads, asks, sear
 
 import threading
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from app.config.engine_config import choose_threads, engine_config
 from app.config.settings import Settings
 from app.config.settings_file import SettingsStore, Value
 from app.schemas.common import VideoLabel, VideoLabels
-from engine.pipeline.engine import Engine, assemble
 from engine.records import Fingerprint, VideoId
 from storage.catalog import Catalog, open_catalog
 from storage.files import HomeFolder
+
+if TYPE_CHECKING:
+    from engine.pipeline.engine import Engine
 
 
 class ServiceContext:
@@ -62,11 +64,15 @@ class ServiceContext:
             return self._catalog
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> "Engine":
         """The model with its memory; loading takes seconds."""
         with self._engine_lock:
             readings = self.catalog.videos.readings()
             if self._engine is None:
+                # Late: torch, which everything but the model does without.
+                from app.config.engine_config import choose_threads, engine_config
+                from engine.pipeline.engine import assemble
+
                 config = engine_config(self.settings)
                 choose_threads(config.model.folder)
                 self._engine = assemble(config, homes=readings)

@@ -4,17 +4,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.config.engine_config import media_limits
 from app.schemas.common import MessageResponse, describe_span
 from app.schemas.videos import LibraryItem, LibraryResponse, TimelineChunk, TimelineResponse
 from app.services.access import FULL_ACCESS, Access, find_video, visible_text, visible_videos
-from app.services.ask import check_text
 from app.services.context import ServiceContext
 from app.services.sidecar import save_sidecar
 from engine.errors import InputRefusedError, NotFoundError
 from engine.media.address import is_live_uri
-from engine.media.clip import cut
-from engine.pipeline.similar import similarity
 from engine.records import TimeSpan
 from storage.files import HomeFolder
 from storage.records import LibraryTotals, PageCursor, VideoRow
@@ -70,6 +66,10 @@ def list_page(
 
 def show_timeline(context: ServiceContext, row: VideoRow, query: str = "") -> TimelineResponse:
     """Return the activity of every chunk of a video, and how similar each is to a query."""
+    # Late: torch, which a list of videos does without.
+    from app.services.ask import check_text
+    from engine.pipeline.similar import similarity
+
     if query:
         check_text(context, "query", query)
     chunks = () if row.fingerprint is None else context.catalog.chunks.list(row.id, row.fingerprint)
@@ -154,6 +154,10 @@ def export_clip(
     Raises:
         InputRefusedError: The span is empty, too long or outside the video, or the file is there.
     """
+    # Late: the decoder and torch, which a list of videos does without.
+    from app.config.engine_config import media_limits
+    from engine.media.clip import cut
+
     start_s, end_s = span_s
     if end_s <= start_s:
         raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")

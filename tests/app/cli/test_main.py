@@ -157,3 +157,17 @@ def test_help_shows_what_stands_in_brackets(
 ) -> None:
     assert run(*words) == 0
     assert "org/name[@revision]" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    "words", [["videos", "list"], ["videos", "show", "gate"], ["user", "list"]]
+)
+def test_looking_at_the_library_imports_no_torch(tmp_path: Path, words: list[str]) -> None:
+    heavy = "{'torch', 'gradio', 'av', 'transformers'}"
+    words = [*words, "--home", str(tmp_path)]
+    code = (
+        f"import sys; from app.cli.main import main; main({words!r}); "
+        f"print({heavy} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("set()")
