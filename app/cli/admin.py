@@ -219,7 +219,7 @@ def back_up(
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Copy the library into a folder while it is in use; again into the same copies what is new."""
+    """Copy the library into a folder while it is in use; a second time only what is new."""
     from app.services.backup import back_up
 
     with open_library(home) as context:

@@ -86,7 +86,7 @@ def export_clip(
 
 @videos.command("reindex")
 def reindex_videos(json: Json = False, home: Home = None) -> None:
-    """Rebuild chunk rows and the vector index from the latent files."""
+    """Verify the latent files, and rebuild rows and the vector index from them."""
     from app.services.repair import reindex
 
     with open_library(home) as context:
