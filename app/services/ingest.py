@@ -19,7 +19,7 @@ from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
 from app.schemas.videos import IngestItem
 from app.services.cameras import keep_address, resolve_references, source_address
 from app.services.context import ServiceContext
-from app.services.library import check_name, rename_video
+from app.services.library import check_name
 from app.services.sidecar import save_sidecar
 from app.services.sources import identify
 from app.timefmt import format_offset
