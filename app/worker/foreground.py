@@ -4,8 +4,11 @@ A job, so that a worker elsewhere does not read the same video too; one that it 
 watched instead.
 """
 
+import signal
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from app.progress import ProgressCallback, ProgressUpdate, no_progress
@@ -19,6 +22,7 @@ from app.services.ingest import add_source, describe_ingest, enqueue_ingest
 from app.services.library import finish_removals
 from app.services.sources import describe_skipped, expand
 from app.worker.handlers import open_worker
+from app.worker.worker import Worker
 from engine.errors import InputRefusedError, LongwatchError
 from storage.records import JobProgress, JobRow, VideoRow
 
@@ -35,6 +39,7 @@ def run_now(
         what: The name of the work in its progress.
     Raises:
         LongwatchError: The job failed.
+        KeyboardInterrupt: Ctrl-C; what is done is kept, and the job is handed back.
     """
 
     def watch(progress: JobProgress) -> None:
@@ -42,7 +47,9 @@ def run_now(
             ProgressUpdate(what=what, done=progress.done, total=progress.total, note=progress.note)
         )
 
-    row = open_worker(context).run_job(job.id, watch=watch)
+    worker = open_worker(context)
+    with _stopped_by_interrupt(worker):
+        row = worker.run_job(job.id, watch=watch)
     if row.failure is not None:
         raise InputRefusedError(row.failure.message, hint=row.failure.hint)
     return row
@@ -134,3 +141,28 @@ def _read_now(context: ServiceContext, video: VideoRow, report: ProgressCallback
         return video
     run_now(context, enqueue_ingest(context, video), video.name, report)
     return context.catalog.videos.get(video.id)
+
+
+@contextmanager
+def _stopped_by_interrupt(worker: Worker) -> Iterator[None]:
+    """Stop a worker by its flag at the first Ctrl-C, and at once at the second.
+
+    A KeyboardInterrupt that is raised where Python ignores exceptions, as in a destructor, is lost.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Only the main thread is interrupted.
+        return
+    received = threading.Event()
+
+    def stop(number: int, frame: object) -> None:
+        received.set()
+        worker.stop()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if received.is_set():
+        raise KeyboardInterrupt
