@@ -104,6 +104,14 @@ def test_a_chunk_that_only_touches_a_filter_does_not_reach_into_it(name: str) ->
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_a_frame_that_points_the_other_way_has_a_negative_score(name: str) -> None:
+    tried = opened(name, Path("nowhere"))
+    tried.add(ref("a", 0), -torch.eye(DIM)[:1], torch.zeros(1, dtype=torch.float64))
+    (hit,) = tried.search(torch.eye(DIM)[0], 1, within=None).hits
+    assert hit.score == pytest.approx(-1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_an_empty_index_finds_nothing(name: str) -> None:
     tried = opened(name, Path("nowhere"))
     assert tried.search(unit(1), 5) == IndexResult(hits=(), stats=())
