@@ -303,9 +303,7 @@ async function password(place, session) {
       place,
       "Change your password",
       [
-        session.has_password
-          ? field("Present password", "current", "current-password", "1")
-          : null,
+        session.has_password ? field("Present password", "current", "current-password", "1") : null,
         field("New password, 10 characters or more", "new", "new-password", "10"),
         h(
           "label",
