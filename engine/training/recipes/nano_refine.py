@@ -6,8 +6,9 @@ distractors take the place of real recordings.
 Hardware and time: two cores of an Intel Xeon (AMX, avx512_bf16) that were busy with other work, no
 GPU, one thread; 12 minutes of frame bank and 19 of training.
 Expect: held-out answers over four recalled chunks from 0.89 to 0.98 (is there), 0.74 to 0.96 (is
-not there) and 0.72 to 0.84 (colour), and codes of one chunk from 0.83 to 0.93. Others fell: which came first 0.91 to 0.83, direction 0.90 to 0.85, and
-`longwatch eval drawn` from 0.966 to 0.951.
+not there) and 0.72 to 0.84 (colour), and codes of one chunk from 0.83 to 0.93.
+Others fell: which came first 0.91 to 0.83, direction 0.90 to 0.85, and `longwatch eval drawn` from
+0.966 to 0.951.
 """
 
 import json
