@@ -14,11 +14,12 @@ import torch
 
 import engine.models
 from engine import plugins
-from engine.errors import InputRefusedError, WeightsError
-from engine.models.layers.weights import read_config
+from engine.errors import InputRefusedError, NotFoundError, WeightsError
+from engine.models.layers.weights import headers_only, read_config
 from engine.protocols import VideoModel
+from engine.records import LatentKind, Release
 
-DEFINES = ("VARIANTS", "KEY_MAP", "build", "load", "recognises", "write_tiny")
+DEFINES = ("VARIANTS", "KEY_MAP", "build", "load", "load_net", "recognises", "write_tiny")
 
 
 def load_model(
@@ -27,6 +28,7 @@ def load_model(
     device: torch.device,
     dtype: torch.dtype,
     adapter_alpha: float | None = None,
+    latents: LatentKind | None = None,
 ) -> VideoModel:
     """Load a checkpoint folder with the family that its config names.
 
@@ -36,34 +38,70 @@ def load_model(
         dtype: What they are cast to.
         adapter_alpha: Strength of the adapters, where the family fuses them at load time;
             `None` takes the released one.
+        latents: What is kept of a chunk, where the family leaves the choice; `None` takes its own.
     Raises:
         NotFoundError: No config there.
         WeightsError: No family knows the config, or the weights do not fit.
-        InputRefusedError: A strength was given, and the family has no adapters.
+        InputRefusedError: A strength was given, and the family has no adapters; or a kind of
+            latents, and it has but one.
     """
     home = checkpoint_home(folder)
     family = family_of(read_config(home))
-    if adapter_alpha is None:
-        model: VideoModel = family.load(home, device, dtype)
-        return model
-    # Only a family that fuses adapters at load time takes a strength.
-    if "alpha" not in signature(family.load).parameters:
-        name = family_name(family)
-        raise InputRefusedError(
-            f"adapter_alpha is {adapter_alpha}, but {name} has no adapters of free strength",
-            hint="leave adapter_alpha out",
-        )
-    adapted: VideoModel = family.load(home, device, dtype, alpha=adapter_alpha)
-    return adapted
+    # Each option only where the family's own loader takes it.
+    taken, options = signature(family.load).parameters, dict[str, object]()
+    if adapter_alpha is not None:
+        if "alpha" not in taken:
+            raise InputRefusedError(
+                f"adapter_alpha is {adapter_alpha}, but {family_name(family)} has no adapters of "
+                "free strength",
+                hint="leave adapter_alpha out",
+            )
+        options["alpha"] = adapter_alpha
+    if latents is not None:
+        if "latents" not in taken:
+            raise InputRefusedError(
+                f"latent_kind is {latents}, but {family_name(family)} keeps latents of one kind",
+                hint="leave latent_kind out",
+            )
+        options["latents"] = latents
+    model: VideoModel = family.load(home, device, dtype, **options)
+    return model
 
 
 def checkpoint_home(folder: Path) -> Path:
     """Return the folder itself, or the only one below it that holds a checkpoint."""
     if (folder / "config.json").is_file() or not folder.is_dir():
         return folder
-    # Video-XL's repository keeps its checkpoint in a subfolder.
-    below = sorted(path.parent for path in folder.glob("*/config.json"))
+    # Video-XL's repository keeps its checkpoint in a subfolder; towers may lie beside it.
+    below = [
+        home for path in sorted(folder.glob("*/config.json")) if is_checkpoint(home := path.parent)
+    ]
     return below[0] if len(below) == 1 else folder
+
+
+def is_checkpoint(folder: Path) -> bool:
+    """Return whether a family recognises a folder by its config; a tower's it does not."""
+    try:
+        family_of(read_config(folder))
+    except (NotFoundError, WeightsError):
+        return False
+    return True
+
+
+def check_headers(folder: Path) -> str:
+    """Compare every key and shape of a checkpoint with its family's net; no weight is read.
+
+    Returns:
+        The family.
+    Raises:
+        NotFoundError: No config there.
+        WeightsError: No family knows the config, or the weights do not fit.
+    """
+    home = checkpoint_home(folder)
+    family = family_of(read_config(home))
+    with headers_only():
+        family.load_net(home, torch.device("meta"), torch.bfloat16)
+    return family_name(family)
 
 
 def family_of(config: Mapping[str, Any]) -> ModuleType:
@@ -86,6 +124,13 @@ def family_of(config: Mapping[str, Any]) -> ModuleType:
 def families() -> tuple[str, ...]:
     """Return the names of all families: the folders here that have a `model.py`, sorted."""
     return plugins.names(engine.models, entry="model")
+
+
+def releases() -> tuple[Release, ...]:
+    """Return what the authors of all families have published."""
+    return tuple(
+        release for name in families() for release in getattr(load_family(name), "RELEASES", ())
+    )
 
 
 def load_family(name: str, *, defines: Iterable[str] = DEFINES) -> ModuleType:

@@ -10,7 +10,9 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as RustTokenizer
 from torch import nn
 
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.towers import Tower, TowerConfig, pixels_of
+from engine.models.layers.weights import save, write_json
 
 DECODER = DecoderConfig(
     # 256 bytes and up to 8 control tokens.
@@ -80,6 +82,22 @@ def write_byte_tokenizer(
     inner.save(str(folder / "tokenizer.json"))
     config = {"tokenizer_class": "PreTrainedTokenizerFast", "pad_token": control[0]}
     (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+
+
+def write_siglip(folder: Path, *, seed: int) -> None:
+    """Write a random SigLIP with its text side, as its authors publish one.
+
+    Args:
+        folder: Made if missing.
+        seed: Of the weights.
+    """
+    text = text_config(32, 40, projection_size=32, **SPECIAL_IDS)
+    tower = Tower(TowerConfig(kind="siglip", vision=VISION, text=text, vector_dim=32))
+    randomise(tower, seed=seed)
+    write_byte_tokenizer(folder, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), framed=True)
+    save(tower, folder, (("**", "**"),))
+    write_json(folder / "config.json", tower.config.to_json())
+    write_json(folder / "preprocessor_config.json", pixels_of(tower.config).to_json())
 
 
 def randomise(net: nn.Module, *, seed: int) -> None:

@@ -6,17 +6,27 @@ before, between and behind them.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import torch
-from jaxtyping import Float, Float32
+from jaxtyping import Float, Float32, Int16
 from torch import Tensor
 
+from engine import device as devices
 from engine.models.layers import chunk_attention
 from engine.models.layers.chunk_attention import question_mass
 from engine.models.layers.decoder import Decoder, KvBuffer
-from engine.models.layers.generate import PREFILL_TOKENS, generate, stepwise
+from engine.models.layers.generate import generate, stepwise
+from engine.models.layers.prompt_rows import (
+    Positions,
+    Prompt,
+    embed_ids,
+    lay_out,
+    prefill,
+    split_parts,
+)
+from engine.models.layers.shared_steps import SharedSteps
 from engine.models.layers.text_image import TextEncoder
 from engine.models.layers.tokenizer import Tokenizer
 from engine.protocols import Sampling
@@ -37,18 +47,6 @@ class TokenStream:
 
     def remember(self, latents: Latents) -> None:
         """Do nothing: no later chunk looks back."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """Ids around recalled chunks."""
-
-    before: Sequence[int]
-    """Up to the first chunk."""
-    labels: Sequence[Sequence[int]] = ()
-    """Ids right before each chunk; empty where a family writes nothing there."""
-    after: Sequence[int]
-    """Behind the last chunk, with the opening of the answer."""
 
 
 class TokenModel(ABC):
@@ -77,6 +75,7 @@ class TokenModel(ABC):
         """
         self.decoder, self.tokenizer, self.text_encoder = decoder, tokenizer, text_encoder
         self.card, self._stop = card, stop
+        self._steps = SharedSteps(decoder)
         self.device, self.dtype = decoder.embed.weight.device, decoder.embed.weight.dtype
 
     @abstractmethod
@@ -110,6 +109,15 @@ class TokenModel(ABC):
                 f"not {compression_ratio}"
             )
 
+    @property
+    def shares_steps(self) -> bool:
+        """Whether answers in threads beside each other decode in common steps."""
+        return self.device.type == "cpu"
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes in a prompt."""
+        return len(self.tokenizer.plain(text))
+
     @torch.inference_mode()
     def embed_text(self, text: str) -> Float32[Tensor, " dim"]:
         """Embed a query as a unit vector in the space of frame vectors.
@@ -127,12 +135,23 @@ class TokenModel(ABC):
 
         Labels are left out, so that no candidate is favoured for its time.
         """
+        return self._score(self.prompt(question, candidates[:1]), candidates)
+
+    def _score(
+        self, prompt: Prompt, candidates: Sequence[ChunkLatents]
+    ) -> Float32[Tensor, " chunk"]:
+        """Score candidates, each alone in the place of the first chunk of a prompt."""
         return score_chunks(
             self.decoder,
-            self.prompt(question, candidates[:1]),
-            candidates,
+            prompt,
+            [_require_embeddings(candidate) for candidate in candidates],
+            n_parts=[self.parts_of(candidate) for candidate in candidates],
             full_latents=self.card.latents_per_chunk,
         )
+
+    def parts_of(self, chunk: ChunkLatents) -> int:
+        """Count the parts that a chunk's latents are spread over evenly; a single one here."""
+        return 1
 
     def generate(
         self,
@@ -153,9 +172,8 @@ class TokenModel(ABC):
         Raises:
             TypeError: A chunk holds keys and values instead of embeddings.
         """
-        with torch.inference_mode():
-            embeddings = [_require_embeddings(chunk) for chunk in recalled]
-            buffer, positions = prefill_chunks(self.decoder, prompt, embeddings)
+        with torch.inference_mode(), devices.lane(self.device, "answer"):
+            buffer, parts = self._prefilled(prompt, recalled, sampling.max_tokens)
             rows = embed_ids(self.decoder, prompt.after)
         tokens = generate(
             self.decoder,
@@ -164,39 +182,64 @@ class TokenModel(ABC):
             self.tokenizer,
             sampling,
             stop=self._stop,
-            chunks=positions,
+            chunks=[part for chunk in parts for part in chunk],
+            shared=self._steps,
         )
-        yield from stepwise(tokens)
+        counts = [len(chunk) for chunk in parts]
+        for token in stepwise(tokens, self.device):
+            yield replace(token, chunk_mass=_summed(token.chunk_mass, counts))
+
+    def _prefilled(
+        self, prompt: Prompt, recalled: Sequence[ChunkLatents], max_tokens: int
+    ) -> tuple[KvBuffer, list[list[range]]]:
+        """Run a prompt up to its last chunk.
+
+        Returns:
+            The KV cache, and where the parts of each chunk lie in it.
+        """
+        latents = [_require_embeddings(chunk) for chunk in recalled]
+        return prefill_chunks(
+            self.decoder,
+            prompt,
+            [part.embeddings for part in latents],
+            [part.places for part in latents],
+            max_tokens=max_tokens,
+        )
 
 
 def prefill_chunks(
-    decoder: Decoder, prompt: Prompt, chunks: Sequence[Float[Tensor, "_latent width"]]
-) -> tuple[KvBuffer, list[range]]:
+    decoder: Decoder,
+    prompt: Prompt,
+    chunks: Sequence[Float[Tensor, "_latent _width"]],
+    places: Sequence[Int16[Tensor, "_latent 2"] | None] = (),
+    *,
+    max_tokens: int,
+) -> tuple[KvBuffer, list[list[range]]]:
     """Run a prompt up to its last chunk.
 
+    Args:
+        decoder: In evaluation mode.
+        prompt: Around as many chunks.
+        chunks: Their embeddings.
+        places: Row and column of each latent, for a decoder that turns by them.
+        max_tokens: Of the answer, for which room is made at once.
     Returns:
-        The filled KV cache, and the positions of each chunk in it.
+        The filled KV cache, and the tokens of the parts of each chunk in it.
     Cost: a prefill of all recalled latents; a few thousand tokens a chunk.
     """
-    rows, n = [embed_ids(decoder, prompt.before)], len(prompt.before)
-    positions = list[range]()
-    labels = prompt.labels or [()] * len(chunks)
-    for label, chunk in zip(labels, chunks, strict=True):
-        start = n + len(label)
-        n = start + len(chunk)
-        rows += [embed_ids(decoder, label), chunk.to(rows[0])]
-        positions.append(range(start, n))
-    # The question and the first token of the answer fit too, so that short ones never grow it.
-    buffer = decoder.buffer(n + len(prompt.after) + 1)
-    _prefill(decoder, torch.cat(rows)[None], buffer)
-    return buffer, positions
+    laid = lay_out(decoder, prompt, chunks, places)
+    # The question and the whole answer fit too: a cache that grows is held twice meanwhile.
+    buffer = decoder.buffer(len(laid.rows) + len(prompt.after) + max_tokens)
+    prefill(decoder, laid.rows[None], buffer, laid.positions)
+    return buffer, laid.parts
 
 
 def score_chunks(
     decoder: Decoder,
     prompt: Prompt,
-    candidates: Sequence[ChunkLatents],
+    candidates: Sequence[TokenLatents],
     *,
+    n_parts: Sequence[int] = (),
     full_latents: int,
 ) -> Float32[Tensor, " chunk"]:
     """Score chunks by the attention of a question on each, alone behind the prompt's opening.
@@ -205,48 +248,70 @@ def score_chunks(
         decoder: In evaluation mode.
         prompt: Around one chunk; labels are left out.
         candidates: In any order, of any sizes.
+        n_parts: Parts of each; empty where each is a single one.
         full_latents: Latents of a full chunk, to whose odds others are brought.
-    Raises:
-        TypeError: A candidate holds keys and values instead of embeddings.
     Cost: a prefill of every candidate, those of one size side by side.
     """
-    embeddings = [_require_embeddings(candidate) for candidate in candidates]
     question = embed_ids(decoder, prompt.after)
-    opening = decoder.buffer(len(prompt.before) + 1)
-    _prefill(decoder, embed_ids(decoder, prompt.before)[None], opening)
+    opening = prefilled_opening(decoder, prompt)
+    parts = list(n_parts) or [1] * len(candidates)
 
     def attention_mass(indices: list[int]) -> Tensor:
-        chunks = torch.stack([embeddings[idx] for idx in indices]).to(question)
+        first = candidates[indices[0]]
+        chunks = torch.stack([candidates[idx].embeddings for idx in indices]).to(question)
         start, end = opening.n, opening.n + chunks.shape[1]
         buffer = decoder.buffer(end + len(question), batch=len(indices))
         buffer.copy_from(opening)
-        _prefill(decoder, chunks, buffer)
+        positions = chunk_positions(decoder, start, first, parts[indices[0]])
+        prefill(decoder, chunks, buffer, positions)
         return question_mass(decoder, buffer, range(start, end), question)
 
     return chunk_attention.score_chunks(
-        [len(rows) for rows in embeddings],
+        [latents.n_latents for latents in candidates],
         attention_mass,
+        kinds=[kind_of(latents, count) for latents, count in zip(candidates, parts, strict=True)],
         rows_per_chunk=lambda size: size + len(question),
         full_latents=full_latents,
     )
 
 
-def _prefill(decoder: Decoder, rows: Float[Tensor, "batch token width"], buffer: KvBuffer) -> None:
-    """Run rows behind a KV cache in bounded steps."""
-    for part in torch.split(rows, PREFILL_TOKENS, dim=1):
-        if part.shape[1]:
-            decoder.extend(part, buffer)
+def prefilled_opening(decoder: Decoder, prompt: Prompt) -> KvBuffer:
+    """Run what stands before the first chunk."""
+    opening = decoder.buffer(len(prompt.before) + 1)
+    positions = Positions(0, is_grid=decoder.config.rope_sections is not None)
+    positions.text(len(prompt.before))
+    prefill(decoder, embed_ids(decoder, prompt.before)[None], opening, positions)
+    return opening
 
 
-def embed_ids(decoder: Decoder, ids: Sequence[int]) -> Float[Tensor, "token width"]:
-    """Embed ids on the decoder's device; there may be none."""
-    device = decoder.embed.weight.device
-    rows: Tensor = decoder.embed(torch.tensor(list(ids), dtype=torch.int64, device=device))
-    return rows
+def chunk_positions(decoder: Decoder, start: int, latents: Latents, n_parts: int) -> Positions:
+    """Number the latents of a chunk without labels, from a position on."""
+    positions = Positions(start, is_grid=decoder.config.rope_sections is not None)
+    for part in split_parts(latents.n_latents, n_parts):
+        if latents.places is None:
+            positions.text(len(part))
+        else:
+            positions.grid(latents.places[part.start : part.stop])
+    return positions
 
 
-def _require_embeddings(chunk: ChunkLatents) -> Float[Tensor, "latent width"]:
+def kind_of(latents: Latents, n_parts: int) -> Hashable:
+    """Return what chunks must share to run as one batch, beside their size."""
+    places = latents.places
+    return None if places is None else (n_parts, places.cpu().numpy().tobytes())
+
+
+def _summed(
+    mass: Float32[Tensor, " part"] | None, counts: Sequence[int]
+) -> Float32[Tensor, " chunk"] | None:
+    """Sum the attention on the parts of each chunk."""
+    if mass is None or all(count == 1 for count in counts):
+        return mass
+    return torch.stack([parts.sum() for parts in torch.split(mass, list(counts))])
+
+
+def _require_embeddings(chunk: ChunkLatents) -> TokenLatents:
     if not isinstance(chunk.latents, TokenLatents):
         kind = type(chunk.latents).__name__
         raise TypeError(f"chunk {chunk.ref.ordinal} must hold embeddings, not {kind}")
-    return chunk.latents.embeddings
+    return chunk.latents

@@ -31,7 +31,7 @@ from engine.models.apollo.net import (
 from engine.models.apollo.resampler import ConnectorConfig
 from engine.models.layers import decoder as decoders
 from engine.models.layers import towers
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import TowerConfig
 from engine.models.layers.weights import (

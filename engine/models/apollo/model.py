@@ -34,19 +34,24 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from engine.models.apollo.checkpoint import KEY_MAP as KEY_MAP
-from engine.models.apollo.checkpoint import Folders, load_net, save_net
+from engine.models.apollo.checkpoint import SIGLIP, Folders, load_net, save_net
 from engine.models.apollo.net import VARIANTS as VARIANTS
 from engine.models.apollo.net import ApolloConfig, ApolloNet
 from engine.models.apollo.net import build as build
 from engine.models.apollo.prompts import TEMPLATE, introduce
-from engine.models.layers import preprocess
+from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.preprocess import PixelConfig
-from engine.models.layers.text_image import TextEncoder, load_joint
+from engine.models.layers.prompt_rows import Prompt
+from engine.models.layers.text_image import (
+    TextEncoder,
+    find_published,
+    joint_vectors,
+    load_joint,
+)
 from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.towers import TowerFiles, find_tower
-from engine.models.layers.weights import fingerprint_weights, read_config
+from engine.models.layers.weights import read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
-from engine.models.token_model import Prompt, TokenModel
+from engine.models.token_model import TokenModel
 from engine.protocols import Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
@@ -126,6 +131,7 @@ RELEASES = tuple(
             vector_dim=VARIANTS[variant].vision.siglip.vision["hidden_size"],
         ),
         fps=2.0,
+        towers=(f"google/{SIGLIP}",),
         note="taken offline by its authors; only re-uploads exist",
     )
     for variant, size, parameters, licence in (
@@ -189,10 +195,7 @@ class Apollo(TokenModel):
         features = vision.add_motion(grid, moving)
         tokens = vision.connector.project(features).flatten(2, 3).flatten(0, 1)
         if self.net.joint is not None:
-            pixels = preprocess.prepare(frames, self.joint_pixels).to(tokens)
-            _, vectors = self.net.joint.run(pixels, -1, with_vectors=True)
-            assert vectors is not None
-            return tokens, vectors
+            return tokens, joint_vectors(self.net.joint, frames, self.joint_pixels)
         assert vectors is not None
         return tokens, vectors.flatten(0, 1)
 
@@ -241,7 +244,7 @@ def load(
         WeightsError: It does not fit, key by key.
     """
     net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
-    files = _published(folder, parts.siglip.name, tower)
+    files = find_published(folder, parts.siglip.name, tower)
     if files is not None and not net.vision.siglip.has_text:
         net.vision.siglip, net.joint = load_joint(net.vision.siglip, files)
     net.requires_grad_(False)
@@ -251,18 +254,11 @@ def load(
         Tokenizer.load(parts.llm),
         TextEncoder(net.vision.siglip, net.joint, parts.siglip if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
-        fingerprint=fingerprint_weights(shape, net),
+        fingerprint=fingerprint_weights(
+            shape, net, weight_files(folder, None if files is None else files.folder)
+        ),
         joint_pixels=None if files is None else files.pixels,
     )
-
-
-def _published(folder: Path, name: str, given: Path | None) -> TowerFiles | None:
-    """Find SigLIP as its authors published it, with its text side; `None` if it is not at hand."""
-    is_beside = any((home / name / "config.json").is_file() for home in (folder, folder.parent))
-    if given is None and not is_beside:
-        return None
-    files = find_tower(folder, name, given)
-    return files if files.config.text is not None else None
 
 
 def _labels(recalled: Sequence[ChunkLatents]) -> tuple[str, ...]:

@@ -19,7 +19,8 @@ from engine.models.apollo.internvideo2 import (
 )
 from engine.models.apollo.resampler import Connector, ConnectorConfig
 from engine.models.layers import preprocess
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import materialise
@@ -83,9 +84,13 @@ class ApolloVision(nn.Module):
     ]:
         """Prepare frames of whole clips for either tower, on its device."""
         config, weight = self.config, self.internvideo2.positions
-        still = preprocess.prepare(frames, config.siglip_pixels)
+        still = preprocess.prepare(frames, config.siglip_pixels, weight.device)
         moving = internvideo2.prepare(
-            frames, config.internvideo2.image_px, mean=config.video_mean, std=config.video_std
+            frames,
+            config.internvideo2.image_px,
+            mean=config.video_mean,
+            std=config.video_std,
+            device=weight.device,
         )
         # (clip frame) 3 h w -> clip frame 3 h w
         still, moving = (

@@ -6,6 +6,7 @@ Source: arXiv:2412.10360 and the released loader; checked by `tests/golden/apoll
 from collections.abc import Sequence
 from datetime import timedelta
 
+from engine.models.layers.number_words import number_words
 from engine.models.layers.tokenizer import ChatTemplate
 
 TEMPLATE = ChatTemplate(
@@ -15,13 +16,6 @@ TEMPLATE = ChatTemplate(
     end="<|im_end|>\n",
 )
 """Upstream's "qwen_2", with the empty line behind "system" that the release was trained with."""
-
-ONES = [
-    *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"),
-    *("eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen"),
-    *("eighteen", "nineteen"),
-]
-TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 
 
 def introduce(
@@ -40,22 +34,3 @@ def introduce(
     )
     times = [f"{round(start_s, 1)}-{round(end_s, 1)} seconds: " for start_s, end_s in spans]
     return tuple((opening if index == 0 else ",\n") + time for index, time in enumerate(times))
-
-
-def number_words(number: int) -> str:
-    """Spell a count in English, as the released prompt does: `one hundred and four`."""
-    if number < 0:
-        raise ValueError(f"a count is not negative: {number}")
-    for unit, name in ((1_000_000, "million"), (1000, "thousand")):
-        if number >= unit:
-            head, rest = divmod(number, unit)
-            joint = " and " if rest < 100 else ", "
-            tail = f"{joint}{number_words(rest)}" if rest else ""
-            return f"{number_words(head)} {name}{tail}"
-    if number >= 100:
-        head, rest = divmod(number, 100)
-        return f"{ONES[head]} hundred" + (f" and {number_words(rest)}" if rest else "")
-    if number >= 20:
-        head, rest = divmod(number, 10)
-        return TENS[head] + (f"-{ONES[rest]}" if rest else "")
-    return ONES[number]

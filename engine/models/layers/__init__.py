@@ -2,12 +2,16 @@
 
 attention         grouped-query attention and its masks
 rotary            rotary position embedding (RoPE)
-decoder           causal decoder stack and its KV cache
+decoder decoder_config   causal decoder stack and its KV cache; its sizes and switches
 generate          prefill, decode, sampling
 chunk_attention   attention of a question on each of many chunks: the second retrieval signal
 encoder towers    transformer encoders of CLIP and SigLIP; the towers made of them
 preprocess        resize, crop and normalise frames for a tower
 text_image        the joint image-text space beside a tower without its text side
+prompt_rows       a prompt around recalled chunks: ids, embeddings, positions
+recall            keys and values placed in a KV cache, rotated to fresh positions
+thinning          tokens of a frame that differ from the frame before
+number_words      counts spelt in English
 splice            visual tokens in the place of placeholders, for training
 tokenizer         text to ids and back, chat templates
 weights           strict checkpoint loading and writing, key maps, fingerprints

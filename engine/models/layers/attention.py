@@ -10,12 +10,16 @@ pass through the dense form only, so `video_xl/parallel_forward` has forms of it
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float32
 from torch import Tensor
+
+from engine import device as devices
+from engine.device import FlashAttention
 
 DENSE_ENTRIES = 1 << 20
 """Mask entries up to which one masked kernel is taken; measured on a CPU, where it beats two
@@ -131,20 +135,58 @@ def _with_lse(
     """Attention and the log-sum-exp of its scores, `batch head query`."""
     # No public function hands out the log-sum-exp; these are the kernels behind the fused one.
     aten = torch.ops.aten
-    shape, folded = q.shape, q if is_causal else _fold_groups(q, k)
+    shape = q.shape
     if q.device.type == "cpu":
+        folded = q if is_causal else _fold_groups(q, k)
         bias = None if mask is None else mask[None, None]
         out, lse = aten._scaled_dot_product_flash_attention_for_cpu(
             folded, k, v, is_causal=is_causal, attn_mask=bias
         )[:2]
     elif q.device.type == "cuda" and mask is None and _suits_flash(q):
-        out, lse = aten._scaled_dot_product_flash_attention(folded, k, v, is_causal=is_causal)[:2]
+        # This kernel shares keys among the heads of a group by itself: nothing is folded.
+        flash = _installed_flash(q.device, q.dtype, q.shape[1], k.shape[1], q.shape[3])
+        if flash is not None:
+            out, lse = flash(q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2), is_causal)
+            return out.transpose(1, 2), lse
+        out, lse = aten._scaled_dot_product_flash_attention(q, k, v, is_causal=is_causal)[:2]
     else:
         if is_causal:
             n = q.shape[2]
             mask = _additive(0, _triangle(n, q.device), q.shape[1] // k.shape[1], q)
         out, lse = _blockwise(_fold_groups(q, k), k, v, mask)
     return out.reshape(shape), lse.reshape(shape[:3])
+
+
+@cache
+def _installed_flash(
+    device: torch.device, dtype: torch.dtype, n_heads: int, n_kv_heads: int, head_dim: int
+) -> FlashAttention | None:
+    """Return flash-attn's kernel where it is there, gives torch's results, and is faster.
+
+    Cost: once for each shape of heads, a few milliseconds on a chunk's worth of rows.
+    """
+    flash = devices.installed_flash_attention() if devices.is_real(device) else None
+    if flash is None:
+        return None
+    random = torch.Generator().manual_seed(0)
+    q, k, v = (
+        torch.randn(1, 1620, heads, head_dim, generator=random).to(device, dtype)
+        for heads in (n_heads, n_kv_heads, n_kv_heads)
+    )
+
+    def torchs() -> tuple[Tensor, Tensor]:
+        heads = (rows.transpose(1, 2) for rows in (q, k, v))
+        out, lse = torch.ops.aten._scaled_dot_product_flash_attention(*heads, is_causal=True)[:2]
+        return out.transpose(1, 2), lse
+
+    is_better = devices.is_better(
+        lambda: flash(q, k, v, True), torchs, devices.time_on_device, tolerance=FLASH_TOLERANCE
+    )
+    return flash if is_better else None
+
+
+FLASH_TOLERANCE = 0.02
+"""Largest difference of two kernels in 16 bit, in the largest value: their sums differ in order."""
 
 
 def _suits_flash(q: Tensor) -> bool:

@@ -4,7 +4,7 @@ The second retrieval signal. Chunks of one size run as a batch; how a chunk gets
 KV cache is the family's own: Video-XL writes its keys and values, the others prefill embeddings.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import torch
 from jaxtyping import Float, Float32
@@ -20,6 +20,7 @@ def score_chunks(
     sizes: Sequence[int],
     attention_mass: Callable[[list[int]], Float32[Tensor, " chunk"]],
     *,
+    kinds: Sequence[Hashable] | None = None,
     rows_per_chunk: Callable[[int], int],
     full_latents: int,
 ) -> Float32[Tensor, " chunk"]:
@@ -30,18 +31,20 @@ def score_chunks(
 
     Args:
         sizes: Latents of each chunk; an empty chunk scores 0.
-        attention_mass: Attention mass on the chunks of these indices, all of one size.
+        attention_mass: Attention mass on the chunks of these indices, all of one size and kind.
+        kinds: What else chunks of a batch must share.
         rows_per_chunk: Tokens that a chunk of this size puts through the decoder.
         full_latents: Latents of a full chunk.
     Returns:
         Scores in [0, 1], in the order of `sizes`, on the CPU.
     """
     scores = torch.zeros(len(sizes))
-    by_size: dict[int, list[int]] = {}
+    alike: dict[tuple[int, Hashable], list[int]] = {}
     for idx, size in enumerate(sizes):
         if size:
-            by_size.setdefault(size, []).append(idx)
-    for size, indices in by_size.items():
+            kind = None if kinds is None else kinds[idx]
+            alike.setdefault((size, kind), []).append(idx)
+    for (size, _), indices in alike.items():
         step = max(1, SCORE_TOKENS // rows_per_chunk(size))
         for start in range(0, len(indices), step):
             batch = indices[start : start + step]

@@ -1,21 +1,31 @@
 """Causal transformer decoder over explicit keys and values.
 
-Covers Qwen2 and Qwen2.5 (q, k, v with bias), LLaMA, Vicuna and Mistral (without), with a tied or
-an untied head. A decoder may own a second set of q, k, v projections for summary tokens, which
-`video_xl/vst` uses.
+Covers Qwen2 and Qwen2.5 (q, k, v with bias), LLaMA, Vicuna and Mistral (without) and Qwen3 (heads
+of q and k normed), with a tied or an untied head. A decoder may own a second set of q, k, v
+projections for summary tokens, which `video_xl/vst` uses.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from engine.models.layers.attention import attend, attention_weights, build_mask
-from engine.models.layers.rotary import RopeFactors, apply_rope, rope_factors
+from engine.models.layers.attention import (
+    AttentionMask,
+    attend,
+    attention_weights,
+    build_mask,
+)
+from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.rotary import (
+    RopeFactors,
+    apply_rope,
+    grid_rope_factors,
+    rope_factors,
+)
 
 KEY_MAP = (
     ("model.embed_tokens.weight", "embed.weight"),
@@ -28,92 +38,13 @@ KEY_MAP = (
     ("model.layers.*.self_attn.k_proj.*", "layers.*.attention.qkv.k.*"),
     ("model.layers.*.self_attn.v_proj.*", "layers.*.attention.qkv.v.*"),
     ("model.layers.*.self_attn.o_proj.*", "layers.*.attention.out.*"),
+    ("model.layers.*.self_attn.q_norm.weight", "layers.*.attention.query_norm.weight"),
+    ("model.layers.*.self_attn.k_norm.weight", "layers.*.attention.key_norm.weight"),
     ("model.layers.*.mlp.gate_proj.*", "layers.*.gate_up.gate.*"),
     ("model.layers.*.mlp.up_proj.*", "layers.*.gate_up.up.*"),
     ("model.layers.*.mlp.down_proj.*", "layers.*.down.*"),
 )
-"""Released names that Qwen2, LLaMA, Vicuna and Mistral share; see `layers/weights`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecoderConfig:
-    """Sizes and switches of a decoder stack."""
-
-    vocab_size: int
-    width: int
-    mlp_width: int
-    n_layers: int
-    n_heads: int
-    n_kv_heads: int
-    head_dim: int
-    rope_theta: float = 10_000.0
-    norm_eps: float = 1e-6
-    qkv_bias: bool = False
-    is_tied: bool = False
-    """Whether the head is the embedding table."""
-    has_vst: bool = False
-    """Whether summary tokens have projections and an embedding of their own."""
-    max_positions: int = 32_768
-
-    def __post_init__(self) -> None:
-        if self.n_heads % self.n_kv_heads:
-            raise ValueError(
-                f"n_heads must be a multiple of n_kv_heads, not {self.n_heads}/{self.n_kv_heads}"
-            )
-
-    @property
-    def n_groups(self) -> int:
-        """Query heads for each key and value head."""
-        return self.n_heads // self.n_kv_heads
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fields of a `config.json` that `from_json` reads."""
-        return {
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.width,
-            "intermediate_size": self.mlp_width,
-            "num_hidden_layers": self.n_layers,
-            "num_attention_heads": self.n_heads,
-            "num_key_value_heads": self.n_kv_heads,
-            "head_dim": self.head_dim,
-            "hidden_act": "silu",
-            "rope_theta": self.rope_theta,
-            "rms_norm_eps": self.norm_eps,
-            "attention_bias": self.qkv_bias,
-            "tie_word_embeddings": self.is_tied,
-            "use_sliding_window": False,
-            "max_position_embeddings": self.max_positions,
-        }
-
-    @classmethod
-    def from_json(cls, config: Mapping[str, Any], *, has_vst: bool = False) -> "DecoderConfig":
-        """Read the fields of a released `config.json` (Qwen2, LLaMA, Mistral spellings).
-
-        Raises:
-            ValueError: The config asks for scaled rotary embedding or windowed attention.
-        """
-        rope = config.get("rope_parameters") or {}
-        scaling = config.get("rope_scaling") or rope
-        if scaling.get("rope_type", scaling.get("type", "default")) != "default":
-            raise ValueError(f"rope_scaling is not supported: {scaling}")
-        width, n_heads = config["hidden_size"], config["num_attention_heads"]
-        # Qwen2 has a bias on q, k and v, and its configs do not say so.
-        is_qwen = "qwen" in str(config.get("model_type", "")).lower()
-        return cls(
-            vocab_size=config["vocab_size"],
-            width=width,
-            mlp_width=config["intermediate_size"],
-            n_layers=config["num_hidden_layers"],
-            n_heads=n_heads,
-            n_kv_heads=config.get("num_key_value_heads") or n_heads,
-            head_dim=config.get("head_dim") or width // n_heads,
-            rope_theta=float(config.get("rope_theta") or rope.get("rope_theta") or 10_000.0),
-            norm_eps=config.get("rms_norm_eps", 1e-6),
-            qkv_bias=bool(config.get("attention_bias", is_qwen)),
-            is_tied=bool(config.get("tie_word_embeddings", False)),
-            has_vst=has_vst,
-            max_positions=config.get("max_position_embeddings", 32_768),
-        )
+"""Released names that Qwen2, Qwen3, LLaMA, Vicuna and Mistral share; see `layers/weights`."""
 
 
 def zero_embedding(n_rows: int, width: int) -> nn.Embedding:
@@ -139,6 +70,16 @@ class FusedLinear(nn.Linear):
         return F.linear(x, self.weight[start:], None if self.bias is None else self.bias[start:])
 
 
+def add_product(
+    x: Float[Tensor, "row width"], rows: Float[Tensor, "row inner"], linear: nn.Module
+) -> Float[Tensor, "row width"]:
+    """Add a product to the residual, in one operation where the layer is a plain one."""
+    if type(linear) is nn.Linear and linear.bias is None and not torch.is_grad_enabled():
+        return torch.addmm(x, rows, linear.weight.t())
+    added: Tensor = x + linear(rows)
+    return added
+
+
 class RmsNorm(nn.Module):
     """Root-mean-square norm with statistics in float32."""
 
@@ -162,34 +103,49 @@ class KvBuffer:
     def __init__(
         self, config: DecoderConfig, capacity: int, *, like: Tensor, batch: int = 1
     ) -> None:
-        shape = (config.n_layers, batch, config.n_kv_heads, capacity, config.head_dim)
-        self.keys = like.new_zeros(shape)
-        self.values = like.new_zeros(shape)
+        shape = (config.n_layers, batch, config.n_kv_heads, _rounded(capacity), config.head_dim)
+        # Zeros, because a key that a mask hides still multiplies what lies here by nothing.
+        self.pairs = like.new_zeros((2, *shape))
+        """Keys, then values: one tensor, so that a step writes both at once."""
         self.n = 0
+        self.shift = 0
+        """Positions that the next token stands beyond the count of tokens; negative behind grids,
+        whose tokens share positions."""
+
+    @property
+    def keys(self) -> Float[Tensor, "layer batch kv_head token head_dim"]:
+        """Keys after rotary embedding; a view."""
+        return self.pairs[0]
+
+    @property
+    def values(self) -> Float[Tensor, "layer batch kv_head token head_dim"]:
+        """Values; a view."""
+        return self.pairs[1]
 
     def copy_from(self, source: "KvBuffer") -> None:
         """Start over with the tokens of another buffer, repeated for each sequence of the batch."""
         self.n = 0
         self.reserve(source.n)
-        self.keys[:, :, :, : source.n] = source.keys[:, :, :, : source.n]
-        self.values[:, :, :, : source.n] = source.values[:, :, :, : source.n]
-        self.n = source.n
+        self.pairs[:, :, :, :, : source.n] = source.pairs[:, :, :, :, : source.n]
+        self.n, self.shift = source.n, source.shift
 
     @property
     def capacity(self) -> int:
         """Tokens that fit without growing."""
-        return self.keys.shape[3]
+        return self.pairs.shape[4]
 
     def reserve(self, n_more: int) -> None:
         """Make room for `n_more` tokens, at least doubling when it grows."""
         if self.n + n_more <= self.capacity:
             return
-        capacity = max(self.n + n_more, 2 * self.capacity)
-        for name in ("keys", "values"):
-            old: Tensor = getattr(self, name)
-            new = old.new_zeros((*old.shape[:3], capacity, old.shape[4]))
-            new[:, :, :, : self.n] = old[:, :, :, : self.n]
-            setattr(self, name, new)
+        old, capacity = self.pairs, _rounded(max(self.n + n_more, 2 * self.capacity))
+        self.pairs = old.new_zeros((*old.shape[:4], capacity, old.shape[5]))
+        self.pairs[:, :, :, :, : self.n] = old[:, :, :, :, : self.n]
+
+
+def _rounded(capacity: int) -> int:
+    """Round up to whole groups of eight: masks of fused kernels are laid out so."""
+    return -(-capacity // 8) * 8
 
 
 class Attention(nn.Module):
@@ -205,6 +161,9 @@ class Attention(nn.Module):
             FusedLinear(config.width, parts, bias=config.qkv_bias) if config.has_vst else None
         )
         self.out = nn.Linear(inner, config.width, bias=False)
+        has_norm, eps = config.has_qk_norm, config.norm_eps
+        self.query_norm = RmsNorm(config.head_dim, eps) if has_norm else None
+        self.key_norm = RmsNorm(config.head_dim, eps) if has_norm else None
 
     def split(
         self, qkv: Float[Tensor, "batch token inner"]
@@ -213,11 +172,13 @@ class Attention(nn.Module):
         Float[Tensor, "batch kv_head token head_dim"],
         Float[Tensor, "batch kv_head token head_dim"],
     ]:
-        """Split projections into the heads of q, k and v, as views."""
+        """Split projections into the heads of q, k and v: views, where no norm comes between."""
         n_heads, n_kv_heads, head_dim = self.shape
         heads = qkv.view(*qkv.shape[:2], n_heads + 2 * n_kv_heads, head_dim).transpose(1, 2)
         q, k, v = torch.split(heads, [n_heads, n_kv_heads, n_kv_heads], 1)
-        return q, k, v
+        if self.query_norm is None or self.key_norm is None:
+            return q, k, v
+        return self.query_norm(q), self.key_norm(k), v
 
     def split_kv(
         self, kv: Float[Tensor, "batch token inner"]
@@ -225,11 +186,11 @@ class Attention(nn.Module):
         Float[Tensor, "batch kv_head token head_dim"],
         Float[Tensor, "batch kv_head token head_dim"],
     ]:
-        """Split projections into the heads of k and v, as views."""
+        """Split projections into the heads of k and v."""
         _, n_kv_heads, head_dim = self.shape
         heads = kv.view(*kv.shape[:2], 2 * n_kv_heads, head_dim).transpose(1, 2)
         k, v = torch.split(heads, n_kv_heads, 1)
-        return k, v
+        return (k, v) if self.key_norm is None else (self.key_norm(k), v)
 
     def merge(
         self, heads: Float[Tensor, "batch head token head_dim"]
@@ -254,9 +215,27 @@ class Layer(nn.Module):
 
     def mlp(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Apply the norm and the gated MLP, without the residual."""
-        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
-        out: Tensor = self.down(F.silu(gate) * up)
+        out: Tensor = self.down(self.gated(x))
         return out
+
+    def gated(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
+        """Apply the norm and the first half of the MLP."""
+        gate, up = self.gate_up(self.mlp_norm(x)).chunk(2, -1)
+        product: Tensor = F.silu(gate).mul_(up)
+        return product
+
+
+MLP_ROWS = 512
+"""Rows whose inner activations are held at once on a CPU: a quarter less peak memory of a fold."""
+
+
+def add_mlp(x: Float[Tensor, "row width"], layer: Layer) -> Float[Tensor, "row width"]:
+    """Add a layer's MLP to rows that nobody else holds; in place and by blocks on a CPU."""
+    if x.device.type != "cpu" or torch.is_grad_enabled():
+        return add_product(x, layer.gated(x), layer.down)
+    for rows in torch.split(x, MLP_ROWS):
+        rows += layer.down(layer.gated(rows))
+    return x
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +272,14 @@ class Decoder(nn.Module):
         """Compute the rotary factors of these positions."""
         return rope_factors(positions, self.config.head_dim, self.config.rope_theta)
 
+    def grid_rope(self, positions: Int64[Tensor, "3 token"]) -> RopeFactors:
+        """Compute the rotary factors of positions in time, rows and columns."""
+        config = self.config
+        assert config.rope_sections is not None, "this decoder turns by one position alone"
+        return grid_rope_factors(
+            positions, config.head_dim, config.rope_theta, config.rope_sections
+        )
+
     def logits(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocab"]:
         """Score the next token from rows after the final norm."""
         head = self.embed.weight if self.head is None else self.head.weight
@@ -303,6 +290,9 @@ class Decoder(nn.Module):
         x: Float[Tensor, "batch token width"],
         buffer: KvBuffer,
         *,
+        rope: RopeFactors | None = None,
+        mask: AttentionMask | None = None,
+        added: Sequence[Float[Tensor, "batch token width"]] = (),
         kv_trace: KvTrace | None = None,
         attn_weights: list[Tensor] | None = None,
         n_query_rows: int = 1,
@@ -311,8 +301,11 @@ class Decoder(nn.Module):
         """Run tokens behind a KV cache, causally, and append them to it.
 
         Args:
-            x: Embeddings; they take the positions `buffer.n`, `buffer.n + 1`, ...
+            x: Embeddings; they take the positions that follow those of the buffer.
             buffer: Read and appended to in place.
+            rope: Rotations of other positions; the caller sees to the buffer's `shift`.
+            mask: Keys that the tokens may see, where these are not all up to themselves.
+            added: Summands of the rows behind each of the first layers.
             kv_trace: Receives each layer's keys (before rotary embedding) and values.
             attn_weights: Receives each layer's attention weights, averaged over heads.
             n_query_rows: Rows, from the end, whose attention weights are wanted.
@@ -324,11 +317,14 @@ class Decoder(nn.Module):
         n_past, n = buffer.n, x.shape[1]
         buffer.reserve(n)
         end = n_past + n
-        rope = self.rope(torch.arange(n_past, end, device=x.device))
-        mask = build_mask(n_past, "causal", n, self.config.n_groups, like=x)
+        if rope is None:
+            first = n_past + buffer.shift
+            rope = self.rope(torch.arange(first, first + n, device=x.device))
+        mask = mask or build_mask(n_past, "causal", n, self.config.n_groups, like=x)
         if attn_weights is not None:
             # The chosen rows are the last of the step, so the others lie left of their triangle.
-            late = torch.ones(n_query_rows, n, dtype=torch.bool).tril(n - n_query_rows)
+            late = torch.ones(n_query_rows, n, dtype=torch.bool, device=x.device)
+            late = late.tril(n - n_query_rows)
             weights_mask = build_mask(n_past, late, n, self.config.n_groups, like=x, is_exact=True)
         for depth, layer in enumerate(self.stack()):
             attention = layer.attention
@@ -350,6 +346,8 @@ class Decoder(nn.Module):
                     return x
             x = x + attention.merge(attend(q, keys[:, :, :end], values[:, :, :end], mask))
             x = x + layer.mlp(x)
+            if depth < len(added):
+                x = x + added[depth]
         buffer.n = end
         out: Tensor = self.norm(x)
         return out

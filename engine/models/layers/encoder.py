@@ -204,8 +204,18 @@ class PoolingHead(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch row width"]) -> Float[Tensor, "batch width"]:
         """Pool each frame into one row."""
-        probe = self.probe.expand(x.shape[0], -1, -1)
-        gathered: Tensor = self.attention(probe, x, x, need_weights=False)[0][:, 0]
+        attention, width = self.attention, x.shape[-1]
+        # The module's own forward prepares for masks and weights that nobody asks for.
+        query_weight, other_weight = torch.split(attention.in_proj_weight, [width, 2 * width])
+        query_bias, other_bias = torch.split(attention.in_proj_bias, [width, 2 * width])
+        q = F.linear(self.probe, query_weight, query_bias).expand(x.shape[0], -1, -1)
+        k, v = F.linear(x, other_weight, other_bias).chunk(2, -1)
+        q, k, v = (
+            rows.view(*rows.shape[:2], attention.num_heads, -1).transpose(1, 2)
+            for rows in (q, k, v)
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v)[:, :, 0]
+        gathered: Tensor = attention.out_proj(mixed.flatten(1))
         out: Tensor = gathered + self.mlp(self.layernorm(gathered))
         return out
 

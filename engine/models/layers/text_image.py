@@ -14,8 +14,9 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError
+from engine.models.layers.preprocess import PixelConfig, prepare
 from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.towers import Tower, TowerFiles, load_tower
+from engine.models.layers.towers import Tower, TowerFiles, find_tower, load_tower
 from engine.models.layers.weights import materialise
 
 VISION_BATCH = 32
@@ -37,18 +38,49 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     """
     if files.folder is None or files.config.text is None:
         return own, None
-    weight = next(own.parameters())
-    with torch.device("meta"):
-        whole = Tower(files.config)
-    materialise(whole, weight.device, weight.dtype)
-    load_tower(whole.eval(), files.folder)
+    whole = open_joint(files, next(own.parameters()))
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())
     # Bit for bit: a tower that was trained further differs in some weight, however little.
     is_same = ours.keys() == theirs.keys() and all(
-        torch.equal(parameter, theirs[name]) for name, parameter in ours.items()
+        # Where headers alone are read, shapes are all that can differ.
+        parameter.is_meta or torch.equal(parameter, theirs[name])
+        for name, parameter in ours.items()
     )
     return (whole, None) if is_same else (own, whole)
+
+
+def find_published(checkpoint: Path, name: str, given: Path | None) -> TowerFiles | None:
+    """Find a tower as its authors published it, with its text side; `None` if it is not at hand.
+
+    Args:
+        checkpoint: The folder in or beside which it may lie.
+        name: Of its folder.
+        given: Its folder, where the caller knows better.
+    """
+    homes = (checkpoint, checkpoint.parent)
+    is_there = any((home / name / "config.json").is_file() for home in homes)
+    if given is None and not is_there:
+        return None
+    files = find_tower(checkpoint, name, given)
+    return files if files.config.text is not None else None
+
+
+def open_joint(files: TowerFiles, like: Tensor) -> Tower:
+    """Load a tower that stands alone.
+
+    Args:
+        files: With a text side.
+        like: Gives device and dtype.
+    Raises:
+        WeightsError: It does not fit its own config.
+    """
+    with torch.device("meta"):
+        whole = Tower(files.config)
+    materialise(whole, like.device, like.dtype)
+    assert files.folder is not None
+    load_tower(whole.eval(), files.folder)
+    return whole.requires_grad_(False)
 
 
 def encode_frames(
@@ -66,10 +98,34 @@ def encode_frames(
     features, vectors = tower.run(pixels, select_layer, with_vectors=has_vectors)
     if joint is not None:
         _, vectors = joint.run(pixels, -1, with_vectors=True)
-    # Without a text side mean features still tell frames apart, though no text can be near them.
-    if vectors is None:
-        vectors = F.normalize(features.float().mean(1), dim=-1)
-    return features, vectors
+    return features, mean_vectors(features) if vectors is None else vectors
+
+
+def mean_vectors(
+    features: Float[Tensor, "frame patch width"],
+) -> Float32[Tensor, "frame width"]:
+    """Return a unit vector for each frame where there is no text side.
+
+    Mean features still tell frames apart, though no text can be near them.
+    """
+    return F.normalize(features.float().mean(1), dim=-1)
+
+
+def joint_vectors(
+    joint: Tower, frames: UInt8[Tensor, "frame 3 h w"], pixels: PixelConfig
+) -> Float32[Tensor, "frame dim"]:
+    """Compute unit vectors of frames by a tower that stands beside the model's own.
+
+    Args:
+        joint: With a text side.
+        frames: On the host, of any size.
+        pixels: Preparation for this tower.
+    """
+    weight = next(joint.parameters())
+    ready = prepare(frames, pixels, weight.device)
+    _, vectors = joint.run(ready.to(weight.dtype), -1, with_vectors=True)
+    assert vectors is not None
+    return vectors
 
 
 def encode_in_batches(
@@ -91,18 +147,23 @@ def encode_in_batches(
 class TextEncoder:
     """Queries as vectors in the space of frame vectors."""
 
-    def __init__(self, tower: Tower, joint: Tower | None, folder: Path | None) -> None:
+    def __init__(
+        self, tower: Tower | None, joint: Tower | None, folder: Path | None, *, width: int = 0
+    ) -> None:
         """Take the text side of whichever tower has one.
 
         Args:
-            tower: The one for visual tokens.
+            tower: The one for visual tokens; `None` where it is of another make.
             joint: The one of the joint space, where it is another.
             folder: With the joint tower's tokenizer.
+            width: Channels of the tower of another make.
         """
         owner = joint or tower
-        self.tower = owner if owner.has_text else None
-        self.vector_dim = owner.config.vector_dim if owner.has_text else tower.width
-        self.tokenizer = Tokenizer.load(folder) if owner.has_text and folder else None
+        has_text = owner is not None and owner.has_text
+        self.tower = owner if has_text else None
+        own_width = width if tower is None else tower.width
+        self.vector_dim = own_width if self.tower is None else self.tower.config.vector_dim
+        self.tokenizer = Tokenizer.load(folder) if has_text and folder else None
 
     def embed(self, text: str) -> Float32[Tensor, " dim"]:
         """Embed a text as a unit vector, on the CPU.

@@ -28,16 +28,19 @@ class Tokenizer:
         self._inner = inner
 
     @classmethod
-    def load(cls, folder: Path) -> "Tokenizer":
+    def load(cls, folder: Path, *, with_template: bool = True) -> "Tokenizer":
         """Read the tokenizer files of a checkpoint folder; nothing is fetched.
 
+        Args:
+            folder: Of the checkpoint.
+            with_template: Whether its chat template is wanted, for which transformers is loaded.
         Raises:
             WeightsError: There are none, or they cannot be read.
         """
         if not any((folder / name).is_file() for name in FILES):
             raise WeightsError(f"{folder} holds no tokenizer: none of {', '.join(FILES)}")
         try:
-            return cls(_open(folder))
+            return cls(_open(folder, with_template=with_template))
         except (ValueError, OSError, KeyError) as error:
             raise WeightsError(f"the tokenizer in {folder} cannot be read: {error}") from error
 
@@ -165,13 +168,13 @@ QWEN = ChatTemplate(
 """Qwen2's ChatML as Video-XL writes it."""
 
 
-def _open(folder: Path) -> Any:
+def _open(folder: Path, *, with_template: bool) -> Any:
     """Open a folder with the lightest reader that can."""
     path = folder / "tokenizer_config.json"
     config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     is_complete = (folder / "tokenizer.json").is_file()
     has_template = "chat_template" in config or (folder / "chat_template.jinja").is_file()
-    if is_complete and not has_template:
+    if is_complete and not (with_template and has_template):
         return _Complete(folder / "tokenizer.json", config)
     # A late import for its weight alone: it takes seconds.
     import transformers

@@ -195,7 +195,9 @@ class Tower(nn.Module):
 
     def text_ids(self, tokenizer: Tokenizer, text: str) -> list[int]:
         """Encode a text as this tower expects it: start and end token, cut to its length."""
-        return tokenizer.framed(text, self.n_text_tokens, is_padded=self.config.kind == "siglip")
+        # Both kinds were trained on lower case, or make it themselves.
+        lower, is_padded = text.lower(), self.config.kind == "siglip"
+        return tokenizer.framed(lower, self.n_text_tokens, is_padded=is_padded)
 
     def embed_ids(self, ids: Int64[Tensor, " token"]) -> Float32[Tensor, " dim"]:
         """Embed a tokenised text, with its end token last, as a unit vector."""

@@ -6,12 +6,12 @@ drops the key. Projections that we fuse are named by their part, `attention.qkv.
 fill their rows. The same map read backwards names what we save.
 """
 
-import hashlib
 import json
 import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,13 +25,12 @@ from torch import Tensor, nn
 from engine.errors import NotFoundError, WeightsError
 from engine.files import atomic_write, atomic_write_bytes
 from engine.models.layers.decoder import FusedLinear
-from engine.records import Fingerprint
 
 KeyMap = Sequence[tuple[str, str]]
 INDEX_NAME = "model.safetensors.index.json"
-FINGERPRINT_DIGITS = 24
 PICKLES = frozenset({".bin", ".pt", ".pth"})
 """Endings of torch's own format; read with nothing but tensors allowed."""
+_reads_headers = ContextVar("reads_headers", default=False)
 _STARS = re.compile(r"(\*\*|\*)")
 
 
@@ -168,8 +167,9 @@ def read_file(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the wanted tensors of one file: safetensors, or a pickle of tensors alone."""
     if path.suffix in PICKLES:
+        device = "meta" if _reads_headers.get() else "cpu"
         try:
-            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            tensors = torch.load(path, map_location=device, weights_only=True)
         except (pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
             raise WeightsError(f"{path} cannot be read: {error}") from error
         yield from ((key, tensor) for key, tensor in tensors.items() if wanted(key))
@@ -177,7 +177,25 @@ def read_file(
     with _opened(path) as file:
         for key in file.keys():  # noqa: SIM118
             if wanted(key):
-                yield key, file.get_tensor(key)
+                yield key, _shaped(file, key) if _reads_headers.get() else file.get_tensor(key)
+
+
+@contextmanager
+def headers_only() -> Iterator[None]:
+    """Yield tensors without content from every file that is read meanwhile: meta tensors.
+
+    A net that is built on the meta device is then checked key by key in no memory.
+    """
+    token = _reads_headers.set(True)
+    try:
+        yield
+    finally:
+        _reads_headers.reset(token)
+
+
+def _shaped(file: Any, key: str) -> Tensor:
+    header = file.get_slice(key)
+    return torch.empty(header.get_shape(), device="meta")
 
 
 @contextmanager
@@ -216,6 +234,14 @@ def under(prefix: str, key_map: KeyMap, ours: str) -> KeyMap:
     """Return the same map with a prefix on either side, for a part of a larger module."""
     return tuple(
         (f"{prefix}{released}", f"{ours}{name}" if name else "") for released, name in key_map
+    )
+
+
+def moved(key_map: KeyMap, prefix: str, new: str) -> KeyMap:
+    """Return the same map for a release in which one beginning of the names is another."""
+    return tuple(
+        (new + released.removeprefix(prefix) if released.startswith(prefix) else released, ours)
+        for released, ours in key_map
     )
 
 
@@ -316,19 +342,6 @@ def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> 
         for name, buffer in list(owner.named_buffers(recurse=False)):
             kind = dtype if buffer.is_floating_point() else buffer.dtype
             setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
-
-
-def fingerprint_weights(config: Mapping[str, Any], module: nn.Module) -> Fingerprint:
-    """Hash a config and all parameters as they stand in memory.
-
-    Cost: one pass over the weights on the CPU, about a second for 2 GB.
-    """
-    digest = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
-    for name, parameter in sorted(module.named_parameters()):
-        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
-        raw = parameter.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(raw.numpy().data)
-    return Fingerprint(digest.hexdigest()[:FINGERPRINT_DIGITS])
 
 
 @cache

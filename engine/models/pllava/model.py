@@ -26,11 +26,13 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from engine.models import tiny
-from engine.models.layers.preprocess import PixelConfig, prepare, resize
+from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.preprocess import PixelConfig, fit, prepare, resize
+from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import TowerConfig, find_tower
-from engine.models.layers.weights import fingerprint_weights, read_config
+from engine.models.layers.weights import read_config
 from engine.models.pllava.net import (
     KEY_MAP,
     RELEASED_ALPHA,
@@ -44,7 +46,7 @@ from engine.models.pllava.net import (
 )
 from engine.models.pllava.prompts import TEMPLATES, VIDEO_TAG, Template
 from engine.models.tiny import randomise, write_byte_tokenizer
-from engine.models.token_model import Prompt, TokenModel
+from engine.models.token_model import TokenModel
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn
 from engine.tensors import ChunkLatents, FrameBatch, Token, TokenLatents, VisualTokens
@@ -97,6 +99,7 @@ RELEASES = tuple(
             max_positions=4096,
         ),
         fps=1.0,
+        towers=(f"openai/{RELEASED_TOWER}",),
     )
     for size, width in (("7b", 4096), ("13b", 5120), ("34b", 7168))
 )
@@ -171,10 +174,17 @@ class Pllava(TokenModel):
     def _encode(
         self, frames: UInt8[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
+        ready = prepare(self._fitted(frames), self.net.config.pixels, self.device)
+        return self.net.visual_tokens(ready.to(self.dtype))
+
+    def fit(self, frames: FrameBatch) -> FrameBatch:
+        """Bring frames to the tower's size."""
+        return replace(frames, pixels=self._fitted(frames.pixels))
+
+    def _fitted(self, frames: UInt8[Tensor, "frame 3 h w"]) -> UInt8[Tensor, "frame 3 size size"]:
         config = self.net.config.pixels
         height_px, width_px = first_resize(frames.shape[2], frames.shape[3], config.size_px)
-        ready = prepare(resize(frames, height_px, width_px), config)
-        return self.net.visual_tokens(ready.to(self.device, self.dtype))
+        return fit(resize(frames, height_px, width_px), config)
 
     def _check_ratio(self, compression_ratio: int) -> None:
         """Refuse a ratio that no grid of pooled tokens has; the message lists the others."""
@@ -246,7 +256,12 @@ def load(
         Tokenizer.load(folder),
         TextEncoder(net.tower, net.joint, files.folder),
         variant=str(raw.get("variant", folder.name)),
-        fingerprint=fingerprint_weights({"config": raw, "pixels": asdict(net.config.pixels)}, net),
+        fingerprint=fingerprint_weights(
+            # Adapters are fused at a strength: it is no part of any file.
+            {"config": raw, "pixels": asdict(net.config.pixels)},
+            net,
+            weight_files(folder, files.folder, base) if alpha == RELEASED_ALPHA else (),
+        ),
     )
 
 

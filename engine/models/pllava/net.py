@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
@@ -61,17 +62,6 @@ RELEASED_NAMES = (
     *KEY_MAP,
 )
 """Names as released, for writing: the decoder under its wrapper, adapters beside their bases."""
-
-LLAMA_7B = {
-    "hidden_size": 4096,
-    "intermediate_size": 11008,
-    "num_hidden_layers": 32,
-    "num_attention_heads": 32,
-    "rms_norm_eps": 1e-6,
-    "vocab_size": 32000,
-    "max_position_embeddings": 2048,
-}
-"""Fields that a LLaMA config leaves out where they equal its class's defaults."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

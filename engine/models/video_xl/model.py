@@ -23,14 +23,17 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
+from engine import device as devices
 from engine.errors import WeightsError
 from engine.models import tiny
+from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.generate import generate, stepwise
-from engine.models.layers.preprocess import PixelConfig, prepare
+from engine.models.layers.preprocess import PixelConfig, fit, prepare
+from engine.models.layers.shared_steps import SharedSteps
 from engine.models.layers.text_image import TextEncoder, encode_in_batches
 from engine.models.layers.tokenizer import QWEN, Tokenizer
 from engine.models.layers.towers import Tower, TowerConfig, find_tower
-from engine.models.layers.weights import fingerprint_weights, read_config
+from engine.models.layers.weights import read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
 from engine.models.video_xl.net import KEY_MAP as KEY_MAP
 from engine.models.video_xl.net import (
@@ -88,6 +91,7 @@ RELEASES = (
             max_positions=32_768,
         ),
         fps=1.0,
+        towers=("openai/clip-vit-large-patch14-336",),
         note="trained at ratios 2, 4 and 8; 16 is extrapolation",
     ),
 )
@@ -166,10 +170,20 @@ class VideoXl:
             vector_dim=text_encoder.vector_dim,
             max_positions=sizes.max_positions,
         )
+        self._steps = SharedSteps(net.decoder)
         end = tokenizer.id_of("<|im_end|>")
         self._stop = frozenset(config.eos_ids) | (frozenset() if end is None else {end})
         with torch.inference_mode():
             self._sink = prefill_prefix(net.decoder, self._embed(QWEN.before_video(tokenizer)))
+
+    @property
+    def shares_steps(self) -> bool:
+        """Whether answers in threads beside each other decode in common steps."""
+        return self.device.type == "cpu"
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes in a prompt."""
+        return len(self.tokenizer.plain(text))
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -181,8 +195,13 @@ class VideoXl:
         self, frames: UInt8[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame token width"], Float32[Tensor, "frame dim"]]:
         assert self.net.config.vision is not None
-        ready = prepare(frames, self.net.config.vision.pixels)
-        return self.net.visual_tokens(ready.to(self.device, self.dtype))
+        ready = prepare(frames, self.net.config.vision.pixels, self.device)
+        return self.net.visual_tokens(ready.to(self.dtype))
+
+    def fit(self, frames: FrameBatch) -> FrameBatch:
+        """Bring frames to the tower's size."""
+        assert self.net.config.vision is not None
+        return replace(frames, pixels=fit(frames.pixels, self.net.config.vision.pixels))
 
     @torch.inference_mode()
     def open_stream(
@@ -252,7 +271,7 @@ class VideoXl:
     ) -> Iterator[Token]:
         """Answer from recalled chunks, in the order given, token by token."""
         decoder = self.net.decoder
-        with torch.inference_mode():
+        with torch.inference_mode(), devices.lane(self.device, "answer"):
             prompt = self._embed(QWEN.after_video(self.tokenizer, question, history))
             latents = [_require_kv(chunk.latents) for chunk in recalled]
             # Room for prompt and answer at once, so that no token makes the cache grow and move.
@@ -267,11 +286,12 @@ class VideoXl:
             sampling,
             stop=self._stop,
             chunks=[range(start, end) for start, end in pairwise(ends)],
+            shared=self._steps,
         )
-        yield from stepwise(tokens)
+        yield from stepwise(tokens, self.device)
 
     def _embed(self, ids: list[int]) -> Float[Tensor, "token width"]:
-        embedded: Tensor = self.net.decoder.embed(torch.tensor(ids, device=self.device))
+        embedded: Tensor = self.net.decoder.embed(devices.upload(torch.tensor(ids), self.device))
         return embedded
 
 
@@ -300,7 +320,9 @@ def load(
         TextEncoder(net.tower, net.joint, files.folder),
         variant=str(raw.get("variant", folder.name)),
         fingerprint=fingerprint_weights(
-            {"config": raw, "pixels": asdict(net.config.vision.pixels)}, net
+            {"config": raw, "pixels": asdict(net.config.vision.pixels)},
+            net,
+            weight_files(folder, files.folder),
         ),
     )
 

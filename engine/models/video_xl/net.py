@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import encode_frames, load_joint
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tower, load_tower

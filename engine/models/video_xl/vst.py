@@ -22,11 +22,13 @@ import torch
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
+from engine import device as devices
 from engine.models.layers import chunk_attention
 from engine.models.layers.attention import attend, build_mask
 from engine.models.layers.chunk_attention import question_mass
-from engine.models.layers.decoder import Decoder, KvBuffer, Layer
-from engine.models.layers.rotary import apply_rope
+from engine.models.layers.decoder import Decoder, KvBuffer, Layer, add_mlp, add_product
+from engine.models.layers.recall import write_latents
+from engine.models.layers.rotary import apply_rope, apply_rope_
 from engine.tensors import KvLatents
 
 
@@ -133,23 +135,7 @@ class VstCache:
         if not n:
             return
         self.buffer.reserve(n)
-        keys = torch.cat([chunk.keys.to(self.buffer.keys.device) for chunk in chunks], 2)
-        values = torch.cat([chunk.values.to(self.buffer.keys.device) for chunk in chunks], 2)
-        _write_latents(self.decoder, self.buffer, keys[:, None], values[:, None])
-
-
-def _write_latents(
-    decoder: Decoder,
-    buffer: KvBuffer,
-    keys: Float[Tensor, "layer batch kv_head latent head_dim"],
-    values: Float[Tensor, "layer batch kv_head latent head_dim"],
-) -> None:
-    """Append latents to a KV cache that has room, their keys rotated to their new positions."""
-    start, end = buffer.n, buffer.n + keys.shape[3]
-    rope = decoder.rope(torch.arange(start, end, device=buffer.keys.device))
-    buffer.keys[:, :, :, start:end] = apply_rope(keys.to(buffer.keys), rope)
-    buffer.values[:, :, :, start:end] = values
-    buffer.n = end
+        write_latents(self.decoder, self.buffer, [chunks])
 
 
 def open_cache(
@@ -216,17 +202,17 @@ def compress_chunk(
         return _no_latents(decoder)
     layout = cache.layout(plan)
     assert decoder.vst_embed is not None, "this decoder has no summary tokens"
-    x = torch.cat((tokens, decoder.vst_embed.expand(plan.n_vst, -1)))[None]
+    x = torch.cat((tokens, decoder.vst_embed.expand(plan.n_vst, -1)))
     keys, values = [], []
     for depth, layer in enumerate(decoder.stack()):
         n_behind = len(decoder.layers) - 1 - depth
         if trace is not None:
-            trace.append(layout.interleaved(x[0]))
+            trace.append(layout.interleaved(x))
         x, k, v = _layer(x, depth, layer, cache.buffer, layout, n_behind if trace is None else None)
         keys.append(k)
         values.append(v)
     if trace is not None:
-        trace.append(layout.interleaved(decoder.norm(x[0])))
+        trace.append(layout.interleaved(decoder.norm(x)))
     return KvLatents(keys=torch.cat(keys), values=torch.cat(values))
 
 
@@ -261,9 +247,7 @@ def score_chunks(
         n_sink, n_latents = sink.n, batch[0].n_latents
         buffer = decoder.buffer(n_sink + n_latents + question.shape[0], batch=len(batch))
         buffer.copy_from(sink)
-        keys = torch.stack([chunk.keys for chunk in batch], 1).to(question)
-        values = torch.stack([chunk.values for chunk in batch], 1).to(question)
-        _write_latents(decoder, buffer, keys, values)
+        write_latents(decoder, buffer, [[chunk] for chunk in batch])
         return question_mass(decoder, buffer, range(n_sink, n_sink + n_latents), question)
 
     return chunk_attention.score_chunks(
@@ -280,19 +264,21 @@ class _ChunkLayout:
     def __init__(self, decoder: Decoder, n_past: int, plan: Interleave) -> None:
         like, groups = decoder.embed.weight, decoder.config.n_groups
         self.plan, self.start, self.end = plan, n_past, n_past + plan.n
-        self.position = torch.cat((plan.raw, plan.vst)).to(like.device)
+        self.position = devices.upload(torch.cat((plan.raw, plan.vst)), like.device)
         """In the mixed sequence, of each grouped row."""
         self.order = self.position.argsort()
-        self.rope = decoder.rope(self.start + self.position)
         self.mask = build_mask(n_past, "causal", plan.n, groups, like=like)
         self.is_interleaved = self.mask.is_causal
-        """Whether keys lie in mixed order: those of a long step do, for the causal kernel."""
+        """Whether rows attend in mixed order: those of a long step do, for the causal kernel."""
         columns = self.position
         if self.is_interleaved:
             columns = torch.arange(plan.n, device=like.device)
         else:
             visible = self.position[:, None] >= columns
             self.mask = build_mask(n_past, visible, plan.n, groups, like=like)
+        self.rope = decoder.rope(self.start + columns)
+        """Of each row, in the order in which rows attend."""
+        self.vst_rope = decoder.rope(self.start + self.position[plan.n_raw :])
         # The last layer but one runs the queries of VST rows alone.
         vst_visible = self.position[plan.n_raw :, None] >= columns
         self.vst_mask = build_mask(n_past, vst_visible, plan.n, groups, like=like)
@@ -301,21 +287,36 @@ class _ChunkLayout:
         """Return grouped rows in mixed order."""
         return rows[self.order]
 
-    def write(self, buffer: KvBuffer, depth: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write a layer's keys and values of the chunk behind the cache; return all up to there."""
-        keys, values = buffer.keys[depth], buffer.values[depth]
-        k = apply_rope(k, self.rope)
+    def write(
+        self, buffer: KvBuffer, depth: int, rows: Tensor, n_heads: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Write a layer's keys and values of the chunk behind the cache.
+
+        Args:
+            buffer: Has room for them.
+            depth: Of the layer.
+            rows: Projections of grouped rows, `token inner`: queries first, if any, then keys and
+                values. Queries and keys are rotated where they lie.
+            n_heads: Query heads; 0 where there are none.
+        Returns:
+            Queries in the order in which rows attend, and all keys and values up to there.
+        """
         if self.is_interleaved:
-            k, v = k[:, :, self.order], v[:, :, self.order]
-        keys[:, :, self.start : self.end] = k
-        values[:, :, self.start : self.end] = v
-        return keys[:, :, : self.end], values[:, :, : self.end]
+            rows = rows[self.order]
+        pairs = buffer.pairs[:, depth]
+        n_kv_heads, head_dim = pairs.shape[2], pairs.shape[4]
+        heads = rows.view(rows.shape[0], -1, head_dim)
+        apply_rope_(heads[:, : n_heads + n_kv_heads].transpose(0, 1), self.rope)
+        # token (pair kv_head) head_dim -> pair kv_head token head_dim
+        fresh = heads[:, n_heads:].view(-1, 2, n_kv_heads, head_dim).permute(1, 2, 0, 3)
+        pairs[:, 0, :, self.start : self.end] = fresh
+        keys, values = pairs[0, :, :, : self.end], pairs[1, :, :, : self.end]
+        return heads[:, :n_heads].transpose(0, 1)[None], keys, values
 
     def attend(self, q: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attend with all rows of the chunk, grouped, over cache and chunk."""
-        if not self.is_interleaved:
-            return attend(q, keys, values, self.mask)
-        return attend(q[:, :, self.order], keys, values, self.mask)[:, :, self.position]
+        """Attend with all rows of the chunk over cache and chunk; rows come back grouped."""
+        rows = attend(q, keys, values, self.mask).transpose(1, 2).flatten(2)[0]
+        return rows[self.position] if self.is_interleaved else rows
 
 
 def _layer(
@@ -335,24 +336,22 @@ def _layer(
     assert attention.vst_qkv is not None
     if n_behind == 0:
         # Nothing reads the last layer's rows: only its VST keys and values are latents.
-        vst = layer.attention_norm(x[:, x.shape[1] - plan.n_vst :])
-        k, v = attention.split_kv(attention.vst_qkv.project_kv(vst))
+        vst = layer.attention_norm(x[x.shape[0] - plan.n_vst :])
+        k, v = attention.split_kv(attention.vst_qkv.project_kv(vst)[None])
         return x, k, v
     normed = layer.attention_norm(x)
-    q, k_vst, v_vst = attention.split(attention.vst_qkv(normed[:, plan.n_raw :]))
+    vst_rows = attention.vst_qkv(normed[plan.n_raw :])
+    q, k_vst, v_vst = attention.split(vst_rows[None])
     if n_behind == 1:
         # The last layer reads VST rows alone, so visual rows only serve as keys and values here.
-        k, v = attention.split_kv(attention.qkv.project_kv(normed[:, : plan.n_raw]))
-        keys, values = layout.write(
-            buffer, depth, torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
-        )
-        q = apply_rope(q, layout.rope.slice(plan.n_raw, plan.n))
-        mixed, x = attend(q, keys, values, layout.vst_mask), x[:, plan.n_raw :]
+        raw_rows = attention.qkv.project_kv(normed[: plan.n_raw])
+        pairs = torch.cat((raw_rows, vst_rows[:, vst_rows.shape[1] - raw_rows.shape[1] :]))
+        _, keys, values = layout.write(buffer, depth, pairs, 0)
+        mixed = attend(apply_rope(q, layout.vst_rope), keys, values, layout.vst_mask)
+        rows, x = mixed.transpose(1, 2).flatten(2)[0], x[plan.n_raw :]
     else:
-        q_raw, k, v = attention.split(attention.qkv(normed[:, : plan.n_raw]))
-        keys, values = layout.write(
-            buffer, depth, torch.cat((k, k_vst), 2), torch.cat((v, v_vst), 2)
-        )
-        mixed = layout.attend(apply_rope(torch.cat((q_raw, q), 2), layout.rope), keys, values)
-    x = x + attention.merge(mixed)
-    return x + layer.mlp(x), k_vst, v_vst
+        grouped = torch.cat((attention.qkv(normed[: plan.n_raw]), vst_rows))
+        q, keys, values = layout.write(buffer, depth, grouped, attention.shape[0])
+        rows = layout.attend(q, keys, values)
+    x = add_product(x, rows, attention.out)
+    return add_mlp(x, layer), k_vst, v_vst

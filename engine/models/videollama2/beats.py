@@ -114,7 +114,10 @@ class BeatsTower(nn.Module):
             bias=False,
         )
         self.layer_norm = nn.LayerNorm(config.embed_dim)
-        self.post_extract_proj = nn.Linear(config.embed_dim, config.encoder_embed_dim)
+        # A tower whose patches are as wide as its encoder has nothing between them.
+        self.post_extract_proj: nn.Module | None = None
+        if config.embed_dim != config.encoder_embed_dim:
+            self.post_extract_proj = nn.Linear(config.embed_dim, config.encoder_embed_dim)
         self.encoder = _Encoder(config)
 
     def forward(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
@@ -132,8 +135,8 @@ class BeatsTower(nn.Module):
         """Embed patches as the encoder takes them, before its position convolution."""
         # width time pitch -> (time pitch) width
         patches = self.patches(banks).flatten(1).T
-        tokens: Tensor = self.post_extract_proj(self.layer_norm(patches))
-        return tokens
+        tokens: Tensor = self.layer_norm(patches)
+        return tokens if self.post_extract_proj is None else self.post_extract_proj(tokens)
 
     def patches(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "width patch_time pitch"]:
         """Standardise the banks and convolve them in squares."""

@@ -16,7 +16,7 @@ from torch import Tensor
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.towers import (
     Tower,
     TowerConfig,

@@ -20,7 +20,7 @@ Kept: a missing track is silence, and is heard; wide frames are cut or squashed,
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.models import tiny
-from engine.models.layers.preprocess import prepare
+from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.preprocess import fit, prepare
+from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower, TowerConfig, pixels_of
-from engine.models.layers.weights import fingerprint_weights, read_config
+from engine.models.layers.weights import read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
-from engine.models.token_model import Prompt, TokenModel
+from engine.models.token_model import TokenModel
 from engine.models.videollama2.beats import BeatsConfig
 from engine.models.videollama2.checkpoint import KEY_MAP, TOWER_NAME, find_files, load_net, save_net
 from engine.models.videollama2.net import HearingConfig, VideoLlama2Config, VideoLlama2Net, build
@@ -73,6 +75,7 @@ VARIANTS = {
 }
 
 BEST_AT = "sound and picture together; short events that convolution over time keeps"
+_CLIP, _SIGLIP = "openai/clip-vit-large-patch14-336", "google/siglip-so400m-patch14-384"
 RELEASES = tuple(
     Release(
         repository=f"DAMO-NLP-SG/{name}",
@@ -92,12 +95,13 @@ RELEASES = tuple(
             fixed_latents=n_latents,
         ),
         fps=1.0,
+        towers=(tower,),
     )
-    for name, n_frames, per_frame, n_latents, width, dim in (
-        ("VideoLLaMA2-7B", 8, 576, 845, 4096, 768),
-        ("VideoLLaMA2-7B-16F", 16, 576, 1521, 4096, 768),
-        ("VideoLLaMA2.1-7B-16F", 16, 729, 1352, 3584, 1152),
-        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352 + 1496, 3584, 1152),
+    for name, n_frames, per_frame, n_latents, width, dim, tower in (
+        ("VideoLLaMA2-7B", 8, 576, 845, 4096, 768, _CLIP),
+        ("VideoLLaMA2-7B-16F", 16, 576, 1521, 4096, 768, _CLIP),
+        ("VideoLLaMA2.1-7B-16F", 16, 729, 1352, 3584, 1152, _SIGLIP),
+        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352 + 1496, 3584, 1152, _SIGLIP),
     )
 )
 
@@ -183,8 +187,14 @@ class VideoLlama2(TokenModel):
     def _encode(
         self, frames: UInt8[Tensor, "frame 3 h w"]
     ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        ready = prepare(frames, self.net.config.pixels)
-        return self.net.visual_tokens(ready.to(self.device, self.dtype))
+        ready = prepare(frames, self.net.config.pixels, self.device)
+        return self.net.visual_tokens(ready.to(self.dtype))
+
+    def fit(self, frames: FrameBatch) -> FrameBatch:
+        """Bring frames to the tower's size; moments of sound alone have no pixels."""
+        if not frames.pixels.numel():
+            return frames
+        return replace(frames, pixels=fit(frames.pixels, self.net.config.pixels))
 
     @torch.inference_mode()
     def compress(self, tokens: VisualTokens, stream: Stream) -> TokenLatents:
@@ -267,5 +277,9 @@ def load(
         Tokenizer.load(folder),
         TextEncoder(net.tower, net.joint, None if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
-        fingerprint=fingerprint_weights({"config": raw, "pixels": asdict(net.config.pixels)}, net),
+        fingerprint=fingerprint_weights(
+            {"config": raw, "pixels": asdict(net.config.pixels)},
+            net,
+            weight_files(folder, None if files is None else files.folder, base),
+        ),
     )

@@ -16,9 +16,11 @@ from engine.models import token_model
 from engine.models.apollo import model as apollo
 from engine.models.apollo.checkpoint import save_net
 from engine.models.apollo.net import build
-from engine.models.apollo.prompts import introduce, number_words
+from engine.models.apollo.prompts import introduce
 from engine.models.layers import preprocess
 from engine.models.layers.decoder import Decoder
+from engine.models.layers.number_words import number_words
+from engine.models.layers.prompt_rows import embed_ids
 from engine.models.layers.splice import PLACEHOLDER_ID
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import INDEX_NAME
@@ -328,12 +330,12 @@ def test_transformers_says_the_same_from_the_same_folder(
     recalled, decoder = chunks(model, 8), model.net.decoder
     prompt = model.prompt("What?", recalled)
     clips = [tokens_of(chunk) for chunk in recalled]
-    memory, _ = token_model.prefill_chunks(decoder, prompt, clips)
-    last = token_model.embed_ids(decoder, prompt.after)
+    memory, _ = token_model.prefill_chunks(decoder, prompt, clips, max_tokens=1)
+    last = embed_ids(decoder, prompt.after)
     ours = decoder.logits(decoder.extend(last[None], memory)[0])
-    rows = [token_model.embed_ids(decoder, prompt.before)]
+    rows = [embed_ids(decoder, prompt.before)]
     for label, clip in zip(prompt.labels, clips, strict=True):
-        rows += [token_model.embed_ids(decoder, label), clip]
+        rows += [embed_ids(decoder, label), clip]
     theirs = Qwen2ForCausalLM.from_pretrained(checkpoint / "llm", dtype=torch.float32).eval()
     logits = theirs(inputs_embeds=torch.cat([*rows, last])[None]).logits[0, -len(last) :]
     torch.testing.assert_close(ours, logits, atol=1e-4, rtol=0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from engine.models.layers.decoder import KEY_MAP, Decoder, DecoderConfig
+from engine.models.layers.decoder import KEY_MAP, Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.weights import fill
 
 SIZES = {

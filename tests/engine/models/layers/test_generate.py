@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from engine.models.layers.decoder import Decoder, DecoderConfig
-from engine.models.layers.generate import generate, picker
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.generate import generate
 from engine.models.layers.tokenizer import Tokenizer
 from engine.protocols import Sampling
 
@@ -31,36 +32,6 @@ def _decoder() -> Decoder:
         for parameter in decoder.parameters():
             parameter.copy_(torch.randn_like(parameter))
     return decoder
-
-
-def test_greedy_takes_the_largest() -> None:
-    assert picker(Sampling())(torch.tensor([0.1, 3.0, 2.9])) == 1
-
-
-def test_a_seed_repeats_and_another_differs() -> None:
-    logits = torch.zeros(1000)
-    draws = [
-        [picker(Sampling(temperature=1.0, seed=seed))(logits) for _ in range(1)]
-        for seed in (1, 1, 2)
-    ]
-    assert draws[0] == draws[1]
-    assert draws[0] != draws[2]
-
-
-def test_top_p_never_draws_from_the_tail() -> None:
-    pick = picker(Sampling(temperature=1.0, top_p=0.6, seed=0))
-    logits = torch.tensor([0.5, 0.3, 0.2]).log()
-    assert {pick(logits) for _ in range(200)} == {0, 1}
-
-
-def test_the_first_choice_stays_however_small_top_p_is() -> None:
-    pick = picker(Sampling(temperature=1.0, top_p=1e-6, seed=0))
-    assert {pick(torch.tensor([0.0, 1.0, 0.9])) for _ in range(50)} == {1}
-
-
-def test_a_low_temperature_sharpens() -> None:
-    pick = picker(Sampling(temperature=0.01, seed=0))
-    assert {pick(torch.tensor([0.0, 1.0, 0.5])) for _ in range(50)} == {1}
 
 
 def test_generation_equals_asking_again_after_every_token() -> None:

@@ -10,9 +10,9 @@ from torch import nn
 
 from engine.errors import NotFoundError, WeightsError
 from engine.models.layers.decoder import FusedLinear
+from engine.models.layers.fingerprint import fingerprint_weights
 from engine.models.layers.weights import (
     fill,
-    fingerprint_weights,
     keys_of,
     read_config,
     read_file,

@@ -8,13 +8,12 @@ import pytest
 import torch
 
 from engine.errors import InputRefusedError, WeightsError
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import CLIP_LARGE_336, TowerConfig
 from engine.models.pllava import model as pllava
 from engine.models.pllava.model import Pllava
 from engine.models.pllava.net import (
-    LLAMA_7B,
     WRAPPER,
     Adapters,
     PllavaConfig,

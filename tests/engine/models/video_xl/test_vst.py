@@ -8,7 +8,7 @@ import torch
 
 import engine.models.layers.attention
 from engine.evaluation.reference_video_xl import ReferenceVideoXl
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.weights import released_names, slots
 from engine.models.video_xl.net import KEY_MAP, VideoXlConfig, VideoXlNet, build
 from engine.models.video_xl.vst import (

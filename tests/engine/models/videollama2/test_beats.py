@@ -1,11 +1,18 @@
 """Filter banks against a loop over frames and bins, and the tower against its parts."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
+from engine.models.layers.towers import Tower
+from engine.models.tiny import randomise
 from engine.models.videollama2.beats import BeatsConfig, BeatsTower, distance_buckets, filter_banks
+from engine.models.videollama2.checkpoint import load_net, save_net
+from engine.models.videollama2.model import VARIANTS
+from engine.models.videollama2.net import build
 
 TINY = BeatsConfig(
     embed_dim=16,
@@ -110,3 +117,33 @@ def test_released_tower_has_the_published_parameters() -> None:
 def test_config_keeps_sizes_and_leaves_what_training_needs() -> None:
     config = BeatsConfig.from_json({"encoder_layers": 3, "encoder_layerdrop": 0.05})
     assert config == BeatsConfig(encoder_layers=3)
+
+
+@pytest.mark.parametrize("embed_dim", [16, 32])
+def test_a_checkpoint_of_either_shape_fits_strictly(embed_dim: int) -> None:
+    """Patches as wide as the encoder need no projection, and released code then makes none."""
+    tower = BeatsTower(replace(TINY, embed_dim=embed_dim)).eval()
+    names = set(tower.state_dict())
+    projection = {"post_extract_proj.weight", "post_extract_proj.bias"}
+    assert projection & names == (projection if embed_dim == 16 else set())
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        for parameter in tower.parameters():
+            parameter.normal_(0.0, 0.1)
+        tokens = tower(torch.randn(32, 128))
+    assert tokens.shape == (16, TINY.encoder_embed_dim)
+    assert tokens.isfinite().all()
+
+
+def test_a_checkpoint_whose_patches_are_as_wide_as_its_encoder_loads(tmp_path: Path) -> None:
+    tiny = VARIANTS["tiny"]
+    assert tiny.hearing is not None
+    wide = replace(tiny.hearing.tower, embed_dim=tiny.hearing.tower.encoder_embed_dim)
+    config = replace(tiny, hearing=replace(tiny.hearing, tower=wide))
+    net = build(config, torch.device("cpu"), torch.float32)
+    randomise(net, seed=0)
+    save_net(net, tmp_path, variant="tiny", tower=Tower(config.tower))
+    loaded = load_net(tmp_path, torch.device("cpu"), torch.float32)
+    banks = torch.randn(64, 128, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        assert torch.equal(loaded.tokens_of(banks), net.tokens_of(banks))
