@@ -18,8 +18,9 @@ def key(ref: ChunkRef) -> ChunkKey:
 class CacheConfig:
     """Sizes of the tiers, and the form in which latents are kept."""
 
-    device_bytes: int = 4 << 30
-    """On the accelerator; unused when the model runs on the CPU."""
+    device_bytes: int | None = None
+    """On the accelerator; unused when the model runs on the CPU. `None` takes what its memory has
+    free once the weights are there, but for what chunks and answers need."""
     host_bytes: int = 1 << 30
     disk_bytes: int | None = None
     """`None` leaves the disk's own size as the limit."""

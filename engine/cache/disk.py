@@ -11,9 +11,8 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +22,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.errors import (
-    CorruptLatentsError,
-    DiskFullError,
-    LimitExceededError,
-    UnreachableError,
-)
-from engine.files import atomic_write_bytes, is_out_of_space, make_folder
+from engine.cache.commit import commit_file, set_aside, set_aside_name
+from engine.errors import CorruptLatentsError, LimitExceededError, UnreachableError
+from engine.files import folder_times_ns, remove_folder
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from engine.tensors import PackedChunk, PackedLatents
 
@@ -37,8 +32,6 @@ FORMAT = 1
 """Version of the file; readers refuse what they do not know."""
 
 _ENDING = ".safetensors"
-_BAD = ".bad"
-"""Behind the name of a damaged file that was set aside, until its chunk is written again."""
 _VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -128,8 +121,8 @@ class DiskTier:
         content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
         self._check_limit(len(content))
         path = self.path(chunk.ref.video, chunk.ref.ordinal)
-        _write(path, content, durable=self._durable)
-        _set_aside_name(path).unlink(missing_ok=True)
+        commit_file(path, content, durable=self._durable)
+        set_aside_name(path).unlink(missing_ok=True)
         return _committed(header, len(content))
 
     def put(self, chunk: PackedChunk) -> None:
@@ -150,6 +143,7 @@ class DiskTier:
             latents=PackedLatents(
                 storage=header["storage"],
                 dtype=header["dtype"],
+                n_latents=header["n_latents"],
                 tensors=tuple(sorted(tensors.items())),
             ),
         )
@@ -167,9 +161,7 @@ class DiskTier:
         path = self.path(video, ordinal)
         with self._open(path) as (header, file):
             if (header["video"], header["ordinal"]) != (video, ordinal):
-                raise CorruptLatentsError(
-                    str(path), f"it is chunk {header['ordinal']} of {header['video']}"
-                )
+                raise _corrupt(path, f"it is chunk {header['ordinal']} of {header['video']}")
             for name in header["digests"]:
                 _verified(path, header, file, name)
             return _committed(header, path.stat().st_size)
@@ -180,26 +172,20 @@ class DiskTier:
         Raises:
             UnreachableError: The folder cannot be written to.
         """
-        path = self.path(video, ordinal)
-        try:
-            path.replace(_set_aside_name(path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise UnreachableError(f"{path}: cannot be renamed ({error.strerror})") from error
+        set_aside(self.path(video, ordinal))
 
     def remove(self, video: VideoId) -> None:
         """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
         self._attached.pop(video, None)
         for folder in self._readings(video):
-            _remove_folder(folder)
+            remove_folder(folder)
 
     def remove_superseded(self, video: VideoId) -> None:
         """Delete what other pipelines than the present one of a video have read of it."""
         present = self._video_folder(video)
         for folder in self._readings(video):
             if folder != present:
-                _remove_folder(folder)
+                remove_folder(folder)
 
     def sweep(self, video: VideoId) -> None:
         """Delete files that killed writers left half written."""
@@ -208,10 +194,24 @@ class DiskTier:
 
     def videos(self) -> tuple[VideoId, ...]:
         """Return the videos that have a folder here, and the attached ones, sorted."""
-        own = os.scandir(self.folder) if self.folder.is_dir() else ()
-        names = {entry.name for entry in own if entry.is_dir() and _VIDEO_ID.fullmatch(entry.name)}
-        attached = {video for video in self._attached if self._video_folder(video).is_dir()}
-        return tuple(VideoId(name) for name in sorted(names | attached))
+        return tuple(sorted(self.changes_ns()))
+
+    def changes_ns(self) -> dict[VideoId, int]:
+        """Return when a chunk of each video came or went.
+
+        Cost: one look at each folder; nothing is listed or opened.
+        """
+        # An attached video is read elsewhere, whatever lies here.
+        changes = {
+            VideoId(name): at_ns
+            for name, at_ns in folder_times_ns(self.folder).items()
+            if name not in self._attached and _VIDEO_ID.fullmatch(name)
+        }
+        for video in self._attached:
+            at_ns = self.changed_at_ns(video)
+            if at_ns is not None:
+                changes[video] = at_ns
+        return changes
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
@@ -221,10 +221,19 @@ class DiskTier:
         stems = (name[: -len(_ENDING)] for name in os.listdir(folder) if name.endswith(_ENDING))
         return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
 
-    def changed_at_ns(self, video: VideoId) -> int | None:
-        """Return when a chunk of the video last came or went; `None` when it has no folder."""
+    def sizes(self, video: VideoId) -> dict[int, int]:
+        """Return the bytes of each committed chunk's file, by ordinal; nothing is opened."""
+        with suppress(FileNotFoundError), os.scandir(self._video_folder(video)) as entries:
+            files = [(entry.name, entry) for entry in entries if entry.name.endswith(_ENDING)]
+            stems = ((name[: -len(_ENDING)], entry) for name, entry in files)
+            return {int(stem): entry.stat().st_size for stem, entry in stems if stem.isdecimal()}
+        return {}
+
+    def changed_at_ns(self, video: VideoId, ordinal: int | None = None) -> int | None:
+        """Return when a chunk came or went, or this one was written; `None` when it is not here."""
+        path = self._video_folder(video) if ordinal is None else self.path(video, ordinal)
         try:
-            return self._video_folder(video).stat().st_mtime_ns
+            return path.stat().st_mtime_ns
         except FileNotFoundError:
             return None
 
@@ -299,9 +308,9 @@ class DiskTier:
             with safe_open(path, framework="pt") as file:
                 yield self._header(path, file.metadata() or {}), file
         except FileNotFoundError as error:
-            raise CorruptLatentsError(str(path), "the file is missing") from error
+            raise _corrupt(path, "the file is missing") from error
         except SafetensorError as error:
-            raise CorruptLatentsError(str(path), f"not a readable chunk ({error})") from error
+            raise _corrupt(path, f"not a readable chunk ({error})") from error
         except OSError as error:
             raise UnreachableError(f"{path}: cannot be read ({error.strerror})") from error
 
@@ -310,25 +319,16 @@ class DiskTier:
             header = json.loads(metadata["longwatch"])
             version, checksum = header["format"], header.pop("checksum")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise CorruptLatentsError(str(path), "its header is not one of ours") from error
+            raise _corrupt(path, "its header is not one of ours") from error
         if version != FORMAT:
-            raise CorruptLatentsError(str(path), f"format {version}; this version reads {FORMAT}")
+            raise _corrupt(path, f"format {version}; this version reads {FORMAT}")
         if checksum != _checksum(header):
-            raise CorruptLatentsError(str(path), "its header fails its checksum")
+            raise _corrupt(path, "its header fails its checksum")
         if header["fingerprint"] != path.parents[1].name:
-            raise CorruptLatentsError(str(path), f"it is of pipeline {header['fingerprint']}")
+            raise _corrupt(path, f"it is of pipeline {header['fingerprint']}")
         if header["model"] != self.pipeline.model:
-            raise CorruptLatentsError(str(path), f"it was made by the model {header['model']}")
+            raise _corrupt(path, f"it was made by the model {header['model']}")
         return {**header, "checksum": checksum}
-
-
-def _remove_folder(folder: Path) -> None:
-    """Delete a folder; readers see all of it or nothing."""
-    leaving = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(leaving, ignore_errors=True)
-    if folder.exists():
-        folder.rename(leaving)
-        shutil.rmtree(leaving, ignore_errors=True)
 
 
 def _model_of(path: Path) -> str | None:
@@ -341,8 +341,9 @@ def _model_of(path: Path) -> str | None:
         return None
 
 
-def _set_aside_name(path: Path) -> Path:
-    return path.with_name(path.name + _BAD)
+def _corrupt(path: Path, reason: str) -> CorruptLatentsError:
+    chunk = (path.parent.name, int(path.name.removesuffix(_ENDING)))
+    return CorruptLatentsError(str(path), reason, chunk=chunk)
 
 
 def _ref(header: Mapping[str, Any]) -> ChunkRef:
@@ -366,7 +367,7 @@ def _committed(header: Mapping[str, Any], file_bytes: int) -> ChunkCommitted:
 def _verified(path: Path, header: Mapping[str, Any], file: safe_open, name: str) -> Tensor:
     tensor: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
     if _digest(tensor) != header["digests"][name]:
-        raise CorruptLatentsError(str(path), f"its {name} fail their checksum")
+        raise _corrupt(path, f"its {name} fail their checksum")
     return tensor
 
 
@@ -379,17 +380,3 @@ def _digest(tensor: Tensor) -> str:
 
 def _checksum(header: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
-
-
-def _write(path: Path, content: bytes, *, durable: bool) -> None:
-    """Write a chunk's file; on failure nothing but the attempt is lost."""
-    try:
-        make_folder(path.parent, durable=durable)
-        atomic_write_bytes(path, content, durable=durable)
-    except OSError as error:
-        if is_out_of_space(error):
-            raise DiskFullError(
-                f"{path}: no space left for {len(content)} bytes; everything before it is kept",
-                hint="free some space, then ingest again: it resumes behind the last stored chunk",
-            ) from error
-        raise UnreachableError(f"{path}: cannot be written ({error.strerror})") from error

@@ -30,8 +30,14 @@ class LatentCache:
         self._budgets = [Budget(config.host_bytes)]
         if device.type != "cpu":
             self._memories.insert(0, MemoryTier(device))
-            self._budgets.insert(0, Budget(config.device_bytes))
+            limit_bytes = config.device_bytes
+            self._budgets.insert(0, Budget(limit_bytes or 0))
         self._lock = threading.RLock()
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of memory that the tiers above the disk take now."""
+        return sum(memory.used_bytes for memory in self._memories)
 
     def as_stored(self, latents: Latents) -> Latents:
         """Return latents as a recall will give them: a stream has to remember these."""
@@ -86,13 +92,21 @@ class LatentCache:
         """Return the videos that have chunks here, sorted."""
         return self._disk.videos()
 
+    def changes_ns(self) -> dict[VideoId, int]:
+        """Return when a chunk of each video came or went; nothing is listed or opened."""
+        return self._disk.changes_ns()
+
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
         return self._disk.ordinals(video)
 
-    def changed_at_ns(self, video: VideoId) -> int | None:
-        """Return when a chunk of the video last came or went; `None` when it has none."""
-        return self._disk.changed_at_ns(video)
+    def sizes(self, video: VideoId) -> dict[int, int]:
+        """Return the bytes of each committed chunk's file, by ordinal; nothing is opened."""
+        return self._disk.sizes(video)
+
+    def changed_at_ns(self, video: VideoId, ordinal: int | None = None) -> int | None:
+        """Return when a chunk came or went, or this one was written; `None` when it is not here."""
+        return self._disk.changed_at_ns(video, ordinal)
 
     def committed(self, video: VideoId, ordinal: int) -> ChunkCommitted:
         """Read the record that `put` returned for a chunk.
@@ -180,7 +194,8 @@ class LatentCache:
         read = self._disk.get(ref)
         if read is None:
             path = self._disk.path(ref.video, ref.ordinal)
-            raise CorruptLatentsError(str(path), "the file is missing")
+            chunk = (ref.video, ref.ordinal)
+            raise CorruptLatentsError(str(path), "the file is missing", chunk=chunk)
         with self._lock:
             self._keep(read, 0)
         return read
@@ -190,7 +205,7 @@ class LatentCache:
         if level == len(self._memories):
             return
         memory, budget = self._memories[level], self._budgets[level]
-        leaving = budget.admit(chunk.ref, chunk.latents.nbytes)
+        leaving = budget.admit(chunk.ref, memory.size_of(chunk))
         if leaving is None:
             self._keep(chunk, level + 1)
             return

@@ -9,4 +9,22 @@ is the common question, and filtering after a top-k search loses hits.
 
 *Decision*: one `search` returns hits and score statistics together. *Because* no cosine means
 anything but in comparison with the others of its query, and one pass over the rows gives both.
+
+*Decision*: `segments` is the backend of every library, `exact` the slow one that tests compare
+with. *Because* a save that writes all of a million vectors, and a removal that looks at each of
+them, hold up whoever asks.
+
+*Decision*: codes are made on a thread beside everything else. *Because* centres of a million
+vectors take half a minute, and neither an ingest nor a question may wait for them. The process that
+makes them ends when they are written.
+
+*Decision*: where codes find too little of what is nearest, two vectors stand for each chunk, and
+what the caller's own ranking likes of them is looked at frame by frame. *Because* probabilities of
+classes are no directions: codes found 0.2 of the ten nearest of those of real footage, the overview
+0.93 at a sixth of the time of a pass over all rows, and what it misses is as good to 0.05 in
+log-odds. What it costs beside the vectors is a fifth of their bytes.
+
+*Decision*: searches stay on the CPU even where FAISS has a GPU; it seeks the centres there.
+*Because* a search by codes takes a millisecond or two, and the card is the model's. *Not measured*:
+no GPU was there. *Revisit* when one is.
 """

@@ -3,11 +3,12 @@
 import hashlib
 import json
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -28,10 +29,26 @@ class StoredIndex:
 
     vectors: Float32[np.ndarray, "row dim"]
     rows: Rows
+    marks: Mapping[VideoId, int]
+
+    def chunks(
+        self,
+    ) -> Iterator[tuple[ChunkRef, Float32[np.ndarray, "frame dim"], Float64[np.ndarray, " frame"]]]:
+        """Yield each chunk with the vectors and times of its frames."""
+        pts_s = self.rows.columns.pts_s
+        bounds = np.searchsorted(
+            self.rows.columns.chunk, np.arange(len(self.rows.chunks) + 1)
+        ).tolist()
+        for chunk, first, last in zip(self.rows.chunks, bounds, bounds[1:], strict=False):
+            yield chunk, self.vectors[first:last], pts_s[first:last]
 
 
 def write(
-    path: Path, fingerprint: Fingerprint, vectors: Float32[np.ndarray, "row dim"], rows: Rows
+    path: Path,
+    fingerprint: Fingerprint,
+    vectors: Float32[np.ndarray, "row dim"],
+    rows: Rows,
+    marks: Mapping[VideoId, int],
 ) -> None:
     """Write an index beside its name, then rename it.
 
@@ -54,6 +71,7 @@ def write(
         "format": FORMAT,
         "fingerprint": fingerprint,
         "videos": list(rows.videos),
+        "marks": dict(marks),
         "checksum": _checksum(tensors),
     }
     content = save(tensors, metadata={"longwatch": json.dumps(header, sort_keys=True)})
@@ -92,7 +110,12 @@ def _read(path: Path, dim: int, fingerprint: Fingerprint | None) -> StoredIndex:
         raise ValueError("it fails its checksum")
     if tensors["vectors"].shape[1] != dim:
         raise ValueError(f"its vectors have {tensors['vectors'].shape[1]} components, not {dim}")
-    return StoredIndex(vectors=tensors["vectors"], rows=_rows(header["videos"], tensors))
+    return StoredIndex(
+        vectors=tensors["vectors"],
+        rows=_rows(header["videos"], tensors),
+        # Files of earlier versions have none.
+        marks=header.get("marks", {}),
+    )
 
 
 def _rows(videos: list[str], tensors: dict[str, np.ndarray]) -> Rows:

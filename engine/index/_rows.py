@@ -1,12 +1,15 @@
-"""The table beside the vectors of every backend: which frame of which chunk each row is."""
+"""The table beside the vectors of the exact index: which frame of which chunk each row is."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float32, Float64, Int64
 
+from engine.chunk_refs import ChunkRefs
 from engine.records import ChunkRef, Hit, Scope, ScoreStats, TimeSpan, VideoId
+from engine.tensors import FrameScores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +108,21 @@ class Rows:
             if len(best) == top:
                 break
         return tuple(best.values())
+
+    def frame_scores(
+        self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, "query hit"]
+    ) -> FrameScores:
+        """Return scored rows with the frames that they are, by video and time."""
+        columns, refs = self.columns, self.refs(None)
+        place = {ref: idx for idx, ref in enumerate(refs)}
+        chunk = np.array([place[self.chunks[idx]] for idx in columns.chunk[rows]], dtype=np.int64)
+        order = np.lexsort((columns.pts_s[rows], chunk))
+        return FrameScores(
+            chunks=ChunkRefs.of(refs),
+            chunk=torch.from_numpy(chunk[order]),
+            pts_s=torch.from_numpy(columns.pts_s[rows][order]),
+            scores=torch.from_numpy(np.ascontiguousarray(scores[:, order])),
+        )
 
     def score_stats(
         self, rows: Int64[np.ndarray, " hit"], scores: Float32[np.ndarray, " hit"]

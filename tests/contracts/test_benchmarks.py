@@ -1,36 +1,22 @@
 """What every benchmark promises: questions that can be asked, and a score between 0 and 1."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from engine import plugins
 from engine.evaluation import benchmarks
-from engine.protocols import Benchmark, BenchmarkQuestion
-from tests.support.synthetic import spelled_video
+from engine.evaluation.benchmark import Benchmark, BenchmarkQuestion
+from tests.support.benchmark_copies import MISSING, write_copy
 
+DEFINES = ("CARD", "questions", "choose", "score")
 NAMES = plugins.names(benchmarks)
 
 
-def data(name: str, root: Path) -> Path:
-    """A local copy of a benchmark's data, as small as can be."""
-    if name == "recordings":
-        spelled_video(root / "clip.mp4", 10)
-        asked = {"question": "Is there a dog?", "answer": "No", "kind": "absent"}
-        timed = {"question": "When?", "answer": "at 1 s", "start_s": 1, "end_s": 2, "kind": "event"}
-        entry = {"file": "clip.mp4", "qa": [{**asked, "start_s": None, "end_s": None}, timed]}
-        (root / "manifest.json").write_text(json.dumps({"clips": [entry], "long": []}))
-    if name == "drawn":
-        from engine.evaluation.benchmarks.drawn import SEEDS
-
-        for seed in SEEDS:  # What is there is not drawn again.
-            (root / f"story-{seed}.mp4").touch()
-    return root
-
-
 def loaded(name: str) -> Benchmark:
-    module: Benchmark = plugins.load(benchmarks, name, defines=("questions", "score"))  # type: ignore[assignment]
+    module: Benchmark = plugins.load(
+        benchmarks, name, defines=("CARD", "questions", "choose", "score")
+    )
     return module
 
 
@@ -39,7 +25,8 @@ def asked(
     request: pytest.FixtureRequest, tmp_path: Path
 ) -> tuple[Benchmark, list[BenchmarkQuestion]]:
     benchmark = loaded(request.param)
-    return benchmark, list(benchmark.questions(data(request.param, tmp_path)))
+    write_copy(request.param, tmp_path)
+    return benchmark, list(benchmark.questions(tmp_path))
 
 
 def test_questions_have_ids_of_their_own_and_a_video(
@@ -48,7 +35,19 @@ def test_questions_have_ids_of_their_own_and_a_video(
     _, questions = asked
     assert questions
     assert len({question.id for question in questions}) == len(questions)
-    assert all(question.video.is_file() and question.text for question in questions)
+    assert all(
+        question.text and (question.video.exists() or MISSING in str(question.video))
+        for question in questions
+    )
+
+
+def test_a_card_says_what_a_user_wants_before_fetching_it(
+    asked: tuple[Benchmark, list[BenchmarkQuestion]],
+) -> None:
+    card = asked[0].CARD
+    for fact in (card.title, card.measures, card.size, card.licence, card.source, card.files):
+        assert fact
+    assert all(0 < figure.score < 1 and figure.source for figure in card.published)
 
 
 def test_the_answer_itself_is_right_and_nonsense_is_wrong(
@@ -57,5 +56,6 @@ def test_the_answer_itself_is_right_and_nonsense_is_wrong(
     benchmark, questions = asked
     for question in questions:
         assert benchmark.score(question.answer.splitlines()[0], question) == 1.0
+        assert benchmark.choose(question.answer.splitlines()[0], question) is not None
         assert benchmark.score("zzz", question) == 0.0
         assert benchmark.score("", question) == 0.0

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from engine.errors import MissingCapabilityError, WeightsError
-from engine.models.registry import families, load_family, load_model
+from engine.models.registry import check_headers, families, load_family, load_model
 from engine.protocols import Sampling, VideoModel
 from engine.records import ChunkRef, TimeSpan, Turn, VideoId
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, VisualTokens
@@ -37,6 +38,21 @@ def model(folder: Path) -> VideoModel:
 
 def test_family_defines_a_tiny_variant(family: str) -> None:
     assert "tiny" in load_family(family).VARIANTS
+
+
+def test_headers_alone_tell_whether_a_checkpoint_fits(folder: Path, family: str) -> None:
+    assert check_headers(folder) == family
+
+
+def test_headers_tell_of_a_missing_key(family: str, tmp_path: Path) -> None:
+    home = tmp_path / "tiny"
+    load_family(family).write_tiny(home)
+    index = max(home.rglob("model*.safetensors"), key=lambda path: path.stat().st_size)
+    tensors = load_file(index)
+    tensors.pop(max(tensors, key=lambda name: tensors[name].numel()))
+    save_file(tensors, index)
+    with pytest.raises(WeightsError, match="does not fit"):
+        check_headers(home)
 
 
 def test_card_states_what_encode_and_compress_do(model: VideoModel) -> None:

@@ -1,11 +1,22 @@
 """Every family takes the same road: frames in, files, an answer out, and no byte is lost."""
 
-from itertools import islice
+from dataclasses import replace
+from itertools import islice, pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from engine.errors import NotFoundError
+from engine.evaluation.needle import (
+    Needle,
+    ask,
+    encode_haystack,
+    encode_needle,
+    ingest_planted,
+    plant,
+)
 from engine.media.sample import SamplingConfig
 from engine.models.registry import families, load_family
 from engine.pipeline.answer import answer
@@ -102,3 +113,46 @@ def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: Path, tmp_path: P
     again = opened(checkpoint, tmp_path / "cut")
     assert len(list(ingest(again, CAMERA, recording(again)))) == 2
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
+
+
+def test_frames_that_change_their_size_are_answered_from(checkpoint: Path, tmp_path: Path) -> None:
+    engine = opened(checkpoint, tmp_path)
+    small = list(recording(engine))
+    first_s = small[-1].pts_s + 1
+    large = [
+        replace(frame, pixels=np.repeat(frame.pixels, 2, axis=1), pts_s=first_s + frame.pts_s)
+        for frame in small
+    ]
+    committed = list(ingest(engine, CAMERA, FakeSource([*small, *large])))
+    spans = [chunk.ref.span for chunk in committed]
+    assert all(before.end_s == after.start_s for before, after in pairwise(spans))
+    if engine.model.card.keeps_aspect:
+        # No chunk has frames of two sizes.
+        assert first_s in [span.start_s for span in spans]
+    sampling = Sampling(max_tokens=3)
+    *_, reply = answer(engine, "What is seen?", recall="all", sampling=sampling)
+    assert isinstance(reply, Answer)
+    assert reply.recalled_chunks == len(committed)
+
+
+@pytest.mark.parametrize("depth", [0.0, 0.4, 1.0])
+def test_a_planted_picture_of_any_size_is_folded_with_the_rest(
+    checkpoint: Path, tmp_path: Path, depth: float
+) -> None:
+    engine = opened(checkpoint, tmp_path)
+    n = 2 * engine.model.card.chunk_frames + 1
+    hay = encode_haystack(engine, recording(engine))
+    picture = np.full((90, 40, 3), 255, dtype=np.uint8)
+    needle = Needle(image=picture, question="What is white?", answer="all")
+    tokens = encode_needle(engine, needle, hay.size_px)
+    stretch, planted_s = plant(hay, tokens, length_frames=n, depth=depth)
+    idx = stretch.pts_s.tolist().index(planted_s)
+    assert torch.equal(stretch.frame_vectors[idx], tokens.frame_vectors[0])
+    shown = [
+        torch.equal(stretch.embeddings[place], tokens.embeddings[0])
+        for place in range(idx - idx % tokens.frames_together, n)[: tokens.frames_together]
+    ]
+    assert all(shown)
+    ingest_planted(engine, CAMERA, stretch)
+    finding = ask(engine, CAMERA, needle, planted_s, recall="all")
+    assert all(span.end_s <= float(stretch.pts_s[-1]) + 1 for span in finding.shown)

@@ -74,6 +74,28 @@ def test_every_filter_gives_the_exact_hits_and_statistics(
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("bounded", [False, True])
+def test_scores_are_the_inner_products_with_every_frame_of_the_scope(
+    name: str, bounded: bool
+) -> None:
+    tried = opened(name, Path("nowhere"))
+    fill(tried)
+    within = [(VideoId("a"), TimeSpan(start_s=6.0, end_s=16.0))] if bounded else None
+    queries = torch.stack([unit(3), unit(4)])
+    frames = tried.scores(queries, within=within)
+    for query, scores in zip(queries, frames.scores, strict=True):
+        found = tried.search(query, 50, within=within)
+        for hit in found.hits:
+            of_chunk = torch.tensor(
+                [frames.chunks[idx] == hit.chunk for idx in frames.chunk.tolist()]
+            )
+            best = int(torch.where(of_chunk, scores, -2.0).argmax())
+            assert float(scores[best]) == pytest.approx(hit.score, abs=1e-6)
+            assert float(frames.pts_s[best]) == hit.peak_s
+        assert len(scores) == sum(stats.n_frames for stats in found.stats)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_hits_lie_inside_the_filter_and_each_chunk_comes_once(name: str) -> None:
     tried = opened(name, Path("nowhere"))
     fill(tried)
@@ -130,6 +152,10 @@ def test_a_saved_index_opens_with_the_same_answers(name: str, tmp_path: Path) ->
     assert again.search(unit(2), 4) == tried.search(unit(2), 4)
 
 
+def files_below(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 @pytest.mark.parametrize("name", BACKENDS)
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "foreign"])
 def test_an_index_that_cannot_be_trusted_starts_empty(
@@ -139,16 +165,32 @@ def test_an_index_that_cannot_be_trusted_starts_empty(
     tried = opened(name, path)
     fill(tried)
     tried.save(path, Fingerprint("other") if damage == "foreign" else PIPELINE)
-    whole = path.read_bytes()
-    middle = len(whole) // 2
-    damaged = {
-        "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
-        "cut": whole[:middle],
-        "empty": b"",
-        "foreign": whole,
-    }
-    path.write_bytes(damaged[damage])
-    assert opened(name, path).n_vectors == 0
+    # A lock has nothing in it.
+    for file, whole in ((file, whole) for file, whole in files_below(tmp_path).items() if whole):
+        middle = len(whole) // 2
+        damaged = {
+            "flip": whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :],
+            "cut": whole[:middle],
+            "empty": b"",
+            "foreign": whole,
+        }
+        file.write_bytes(damaged[damage])
+        assert opened(name, path).n_vectors == 0
+        file.write_bytes(whole)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_an_index_that_could_not_be_trusted_is_saved_over(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "index"
+    tried = opened(name, path)
+    fill(tried)
+    tried.save(path, PIPELINE)
+    for file in files_below(tmp_path):
+        file.write_bytes(b"damaged")
+    again = opened(name, path)
+    fill(again, seed=1)
+    again.save(path, PIPELINE)
+    assert opened(name, path).search(unit(3), 5) == again.search(unit(3), 5)
 
 
 @pytest.mark.parametrize("name", BACKENDS)
@@ -176,6 +218,17 @@ def test_a_removed_video_is_never_found_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BACKENDS)
+def test_a_removed_chunk_leaves_the_others_of_its_video(name: str) -> None:
+    index = opened(name, Path("nowhere"))
+    fill(index)
+    before = index.refs()
+    index.remove(VideoId("a"), 0)
+    index.remove(VideoId("a"), 999)
+    assert set(index.refs()) == set(before) - {ref("a", 0)}
+    assert ref("a", 0) not in {hit.chunk for hit in index.search(unit(1), 50).hits}
+
+
+@pytest.mark.parametrize("name", BACKENDS)
 def test_statistics_are_those_of_all_frames_of_a_video_not_of_its_hits(name: str) -> None:
     tried = opened(name, Path("nowhere"))
     vectors = torch.eye(DIM)[:4]
@@ -191,7 +244,7 @@ def test_a_full_disk_leaves_the_old_index(name: str, tmp_path: Path) -> None:
     tried = opened(name, path)
     fill(tried, chunks=2)
     tried.save(path, PIPELINE)
-    whole = path.read_bytes()
+    whole = files_below(tmp_path)
     fill(tried)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
@@ -200,5 +253,6 @@ def test_a_full_disk_leaves_the_old_index(name: str, tmp_path: Path) -> None:
             tried.save(path, PIPELINE)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert path.read_bytes() == whole
-    assert list(tmp_path.iterdir()) == [path]
+    assert files_below(tmp_path) == whole
+    tried.save(path, PIPELINE)
+    assert opened(name, path).refs() == tried.refs()

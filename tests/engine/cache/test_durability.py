@@ -83,7 +83,7 @@ def test_chunk_admitted_twice_counts_once() -> None:
 
 
 def test_chunk_put_again_and_again_leaves_room_for_a_larger_one(tmp_path: Path) -> None:
-    config = CacheConfig(host_bytes=10 * chunk(0).latents.nbytes)
+    config = CacheConfig(host_bytes=24_000)
     disk = DiskTier(tmp_path, PEDIGREE, durable=False)
     cache = LatentCache(disk, config, torch.device("cpu"))
     for _ in range(20):

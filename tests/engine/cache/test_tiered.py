@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from engine.cache.budget import Budget, CacheConfig
 from engine.cache.codec import pack
 from engine.cache.disk import DiskTier
+from engine.cache.memory import MemoryTier
 from engine.cache.tiered import LatentCache
 from engine.errors import CorruptLatentsError
 from engine.records import SampleStats, Storage, VideoId
-from engine.tensors import ChunkLatents, KvLatents
+from engine.tensors import ChunkLatents, KvLatents, PackedChunk
 from tests.engine.cache.samples import CAMERA, PEDIGREE, chunk
 
 CPU = torch.device("cpu")
@@ -38,8 +39,17 @@ def in_memory(built: LatentCache, ordinal: int) -> tuple[ChunkLatents, ...]:
         return ()
 
 
-def packed_bytes(recalled: ChunkLatents, storage: Storage) -> int:
-    return pack(recalled.latents, storage).nbytes
+def packed(whole: ChunkLatents, storage: Storage) -> PackedChunk:
+    return PackedChunk(
+        ref=whole.ref,
+        latents=pack(whole.latents, storage),
+        frame_vectors=whole.frame_vectors,
+        pts_s=whole.pts_s,
+    )
+
+
+def tier_bytes(whole: ChunkLatents, storage: Storage) -> int:
+    return MemoryTier(torch.device("cpu")).size_of(packed(whole, storage))
 
 
 def same(one: ChunkLatents, other: ChunkLatents) -> bool:
@@ -63,7 +73,8 @@ def test_any_subset_comes_back_in_order_and_equal_to_never_evicted(
     tmp_path: Path, storage: Storage, wanted: list[int]
 ) -> None:
     roomy = cache(tmp_path / storage / "roomy", storage=storage, n=12)
-    tight = cache(tmp_path / storage / "tight", host_bytes=3000, storage=storage, n=12)
+    host_bytes = 3 * tier_bytes(chunk(0), storage)
+    tight = cache(tmp_path / storage / "tight", host_bytes=host_bytes, storage=storage, n=12)
     kept = roomy.recall(chunk(ordinal).ref for ordinal in wanted)
     evicted = tight.recall(chunk(ordinal).ref for ordinal in wanted)
     assert [recalled.ref.ordinal for recalled in kept] == sorted(wanted)
@@ -72,7 +83,7 @@ def test_any_subset_comes_back_in_order_and_equal_to_never_evicted(
     shutil.rmtree(tmp_path / storage / "tight")
     held = [recalled for ordinal in range(12) for recalled in in_memory(tight, ordinal)]
     assert sum(recalled.latents.nbytes for recalled in held) > 0
-    assert sum(packed_bytes(recalled, storage) for recalled in held) <= 3000
+    assert sum(tier_bytes(recalled, storage) for recalled in held) <= host_bytes
 
 
 @pytest.mark.parametrize("storage", ["native", "int8"])
@@ -132,7 +143,7 @@ def test_a_dropped_chunk_is_gone_from_memory_too(tmp_path: Path) -> None:
 
 
 def test_a_recalled_chunk_stays_in_memory_longer_than_one_put_later(tmp_path: Path) -> None:
-    built = cache(tmp_path, host_bytes=3 * packed_bytes(chunk(0), "native"), n=3)
+    built = cache(tmp_path, host_bytes=3 * tier_bytes(chunk(0), "native"), n=3)
     built.recall([chunk(0).ref])
     built.put(chunk(3), activity=0.0, stats=SampleStats())
     shutil.rmtree(tmp_path)
@@ -161,7 +172,7 @@ def test_what_is_larger_than_the_tier_does_not_empty_it() -> None:
 def test_a_chunk_that_left_the_accelerator_comes_back_bit_for_bit(
     tmp_path: Path, storage: Storage
 ) -> None:
-    one = chunk(0).latents.nbytes
+    one = tier_bytes(chunk(0), storage)
     config = CacheConfig(device_bytes=3 * one, host_bytes=3 * one, storage=storage)
     near = LatentCache(DiskTier(tmp_path, PEDIGREE, durable=False), config, torch.device("cuda"))
     for ordinal in range(12):
@@ -174,3 +185,26 @@ def test_a_chunk_that_left_the_accelerator_comes_back_bit_for_bit(
         assert recalled.latents.keys.is_cuda
         assert torch.equal(recalled.latents.keys.cpu(), exact.latents.keys)
         assert torch.equal(recalled.latents.values.cpu(), exact.latents.values)
+
+
+def test_a_chunk_counts_with_all_that_it_takes() -> None:
+    whole = packed(chunk(0), "native")
+    plain = MemoryTier(torch.device("cpu"))
+    plain.put(whole)
+    arrays = whole.latents.nbytes + whole.frame_vectors.nbytes + whole.pts_s.nbytes
+    assert plain.used_bytes == plain.size_of(whole) > arrays
+
+
+def test_page_locked_memory_counts_in_the_blocks_that_torch_makes() -> None:
+    odd = packed(chunk(0, n_latents=33), "native")
+    blocks = [1 << (tensor.nbytes - 1).bit_length() for _, tensor in odd.latents.tensors]
+    more = MemoryTier(torch.device("cpu"), pinned=True).size_of(odd)
+    assert more - MemoryTier(torch.device("cpu")).size_of(odd) == sum(blocks) - odd.latents.nbytes
+    assert sum(blocks) > odd.latents.nbytes
+
+
+def test_tiers_tell_what_they_hold(tmp_path: Path) -> None:
+    built = cache(tmp_path, n=3)
+    assert built.held_bytes == 3 * tier_bytes(chunk(0), "native")
+    built.forget(CAMERA)
+    assert built.held_bytes == 0
