@@ -2,6 +2,11 @@
 
     source, formats  opens a file or feed, within limits and by allowlists
       sniff, address, duration   what a file is, where a feed is, how long a file is
+      feed, relay      how a feed is connected to, and to nobody else
+    live               a camera's frames in parts with a wall clock, beside their recording
+      feed_stamps      its time stamps held against when packets arrive
+      recording        its packets as they come, in fragmented MP4 files
+      fragments        those files read, many as one; imports no av
     stamps           time stamps made continuous where a file's clock steps or wraps
     packets          the compressed pictures of one stream
     gops, clock      packets in groups; when each of their pictures is shown

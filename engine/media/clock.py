@@ -49,12 +49,20 @@ class TimedGop:
         leading = [start for start, _ in self.times if start < self.key]
         return any(itertools.starmap(wanted, itertools.pairwise([*leading, self.key])))
 
-    def slots(self, end: int, wanted: WantsFrame) -> list[DisplaySlot]:
+    def keyframe_suffices(self, end: int, keyframe_ticks: int) -> bool:
+        """Tell whether the keyframe stands for the group: it is short and shows it first."""
+        is_short = 0 < end - self.key <= keyframe_ticks
+        return is_short and bool(self.times) and self.times[0] == (self.key, 0)
+
+    def slots(self, end: int, wanted: WantsFrame, *, keyframe_ticks: int = 0) -> list[DisplaySlot]:
         """Return the slots of the wanted pictures, in the order in which they are shown.
 
         Args:
             end: Tick at which the last picture of the group gives way.
+            keyframe_ticks: The keyframe of a group no longer than this stands for all of it.
         """
+        if self.keyframe_suffices(end, keyframe_ticks):
+            return [DisplaySlot(self.key, end, 0)] if wanted(self.key, end) else []
         starts = [start for start, _ in self.times] + [end]
         return [
             DisplaySlot(start, next_start, index)

@@ -8,14 +8,15 @@ time stamps, are decoded from end to end.
 import contextlib
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 
 import av
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from engine.errors import MediaDecodeError, MediaRefusedError
+from engine.errors import MediaDecodeError, MediaRefusedError, UnreachableError
 from engine.media.clock import Clock, TimedGop, WantsFrame
 from engine.media.gop_decoder import GopDecoder, Picture
 from engine.media.gops import split_into_gops
@@ -38,6 +39,9 @@ _THREADED_PX = 4096 * 2304
 # These containers skip in silence what they cannot read; others report it.
 _SILENT_CONTAINERS = ("mpegts", "mpeg")
 _UNREADABLE_TAIL = 0.1
+_NEARLY_ALL = 0.99
+# A recorder fills its last packs, of 2048 bytes each, with padding.
+_PADDING_BYTES = 8192
 # Containers with one index over all frames, in which a seek lands where it should.
 _INDEXED = ("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm")
 
@@ -61,8 +65,13 @@ class VideoDecoder:
         _set_threads(self._context)
         self._frame_ticks = nominal_frame_ticks(source.stream, source.container.format.name)
         self._counts_frames = source.container.format.name == "avi"
+        self._stamps_groups = source.container.format.name == "mpeg"
         self._peeked: list[VideoPacket] = []
         self.first = self._first_frame()
+        if self.lacks_stamps and self._stamps_groups:
+            # What the header says of the rate is guessed from the few stamps there are.
+            durations = {packet.duration or 0 for packet in self._peeked if packet.size}
+            self._frame_ticks = max(durations, default=0) or self._frame_ticks
         stamp = self._stamp(self.first)
         self.first_s = float(stamp * self.tick_s) if stamp is not None else 0.0
         """Time of the first frame on the file's own clock; 0 where it has none."""
@@ -76,20 +85,47 @@ class VideoDecoder:
         )
         self.end = 0
         """Tick up to which pictures were timed."""
+        self._at_keyframes = 0
+        """Ticks in which keyframes alone were decoded."""
+
+    @property
+    def stream(self) -> VideoStream:
+        """The stream that is decoded."""
+        return self._source.stream
+
+    @property
+    def origin(self) -> int:
+        """Time stamp of the first frame."""
+        return self._origin
+
+    def film(self, tap: Callable[[VideoPacket], None]) -> None:
+        """Have every packet of a live feed shown to somebody before it is decoded.
+
+        From then on pictures of another size end the connection: a recording holds one.
+        """
+        self._tap = tap
+        self._fixed_size = (self.first.width, self.first.height)
+
+    _tap: Callable[[VideoPacket], None] | None = None
+    _fixed_size: tuple[int, int] | None = None
 
     @property
     def last(self) -> int:
         """Start of the last picture timed, in ticks; -1 before the first."""
         return self._clock.last
 
-    def pictures(self, wanted: WantsFrame) -> Iterator[Picture]:
+    def pictures(self, wanted: WantsFrame, *, keyframe_ticks: int = 0) -> Iterator[Picture]:
         """Yield the wanted pictures, decoding little else.
 
+        Args:
+            wanted: Asked for the stretch over which each picture is shown.
+            keyframe_ticks: Where keyframes follow each other within this, one stands for all that
+                is shown up to the next, and nothing else is decoded there.
         Raises:
             LimitExceededError: The file goes on for longer than allowed.
         """
         packets = itertools.chain(self._peeked, self.packets)
-        self._peeked = []
+        self._peeked, self._keyframe_ticks = [], keyframe_ticks
         if self._source.is_live:
             return self._live(packets, wanted)
         if self.lacks_stamps:
@@ -123,8 +159,10 @@ class VideoDecoder:
                 clock was set anew on the way.
         """
         end_s = float(self.end * self.tick_s)
+        if self._keyframe_ticks:
+            self._warn(self._keyframe_note())
         if self.counts.damaged:
-            self._warn(f"{self.counts.damaged} packets or frames were damaged")
+            self._warn(f"damaged packets or frames: {self.counts.damaged}")
         is_believed = duration_s is not None and not self.packets.clock_resets
         if (
             is_believed
@@ -135,9 +173,21 @@ class VideoDecoder:
                 f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
             )
         if self._source.container.format.name in _SILENT_CONTAINERS:
-            unread = 1 - self.packets.read_up_to / max(1, self._source.container.size)
-            if unread > _UNREADABLE_TAIL:
+            unread_bytes = self._source.container.size - self.packets.read_up_to
+            unread = unread_bytes / max(1, self._source.container.size)
+            if unread > _UNREADABLE_TAIL and unread_bytes > _PADDING_BYTES:
                 self._warn(f"the last {unread:.0%} of the file hold nothing that can be read")
+
+    def _keyframe_note(self) -> str:
+        """Return how much of the source was read at its keyframes, as a sentence."""
+        longest_s = float(self._keyframe_ticks * self.tick_s)
+        share = self._at_keyframes / max(1, self.end)
+        if share > _NEARLY_ALL:
+            return "keyframes alone were decoded, each at its own time"
+        apart = f"keyframes lie more than {longest_s:.3g} s apart"
+        if share <= 0:
+            return f"{apart}, so that it was read frame by frame"
+        return f"keyframes alone were decoded in {share:.0%} of it; in the rest {apart}"
 
     def check_duration(self, duration_s: float) -> None:
         """Refuse a file that is longer than allowed; a live feed may go on."""
@@ -154,7 +204,9 @@ class VideoDecoder:
             if first is None or (self._counts_frames and len(frames) < _MAX_REORDERED):
                 frames += (frame for frame in self._send(packet) if not frame.is_corrupt)
                 first = next(iter(frames), None)
-            if first is not None and len(self._peeked) >= _PEEKED_PACKETS:
+            # A camera may send a picture a second: its first is not waited for.
+            n_peeked = 1 if self._source.is_live else _PEEKED_PACKETS
+            if first is not None and len(self._peeked) >= n_peeked:
                 break
         if first is None:
             raise MediaRefusedError(
@@ -191,6 +243,7 @@ class VideoDecoder:
     def _group_by_group(
         self, packets: Iterator[VideoPacket], wanted: WantsFrame
     ) -> Iterator[Picture]:
+        keyframe_ticks = self._keyframe_ticks
         decoder = GopDecoder(self._context, self.counts, wanted)
         filled = (packet for packet in packets if packet.size)
         groups = map(self._clock.time_gop, split_into_gops(filled, self._is_entry))
@@ -207,7 +260,9 @@ class VideoDecoder:
                 yield from self._frame_by_frame(current, wanted, is_last=is_last)
             else:
                 feeds_next = following is not None and following.wants_leading(wanted)
-                slots = current.slots(self.end, wanted)
+                slots = current.slots(self.end, wanted, keyframe_ticks=keyframe_ticks)
+                if current.keyframe_suffices(self.end, keyframe_ticks):
+                    self._at_keyframes += self.end - current.key
                 yield from decoder.decode(current, slots, feeds_next=feeds_next)
             current = following
         yield from decoder.settle()
@@ -248,6 +303,7 @@ class VideoDecoder:
             self._context.flush_buffers()
 
     _held: tuple[int, VideoFrame] | None = None
+    _keyframe_ticks = 0
 
     def _held_picture(self, end: int, wanted: WantsFrame) -> Iterator[Picture]:
         if self._held is not None and end > self._held[0] and wanted(self._held[0], end):
@@ -271,7 +327,7 @@ class VideoDecoder:
     def _live(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
         """Decode a live feed; after a break it is opened again, until nobody answers any more."""
         while True:
-            yield from self._end_to_end(_until_lost(packets), wanted)
+            yield from self._end_to_end(self._tapped(_until_lost(packets)), wanted)
             broke_at = time.monotonic()
             self._held = None
             self._source.reopen(self._limits, while_waiting=self.packets.beat)
@@ -282,6 +338,21 @@ class VideoDecoder:
             self._clock.resume(round((time.monotonic() - broke_at) / self.tick_s))
             self.counts.gaps = self._clock.gaps + self.packets.clock_resets
 
+    def _tapped(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+        for packet in packets:
+            if self._tap is not None and packet.size:
+                self._tap(packet)
+            yield packet
+
+    def _check_size(self, frames: Iterable[VideoFrame]) -> None:
+        for frame in frames:
+            size = (frame.width, frame.height)
+            if self._fixed_size not in {None, size}:
+                raise UnreachableError(
+                    f"{self._source.uri}: the picture has another size now, "
+                    f"{frame.width}x{frame.height}"
+                )
+
     def _send(self, packet: VideoPacket | None) -> list[VideoFrame]:
         try:
             frames = self._context.decode(packet)
@@ -290,6 +361,7 @@ class VideoDecoder:
         except av.FFmpegError:
             self.counts.damaged += 1
             return []
+        self._check_size(frames)
         self.counts.decoded += len(frames)
         self.counts.damaged += sum(frame.is_corrupt for frame in frames)
         return frames
@@ -298,6 +370,10 @@ class VideoDecoder:
         """Return the time stamp; where frames are only counted, the count when it came out."""
         if self.lacks_stamps and self._counts_frames:
             return frame.dts
+        if self.lacks_stamps and self._stamps_groups:
+            # A packet of a program stream may hold several pictures, and stamps the first alone:
+            # the others follow it by duration. Their times of decoding are those of other pictures.
+            return frame.pts
         return frame.pts if frame.pts is not None else frame.dts
 
     def _warn(self, text: str) -> None:

@@ -18,8 +18,12 @@ def starts_late(container: InputContainer) -> bool:
 
     Matroska leaves it open. FFmpeg writes the time of the end, mkvmerge the length.
     """
-    start_s = float(Fraction(container.start_time or 0, av.time_base))
-    return container.format.name == "matroska,webm" and start_s > _LATE_S
+    return container.format.name == "matroska,webm" and start_s(container) > _LATE_S
+
+
+def start_s(container: InputContainer) -> float:
+    """Return when the first of a file's streams begins, on the file's own clock."""
+    return float(Fraction(container.start_time or 0, av.time_base))
 
 
 def read_end_s(container: InputContainer) -> float | None:
@@ -79,10 +83,9 @@ def duration_s(
         end_s: As `read_end_s` found it; the header's word holds where it is `None`.
         first_s: Time of the first frame on the file's own clock; its start if left out.
     """
-    start_s = float(Fraction(container.start_time or 0, av.time_base))
     if end_s is None:
         if container.duration is None:
             return None
         end_s = float(Fraction((container.start_time or 0) + container.duration, av.time_base))
-    first_s = start_s if first_s is None else first_s
+    first_s = start_s(container) if first_s is None else first_s
     return end_s - first_s if end_s > first_s else None

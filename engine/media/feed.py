@@ -1,28 +1,49 @@
-"""Opening of live feeds: the address that was checked is the one that is connected to."""
+"""Opening of live feeds: the address that was checked is the one that is connected to.
+
+Web addresses are opened by FFmpeg at that address, without following redirects; RTSP cameras
+behind a relay, because FFmpeg cannot be told not to follow theirs.
+"""
 
 import ipaddress
 from typing import Final
-from urllib.parse import urlunsplit
+from urllib.parse import SplitResult, urlunsplit
 
 import av
 from av.container import InputContainer
 
-from engine.errors import NetworkDisabledError, UnreachableError
+from engine.errors import (
+    FeedRefusedError,
+    MediaRefusedError,
+    NetworkDisabledError,
+    UnreachableError,
+)
 from engine.media.address import (
-    LIVE_SCHEMES,
     WEB_SCHEMES,
+    IpAddress,
     parse_address,
     redact,
     resolve_host,
 )
+from engine.media.relay import RtspRelay, connect_camera
 
+_RTSP_OPTIONS: Final = {
+    "protocol_whitelist": "rtsp,tcp",
+    "rtsp_transport": "tcp",
+    # Time stamps of RTP are unwrapped by FFmpeg on their own.
+    "correct_ts_overflow": "1",
+}
+_QUICK_OPTIONS: Final = {
+    # FFmpeg would watch twenty pictures to state a frame rate that a feed does not keep: measured
+    # 14 s at 5 pictures a second. Size and format come with the first keyframe.
+    "fpsprobesize": "2",
+}
 _DENIED: Final = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
 
 def open_feed(
     uri: str, options: dict[str, str], *, timeout_s: tuple[float, float], allow_http: bool
 ) -> InputContainer:
-    """Open a feed; redirects of a web address are not followed.
+    """Open a feed; redirects are not followed.
 
     Args:
         uri: With the sign-in of the camera.
@@ -38,44 +59,80 @@ def open_feed(
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     if scheme in WEB_SCHEMES and not allow_http:
         raise NetworkDisabledError(shown)
-    address = resolve_host(host, shown)
-    options = dict(options)
-    if scheme in LIVE_SCHEMES:
-        options |= {"protocol_whitelist": "rtsp,rtp,udp,tcp,tls", "rtsp_transport": "tcp"}
-        # Time stamps of RTP are unwrapped by FFmpeg on their own.
-        options["correct_ts_overflow"] = "1"
-        options["format_whitelist"] += ",rtsp,sdp"
-    else:
-        options |= {"protocol_whitelist": "http,https,tcp,tls,crypto", "max_redirects": "0"}
-        # A bracketed or plain name as written, because the server may have several.
-        options["headers"] = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
-    if scheme.endswith("s") and not _is_literal(host):
-        options["verifyhost"] = host
-    # Not the name: it could lead elsewhere when it is looked up again.
+    address, options = resolve_host(host, shown), options | _QUICK_OPTIONS
+    if scheme in WEB_SCHEMES:
+        # Pictures that a camera sends one by one: of a file nobody would call that a video.
+        web = {"format_whitelist": options["format_whitelist"] + ",mpjpeg"} | _web_options(parts)
+        return _open(_web_address(parts, address), shown, options | web, timeout_s)
+    containers = {"format_whitelist": options["format_whitelist"] + ",rtsp,sdp"}
+    relay = _relay(parts, address, shown, timeout_s)
+    sign_in = parts.netloc.rpartition("@")[0]
+    netloc = f"{sign_in}@127.0.0.1:{relay.port}" if sign_in else f"127.0.0.1:{relay.port}"
+    local = urlunsplit(parts._replace(scheme="rtsp", netloc=netloc))
+    try:
+        return _open(local, shown, options | _RTSP_OPTIONS | containers, timeout_s)
+    except UnreachableError:
+        if relay.was_redirected:
+            raise MediaRefusedError(
+                shown,
+                "the camera sends to another address, which is not followed",
+                hint="give the address that it sends to, if you trust it",
+            ) from None
+        raise
+
+
+def _relay(
+    parts: SplitResult, address: IpAddress, shown: str, timeout_s: tuple[float, float]
+) -> RtspRelay:
+    is_encrypted = parts.scheme.lower() == "rtsps"
+    port = parts.port or (322 if is_encrypted else 554)
+    tls_name = parts.hostname if is_encrypted else None
+    try:
+        camera = connect_camera(str(address), port, timeout_s=timeout_s[0], tls_name=tls_name)
+        return RtspRelay(camera, accept_s=timeout_s[0], send_s=timeout_s[1])
+    except (OSError, ValueError):
+        raise _unreachable(shown) from None
+
+
+def _web_address(parts: SplitResult, address: IpAddress) -> str:
+    """Return the address to connect to: not the name, which could lead elsewhere by then."""
     literal = f"[{address}]" if address.version == 6 else str(address)
     port = "" if parts.port is None else f":{parts.port}"
-    sign_in = parts.netloc.rpartition("@")[0]
-    netloc = f"{sign_in}@{literal}{port}" if sign_in else f"{literal}{port}"
+    sign_in, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{sign_in}{at}{literal}{port}"))
+
+
+def _web_options(parts: SplitResult) -> dict[str, str]:
+    options = {"protocol_whitelist": "http,https,tcp,tls,crypto", "max_redirects": "0"}
+    # A bracketed or plain name as written, because the server may have several.
+    options["headers"] = f"Host: {parts.netloc.rpartition('@')[2]}\r\n"
+    if parts.scheme.lower() == "https" and not _is_literal(parts.hostname or ""):
+        options["verifyhost"] = parts.hostname or ""
+    return options
+
+
+def _open(
+    address: str, shown: str, options: dict[str, str], timeout_s: tuple[float, float]
+) -> InputContainer:
     try:
-        return av.open(
-            urlunsplit(parts._replace(netloc=netloc)),
-            options=options,
-            timeout=timeout_s,
-            metadata_errors="replace",
-        )
+        return av.open(address, options=options, timeout=timeout_s, metadata_errors="replace")
     # Without its cause, which shows the address with its password.
     except _DENIED:
-        raise UnreachableError(
+        raise FeedRefusedError(
             f"{shown}: the camera refuses this name and password"
-            if sign_in
+            if "@" in address
             else f"{shown}: the camera wants a name and a password",
             hint="write them before the host: rtsp://name:password@host/..., with %40 for @",
         ) from None
     except (av.FFmpegError, OSError, ValueError):
-        raise UnreachableError(
-            f"{shown}: nobody answers there with video",
-            hint="check the address, the camera and the network",
-        ) from None
+        raise _unreachable(shown) from None
+
+
+def _unreachable(shown: str) -> UnreachableError:
+    return UnreachableError(
+        f"{shown}: nobody answers there with video",
+        hint="check the address, the camera and the network",
+    )
 
 
 def _is_literal(host: str) -> bool:

@@ -6,6 +6,21 @@ Left out are formats that name other files (playlists, scripts, image sequences)
 and those that hold no moving pictures.
 """
 
+import re
+from typing import Final
+
+import av
+
+FFMPEG_FLOOR: Final = (8, 1)
+"""Oldest release of FFmpeg whose decoders are trusted with foreign files: what older ones are known
+to get wrong stands in https://ffmpeg.org/security.html. PyAV brings its own."""
+
+
+def ffmpeg_release() -> tuple[int, ...]:
+    """Return the release of the FFmpeg in use, as (8, 1, 2); empty for a build that has none."""
+    match = re.match(r"n?(\d+(?:\.\d+)*)", av.ffmpeg_version_info)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import av
 
 from engine.errors import MediaDecodeError, MediaRefusedError
+from engine.media.feed_stamps import FeedStamps
 from engine.media.source import Source
 from engine.media.stamps import STAMP_BITS, PictureStamps, VideoPacket
 
@@ -45,8 +46,13 @@ class PacketReader:
         """How often the clock of the file was set anew up to the last packet."""
         self._source = source
         self._counts = counts
-        self._demuxed = source.container.demux(source.stream)
+        self._demuxed = self._demux()
         self._stamps = _picture_stamps(source)
+
+    @property
+    def feed_stamps(self) -> FeedStamps | None:
+        """The clock of a live feed; `None` of a file."""
+        return self._stamps if isinstance(self._stamps, FeedStamps) else None
 
     def __iter__(self) -> Iterator[VideoPacket]:
         return self
@@ -72,7 +78,7 @@ class PacketReader:
 
     def restart(self) -> None:
         """Continue from where the container stands, after a seek or an error."""
-        self._demuxed = self._source.container.demux(self._source.stream)
+        self._demuxed = self._demux()
 
     def reopen(self) -> None:
         """Continue with a feed that was connected to again, and has a clock of its own now."""
@@ -84,6 +90,10 @@ class PacketReader:
         if self.on_packet is not None:
             self.on_packet()
 
+    def _demux(self) -> Iterator[VideoPacket]:
+        packets = self._source.container.demux(self._source.stream)
+        return _stamped_once(packets) if self._source.container.format.name == "mpeg" else packets
+
     def _note(self, packet: VideoPacket) -> None:
         if packet.has_sidedata("encryption_info"):
             raise MediaRefusedError(
@@ -91,13 +101,35 @@ class PacketReader:
             )
         if packet.pos is not None:
             self.read_up_to = max(self.read_up_to, packet.pos + packet.size)
+        else:
+            # It begins inside what the packet before it began in.
+            self.read_up_to += packet.size
         if self._stamps is not None and packet.size:
             self.clock_resets += self._stamps.correct(packet)
         self.beat()
 
 
-def _picture_stamps(source: Source) -> PictureStamps | None:
+def _stamped_once(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+    """Yield the packets of a program stream, each time stamp on one picture alone.
+
+    A packet of the container holds pieces of several pictures; its stamp is that of the first
+    picture which begins in it. FFmpeg gives it to the picture that ends there as well.
+    """
+    held: VideoPacket | None = None
+    for packet in packets:
+        if held is not None:
+            if held.dts is not None and (held.pts, held.dts) == (packet.pts, packet.dts):
+                held.pts = held.dts = None
+            yield held
+        held = packet
+    if held is not None:
+        yield held
+
+
+def _picture_stamps(source: Source) -> PictureStamps | FeedStamps | None:
     container = source.container.format.name
+    if source.is_live:
+        return FeedStamps(source.stream, container)
     return PictureStamps(container, source.stream) if container in STAMP_BITS else None
 
 

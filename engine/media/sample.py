@@ -3,6 +3,11 @@
 The frame at grid time k/fps is the one shown then: the last whose time is not after it. It keeps
 its own exact time, is given out once however long it is shown, and the rule needs nothing but
 its own stretch of the clock, so that it does not matter where a reader starts.
+
+Where `keyframe_s` is given and the source's keyframes follow each other within it, the frame at a
+grid time is the last keyframe not after it, with its own exact time, and nothing else is decoded
+there. That is decided for each group of pictures by itself: it does not matter either where a
+reader starts, and stretches with sparse keyframes are read as ever.
 """
 
 import functools
@@ -48,12 +53,16 @@ class SamplingConfig:
     whole, still frames and all; `StaticThinning` says why."""
     max_side_px: int | None = 1280
     """Larger pictures are scaled down while they are converted; `None` never scales."""
+    keyframe_s: float = 0.0
+    """Keyframes that follow each other within this stand for all that is shown between them."""
     gap_s: float = 10.0
     """A frame shown for longer than this is counted as a gap in the recording."""
 
     def __post_init__(self) -> None:
         if not 0 < self.fps <= 1000:
             raise ValueError(f"fps must lie in (0, 1000], not {self.fps}")
+        if not 0 <= self.keyframe_s < math.inf:
+            raise ValueError(f"keyframe_s must be finite and not below 0, not {self.keyframe_s}")
         if self.group_frames < 1:
             raise ValueError(f"group_frames must be at least 1, not {self.group_frames}")
         if self.max_side_px is not None and self.max_side_px < 1:
@@ -76,6 +85,7 @@ class FrameReader:
         limits: MediaLimits,
         after_s: float | None = None,
         on_packet: Callable[["FrameReader"], None] | None = None,
+        films: bool = False,
     ) -> None:
         """Open a source.
 
@@ -84,10 +94,11 @@ class FrameReader:
             after_s: Go on behind the frame of this time, which must have ended a group; what
                 follows equals what an undisturbed reader gives out, byte for byte.
             on_packet: Called for every packet, so that a watchdog sees life between frames.
+            films: Whether it is a camera, whatever length its server states.
         """
         self._config = config
         self._after_s = after_s
-        self._source = open_source(uri, limits)
+        self._source = open_source(uri, limits, films=films)
         try:
             self._decoder = VideoDecoder(self._source, limits, gap_s=config.gap_s)
             if on_packet is not None:
@@ -114,8 +125,14 @@ class FrameReader:
             fps = min(fps, limits.max_fps)
         rate = Fraction(fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
+        self._keyframe_ticks = math.floor(Fraction(config.keyframe_s) / self._decoder.tick_s)
         self._thinning = StaticThinning(config, after_s=after_s)
         self._frames = self._read()
+
+    @property
+    def decoder(self) -> VideoDecoder:
+        """The decoder behind it."""
+        return self._decoder
 
     @property
     def info(self) -> MediaInfo:
@@ -153,7 +170,8 @@ class FrameReader:
 
     def _read(self) -> Generator[Frame, None, None]:
         tick_s = self._decoder.tick_s
-        for picture in self._decoder.pictures(self._wanted):
+        pictures = self._decoder.pictures(self._wanted, keyframe_ticks=self._keyframe_ticks)
+        for picture in pictures:
             pts_s = float(picture.start * tick_s)
             if self._thinning.keeps(pts_s, self._converter.thumbnail(picture.frame)):
                 self._decoder.counts.sampled += 1

@@ -24,22 +24,25 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.media.address import is_live_uri, redact
-from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
+from engine.media.duration import duration_s, read_end_s, scan_end_s, start_s, starts_late
 from engine.media.feed import open_feed
 from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
 from engine.media.sniff import is_jpeg, sniff
 from engine.media.stamps import STAMP_BITS, nominal_rate
+from engine.media.tags import read_tags
 from engine.records import MediaInfo
 
 _HEAD_BYTES = 4096
 # About half a second of reading; measured at 170 MB/s on two busy cores.
 _MEASURED_BYTES = 64 * 2**20
-_MAX_TAGS, _MAX_TAG_CHARS = 64, 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaLimits:
-    """The most that is accepted; a `LimitExceededError` names the field that was passed."""
+    """Limits on a source: the most that is accepted, and the picture to read of several.
+
+    A `LimitExceededError` names the field that was passed.
+    """
 
     max_bytes: int = 20 * 2**30
     max_duration_s: float = 24 * 3600.0
@@ -52,6 +55,8 @@ class MediaLimits:
     read_timeout_s: float = 10.0
     allow_http: bool = False
     """Whether http(s) addresses may be opened; nothing is fetched otherwise."""
+    video_track: int | None = None
+    """Number of the stream to read of several pictures; `None` reads the main one."""
     reconnect_attempts: int = 8
     """Attempts in a row before a live feed is given up."""
     reconnect_wait_s: float = 1.0
@@ -131,9 +136,11 @@ class Source:
         self.close()
 
 
-def open_source(uri: str, limits: MediaLimits) -> Source:
+def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source:
     """Open a file or feed by the allowlists and choose its moving picture.
 
+    Args:
+        films: Whether a feed is live though its server states a length, as of a loop.
     Raises:
         MediaRefusedError: Not a video, unsafe, or of a kind that is not on the lists.
         LimitExceededError: More bytes, pixels, frames a second or hours than allowed.
@@ -158,7 +165,7 @@ def open_source(uri: str, limits: MediaLimits) -> Source:
     except BaseException:
         container.close()
         raise
-    is_live = is_live_uri(uri) and container.duration is None
+    is_live = is_live_uri(uri) and (films or container.duration is None)
     return Source(
         uri=shown,
         address=uri,
@@ -230,12 +237,18 @@ def describe(
         is_live=source.is_live,
         has_audio=bool(container.streams.audio),
         rotation_deg=rotation_deg,
+        first_frame_s=0.0 if source.is_live else _first_frame_s(container, first_s),
         warnings=source.warnings + warnings,
-        tags=tuple(
-            (str(key)[:_MAX_TAG_CHARS], str(value)[:_MAX_TAG_CHARS])
-            for key, value in list(container.metadata.items())[:_MAX_TAGS]
-        ),
+        tags=read_tags(source.address, container.format.name, container.metadata, stream.metadata),
     )
+
+
+def _first_frame_s(container: InputContainer, first_s: float) -> float:
+    """Return when the first frame is shown by the clock of players.
+
+    A start before zero is the priming of a sound decoder, which players pass over.
+    """
+    return max(0.0, first_s - max(0.0, start_s(container)))
 
 
 def _open_file(uri: str, limits: MediaLimits) -> tuple[InputContainer, float | None]:
@@ -308,8 +321,7 @@ def _pick_stream(
         raise MediaRefusedError(
             uri, "damaged or incomplete: it holds no video stream", hint="copy the file again"
         )
-    # Previews and sub-streams of cameras may come before the picture itself.
-    chosen = max(moving, key=_rank)
+    chosen = _chosen(uri, moving, limits)
     unread = [stream for stream in moving if stream.index != chosen.index]
     for stream in container.streams:
         if stream.index != chosen.index:
@@ -318,6 +330,18 @@ def _pick_stream(
         return chosen, ()
     names = ", ".join(map(_stream_name, unread))
     return chosen, (f"{len(moving)} video streams; {_stream_name(chosen)} is read, not {names}",)
+
+
+def _chosen(uri: str, moving: list[VideoStream], limits: MediaLimits) -> VideoStream:
+    number = limits.video_track
+    if number is None:
+        # Previews and sub-streams of cameras may come before the picture itself.
+        return max(moving, key=_rank)
+    for stream in moving:
+        if stream.index == number:
+            return stream
+    names = " or ".join(map(_stream_name, moving))
+    raise MediaRefusedError(uri, f"stream {number} is no picture of it", hint=f"choose {names}")
 
 
 def _rank(stream: VideoStream) -> tuple[bool, int, bool]:

@@ -1,8 +1,12 @@
 """Sampling: the right frames, at their exact times, whatever the file does."""
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
+import av
 import numpy as np
+import pytest
 
 from engine.media.sample import FrameReader, SamplingConfig, frame_at, probe
 from engine.media.source import MediaLimits
@@ -39,3 +43,57 @@ def test_probe_states_size_rate_and_duration(tmp_path: Path) -> None:
     assert (info.width_px, info.height_px, info.fps, info.video_codec) == (160, 90, 25.0, "h264")
     assert info.duration_s is not None
     assert abs(info.duration_s - 4.0) < 0.05
+
+
+def keyframe_indices(path: Path) -> list[int]:
+    """Frames of a video of 24 a second that are keyframes."""
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        return sorted(
+            round(float(packet.pts * stream.time_base) * 24)
+            for packet in container.demux(stream)
+            if packet.is_keyframe and packet.pts is not None and stream.time_base is not None
+        )
+
+
+def _spelled(path: Path, config: SamplingConfig, *, after_s: float | None = None) -> list[int]:
+    with FrameReader(str(path), config, limits=LIMITS, after_s=after_s) as reader:
+        return [read_index(frame.pixels) for frame in reader]
+
+
+def test_keyframes_stand_for_what_follows_them_where_they_come_often_enough(
+    tmp_path: Path,
+) -> None:
+    path = spelled_video(tmp_path / "clip.mp4", 240, fps=24.0, gop_frames=20)
+    config = SamplingConfig(fps=1.0, thin_static=False, keyframe_s=1.0)
+    with FrameReader(str(path), config, limits=LIMITS) as reader:
+        frames = list(reader)
+    keyframes = set(keyframe_indices(path))
+    assert max(b - a for a, b in pairwise([*sorted(keyframes), 240])) <= 24
+    indices = [read_index(frame.pixels) for frame in frames]
+    # For each second the last keyframe not after it.
+    expected = [max(key for key in keyframes if key <= 24 * second) for second in range(10)]
+    assert indices == sorted(set(expected))
+    assert [frame.pts_s for frame in frames] == pytest.approx([idx / 24 for idx in indices])
+    assert reader.stats.frames_decoded <= len(frames) + 1
+    assert reader.info.warnings == ("keyframes alone were decoded, each at its own time",)
+
+
+def test_sparse_keyframes_are_read_frame_by_frame(tmp_path: Path) -> None:
+    path = spelled_video(tmp_path / "clip.mp4", 240, fps=24.0, gop_frames=120)
+    exact = SamplingConfig(fps=1.0, thin_static=False)
+    hasty = replace(exact, keyframe_s=0.01)
+    with FrameReader(str(path), hasty, limits=LIMITS) as reader:
+        assert [read_index(frame.pixels) for frame in reader] == _spelled(path, exact)
+    assert reader.info.warnings == (
+        "keyframes lie more than 0.01 s apart, so that it was read frame by frame",
+    )
+
+
+def test_reader_that_goes_on_at_keyframes_gives_what_an_undisturbed_one_gives(
+    tmp_path: Path,
+) -> None:
+    path = spelled_video(tmp_path / "clip.mp4", 240, fps=24.0, gop_frames=20)
+    config = SamplingConfig(fps=1.0, thin_static=False, keyframe_s=1.0)
+    whole = _spelled(path, config)
+    assert _spelled(path, config, after_s=whole[3] / 24) == whole[4:]

@@ -1,5 +1,6 @@
 """A clock that is set anew costs no picture, a wrap is no such step, and sound follows."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -12,7 +13,13 @@ from engine.media.frame import Frame
 from engine.media.sample import FrameReader, SamplingConfig, frame_at, probe
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.support.synthetic import CLAP_EVERY_S, clapped_video, encoded_video, read_index
+from tests.support.synthetic import (
+    CLAP_EVERY_S,
+    clapped_video,
+    encoded_video,
+    read_index,
+    spelled,
+)
 
 LIMITS = MediaLimits()
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -142,6 +149,40 @@ def test_recordings_joined_one_after_the_other_are_all_read(tmp_path: Path) -> N
         assert reader.stats.gaps == 3
     assert [read_index(frame.pixels) for frame in frames] == 4 * list(range(50))
     assert [frame.pts_s for frame in frames] == pytest.approx(np.arange(200) / 25, abs=0.1)
+
+
+@pytest.mark.parametrize("fps", [15, 25])
+@pytest.mark.parametrize("n_reordered", [0, 2, 3])
+@pytest.mark.parametrize("noise_px", [0, 6, 12, 20])
+def test_pictures_that_share_a_packet_of_a_program_stream_keep_their_times(
+    tmp_path: Path, fps: int, n_reordered: int, noise_px: int
+) -> None:
+    """Only the first of them is stamped; noise changes how many share one."""
+    path, n = tmp_path / "recorder.mpg", fps * 12
+    noise = np.random.default_rng(0)
+    options = {"bf": str(n_reordered), "g": "50", "sc_threshold": "0", "crf": "20"}
+    with av.open(path, "w", format="vob") as out:
+        stream = out.add_stream("libx264", rate=fps, options=options)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        for index in range(n):
+            pixels = spelled(index).copy()
+            side = int(noise_px * (1 + np.sin(index / 7)))
+            # Between the two rows that are read.
+            pixels[26 : 26 + side, :side] = noise.integers(0, 255, (side, side, 3))
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, Fraction(1, fps)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with FrameReader(
+        str(path), SamplingConfig(fps=float(fps), thin_static=False), limits=LIMITS
+    ) as reader:
+        frames = list(reader)
+        warnings = reader.info.warnings
+    assert len(frames) >= n - 1
+    assert [frame.pts_s for frame in frames] == pytest.approx(
+        [read_index(frame.pixels) / fps for frame in frames], abs=0.5 / fps
+    )
+    assert not warnings
 
 
 def test_flash_video_whose_clock_starts_anew_goes_on(tmp_path: Path) -> None:

@@ -1,0 +1,151 @@
+"""Frames of a camera that is filmed: in parts with a wall clock, beside their recording.
+
+A part is an unbroken stretch of one connection, with a clock from 0 and a moment at which that
+began. A new one begins where the old has become long, or where the camera's clock has drifted from
+ours by more than a second: so every frame, every file of the recording and the wall clock agree.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from engine.media.frame import Frame
+from engine.media.recording import RECORDED_CODECS, FeedRecorder, RecordedBytes
+from engine.media.sample import FrameReader, SamplingConfig
+from engine.media.source import MediaLimits
+from engine.media.stamps import VideoPacket
+
+PART_S: Final = 6 * 3600.0
+"""Longest part: what is deleted by age goes part by part."""
+MOST_DRIFT_S: Final = 1.0
+SETTLES_S: Final = 30.0
+"""While a part is young its beginning is corrected; cameras send what they had in store first."""
+_LEAST_CORRECTION_S: Final = 0.005
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveConfig:
+    """Choices of how a camera is filmed."""
+
+    records: bool = True
+    segment_s: float = 60.0
+    part_s: float = PART_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LivePart:
+    """A part of the timeline, as far as it is known."""
+
+    ordinal: int
+    """Counted over a connection."""
+    start_at_s: float
+    """When its first frame was filmed, in seconds since 1970 by this machine's clock."""
+
+
+class LiveReader:
+    """The sampled frames of a camera, each on the clock of its part."""
+
+    def __init__(
+        self,
+        uri: str,
+        config: SamplingConfig,
+        live: LiveConfig,
+        *,
+        limits: MediaLimits,
+        on_packet: Callable[[FrameReader], None],
+        on_part: Callable[[LivePart], None],
+        on_recorded: Callable[[RecordedBytes], None],
+    ) -> None:
+        """Connect, and decode the first frame.
+
+        Args:
+            on_part: Called when a part begins, before anything of it, and when its beginning is
+                known better.
+            on_recorded: Called with the next bytes of the recording.
+        """
+        # Whoever films decides when to connect again: each connection is a part of its own.
+        limits = replace(limits, reconnect_attempts=0)
+        self._reader = FrameReader(uri, config, limits=limits, on_packet=on_packet, films=True)
+        self._live, self._on_part = live, on_part
+        decoder = self._reader.decoder
+        stream = decoder.stream
+        self._tick_s, self._origin = float(decoder.tick_s), decoder.origin
+        codec = self._reader.info.video_codec
+        self._recorder = (
+            FeedRecorder(stream, on_recorded, segment_s=live.segment_s)
+            if live.records and codec in RECORDED_CODECS
+            else None
+        )
+        self.is_recorded = self._recorder is not None
+        self._part = LivePart(ordinal=-1, start_at_s=0.0)
+        self._begins: deque[tuple[int, float]] = deque()
+        """Parts whose frames are still to come out of the decoder, with their beginnings."""
+        self._shown, self._shown_from_s = 0, 0.0
+        decoder.film(self._take)
+
+    @property
+    def reader(self) -> FrameReader:
+        """The reader with its facts and counts."""
+        return self._reader
+
+    def __iter__(self) -> Iterator[tuple[int, Frame]]:
+        """Yield the frames, each with the ordinal of its part."""
+        try:
+            for frame in self._reader:
+                while self._begins and frame.pts_s >= self._begins[0][1] - self._tick_s / 2:
+                    self._shown, self._shown_from_s = self._begins.popleft()
+                pts_s = max(0.0, frame.pts_s - self._shown_from_s)
+                yield self._shown, replace(frame, pts_s=pts_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the file that is open; may be called twice."""
+        if self._recorder is not None:
+            self._recorder.close()
+        self._reader.close()
+
+    def _take(self, packet: VideoPacket) -> None:
+        """Take the next packet on its way to the decoder."""
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if stamp is None or stamp < self._origin:
+            return
+        is_first = self._part.ordinal < 0
+        begins = is_first or (packet.is_keyframe and self._wants_part(stamp))
+        if begins:
+            self._begin(self._origin if is_first else stamp)
+        self._settle()
+        if self._recorder is not None:
+            self._recorder.take(packet, origin=self._part_origin, begins_part=begins)
+
+    _part_origin = 0
+
+    def _begin(self, start: int) -> None:
+        ordinal = self._part.ordinal + 1
+        self._part_origin = start
+        self._begins.append((ordinal, (start - self._origin) * self._tick_s))
+        self._part = LivePart(ordinal=ordinal, start_at_s=self._start_at_s())
+        self._on_part(self._part)
+
+    def _wants_part(self, stamp: int) -> bool:
+        length_s = (stamp - self._part_origin) * self._tick_s
+        drift_s = abs(self._start_at_s() - self._part.start_at_s)
+        return length_s >= self._live.part_s or (length_s > SETTLES_S and drift_s > MOST_DRIFT_S)
+
+    def _settle(self) -> None:
+        """Correct the beginning of a part that is young."""
+        start_at_s = self._start_at_s()
+        is_young = time.time() - self._part.start_at_s < SETTLES_S
+        is_off = abs(start_at_s - self._part.start_at_s) > _LEAST_CORRECTION_S
+        if is_young and is_off:
+            self._part = replace(self._part, start_at_s=start_at_s)
+            self._on_part(self._part)
+
+    def _start_at_s(self) -> float:
+        """Return when the first frame of the part was filmed, as far as is known by now."""
+        stamps = self._reader.decoder.packets.feed_stamps
+        assert stamps is not None, "a live source has them"
+        zero_at_s = stamps.zero_at_s + time.time() - time.monotonic()
+        return zero_at_s + self._part_origin * self._tick_s
