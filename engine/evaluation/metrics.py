@@ -55,6 +55,24 @@ def recall_at(spans: Sequence[TimeSpan], wanted: Sequence[TimeSpan], k: int) -> 
     return n_met / len(wanted)
 
 
+def is_referenced(
+    spans: Sequence[TimeSpan], wanted: Sequence[TimeSpan], grain_s: float | int
+) -> bool:
+    """Return whether every wanted span is overlapped, or lies within a grain of a found span.
+
+    The share of questions for which this holds is what we call Ref@N. MM-Lifelong
+    (arXiv:2603.05484) has a measure of that name whose formula was not published in the part
+    that we have read: the two must not be set side by side.
+    """
+    return bool(wanted) and all(
+        any(
+            span.start_s - grain_s <= target.end_s and target.start_s <= span.end_s + grain_s
+            for span in spans
+        )
+        for target in wanted
+    )
+
+
 def covered(spans: Sequence[TimeSpan], wanted: TimeSpan) -> float:
     """Return the share of the wanted seconds that found spans cover together, in [0, 1]."""
     if wanted.duration_s <= 0:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -15,13 +15,10 @@ from PIL import Image, UnidentifiedImageError
 from engine.errors import InputRefusedError
 from engine.media.frame import Frame
 from engine.pipeline.answer import answer
+from engine.pipeline.encode import EncodedChunk, encode_frames
 from engine.pipeline.engine import Engine
-from engine.pipeline.ingest import (
-    EncodedChunk,
-    ResumePoint,
-    encode_frames,
-    ingest_encoded,
-)
+from engine.pipeline.ingest import ingest_encoded
+from engine.pipeline.resume import ResumePoint
 from engine.protocols import Sampling
 from engine.records import ALL_TIME, Answer, Recall, TimeSpan, VideoId
 from engine.synthetic.cards import draw_needle
@@ -58,6 +55,8 @@ class Haystack:
 
     tokens: VisualTokens
     fps: float
+    size_px: tuple[int, int] | None = None
+    """Height and width of all frames; `None` for a model that brings them to a size of its own."""
 
     @property
     def n_frames(self) -> int:
@@ -140,25 +139,42 @@ def load_needles(
 
 
 def encode_haystack(engine: Engine, frames: Iterable[Frame]) -> Haystack:
-    """Run frames through the towers chunk by chunk, holding no more of them than that."""
+    """Run frames through the towers chunk by chunk, holding no more of them than that.
+
+    For a model that keeps the aspect of frames, all are brought to the size of the first.
+    """
     waiting = iter(frames)
-    size = engine.model.card.chunk_frames
-    parts = []
-    while batch := list(islice(waiting, size)):
-        parts.append(encode_frames(engine.model, batch))
+    card = engine.model.card
+    parts, size_px = list[VisualTokens](), None
+    while batch := list(islice(waiting, card.chunk_frames)):
+        if card.keeps_aspect:
+            height, width, _ = batch[0].pixels.shape
+            size_px = size_px or (height, width)
+        sized = [replace(frame, pixels=_resized(frame.pixels, size_px)) for frame in batch]
+        parts.append(encode_frames(engine.model, sized))
     if not parts:
         raise ValueError("a haystack needs at least one frame")
-    tokens = VisualTokens(
+    tokens = replace(
+        parts[0],
         embeddings=torch.cat([part.embeddings for part in parts]),
         frame_vectors=torch.cat([part.frame_vectors for part in parts]),
         pts_s=torch.cat([part.pts_s for part in parts]),
     )
-    return Haystack(tokens=tokens, fps=engine.sampling.fps)
+    return Haystack(tokens=tokens, fps=engine.sampling.fps, size_px=size_px)
 
 
-def encode_needle(engine: Engine, needle: Needle) -> VisualTokens:
-    """Run a needle's picture through the towers, as a frame like any other."""
-    return encode_frames(engine.model, [Frame(pixels=needle.image, pts_s=0.0)])
+def encode_needle(
+    engine: Engine, needle: Needle, size_px: tuple[int, int] | None = None
+) -> VisualTokens:
+    """Run a needle's picture through the towers, as a frame like any other.
+
+    Args:
+        engine: Whose model sees it.
+        needle: With a picture of any size.
+        size_px: Height and width of the frames among which it will stand.
+    """
+    pixels = _resized(needle.image, size_px)
+    return encode_frames(engine.model, [Frame(pixels=pixels, pts_s=0.0)])
 
 
 def plant(
@@ -169,7 +185,8 @@ def plant(
     Args:
         haystack: Repeated from its start when it is shorter than the stretch.
         needle: One frame.
-        length_frames: Of the stretch, the needle's frame included.
+        length_frames: Of the stretch, the needle's frame included; frames that share their tokens
+            with it show the needle, too.
         depth: 0 plants in the first frame, 1 in the last.
     Returns:
         The visual tokens, and the time of the needle's frame.
@@ -180,9 +197,11 @@ def plant(
     order = torch.arange(length_frames) % haystack.n_frames
     embeddings = haystack.tokens.embeddings[order]
     vectors = haystack.tokens.frame_vectors[order]
-    embeddings[needle_idx], vectors[needle_idx] = needle.embeddings[0], needle.frame_vectors[0]
+    first = needle_idx - needle_idx % needle.frames_together
+    embeddings[first : first + needle.frames_together] = needle.embeddings[0]
+    vectors[needle_idx] = needle.frame_vectors[0]
     pts_s = torch.arange(length_frames, dtype=torch.float64) / haystack.fps
-    planted = VisualTokens(embeddings=embeddings, frame_vectors=vectors, pts_s=pts_s)
+    planted = replace(haystack.tokens, embeddings=embeddings, frame_vectors=vectors, pts_s=pts_s)
     return planted, float(pts_s[needle_idx])
 
 
@@ -235,7 +254,8 @@ def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
         pts_s = tokens.pts_s[part]
         end_s = float(pts_s[-1]) + 1 / engine.sampling.fps
         yield EncodedChunk(
-            tokens=VisualTokens(
+            tokens=replace(
+                tokens,
                 embeddings=tokens.embeddings[part],
                 frame_vectors=tokens.frame_vectors[part],
                 pts_s=pts_s,
@@ -243,6 +263,15 @@ def chunked(engine: Engine, tokens: VisualTokens) -> Iterator[EncodedChunk]:
             span=TimeSpan(start_s=float(pts_s[0]), end_s=end_s),
             activity=0.0,
         )
+
+
+def _resized(
+    pixels: UInt8[np.ndarray, "_h _w 3"], size_px: tuple[int, int] | None
+) -> UInt8[np.ndarray, "_h2 _w2 3"]:
+    if size_px is None or pixels.shape[:2] == size_px:
+        return pixels
+    height, width = size_px
+    return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _parse_entry(folder: Path, where: str, line: str, pixels_left: int) -> Needle:

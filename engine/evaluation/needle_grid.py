@@ -22,7 +22,8 @@ from engine.evaluation.needle import (
 from engine.evaluation.scratch_engine import scratch_engine
 from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
-from engine.records import ProbeCell, ProbeResult, Recall, VideoId
+from engine.probe_records import ProbeCell, ProbeResult
+from engine.records import Recall, VideoId
 from engine.synthetic.story import draw_story
 
 LENGTHS = (64, 256, 1024)
@@ -166,7 +167,8 @@ def _find(
     engine: Engine, hay: Haystack, needle: Needle, length: int, depth: float, recall: Recall
 ) -> Finding:
     video = VideoId("haystack")
-    tokens, planted_s = plant(hay, encode_needle(engine, needle), length_frames=length, depth=depth)
+    picture = encode_needle(engine, needle, hay.size_px)
+    tokens, planted_s = plant(hay, picture, length_frames=length, depth=depth)
     ingest_planted(engine, video, tokens)
     try:
         return ask(engine, video, needle, planted_s, recall=recall)

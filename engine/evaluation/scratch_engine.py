@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from engine.device import DEFAULT_CACHE_BYTES
 from engine.media.frame import Frame
 from engine.pipeline.engine import Engine, assemble
 from engine.pipeline.ingest import ingest
@@ -30,6 +31,11 @@ def scratch_engine(engine: Engine, folder: Path, *, compression_ratio: int | Non
     config = replace(
         engine.config,
         model=model,
+        # What the card has free belongs to the library's own cache, which may grow into it.
+        cache=replace(
+            engine.config.cache,
+            device_bytes=engine.config.cache.device_bytes or DEFAULT_CACHE_BYTES,
+        ),
         latents_folder=folder,
         index_folder=folder,
         retrieval=engine.retrieval,

@@ -12,7 +12,8 @@ import psutil
 import torch
 
 from engine.evaluation.bench._process import in_fresh_process, peak_rss_bytes
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
 
 PREFIX, TEXT, WINDOW, RATIO, PER_FRAME = 14, 40, 1440, 8, 144

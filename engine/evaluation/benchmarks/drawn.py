@@ -7,12 +7,21 @@ combinations that the nano model never saw in training.
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.evaluation.benchmark import BenchmarkCard, BenchmarkQuestion
 from engine.media.encode import write_video
-from engine.protocols import BenchmarkQuestion
 from engine.synthetic.questions import is_right
 from engine.synthetic.questions import questions as story_questions
 from engine.synthetic.story import draw_story
 
+CARD = BenchmarkCard(
+    title="Drawn recordings",
+    measures="what happens in drawn scenes with cards and passers-by; open, judged by words",
+    size="387 questions, 4 recordings of five minutes",
+    licence="drawn here",
+    source="engine/synthetic",
+    files="an empty folder: what is missing is drawn",
+    may_refuse=True,
+)
 SEEDS = (70001, 70002, 70003, 70004)
 DURATION_S = 300.0
 FPS = 10.0
@@ -35,7 +44,13 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
                 text=question.text,
                 answer=_APART.join((question.answer, *question.aliases)),
                 span=question.span,
+                task=question.kind,
             )
+
+
+def choose(answer: str, question: BenchmarkQuestion) -> str | None:
+    """Return the answer itself; `None` where there is none."""
+    return answer.strip() or None
 
 
 def score(answer: str, question: BenchmarkQuestion) -> float:

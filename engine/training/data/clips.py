@@ -18,8 +18,9 @@ from typing import Final
 from engine.media.frame import Frame
 from engine.media.prefetch import Prefetch
 from engine.pipeline.caption import INSTRUCTION, describe
+from engine.pipeline.encode import SoundSource, encode_frames, hear
 from engine.pipeline.engine import Engine
-from engine.pipeline.ingest import FrameSource, SoundSource, encode_frames, hear
+from engine.pipeline.ingest import FrameSource
 from engine.protocols import Sampling
 from engine.records import ChunkRef, TimeSpan, VideoId
 from engine.tensors import ChunkLatents

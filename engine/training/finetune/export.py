@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine.plural import counted
 from engine.training.data.samples import BadSample
 
 WEIGHTS = frozenset({".safetensors", ".bin", ".pt", ".pth"})
@@ -29,4 +30,4 @@ def copy_other_files(source: Path, folder: Path) -> None:
 
 def export_note(folder: Path, bad: Sequence[BadSample]) -> str:
     """Say where the checkpoint is, and how many samples were skipped."""
-    return f"{folder}; {len(bad)} samples skipped" if bad else str(folder)
+    return f"{folder}; {counted(len(bad), 'sample')} skipped" if bad else str(folder)

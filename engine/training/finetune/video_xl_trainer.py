@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from engine.device import pick_device
 from engine.errors import InputRefusedError
 from engine.models.layers.decoder import Decoder, RmsNorm
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import keys_of, read_tensors
 from engine.models.video_xl.net import VideoXlNet, load_net, save_net
-from engine.pipeline.engine import pick_device
 from engine.training.data.samples import BadSample, Sample, SampleFile
 from engine.training.finetune.export import CARD, copy_other_files, export_note
 from engine.training.finetune.lora import LowRankConfig, add_adapters, merge_adapters

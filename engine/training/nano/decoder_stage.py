@@ -16,7 +16,8 @@ from jaxtyping import Float, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.splice import IGNORED_LABEL
 from engine.training.nano.batched_compression import (
     CompressedVideos,

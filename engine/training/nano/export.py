@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Final
 
 import torch
 from tokenizers import Tokenizer
@@ -16,6 +17,9 @@ from engine.models.video_xl.net import (
     build,
     save_net,
 )
+from engine.pipeline.world import FILE_NAME as WORLD_FILE
+from engine.synthetic.grammar import scene_caption
+from engine.synthetic.scene import LIGHTS, PLACES
 from engine.training.nano.clip_stage import QUERY_TOKENS
 from engine.training.nano.decoder_stage import NanoDecoder
 from engine.training.nano.frame_bank import SIDE_PX
@@ -24,6 +28,14 @@ from engine.training.nano.vocabulary import id_of, save_query_vocabulary, save_v
 
 RATIOS = (2, 4, 8, 16)
 """The ratios of training; 8 is the default of every tool."""
+
+WORLD_SENTENCE: Final = (
+    "The model nano knows only the footage that Longwatch draws itself: on real footage it has "
+    "nothing to say."
+)
+WORLD_COSINE: Final = 0.38
+"""Median cosine of frames and their nearest scene: 0.388 to 0.411 in 24 drawn stories, at most
+0.370 in 40 real clips and pictures (grey bottles before a grey wall; the next has 0.291)."""
 
 
 def export(
@@ -71,6 +83,9 @@ def export(
     generation = {"do_sample": False, "eos_token_id": list(ends), "max_new_tokens": 48}
     text = json.dumps(generation, indent=1) + "\n"
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
+    scenes = [scene_caption(place, light).rstrip(".") for place in PLACES for light in LIGHTS]
+    world = {"sentence": WORLD_SENTENCE, "phrases": scenes, "least_cosine": WORLD_COSINE}
+    (folder / WORLD_FILE).write_text(json.dumps(world, indent=1) + "\n", encoding="utf-8")
 
 
 def restore(trained: NanoDecoder, net: VideoXlNet) -> None:

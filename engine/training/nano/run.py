@@ -19,7 +19,7 @@ from transformers import CLIPModel
 
 from engine.errors import NotFoundError
 from engine.files import atomic_write
-from engine.models.layers.decoder import DecoderConfig
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.training.loop import LoopConfig, Progress, run_stage
 from engine.training.nano.chunks import Facts
 from engine.training.nano.clip_stage import (

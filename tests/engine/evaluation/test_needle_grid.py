@@ -18,7 +18,8 @@ from engine.evaluation.needle_grid import (
 )
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
-from engine.records import ProbeResult, Recall
+from engine.probe_records import ProbeResult
+from engine.records import Recall
 from tests.engine.evaluation.test_needle import RED
 from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import story

@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from engine.models.layers.decoder import Decoder, DecoderConfig
+from engine.models.layers.decoder import Decoder
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.splice import IGNORED_LABEL, PaddedBatch
 from engine.training.finetune.causal_loss import causal_loss, run_causal
 

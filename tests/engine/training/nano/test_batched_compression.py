@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from engine.models.layers.decoder import Decoder, DecoderConfig, KvTrace
+from engine.models.layers.decoder import Decoder, KvTrace
+from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
 from engine.tensors import KvLatents
 from engine.training.nano.batched_compression import (

@@ -1,0 +1,149 @@
+"""Rows of published annotation files: JSON, JSON lines, CSV, and parquet where pyarrow is there."""
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine.errors import InputRefusedError, MissingCapabilityError
+
+VIDEO_ENDINGS = ("", ".mp4", ".MP4", ".mkv", ".webm", ".avi", ".mov")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of an annotation file that names itself where a field is missing."""
+
+    values: Mapping[str, Any]
+    where: str
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self.values or self.values[key] is None:
+            raise InputRefusedError(
+                f"{self.where} has no {key!r}", hint="the file is not the published one"
+            )
+        return self.values[key]
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """Return a field that may be missing."""
+        value = self.values.get(key)
+        return default if value is None else value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """Return a list of texts.
+
+        Raises:
+            InputRefusedError: There is none, or it holds something else.
+        """
+        return tuple(str(item) for item in self.items(key))
+
+    def items(self, key: str) -> list[Any]:
+        """Return a list, also of a numpy array that a table reader made of it."""
+        value = self[key]
+        if hasattr(value, "tolist"):
+            value = value.tolist()
+        if not isinstance(value, list | tuple):
+            raise InputRefusedError(f"{self.where}: {key!r} is no list")
+        return list(value)
+
+    def rows(self, key: str) -> "list[Entry]":
+        """Return a list of nested entries."""
+        return [
+            _row(item, f"{self.where}, {key} {number}")
+            for number, item in enumerate(self.items(key), start=1)
+        ]
+
+
+def find_annotations(root: Path, *patterns: str) -> Path:
+    """Return the first annotation file below a folder that one of several patterns names.
+
+    Raises:
+        InputRefusedError: None is there; the message names the first pattern.
+    """
+    for pattern in patterns:
+        matches = sorted(path for path in root.glob(pattern) if path.is_file())
+        if matches:
+            return matches[0]
+    raise no_annotations(root, patterns[0])
+
+
+def no_annotations(root: Path, name: str) -> InputRefusedError:
+    """Return the refusal of a folder that is no local copy."""
+    return InputRefusedError(
+        f"{root} holds no {name}",
+        hint="name the folder of the local copy; the list of benchmarks says what it holds",
+    )
+
+
+def read_annotations(path: Path) -> Iterator[Entry]:
+    """Yield the entries of an annotation file: rows of a table, or of a list of objects.
+
+    Raises:
+        InputRefusedError: It cannot be read as what its ending says.
+        MissingCapabilityError: A parquet file, and no reader of those is installed.
+    """
+    if path.suffix == ".parquet":
+        entries = _read_parquet(path)
+    elif path.suffix == ".csv":
+        with path.open(newline="", encoding="utf-8") as file:
+            entries = list(csv.DictReader(file))
+    elif path.suffix == ".jsonl":
+        lines = path.read_text(encoding="utf-8").splitlines()
+        entries = [_parse(line, path) for line in lines if line.strip()]
+    else:
+        entries = _parse(path.read_text(encoding="utf-8"), path)
+        if not isinstance(entries, list):
+            raise InputRefusedError(f"{path} holds no list")
+    for number, entry in enumerate(entries, start=1):
+        yield _row(entry, f"{path}, entry {number}")
+
+
+def read_object(path: Path) -> Mapping[str, Any]:
+    """Return the object of a JSON file.
+
+    Raises:
+        InputRefusedError: It holds none.
+    """
+    content = _parse(path.read_text(encoding="utf-8"), path)
+    if not isinstance(content, dict):
+        raise InputRefusedError(f"{path} holds no object")
+    return content
+
+
+def find_media(folders: tuple[Path, ...], name: str) -> Path:
+    """Return a video by its name in one of several folders; where it would lie if it is missing."""
+    for folder in folders:
+        for ending in VIDEO_ENDINGS:
+            path = folder / f"{name}{ending}"
+            if path.exists():
+                return path
+    return folders[0] / name
+
+
+def _parse(text: str, path: Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputRefusedError(f"{path} is no JSON: {error}") from error
+
+
+def _row(entry: Any, where: str) -> Entry:
+    if not isinstance(entry, dict):
+        raise InputRefusedError(f"{where} is no object")
+    return Entry(entry, where)
+
+
+def _read_parquet(path: Path) -> list[Any]:
+    try:
+        from pyarrow import ArrowException, parquet
+    except ImportError as error:
+        raise MissingCapabilityError(
+            f"{path.name} is a parquet file, and pyarrow is not installed",
+            hint="pip install pyarrow, or convert the file to JSON lines",
+        ) from error
+    try:
+        return list(parquet.read_table(path).to_pylist())
+    except (ArrowException, OSError) as error:
+        raise InputRefusedError(f"{path} is no parquet file: {error}") from error

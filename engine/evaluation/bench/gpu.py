@@ -1,0 +1,328 @@
+"""Ten minutes on a card: what it does, whether the dry run's assumptions hold, and how fast it is.
+
+A Video-XL of the released 7B size with random weights, in bfloat16: kernels are timed, counts of
+the dry run compared with those of the profiler, frames ingested with and without overlap, an
+answer's steps and a recall of hours measured, bfloat16 held against float32 on the CPU. Without
+an accelerator the same code rehearses on the tiny variant, so that it is known to run.
+
+It needs torch, transformers and this engine: no checkpoint, no network, no video.
+"""
+
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib import metadata
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from engine import device as devices
+from engine.cache.budget import CacheConfig
+from engine.evaluation.bench._released import (
+    ON_A_CARD,
+    REHEARSAL,
+    GpuPlan,
+    NoiseFrames,
+    random_model,
+    random_net,
+)
+from engine.evaluation.device_ledger import DeviceLedger
+from engine.media.sample import SamplingConfig
+from engine.models.layers.decode import DeviceSteps
+from engine.models.layers.generate import first_step, steps_ahead
+from engine.models.layers.picking import Picker
+from engine.models.video_xl.model import VideoXl
+from engine.models.video_xl.net import VideoXlNet, build
+from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
+from engine.pipeline.config import EngineConfig, ModelConfig
+from engine.pipeline.engine import Engine, assemble
+from engine.pipeline.ingest import ingest
+from engine.protocols import Sampling
+from engine.records import VideoId
+from engine.tensors import FrameBatch, KvLatents
+
+ASSUMED: Final = {"gemm_efficiency": 0.62, "decode_operations": 400, "compress_operations": 700}
+"""Assumptions and budgets of the dry run."""
+
+
+def measure(*, model: str | None = None, plan: GpuPlan | None = None) -> dict[str, Any]:
+    """Measure the card, or rehearse on the CPU.
+
+    Args:
+        model: Not used: the sizes are fixed and the weights random.
+        plan: Other sizes; by the machine when `None`.
+    """
+    device = devices.pick_device("auto")
+    is_card = devices.is_real(device)
+    plan = plan or (ON_A_CARD if is_card else REHEARSAL)
+    dtype = torch.bfloat16 if is_card else torch.float32
+    devices.prepare_device(device)
+    document: dict[str, Any] = {"is_rehearsal": not is_card, **_versions(device)}
+    with torch.inference_mode(), tempfile.TemporaryDirectory(prefix="longwatch-gpu-") as folder:
+        document["calibration"] = _calibrate(plan, device, dtype)
+        video_xl = random_model(plan, device, dtype, Path(folder))
+        document["counts"] = _counts(video_xl, plan, profiled=is_card)
+        document["decode"] = _decode(video_xl, plan)
+        document["recall"] = _recall(video_xl, plan)
+        document["bf16_against_fp32"] = _compare(plan, device)
+    # Outside of inference mode, as a server ingests.
+    with tempfile.TemporaryDirectory(prefix="longwatch-gpu-") as folder:
+        document["ingest"] = {
+            name: _ingest(video_xl, plan, Path(folder) / name, overlaps=overlaps)
+            for name, overlaps in (("plain", False), ("overlapping", True))
+        }
+    plain, beside = (document["ingest"][name]["frames_per_s"] for name in ("plain", "overlapping"))
+    document["ingest"]["overlapping_over_plain"] = round(beside / plain, 2)
+    return document
+
+
+def _versions(device: torch.device) -> dict[str, Any]:
+    packages = ("torch", "transformers", "flash-attn", "longwatch", "numpy")
+    document: dict[str, Any] = {
+        "versions": {name: _version(name) for name in packages},
+        "python": platform.python_version(),
+        "cuda": torch.version.cuda,
+    }
+    if devices.is_real(device):
+        free_bytes, total_bytes = torch.cuda.mem_get_info(device)
+        document |= {
+            "card": torch.cuda.get_device_name(device),
+            "capability": ".".join(map(str, torch.cuda.get_device_capability(device))),
+            "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+            "free_gib": round(free_bytes / 2**30, 1),
+            "total_gib": round(total_bytes / 2**30, 1),
+        }
+    return document
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _calibrate(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
+    """Time a large product, attention over a chunk, and copies either way."""
+    side, config = plan.gemm, plan.config.decoder
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    rows = plan.config.chunk_tokens + plan.config.chunk_tokens // plan.ratio
+    q, k, v = (
+        torch.randn(1, heads, rows, config.head_dim, device=device, dtype=dtype)
+        for heads in (config.n_heads, config.n_heads, config.n_heads)
+    )
+    host = torch.zeros(plan.copied_bytes, dtype=torch.uint8)
+    pinned = host.pin_memory() if devices.is_real(device) else host
+    gemm_s = _seconds(device, lambda: left @ right)
+    attention_s = _seconds(
+        device,
+        lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True),
+    )
+    attention_flop = 2 * config.n_heads * rows**2 * config.head_dim
+    return {
+        "gemm_tflops": round(2 * side**3 / gemm_s / 1e12, 3),
+        "attention_tflops": round(attention_flop / attention_s / 1e12, 3),
+        "upload_pinned_gb_per_s": _gb_per_s(
+            plan, _seconds(device, lambda: pinned.to(device, non_blocking=True, copy=True))
+        ),
+        "upload_pageable_gb_per_s": _gb_per_s(
+            plan, _seconds(device, lambda: host.to(device, copy=True))
+        ),
+    }
+
+
+def _gb_per_s(plan: GpuPlan, seconds: float) -> float:
+    return round(plan.copied_bytes / seconds / 1e9, 2)
+
+
+def _seconds(device: torch.device, work: Callable[[], object]) -> float:
+    """Return the seconds of one run, the median of a few after a first one."""
+    if devices.is_real(device):
+        return devices.time_on_device(work)
+    work()
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return max(sorted(times)[1], 1e-9)
+
+
+def _frames(model: VideoXl, plan: GpuPlan) -> FrameBatch:
+    n_frames, (height, width) = model.card.chunk_frames, plan.frame_px
+    random = torch.Generator().manual_seed(0)
+    return FrameBatch(
+        pixels=torch.randint(
+            0, 256, (n_frames, 3, height, width), dtype=torch.uint8, generator=random
+        ),
+        pts_s=torch.arange(n_frames, dtype=torch.float64),
+    )
+
+
+def _counts(model: VideoXl, plan: GpuPlan, *, profiled: bool) -> dict[str, Any]:
+    """Count what a chunk and a step ask for, by the dry run's ledger and by the profiler."""
+    stream = model.open_stream(compression_ratio=plan.ratio)
+    frames = model.fit(_frames(model, plan))
+    tokens = model.encode(frames)
+    model.compress(tokens, stream)
+    steps = _steps(model, plan, n_latents=0)
+    next(steps)
+    works: dict[str, Callable[[], object]] = {
+        "encode": lambda: model.encode(frames),
+        "compress": lambda: model.compress(tokens, stream),
+        "step": lambda: next(steps),
+    }
+    document: dict[str, Any] = {"assumed": ASSUMED}
+    for name, work in works.items():
+        with DeviceLedger() as ledger:
+            work()
+        document[name] = {
+            "operations": ledger.counts.n_operations,
+            "round_trips": ledger.counts.n_round_trips,
+        }
+        if profiled:
+            document[name] |= _profile(work)
+    for name in ("encode", "compress"):
+        document[name]["ms"] = round(_seconds(model.device, works[name]) * 1000, 2)
+    return document
+
+
+def _profile(work: Callable[[], object]) -> dict[str, Any]:
+    """Count the kernels that really ran, and name the longest."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        work()
+        torch.cuda.synchronize()
+    kernels = [event for event in profiler.key_averages() if event.device_time_total]
+    kernels.sort(key=lambda event: -event.device_time_total)
+    return {
+        "kernels": sum(event.count for event in kernels),
+        "longest_kernels": [event.key[:80] for event in kernels[:8]],
+    }
+
+
+def _latents(model: VideoXl, n_latents: int) -> KvLatents:
+    config = model.net.config.decoder
+    shape = (config.n_layers, config.n_kv_heads, n_latents, config.head_dim)
+    keys, values = (
+        torch.randn(shape, device=model.device, dtype=model.dtype) * 0.1 for _ in range(2)
+    )
+    return KvLatents(keys=keys, values=values)
+
+
+def _steps(
+    model: VideoXl, plan: GpuPlan, *, n_latents: int, n_steps: int | None = None
+) -> Iterator[object]:
+    """Yield the steps of an answer behind so many latents, as they stay on the device."""
+    decoder = model.net.decoder
+    sink = prefill_prefix(decoder, _rows(model, 14))
+    latents = [_latents(model, n_latents)] if n_latents else []
+    n_steps = n_steps or plan.n_steps
+    prompt = _rows(model, 25)
+    cache = open_cache(decoder, sink, latents, n_more=len(prompt) + n_steps)
+    chunks = [range(14, 14 + n_latents)]
+    logits, mass = first_step(decoder, cache.buffer, prompt, chunks)
+    picker = Picker(Sampling(), logits)
+    steps = DeviceSteps(decoder, cache.buffer, picker, max_tokens=n_steps, chunks=chunks)
+    return steps_ahead(steps, logits, mass, n_steps)
+
+
+def _rows(model: VideoXl, n_tokens: int) -> Tensor:
+    ids = torch.arange(n_tokens, device=model.device) % 250
+    rows: Tensor = model.net.decoder.embed(ids)
+    return rows
+
+
+def _decode(model: VideoXl, plan: GpuPlan) -> dict[str, Any]:
+    """Time the steps of an answer: the first, those launched one by one, those recorded."""
+    document: dict[str, Any] = {}
+    for n_latents in (2 * model.card.latents_at(plan.ratio), plan.recalled):
+        started = time.perf_counter()
+        steps, times = _steps(model, plan, n_latents=n_latents), []
+        for _ in steps:
+            times.append(time.perf_counter())
+        gaps = [after - before for before, after in pairwise(times)]
+        document[f"behind_{n_latents}_latents"] = {
+            "first_token_ms": round((times[0] - started) * 1000, 2),
+            "early_ms_a_token": round(gaps[0] * 1000, 3),
+            "late_ms_a_token": round(sorted(gaps)[len(gaps) // 2] * 1000, 3),
+        }
+    return document
+
+
+def _recall(model: VideoXl, plan: GpuPlan) -> dict[str, Any]:
+    """Place hours of latents for a question: seconds, and the most that it holds."""
+    n_chunk = model.card.latents_at(plan.ratio)
+    chunks = [_latents(model, n_chunk)] * max(1, plan.recalled // n_chunk)
+    decoder = model.net.decoder
+    sink = prefill_prefix(decoder, _rows(model, 14))
+    n_bytes = sum(chunk.nbytes for chunk in chunks)
+    document: dict[str, Any] = {"chunks": len(chunks), "latent_bytes": n_bytes}
+    if devices.is_real(model.device):
+        torch.cuda.reset_peak_memory_stats(model.device)
+        before = torch.cuda.memory_allocated(model.device)
+        open_cache(decoder, sink, chunks)
+        peak = torch.cuda.max_memory_allocated(model.device) - before
+        document["peak_over_latents"] = round(peak / n_bytes, 2)
+    seconds = _seconds(model.device, lambda: open_cache(decoder, sink, chunks))
+    return {**document, "ms": round(seconds * 1000, 2)}
+
+
+def _compare(plan: GpuPlan, device: torch.device) -> dict[str, Any]:
+    """Compare a chunk's latents and the logits behind them with those of float32 on the CPU."""
+    decoder = replace(plan.config.decoder, n_layers=plan.compared_layers)
+    config = replace(plan.config, decoder=decoder, vision=None)
+    exact = random_net(config, devices.CPU, torch.float32)
+    near = build(config, device, torch.bfloat16)
+    near.load_state_dict(exact.state_dict())
+    random = torch.Generator().manual_seed(1)
+    tokens = torch.randn(config.chunk_tokens, decoder.width, generator=random) * 0.1
+    logits = [_logits(net, tokens, plan.ratio) for net in (exact, near)]
+    difference = float((logits[0] - logits[1]).abs().max())
+    return {
+        "layers": plan.compared_layers,
+        "largest_logit_difference": float(f"{difference / float(logits[0].std()):.2g}"),
+        "same_choice": bool(logits[0].argmax() == logits[1].argmax()),
+    }
+
+
+def _logits(net: VideoXlNet, tokens: Tensor, ratio: int) -> Tensor:
+    decoder = net.decoder
+    weight = decoder.embed.weight
+    ids = torch.arange(14, device=weight.device)
+    cache = open_cache(decoder, prefill_prefix(decoder, decoder.embed(ids)))
+    plan = interleave(tokens.shape[0], ratio)
+    cache.append((compress_chunk(tokens.to(weight), cache, plan),))
+    hidden = decoder.extend(decoder.embed(ids)[None], cache.buffer)
+    return decoder.logits(hidden[0, -1]).float().cpu()
+
+
+def _ingest(model: VideoXl, plan: GpuPlan, folder: Path, *, overlaps: bool) -> dict[str, Any]:
+    """Ingest noise to a real disk, every chunk waited for."""
+    engine = _engine(model, plan, folder)
+    frames = NoiseFrames(plan.n_chunks * model.card.chunk_frames, plan.frame_px)
+    times = [time.perf_counter()]
+    for _ in ingest(engine, VideoId("noise"), frames, overlaps=overlaps):
+        times.append(time.perf_counter())
+    # The first chunk fills the pipeline; rates are those behind it.
+    per_s = (len(times) - 2) * model.card.chunk_frames / (times[-1] - times[1])
+    return {"chunks": len(times) - 1, "frames_per_s": round(per_s, 2)}
+
+
+def _engine(model: VideoXl, plan: GpuPlan, folder: Path) -> Engine:
+    config = EngineConfig(
+        model=ModelConfig(
+            folder=folder, device=str(model.device.type), compression_ratio=plan.ratio
+        ),
+        latents_folder=folder / "latents",
+        index_folder=folder / "index",
+        sampling=SamplingConfig(thin_static=False),
+        cache=CacheConfig(),
+    )
+    return assemble(config, model=model)
