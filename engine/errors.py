@@ -12,9 +12,11 @@
     |-- SettingsError              a settings file, variable or flag is not understood
     |-- UnreachableError           a file, service or address cannot be reached now
     |   |-- StorageBusyError       the database is locked by another process
+    |   |-- ReadOnlyError          what is stored can be read and not be written to
     |   `-- DiskFullError          a write failed for lack of space
     |-- MissingCapabilityError     this machine lacks a package, codec or device
-    `-- CorruptLatentsError        a stored chunk fails its checksum or format version
+    |-- CorruptLatentsError        a stored chunk fails its checksum or format version
+    `-- CorruptStillsError         the stills of a chunk fail their checksum or format version
 
 An error states facts; a hint says what can be done about the thing itself ("convert it to H.264").
 Exit codes, HTTP statuses, and hints that name a command or a setting are the shell's
@@ -122,10 +124,22 @@ class UnreachableError(LongwatchError):
     code = "unreachable"
 
 
+class FeedRefusedError(UnreachableError):
+    """A camera answers and lets nobody in: it wants a name and a password, or others."""
+
+    code = "feed_refused"
+
+
 class StorageBusyError(UnreachableError):
     """The database is locked by another process."""
 
     code = "storage_busy"
+
+
+class ReadOnlyError(UnreachableError):
+    """A library that can be read and not be written to."""
+
+    code = "read_only"
 
 
 class DiskFullError(UnreachableError):
@@ -138,6 +152,23 @@ class CorruptLatentsError(LongwatchError):
     """A stored chunk fails its checksum, its format version, or its fingerprint."""
 
     code = "corrupt_latents"
+
+    def __init__(self, path: str, reason: str, *, chunk: tuple[str, int] | None = None) -> None:
+        """Describe the damage.
+
+        Args:
+            chunk: Video and ordinal of the chunk; `None` where it is not known.
+        """
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+        self.chunk = chunk
+
+
+class CorruptStillsError(LongwatchError):
+    """The stills of a chunk fail their checksum, or their format version."""
+
+    code = "corrupt_stills"
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")

@@ -12,6 +12,7 @@ Equal" (Pillai et al., OSDI 2014), table 5.
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
@@ -53,10 +54,27 @@ def atomic_write(
         raise
 
 
-def atomic_write_bytes(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write `content` to `path` as `atomic_write` does; raises what it raises."""
+def atomic_write_bytes(
+    path: Path, content: bytes, *, durable: bool = True, private: bool = False
+) -> None:
+    """Write `content` to `path` as `atomic_write` does; raises what it raises.
+
+    Args:
+        private: Readable by its owner alone, whatever the umask allows.
+    """
     with atomic_write(path, durable=durable) as temporary:
+        if private:
+            create_private(temporary)
         temporary.write_bytes(content)
+
+
+def create_private(path: Path) -> None:
+    """Create an empty file for its owner alone: no moment at which others may open it.
+
+    Raises:
+        OSError: The file exists, or its folder cannot be written to.
+    """
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def fsync_rename(source: Path, target: Path) -> None:
@@ -72,12 +90,45 @@ def fsync_rename(source: Path, target: Path) -> None:
         _fsync(source.parent)
 
 
-def make_folder(folder: Path, *, durable: bool = True) -> None:
-    """Create a folder with its parents; each new name is flushed to the disk if `durable`."""
+def make_folder(folder: Path, *, durable: bool = True, private: bool = False) -> None:
+    """Create a folder with its parents; each new name is flushed to the disk if `durable`.
+
+    Args:
+        private: New folders may be entered by their owner alone.
+    """
     missing = list(takewhile(lambda path: not path.is_dir(), (folder, *folder.parents)))
-    folder.mkdir(parents=True, exist_ok=True)
+    for path in reversed(missing):
+        path.mkdir(mode=0o700 if private else 0o777, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for path in reversed(missing if durable else []):
         _fsync(path.parent)
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete a folder with its files; readers see all of it or nothing.
+
+    What a killed call has left is deleted by the next; nothing happens when there is none.
+    """
+    leaving = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(leaving, ignore_errors=True)
+    if folder.exists():
+        folder.rename(leaving)
+        shutil.rmtree(leaving, ignore_errors=True)
+
+
+def folder_times_ns(root: Path) -> dict[str, int]:
+    """Return the folders in a folder, with the time at which a name in each last came or went.
+
+    None where there is no such folder.
+    """
+    times_ns: dict[str, int] = {}
+    with suppress(FileNotFoundError), os.scandir(root) as entries:
+        for entry in entries:
+            # One may be deleted at this moment.
+            with suppress(FileNotFoundError):
+                if entry.is_dir():
+                    times_ns[entry.name] = entry.stat().st_mtime_ns
+    return times_ns
 
 
 def is_out_of_space(error: OSError) -> bool:

@@ -1,27 +1,38 @@
-"""The four seams of the engine: a model, a tier of memory, a vector index, a benchmark.
+"""The seams of the engine: a model, an image-text encoder, a tier of memory, an index.
 
-A model may be a `Captioner` too.
+A model may be a `Captioner` and a `TokenCounter` too.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float, Float32, Float64
+import numpy as np
+from jaxtyping import Float, Float32, Float64, UInt8
 from torch import Tensor
 
+from engine.chunk_refs import ChunkRefs
 from engine.records import (
     ChunkRef,
+    EncoderCard,
     Fingerprint,
     IndexResult,
     ModelCard,
     Scope,
-    TimeSpan,
     Turn,
     VideoId,
 )
-from engine.tensors import ChunkLatents, FrameBatch, Latents, PackedChunk, Token, VisualTokens
+from engine.tensors import (
+    ChunkLatents,
+    FrameBatch,
+    FrameScores,
+    Latents,
+    PackedChunk,
+    Rank,
+    Token,
+    VisualTokens,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +69,15 @@ class Stream(Protocol):
 
     def remember(self, latents: Latents) -> None:
         """Add a chunk exactly as it was stored; the oldest leave when the limit is passed."""
+        ...
+
+
+@runtime_checkable
+class FitsFrames(Protocol):
+    """A model whose resize on the host can run before, and apart from, its towers."""
+
+    def fit(self, frames: FrameBatch) -> FrameBatch:
+        """Return frames at the towers' size; `encode` makes the same of them, bit for bit."""
         ...
 
 
@@ -139,6 +159,61 @@ class Captioner(Protocol):
 
 
 @runtime_checkable
+class ImageTextEncoder(Protocol):
+    """A pair of towers, or what stands for one: pictures and words as vectors of one space.
+
+    It looks at stills, apart from the model that answers; each has an index of its own. A phrase
+    may be several vectors, and only the encoder knows what inner products with them are worth.
+    """
+
+    @property
+    def card(self) -> EncoderCard:
+        """The card of this encoder, for whoever reads its results."""
+        ...
+
+    def encode_images(
+        self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]
+    ) -> Float32[Tensor, "image dim"]:
+        """Return a vector for each RGB picture of any size."""
+        ...
+
+    def queries(self, text: str) -> Float32[Tensor, "query dim"]:
+        """Return the vectors to multiply pictures with for a phrase, at least one."""
+        ...
+
+    def relevance(
+        self, text: str, scores: Float[Tensor, "query image"]
+    ) -> Float32[Tensor, " image"]:
+        """Return how well pictures fit a phrase, from its inner products: an order, no measure."""
+        ...
+
+    def log_odds(
+        self, text: str, scores: Float[Tensor, "query image"]
+    ) -> Float32[Tensor, " image"]:
+        """Return the log-odds that pictures show what a phrase names; above 0 it is claimed."""
+        ...
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """A family with a tokenizer; of the others, bytes bound the tokens of a text."""
+
+    def count_tokens(self, text: str) -> int:
+        """Return how many tokens a text takes in a prompt."""
+        ...
+
+
+@runtime_checkable
+class StepSharer(Protocol):
+    """A family whose answers, run in threads beside each other, decode in common steps."""
+
+    @property
+    def shares_steps(self) -> bool:
+        """Whether they do on the device that it runs on."""
+        ...
+
+
+@runtime_checkable
 class LatentTier(Protocol):
     """One level of the memory for latents: device, host or disk; all hold the stored form."""
 
@@ -178,8 +253,8 @@ class VectorIndex(Protocol):
         """Add the frames of a chunk; a chunk that is already there is replaced."""
         ...
 
-    def remove(self, video: VideoId) -> None:
-        """Forget a video."""
+    def remove(self, video: VideoId, ordinal: int | None = None) -> None:
+        """Forget a video, or one of its chunks."""
         ...
 
     def search(
@@ -198,35 +273,56 @@ class VectorIndex(Protocol):
         """
         ...
 
-    def refs(self, within: Scope | None = None) -> tuple[ChunkRef, ...]:
+    def scores(
+        self,
+        queries: Float[Tensor, "query dim"],
+        *,
+        within: Scope | None = None,
+        most: int | None = None,
+        rank: Rank | None = None,
+    ) -> FrameScores:
+        """Return the inner products of several vectors with the frames of a scope.
+
+        Args:
+            queries: At least one.
+            within: Only these spans of these videos; `None` searches everything.
+            most: About so many of the best frames of each query do, with those beside them; every
+                frame is returned when `None`, or where that costs little.
+            rank: What frames are worth by their scores: for indexes that choose for all queries
+                together.
+        Returns:
+            By video, then in time order.
+        Cost: one pass over the rows of the scope, unless `most` allows less.
+        """
+        ...
+
+    def frames(
+        self, video: VideoId, ordinal: int
+    ) -> tuple[Float32[Tensor, "frame dim"], Float64[Tensor, " frame"]] | None:
+        """Return the vectors of a chunk's frames and their times; `None` where it is not held."""
+        ...
+
+    def refs(self, within: Scope | None = None) -> ChunkRefs:
         """Return the chunks that reach into a scope, by video, then in time order."""
         ...
 
-    def save(self, path: Path, fingerprint: Fingerprint) -> None:
-        """Write beside `path`, then rename over it."""
+    @property
+    def marks(self) -> Mapping[VideoId, int]:
+        """Numbers that were noted of videos when the index that was opened was saved."""
         ...
 
+    def save(
+        self, path: Path, fingerprint: Fingerprint, marks: Mapping[VideoId, int] | None = None
+    ) -> None:
+        """Save the index under `path`, whole or not at all.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BenchmarkQuestion:
-    """One item of a benchmark: a video, a question, and what counts as right."""
-
-    id: str
-    video: Path
-    text: str
-    answer: str
-    options: tuple[str, ...] = ()
-    span: TimeSpan | None = None
-
-
-@runtime_checkable
-class Benchmark(Protocol):
-    """A file under `engine/evaluation/benchmarks`."""
-
-    def questions(self, root: Path) -> Iterator[BenchmarkQuestion]:
-        """Yield every item of a local copy of the benchmark's data."""
-        ...
-
-    def score(self, answer: str, question: BenchmarkQuestion) -> float:
-        """Return how right an answer is, in [0, 1]."""
+        Args:
+            path: That it was opened with.
+            fingerprint: Of the pipeline or encoder that made the vectors.
+            marks: Numbers to note of videos, for whoever opens it: up to which change of its
+                folder the index holds a video.
+        Raises:
+            DiskFullError: No space; what was saved before, if anything, is untouched.
+            UnreachableError: The folder cannot be written to.
+        """
         ...

@@ -4,18 +4,27 @@ Times are seconds of media time from the first frame of the video; spans are hal
 """
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Literal, NewType
 
 VideoId = NewType("VideoId", str)
 Fingerprint = NewType("Fingerprint", str)
 """Hex digest of everything that shapes latents: config, weights, ratio, fps, thinning, dtype."""
 
-Origin = Literal["retrieval", "attention"]
+Origin = Literal["retrieval", "attention", "observation"]
+AnsweredBy = Literal["observations", "model", "nothing"]
+"""Ground of an answer: rows that observers stated, a model over recalled footage, or neither."""
 Recall = Literal["top", "overview", "all"]
-Storage = Literal["native", "int8"]
-"""How latents are kept: in the model's own dtype, or as 8-bit integers with scales."""
+ObservationKind = Literal["object", "motion", "text", "speech"]
+"""Source of a fact about footage: detector, segmentation, OCR, or speech and subtitles."""
+MomentKind = Literal["vector", "object", "text", "speech", "motion", "caption"]
+"""Source of a moment that a search finds: vectors of stills, an observer, or a caption."""
+LatentKind = Literal["tokens", "keys_values"]
+"""What is kept of a chunk where a family leaves the choice: embeddings, or keys and values."""
+Storage = Literal["native", "int8", "int4", "int3"]
+"""Form in which latents are kept: the model's own dtype, or integers of so many bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -56,6 +65,16 @@ class TimeSpan:
 
 
 ALL_TIME = TimeSpan(start_s=0.0, end_s=math.inf)
+
+
+def moment_after(start_at: datetime, time_s: float) -> datetime:
+    """Return the moment so much later, or the last of the calendar where that ends before."""
+    try:
+        return start_at + timedelta(seconds=time_s)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=start_at.tzinfo)
+
+
 """From the first frame to whenever a video ends."""
 
 Scope = Sequence[tuple[VideoId, TimeSpan]]
@@ -79,6 +98,9 @@ class MediaInfo:
     is_live: bool = False
     has_audio: bool = False
     rotation_deg: int = 0
+    first_frame_s: float = 0.0
+    """When the first frame is shown by the clock of players, which begins with the first stream:
+    late where sound begins before the picture."""
     warnings: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     """Metadata of the container as text; foreign, to be escaped wherever it is shown."""
@@ -119,6 +141,9 @@ class ModelCard:
     wants_audio: bool = False
     fixed_latents: int | None = None
     """Latents of one full chunk where the connector alone decides; no ratio changes them."""
+    keeps_aspect: bool = False
+    """Whether frames keep their aspect: those of a chunk have one size then, and the costs are
+    those of the largest."""
 
     def latents_at(self, compression_ratio: int) -> int:
         """Return the latents of a full chunk at this ratio; a remainder keeps one too."""
@@ -154,7 +179,11 @@ class Release:
     """With an empty fingerprint: nothing is loaded."""
     fps: float
     """Frames a second at which it was meant to look."""
+    towers: tuple[str, ...] = ()
+    """Repositories of the stand-alone towers that bring its text side; pulled along."""
     note: str = ""
+    bytes_per_parameter: int | None = 2
+    """As published; `None` where nobody here knows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +228,8 @@ class Evidence:
     origin: Origin
     keyframe_s: float
     """The frame to show for it."""
+    observations: "tuple[Observation, ...]" = ()
+    """Rows that state it; none where only vectors or attention speak for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +239,14 @@ class AnswerTiming:
     retrieve_ms: float
     first_token_ms: float
     total_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoStretch:
+    """A span of one video."""
+
+    video: VideoId
+    span: TimeSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +261,18 @@ class Answer:
     searched_s: float
     recalled_chunks: int
     recall: Recall
+    left_out: tuple[VideoStretch, ...] = ()
+    """What was asked for, was read once, and could not be searched."""
+    answered_by: AnsweredBy = "model"
+    nearest: tuple[Evidence, ...] = ()
+    """The moments nearest to the question, not confirmed, where nothing supports an answer."""
+    model: str = ""
+    """What answered where that is not the model of the card, such as a server of the user's."""
+
+    @property
+    def model_name(self) -> str:
+        """Name of the model to show beside the answer."""
+        return self.model or f"{self.card.family}/{self.card.variant}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,41 +325,72 @@ class Caption:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeCell:
-    """Needles of one haystack length and depth."""
+class Box:
+    """Place of a thing in one frame, in shares of its width and height, from the upper left."""
 
-    length_frames: int
-    length_s: float
-    depth: float
-    """0 is the start of the haystack, 1 its end."""
-    n: int
-    answers_right: int
-    evidence_hit_at_1: int
-    evidence_hit_at_5: int
+    time_s: float
+    left: float
+    top: float
+    right: float
+    bottom: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ProbeResult:
-    """A grid of needle cells over length and depth."""
+class Observation:
+    """A fact that an observer states about a video: what, when, how sure, by which model."""
 
-    haystack: str
+    video: VideoId
+    kind: ObservationKind
+    span: TimeSpan
+    """From entering to leaving, of the words spoken, or for as long as the print stood."""
+    label: str
+    """What was recognised, in lower case: "person"; "movement" of motion; empty for words."""
+    text: str
+    """What was read or said; empty for objects and motion."""
+    confidence: float
+    """Of the model at its surest, in [0, 1]; of two models two confidences are not one scale."""
     model: str
-    compression_ratio: int
-    recall: Recall
-    cells: tuple[ProbeCell, ...] = field(default_factory=tuple)
-    wall_s: float = 0.0
+    """The part that states it, with its version."""
+    peak_s: float
+    """The frame that shows it best."""
+    track: int | None = None
+    """Number of a thing that was followed, unique in the video and model."""
+    boxes: tuple[Box, ...] = ()
+    """Places of a track in time order, or of print; none for sound."""
+    colours: tuple[str, ...] = ()
+    """Names of the colours of its pixels, the most common first."""
+    n_seen: int = 1
+    """Frames that show it, of `n_looked`: a thing seen once in a while may be a mistake."""
+    n_looked: int = 1
+    """Frames that were looked at from its first to its last."""
+    heading: str = ""
+    """Way of a track: "left", "right", "up", "down", "nearer", "farther"; empty where it stays."""
 
-    @property
-    def answer_accuracy(self) -> float:
-        """Share of all needles answered right; 0 for an empty grid."""
-        return _share((cell.answers_right, cell.n) for cell in self.cells)
 
-    @property
-    def evidence_hit_at_1(self) -> float:
-        """Share of all needles whose first evidence covers the planted moment."""
-        return _share((cell.evidence_hit_at_1, cell.n) for cell in self.cells)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The reach of one observer over one video: what it could have seen, and where it looked."""
+
+    video: VideoId
+    kind: ObservationKind
+    model: str
+    labels: frozenset[str]
+    """Every label that it can state; empty where it reads any words."""
+    span: TimeSpan
+    """How far it has looked."""
 
 
-def _share(counts: Iterable[tuple[int, int]]) -> float:
-    right, total = (sum(column) for column in zip(*counts, (0, 0), strict=True))
-    return right / total if total else 0.0
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderCard:
+    """The costs and promises of an image-text encoder, shown wherever its results are."""
+
+    name: str
+    """Plug-in and checkpoint, such as `concepts` or `siglip2:google/siglip2-base-patch16-224`."""
+    fingerprint: Fingerprint
+    """Of weights and preparation; vectors of two fingerprints never mix."""
+    dim: int
+    knows: str
+    """What it can and cannot tell, in a sentence for the reader of results."""
+    licence: str
+    measured: str = ""
+    """How often it was right, and on what, in a sentence; empty where nobody has measured it."""

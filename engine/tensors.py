@@ -4,11 +4,13 @@ Axis names come from one vocabulary: frame h w patch token vst latent width laye
 head_dim vector dim query chunk sample.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from jaxtyping import Float, Float32, Float64, UInt8
+from jaxtyping import Float, Float32, Float64, Int16, Int64, UInt8
 from torch import Tensor, device
 
+from engine.chunk_refs import ChunkRefs
 from engine.records import ChunkRef, Storage
 
 
@@ -41,6 +43,25 @@ class VisualTokens:
     pts_s: Float64[Tensor, " frame"]
     audio: Float[Tensor, "audio_token width"] | None = None
     """Audio tokens of the same stretch, for families that hear."""
+    grid: tuple[int, int] | None = None
+    """Rows and columns of a frame's tokens, where frames keep their aspect."""
+    frames_together: int = 1
+    """Frames, counted from the first of a chunk, whose tokens are one and the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameScores:
+    """Inner products of queries with frames of an index, by video, then in time order."""
+
+    chunks: ChunkRefs
+    chunk: Int64[Tensor, " frame"]
+    """Position of each frame's chunk in `chunks`."""
+    pts_s: Float64[Tensor, " frame"]
+    scores: Float32[Tensor, "query frame"]
+
+
+Rank = Callable[[Float32[Tensor, "query frame"]], Float32[Tensor, " frame"]]
+"""What frames are worth, from their inner products with queries: more is better."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +71,8 @@ class KvLatents:
     keys: Float[Tensor, "layer kv_head latent head_dim"]
     """Before rotary embedding, so a recalled chunk can take any position."""
     values: Float[Tensor, "layer kv_head latent head_dim"]
+    places: Int16[Tensor, "latent 2"] | None = None
+    """Row and column of each latent in its frame's grid, for decoders that turn keys by them."""
 
     @property
     def n_latents(self) -> int:
@@ -67,6 +90,8 @@ class TokenLatents:
     """Embeddings of a chunk in decoder space, for families without KV compression."""
 
     embeddings: Float[Tensor, "latent width"]
+    places: Int16[Tensor, "latent 2"] | None = None
+    """Row and column of each latent in its frame's grid, for decoders that turn keys by them."""
 
     @property
     def n_latents(self) -> int:
@@ -100,20 +125,15 @@ class PackedLatents:
     dtype: str
     """Of the unpacked latents: `float32`, `float16` or `bfloat16`."""
     tensors: tuple[tuple[str, Tensor], ...]
-    """Sorted by name; `NAME` and, for integers, `NAME.scale`."""
+    """Sorted by name; `NAME` and, for integers, `NAME.step` and `NAME.zero` (`NAME.scale` in files
+    of the first 8-bit form)."""
+    n_latents: int
+    """Latents along the sequence axis."""
 
     @property
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for _, tensor in self.tensors)
-
-    @property
-    def n_latents(self) -> int:
-        """Latents along the sequence axis."""
-        tensors = dict(self.tensors)
-        return int(
-            tensors["keys"].shape[2] if "keys" in tensors else tensors["embeddings"].shape[0]
-        )
 
     def to(self, target: device, *, pinned: bool = False) -> "PackedLatents":
         """Copy latents to a device; into page-locked host memory when `pinned`."""
@@ -121,6 +141,7 @@ class PackedLatents:
         return PackedLatents(
             storage=self.storage,
             dtype=self.dtype,
+            n_latents=self.n_latents,
             tensors=tuple((name, part.pin_memory() if pinned else part) for name, part in moved),
         )
 

@@ -1,14 +1,20 @@
 """The flow: frames into memory, questions out of it. Read in this order.
 
-    config     ModelConfig, RetrievalConfig, EngineConfig: everything that can be chosen
-    engine     EngineConfig -> Engine: model, cache, index, and the fingerprint of their pipeline
-    ingest     frames -> visual tokens -> latents -> cache (disk first) and index, chunk by chunk
-    query      question -> Query: the phrases to look for, and whether one moment can answer it
-    retrieve   Query -> one index pass a phrase -> hits, and the chunks to recall
-    scoring    what speaks for a hit, and how much that is worth: pure functions
-    search     phrase -> moments, without an answer
-    answer     chunks -> recalled latents -> tokens, then the Answer
-    evidence   hits and attention mass -> the spans that are shown
+    config          ModelConfig, RetrievalConfig, EngineConfig: everything that can be chosen
+    engine          EngineConfig -> Engine: model, cache, index, and their fingerprint
+    encode          frames -> chunks, resized on the host -> visual tokens
+    ingest          visual tokens -> latents -> cache (disk first), index; steps may overlap
+    query           question -> Query: the phrases to look for, and whether one moment can answer it
+    question_kinds  a question's words -> its kind, what it names, the moment it is about
+    world           whether footage is of the narrow world that a model knows
+    retrieve        Query -> one index pass a phrase -> hits, and the chunks to recall
+    scoring         what speaks for a hit, and how much that is worth: pure functions
+    search          phrase -> moments, without an answer
+    answer          chunks -> recalled latents -> tokens, then the Answer
+    evidence        hits and attention mass -> the spans that are shown
+    compose/        observations -> a sentence with its evidence, before any model is asked
+    second_look     stills -> classes, colours and meanings, while a question is answered
+    chapters        observations and scene_changes -> the moments of a recording, with titles
 
 Beside the flow: `caption` describes the stored chunks one by one; `similar` compares chunks with
 words or with a frame.

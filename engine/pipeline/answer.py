@@ -1,23 +1,57 @@
 """Hits to recalled latents to the answer's tokens, and the Answer with its evidence at the end."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float32
 from torch import Tensor
 
+from engine.pipeline.compose.sentences import note_of
 from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import combine, from_attention, from_hits, within_scope
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import Retrieved, retrieve
 from engine.pipeline.scoring import SUPPORTED
 from engine.protocols import Sampling
-from engine.records import Answer, AnswerTiming, Evidence, Recall, Scope, Turn
-from engine.tensors import Token
+from engine.records import (
+    Answer,
+    AnswerTiming,
+    ChunkRef,
+    Evidence,
+    Observation,
+    Recall,
+    Scope,
+    Turn,
+    VideoId,
+    VideoStretch,
+)
+from engine.tensors import ChunkLatents, Token
 
 PROMPT_TOKENS = 64
 """Room for the chat template around a question: Qwen2's takes 24 tokens."""
+
+MOST_NOTES = 12
+"""Observations that stand before a question: of the recalled moments, the longest in view."""
+
+NOTE_CHARS = 600
+"""Most characters of these; positions for so many are kept free."""
+
+NEAREST = 3
+"""Moments that are shown, unconfirmed, where nothing supports an answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """Everything that an answer takes from the disk: read before its first token."""
+
+    retrieved: Retrieved
+    recalled: tuple[ChunkLatents, ...] | None
+    """`None` where the model is not asked."""
+    by_hits: tuple[Evidence, ...]
+    nearest: tuple[Evidence, ...]
+    """Where the model is not asked: what comes nearest, however weak."""
 
 
 def answer(
@@ -28,6 +62,10 @@ def answer(
     sampling: Sampling | None = None,
     history: Sequence[Turn] = (),
     recall: Recall | None = None,
+    read_to_s: Mapping[VideoId, float] | None = None,
+    observations: Sequence[Observation] = (),
+    instructions: str = "",
+    with_remark: bool = True,
 ) -> Iterator[Token | Answer]:
     """Answer from what is stored: tokens as they come, then the Answer, which is the last.
 
@@ -39,23 +77,46 @@ def answer(
         history: Earlier turns, oldest first.
         recall: How much of the past to recall; `None` decides by the question's wording. When
             it is given, the model answers even where nothing stands out.
+        read_to_s: How far each video was read, so that the answer says what it leaves out.
+        observations: Rows of the scope; those of the recalled moments stand before the question.
+        instructions: How to answer; they stand before everything and are not searched for.
+        with_remark: Whether an answer of the model that nothing supports says so behind it.
     Raises:
         NotFoundError: The scope holds no chunk.
+        CorruptLatentsError: Every chunk of the scope is damaged; one among others is left out.
     """
     started = time.perf_counter()
     sampling = sampling or Sampling()
-    retrieved = retrieve(
+    query = parse(question, history)
+    max_latents = _max_latents(
         engine,
-        parse(question, history),
-        scope=scope,
-        recall=recall,
-        max_latents=_max_latents(engine, question, sampling, history),
+        instructions + question,
+        sampling,
+        history,
+        n_note_chars=NOTE_CHARS if observations else 0,
     )
-    retrieve_ms = _since_ms(started)
+
+    def read() -> _Ready:
+        retrieved = retrieve(
+            engine,
+            query,
+            scope=scope,
+            recall=recall,
+            max_latents=max_latents,
+            read_to_s=read_to_s,
+        )
+        is_silent = recall is None and _is_unsupported(retrieved)
+        recalled = None if is_silent else engine.cache.recall(retrieved.chunks)
+        nearest = from_hits(engine, retrieved, least_support=0.0)[:NEAREST] if is_silent else ()
+        by_hits = from_hits(engine, retrieved)
+        return _Ready(retrieved=retrieved, recalled=recalled, by_hits=by_hits, nearest=nearest)
+
+    ready = engine.without_damaged(read)
+    retrieved, retrieve_ms = ready.retrieved, _since_ms(started)
     first_token_ms, texts, masses = None, [], []
-    for token in _generate(
-        engine, question, retrieved, sampling, history, is_forced=recall is not None
-    ):
+    prompt = with_notes(question, retrieved.chunks, observations)
+    prompt = f"{instructions}\n{prompt}" if instructions else prompt
+    for token in _generate(engine, prompt, ready, sampling, history, with_remark=with_remark):
         first_token_ms = first_token_ms or _since_ms(started)
         texts.append(token.text)
         if token.chunk_mass is not None:
@@ -64,7 +125,7 @@ def answer(
     total_ms = _since_ms(started)
     yield Answer(
         text="".join(texts).strip(),
-        evidence=_evidence(engine, retrieved, masses),
+        evidence=_evidence(ready, masses),
         card=engine.model.card,
         timing=AnswerTiming(
             retrieve_ms=retrieve_ms,
@@ -74,12 +135,36 @@ def answer(
         searched_s=retrieved.searched_s,
         recalled_chunks=len(retrieved.chunks),
         recall=retrieved.recall,
+        left_out=retrieved.left_out,
+        answered_by="nothing" if ready.recalled is None else "model",
+        nearest=ready.nearest,
     )
 
 
-def not_found(searched_s: float) -> str:
+def with_notes(
+    question: str, chunks: Sequence[ChunkRef], observations: Sequence[Observation]
+) -> str:
+    """Return a question with what observers state of the recalled chunks before it."""
+    rows = [
+        row
+        for row in observations
+        if any(row.video == ref.video and row.span.overlap_s(ref.span) > 0 for ref in chunks)
+    ]
+    if not rows:
+        return question
+    chosen = sorted(rows, key=lambda row: -row.span.duration_s)[:MOST_NOTES]
+    notes = "; ".join(note_of(row) for row in sorted(chosen, key=lambda row: row.span.start_s))
+    return f"Noted by detectors, which may be wrong: {notes[: NOTE_CHARS - 50]}.\n{question}"
+
+
+def open_ended(searched_s: float) -> str:
+    """Return the sentence for a question that nothing here can answer."""
+    return f"Nothing here can answer this; {spell_duration(searched_s)} of video were searched."
+
+
+def not_found(searched_s: float, left_out: Sequence[VideoStretch] = ()) -> str:
     """Return the sentence that answers when nothing supports an answer."""
-    return f"Not found in {spell_duration(searched_s)} of video."
+    return f"Not found in {spell_duration(searched_s)} of video{_unsearched(left_out)}."
 
 
 def spell_duration(duration_s: float) -> str:
@@ -92,44 +177,64 @@ def spell_duration(duration_s: float) -> str:
     return " ".join([*parts, _count(minutes, "minute")] if minutes or not parts else parts)
 
 
+def _unsearched(left_out: Sequence[VideoStretch]) -> str:
+    """Return how much could not be searched, as the end of a sentence; empty where all could."""
+    if not left_out:
+        return ""
+    left_out_s = sum(stretch.span.duration_s for stretch in left_out)
+    return f"; another {spell_duration(left_out_s)} could not be searched"
+
+
+def _is_unsupported(retrieved: Retrieved) -> bool:
+    """Tell whether one thing was asked for and nothing shows it."""
+    is_supported = any(hit.support >= SUPPORTED for hit in retrieved.hits)
+    return not is_supported and retrieved.recall == "top"
+
+
 def _generate(
     engine: Engine,
     question: str,
-    retrieved: Retrieved,
+    ready: _Ready,
     sampling: Sampling,
     history: Sequence[Turn],
     *,
-    is_forced: bool,
+    with_remark: bool,
 ) -> Iterator[Token]:
     """Yield the model's tokens; where one thing was asked for and nothing shows it, a sentence."""
-    is_supported = any(hit.support >= SUPPORTED for hit in retrieved.hits)
-    is_unsupported = not is_supported and retrieved.recall == "top"
-    if is_unsupported and not is_forced:
-        yield Token(text=not_found(retrieved.searched_s), chunk_mass=None)
+    retrieved = ready.retrieved
+    if ready.recalled is None:
+        text = not_found(retrieved.searched_s, retrieved.left_out)
+        yield Token(text=text, chunk_mass=None)
         return
-    recalled = engine.cache.recall(retrieved.chunks)
-    yield from engine.model.generate(question, recalled, sampling, history=history)
-    if is_unsupported:
-        searched = spell_duration(retrieved.searched_s)
-        yield Token(text=f" (Nothing in {searched} of video supports this.)", chunk_mass=None)
+    yield from engine.model.generate(question, ready.recalled, sampling, history=history)
+    if with_remark and _is_unsupported(retrieved):
+        searched = f"{spell_duration(retrieved.searched_s)} of video"
+        rest = _unsearched(retrieved.left_out)
+        yield Token(text=f" (Nothing in {searched} supports this{rest}.)", chunk_mass=None)
 
 
-def _evidence(
-    engine: Engine, retrieved: Retrieved, masses: Sequence[Float32[Tensor, " chunk"]]
-) -> tuple[Evidence, ...]:
+def _evidence(ready: _Ready, masses: Sequence[Float32[Tensor, " chunk"]]) -> tuple[Evidence, ...]:
+    retrieved = ready.retrieved
     mass = torch.stack(list(masses)).mean(dim=0) if masses else None
     by_attention = from_attention(retrieved.chunks, mass)
     by_attention = within_scope(by_attention, retrieved.scope)
-    return combine(from_hits(engine, retrieved), by_attention)
+    return combine(ready.by_hits, by_attention)
 
 
-def _max_latents(engine: Engine, question: str, sampling: Sampling, history: Sequence[Turn]) -> int:
+def _max_latents(
+    engine: Engine,
+    question: str,
+    sampling: Sampling,
+    history: Sequence[Turn],
+    *,
+    n_note_chars: int,
+) -> int:
     """Return how many latents the positions hold beside prompt, history and answer.
 
     No tokenizer makes more tokens than there are bytes, so this errs on the safe side.
     """
     texts = [question, *(text for turn in history for text in (turn.question, turn.answer))]
-    n_text_tokens = sum(len(text.encode()) for text in texts)
+    n_text_tokens = sum(len(text.encode()) for text in texts) + n_note_chars
     n_reserved = PROMPT_TOKENS * (1 + len(history)) + n_text_tokens + sampling.max_tokens
     return max(1, engine.model.card.max_positions - n_reserved)
 

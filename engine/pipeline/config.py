@@ -6,10 +6,14 @@ from typing import Literal, get_args
 
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
+from engine.records import LatentKind
 
 PAST_CHUNKS = 8
 """Chunks a new one looks back on unless told otherwise: a view of 32 latents gave the same
 answers as all of them in our study of small models, and the cost of a chunk stays flat."""
+
+DEFAULT_INDEX = "segments"
+"""Backend of every index unless a setting names another: a module of `engine/index`."""
 
 SignalsUsed = Literal["vectors", "attention", "both"]
 """What ranks chunks: frame vectors, the question's attention to their latents, or the attention
@@ -24,10 +28,12 @@ class ModelConfig:
     device: str = "auto"
     """`auto` takes an accelerator when there is one; else a name that torch knows."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto` is float32 on the CPU and bfloat16 elsewhere."""
+    """`auto` takes what is fast on the device; see `models/precision.py`."""
     adapter_alpha: float | None = None
     """Strength of the checkpoint's adapters, for families that fuse them at load time; `None`
     takes the released one."""
+    latent_kind: LatentKind | None = None
+    """What is kept of a chunk, where the family leaves the choice; `None` takes its own."""
     compression_ratio: int | None = None
     """Visual tokens per latent; `None` takes the checkpoint's own."""
     max_past_latents: int | Literal["auto"] | None = "auto"
@@ -81,7 +87,7 @@ class EngineConfig:
     model: ModelConfig
     latents_folder: Path
     index_folder: Path
-    index_backend: str = "faiss_flat"
+    index_backend: str = DEFAULT_INDEX
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     retrieval: RetrievalConfig | None = None

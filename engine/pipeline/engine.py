@@ -4,23 +4,39 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from jaxtyping import Float32, Float64
+from torch import Tensor
 
 from engine import index, plugins
+from engine.cache.budget import CacheConfig
 from engine.cache.disk import DiskTier, PipelineInfo
 from engine.cache.tiered import LatentCache
-from engine.errors import CorruptLatentsError, InputRefusedError, MissingCapabilityError
+from engine.device import CPU, cache_bytes, pick_device, prepare_device
+from engine.errors import CorruptLatentsError, InputRefusedError
 from engine.media.sample import THINNING_VERSION, SamplingConfig
+from engine.models.precision import suitable_dtype
 from engine.models.registry import load_model
 from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
-from engine.protocols import VectorIndex, VideoModel
+from engine.pipeline.world import (
+    MOST_CHUNKS,
+    ModelWorld,
+    evenly_spaced,
+    is_of_world,
+    read_world,
+    videos_of_world,
+)
+from engine.protocols import StepSharer, VectorIndex, VideoModel
 from engine.records import ALL_TIME, ChunkRef, Fingerprint, ModelCard, VideoId
 
 _log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
 
 _CLOCK_TICK_NS = 2_000_000_000
 """Coarsest step of a folder's modification time (FAT: 2 s): a folder that changed more recently
@@ -42,15 +58,28 @@ class Engine:
     """Of the whole pipeline; latents of two pipelines never mix."""
     compression_ratio: int
     max_past_latents: int | None
-    left_out: set[tuple[VideoId, int]] = field(default_factory=set, repr=False)
-    """Damaged chunks that no question reaches."""
+    device: torch.device = CPU
+    """Where the model runs."""
+    world: ModelWorld | None = None
+    """The narrow world that the model knows; `None` for one that was trained on real footage."""
+    left_out: dict[tuple[VideoId, int], int] = field(default_factory=dict, repr=False)
+    """Damaged chunks that no question reaches, and when their files were written (ns)."""
     _indexed_at_ns: dict[VideoId, int] = field(default_factory=dict, repr=False)
     """Modification time of each video's folder up to which the index holds it."""
+    _phrases: list[Float32[Tensor, "phrase dim"]] = field(default_factory=list, repr=False)
+    """Vectors of the phrases of the model's world, once they were needed."""
+    _is_known: dict[VideoId, bool] = field(default_factory=dict, repr=False)
+    """Whether the model knows footage like a video's; a world does not change within a video."""
 
     @property
     def index_path(self) -> Path:
         """File that the index of this pipeline is saved in."""
         return self.config.index_folder / f"{self.fingerprint}.index"
+
+    @property
+    def shares_steps(self) -> bool:
+        """Whether answers that run in threads beside each other decode in common steps."""
+        return isinstance(self.model, StepSharer) and self.model.shares_steps
 
     def refresh(self, videos: Iterable[VideoId] | None = None) -> None:
         """Bring the index up to the chunks on disk, whichever process wrote them.
@@ -63,16 +92,61 @@ class Engine:
             new chunks are opened.
         """
         if videos is None:
-            videos = self.cache.videos()
-            for removed in {ref.video for ref in self.index.refs()} - set(videos):
+            changes = self.cache.changes_ns()
+            for removed in set(self.index.refs().videos) - changes.keys():
                 self.index.remove(removed)
-        for video in videos:
-            changed_at_ns = self.cache.changed_at_ns(video)
-            if changed_at_ns is None or self._indexed_at_ns.get(video) == changed_at_ns:
-                continue
+        else:
+            times_ns = {video: self.cache.changed_at_ns(video) for video in videos}
+            changes = {video: at_ns for video, at_ns in times_ns.items() if at_ns is not None}
+        for video, changed_at_ns in sorted(changes.items() - self._indexed_at_ns.items()):
             self._catch_up(video)
             if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
                 self._indexed_at_ns[video] = changed_at_ns
+
+    def knows(self, *videos: VideoId) -> bool:
+        """Return whether the model was trained on footage like that of any of some videos.
+
+        Cost: the vectors of at most a dozen chunks, once for each video.
+        """
+        if self.world is None:
+            return True
+        if new := [video for video in videos if video not in self._is_known]:
+            verdicts = videos_of_world(self.world, self._world_phrases(self.world), self.index, new)
+            self._is_known.update(verdicts)
+        return any(self._is_known.get(video, False) for video in videos)
+
+    def knows_all(self, refs: Sequence[ChunkRef]) -> bool:
+        """Return whether the model was trained on footage like that of most of some chunks.
+
+        Cost: the vectors of at most a dozen of them.
+        """
+        if self.world is None:
+            return True
+        looked_at = (
+            self.frame_vectors(ref.video, ref.ordinal)[0]
+            for ref in evenly_spaced(refs, MOST_CHUNKS)
+        )
+        return is_of_world(self.world, self._world_phrases(self.world), looked_at)
+
+    def _world_phrases(self, world: ModelWorld) -> Float32[Tensor, "phrase dim"]:
+        if not self._phrases:
+            vectors = [self.model.embed_text(phrase) for phrase in world.phrases]
+            self._phrases.append(torch.stack([vector.float().cpu() for vector in vectors]))
+        return self._phrases[0]
+
+    def frame_vectors(
+        self, video: VideoId, ordinal: int
+    ) -> tuple[Float32[Tensor, "frame dim"], Float64[Tensor, " frame"]]:
+        """Return the vectors of a chunk's frames and their times, without opening its file.
+
+        Raises:
+            CorruptLatentsError: It is not indexed, and its file is gone or damaged.
+        """
+        held = self.index.frames(video, ordinal)
+        if held is not None:
+            return held
+        _, vectors, pts_s = self.cache.frame_vectors(video, ordinal)
+        return vectors, pts_s
 
     def attach(self, video: VideoId, fingerprint: Fingerprint) -> bool:
         """Read a video where the pipeline of `fingerprint` left it.
@@ -86,26 +160,39 @@ class Engine:
         self._drop_from_index(video)
         return is_attached
 
-    def drop_superseded(self) -> None:
-        """Drop the vectors of readings that are no longer in force from a saved index.
+    def trust_marks(self) -> None:
+        """Take over from a saved index which videos it holds whole, and drop what it may not hold.
 
-        The file does not say which pipeline a video was read by. One that is attached may have
-        been read anew since, so its vectors are read from its chunks; of the others the last
-        chunk tells: two readings of one video have other chunks, or the same vectors.
-
-        Cost: one header for each video, and all of the vectors of those that are attached.
+        A video that is attached may have been read anew since, so its vectors are read from its
+        chunks. Of the others `refresh` looks at those whose folder has changed.
         """
-        last: dict[VideoId, ChunkRef] = {}
-        for ref in self.index.refs():
-            last[ref.video] = ref
-        for video, ref in last.items():
-            is_own = self.cache.pipeline_of(video) == self.fingerprint
-            if not is_own or not self._is_stored(ref):
-                self.index.remove(video)
+        self._indexed_at_ns.update(self.index.marks)
+        for video in self.index.refs().videos:
+            if self.cache.pipeline_of(video) != self.fingerprint:
+                self._drop_from_index(video)
+
+    def without_damaged(self, work: Callable[[], _Result]) -> _Result:
+        """Return what `work` returns, run again without each damaged chunk that it meets.
+
+        Raises:
+            CorruptLatentsError: The damage is of no chunk that the index holds.
+        """
+        while True:
+            try:
+                return work()
+            except CorruptLatentsError as error:
+                if not self._leave_out(error):
+                    raise
 
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
-        self.index.save(self.index_path, self.fingerprint)
+        damaged = {video for video, _ in self.left_out}
+        marks = {
+            video: at_ns
+            for video, at_ns in list(self._indexed_at_ns.items())
+            if video not in damaged and self.cache.pipeline_of(video) == self.fingerprint
+        }
+        self.index.save(self.index_path, self.fingerprint, marks)
 
     def set_aside(self, video: VideoId, ordinal: int) -> None:
         """Take a damaged chunk out of cache and index; `ingest` makes it again.
@@ -116,11 +203,31 @@ class Engine:
         self.cache.set_aside(video, ordinal)
         self._drop_from_index(video)
 
+    def drop_last(self, video: VideoId) -> None:
+        """Delete the last chunk of a video, which ended where its source did then."""
+        for ordinal in self.cache.ordinals(video)[-1:]:
+            self.cache.drop(ChunkRef(video=video, ordinal=ordinal, span=ALL_TIME))
+            self._drop_from_index(video)
+
     def forget(self, video: VideoId) -> None:
         """Delete a video's latents and vectors."""
         self.cache.forget(video)
         self._drop_from_index(video)
         self.save_index()
+
+    def _leave_out(self, error: CorruptLatentsError) -> bool:
+        """Take a chunk out of the index until its file is replaced; tell whether it was in it."""
+        if error.chunk is None:
+            return False
+        video, ordinal = VideoId(error.chunk[0]), error.chunk[1]
+        changed_at_ns = self.cache.changed_at_ns(video, ordinal)
+        is_indexed = self.index.refs().find(video, ordinal) is not None
+        if changed_at_ns is not None:
+            # One without a file is gone, perhaps with its video, and cannot come back unnoticed.
+            self.left_out[video, ordinal] = changed_at_ns
+        self.index.remove(video, ordinal)
+        _log.warning("left out of the index: %s", error)
+        return is_indexed
 
     def _is_stored(self, ref: ChunkRef) -> bool:
         """Tell whether a chunk of the index is the one on disk; a damaged one is taken for it."""
@@ -133,26 +240,32 @@ class Engine:
 
     def _catch_up(self, video: VideoId) -> None:
         # In this order: what another thread commits in between is on disk before it is indexed.
-        indexed = {ref.ordinal for ref in self.index.refs([(video, ALL_TIME)])}
+        refs = self.index.refs()
+        at = refs.of_video(video)
+        indexed = set(refs.ordinals[at].tolist())
         on_disk = set(self.cache.ordinals(video))
-        if indexed - on_disk:
+        # The last chunk of a file that grew is made again, by whichever process read it on.
+        if indexed - on_disk or (indexed and not self._is_stored(refs[at.stop - 1])):
             self.index.remove(video)
             indexed = set()
         for ordinal in sorted(on_disk - indexed):
+            if (video, ordinal) in self.left_out:
+                if self.left_out[video, ordinal] == self.cache.changed_at_ns(video, ordinal):
+                    continue
+                del self.left_out[video, ordinal]
             try:
                 self.index.add(*self.cache.frame_vectors(video, ordinal))
-                self.left_out.discard((video, ordinal))
             except CorruptLatentsError as error:
                 # A chunk that was deleted since it was listed is no damage. A damaged one is left
                 # out: everything else must stay usable, its repair and removal too.
                 if ordinal in self.cache.ordinals(video):
-                    self.left_out.add((video, ordinal))
-                    _log.warning("left out of the index: %s", error)
+                    self._leave_out(error)
 
     def _drop_from_index(self, video: VideoId) -> None:
         self.index.remove(video)
         self._indexed_at_ns.pop(video, None)
-        self.left_out.difference_update([chunk for chunk in self.left_out if chunk[0] == video])
+        for chunk in [chunk for chunk in self.left_out if chunk[0] == video]:
+            del self.left_out[chunk]
 
 
 def assemble(
@@ -174,6 +287,7 @@ def assemble(
     device = pick_device(config.model.device)
     if model is None:
         model = _load(config.model, device)
+    prepare_device(device)
     ratio = config.model.compression_ratio or model.card.compression_ratio
     max_past_latents = _max_past_latents(config.model, model.card, ratio)
     sampling = replace(config.sampling, group_frames=model.card.chunk_frames)
@@ -197,38 +311,40 @@ def assemble(
     engine = Engine(
         config=config,
         model=model,
-        cache=LatentCache(disk, config.cache, device),
+        cache=LatentCache(disk, _with_device_bytes(config.cache, device), device),
         index=backend.open_index(model.card.vector_dim, path, fingerprint),
         retrieval=config.retrieval or _calibrated(config.model.folder),
         sampling=sampling,
         fingerprint=fingerprint,
         compression_ratio=ratio,
         max_past_latents=max_past_latents,
+        device=device,
+        world=read_world(config.model.folder),
     )
-    engine.drop_superseded()
+    engine.trust_marks()
     engine.refresh()
     return engine
 
 
-def pick_device(name: str) -> torch.device:
-    """Return a device by name; `auto` takes an accelerator when there is one.
-
-    Raises:
-        MissingCapabilityError: An accelerator was named and there is none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise MissingCapabilityError(f"the device {name} is not there; auto and cpu always are")
-    return torch.device(name)
+def _with_device_bytes(config: CacheConfig, device: torch.device) -> CacheConfig:
+    """Give the tier on the device what its memory has free, where nobody chose."""
+    if config.device_bytes is not None:
+        return config
+    return replace(config, device_bytes=cache_bytes(device))
 
 
 def _load(config: ModelConfig, device: torch.device) -> VideoModel:
-    name = config.dtype
-    if name == "auto":
-        name = "float32" if device.type == "cpu" else "bfloat16"
-    dtype = getattr(torch, name)
-    return load_model(config.folder, device=device, dtype=dtype, adapter_alpha=config.adapter_alpha)
+    if config.dtype == "auto":
+        dtype = suitable_dtype(config.folder, device)
+    else:
+        dtype = getattr(torch, config.dtype)
+    return load_model(
+        config.folder,
+        device=device,
+        dtype=dtype,
+        adapter_alpha=config.adapter_alpha,
+        latents=config.latent_kind,
+    )
 
 
 def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int | None:
@@ -246,6 +362,9 @@ def _fingerprint(
 ) -> Fingerprint:
     """Hash everything that shapes latents: change any of it and the past is encoded anew."""
     sampled = asdict(sampling)
+    if not sampling.keyframe_s:
+        # It came later, and changed nothing for those who leave it.
+        del sampled["keyframe_s"]
     if sampling.thin_static:
         sampled["thinning_version"] = THINNING_VERSION
     shaping = {

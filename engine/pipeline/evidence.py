@@ -1,12 +1,13 @@
 """Hits and attention mass to the spans that support an answer; the times are stored ones."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 
 from jaxtyping import Float32
 from torch import Tensor
 
+from engine.chunk_refs import ChunkRefs
 from engine.pipeline.engine import Engine
 from engine.pipeline.retrieve import PhraseMatches, Retrieved
 from engine.pipeline.scoring import SUPPORTED, ScoredHit
@@ -32,13 +33,12 @@ def from_hits(
     """
     strong = [hit for hit in retrieved.hits if hit.support >= least_support]
     beside = [hit for hit in retrieved.nearby if hit.support >= SUPPORTED]
-    in_scope = {(ref.video, ref.ordinal): ref for ref in retrieved.refs}
     spans = []
     for scored in (*strong, *beside):
         span = scored.hit.chunk.span
         if retrieved.phrases:
             phrase = retrieved.phrases[scored.phrase_idx]
-            span = _matching_span(engine, scored, phrase, in_scope)
+            span = _matching_span(engine, scored, phrase, retrieved.refs)
         spans.append(
             Evidence(
                 video=scored.hit.chunk.video,
@@ -84,11 +84,14 @@ def within_scope(evidence: Iterable[Evidence], scope: Scope | None) -> tuple[Evi
     """
     if scope is None:
         return tuple(evidence)
+    bounds_of: dict[VideoId, list[TimeSpan]] = {}
+    for video, bounds in scope:
+        bounds_of.setdefault(video, []).append(bounds)
     return tuple(
         _cut_to(whole, bounds)
         for whole in evidence
-        for video, bounds in scope
-        if video == whole.video and whole.span.overlap_s(bounds) > 0
+        for bounds in bounds_of.get(whole.video, ())
+        if whole.span.overlap_s(bounds) > 0
     )
 
 
@@ -137,7 +140,7 @@ def _matching_span(
     engine: Engine,
     scored: ScoredHit,
     phrase: PhraseMatches,
-    in_scope: Mapping[tuple[VideoId, int], ChunkRef],
+    in_scope: ChunkRefs,
 ) -> TimeSpan:
     """Return the run of frames around the best one that match at least half as well.
 
@@ -154,7 +157,7 @@ def _matching_span(
     @cache
     def frames(ordinal: int) -> list[tuple[float, bool]]:
         """Times of a chunk's frames, and whether each matches."""
-        _, vectors, pts_s = engine.cache.frame_vectors(video, ordinal)
+        vectors, pts_s = engine.frame_vectors(video, ordinal)
         matches = vectors @ phrase.vector.float().cpu() >= least_score
         return list(zip(pts_s.tolist(), matches.tolist(), strict=True))
 
@@ -162,9 +165,10 @@ def _matching_span(
         """The last frame of the run in a direction, the first behind it, and where it lies."""
         reached_s, ref = hit.peak_s, hit.chunk
         for ordinal in (hit.chunk.ordinal, hit.chunk.ordinal + step)[:n_chunks]:
-            if (video, ordinal) not in in_scope:
+            beside = in_scope.find(video, ordinal)
+            if beside is None:
                 break
-            ref = in_scope[video, ordinal]
+            ref = beside
             for at_s, is_match in frames(ordinal)[::step]:
                 if (at_s - hit.peak_s) * step > 0:
                     if not is_match:

@@ -1,36 +1,49 @@
-"""Frames to visual tokens to latents, chunk by chunk: into the cache first, then the index."""
+"""Visual tokens to latents, chunk by chunk: into the cache first, then the index.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+Steps of one chunk follow each other; steps of different chunks may overlap, each on a thread of
+its own (`Prefetch`): decode | resize | towers | compress | commit. Commits stay on the caller's
+thread and in order, one chunk behind.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
-from itertools import islice, pairwise
-from typing import Protocol, runtime_checkable
+from itertools import islice
+from typing import Final, Protocol, TypeVar, runtime_checkable
 
-import numpy as np
-import torch
-from jaxtyping import Float32
-
-from engine.errors import CorruptLatentsError, MediaDecodeError
+from engine import device as devices
+from engine.allocator import return_free_memory
+from engine.cache.stills import Still, StillStore
 from engine.media.frame import Frame
 from engine.media.prefetch import Prefetch
+from engine.pipeline.encode import (
+    EncodedChunk,
+    SoundSource,
+    encoded_chunks,
+    ready_chunks,
+    sampled_frames,
+)
 from engine.pipeline.engine import Engine
-from engine.protocols import Stream, VideoModel
+from engine.pipeline.resume import ResumePoint, resume_point
+from engine.protocols import Stream
 from engine.records import (
-    ALL_TIME,
     ChunkCommitted,
     ChunkRef,
     MediaInfo,
     SampleStats,
-    TimeSpan,
     VideoId,
 )
-from engine.tensors import AudioWindow, ChunkLatents, FrameBatch, VisualTokens
+from engine.tensors import ChunkLatents
 
-VISION_BATCH = 16
-"""Most frames in one call of the towers: small batches keep their activations in the CPU's caches
-and their memory flat. Batches start at the chunk, so that a resumed run cuts them alike."""
+FRAMES_AHEAD: Final = 4
+"""Frames decoded ahead of a model that runs on the CPU."""
+CHUNKS_AHEAD: Final = 1
+"""Chunks that wait between two overlapping steps; each step holds one more."""
 
-_ACTIVITY_STRIDE_PX = 8
-"""Every eighth pixel is enough to see how much changed."""
+TRIM_CHUNKS: Final = 64
+"""Chunks between two returns of free memory to the system: less than a thousandth of their time."""
+
+Chunk = TypeVar("Chunk")
 
 
 @runtime_checkable
@@ -52,35 +65,15 @@ class FrameSource(Protocol):
         ...
 
 
-@runtime_checkable
-class SoundSource(Protocol):
-    """The sound of a source on its frames' clock, in spans of any length."""
-
-    def window(self, span: TimeSpan) -> Float32[np.ndarray, " sample"] | None:
-        """16 kHz, one channel, in [-1, 1]; `None` where the source has no sound."""
-        ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResumePoint:
-    """Point at which the ingest of a video resumes: behind its committed chunks."""
+class _FoldedChunk:
+    """A chunk whose latents are computed and not yet stored."""
 
-    ordinal: int
-    """Of the next chunk; 0 starts from the beginning."""
-    after_s: float | None
-    """Time of the last frame that is stored; give it to the reader."""
-    frames_sampled: int
-    n_chunks: int | None = None
-    """Chunks to read from here, where others are stored behind them; `None` reads to the end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EncodedChunk:
-    """The visual tokens of one chunk, and where it stands."""
-
-    tokens: VisualTokens
-    span: TimeSpan
+    kept: ChunkLatents
     activity: float
+    stills: tuple[Still, ...]
+    n_frames: int
+    """Sampled up to its end."""
 
 
 def ingest(
@@ -91,6 +84,9 @@ def ingest(
     sound: SoundSource | None = None,
     resume: ResumePoint | None = None,
     before: SampleStats | None = None,
+    stills: StillStore | None = None,
+    overlaps: bool | None = None,
+    trim_chunks: int | None = TRIM_CHUNKS,
 ) -> Iterator[ChunkCommitted]:
     """Ingest a video: encode, compress, store and index its frames; yielded chunks are on disk.
 
@@ -104,18 +100,42 @@ def ingest(
         sound: What a model that hears listens to; a span must sound the same in every run.
         resume: From `resume_point`; looked up when `None`.
         before: Counts of earlier runs over the same video, to be added to.
+        stills: Where the frames are kept as pictures; a chunk that is yielded has its own there.
+        overlaps: Whether decoding, resizing, towers, compression and commits each have a thread;
+            `None` gives them one where the model runs on an accelerator. On a CPU they would
+            only take the model's cores.
+        trim_chunks: Chunks between two returns of free memory to the system; `None` leaves it
+            to the C library.
     Raises:
         DiskFullError: No space; what was yielded is kept, and running again goes on from there.
         MediaDecodeError: The source broke; the frames before are committed first.
-    Cost: memory for one chunk of frames and the stream's bounded past; time per chunk is constant.
+    Cost: memory for one chunk of frames (a few, where steps overlap) and the stream's bounded
+        past; time per chunk is constant.
     """
     resume = resume or resume_point(engine, video)
     earlier = before or SampleStats(frames_sampled=resume.frames_sampled)
-    with Prefetch(iter(frames)) as ahead:
-        new = (frame for frame in ahead if resume.after_s is None or frame.pts_s > resume.after_s)
-        encoded = islice(_encoded(engine, new, frames.info, sound), resume.n_chunks)
-        for committed in ingest_encoded(engine, video, encoded, resume=resume):
+    after_s = resume.after_s
+    new = (frame for frame in frames if after_s is None or frame.pts_s > after_s)
+    sampled = sampled_frames(new, None if stills is None else stills.config)
+    is_beside = engine.device.type != "cpu" if overlaps is None else overlaps
+    # Beside an accelerator two chunks of frames wait; on the CPU a few keep memory flat.
+    depth = 2 * engine.model.card.chunk_frames if is_beside else FRAMES_AHEAD
+    with ExitStack() as threads:
+        ahead = threads.enter_context(Prefetch(sampled, depth=depth))
+
+        def beside(chunks: Iterator[Chunk]) -> Iterator[Chunk]:
+            if not is_beside:
+                return chunks
+            return threads.enter_context(Prefetch(chunks, depth=CHUNKS_AHEAD))
+
+        ready = beside(ready_chunks(engine, ahead, frames.info, sound))
+        encoded = beside(islice(encoded_chunks(engine, ready), resume.n_chunks))
+        folded = beside(_folded(engine, video, encoded, resume))
+        kept = _with_stills_kept(engine, video, folded, stills, frames.info)
+        for committed in _committed(engine, kept):
             yield replace(committed, stats=_sum(earlier, frames.stats))
+            if trim_chunks and committed.ref.ordinal % trim_chunks == trim_chunks - 1:
+                return_free_memory()
 
 
 def ingest_encoded(
@@ -126,123 +146,7 @@ def ingest_encoded(
     resume: ResumePoint,
 ) -> Iterator[ChunkCommitted]:
     """Fold, store and index chunks whose frames are encoded already."""
-    ordinal, n_frames = resume.ordinal, resume.frames_sampled
-    stream = _open_stream(engine, video, ordinal)
-    for chunk in chunks:
-        n_frames += len(chunk.tokens.pts_s)
-        latents = engine.model.compress(chunk.tokens, stream)
-        kept = ChunkLatents(
-            ref=ChunkRef(video=video, ordinal=ordinal, span=chunk.span),
-            latents=latents,
-            frame_vectors=chunk.tokens.frame_vectors,
-            pts_s=chunk.tokens.pts_s,
-        )
-        # The file holds only counts that a resumed run repeats exactly.
-        stats = SampleStats(frames_sampled=n_frames)
-        committed = engine.cache.put(kept, activity=chunk.activity, stats=stats)
-        stream.remember(engine.cache.as_stored(latents))
-        engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
-        yield committed
-        ordinal += 1
-
-
-def resume_points(engine: Engine, video: VideoId) -> tuple[ResumePoint, ...]:
-    """Return what is left to read of a video: chunks missing in between, then from the last on.
-
-    A file whose header is damaged is set aside. One process at a time may ingest a video: what a
-    killed one left half written is swept away.
-    """
-    cache = engine.cache
-    cache.sweep(video)
-    points: dict[int, ResumePoint] = {}
-    while True:
-        whole = _whole_chunks(engine, video)
-        starts = [n for n in range(max(whole, default=-1) + 2) if n not in whole]
-        starts = [n for n in starts if n == 0 or n - 1 in whole]
-        try:
-            for start in starts:
-                points[start] = _behind(engine, video, whole, start)
-        except CorruptLatentsError:
-            engine.set_aside(video, start - 1)
-            continue
-        return tuple(points[start] for start in starts)
-
-
-def resume_point(engine: Engine, video: VideoId) -> ResumePoint:
-    """Return where a single reader resumes; chunks behind one that is missing are dropped."""
-    first = resume_points(engine, video)[0]
-    for ordinal in engine.cache.ordinals(video):
-        if ordinal > first.ordinal:
-            engine.cache.drop(ChunkRef(video=video, ordinal=ordinal, span=ALL_TIME))
-    return replace(first, n_chunks=None)
-
-
-def stored_chunks(engine: Engine, video: VideoId) -> Iterator[ChunkCommitted]:
-    """Yield the records of the chunks on disk again: rows can be rebuilt from them.
-
-    Raises:
-        CorruptLatentsError: A file's header fails its checksum.
-    """
-    for ordinal in engine.cache.ordinals(video):
-        yield engine.cache.committed(video, ordinal)
-
-
-def encode_frames(
-    model: VideoModel, frames: Sequence[Frame], audio: AudioWindow | None = None
-) -> VisualTokens:
-    """Run frames of any sizes through towers and projector, in small batches from the first on.
-
-    Args:
-        model: Any.
-        frames: At least one.
-        audio: The sound of the whole stretch; it goes with the first batch.
-    """
-    first, *rest = _batches(frames)
-    parts = [model.encode(replace(first, audio=audio)), *(model.encode(batch) for batch in rest)]
-    return VisualTokens(
-        embeddings=torch.cat([part.embeddings for part in parts]),
-        frame_vectors=torch.cat([part.frame_vectors for part in parts]),
-        pts_s=torch.cat([part.pts_s for part in parts]),
-        audio=parts[0].audio,
-    )
-
-
-def hear(engine: Engine, span: TimeSpan, sound: SoundSource | None) -> AudioWindow | None:
-    """Return the sound of a span; `None` where there is none, or for a model that does not hear."""
-    if sound is None or not engine.model.card.wants_audio:
-        return None
-    samples = sound.window(span)
-    if samples is None:
-        return None
-    return AudioWindow(samples=torch.from_numpy(samples), start_s=span.start_s)
-
-
-def _whole_chunks(engine: Engine, video: VideoId) -> dict[int, ChunkCommitted]:
-    """Read the header of every chunk, and set those aside that cannot be read."""
-    whole = {}
-    for ordinal in engine.cache.ordinals(video):
-        try:
-            whole[ordinal] = engine.cache.committed(video, ordinal)
-        except CorruptLatentsError:
-            engine.set_aside(video, ordinal)
-    return whole
-
-
-def _behind(
-    engine: Engine, video: VideoId, whole: Mapping[int, ChunkCommitted], start: int
-) -> ResumePoint:
-    """Return the point behind the chunk before `start`, up to the next chunk that is there."""
-    stop = min((ordinal for ordinal in whole if ordinal > start), default=None)
-    n_chunks = None if stop is None else stop - start
-    if start == 0:
-        return ResumePoint(ordinal=0, after_s=None, frames_sampled=0, n_chunks=n_chunks)
-    _, _, pts_s = engine.cache.frame_vectors(video, start - 1)
-    return ResumePoint(
-        ordinal=start,
-        after_s=float(pts_s[-1]),
-        frames_sampled=whole[start - 1].stats.frames_sampled,
-        n_chunks=n_chunks,
-    )
+    yield from _committed(engine, _folded(engine, video, chunks, resume))
 
 
 def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
@@ -255,80 +159,66 @@ def _open_stream(engine: Engine, video: VideoId, ordinal: int) -> Stream:
     )
 
 
-def _encoded(
-    engine: Engine, frames: Iterable[Frame], info: MediaInfo, sound: SoundSource | None
-) -> Iterator[EncodedChunk]:
-    """Whole chunks of frames, encoded; each waits for the first frame of the next.
-
-    A chunk ends when it is full, or where thinning ended a group of frames.
-    """
-    waiting: list[Frame] = []
-    try:
-        for frame in frames:
-            is_full = len(waiting) == engine.model.card.chunk_frames
-            if waiting and (is_full or frame.starts_chunk):
-                yield _encode(engine, waiting, _end_s(engine, waiting, frame.pts_s), sound)
-                waiting = []
-            waiting.append(frame)
-    except MediaDecodeError:
-        if waiting:
-            yield _encode(engine, waiting, _end_s(engine, waiting, None), sound)
-        raise
-    if waiting:
-        yield _encode(engine, waiting, _end_s(engine, waiting, info.duration_s), sound)
-
-
-def _end_s(engine: Engine, frames: Sequence[Frame], next_s: float | None) -> float:
-    """When the last frame of a chunk stops standing for what is seen.
-
-    That is when the next begins, or the video ends; but a frame never stands for a gap.
-    """
-    sampling, last_s = engine.sampling, frames[-1].pts_s
-    period_s = 1 / sampling.fps
-    longest_s = max(2 * period_s, sampling.gap_s)
-    if sampling.thin_static:
-        longest_s = max(longest_s, sampling.heartbeat_s + period_s)
-    if next_s is None or next_s <= last_s:
-        return last_s + period_s
-    return min(next_s, last_s + longest_s)
+def _folded(
+    engine: Engine, video: VideoId, chunks: Iterable[EncodedChunk], resume: ResumePoint
+) -> Iterator[_FoldedChunk]:
+    """Compress chunks in their order, each behind what is stored of those before it."""
+    ordinal, n_frames = resume.ordinal, resume.frames_sampled
+    with devices.lane(engine.device, "compress"):
+        stream = _open_stream(engine, video, ordinal)
+    for chunk in chunks:
+        n_frames += len(chunk.tokens.pts_s)
+        with devices.lane(engine.device, "compress"):
+            latents = engine.model.compress(chunk.tokens, stream)
+            stream.remember(engine.cache.as_stored(latents))
+            # Whoever commits this chunk reads it from another thread.
+            devices.finish(engine.device)
+        kept = ChunkLatents(
+            ref=ChunkRef(video=video, ordinal=ordinal, span=chunk.span),
+            latents=latents,
+            frame_vectors=chunk.tokens.frame_vectors,
+            pts_s=chunk.tokens.pts_s,
+        )
+        yield _FoldedChunk(
+            kept=kept, activity=chunk.activity, stills=chunk.stills, n_frames=n_frames
+        )
+        ordinal += 1
 
 
-def _encode(
-    engine: Engine, frames: Sequence[Frame], end_s: float, sound: SoundSource | None
-) -> EncodedChunk:
-    span = TimeSpan(start_s=frames[0].pts_s, end_s=end_s)
-    return EncodedChunk(
-        tokens=encode_frames(engine.model, frames, hear(engine, span, sound)),
-        span=span,
-        activity=_activity(frames),
-    )
+def _committed(engine: Engine, chunks: Iterable[_FoldedChunk]) -> Iterator[ChunkCommitted]:
+    """Store and index chunks; one that is yielded is on disk, with all before it."""
+    for chunk in chunks:
+        kept = chunk.kept
+        # The file holds only counts that a resumed run repeats exactly.
+        stats = SampleStats(frames_sampled=chunk.n_frames)
+        committed = engine.cache.put(kept, activity=chunk.activity, stats=stats)
+        engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
+        yield committed
 
 
-def _batches(frames: Sequence[Frame]) -> Iterator[FrameBatch]:
-    """Runs of frames of one size, at most `VISION_BATCH` long."""
-    start = 0
-    for stop in range(1, len(frames) + 1):
-        at_end = stop == len(frames) or stop - start == VISION_BATCH
-        if at_end or frames[stop].pixels.shape != frames[start].pixels.shape:
-            run = frames[start:stop]
-            pixels = torch.from_numpy(np.stack([frame.pixels for frame in run]))
-            yield FrameBatch(
-                pixels=pixels.permute(0, 3, 1, 2),
-                pts_s=torch.tensor([frame.pts_s for frame in run], dtype=torch.float64),
+def _with_stills_kept(
+    engine: Engine,
+    video: VideoId,
+    chunks: Iterable[_FoldedChunk],
+    stills: StillStore | None,
+    info: MediaInfo,
+) -> Iterator[_FoldedChunk]:
+    """Yield chunks whose stills are written: with its latents a chunk counts, and is not reread."""
+    is_first = True
+    for chunk in chunks:
+        if stills is not None:
+            if is_first:
+                stills.keep_reading(video, engine.fingerprint)
+            stills.put(
+                video,
+                chunk.kept.ref.ordinal,
+                chunk.stills,
+                end_s=chunk.kept.ref.span.end_s,
+                reading=engine.fingerprint,
+                durable=engine.config.durable and info.is_live,
             )
-            start = stop
-
-
-def _activity(frames: Sequence[Frame]) -> float:
-    """Return the mean change from frame to frame, in [0, 1]; a change of size does not count."""
-    stride = _ACTIVITY_STRIDE_PX
-    small = [frame.pixels[::stride, ::stride].astype(np.int16) for frame in frames]
-    changes = [
-        float(np.abs(after - before).mean()) / 255
-        for before, after in pairwise(small)
-        if before.shape == after.shape and before.size
-    ]
-    return sum(changes) / len(changes) if changes else 0.0
+        is_first = False
+        yield chunk
 
 
 def _sum(earlier: SampleStats, now: SampleStats) -> SampleStats:

@@ -6,8 +6,9 @@ all that follows uses the `Query`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from engine.pipeline.question_kinds import QuestionForm, read_question
 from engine.records import Recall, Turn
 
 _OPTIONS = re.compile(r"(?:^|\s)(?:options?:|\(A\)|A[.)])\s.*", re.IGNORECASE | re.DOTALL)
@@ -85,6 +86,8 @@ class Query:
     recall: Recall
     """How much of the past its wording asks for: `overview` where it is about the whole video
     (summary, counting, order, or nothing named), else `top`."""
+    form: QuestionForm
+    """Its kind and what it asks about: what observations are asked by."""
 
 
 def parse(question: str, history: Sequence[Turn] = ()) -> Query:
@@ -106,13 +109,21 @@ def parse(question: str, history: Sequence[Turn] = ()) -> Query:
     # "How many of them are there?" counts, whatever the question that it points back to did.
     counts_back = target != text and _WHOLE.search(text) is not None
     recall: Recall = "overview" if is_whole or counts_back else "top"
-    return Query(question=question, phrases=phrases, recall=recall)
+    form = read_question(text)
+    if target != text:
+        form = replace(form, subject=phrase(target))
+    return Query(question=question, phrases=phrases, recall=recall, form=form)
 
 
 def parse_search(text: str) -> Query:
     """Read a search text: one phrase to look for, whatever it names."""
     phrases = _split(strip_options(text))
-    return Query(question=text, phrases=(" ".join(phrases) or text,), recall="top")
+    return Query(
+        question=text,
+        phrases=(" ".join(phrases) or text,),
+        recall="top",
+        form=read_question(strip_options(text)),
+    )
 
 
 def strip_options(question: str) -> str:

@@ -1,6 +1,6 @@
 """A question to the chunks that answer it: scored by vectors and attention, diverse in time."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -8,7 +8,14 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from engine.errors import MissingCapabilityError, NotFoundError
+from engine.chunk_refs import ChunkRefs
+from engine.errors import (
+    CorruptLatentsError,
+    LongwatchError,
+    MissingCapabilityError,
+    NotFoundError,
+)
+from engine.pipeline.coverage import left_out, searched_s
 from engine.pipeline.engine import Engine
 from engine.pipeline.query import Query
 from engine.pipeline.scoring import (
@@ -18,7 +25,8 @@ from engine.pipeline.scoring import (
     rank_by_attention,
     rank_by_vectors,
 )
-from engine.records import ChunkRef, IndexResult, Recall, Scope, VideoId
+from engine.pipeline.world import evenly_spaced
+from engine.records import ChunkRef, IndexResult, Recall, Scope, VideoId, VideoStretch
 
 ATTEND_BATCH = 64
 """Chunks whose latents are looked at side by side: bounds memory when a family has no joint
@@ -44,11 +52,13 @@ class Retrieved:
     chunks: tuple[ChunkRef, ...]
     """The chunks to recall, by video and time."""
     recall: Recall
-    refs: tuple[ChunkRef, ...]
+    refs: ChunkRefs
     """Every chunk of the scope, by video and time."""
     scope: Scope | None
     """The spans that were asked for; `None` is everything."""
     searched_s: float
+    left_out: tuple[VideoStretch, ...]
+    """Parts of the scope that were read once and cannot be searched."""
     phrases: tuple[PhraseMatches, ...]
     """One for each phrase; none where vectors could not tell frames apart."""
 
@@ -60,26 +70,32 @@ def retrieve(
     scope: Scope | None = None,
     recall: Recall | None = None,
     max_latents: int | None = None,
+    read_to_s: Mapping[VideoId, float] | None = None,
 ) -> Retrieved:
     """Find the chunks that answer a question.
 
     Args:
         engine: Whose index and cache to search; chunks that other processes wrote are seen.
         query: The question, parsed.
-        scope: Only these spans of these videos; `None` searches everything.
+        scope: Only these spans of these videos, recalled in this order; `None` searches everything.
         recall: How much to recall; `None` decides by the question's wording.
         max_latents: Room for latents among the model's positions; `None` knows no bound.
+        read_to_s: How far each video was read: what of it no chunk holds any more is left out.
     Raises:
         NotFoundError: The scope holds no chunk.
+        CorruptLatentsError: A chunk is damaged, or every chunk of the scope is.
     Cost: one pass over the index per phrase, and one over the candidates' latents where
         attention counts; every chunk's latents where vectors cannot tell frames apart.
     """
     engine.refresh()
-    refs = engine.index.refs(scope)
+    every = engine.index.refs()
+    refs = every
+    missing: tuple[VideoStretch, ...] = ()
+    if scope is not None:
+        refs = every.reaching_into(scope).in_order_of(video for video, _ in scope)
+        missing = left_out(every, scope, read_to_s or {})
     if not refs:
-        raise NotFoundError(
-            "there is no video to search here", hint="ingest a video first, or widen the filters"
-        )
+        raise _nothing_to_search(engine, missing)
     config = engine.retrieval
     phrases = _match_phrases(engine, query.phrases, scope)
     ranked: list[tuple[ScoredHit, ...]] = []
@@ -116,17 +132,18 @@ def retrieve(
         refs=refs,
         scope=scope,
         searched_s=searched_s(refs, scope),
+        left_out=missing,
         phrases=phrases,
     )
 
 
-def searched_s(refs: Iterable[ChunkRef], scope: Scope | None) -> float:
-    """Return the seconds of video that chunks cover inside a scope."""
-    if scope is None:
-        return sum((ref.span.duration_s for ref in refs), 0.0)
-    return sum(
-        (ref.span.overlap_s(span) for ref in refs for video, span in scope if video == ref.video),
-        0.0,
+def _nothing_to_search(engine: Engine, missing: Sequence[VideoStretch]) -> LongwatchError:
+    """Return the reason why a scope holds no chunk: footage was lost, or was never there."""
+    if missing:
+        folder = str(engine.config.latents_folder)
+        return CorruptLatentsError(folder, "no chunk of what was asked for can be used")
+    return NotFoundError(
+        "there is no video to search here", hint="ingest a video first, or widen the filters"
     )
 
 
@@ -193,7 +210,7 @@ def _adjacent(ref: ChunkRef, other: ChunkRef) -> bool:
 
 
 def _choose_chunks(
-    refs: Sequence[ChunkRef],
+    refs: ChunkRefs,
     hits: Sequence[ScoredHit],
     *,
     n_top: int,
@@ -220,12 +237,6 @@ def _choose_chunks(
     return _in_order([*top, *even], refs), "overview"
 
 
-def evenly_spaced(refs: Sequence[ChunkRef], count: int) -> list[ChunkRef]:
-    """Return so many chunks, the middles of equal stretches; all of them when there are fewer."""
-    count = max(0, min(count, len(refs)))
-    return [refs[(2 * idx + 1) * len(refs) // (2 * count)] for idx in range(count)]
-
-
-def _in_order(chosen: Iterable[ChunkRef], refs: Sequence[ChunkRef]) -> tuple[ChunkRef, ...]:
-    keys = {(ref.video, ref.ordinal) for ref in chosen}
-    return tuple(ref for ref in refs if (ref.video, ref.ordinal) in keys)
+def _in_order(chosen: Iterable[ChunkRef], refs: ChunkRefs) -> tuple[ChunkRef, ...]:
+    places = {refs.place_of(ref.video, ref.ordinal) for ref in chosen}
+    return tuple(refs[place] for place in sorted(place for place in places if place is not None))

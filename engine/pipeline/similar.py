@@ -42,15 +42,37 @@ def like_frame(
     Raises:
         NotFoundError: No chunk of the video holds that time.
     """
-    engine.refresh()
-    refs = engine.index.refs([(video, ALL_TIME)])
-    own_chunk = next((ref for ref in refs if ref.span.contains(time_s)), None)
-    if own_chunk is None:
-        raise NotFoundError(f"nothing of {video} is read at {time_s:.1f} s yet")
+    return engine.without_damaged(lambda: _like_frame(engine, video, time_s, scope, top))
+
+
+def frame_vector(engine: Engine, video: VideoId, time_s: float) -> Float32[Tensor, " dim"]:
+    """Return the unit vector of the sampled frame nearest to a time.
+
+    Raises:
+        NotFoundError: No chunk of the video holds that time.
+    """
+    return engine.without_damaged(
+        lambda: _frame_vector(engine, _chunk_at(engine, video, time_s), time_s)
+    )
+
+
+def _like_frame(
+    engine: Engine, video: VideoId, time_s: float, scope: Scope, top: int
+) -> tuple[Hit, ...]:
+    own_chunk = _chunk_at(engine, video, time_s)
     vector = _frame_vector(engine, own_chunk, time_s)
     # One more than asked for: the frame's own chunk is the nearest of all.
     hits = engine.index.search(vector, top + 1, within=scope).hits
     return tuple(hit for hit in hits if hit.chunk != own_chunk)[:top]
+
+
+def _chunk_at(engine: Engine, video: VideoId, time_s: float) -> ChunkRef:
+    engine.refresh()
+    refs = engine.index.refs()
+    chunk = next((ref for ref in refs[refs.of_video(video)] if ref.span.contains(time_s)), None)
+    if chunk is None:
+        raise NotFoundError(f"nothing of {video} is read at {time_s:.1f} s yet")
+    return chunk
 
 
 def _frame_vector(engine: Engine, chunk: ChunkRef, time_s: float) -> Float32[Tensor, " dim"]:

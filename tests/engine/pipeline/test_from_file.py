@@ -13,7 +13,8 @@ from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.pipeline.answer import answer
 from engine.pipeline.engine import Engine, assemble
-from engine.pipeline.ingest import ingest, resume_point
+from engine.pipeline.ingest import ingest
+from engine.pipeline.resume import resume_point
 from engine.pipeline.search import search
 from engine.records import Answer
 from tests.engine.pipeline.conftest import CAMERA, chunk_path

@@ -7,15 +7,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from engine.cache.budget import CacheConfig
+from engine.cache.stills import StillStore
 from engine.errors import DiskFullError, MediaDecodeError
 from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
-from engine.pipeline.ingest import ingest, resume_point, stored_chunks
+from engine.pipeline.ingest import ingest
+from engine.pipeline.resume import resume_point, stored_chunks
 from engine.records import SampleStats, Storage, TimeSpan
 from tests.engine.pipeline.conftest import CAMERA, chunk_path
 from tests.support.fakes import INFO, FakeSource, painted, story
@@ -214,3 +218,43 @@ def test_a_chunk_ends_where_thinning_ended_a_group(build: Callable[..., Engine])
     chunks = list(ingest(engine, CAMERA, FakeSource(frames)))
     assert [chunk.ref.span.start_s for chunk in chunks] == [0.0, 2.0, 6.0]
     assert chunks[0].ref.span.end_s == 2.0
+
+
+def test_stills_of_every_frame_lie_beside_the_latents(
+    build: Callable[..., Engine], tmp_path: Path
+) -> None:
+    stills, source = StillStore(tmp_path / "stills"), story(DAY)
+    for chunk in ingest(build(), CAMERA, source, stills=stills):
+        assert chunk.ref.ordinal in stills.ordinals(CAMERA), "a chunk that counts has its stills"
+    assert stills.times(CAMERA) == tuple(frame.pts_s for frame in source.frames)
+    shown = stills.at(CAMERA, 9.5).pixels()[4:, 4:].mean(axis=(0, 1))
+    assert np.abs(shown - (200, 30, 30)).max() < 6, "the red frame of 9 s"
+
+
+@pytest.mark.parametrize("left_off", range(8))
+def test_left_off_at_any_chunk_it_ends_with_the_same_stills(
+    build: Callable[..., Engine], tmp_path: Path, left_off: int
+) -> None:
+    calm, disturbed = StillStore(tmp_path / "calm"), StillStore(tmp_path / "disturbed")
+    list(ingest(build(home="calm"), CAMERA, story(DAY), stills=calm))
+    running = ingest(build(home="off"), CAMERA, story(DAY), stills=disturbed)
+    for _ in range(left_off):
+        next(running)
+    running.close()
+    # A kill between the two files of a chunk leaves stills whose latents are not there.
+    disturbed.put(CAMERA, left_off, calm.read(CAMERA, left_off)[:1], reading="elsewhere")
+    engine = build(home="off")
+    list(ingest(engine, CAMERA, rest(engine, DAY), stills=disturbed))
+    for ordinal in range(8):
+        content = disturbed.path(CAMERA, ordinal).read_bytes()
+        assert content == calm.path(CAMERA, ordinal).read_bytes()
+
+
+def test_reading_it_anew_leaves_no_still_of_the_reading_before(
+    build: Callable[..., Engine], tmp_path: Path
+) -> None:
+    stills = StillStore(tmp_path / "stills")
+    list(ingest(build(max_past_latents=8), CAMERA, story(DAY), stills=stills))
+    anew = ingest(build(max_past_latents=4), CAMERA, story("red*4 blue*4"), stills=stills)
+    next(anew)
+    assert stills.ordinals(CAMERA) == (0,)

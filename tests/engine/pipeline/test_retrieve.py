@@ -1,8 +1,9 @@
 """Retrieval: one pass over the index, attention on the right chunk, recall within its room."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,11 @@ from hypothesis import strategies as st
 from jaxtyping import Float, Float32, Float64
 from torch import Tensor
 
+from engine.chunk_refs import ChunkRefs
 from engine.errors import NotFoundError
 from engine.pipeline.answer import answer
 from engine.pipeline.config import RetrievalConfig
+from engine.pipeline.coverage import searched_s
 from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
 from engine.pipeline.query import parse
@@ -23,12 +26,12 @@ from engine.pipeline.retrieve import (
     interleave,
     keep_diverse,
     retrieve,
-    searched_s,
 )
 from engine.pipeline.scoring import HitFeatures, ScoredHit
 from engine.pipeline.search import search
 from engine.protocols import VectorIndex
 from engine.records import (
+    ALL_TIME,
     ChunkRef,
     Fingerprint,
     Hit,
@@ -37,7 +40,7 @@ from engine.records import (
     TimeSpan,
     VideoId,
 )
-from engine.tensors import ChunkLatents
+from engine.tensors import ChunkLatents, FrameScores
 from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import CARD, ColourModel, FakeSource, painted, story
 
@@ -61,7 +64,7 @@ class CountingIndex:
     ) -> None:
         self.index.add(chunk, vectors, pts_s)
 
-    def remove(self, video: VideoId) -> None:
+    def remove(self, video: VideoId, ordinal: int | None = None) -> None:
         self.index.remove(video)
 
     def search(
@@ -70,10 +73,30 @@ class CountingIndex:
         self.n_searches += 1
         return self.index.search(query, top, within=within)
 
-    def refs(self, within: Scope | None = None) -> tuple[ChunkRef, ...]:
+    def scores(
+        self,
+        queries: Float[Tensor, "query dim"],
+        *,
+        within: Scope | None = None,
+        most: int | None = None,
+    ) -> FrameScores:
+        raise AssertionError("a question of the model asks for hits")
+
+    def frames(
+        self, video: VideoId, ordinal: int
+    ) -> tuple[Float32[Tensor, "frame dim"], Float64[Tensor, " frame"]] | None:
+        return self.index.frames(video, ordinal)
+
+    def refs(self, within: Scope | None = None) -> ChunkRefs:
         return self.index.refs(within)
 
-    def save(self, path: object, fingerprint: Fingerprint) -> None:
+    @property
+    def marks(self) -> Mapping[VideoId, int]:
+        return self.index.marks
+
+    def save(
+        self, path: Path, fingerprint: Fingerprint, marks: Mapping[VideoId, int] | None = None
+    ) -> None:
         raise AssertionError("a question saves nothing")
 
 
@@ -222,6 +245,16 @@ def test_only_the_seconds_inside_the_scope_were_searched(build: Callable[..., En
     assert retrieved.searched_s == 11.0
     assert [ref.ordinal for ref in retrieved.refs] == [1, 2, 3, 4]
     assert searched_s(retrieved.refs, None) == 16.0
+
+
+def test_videos_are_recalled_in_the_order_of_the_scope(build: Callable[..., Engine]) -> None:
+    engine = build()
+    later = VideoId("later")
+    for video in (later, CAMERA):
+        list(ingest(engine, video, story("grey*8")))
+    scope = [(CAMERA, ALL_TIME), (later, ALL_TIME)]
+    retrieved = retrieve(engine, parse("Summarise the video."), scope=scope)
+    assert [ref.video for ref in retrieved.chunks] == [CAMERA, CAMERA, later, later]
 
 
 def test_a_scope_without_any_chunk_is_an_error(build: Callable[..., Engine]) -> None:

@@ -12,8 +12,9 @@ from engine.media.frame import Frame
 from engine.models.videollama2 import model as videollama2
 from engine.models.videollama2.model import VideoLlama2
 from engine.pipeline.answer import answer
+from engine.pipeline.encode import SoundSource
 from engine.pipeline.engine import Engine
-from engine.pipeline.ingest import SoundSource, ingest
+from engine.pipeline.ingest import ingest
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import retrieve
 from engine.protocols import Sampling
