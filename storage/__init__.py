@@ -1,13 +1,16 @@
 """The database and the layout of the home folder: all that outlives a process but latents.
 
     app -> catalog -> chunks -> videos -> tables, database
-                      captions, jobs, conversations, probes, accounts, uploads -> tables, database
+                      captions, observations -> full_text, tables, observation_tables, database
+                      cameras, segments -> camera_tables, tables, database
+                      jobs, conversations, probes, accounts, uploads, verdicts -> tables, database
+                      alert_rules, alerts, deliveries, destinations -> alert_tables, database
     app -> files                                          (every path below the home folder)
     app -> records                                        (what goes in and comes out)
 
 The only folder that imports sqlalchemy; it never imports torch. Records go in and come out: those
-of `engine.records`, and those of `records.py` for nouns that the engine does not know. The
-application opens a `Catalog` and imports `records` and `files`, nothing deeper.
+of `engine.records`, and those of `records.py` and `alert_records.py` for nouns that the engine does
+not know. The application opens a `Catalog` and imports records and `files`, nothing deeper.
 
 Decision: one file a noun behind `Catalog`, because one file for all of them passes 600 lines.
 Decision: counters of a video are stored in its row, not summed, because a page polls them every

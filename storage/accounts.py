@@ -5,15 +5,16 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, delete, or_, select, update
+from sqlalchemy import CursorResult, delete, or_, select, union, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import VideoId
+from storage.camera_tables import CameraGrantTable
 from storage.database import Database
 from storage.records import Role, SessionRow, TokenId, TokenKind, TokenRow, UserId, UserRow
-from storage.tables import GrantTable, SessionTable, TokenTable, UserTable
+from storage.tables import GrantTable, SessionTable, TokenTable, UserTable, VideoTable
 
 
 class Accounts:
@@ -81,16 +82,28 @@ class Accounts:
             return _user(row)
 
     def set_role(self, user: UserId, role: Role) -> UserRow:
-        """Set the role of a user."""
+        """Set the role of a user.
+
+        Raises:
+            InputRefusedError: No admin would be left.
+        """
         with self._database.writing() as session:
             row = _row(session, user)
+            if role != "admin":
+                _check_admin_left(session, row)
             row.role = role
             return _user(row)
 
     def remove_user(self, user: UserId) -> None:
-        """Delete a user with sessions, tokens, uploads and conversations."""
+        """Delete a user with sessions, tokens, uploads and conversations.
+
+        Raises:
+            InputRefusedError: No admin would be left.
+        """
         with self._database.writing() as session:
-            session.execute(delete(UserTable).where(UserTable.id == _row(session, user).id))
+            row = _row(session, user)
+            _check_admin_left(session, row)
+            session.execute(delete(UserTable).where(UserTable.id == row.id))
 
     def grant(self, user: UserId, video: VideoId) -> None:
         """Grant a viewer a video."""
@@ -105,10 +118,21 @@ class Accounts:
             )
 
     def granted(self, user: UserId) -> frozenset[VideoId]:
-        """Return the videos granted to a viewer; an admin sees all, granted or not."""
+        """Return the videos granted to a viewer by themselves; an admin sees all."""
         with self._database.reading() as session:
             query = select(GrantTable.video_id).where(GrantTable.user_id == user)
             return frozenset(map(VideoId, session.scalars(query)))
+
+    def visible(self, user: UserId) -> frozenset[VideoId]:
+        """Return the videos that a viewer may see: granted ones, and those of granted cameras."""
+        granted = select(GrantTable.video_id).where(GrantTable.user_id == user)
+        filmed = (
+            select(VideoTable.id)
+            .join(CameraGrantTable, CameraGrantTable.camera_id == VideoTable.camera_id)
+            .where(CameraGrantTable.user_id == user)
+        )
+        with self._database.reading() as session:
+            return frozenset(map(VideoId, session.scalars(union(granted, filmed))))
 
     def open_session(
         self, user: UserId, secret_hash: str, *, csrf: str, expires_at: datetime
@@ -246,3 +270,11 @@ def _token(row: TokenTable) -> TokenRow:
         expires_at=row.expires_at,
         used_at=row.used_at,
     )
+
+
+def _check_admin_left(session: Session, row: UserTable) -> None:
+    """Refuse to take the rights of the only admin: nobody could let anybody in again."""
+    # Locked, so that two admins who remove each other come one after the other.
+    admins = select(UserTable.id).where(UserTable.role == "admin").with_for_update()
+    if set(session.scalars(admins)) == {row.id}:
+        raise InputRefusedError(f"{row.name} is the only admin", hint="make another one first")

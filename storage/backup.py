@@ -5,6 +5,9 @@ from contextlib import closing
 from pathlib import Path
 
 from engine.errors import UnreachableError
+from engine.files import create_private
+from storage.database import BUSY_TIMEOUT_S
+from storage.read_only import ReadOnlyFile
 
 
 def copy_database(source: Path, target: Path) -> None:
@@ -17,9 +20,12 @@ def copy_database(source: Path, target: Path) -> None:
         UnreachableError: It cannot be read, or the copy cannot be written.
     Source: https://www.sqlite.org/backup.html
     """
+    target.unlink(missing_ok=True)
+    create_private(target)
     try:
         with (
-            closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as reading,
+            closing(ReadOnlyFile(source, busy_timeout_s=BUSY_TIMEOUT_S)) as file,
+            closing(file.connect()) as reading,
             closing(sqlite3.connect(target)) as writing,
         ):
             reading.backup(writing)

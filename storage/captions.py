@@ -1,25 +1,15 @@
 """Captions of chunks, and full-text search over their words."""
 
-import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
 
-from sqlalchemy import ColumnElement, Select, and_, case, or_, select
+from sqlalchemy import Select, and_, delete, select
 
 from engine.records import Caption, ChunkRef, Fingerprint, TimeSpan, VideoId
 from storage.database import Database
+from storage.full_text import MOST_WORDS, Within, holding, words_of
 from storage.records import CaptionMatch
 from storage.tables import CaptionTable, VideoTable
-
-MOST_WORDS: Final = 32
-"""Words of a query that are searched for: an SQL statement may not grow without bound."""
-
-_WORD = re.compile(r"\w+")
-_STOP_WORDS = re.compile(
-    "a|an|and|are|at|be|by|for|from|in|is|it|of|on|or|that|the|there|this|to|was|were|with"
-)
-"""Stop words: nearly every sentence holds them."""
 
 
 class Captions:
@@ -36,7 +26,14 @@ class Captions:
             NotFoundError: The video was removed meanwhile.
         """
         with self._database.writing() as session:
-            session.merge(
+            session.execute(
+                delete(CaptionTable).where(
+                    CaptionTable.video_id == caption.ref.video,
+                    CaptionTable.fingerprint == caption.fingerprint,
+                    CaptionTable.ordinal == caption.ref.ordinal,
+                )
+            )
+            session.add(
                 CaptionTable(
                     video_id=caption.ref.video,
                     fingerprint=caption.fingerprint,
@@ -44,7 +41,7 @@ class Captions:
                     start_s=caption.ref.span.start_s,
                     end_s=caption.ref.span.end_s,
                     text=caption.text,
-                    words=f" {' '.join(words_of(caption.text))} ",
+                    words=" ".join(words_of(caption.text)),
                     model=caption.model,
                     created_at=self._now(),
                 )
@@ -65,7 +62,7 @@ class Captions:
     ) -> tuple[CaptionMatch, ...]:
         """Return captions that hold words of a query, those that hold the most of them first.
 
-        Whole words in any case, stop words left out; no synonyms and no stemming, because the
+        Whole words by their stems, in any case, stop words left out; no synonyms, because the
         vectors already find what is meant rather than said.
 
         Args:
@@ -76,29 +73,24 @@ class Captions:
         words = words_of(query)[:MOST_WORDS]
         if not words:
             return ()
-        holds = [CaptionTable.words.contains(f" {word} ", autoescape=True) for word in words]
-        n_held = _count(holds)
+        bounds = Within(within)
+        held = holding("captions", words, is_sqlite=self._database.is_sqlite)
         statement = (
             _current()
-            .add_columns(n_held)
-            .where(or_(*holds), CaptionTable.video_id.in_({video for video, _ in within}))
-            .order_by(n_held.desc(), CaptionTable.video_id, CaptionTable.ordinal)
+            .join(held, held.c.id == CaptionTable.id)
+            .add_columns(held.c.held)
+            .where(bounds.has(CaptionTable.video_id, is_sqlite=self._database.is_sqlite))
+            .order_by(held.c.held.desc(), CaptionTable.video_id, CaptionTable.ordinal)
         )
         matches = []
         with self._database.reading() as session:
-            for row, held in session.execute(statement):
+            for row, n_held in session.execute(statement):
                 caption = _caption(row)
-                if _lies_within(caption.ref, within):
-                    matches.append(CaptionMatch(caption=caption, share=held / len(words)))
+                if bounds.reaches(caption.ref.video, caption.ref.span):
+                    matches.append(CaptionMatch(caption=caption, share=n_held / len(words)))
                 if len(matches) == top:
                     break
         return tuple(matches)
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Return the searchable words of a text: each once, case-folded, in order."""
-    words = dict.fromkeys(_WORD.findall(text.casefold()))
-    return tuple(word for word in words if not _STOP_WORDS.fullmatch(word))
 
 
 def _current() -> Select[CaptionTable]:
@@ -109,18 +101,6 @@ def _current() -> Select[CaptionTable]:
             VideoTable.fingerprint == CaptionTable.fingerprint,
         ),
     )
-
-
-def _count(conditions: Sequence[ColumnElement[bool]]) -> ColumnElement[int]:
-    first, *others = (case((condition, 1), else_=0) for condition in conditions)
-    total: ColumnElement[int] = first
-    for other in others:
-        total = total + other
-    return total
-
-
-def _lies_within(ref: ChunkRef, within: Sequence[tuple[VideoId, TimeSpan]]) -> bool:
-    return any(video == ref.video and ref.span.overlap_s(span) > 0 for video, span in within)
 
 
 def _caption(row: CaptionTable) -> Caption:

@@ -6,14 +6,23 @@ from types import TracebackType
 from typing import Self
 
 from storage.accounts import Accounts
+from storage.alert_rules import AlertRules
+from storage.alerts import Alerts
+from storage.cameras import Cameras
 from storage.captions import Captions
 from storage.chunks import Chunks
 from storage.conversations import Conversations
 from storage.database import BUSY_TIMEOUT_S, Database
+from storage.deliveries import Deliveries
+from storage.destinations import Destinations
 from storage.jobs import Jobs
 from storage.migrations import upgrade
+from storage.observations import Observations
 from storage.probes import Probes
+from storage.segments import Segments
+from storage.tallies import Tallies
 from storage.uploads import Uploads
+from storage.verdicts import Verdicts
 from storage.videos import Videos
 
 
@@ -33,13 +42,30 @@ class Catalog:
         self.conversations = Conversations(database, now)
         self.probes = Probes(database, now)
         self.captions = Captions(database, now)
+        self.observations = Observations(database)
+        self.cameras = Cameras(database, now)
+        self.segments = Segments(database, now)
+        self.tallies = Tallies(database)
         self.accounts = Accounts(database, now)
         self.uploads = Uploads(database, now)
+        self.verdicts = Verdicts(database, now)
+        self.alert_rules = AlertRules(database, now)
+        self.alerts = Alerts(database, now)
+        self.destinations = Destinations(database, now)
+        self.deliveries = Deliveries(database, now)
 
     @property
     def where(self) -> str:
         """The address of the database, without its password."""
         return self._database.where
+
+    def check_writable(self) -> None:
+        """Refuse a database that can only be read, before work that would end in a write.
+
+        Raises:
+            ReadOnlyError: The file cannot be written to.
+        """
+        self._database.check_writable()
 
     def close(self) -> None:
         """Close every connection; using the catalog again opens new ones."""

@@ -1,8 +1,9 @@
 """Committed chunks of videos: one row for each latent file, and the counters in the video's row."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Select, delete, select
 
@@ -13,6 +14,9 @@ from storage.records import VideoRow
 from storage.tables import ChunkTable
 from storage.video_record import video_record
 from storage.videos import lock_video, recount
+
+_MOST_ORDINALS: Final = 500
+"""Ordinals in one statement: databases bound the number of its parameters."""
 
 
 class Chunks:
@@ -57,6 +61,14 @@ class Chunks:
         with self._database.reading() as session:
             return tuple(map(_record, session.scalars(_of_pipeline(video, fingerprint))))
 
+    def file_bytes(self, video: VideoId, fingerprint: Fingerprint) -> dict[int, int]:
+        """Return the size of the file of each chunk that one pipeline has committed."""
+        query = select(ChunkTable.ordinal, ChunkTable.file_bytes).where(
+            ChunkTable.video_id == video, ChunkTable.fingerprint == fingerprint
+        )
+        with self._database.reading() as session:
+            return {ordinal: n_bytes for ordinal, n_bytes in session.execute(query)}
+
     def keep_reading(self, video: VideoId, fingerprint: Fingerprint) -> None:
         """Delete the rows of every other pipeline that has read a video."""
         with self._database.writing() as session:
@@ -65,6 +77,41 @@ class Chunks:
                     ChunkTable.video_id == video, ChunkTable.fingerprint != fingerprint
                 )
             )
+
+    def bring_up(
+        self,
+        video: VideoId,
+        fingerprint: Fingerprint,
+        chunks: Iterable[ChunkCommitted],
+        gone: Collection[int],
+    ) -> None:
+        """Bring the rows of one pipeline up to its files, where it is known which differ.
+
+        Args:
+            video: That is being read.
+            fingerprint: Of the pipeline.
+            chunks: Files that have no row, or another one.
+            gone: Ordinals of rows whose files are gone.
+        """
+        files = {chunk.ref.ordinal: chunk for chunk in chunks}
+        if not files and not gone:
+            return
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            outdated = sorted({*files, *gone})
+            for start in range(0, len(outdated), _MOST_ORDINALS):
+                session.execute(
+                    delete(ChunkTable).where(
+                        ChunkTable.video_id == video,
+                        ChunkTable.fingerprint == fingerprint,
+                        ChunkTable.ordinal.in_(outdated[start : start + _MOST_ORDINALS]),
+                    )
+                )
+            session.add_all(map(_row, files.values()))
+            session.flush()
+            if row.fingerprint == fingerprint:
+                recount(session, row)
+            row.updated_at = self._now()
 
     def replace(
         self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]

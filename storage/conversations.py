@@ -9,9 +9,19 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from engine.errors import NotFoundError
-from engine.records import Answer, AnswerTiming, Evidence, Origin, Recall, TimeSpan, VideoId
+from engine.records import (
+    Answer,
+    AnsweredBy,
+    AnswerTiming,
+    Evidence,
+    Origin,
+    Recall,
+    TimeSpan,
+    VideoId,
+)
 from storage.database import Database
-from storage.records import ConversationId, ConversationRow, TurnRow, UserId
+from storage.kept_observations import keep_observation, kept_observation
+from storage.records import MOST_GROUNDS, ConversationId, ConversationRow, TurnRow, UserId
 from storage.tables import ConversationTable, EvidenceTable, TurnTable, VideoTable
 
 
@@ -62,6 +72,16 @@ class Conversations:
         with self._database.reading() as session:
             return tuple(map(_conversation, session.scalars(query)))
 
+    def latest(self, *, limit: int | None = None) -> tuple[ConversationRow, ...]:
+        """Return the conversations of everyone, last used first."""
+        query = (
+            select(ConversationTable)
+            .order_by(ConversationTable.updated_at.desc(), ConversationTable.id)
+            .limit(limit)
+        )
+        with self._database.reading() as session:
+            return tuple(map(_conversation, session.scalars(query)))
+
     def rename(self, conversation: ConversationId, title: str) -> ConversationRow:
         """Set the title of a conversation."""
         with self._database.writing() as session:
@@ -84,14 +104,16 @@ class Conversations:
             last = session.scalar(
                 select(func.max(TurnTable.ordinal)).where(TurnTable.conversation_id == conversation)
             )
-            cited = {evidence.video for evidence in answer.evidence}
+            moments = [(item, False) for item in answer.evidence]
+            moments += [(item, True) for item in answer.nearest]
+            cited = {item.video for item, _ in moments}
             present = set(session.scalars(select(VideoTable.id).where(VideoTable.id.in_(cited))))
             turn = TurnTable(
                 conversation_id=conversation,
                 ordinal=0 if last is None else last + 1,
                 question=question,
                 answer=answer.text,
-                model=f"{answer.card.family}/{answer.card.variant}",
+                model=answer.model_name,
                 recall=answer.recall,
                 searched_s=answer.searched_s,
                 recalled_chunks=answer.recalled_chunks,
@@ -99,11 +121,12 @@ class Conversations:
                 first_token_ms=answer.timing.first_token_ms,
                 total_ms=answer.timing.total_ms,
                 created_at=now,
+                answered_by=answer.answered_by,
             )
             turn.evidence = [
-                _evidence_row(rank, evidence)
-                for rank, evidence in enumerate(answer.evidence)
-                if evidence.video in present
+                _evidence_row(rank, item, is_nearest=is_nearest)
+                for rank, (item, is_nearest) in enumerate(moments)
+                if item.video in present
             ]
             session.add(turn)
             session.flush()
@@ -129,7 +152,7 @@ def _row(
     return row
 
 
-def _evidence_row(rank: int, evidence: Evidence) -> EvidenceTable:
+def _evidence_row(rank: int, evidence: Evidence, *, is_nearest: bool) -> EvidenceTable:
     return EvidenceTable(
         rank=rank,
         video_id=evidence.video,
@@ -138,16 +161,20 @@ def _evidence_row(rank: int, evidence: Evidence) -> EvidenceTable:
         score=evidence.score,
         origin=evidence.origin,
         keyframe_s=evidence.keyframe_s,
+        is_nearest=is_nearest,
+        observations=[keep_observation(row) for row in evidence.observations[:MOST_GROUNDS]],
     )
 
 
 def _evidence(row: EvidenceTable) -> Evidence:
+    video = VideoId(row.video_id)
     return Evidence(
-        video=VideoId(row.video_id),
+        video=video,
         span=TimeSpan(start_s=row.start_s, end_s=row.end_s),
         score=row.score,
         origin=cast(Origin, row.origin),
         keyframe_s=row.keyframe_s,
+        observations=tuple(kept_observation(video, kept) for kept in row.observations or ()),
     )
 
 
@@ -167,7 +194,9 @@ def _turn(row: TurnTable) -> TurnRow:
         ordinal=row.ordinal,
         question=row.question,
         answer=row.answer,
-        evidence=tuple(map(_evidence, row.evidence)),
+        evidence=tuple(_evidence(item) for item in row.evidence if not item.is_nearest),
+        nearest=tuple(_evidence(item) for item in row.evidence if item.is_nearest),
+        answered_by=cast(AnsweredBy | None, row.answered_by),
         model=row.model,
         recall=cast(Recall, row.recall),
         searched_s=row.searched_s,

@@ -6,6 +6,7 @@ Every error that the world causes (locked, full, damaged, away) becomes one of `
 import os
 import re
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,9 +23,11 @@ from engine.errors import (
     LongwatchError,
     MissingCapabilityError,
     NotFoundError,
+    ReadOnlyError,
     StorageBusyError,
     UnreachableError,
 )
+from storage.read_only import ReadOnlyFile, is_full, is_writable
 
 BUSY_TIMEOUT_S = 10.0
 """Longest wait of a writer for another; a row takes milliseconds, so more than this is a stall."""
@@ -54,14 +57,36 @@ class Database:
             UnreachableError: The address cannot be understood.
             MissingCapabilityError: The driver is not installed.
         """
-        self.engine = _engine(url, busy_timeout_s)
+        self._read_only = _read_only_file(url, busy_timeout_s)
+        self.engine = _engine(url, busy_timeout_s, self._read_only)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self.where = _address(self.engine.url)
+        self._watch_lock = threading.Lock()
+        self._watch: sqlite3.Connection | None = None
+        self._n_watches = 0
 
     @property
     def is_sqlite(self) -> bool:
         """Whether this is a file, not a server."""
         return self.engine.dialect.name == "sqlite"
+
+    def change_mark(self) -> tuple[int, int] | None:
+        """Return what differs whenever anybody has committed a change; `None` where nobody knows.
+
+        Of SQLite alone, where it takes microseconds.
+        """
+        if not self.is_sqlite or self._read_only is not None:
+            return None
+        with self._watch_lock:
+            try:
+                if self._watch is None:
+                    # One that never writes: the number tells of the changes of all others.
+                    self._watch = sqlite3.connect(self.where, check_same_thread=False)
+                    self._n_watches += 1
+                (version,) = self._watch.execute("PRAGMA data_version").fetchone()
+            except sqlite3.Error:
+                return None
+            return self._n_watches, int(version)
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -71,19 +96,50 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[Session]:
-        """Open a transaction: all of it is committed at the end, or nothing on an exception."""
+        """Open a transaction: all of it is committed at the end, or nothing on an exception.
+
+        Raises:
+            ReadOnlyError: The file cannot be written to.
+        """
+        self.check_writable()
         with self._translate_errors(), Session(self._writing) as session, session.begin():
             yield session
 
     @contextmanager
     def write_connection(self) -> Iterator[Connection]:
-        """Open a connection in a write transaction, for migrations."""
+        """Open a connection in a write transaction, for migrations.
+
+        Raises:
+            ReadOnlyError: The file cannot be written to.
+        """
+        self.check_writable()
         with self._translate_errors(), self._writing.begin() as connection:
             yield connection
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        with self._watch_lock:
+            if self._watch is not None:
+                self._watch.close()
+                self._watch = None
+        if self._read_only is not None:
+            self._read_only.close()
+
+    def check_writable(self) -> None:
+        """Refuse a database that can only be read.
+
+        Raises:
+            ReadOnlyError: The file cannot be written to.
+            DiskFullError: It could not when it was opened, for lack of space.
+        """
+        if self._read_only is not None:
+            if is_writable(Path(self.where)):
+                raise _no_space(self.where)
+            raise ReadOnlyError(
+                f"{self.where} cannot be written to: the library can be listed, searched and asked",
+                hint="check its owner and rights, and whether its disk is mounted read-only",
+            )
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
@@ -105,10 +161,23 @@ class Database:
             raise translated from error
 
 
-def _engine(url: str, busy_timeout_s: float) -> Engine:
+def _read_only_file(url: str, busy_timeout_s: float) -> ReadOnlyFile | None:
+    """Return the file of a database that exists and cannot be written to; `None` for others."""
+    file = Path(url.removeprefix(_FILE))
+    if not url.startswith(_FILE) or not file.exists():
+        return None
+    if is_writable(file) and not is_full(file):
+        return None
+    return ReadOnlyFile(file, busy_timeout_s=busy_timeout_s)
+
+
+def _engine(url: str, busy_timeout_s: float, read_only: ReadOnlyFile | None) -> Engine:
     if url.startswith(_FILE):
         # Not parsed as an address: a folder may be called `what?`.
-        return _sqlite(Path(url.removeprefix(_FILE)), busy_timeout_s)
+        file = Path(url.removeprefix(_FILE))
+        if read_only is not None:
+            return _read_only_sqlite(file, read_only)
+        return _sqlite(file, busy_timeout_s)
     try:
         # SQLAlchemy would choose psycopg2 for a bare `postgresql:`; the `pg` extra brings psycopg.
         parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
@@ -152,6 +221,15 @@ def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
     return engine
 
 
+def _read_only_sqlite(file: Path, read_only: ReadOnlyFile) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(file)), creator=read_only.connect, hide_parameters=True
+    )
+    event.listen(engine, "connect", _begin_explicitly)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
 def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
     options = f"-c lock_timeout={round(busy_timeout_s * 1000)} -c timezone=utc"
     return create_engine(
@@ -167,16 +245,26 @@ def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
 
 
 def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
-    # The driver must not begin transactions by itself: `_begin` says which kind.
-    connection.isolation_level = None
+    _begin_explicitly(connection, record)
     connection.execute("PRAGMA journal_mode = WAL")
     # A row must survive a power cut as its fsynced file does; a chunk pays one fsync more.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 
+def _begin_explicitly(connection: sqlite3.Connection, record: object) -> None:
+    # The driver must not begin transactions by itself: `_begin` says which kind.
+    connection.isolation_level = None
+
+
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
+
+
+def _no_space(where: str) -> DiskFullError:
+    return DiskFullError(
+        f"no space left for {where}", hint="free some space; what is stored is intact"
+    )
 
 
 def _translated(error: DBAPIError, where: str) -> LongwatchError | None:
@@ -189,10 +277,10 @@ def _translated(error: DBAPIError, where: str) -> LongwatchError | None:
             f"{where} is locked by another process",
             hint="wait for it to finish, or stop it, and try again",
         )
-    if code.startswith(_FULL):
-        return DiskFullError(
-            f"no space left for {where}", hint="free some space; what is stored is intact"
-        )
+    # SQLite calls it an I/O error where the index of its log finds no room.
+    is_unroomed = code.startswith("SQLITE_IOERR") and is_full(Path(where))
+    if code.startswith(_FULL) or is_unroomed:
+        return _no_space(where)
     if code.startswith(_NO_PARENT):
         return NotFoundError("what this belongs to does not exist, or was removed meanwhile")
     if code.startswith(_DAMAGED):

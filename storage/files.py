@@ -2,24 +2,29 @@
 
     longwatch.toml                            settings, read and written by app/config
     longwatch.db                              the database, unless a server is configured
+    retention.json                            the retention that is in force, by app/services
     media/<upload>.bin                        originals that were uploaded
     uploads/<upload>.part                     uploads that are not complete yet
     latents/<fingerprint>/<video>/<ordinal>   written by engine/cache
     latents/<fingerprint>/<video>/video.json  the row of the video, written by storage/sidecar.py
+    stills/<video>/<ordinal>.zip              the sampled frames, written by engine/cache
+    vectors/<encoder>/<video>/<ordinal>       vectors of stills, written by engine/cache
     index/<fingerprint>...                    written by engine/index
     thumbs/<video>/<fifth of a second>_<width>.jpg   stills that were asked for
     thumbs/<video>/sprite.jpg, sprite.json    stills for scrubbing, and how to read them
     thumbs/probes/<run>/<needle>.png          pictures of needles that were not drawn
     proxies/<video>.mp4                       copies that browsers can play
     needles/<name>/                           needle sets that were uploaded
-    secrets/<video>                           the address of a camera, with its password
+    secrets/<camera>                          its address, with its password
+    secrets/destination-<number>              where alerts are sent, with what signs them
+    recordings/<camera>/<moment>.mp4          what it sent, a minute a file, by app/services
     models/                                   checkpoints that were downloaded
+    run/server.json, server.sock              how commands find the running server, app/ipc
 
 Originals that were added from elsewhere on the disk stay where they are. Only ids and plain names
 become paths; anything else is a `ValueError`. Asking for a path creates nothing.
 """
 
-import os
 import re
 import shutil
 import stat
@@ -27,9 +32,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from engine.errors import UnreachableError
-from engine.files import atomic_write
+from engine.files import atomic_write, create_private
 from engine.records import Fingerprint, VideoId
-from storage.records import ProbeRunId, UploadId
+from storage.records import CameraId, ProbeRunId, UploadId
 
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _PLAIN_NAME = re.compile(r"\w[\w .-]{0,127}")
@@ -41,15 +46,21 @@ class HomeFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.database = path / "longwatch.db"
+        self.retention = path / "retention.json"
         self.media = path / "media"
         self.uploads = path / "uploads"
         self.latents = path / "latents"
+        self.still_chunks = path / "stills"
+        self.vectors = path / "vectors"
         self.index = path / "index"
         self.thumbs = path / "thumbs"
         self.proxies = path / "proxies"
         self.needles = path / "needles"
         self.secrets = path / "secrets"
+        self.recordings = path / "recordings"
         self.models = path / "models"
+        self.run = path / "run"
+        self.bench_latents = path / "bench-latents.json"
 
     def create(self) -> None:
         """Create the folder, for its owner alone; an older library that others may enter is closed.
@@ -65,8 +76,9 @@ class HomeFolder:
             mode = stat.S_IMODE(self.path.stat().st_mode)
             is_ours = self.database.exists() or not any(self.path.iterdir())
             if mode & 0o077 and is_ours and not mode & (stat.S_ISGID | stat.S_ISVTX):
-                # Of another owner, or on a file system without modes: `doctor` says so.
-                with suppress(PermissionError):
+                # Of another owner, on a file system without modes, or mounted read-only: `doctor`
+                # says so.
+                with suppress(OSError):
                     self.path.chmod(0o700)
         except OSError as error:
             raise UnreachableError(
@@ -137,33 +149,52 @@ class HomeFolder:
             raise ValueError(f"a name is letters, digits, spaces, dots and dashes, not {name!r}")
         return self.needles / name
 
-    def write_secret(self, video: VideoId, secret: str) -> None:
-        """Keep the secret of a video, readable by its owner alone.
+    def recording(self, camera: CameraId, name: str) -> Path:
+        """Return the path of a file of a camera's recording."""
+        return self.recordings / _checked(camera) / _checked(name)
+
+    def remove_camera(self, camera: CameraId) -> None:
+        """Delete the secret of a camera, and the folder of its recordings.
+
+        Raises:
+            UnreachableError: A file or folder cannot be deleted.
+        """
+        try:
+            (self.secrets / _checked(camera)).unlink(missing_ok=True)
+            folder = self.recordings / _checked(camera)
+            if folder.is_dir():
+                shutil.rmtree(folder)
+        except OSError as error:
+            raise UnreachableError(
+                f"{error.filename}: cannot be deleted ({error.strerror})",
+                hint="check its owner and rights",
+            ) from error
+
+    def write_secret(self, owner: str, secret: str) -> None:
+        """Keep the secret of a camera, a live video or a destination, for its owner alone.
 
         Raises:
             UnreachableError: It cannot be written.
         """
         try:
             self.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with atomic_write(self.secrets / _checked(video)) as temporary:
-                # Created with its mode: no moment at which others may open it.
-                file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-                with open(file, "w", encoding="utf-8") as writer:
-                    writer.write(secret)
+            with atomic_write(self.secrets / _checked(owner)) as temporary:
+                create_private(temporary)
+                temporary.write_text(secret, encoding="utf-8")
         except OSError as error:
             raise UnreachableError(
                 f"{self.secrets}: a secret cannot be kept ({error.strerror})",
                 hint="check the owner and rights of the folder",
             ) from error
 
-    def read_secret(self, video: VideoId) -> str | None:
-        """Return the secret of a video; `None` where there is none.
+    def read_secret(self, owner: str) -> str | None:
+        """Return the secret of a camera, a live video or a destination; `None` where there is none.
 
         Raises:
             UnreachableError: It cannot be read.
         """
         try:
-            return (self.secrets / _checked(video)).read_text(encoding="utf-8")
+            return (self.secrets / _checked(owner)).read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -172,8 +203,37 @@ class HomeFolder:
                 hint="check the owner and rights of the file",
             ) from error
 
+    def remove_secret(self, owner: str) -> None:
+        """Delete a secret, if there is one.
+
+        Raises:
+            UnreachableError: It cannot be deleted.
+        """
+        try:
+            (self.secrets / _checked(owner)).unlink(missing_ok=True)
+        except OSError as error:
+            raise UnreachableError(
+                f"{error.filename}: cannot be deleted ({error.strerror})",
+                hint="check its owner and rights",
+            ) from error
+
+    def remove_previews(self, video: VideoId) -> None:
+        """Delete stills and copy of a video: its file has changed.
+
+        Raises:
+            UnreachableError: A file or folder cannot be deleted.
+        """
+        try:
+            if self.stills(video).is_dir():
+                shutil.rmtree(self.stills(video))
+            self.proxy(video).unlink(missing_ok=True)
+        except OSError as error:
+            raise UnreachableError(
+                f"{error.filename}: cannot be deleted ({error.strerror})"
+            ) from error
+
     def remove_video(self, video: VideoId, uri: str) -> bool:
-        """Delete stills, copy and secret of a video, and its original if that was uploaded.
+        """Delete stills, vectors, copy and secret of a video, and its original if it was uploaded.
 
         Latents are the engine's to delete; an original outside `media/` is left alone.
 
@@ -188,8 +248,10 @@ class HomeFolder:
         original, proxy = Path(uri), self.proxy(video)
         is_uploaded = original.parent == self.media
         try:
-            if self.stills(video).is_dir():
-                shutil.rmtree(self.stills(video))
+            # Vectors of every encoder that ever looked at it.
+            for folder in (self.stills(video), *self.vectors.glob(f"*/{_checked(video)}")):
+                if folder.is_dir():
+                    shutil.rmtree(folder)
             # A worker that was killed while it wrote the copy has left a hidden part of it.
             secret = self.secrets / _checked(video)
             for path in (proxy, secret, *self.proxies.glob(f".{proxy.name}*.part")):

@@ -8,7 +8,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from engine.errors import NotFoundError
-from engine.records import ProbeCell, ProbeResult, Recall
+from engine.probe_records import ProbeCell, ProbeResult
+from engine.records import Recall
 from storage.database import Database
 from storage.records import JobId, Json, ProbeRunId, ProbeRunRow
 from storage.tables import ProbeCellTable, ProbeRunTable

@@ -2,25 +2,34 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal, NewType
+from datetime import datetime
+from typing import Any, Final, Literal, NewType
 
 from engine.errors import CorruptLatentsError
+from engine.probe_records import ProbeResult
 from engine.records import (
+    AnsweredBy,
     AnswerTiming,
     Caption,
     Evidence,
     Fingerprint,
     MediaInfo,
-    ProbeResult,
+    Observation,
+    ObservationKind,
     Recall,
     SampleStats,
     VideoId,
+    moment_after,
 )
+
+MOST_GROUNDS: Final = 20
+"""Observations that are shown and kept with one piece of evidence; a busy hour rests on hundreds.
+"""
 
 JobId = NewType("JobId", int)
 """Grows with every job: the smaller of two ids was added first."""
 UserId = NewType("UserId", str)
+CameraId = NewType("CameraId", str)
 TokenId = NewType("TokenId", int)
 UploadId = NewType("UploadId", str)
 ConversationId = NewType("ConversationId", str)
@@ -34,6 +43,9 @@ TokenScope = Literal["read", "write"]
 """The right of a token: to look and to ask, or also to change the library."""
 VideoStatus = Literal["queued", "ingesting", "ready", "failed", "cancelled", "removing"]
 """`removing` is never shown: what a kill left of a removal is ended by the next process."""
+StartSource = Literal["user", "recorder", "file_name", "container", "chapter", "live"]
+"""The origin of a wall clock: set by a user, the header of a recorder's file, the name of the file,
+a tag of its container, the end of the chapter before, or the moment a live feed was opened."""
 JobState = Literal["queued", "running", "done", "failed", "cancelled"]
 HeartbeatReply = Literal["go_on", "cancel", "lost"]
 """The answer to a worker: go on, the user cancelled, or another worker has the job."""
@@ -51,6 +63,25 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileContent:
+    """The bytes of a file at one time; a file that was appended to still begins with them."""
+
+    size_bytes: int
+    body_digest: str
+    """Of blocks behind the first: what closes a file may rewrite its header, not its body."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartClock:
+    """The wall clock of a first frame, and where it was read."""
+
+    at: datetime
+    source: StartSource
+    is_local: bool = False
+    """Whether it was read without a zone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class VideoRow:
     """A video of the library; its counters are those of the pipeline `fingerprint`."""
 
@@ -65,6 +96,22 @@ class VideoRow:
     status: VideoStatus
     start_at: datetime | None
     """Wall clock of its first frame."""
+    start_source: StartSource | None
+    """The origin of `start_at`; `None` where there is no clock."""
+    start_is_local: bool
+    """Whether the clock was read without a zone, so that another zone makes it another moment."""
+    timezone: str | None
+    """Where it was filmed: an IANA name or an offset; `None` means the zone of the settings."""
+    file_name: str | None
+    """The name of the file as it was added; `None` for live sources."""
+    video_track: int | None
+    """The stream that was chosen to be read; `None` leaves the choice to the reader."""
+    content: FileContent | None
+    """The size of the file when it was last looked at; `None` for live sources."""
+    has_grown: bool
+    """Whether its file goes on behind what was its end when it was last read."""
+    tags: tuple[str, ...]
+    """As people wrote them, in the order of the alphabet."""
     fingerprint: Fingerprint | None
     """The pipeline that ingests it, `None` before the first time."""
     model: str | None
@@ -81,6 +128,8 @@ class VideoRow:
     failure: Failure | None
     created_at: datetime
     updated_at: datetime
+    camera: CameraId | None = None
+    """The camera whose timeline it is a part of."""
 
     @property
     def is_damaged(self) -> bool:
@@ -90,13 +139,28 @@ class VideoRow:
     @property
     def duration_s(self) -> float | None:
         """The scanned length once it is ready, the header's until then; `None` means unknown."""
-        if self.status == "ready" or self.media is None:
+        if self.media is None or (self.status == "ready" and self.media.has_picture):
             return self.ingested_s or None
-        return self.media.duration_s
+        if self.media.has_picture:
+            return self.media.duration_s
+        # Of sound alone nothing is scanned unless the model hears.
+        return self.ingested_s or self.media.duration_s
+
+    @property
+    def clock(self) -> StartClock | None:
+        """The wall clock of its first frame with its origin."""
+        if self.start_at is None or self.start_source is None:
+            return None
+        return StartClock(at=self.start_at, source=self.start_source, is_local=self.start_is_local)
+
+    @property
+    def end_at(self) -> datetime | None:
+        """The wall clock at its end; `None` until it is read, or where there is no clock."""
+        return self.at(self.ingested_s) if self.status == "ready" else None
 
     def at(self, time_s: float) -> datetime | None:
         """Return the wall clock of a moment; `None` where the video has none."""
-        return None if self.start_at is None else self.start_at + timedelta(seconds=time_s)
+        return None if self.start_at is None else moment_after(self.start_at, time_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,6 +303,10 @@ class TurnRow:
     recalled_chunks: int
     timing: AnswerTiming
     created_at: datetime
+    answered_by: AnsweredBy | None = None
+    """`None` where an earlier version kept the answer."""
+    nearest: tuple[Evidence, ...] = ()
+    """Moments shown as not confirmed, without those of videos removed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,6 +316,54 @@ class CaptionMatch:
     caption: Caption
     share: float
     """Share of the words of the query that it holds, in (0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationMatch:
+    """An observation that holds words of a query."""
+
+    observation: Observation
+    share: float
+    """Share of the words of the query that it holds, in (0, 1]."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextVector:
+    """The vector of an observation's text."""
+
+    id: int
+    """Of the observation's row, for `Observations.get`."""
+    text: str
+    vector: bytes
+    """Unit vector as little-endian half floats."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnreadText:
+    """The text of an observation that has no vector yet."""
+
+    id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObservationTally:
+    """Observations of one kind and label in one video."""
+
+    kind: ObservationKind
+    label: str
+    n: int
+    seconds: float
+    """Sum of their lengths; two at once count twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelTally:
+    """A kind and label with a count: of rows in a video, or of videos in the library."""
+
+    kind: ObservationKind
+    label: str
+    n: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

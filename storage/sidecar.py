@@ -14,7 +14,7 @@ from engine.errors import DiskFullError, UnreachableError
 from engine.files import atomic_write_bytes, is_out_of_space, make_folder
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.files import HomeFolder
-from storage.records import Failure, VideoRow
+from storage.records import Failure, FileContent, VideoRow
 
 FORMAT: Final = 1
 """Version of the file; readers pass over what they do not know."""
@@ -34,6 +34,17 @@ _KEPT = (
     "ingested_s",
     "wall_s",
 )
+_CLOCK = (
+    "start_source",
+    "start_is_local",
+    "timezone",
+    "file_name",
+    "video_track",
+    "has_grown",
+    "camera",
+)
+"""Not in files of earlier versions, whose clocks were all set by a user."""
+_LISTS = ("warnings", "tags")
 
 _log = logging.getLogger(__name__)
 
@@ -53,8 +64,10 @@ def write_sidecar(home: HomeFolder, row: VideoRow) -> None:
         **{name: getattr(row, name) for name in _KEPT},
         "media": None if row.media is None else asdict(row.media),
         "start_at": None if row.start_at is None else row.start_at.isoformat(),
+        **{name: getattr(row, name) for name in _CLOCK},
+        "content": None if row.content is None else asdict(row.content),
         "stats": asdict(row.stats),
-        "warnings": list(row.warnings),
+        **{name: list(getattr(row, name)) for name in _LISTS},
         "failure": None if row.failure is None else asdict(row.failure),
         "created_at": row.created_at.isoformat(),
         "updated_at": row.updated_at.isoformat(),
@@ -97,15 +110,22 @@ def _rows(home: HomeFolder) -> Iterator[VideoRow]:
 
 def _row(facts: dict[str, Any]) -> VideoRow:
     media, start_at, failure = facts["media"], facts["start_at"], facts["failure"]
+    before: dict[str, Any] = dict.fromkeys((*_CLOCK, "content"))
+    before |= {"start_source": None if start_at is None else "user"}
+    before |= {"start_is_local": False, "has_grown": False, "tags": []}
+    facts = before | facts
+    content = facts["content"]
     if media is not None:
         lists = {"warnings": tuple(media["warnings"]), "tags": tuple(map(tuple, media["tags"]))}
         media = MediaInfo(**{**media, **lists})
     return VideoRow(
-        **{name: facts[name] for name in _KEPT},
+        **{name: facts[name] for name in (*_KEPT, *_CLOCK)},
+        content=None if content is None else FileContent(**content),
         media=media,
         start_at=None if start_at is None else datetime.fromisoformat(start_at),
         stats=SampleStats(**facts["stats"]),
         warnings=tuple(facts["warnings"]),
+        tags=tuple(facts["tags"]),
         failure=None if failure is None else Failure(**failure),
         created_at=datetime.fromisoformat(facts["created_at"]),
         updated_at=datetime.fromisoformat(facts["updated_at"]),

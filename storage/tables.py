@@ -18,6 +18,7 @@ from sqlalchemy import (
     Integer,
     MetaData,
     TypeDecorator,
+    UniqueConstraint,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
@@ -57,6 +58,7 @@ class Base(DeclarativeBase):
         dict[str, Any]: JSON,
         list[str]: JSON,
         list[list[str]]: JSON,
+        list[list[float]]: JSON,
         list[dict[str, Any]]: JSON,
     }
 
@@ -76,6 +78,17 @@ class VideoTable(Base):
     identity: Mapped[str | None] = mapped_column(index=True)
     status: Mapped[str] = mapped_column(index=True)
     start_at: Mapped[datetime | None]
+    start_source: Mapped[str | None]
+    start_is_local: Mapped[bool | None]
+    timezone: Mapped[str | None]
+    file_name: Mapped[str | None]
+    video_track: Mapped[int | None]
+    size_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    body_digest: Mapped[str | None]
+    has_grown: Mapped[bool | None]
+    camera_id: Mapped[str | None] = mapped_column(index=True)
+    tags: Mapped[list[str] | None]
+    """`None` of a video that an earlier version added."""
 
     container: Mapped[str | None]
     """`None` until probed, like everything of the media."""
@@ -87,6 +100,7 @@ class VideoTable(Base):
     is_live: Mapped[bool | None]
     has_audio: Mapped[bool | None]
     rotation_deg: Mapped[int | None]
+    first_frame_s: Mapped[float | None]
     media_warnings: Mapped[list[str]] = mapped_column(default=list)
     media_tags: Mapped[list[list[str]]] = mapped_column(default=list)
 
@@ -129,12 +143,13 @@ class CaptionTable(Base):
     """A caption of one chunk, by the pipeline whose latents it describes."""
 
     __tablename__ = "captions"
+    __table_args__ = (UniqueConstraint("video_id", "fingerprint", "ordinal"),)
 
-    video_id: Mapped[str] = mapped_column(
-        ForeignKey("videos.id", ondelete="CASCADE"), primary_key=True
-    )
-    fingerprint: Mapped[str] = mapped_column(primary_key=True)
-    ordinal: Mapped[int] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(Serial, primary_key=True)
+    """The row of the full-text index; a vacuum renumbers rows that have no such key."""
+    video_id: Mapped[str] = mapped_column(ForeignKey("videos.id", ondelete="CASCADE"))
+    fingerprint: Mapped[str]
+    ordinal: Mapped[int]
     start_s: Mapped[float]
     end_s: Mapped[float]
     text: Mapped[str]
@@ -155,8 +170,9 @@ class JobTable(Base):
             "uq_jobs_running_stream",
             "stream",
             unique=True,
+            # Migration 0001 says the same for PostgreSQL. Here it would load that dialect, with
+            # asyncio, for every command that opens a library.
             sqlite_where=text("state = 'running'"),
-            postgresql_where=text("state = 'running'"),
         ),
         # The id of a job that was removed is never given again.
         {"sqlite_autoincrement": True},
@@ -299,6 +315,8 @@ class TurnTable(Base):
     first_token_ms: Mapped[float]
     total_ms: Mapped[float]
     created_at: Mapped[datetime]
+    answered_by: Mapped[str | None]
+    """`None` of an answer that an earlier version kept."""
 
     evidence: Mapped[list["EvidenceTable"]] = relationship(
         lazy="selectin", order_by="EvidenceTable.rank"
@@ -306,7 +324,7 @@ class TurnTable(Base):
 
 
 class EvidenceTable(Base):
-    """A span that supports an answer; deleted with its video."""
+    """A span that supports an answer, or is merely near a question; deleted with its video."""
 
     __tablename__ = "evidence"
     __table_args__ = (
@@ -326,6 +344,10 @@ class EvidenceTable(Base):
     score: Mapped[float]
     origin: Mapped[str]
     keyframe_s: Mapped[float]
+    is_nearest: Mapped[bool | None]
+    """Whether it is not confirmed; unknown, and so `False`, of what an earlier version kept."""
+    observations: Mapped[list[dict[str, Any]] | None]
+    """The rows that state it, as they were then: observers may look again."""
 
 
 class ProbeRunTable(Base):

@@ -3,7 +3,15 @@
 from typing import cast
 
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
-from storage.records import Failure, VideoRow, VideoStatus
+from storage.records import (
+    CameraId,
+    Failure,
+    FileContent,
+    StartClock,
+    StartSource,
+    VideoRow,
+    VideoStatus,
+)
 from storage.tables import VideoTable
 
 
@@ -19,8 +27,28 @@ def set_media(row: VideoTable, media: MediaInfo) -> None:
     row.is_live = media.is_live
     row.has_audio = media.has_audio
     row.rotation_deg = media.rotation_deg
+    row.first_frame_s = media.first_frame_s
     row.media_warnings = [*media.warnings]
     row.media_tags = [[*pair] for pair in media.tags]
+
+
+def set_clock(row: VideoTable, clock: StartClock | None) -> None:
+    """Write the wall clock of the first frame into a row.
+
+    Raises:
+        ValueError: It has no zone.
+    """
+    if clock is not None and clock.at.tzinfo is None:
+        raise ValueError(f"start_at needs a zone: {clock.at.isoformat()}")
+    row.start_at = None if clock is None else clock.at
+    row.start_source = None if clock is None else clock.source
+    row.start_is_local = None if clock is None else clock.is_local
+
+
+def set_content(row: VideoTable, content: FileContent | None) -> None:
+    """Write the size of a file, and the digest of its body, into its row."""
+    row.size_bytes = None if content is None else content.size_bytes
+    row.body_digest = None if content is None else content.body_digest
 
 
 def video_record(row: VideoTable) -> VideoRow:
@@ -33,6 +61,14 @@ def video_record(row: VideoTable) -> VideoRow:
         media=_media(row),
         status=cast(VideoStatus, row.status),
         start_at=row.start_at,
+        start_source=cast(StartSource | None, row.start_source),
+        start_is_local=bool(row.start_is_local),
+        timezone=row.timezone,
+        file_name=row.file_name,
+        video_track=row.video_track,
+        content=_content(row),
+        has_grown=bool(row.has_grown),
+        tags=tuple(row.tags or ()),
         fingerprint=None if row.fingerprint is None else Fingerprint(row.fingerprint),
         model=row.model,
         sample_fps=row.sample_fps,
@@ -46,7 +82,14 @@ def video_record(row: VideoTable) -> VideoRow:
         failure=None if row.failure is None else Failure(**row.failure),
         created_at=row.created_at,
         updated_at=row.updated_at,
+        camera=None if row.camera_id is None else CameraId(row.camera_id),
     )
+
+
+def _content(row: VideoTable) -> FileContent | None:
+    if row.size_bytes is None or row.body_digest is None:
+        return None
+    return FileContent(size_bytes=row.size_bytes, body_digest=row.body_digest)
 
 
 def _media(row: VideoTable) -> MediaInfo | None:
@@ -63,6 +106,7 @@ def _media(row: VideoTable) -> MediaInfo | None:
         is_live=bool(row.is_live),
         has_audio=bool(row.has_audio),
         rotation_deg=row.rotation_deg or 0,
+        first_frame_s=row.first_frame_s or 0.0,
         warnings=tuple(row.media_warnings),
         tags=tuple((key, value) for key, value in row.media_tags),
     )

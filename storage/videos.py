@@ -1,26 +1,30 @@
-"""The library: videos, their names, and pages of them.
-
-Decision: a page begins behind a video and not behind a count, because others come and go between
-two pages and none may be lost or shown twice.
-"""
+"""The library: videos and their names."""
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
-from difflib import get_close_matches
-from pathlib import PurePath
 
-from sqlalchemy import ColumnElement, and_, delete, func, or_, select
+from sqlalchemy import ColumnElement, and_, delete, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from engine.errors import NotFoundError, StorageBusyError
+from engine.errors import StorageBusyError
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.database import Database
-from storage.records import Failure, LibraryTotals, PageCursor, VideoRow, VideoStatus
+from storage.records import (
+    CameraId,
+    Failure,
+    FileContent,
+    LibraryTotals,
+    StartClock,
+    VideoRow,
+    VideoStatus,
+)
 from storage.tables import ChunkTable, VideoTable
-from storage.video_record import set_media, video_record
+from storage.video_list import VideoList
+from storage.video_names import free_name, meant_name, no_video
+from storage.video_record import set_clock, set_content, set_media, video_record
 
 _NAME_TRIES = 8
 
@@ -31,6 +35,7 @@ class Videos:
     def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
         self._database = database
         self._now = now
+        self._list = VideoList(database)
 
     def add(
         self,
@@ -39,30 +44,39 @@ class Videos:
         uri: str,
         identity: str | None = None,
         media: MediaInfo | None = None,
-        start_at: datetime | None = None,
+        clock: StartClock | None = None,
+        timezone: str | None = None,
+        file_name: str | None = None,
+        content: FileContent | None = None,
+        video_track: int | None = None,
+        camera: CameraId | None = None,
         id: VideoId | None = None,
     ) -> VideoRow:
         """Add a video with the status `queued`; a name that is taken gets a number behind it.
 
         Args:
             identity: Digest of the content; `find` tells whether it is here already.
-            start_at: Wall clock of the first frame, with its zone.
+            clock: Wall clock of the first frame.
+            content: Size of the file, by which it is known again when it has grown.
             id: Only to rebuild a row that was lost.
         """
-        if start_at is not None and start_at.tzinfo is None:
-            raise ValueError(f"start_at needs a zone: {start_at.isoformat()}")
         for _ in range(_NAME_TRIES):
             try:
                 with self._database.writing() as session:
                     row = VideoTable(
                         id=id or VideoId(secrets.token_hex(6)),
-                        name=_free_name(session, name),
+                        name=free_name(session, name),
                         uri=uri,
                         identity=identity,
                         status="queued",
-                        start_at=start_at,
+                        timezone=timezone,
+                        file_name=file_name,
+                        video_track=video_track,
+                        camera_id=camera,
                         created_at=self._now(),
                     )
+                    set_clock(row, clock)
+                    set_content(row, content)
                     if media is not None:
                         set_media(row, media)
                     session.add(row)
@@ -78,11 +92,16 @@ class Videos:
         with self._database.writing() as session:
             row = VideoTable(
                 id=lost.id,
-                name=_free_name(session, lost.name),
+                name=free_name(session, lost.name),
                 uri=lost.uri,
                 identity=lost.identity,
                 status=lost.status,
-                start_at=lost.start_at,
+                timezone=lost.timezone,
+                file_name=lost.file_name,
+                video_track=lost.video_track,
+                camera_id=lost.camera,
+                has_grown=lost.has_grown,
+                tags=[*lost.tags],
                 fingerprint=lost.fingerprint,
                 model=lost.model,
                 sample_fps=lost.sample_fps,
@@ -96,6 +115,8 @@ class Videos:
                 failure=None if lost.failure is None else asdict(lost.failure),
                 created_at=lost.created_at,
             )
+            set_clock(row, lost.clock)
+            set_content(row, lost.content)
             if lost.media is not None:
                 set_media(row, lost.media)
                 row.uri = lost.uri
@@ -111,7 +132,7 @@ class Videos:
         with self._database.reading() as session:
             row = session.get(VideoTable, video)
             if row is None:
-                raise _no_video(session, video)
+                raise no_video(session, video)
             return video_record(row)
 
     def resolve(self, id_or_name: str) -> VideoRow:
@@ -125,11 +146,11 @@ class Videos:
         """
         with self._database.reading() as session:
             row = session.get(VideoTable, id_or_name)
-            name = None if row is not None else _meant_name(session, id_or_name)
+            name = None if row is not None else meant_name(session, id_or_name)
             if name is not None:
                 row = session.scalar(select(VideoTable).where(VideoTable.name == name))
             if row is None:
-                raise _no_video(session, id_or_name)
+                raise no_video(session, id_or_name)
             return video_record(row)
 
     def find(self, identity: str) -> VideoRow | None:
@@ -145,44 +166,18 @@ class Videos:
 
     def list(self, *statuses: VideoStatus) -> tuple[VideoRow, ...]:
         """Return every video that is not being removed, or those in `statuses`; oldest first."""
-        query = select(VideoTable).order_by(VideoTable.created_at, VideoTable.id)
-        is_wanted = VideoTable.status.in_(statuses) if statuses else _is_shown()
-        query = query.where(is_wanted)
-        with self._database.reading() as session:
-            return tuple(video_record(row) for row in session.scalars(query))
+        rows = self._list.rows()
+        if statuses:
+            return tuple(row for row in rows if row.status in statuses)
+        return tuple(row for row in rows if row.status != "removing")
 
-    def readings(self) -> dict[VideoId, Fingerprint]:
+    def by_id(self) -> Mapping[VideoId, VideoRow]:
+        """Return every video by its id, those that are being removed too."""
+        return self._list.by_id()
+
+    def readings(self) -> Mapping[VideoId, Fingerprint]:
         """Return the pipeline whose chunks answer for each video that has been read."""
-        query = select(VideoTable.id, VideoTable.fingerprint)
-        with self._database.reading() as session:
-            return {
-                VideoId(video): Fingerprint(fingerprint)
-                for video, fingerprint in session.execute(query)
-                if fingerprint is not None
-            }
-
-    def page(
-        self,
-        limit: int,
-        *,
-        behind: PageCursor | None = None,
-        among: Collection[VideoId] | None = None,
-    ) -> tuple[VideoRow, ...]:
-        """Return the next videos, newest first.
-
-        Args:
-            limit: Most videos to return.
-            behind: The end of the page before; the first page when `None`.
-            among: Only these; all when `None`.
-        """
-        query = select(VideoTable).order_by(VideoTable.created_at.desc(), VideoTable.id.desc())
-        if behind is not None:
-            older = VideoTable.created_at < behind.created_at
-            same_time = and_(VideoTable.created_at == behind.created_at, VideoTable.id < behind.id)
-            query = query.where(or_(older, same_time))
-        with self._database.reading() as session:
-            rows = session.scalars(query.where(_is_among(among)).limit(limit))
-            return tuple(video_record(row) for row in rows)
+        return self._list.readings()
 
     def totals(self, among: Collection[VideoId] | None = None) -> LibraryTotals:
         """Count the videos of all pages and the bytes of their latents."""
@@ -197,7 +192,14 @@ class Videos:
         with self._database.writing() as session:
             row = lock_video(session, video)
             if row.name != name:
-                row.name = _free_name(session, name)
+                row.name = free_name(session, name)
+            return self._stored(session, row)
+
+    def set_tags(self, video: VideoId, tags: Sequence[str]) -> VideoRow:
+        """Set the tags of a video."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.tags = [*tags]
             return self._stored(session, row)
 
     def set_uri(self, video: VideoId, uri: str) -> VideoRow:
@@ -205,6 +207,45 @@ class Videos:
         with self._database.writing() as session:
             row = lock_video(session, video)
             row.uri = uri
+            return self._stored(session, row)
+
+    def set_camera(self, video: VideoId, camera: CameraId | None) -> VideoRow:
+        """Set the camera whose timeline a video is a part of."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.camera_id = camera
+            return self._stored(session, row)
+
+    def find_at(self, uri: str) -> VideoRow | None:
+        """Return the newest video whose original lies there, if there is one."""
+        with self._database.reading() as session:
+            row = session.scalar(
+                select(VideoTable)
+                .where(VideoTable.uri == uri, _is_shown())
+                .order_by(VideoTable.created_at.desc())
+                .limit(1)
+            )
+            return None if row is None else video_record(row)
+
+    def set_clock(
+        self, video: VideoId, clock: StartClock | None, *, timezone: str | None
+    ) -> VideoRow:
+        """Set the wall clock of a video's first frame, and the zone it is shown in."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            set_clock(row, clock)
+            row.timezone = timezone
+            return self._stored(session, row)
+
+    def set_grown(
+        self, video: VideoId, *, identity: str, content: FileContent, media: MediaInfo
+    ) -> VideoRow:
+        """Set what a file has become that was appended to; it waits to be read on."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.identity, row.has_grown, row.status = identity, True, "queued"
+            set_content(row, content)
+            set_media(row, media)
             return self._stored(session, row)
 
     def set_status(
@@ -259,6 +300,8 @@ class Videos:
         with self._database.writing() as session:
             row = lock_video(session, video)
             row.status = status
+            if status == "ready":
+                row.has_grown = False
             row.wall_s += wall_s
             row.warnings = [*warnings]
             row.failure = None if failure is None else asdict(failure)
@@ -271,6 +314,13 @@ class Videos:
         with self._database.writing() as session:
             row = lock_video(session, video)
             row.stats = asdict(stats)
+            return self._stored(session, row)
+
+    def set_read_to(self, video: VideoId, end_s: float) -> VideoRow:
+        """Set how far a video was read, if its chunks do not reach that far any more."""
+        with self._database.writing() as session:
+            row = lock_video(session, video)
+            row.ingested_s = max(row.ingested_s, end_s)
             return self._stored(session, row)
 
     def remove(self, video: VideoId) -> VideoRow:
@@ -295,54 +345,8 @@ def lock_video(session: Session, video: VideoId) -> VideoTable:
     """
     row = session.get(VideoTable, video, with_for_update=True)
     if row is None:
-        raise _no_video(session, video)
+        raise no_video(session, video)
     return row
-
-
-def _no_video(session: Session, wanted: str) -> NotFoundError:
-    """Return the error for a missing name or id; it names those that may have been meant."""
-    names = tuple(session.scalars(select(VideoTable.name).order_by(VideoTable.name)))
-    if not names:
-        return NotFoundError(
-            f"no video {wanted!r}: the library is empty", hint="ingest a video first"
-        )
-    by_lower = {name.lower(): name for name in names}
-    near = [by_lower[name] for name in get_close_matches(wanted.lower(), by_lower, n=3, cutoff=0.5)]
-    near += [name for name in names if wanted.lower() in name.lower() and name not in near]
-    meant = f"; did you mean {', '.join(map(repr, near[:3]))}?" if near else ""
-    return NotFoundError(f"no video {wanted!r}{meant}", hint="list the videos to see every name")
-
-
-def _meant_name(session: Session, wanted: str) -> str | None:
-    """Return the only name that can be meant; `None` where there is none, or more than one."""
-    names = tuple(session.scalars(select(VideoTable.name)))
-    if wanted in names:
-        return wanted
-    if not wanted.strip():
-        return None
-    path = PurePath(wanted)
-    for rule in (
-        lambda name: name.lower() == wanted.lower(),
-        lambda name: name.lower() in {path.name.lower(), path.stem.lower()},
-        lambda name: name.lower().startswith(wanted.lower()),
-    ):
-        fitting = [name for name in names if rule(name)]
-        if fitting:
-            return fitting[0] if len(fitting) == 1 else None
-    return None
-
-
-def _free_name(session: Session, name: str) -> str:
-    """Return the name itself, or with the first number behind it that is free."""
-
-    def is_taken(candidate: str) -> bool:
-        query = select(VideoTable.id).where(VideoTable.name == candidate)
-        return session.scalar(query) is not None
-
-    number, candidate = 2, name
-    while is_taken(candidate):
-        number, candidate = number + 1, f"{name} {number}"
-    return candidate
 
 
 def _is_among(videos: Collection[VideoId] | None) -> ColumnElement[bool]:

@@ -1,6 +1,10 @@
 """Accounts: names, grants, sessions and tokens."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
+from threading import Barrier
 
 import pytest
 
@@ -132,7 +136,7 @@ def test_nobody_removes_the_token_of_another(catalog: Catalog) -> None:
 
 
 def test_everything_leaves_with_its_account(catalog: Catalog, clock: Clock) -> None:
-    user = catalog.accounts.add_user("ada", "admin").id
+    user = catalog.accounts.add_user("ada", "viewer").id
     soon = clock.time + timedelta(hours=1)
     catalog.accounts.open_session(user, "hash", csrf="c", expires_at=soon)
     catalog.accounts.add_token(user, "script", "h")
@@ -150,3 +154,29 @@ def test_role_can_change(catalog: Catalog) -> None:
     assert catalog.accounts.set_role(user, "admin").role == "admin"
     with pytest.raises(NotFoundError, match="no user 'nobody'"):
         catalog.accounts.set_role(UserId("nobody"), "admin")
+
+
+def test_two_admins_who_remove_each_other_leave_one(catalog: Catalog) -> None:
+    accounts = catalog.accounts
+
+    def demote(user: UserId) -> None:
+        accounts.set_role(user, "viewer")
+
+    def is_refused(step_down: Callable[[UserId], None], start: Barrier, user: UserId) -> bool:
+        start.wait()
+        try:
+            step_down(user)
+        except InputRefusedError as error:
+            return "only admin" in str(error)
+        return False
+
+    refused, last_admin = 0, None
+    for turn in range(10):
+        ids = [accounts.add_user(f"{name}{turn}", "admin").id for name in ("ada", "bea")]
+        if last_admin is not None:
+            accounts.remove_user(last_admin)
+        step_down = demote if turn % 2 else accounts.remove_user
+        with ThreadPoolExecutor(2) as pool:
+            refused += sum(pool.map(partial(is_refused, step_down, Barrier(2)), ids))
+        (last_admin,) = (user.id for user in accounts.users() if user.role == "admin")
+    assert refused == 10

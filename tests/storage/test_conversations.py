@@ -1,5 +1,7 @@
 """Conversations: answers come back with the moments that support them."""
 
+from dataclasses import replace
+
 import pytest
 
 from engine.errors import NotFoundError
@@ -9,10 +11,12 @@ from engine.records import (
     Evidence,
     Fingerprint,
     ModelCard,
+    Observation,
     TimeSpan,
     VideoId,
 )
 from storage.catalog import Catalog
+from storage.records import MOST_GROUNDS
 from tests.storage.conftest import Clock
 
 CARD = ModelCard(
@@ -62,6 +66,33 @@ def test_turn_comes_out_as_it_went_in(catalog: Catalog) -> None:
     assert catalog.conversations.get(talk.id).videos == (lobby, gate)
 
 
+def test_what_an_answer_rests_on_comes_out_as_it_went_in(catalog: Catalog) -> None:
+    gate = catalog.videos.add(name="gate", uri="x").id
+    seen = Observation(
+        video=gate,
+        kind="object",
+        span=TimeSpan(start_s=50.0, end_s=58.0),
+        label="van",
+        text="",
+        confidence=0.9,
+        model="detector",
+        peak_s=53.0,
+        colours=("red",),
+    )
+    proof = replace(evidence(gate, 50.0), observations=(seen,) * (MOST_GROUNDS + 1))
+    reply = replace(answer(proof), answered_by="observations")
+    open_ended = replace(answer(), answered_by="nothing", nearest=(evidence(gate, 10.0),))
+    talk = catalog.conversations.add("vans").id
+    for given in (reply, open_ended):
+        catalog.conversations.add_turn(talk, "?", given)
+    grounded, left_open = catalog.conversations.turns(talk)
+    assert grounded.answered_by == "observations"
+    assert grounded.evidence == (replace(proof, observations=(seen,) * MOST_GROUNDS),)
+    assert grounded.nearest == ()
+    assert (left_open.answered_by, left_open.evidence) == ("nothing", ())
+    assert left_open.nearest == open_ended.nearest
+
+
 def test_turns_keep_their_order_and_move_the_conversation_up(
     catalog: Catalog, clock: Clock
 ) -> None:
@@ -92,6 +123,7 @@ def test_conversation_belongs_to_one_user(catalog: Catalog) -> None:
     mine, open_to_all = catalog.conversations.add("a", user=ada), catalog.conversations.add("b")
     assert catalog.conversations.list(ada) == (mine,)
     assert catalog.conversations.list() == (open_to_all,)
+    assert {*catalog.conversations.latest()} == {mine, open_to_all}
 
 
 def test_removed_conversation_is_gone(catalog: Catalog) -> None:

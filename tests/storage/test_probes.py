@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from engine.errors import NotFoundError
-from engine.records import ProbeCell, ProbeResult
+from engine.probe_records import ProbeCell, ProbeResult
 from storage.catalog import Catalog
 
 

@@ -1,13 +1,13 @@
-"""The library: names, statuses, and pages that lose no video, whatever comes and goes."""
+"""The library: names, statuses, tags."""
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from engine.errors import InputRefusedError, NotFoundError
-from engine.records import MediaInfo, SampleStats, VideoId
+from engine.records import MediaInfo, SampleStats
 from storage.catalog import Catalog
-from storage.records import Failure, PageCursor, VideoRow
+from storage.records import Failure, FileContent, StartClock
 from tests.storage.conftest import Clock
 from tests.storage.samples import add_ingesting, chunk, read_by
 
@@ -21,6 +21,7 @@ MEDIA = MediaInfo(
     duration_s=3600.25,
     has_audio=True,
     rotation_deg=90,
+    first_frame_s=4.25,
     warnings=("edit list",),
     tags=(("title", "<script>"), ("title", "again")),
 )
@@ -29,18 +30,51 @@ MEDIA = MediaInfo(
 def test_video_comes_out_as_it_went_in(catalog: Catalog) -> None:
     start_at = datetime(2026, 3, 1, 8, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     added = catalog.videos.add(
-        name="lobby", uri="media/lobby.mp4", identity="abc", media=MEDIA, start_at=start_at
+        name="lobby",
+        uri="media/lobby.mp4",
+        identity="abc",
+        media=MEDIA,
+        clock=StartClock(at=start_at, source="file_name", is_local=True),
+        timezone="Asia/Kolkata",
+        file_name="lobby.mp4",
+        content=FileContent(size_bytes=1000, body_digest="d"),
+        video_track=1,
     )
     assert catalog.videos.get(added.id) == added
     assert added.media == MEDIA
     assert added.status == "queued"
     assert added.start_at == start_at
+    assert (added.start_source, added.start_is_local) == ("file_name", True)
+    assert (added.timezone, added.file_name, added.video_track) == ("Asia/Kolkata", "lobby.mp4", 1)
+    assert added.content == FileContent(size_bytes=1000, body_digest="d")
     assert added.at(90.0) == datetime(2026, 3, 1, 2, 31, 30, tzinfo=UTC)
 
 
 def test_wall_clock_without_zone_is_refused(catalog: Catalog) -> None:
+    clock = StartClock(at=datetime(2026, 3, 1), source="user")
     with pytest.raises(ValueError, match="needs a zone"):
-        catalog.videos.add(name="lobby", uri="x", start_at=datetime(2026, 3, 1))
+        catalog.videos.add(name="lobby", uri="x", clock=clock)
+
+
+def test_clock_is_changed_and_removed(catalog: Catalog) -> None:
+    video = catalog.videos.add(name="lobby", uri="x").id
+    clock = StartClock(at=datetime(2026, 3, 1, tzinfo=UTC), source="user")
+    changed = catalog.videos.set_clock(video, clock, timezone="Europe/Berlin")
+    assert (changed.clock, changed.timezone) == (clock, "Europe/Berlin")
+    removed = catalog.videos.set_clock(video, None, timezone=None)
+    assert (removed.start_at, removed.start_source, removed.clock) == (None, None, None)
+
+
+def test_grown_file_waits_to_be_read_on(catalog: Catalog) -> None:
+    video = catalog.videos.add(name="lobby", uri="x", identity="short").id
+    read_by(catalog, video)
+    catalog.videos.end_ingest(video, "ready", wall_s=1.0)
+    content = FileContent(size_bytes=2000, body_digest="longer")
+    grown = catalog.videos.set_grown(video, identity="long", content=content, media=MEDIA)
+    assert (grown.status, grown.has_grown, grown.content) == ("queued", True, content)
+    assert catalog.videos.find("long") == grown
+    read_by(catalog, video)
+    assert not catalog.videos.end_ingest(video, "ready", wall_s=1.0).has_grown
 
 
 def test_text_that_no_database_holds_is_refused_with_a_sentence(catalog: Catalog) -> None:
@@ -107,46 +141,22 @@ def fill(catalog: Catalog, clock: Clock, n_videos: int) -> Catalog:
     return catalog
 
 
-def end_of(row: VideoRow) -> PageCursor:
-    return PageCursor(created_at=row.created_at, id=row.id)
-
-
-def walk(catalog: Catalog, limit: int, among: frozenset[VideoId] | None = None) -> list[VideoId]:
-    """The ids of all pages in a row."""
-    ids: list[VideoId] = []
-    page = catalog.videos.page(limit, among=among)
-    while page:
-        assert len(page) <= limit
-        ids += [row.id for row in page]
-        page = catalog.videos.page(limit, behind=end_of(page[-1]), among=among)
-    return ids
-
-
-def test_pages_together_are_the_library_newest_first(catalog: Catalog, clock: Clock) -> None:
-    fill(catalog, clock, 10)
-    whole = [row.id for row in reversed(catalog.videos.list())]
-    for limit in (1, 3, 4, 10, 50):
-        assert walk(catalog, limit) == whole
-
-
-def test_only_what_may_be_seen_is_paged_and_counted(catalog: Catalog, clock: Clock) -> None:
+def test_only_what_may_be_seen_is_counted(catalog: Catalog, clock: Clock) -> None:
     fill(catalog, clock, 10)
     granted = frozenset(row.id for row in catalog.videos.list()[::3])
-    assert set(walk(catalog, 2, granted)) == granted
     assert catalog.videos.totals(granted).n_videos == 4
     assert catalog.videos.totals(frozenset()).n_videos == 0
     assert catalog.videos.totals().n_videos == 10
 
 
-def test_video_that_leaves_between_two_pages_moves_nothing(catalog: Catalog, clock: Clock) -> None:
-    fill(catalog, clock, 6)
-    whole = [row.id for row in reversed(catalog.videos.list())]
-    first = catalog.videos.page(2)
-    catalog.videos.remove(first[-1].id)
-    clock.advance(1)
-    catalog.videos.add(name="new", uri="x")
-    second = catalog.videos.page(2, behind=end_of(first[-1]))
-    assert [row.id for row in second] == whole[2:4]
+def test_tags_are_kept_and_follow_a_lost_row(catalog: Catalog) -> None:
+    video = catalog.videos.add(name="lobby", uri="x")
+    assert video.tags == ()
+    row = catalog.videos.set_tags(video.id, ("Night", "ünter <b>"))
+    assert row.tags == ("Night", "ünter <b>")
+    assert catalog.videos.list()[0].tags == row.tags
+    catalog.videos.remove(video.id)
+    assert catalog.videos.restore(row).tags == row.tags
 
 
 @pytest.mark.parametrize(
