@@ -1,19 +1,48 @@
 """Questions and their answers, with the evidence."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from app.schemas.common import (
+    CameraNames,
+    GapItem,
+    LeftOutItem,
     RequestModel,
     Schema,
     TimeBound,
+    TimeOfDay,
     VideoIds,
     VideoLabels,
     VideoSpan,
+    describe_left_out,
     describe_span,
 )
-from engine.records import Answer, Evidence, Origin, Recall
+from engine.records import (
+    Answer,
+    AnsweredBy,
+    AnswerTiming,
+    Evidence,
+    Observation,
+    ObservationKind,
+    Origin,
+    Recall,
+)
+from storage.records import MOST_GROUNDS
+
+
+class EvidenceObservation(Schema):
+    """A row that evidence rests on: what an observer stated."""
+
+    kind: ObservationKind
+    label: str
+    text: str
+    start_s: float
+    end_s: float
+    confidence: float
+    colours: list[str]
+    model: str
 
 
 class EvidenceItem(VideoSpan):
@@ -22,6 +51,7 @@ class EvidenceItem(VideoSpan):
     score: float
     origin: Origin
     keyframe_s: float
+    observations: list[EvidenceObservation] = Field(default_factory=list)
 
 
 class AskTiming(Schema):
@@ -37,8 +67,18 @@ class AnswerResponse(Schema):
 
     question: str
     answer: str
+    answered_by: AnsweredBy
+    """`observations` where rows state the answer, `model`, or `nothing`."""
     evidence: list[EvidenceItem]
+    nearest: list[EvidenceItem] = Field(default_factory=list)
+    """The moments nearest to a question that nothing answers; not confirmed."""
+    model_note: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What the loaded model knows, where that is less than real footage."""
     searched_s: float
+    left_out: list[LeftOutItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Spans that could not be searched, and are not in `searched_s`."""
+    gaps: list[GapItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Stretches among what was searched in which a camera filmed nothing."""
     recalled_chunks: int
     recall: Recall
     model: str
@@ -50,8 +90,10 @@ class AskRequest(RequestModel):
 
     question: str
     videos: VideoIds = Field(default=[])
+    cameras: CameraNames = Field(default=[])
     after: TimeBound = None
     before: TimeBound = None
+    time_of_day: TimeOfDay = None
     recall: Literal["top", "overview", "all"] | None = None
     conversation_id: str | None = Field(default=None, max_length=64)
 
@@ -64,28 +106,69 @@ class AskResponse(AnswerResponse):
     """The duration of the video searched, in words."""
 
 
-def describe_answer(question: str, answer: Answer, labels: VideoLabels) -> AnswerResponse:
-    """Return an answer as JSON."""
+def describe_answer(
+    question: str,
+    answer: Answer,
+    labels: VideoLabels,
+    *,
+    model_note: str | None = None,
+    gaps: Sequence[GapItem] = (),
+) -> AnswerResponse:
+    """Return an answer as JSON.
+
+    Args:
+        question: As it was asked.
+        answer: To it.
+        labels: Names and clocks of videos.
+        model_note: What the loaded model knows; `None` where that is real footage.
+        gaps: Stretches of the scope in which a camera filmed nothing.
+    """
     return AnswerResponse(
         question=question,
         answer=answer.text,
-        evidence=[_describe_evidence(item, labels) for item in answer.evidence],
+        answered_by=answer.answered_by,
+        nearest=[describe_evidence(item, labels) for item in answer.nearest],
+        model_note=model_note,
+        evidence=[describe_evidence(item, labels) for item in answer.evidence],
         searched_s=answer.searched_s,
+        left_out=describe_left_out(answer.left_out, labels),
+        gaps=[*gaps],
         recalled_chunks=answer.recalled_chunks,
         recall=answer.recall,
-        model=f"{answer.card.family}/{answer.card.variant}",
-        timing=AskTiming(
-            retrieve_ms=answer.timing.retrieve_ms,
-            first_token_ms=answer.timing.first_token_ms,
-            total_ms=answer.timing.total_ms,
-        ),
+        model=answer.model_name,
+        timing=describe_timing(answer.timing),
     )
 
 
-def _describe_evidence(evidence: Evidence, labels: VideoLabels) -> EvidenceItem:
+def describe_timing(timing: AnswerTiming) -> AskTiming:
+    """Return the durations of an answer as JSON."""
+    return AskTiming(
+        retrieve_ms=timing.retrieve_ms,
+        first_token_ms=timing.first_token_ms,
+        total_ms=timing.total_ms,
+    )
+
+
+def describe_evidence(evidence: Evidence, labels: VideoLabels) -> EvidenceItem:
+    """Return a moment with the rows that it rests on as JSON."""
     return EvidenceItem(
         **describe_span(evidence.video, evidence.span, labels).model_dump(),
         score=evidence.score,
         origin=evidence.origin,
         keyframe_s=evidence.keyframe_s,
+        observations=[describe_row(row) for row in evidence.observations[:MOST_GROUNDS]],
+    )
+
+
+def describe_row(row: Observation) -> EvidenceObservation:
+    """Return a row that evidence rests on as JSON."""
+    return EvidenceObservation(
+        kind=row.kind,
+        label=row.label,
+        text=row.text,
+        start_s=row.span.start_s,
+        end_s=row.span.end_s,
+        confidence=row.confidence,
+        colours=list(row.colours),
+        model=row.model,
     )

@@ -1,7 +1,5 @@
 """Captions: one text for every chunk."""
 
-from pydantic import Field
-
 from app.schemas.common import Schema, VideoLabels, VideoSpan, describe_span
 from engine.records import Caption
 
@@ -11,8 +9,6 @@ class CaptionItem(VideoSpan):
 
     chunk: int
     text: str
-    share: float | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Share of the query's words that the caption contains; only in search results."""
 
 
 class CaptionsResponse(Schema):
@@ -38,13 +34,10 @@ class CaptionRunResponse(Schema):
     wall_s: float
 
 
-def describe_caption(
-    caption: Caption, labels: VideoLabels, *, share: float | None = None
-) -> CaptionItem:
+def describe_caption(caption: Caption, labels: VideoLabels) -> CaptionItem:
     """Return a caption as JSON."""
     return CaptionItem(
         **describe_span(caption.ref.video, caption.ref.span, labels).model_dump(),
         chunk=caption.ref.ordinal,
         text=caption.text,
-        share=share,
     )

@@ -1,38 +1,81 @@
 """Parts that several resources share: spans of a video, filters, a plain message."""
 
-from collections.abc import Mapping
-from datetime import datetime
-from typing import Annotated, NamedTuple
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated, Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from app.field_docs import field_docs
 from app.timefmt import format_offset, wall_clock
-from engine.records import TimeSpan, VideoId
+from engine.records import TimeSpan, VideoId, VideoStretch
+from storage.records import StartSource
 
 VideoIds = Annotated[list[str], Field(max_length=256)]
+CameraNames = Annotated[
+    list[str],
+    Field(
+        max_length=64,
+        description="Ids or names of cameras: all that each has filmed, across its files.",
+    ),
+]
 TimeBound = Annotated[
     float | datetime | None,
-    Field(description="Seconds from the start of each video, or a date and time (ISO 8601)."),
+    Field(
+        description="Seconds from the start of each video, or a date and time (ISO 8601); without "
+        "a zone it is the local time of each video."
+    ),
+]
+TimeOfDay = Annotated[
+    str | None,
+    Field(max_length=32, description="22:00-06:00, in local time where each video was filmed."),
 ]
 
 
 class Schema(BaseModel):
-    """Any JSON object; a string below a field describes it in the OpenAPI document."""
+    """Any JSON object; a string below a field describes it in the OpenAPI document.
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    Validators are built when a class is first used: a command uses few of them.
+    """
+
+    model_config = ConfigDict(defer_build=True)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        schema = handler(core_schema)
+        properties = handler.resolve_ref_schema(schema).get("properties", {})
+        for name, text in field_docs(cls).items():
+            alias = cls.model_fields[name].alias or name
+            if alias in properties:
+                properties[alias].setdefault("description", text)
+        return schema
 
 
 class RequestModel(Schema):
     """A request body; unknown fields are an error."""
 
-    model_config = ConfigDict(extra="forbid")
+    # FastAPI wraps it while the application is put together, and warns where it is not built yet.
+    model_config = ConfigDict(extra="forbid", defer_build=False)
+
+
+LeftOutReason = Literal["damaged", "other_model"]
 
 
 class VideoLabel(NamedTuple):
-    """The name of a video, and its start on the wall clock if known."""
+    """The facts of a video that stand beside each span of it."""
 
     name: str
     start_at: datetime | None
+    """On the wall clock; `None` where it is unknown."""
+    left_out_because: LeftOutReason = "damaged"
+    """Why a part of it that was read once cannot be searched."""
+    start_source: StartSource | None = None
+    zone: tzinfo | None = UTC
+    """Where it was filmed; this machine's when `None`."""
 
 
 VideoLabels = Mapping[VideoId, VideoLabel]
@@ -48,13 +91,51 @@ class VideoSpan(Schema):
     start: str
     end: str
     start_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Local time where the video was filmed, with its offset from UTC."""
     end_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    start_source: StartSource | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The origin of the video's wall clock."""
+
+
+LEFT_OUT_HINTS: Final[Mapping[LeftOutReason, str]] = {
+    "damaged": "`longwatch videos reindex` says how it is read again",
+    "other_model": "ingest the video again, or ask with the model that read it",
+}
+
+
+class LeftOutItem(VideoSpan):
+    """A span that was asked for, was read once, and could not be searched."""
+
+    reason: LeftOutReason
+    hint: str
+    """How to make it searchable again."""
+
+
+class GapItem(Schema):
+    """A stretch in which a camera filmed nothing: nobody knows what happened then."""
+
+    camera: str
+    start_at: str
+    """Local time of the camera, with its offset from UTC."""
+    end_at: str | None
+    """`null` where it has not filmed again since."""
 
 
 class MessageResponse(Schema):
     """The outcome of a command, in one sentence."""
 
     message: str
+
+
+def describe_left_out(stretches: Iterable[VideoStretch], labels: VideoLabels) -> list[LeftOutItem]:
+    """Return what could not be searched as JSON, with the way to mend it."""
+    items = []
+    for stretch in stretches:
+        span = describe_span(stretch.video, stretch.span, labels)
+        label = labels.get(stretch.video)
+        reason = "damaged" if label is None else label.left_out_because
+        items.append(LeftOutItem(**span.model_dump(), reason=reason, hint=LEFT_OUT_HINTS[reason]))
+    return items
 
 
 def describe_span(video: VideoId, span: TimeSpan, labels: VideoLabels) -> VideoSpan:
@@ -67,6 +148,7 @@ def describe_span(video: VideoId, span: TimeSpan, labels: VideoLabels) -> VideoS
         end_s=span.end_s,
         start=format_offset(span.start_s),
         end=format_offset(span.end_s),
-        start_at=wall_clock(label.start_at, span.start_s),
-        end_at=wall_clock(label.start_at, span.end_s),
+        start_at=wall_clock(label.start_at, span.start_s, label.zone),
+        end_at=wall_clock(label.start_at, span.end_s, label.zone),
+        start_source=None if label.start_at is None else label.start_source,
     )

@@ -1,18 +1,28 @@
 """Conversations: questions and answers that belong together."""
 
+from pydantic import Field
+
+from app.schemas.ask import AskTiming, EvidenceItem
 from app.schemas.common import Schema
+from engine.records import AnsweredBy
 
 
 class TurnItem(Schema):
-    """A question of a conversation, with its answer."""
+    """A question of a conversation, with its answer and what that rested on."""
 
     question: str
     answer: str
-    evidence: list[dict[str, object]]
+    answered_by: AnsweredBy | None
+    """`null` of an answer that an earlier version kept."""
+    evidence: list[EvidenceItem]
+    nearest: list[EvidenceItem]
+    """The moments nearest to a question that nothing answered; not confirmed."""
     searched: str
+    searched_s: float
     recalled_chunks: int
     recall: str
     model: str
+    timing: AskTiming
     created_at: str
 
 
@@ -23,10 +33,12 @@ class ConversationItem(Schema):
     title: str
     videos: list[str]
     updated_at: str
+    account: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Whose it is; on the command line only."""
 
 
 class ConversationsResponse(Schema):
-    """The user's conversations, the most recently used first."""
+    """Conversations, the most recently used first."""
 
     conversations: list[ConversationItem]
 

@@ -1,5 +1,7 @@
 """The result of `longwatch demo`."""
 
+from pydantic import Field
+
 from app.schemas.ask import AnswerResponse
 from app.schemas.common import Schema
 from app.schemas.probes import ProbeResponse
@@ -25,8 +27,15 @@ class DemoResponse(Schema):
     clip: str
     contact_sheet: str
     heat_map: str
+    real_clip: str | None = None
+    """A recording of real pictures and voices; `None` where none is installed."""
+    real_questions: list[DemoItem] = Field(default_factory=list)
+    """What was asked of it."""
 
     @property
     def found_itself_wrong(self) -> bool:
         """Whether an answer, or the moment of its first evidence, is known to be wrong."""
-        return any(item.right is False or item.covers_truth is False for item in self.questions)
+        return any(
+            item.right is False or item.covers_truth is False
+            for item in (*self.questions, *self.real_questions)
+        )

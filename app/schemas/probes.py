@@ -6,7 +6,8 @@ from pydantic import Field
 
 from app.schemas.common import RequestModel, Schema
 from app.schemas.jobs import JobItem
-from engine.records import ProbeResult, Recall
+from engine.probe_records import ProbeResult
+from engine.records import Recall
 
 
 class ProbeCellItem(Schema):

@@ -48,3 +48,34 @@ class VicoResponse(Schema):
     bad_captions: list[str]
     """Lines of captions files that could not be used."""
     wall_s: float
+
+
+class AlphaItem(Schema):
+    """The captions at one strength of the adapters, in numbers; none says how true they are."""
+
+    alpha: float | None
+    """`null` where the setting's was used."""
+    folder: str
+    videos: int
+    clips: int
+    written: int
+    """Clips that this run described; the others were kept by an earlier one."""
+    captions: int
+    """Captions in the files: those that say nearly the same as the one before are joined."""
+    words_each: float
+    distinct_words: int
+    repeated: float
+    """Share of captions that are the same as another one."""
+
+
+class RecaptionResponse(Schema):
+    """The outcome of `recaption`."""
+
+    output: str
+    media: str
+    """The folder that names of videos are relative to."""
+    model: str
+    formats: list[str]
+    alphas: list[AlphaItem]
+    skipped: list[SkippedVideo]
+    wall_s: float

@@ -27,6 +27,8 @@ class ActiveModel(Schema):
     name: str
     ready: bool
     detail: str
+    note: str | None = None
+    """What it knows, where that is less than real footage."""
 
 
 class SessionResponse(Schema):
@@ -50,6 +52,8 @@ class UserItem(Schema):
     has_password: bool
     videos: list[str]
     """Ids of the videos that a viewer may see."""
+    cameras: list[str]
+    """Ids of the cameras that a viewer may see, with all that they film."""
 
 
 class UsersResponse(Schema):
@@ -72,6 +76,7 @@ class UpdateUserRequest(RequestModel):
     password: str | None = Field(default=None, description="10 to 1024 characters.")
     role: Literal["admin", "viewer"] | None = None
     videos: list[str] | None = Field(default=None, max_length=1000)
+    cameras: list[str] | None = Field(default=None, max_length=1000)
     end_tokens: bool = Field(default=False, description="End the user's API tokens too.")
 
 

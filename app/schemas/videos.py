@@ -1,12 +1,15 @@
 """Videos of the library: listing, timeline, adding, ingest."""
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
 from app.schemas.common import RequestModel, Schema
 from app.schemas.errors import ErrorDetail
 from app.schemas.jobs import JobItem
+from app.schemas.observations import ObservedItem
+from storage.records import StartSource
 
 
 class IngestItem(Schema):
@@ -16,6 +19,8 @@ class IngestItem(Schema):
     name: str
     status: str
     duration_s: float | None
+    start_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    start_source: StartSource | None = Field(default=None, exclude_if=lambda value: value is None)
     chunks: int
     frames_encoded: int
     frames_skipped_static: int
@@ -38,6 +43,17 @@ class IngestResponse(Schema):
     """A line for each folder of which files were left alone."""
 
 
+class RecordingItem(Schema):
+    """The place of a video among the files into which a camera has cut a recording."""
+
+    name: str
+    part: int
+    """Counts from 1."""
+    parts: int
+    missing: list[int] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Parts that are not in the library."""
+
+
 class LibraryItem(Schema):
     """A video of the library."""
 
@@ -46,6 +62,16 @@ class LibraryItem(Schema):
     status: str
     duration_s: float | None
     start_at: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Local time of the first frame, with its offset from UTC."""
+    start_source: StartSource | Literal["none"] = "none"
+    """The origin of the wall clock: set by a user, a recorder's header, the file's name, a tag of
+    the container, the chapter before, the opening of a live feed, or none."""
+    timezone: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The zone of this video; that of the settings where it has none."""
+    camera_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The camera whose timeline it is a part of."""
+    tags: list[str] = Field(default_factory=list)
+    recording: RecordingItem | None = Field(default=None, exclude_if=lambda value: value is None)
     uri: str
     chunks: int
     latent_bytes: int
@@ -53,6 +79,8 @@ class LibraryItem(Schema):
     compression_ratio: int | None
     warnings: list[str] = Field(default_factory=list)
     error: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    observed: list[ObservedItem] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """The reach of each observer; only in `videos show`."""
 
 
 class LibraryResponse(Schema):
@@ -87,6 +115,8 @@ class VideoItem(LibraryItem):
     """The ingest job that is running or waiting."""
     thumb_url: str | None
     play_url: str | None
+    play_offset_s: float
+    """When the video's first frame is shown by the clock of what `play_url` gives."""
     play_note: list[str]
     """Why the video cannot be played: the reason, and what happens next."""
     sprite: SpriteItem | None
@@ -103,8 +133,12 @@ class VideosResponse(Schema):
     """The cursor of the next page; `null` on the last page, and without a limit."""
     used_bytes: int
     """Bytes of latents of all videos."""
-    free_bytes: int
-    reserve_bytes: int
+    still_bytes: int | None
+    """Bytes of the stills of all videos; `null` for a viewer."""
+    free_bytes: int | None
+    """Bytes free on the disk of the library; `null` for a viewer."""
+    reserve_bytes: int | None
+    """Bytes that stay free; `null` for a viewer."""
 
 
 class TimelineChunk(Schema):
@@ -141,9 +175,21 @@ class AddVideoRequest(RequestModel):
     source: str = Field(min_length=1, max_length=4096)
     name: str | None = None
     start_at: datetime | None = None
+    """Wall clock of the first frame; without a zone, the local time of the video."""
+    timezone: str | None = Field(default=None, max_length=64)
+    """Where it was filmed: `Europe/Berlin`, or an offset such as `+05:30`."""
+    video_track: int | None = Field(default=None, ge=0, le=10_000)
+    """Number of the stream to read where the file holds several pictures."""
 
 
-class RenameVideoRequest(RequestModel):
-    """The new name of a video."""
+class ChangeVideoRequest(RequestModel):
+    """Changes of a video: a field that is left out stays, `null` removes clock, zone or camera."""
 
-    name: str
+    name: str | None = None
+    tags: list[str] | None = Field(default=None, max_length=100)
+    """All tags from now on."""
+    start_at: datetime | None = None
+    """Wall clock of the first frame; without a zone, the local time of the video."""
+    timezone: str | None = Field(default=None, max_length=64)
+    camera: str | None = Field(default=None, max_length=256)
+    """The camera that filmed it, by id or name."""

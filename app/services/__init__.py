@@ -6,9 +6,11 @@ Routes, commands and pages call these and translate; nothing here knows a web re
     access       which videos exist for a user
     scope        where to look: videos, bounds, hours of a day
     ask          questions and searches            conversations  questions that are kept
+    days, moments   what happened when             verdicts       what people said of moments
     library      list, rename, remove, export      ingest, sources, uploads  how videos come in
     cameras      their secrets, kept apart
-    captions, probes, needles, previews, stills    what is made of a video
+    captions, probes, needles     what is made of a video
+    pictures, stills, previews    what is seen of it
     accounts, credentials, settings, retention, jobs   a server and its people
     evaluation, models, training, vico, bench      measuring and making models
 

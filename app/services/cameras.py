@@ -17,6 +17,7 @@ from app.config.camera_secrets import SECRET_PREFIX, secret_variable
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError
 from engine.media.address import is_live_uri, redact
+from storage.camera_records import CameraRow
 from storage.files import HomeFolder
 from storage.records import VideoRow
 
@@ -32,6 +33,22 @@ def keep_address(context: ServiceContext, video: VideoRow, address: str) -> None
         HomeFolder(context.settings.home).write_secret(video.id, address)
 
 
+def camera_address(context: ServiceContext, camera: CameraRow) -> str:
+    """Return what a camera is opened by, with its sign-in; not to be shown, logged or stored.
+
+    Raises:
+        InputRefusedError: The address names a secret that is not there.
+        UnreachableError: The file of the secret cannot be read.
+    """
+    secret = HomeFolder(context.settings.home).read_secret(camera.id)
+    return resolve_references(context, camera.address if secret is None else secret)
+
+
+def keep_camera_address(context: ServiceContext, camera: CameraRow, address: str) -> None:
+    """Keep the address of a camera, in place of what was kept before."""
+    HomeFolder(context.settings.home).write_secret(camera.id, address)
+
+
 def source_address(context: ServiceContext, video: VideoRow) -> str:
     """Return what a video is opened by: its file, or the address of its camera with the sign-in.
 
@@ -43,6 +60,8 @@ def source_address(context: ServiceContext, video: VideoRow) -> str:
     """
     if not is_live_uri(video.uri):
         return video.uri
+    if video.camera is not None:
+        return camera_address(context, context.catalog.cameras.get(video.camera))
     secret = HomeFolder(context.settings.home).read_secret(video.id)
     return video.uri if secret is None else resolve_references(context, secret)
 

@@ -5,11 +5,12 @@ from typing import Final
 from app.progress import JobControl
 from app.schemas.captions import CaptionRunResponse, CaptionsResponse, describe_caption
 from app.services.access import FULL_ACCESS, Access, find_video
-from app.services.ask import search_captions
 from app.services.context import ServiceContext
+from app.services.question_text import check_text
 from app.services.scope import resolve_scope
 from engine.errors import NotFoundError
 from engine.pipeline.caption import caption
+from engine.plural import counted
 from engine.protocols import Sampling
 from engine.records import Caption, VideoId
 from storage.records import JobRow, VideoRow
@@ -44,6 +45,16 @@ def run_captions(context: ServiceContext, job: JobRow, control: JobControl) -> N
             return
 
 
+def describe_interruption(context: ServiceContext, video: str) -> str:
+    """Return what an interrupted captioning has kept, and how to go on."""
+    row = find_video(context, video)
+    n_kept = len(context.catalog.captions.list(row.id))
+    return (
+        f"stopped; {counted(n_kept, 'caption')} of {counted(row.n_chunks, 'chunk')} of {row.name} "
+        "are kept; the same command goes on there"
+    )
+
+
 def list_captions(
     context: ServiceContext, video: str, find: str | None = None, *, access: Access = FULL_ACCESS
 ) -> CaptionsResponse:
@@ -60,13 +71,17 @@ def list_captions(
         raise NotFoundError(
             f"{row.name} has no captions", hint=f"longwatch caption {row.id} writes them"
         )
-    if find is None:
-        labels = context.labels()
-        items = [describe_caption(caption, labels) for caption in captions]
-    else:
-        items = search_captions(context, find, resolve_scope(context, [row.id], access=access))
+    shown = captions
+    if find is not None:
+        check_text(context, "query", find)
+        scope = resolve_scope(context, [row.id], access=access)
+        shown = tuple(match.caption for match in context.catalog.captions.matching(find, scope))
+    labels = context.labels()
     return CaptionsResponse(
-        video_id=row.id, video=row.name, model=captions[-1].model, captions=items
+        video_id=row.id,
+        video=row.name,
+        model=captions[-1].model,
+        captions=[describe_caption(caption, labels) for caption in shown],
     )
 
 

@@ -1,15 +1,16 @@
 """Conversations: questions with their answers, kept for the user who asked them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from app.schemas.common import VideoLabels, describe_span
+from app.schemas.ask import EvidenceItem, describe_evidence, describe_timing
+from app.schemas.common import VideoLabels
 from app.schemas.conversations import ConversationItem, ConversationResponse, TurnItem
-from app.services.access import Access
+from app.services.access import FULL_ACCESS, Access
 from app.services.context import ServiceContext
 from app.timefmt import format_duration
 from engine.errors import NotFoundError
-from engine.records import Answer, Turn, VideoId
+from engine.records import Answer, Evidence, Turn, VideoId
 from storage.records import ConversationId, ConversationRow, TurnRow, UserId
 
 TURNS_KEPT_IN_MIND: Final = 4
@@ -37,13 +38,24 @@ def show_conversation(
     Raises:
         NotFoundError: The user has no such conversation.
     """
-    row = find_conversation(context, user, conversation_id)
-    labels = context.labels()
-    turns = context.catalog.conversations.turns(row.id)
-    return ConversationResponse(
-        **_describe(row, access).model_dump(),
-        turns=[_describe_turn(turn, labels, access) for turn in turns],
-    )
+    return _with_turns(context, find_conversation(context, user, conversation_id), access)
+
+
+def list_all_conversations(context: ServiceContext) -> list[ConversationItem]:
+    """Return the conversations of every account, the latest first: for whoever has the files."""
+    accounts = _account_names(context)
+    rows = context.catalog.conversations.latest(limit=MAX_LISTED)
+    return [_describe(row, FULL_ACCESS, accounts) for row in rows]
+
+
+def show_any_conversation(context: ServiceContext, conversation_id: str) -> ConversationResponse:
+    """Return a conversation of any account with its turns: for whoever has the files.
+
+    Raises:
+        NotFoundError: There is no such conversation.
+    """
+    row = context.catalog.conversations.get(ConversationId(conversation_id))
+    return _with_turns(context, row, FULL_ACCESS, _account_names(context))
 
 
 def find_conversation(
@@ -115,12 +127,33 @@ def list_chapters(
     )
 
 
-def _describe(row: ConversationRow, access: Access) -> ConversationItem:
+def _account_names(context: ServiceContext) -> dict[UserId, str]:
+    return {user.id: user.name for user in context.catalog.accounts.users()}
+
+
+def _with_turns(
+    context: ServiceContext,
+    row: ConversationRow,
+    access: Access,
+    accounts: Mapping[UserId, str] | None = None,
+) -> ConversationResponse:
+    labels = context.labels()
+    turns = context.catalog.conversations.turns(row.id)
+    return ConversationResponse(
+        **_describe(row, access, accounts).model_dump(),
+        turns=[_describe_turn(turn, labels, access) for turn in turns],
+    )
+
+
+def _describe(
+    row: ConversationRow, access: Access, accounts: Mapping[UserId, str] | None = None
+) -> ConversationItem:
     return ConversationItem(
         conversation_id=row.id,
         title=row.title,
         videos=[video for video in row.videos if access.may_see(video)],
         updated_at=row.updated_at.isoformat(),
+        account=(accounts or {}).get(row.user) if row.user else None,
     )
 
 
@@ -128,19 +161,20 @@ def _describe_turn(turn: TurnRow, labels: VideoLabels, access: Access) -> TurnIt
     return TurnItem(
         question=turn.question,
         answer=turn.answer,
-        evidence=[
-            {
-                **describe_span(evidence.video, evidence.span, labels).model_dump(),
-                "score": evidence.score,
-                "origin": evidence.origin,
-                "keyframe_s": evidence.keyframe_s,
-            }
-            for evidence in turn.evidence
-            if access.may_see(evidence.video)
-        ],
+        answered_by=turn.answered_by,
+        evidence=_visible(turn.evidence, labels, access),
+        nearest=_visible(turn.nearest, labels, access),
         searched=format_duration(turn.searched_s),
+        searched_s=turn.searched_s,
         recalled_chunks=turn.recalled_chunks,
         recall=turn.recall,
         model=turn.model,
+        timing=describe_timing(turn.timing),
         created_at=turn.created_at.isoformat(),
     )
+
+
+def _visible(
+    moments: Sequence[Evidence], labels: VideoLabels, access: Access
+) -> list[EvidenceItem]:
+    return [describe_evidence(item, labels) for item in moments if access.may_see(item.video)]

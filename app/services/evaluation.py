@@ -1,11 +1,10 @@
-"""Measures of a model through the whole service: benchmarks, calibration, evidence."""
+"""Measures of a model through the whole service: calibration, evidence, haystacks."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 from jaxtyping import UInt8
@@ -15,7 +14,6 @@ from app.progress import ProgressCallback, ProgressUpdate, no_progress
 from app.sandbox.reader import SandboxedReader
 from app.schemas.evaluation import (
     CalibrationResponse,
-    EvalResponse,
     EvidenceResponse,
     EvidenceRow,
     RatesItem,
@@ -23,17 +21,12 @@ from app.schemas.evaluation import (
 )
 from app.services.cameras import source_address
 from app.services.context import ServiceContext
-from engine import plugins
-from engine.evaluation import benchmarks, grounding
+from engine.evaluation import grounding
 from engine.evaluation.abstention import Rates, draw_curve, rates_by_setting
 from engine.evaluation.calibration import Calibration, calibrate, write
-from engine.evaluation.metrics import accuracy, wilson
+from engine.evaluation.metrics import wilson
 from engine.evaluation.needle_grid import drawn_haystack
-from engine.evaluation.runner import mean_score
-from engine.evaluation.runner import read as read_results
-from engine.evaluation.runner import run as run_benchmark
 from engine.media.frame import Frame
-from engine.protocols import Benchmark
 from engine.synthetic.recordings import LENGTHS, Recording, recordings
 
 HAYSTACK_SIDE_PX = 448
@@ -44,44 +37,6 @@ DRAWN = "a drawn recording"
 
 CALIBRATION_FRAMES = 300
 """Most of one foreign recording, so that none outweighs the others."""
-
-
-def evaluate(
-    context: ServiceContext,
-    name: str,
-    root: Path,
-    results: Path,
-    *,
-    report: ProgressCallback = no_progress,
-) -> EvalResponse:
-    """Ask the questions of a benchmark that have no record yet.
-
-    Args:
-        name: A file of `engine/evaluation/benchmarks`.
-        root: A local copy of its data.
-        results: JSON lines, one a question.
-    """
-    benchmark = plugins.load(benchmarks, name, defines=("questions", "score"))
-    limits = media_limits(context.settings)
-    steps = run_benchmark(
-        context.engine,
-        cast(Benchmark, benchmark),
-        root,
-        results,
-        lambda path: SandboxedReader(str(path), context.engine.sampling, limits=limits),
-    )
-    for n_done, step in enumerate(steps, start=1):
-        report(ProgressUpdate(what=name, done=n_done, total=None, note=step.question))
-    kept = read_results(results)
-    timed = [result for result in kept if result.evidence_hit_at_1 is not None]
-    return EvalResponse(
-        benchmark=name,
-        questions=len(kept),
-        score=mean_score(kept),
-        evidence_questions=len(timed),
-        evidence_hit_at_1=accuracy([bool(result.evidence_hit_at_1) for result in timed]),
-        results=str(results),
-    )
 
 
 def calibrate_model(
@@ -215,11 +170,12 @@ def open_haystack(
     if source is None:
         yield DRAWN, drawn_haystack(n_frames, fps=sampling.fps)
         return
-    uri, name = source, Path(source).name
+    uri, name, video_track = source, Path(source).name, None
     if not Path(source).is_file():
         row = context.catalog.videos.resolve(source)
-        uri, name = source_address(context, row), row.name
-    with SandboxedReader(uri, sampling, limits=media_limits(context.settings)) as reader:
+        uri, name, video_track = source_address(context, row), row.name, row.video_track
+    limits = media_limits(context.settings, video_track)
+    with SandboxedReader(uri, sampling, limits=limits) as reader:
         yield name, islice(reader, n_frames)
 
 

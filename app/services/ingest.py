@@ -4,10 +4,10 @@ A chunk counts when its file is on disk and its row is in the database. After a 
 first brought up to the files, then reading goes on behind the last chunk.
 """
 
+import shlex
 import shutil
 import time
-from contextlib import AbstractContextManager, closing, nullcontext
-from datetime import datetime
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -20,14 +20,36 @@ from app.schemas.videos import IngestItem
 from app.services.cameras import keep_address, resolve_references, source_address
 from app.services.context import ServiceContext
 from app.services.library import check_name
+from app.services.observe import enqueue_observe, observe_camera
+from app.services.resume import INTERRUPTED, bring_rows_up
 from app.services.sidecar import save_sidecar
-from app.services.sources import identify
-from app.timefmt import format_offset
-from engine.errors import DiskFullError, LongwatchError, SoundOnlyError
+from app.services.sources import FileLook, has_grown, look_at
+from app.services.wall_clock import (
+    OWN_CLOCKS,
+    ClockChange,
+    change_clock,
+    check_zone,
+    follow_chapters,
+    kept_zone,
+    read_clock,
+    save_clock,
+)
+from app.timefmt import format_offset, wall_clock
+from engine.errors import (
+    DiskFullError,
+    InputRefusedError,
+    LongwatchError,
+    MediaRefusedError,
+    SoundOnlyError,
+)
 from engine.media.address import is_live_uri, redact
-from engine.pipeline.ingest import ResumePoint, ingest, resume_points, stored_chunks
+from engine.pipeline.ingest import ingest
+from engine.pipeline.resume import ResumePoint
+from engine.plural import counted
 from engine.records import ChunkCommitted, MediaInfo, SampleStats
-from storage.records import Failure, JobRow, VideoRow, VideoStatus
+from storage.catalog import utc_now
+from storage.files import HomeFolder
+from storage.records import Failure, JobRow, StartClock, VideoRow, VideoStatus
 
 KIND: Final = "ingest"
 
@@ -40,31 +62,78 @@ def add_source(
     source: str,
     *,
     name: str | None = None,
-    start_at: datetime | None = None,
+    clock: StartClock | None = None,
+    keeps_own_clock: bool = False,
+    corrects_clock: bool = True,
+    timezone: str | None = None,
+    video_track: int | None = None,
+    file_name: str | None = None,
 ) -> VideoRow:
     """Probe a source and write it down; the same file again is the same video and keeps its name.
 
+    A file that was appended to since is the same video too, and waits to be read on.
+
+    Args:
+        clock: Wall clock of the first frame; what the file itself states when `None`.
+        keeps_own_clock: Whether what a recorder wrote into file or name goes before `clock`.
+        corrects_clock: Whether `clock` is for a video that is here already too.
+        timezone: Where it was filmed.
+        video_track: The stream to read where there are several pictures.
+        file_name: As the sender calls an upload.
     Raises:
         InputRefusedError: Unsafe, unsupported, nothing to read in it, or no such name is allowed.
         UnreachableError: It is not there.
     """
     chosen = None if name is None else check_name(name)
-    live = is_live_uri(source)
-    identity = None if live else identify(Path(source))
-    videos = context.catalog.videos
-    known = None if identity is None else videos.find(identity)
+    zone = None if timezone is None else check_zone(timezone)
+    if is_live_uri(source):
+        return _add_feed(context, source, name=chosen, clock=clock, timezone=zone)
+    look = look_at(Path(source))
+    known = _known(context, source, look)
     if known is not None:
-        if not Path(known.uri).exists():
-            # The original was moved: what is left to read of it is read where it lies now.
-            known = videos.set_uri(known.id, source)
-        # Its name may be somebody else's choice: `rename` changes it, another copy does not.
-        return known
-    video = videos.add(
+        _check_track(known, video_track)
+        if known.clock is not None and not corrects_clock:
+            return known
+        if clock is None or (keeps_own_clock and known.start_source in OWN_CLOCKS):
+            return change_clock(context, known, ClockChange(timezone=zone))
+        if zone is None and not clock.is_local:
+            zone = known.timezone
+        zone = kept_zone(context.settings, clock, zone)
+        return save_clock(context, known, clock, timezone=zone)
+    settings = context.settings
+    media, track = _probe_track(source, settings, video_track)
+    called = file_name or Path(source).name
+    own = read_clock(settings, media, called, zone)
+    if clock is None or (keeps_own_clock and own is not None and own.source in OWN_CLOCKS):
+        clock = own
+    return context.catalog.videos.add(
         name=chosen or _name_of(source),
-        uri=redact(source) if live else source,
-        identity=identity,
+        uri=source,
+        identity=look.identity,
+        media=media,
+        clock=clock,
+        timezone=kept_zone(settings, clock, zone),
+        file_name=called,
+        content=look.content,
+        video_track=track,
+    )
+
+
+def _add_feed(
+    context: ServiceContext,
+    source: str,
+    *,
+    name: str | None,
+    clock: StartClock | None,
+    timezone: str | None,
+) -> VideoRow:
+    videos = context.catalog.videos
+    video = videos.add(
+        name=name or redact(source),
+        uri=redact(source),
         media=_probe(resolve_references(context, source), context.settings),
-        start_at=start_at,
+        clock=clock,
+        timezone=kept_zone(context.settings, clock, timezone),
     )
     try:
         keep_address(context, video, source)
@@ -72,6 +141,35 @@ def add_source(
         videos.remove(video.id)
         raise
     return video
+
+
+def _known(context: ServiceContext, source: str, look: FileLook) -> VideoRow | None:
+    """Return the video that a file is already, brought up to where the file lies and ends now."""
+    videos = context.catalog.videos
+    known = videos.find(look.identity)
+    if known is not None:
+        if not Path(known.uri).exists():
+            # The original was moved: what is left to read of it is read where it lies now.
+            known = videos.set_uri(known.id, source)
+        # Its name may be somebody else's choice: `rename` changes it, another copy does not.
+        return known
+    here = videos.find_at(source)
+    if here is None or not has_grown(here, Path(source), look):
+        return None
+    if here.status in {"queued", "ingesting"}:
+        # Whoever reads it finds the end as it is then; the next look finds what came later.
+        return here
+    media = _probe(source, context.settings, here.video_track)
+    HomeFolder(context.settings.home).remove_previews(here.id)
+    return videos.set_grown(here.id, identity=look.identity, content=look.content, media=media)
+
+
+def _check_track(video: VideoRow, video_track: int | None) -> None:
+    if video_track is not None and video_track != video.video_track:
+        raise InputRefusedError(
+            f"{video.name} is in the library already, read from another stream",
+            hint=f"`longwatch videos rm {shlex.quote(video.name)}`, then ingest it again",
+        )
 
 
 def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
@@ -85,7 +183,9 @@ def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
 def run_ingest(context: ServiceContext, job: JobRow, control: JobControl) -> None:
     """Read the video of a job."""
     assert job.video is not None, "an ingest job belongs to a video"
-    read_video(context, context.catalog.videos.get(job.video), control)
+    video = read_video(context, context.catalog.videos.get(job.video), control)
+    if video.status == "ready":
+        enqueue_observe(context, video, has_more=True)
 
 
 def read_video(context: ServiceContext, video: VideoRow, control: JobControl) -> VideoRow:
@@ -97,6 +197,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     started = time.monotonic()
     catalog, engine = context.catalog, context.engine
     _check_reserve(context.settings)
+    is_resumed = video.status in INTERRUPTED
     video = catalog.videos.begin_ingest(
         video.id,
         fingerprint=engine.fingerprint,
@@ -106,8 +207,10 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     )
     save_sidecar(context, video)
     engine.attach(video.id, engine.fingerprint)
-    points = resume_points(engine, video.id)
-    catalog.chunks.replace(video.id, engine.fingerprint, tuple(stored_chunks(engine, video.id)))
+    if video.has_grown:
+        # Its last chunk ended where the file did then; read whole, it is as if never disturbed.
+        engine.drop_last(video.id)
+    points = bring_rows_up(context, video, is_resumed=is_resumed)
     stats, warnings = None, video.warnings
     try:
         for point in points:
@@ -136,28 +239,32 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
     )
     save_sidecar(context, video)
-    return video
+    follow_chapters(context, video)
+    return context.catalog.videos.get(video.id)
 
 
 def describe_interruption(context: ServiceContext) -> str:
     """Return what an interrupted ingest has kept, and how to go on."""
     waiting = context.catalog.videos.list("queued")
     if not waiting:
-        return "stopped; what was read is kept"
+        return "stopped; what was read and observed is kept, the same command or a worker goes on"
     row = max(waiting, key=lambda row: row.updated_at)
     return (
-        f"stopped; {row.n_chunks} chunks of {row.name} are kept, up to "
-        f"{format_offset(row.ingested_s)}, and can be asked about; the same command goes on there"
+        f"stopped; kept {counted(row.n_chunks, 'chunk')} of {row.name}, up to "
+        f"{format_offset(row.ingested_s)}, which can be asked about; the same command goes on there"
     )
 
 
-def describe_ingest(row: VideoRow) -> IngestItem:
+def describe_ingest(context: ServiceContext, row: VideoRow) -> IngestItem:
     """Return a video after its ingest as its document."""
+    zone = context.settings.media.zone(row.timezone)
     return IngestItem(
         video_id=row.id,
         name=row.name,
         status=row.status,
         duration_s=row.duration_s,
+        start_at=wall_clock(row.start_at, 0.0, zone),
+        start_source=row.start_source,
         chunks=row.n_chunks,
         frames_encoded=row.stats.frames_sampled,
         frames_skipped_static=row.stats.frames_skipped_static,
@@ -171,13 +278,27 @@ def describe_ingest(row: VideoRow) -> IngestItem:
     )
 
 
-def _probe(source: str, settings: Settings) -> MediaInfo:
+def _probe(source: str, settings: Settings, video_track: int | None = None) -> MediaInfo:
     """Return the facts of a source; one of sound alone is taken, for a model that hears."""
-    limits = media_limits(settings)
+    limits = media_limits(settings, video_track)
     try:
         return probe_foreign(source, limits)
     except SoundOnlyError:
         return probe_foreign(source, limits, sound_only=True)
+
+
+def _probe_track(
+    source: str, settings: Settings, video_track: int | None
+) -> tuple[MediaInfo, int | None]:
+    """Return the facts of a file, and the stream that was chosen for it.
+
+    The stream of the settings is for files that hold it; one that is asked for must be there.
+    """
+    usual = settings.media.video_track
+    if video_track is None and usual is not None:
+        with suppress(MediaRefusedError):
+            return _probe(source, settings, usual), usual
+    return _probe(source, settings, video_track), video_track
 
 
 def _read(
@@ -189,23 +310,36 @@ def _read(
     committed: ChunkCommitted | None = None
     sound_only = video.media is not None and not video.media.has_picture
     if sound_only and not engine.model.card.wants_audio:
-        raise SoundOnlyError(video.uri)
+        if "speech" not in settings.sight.observers:
+            raise SoundOnlyError(video.uri)
+        # The model has nothing to look at; what is said is found by the observer of speech.
+        return None, video.warnings
     reader = SandboxedReader(
         source_address(context, video),
         engine.sampling,
-        limits=media_limits(settings),
+        limits=media_limits(settings, video.video_track),
         after_s=point.after_s,
         sound_only=sound_only,
     )
+    if reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
+        clock = StartClock(at=utc_now(), source="live")
+        save_clock(context, video, clock, timezone=video.timezone)
     with closing(reader), _sound(context, video, reader) as sound:
         chunks = ingest(
-            engine, video.id, reader, sound=sound, resume=point, before=_before(video, point)
+            engine,
+            video.id,
+            reader,
+            sound=sound,
+            resume=point,
+            before=_before(video, point),
+            stills=context.stills,
         )
         for committed in chunks:
             context.catalog.chunks.commit(committed)
             ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s
             elapsed_s = max(time.monotonic() - started, 1e-6)
             factor = (position_s - start_s) / elapsed_s
+            observe_camera(context, video, committed)
             control.progress(
                 position_s,
                 reader.info.duration_s,
@@ -226,7 +360,7 @@ def _sound(
     hears = context.engine.model.card.wants_audio and reader.info.has_audio
     if not hears or is_live_uri(video.uri):
         return nullcontext()
-    return SandboxedSound(video.uri, limits=media_limits(context.settings))
+    return SandboxedSound(video.uri, limits=media_limits(context.settings, video.video_track))
 
 
 def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:
@@ -235,12 +369,12 @@ def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:
 
 
 def _check_reserve(settings: Settings) -> None:
-    free_bytes = shutil.disk_usage(settings.home).free
-    if free_bytes < settings.limits.disk_reserve_bytes:
+    # Without numbers: the message stays with the video, and viewers read it.
+    if shutil.disk_usage(settings.home).free < settings.limits.disk_reserve_bytes:
         raise DiskFullError(
-            f"{free_bytes / 1e9:.2f} GB are free below {settings.home}, less than the reserve of "
-            f"{settings.limits.disk_reserve_bytes / 1e9:.2f} GB",
-            hint="free space, or lower the setting limits.disk_reserve_bytes",
+            f"less than the reserve is free below {settings.home}",
+            hint="free space, or lower the setting limits.disk_reserve_bytes; "
+            "`longwatch doctor` shows how much is free",
         )
 
 
@@ -249,6 +383,4 @@ def _failure(error: LongwatchError) -> Failure:
 
 
 def _name_of(source: str) -> str:
-    if is_live_uri(source):
-        return redact(source)
     return Path(source).stem or Path(source).name

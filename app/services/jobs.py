@@ -44,10 +44,10 @@ def retry_job(context: ServiceContext, job_id: int) -> JobItem:
     return describe_job(context, job)
 
 
-def running_ingests(context: ServiceContext) -> dict[VideoId, JobRow]:
-    """Return the ingest job of every video that is being read or waits for it."""
+def running_jobs(context: ServiceContext, kind: str = INGEST) -> dict[VideoId, JobRow]:
+    """Return the job of a kind of every video for which it runs or waits."""
     jobs = context.catalog.jobs.list("queued", "running")
-    return {job.video: job for job in jobs if job.video is not None and job.kind == INGEST}
+    return {job.video: job for job in jobs if job.video is not None and job.kind == kind}
 
 
 def describe_job(context: ServiceContext, job: JobRow, access: Access = FULL_ACCESS) -> JobItem:

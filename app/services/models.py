@@ -3,8 +3,6 @@
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from app.config.engine_config import SHIPPED, find_model, models_folder
 from app.config.settings import Settings
@@ -12,31 +10,47 @@ from app.errors import hint_for
 from app.schemas.common import MessageResponse
 from app.schemas.models import (
     CheckpointItem,
+    EyeItem,
     ModelComparisonItem,
     ModelComparisonResponse,
+    ModelOverviewResponse,
     ModelsResponse,
 )
 from app.schemas.users import ActiveModel
 from app.services.access import FULL_ACCESS, Access, visible_text
-from engine.errors import InputRefusedError, LongwatchError, UnreachableError, WeightsError
+from app.services.context import ServiceContext
+from app.services.model_fit import judge_fit, model_machine
+from app.services.observations import missing_parts
+from app.services.pull import verify_digests
+from app.services.vectors import describe_encoders
+from engine import plugins
+from engine.errors import LongwatchError
 from engine.models import registry
+from engine.models.layers.fingerprint import weight_files
 from engine.models.layers.weights import read_config
+from engine.pipeline.world import read_world
 from engine.records import Release
+from engine.sight import encoders
+from engine.sight.observer import summary_of
 
-PULLED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.bin")
-"""Weights, configs and tokenizers; never code. Pickled weights are read without their code."""
-
+LOADED_BELOW_BYTES = 1 << 30
+"""Checkpoints below this size are loaded to be checked."""
 HOUR_S = 3600
 VERIFIED = "its golden cases (make parity) and a tiny checkpoint in the released layout"
+"""Of families that say nothing else."""
 
 
 def list_models(settings: Settings) -> ModelsResponse:
     """Return the checkpoints on this machine, then those published for each family."""
     here = [*_checkpoints(SHIPPED), *_checkpoints(models_folder(settings))]
     local = [
-        CheckpointItem(name=folder.name.replace("--", "/"), family=family, where=str(folder))
+        CheckpointItem(
+            name=folder.name.replace("--", "/"),
+            family=_family(folder),
+            where=str(folder),
+            weight_bytes=sum(path.stat().st_size for path in weight_files(folder)),
+        )
         for folder in here
-        if (family := _family(folder)) is not None
     ]
     published = [
         CheckpointItem(
@@ -45,12 +59,67 @@ def list_models(settings: Settings) -> ModelsResponse:
             parameters=release.parameters,
             weight_bytes=_weight_bytes(release),
             licence=release.licence,
-            verified=VERIFIED,
+            verified=getattr(registry.load_family(release.card.family), "VERIFIED", VERIFIED),
             note=release.note or None,
         )
-        for release in _releases()
+        for release in registry.releases()
     ]
-    return ModelsResponse(models=[*local, *published])
+    machine = model_machine(settings)
+    items = [*local, *published, *_encoders()]
+    return ModelsResponse(models=[judge_fit(item, machine) for item in items])
+
+
+def show_models(context: ServiceContext, access: Access = FULL_ACCESS) -> ModelOverviewResponse:
+    """Return the model that answers, what looks at footage beside it, and the models there are.
+
+    Args:
+        access: Of whoever reads it; viewers see no folder.
+    """
+    models = [
+        item.model_copy(update={"where": visible_text(item.where, access)})
+        for item in list_models(context.settings).models
+    ]
+    return ModelOverviewResponse(
+        active=active_model(context.settings, access),
+        eyes=list_eyes(context),
+        machine=model_machine(context.settings),
+        models=models,
+    )
+
+
+def list_eyes(context: ServiceContext) -> list[EyeItem]:
+    """Return the observers and the encoders of the settings, and what each of them states.
+
+    Cost: the first time encoders are opened, some seconds.
+    """
+    missing = missing_parts(context.settings)
+    observers = [
+        EyeItem(name=name, states=summary_of(name), missing=missing.get(name))
+        for name in context.settings.sight.observers
+    ]
+    known = [
+        EyeItem(name=item.name, states=item.knows, licence=item.licence, measured=item.measured)
+        for item in describe_encoders(context)
+    ]
+    return [*observers, *known]
+
+
+def _encoders() -> list[CheckpointItem]:
+    """Return the published checkpoints of image-text encoders."""
+    return [
+        CheckpointItem(
+            name=release.repository,
+            family=f"encoder {name}",
+            weight_bytes=release.weight_bytes,
+            licence=release.licence,
+            verified="parity with transformers on a tiny checkpoint in the released layout",
+            note=release.note or None,
+        )
+        for name in plugins.names(encoders)
+        for release in getattr(
+            plugins.load(encoders, name, defines=("open_encoder",)), "RELEASES", ()
+        )
+    ]
 
 
 def active_model(settings: Settings, access: Access = FULL_ACCESS) -> ActiveModel:
@@ -61,63 +130,53 @@ def active_model(settings: Settings, access: Access = FULL_ACCESS) -> ActiveMode
     """
     try:
         folder = find_model(settings.model, settings)
+        world = read_world(folder)
     except LongwatchError as error:
         return ActiveModel(
             name=visible_text(settings.model, access) or "",
             ready=False,
             detail=visible_text(f"{error}; {hint_for(error) or ''}", access) or "",
         )
-    detail = visible_text(str(folder), access) or ""
-    return ActiveModel(name=folder.name, ready=True, detail=detail)
-
-
-def pull_model(name: str, settings: Settings) -> MessageResponse:
-    """Fetch a checkpoint from the model hub, because the user asked for it; nothing else does.
-
-    Args:
-        name: `org/name`, or `org/name@revision`.
-    Raises:
-        InputRefusedError: Not such a name.
-        UnreachableError: The hub cannot be reached, or has no such model.
-    """
-    repository, _, revision = name.partition("@")
-    if repository.count("/") != 1:
-        raise InputRefusedError(f"{name!r} is no model of the hub", hint="org/name[@revision]")
-    folder = models_folder(settings) / name.replace("/", "--")
-    try:
-        snapshot_download(
-            repository, revision=revision or None, local_dir=folder, allow_patterns=list(PULLED)
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UnreachableError(
-            f"{name} cannot be fetched: {reason}",
-            hint="check name and network; HF_TOKEN opens gated models, HF_ENDPOINT names a mirror",
-        ) from error
-    return MessageResponse(message=f"{name} lies in {folder}; use it with --model {name}")
+    return ActiveModel(
+        name=folder.name,
+        ready=True,
+        detail=visible_text(str(folder), access) or "",
+        note=None if world is None else world.sentence,
+    )
 
 
 def check_model(folder: Path) -> MessageResponse:
-    """Load a checkpoint strictly, on the CPU.
+    """Check a checkpoint strictly: key by key, and what was pulled byte by byte.
+
+    A small one is loaded whole, so that its fingerprint can be told; of a large one the headers
+    are read, in next to no memory.
 
     Raises:
-        WeightsError: A key without a home, a parameter without a key, or another shape.
+        WeightsError: A key without a home, a parameter without a key, another shape, or a file
+            that changed since it was pulled.
         NotFoundError: There is no checkpoint.
     """
+    n_verified = verify_digests(folder)
+    digests = f"; {n_verified} files are as they were published" if n_verified else ""
+    if sum(path.stat().st_size for path in weight_files(folder)) >= LOADED_BELOW_BYTES:
+        family = registry.check_headers(folder)
+        return MessageResponse(
+            message=f"{folder} fits {family} key by key (headers alone were read){digests}"
+        )
     model = registry.load_model(folder, device=torch.device("cpu"), dtype=torch.float32)
     card = model.card
     return MessageResponse(
         message=(
             f"{folder} loads strictly: {card.family}/{card.variant}, fingerprint "
             f"{card.fingerprint[:12]}, {card.chunk_frames} frames a chunk, "
-            f"{card.latents_per_chunk} latents of {card.latent_bytes} bytes each"
+            f"{card.latents_per_chunk} latents of {card.latent_bytes} bytes each{digests}"
         )
     )
 
 
 def compare_models() -> ModelComparisonResponse:
     """Return the published checkpoints side by side, each at the rate it was meant for."""
-    return ModelComparisonResponse(models=[_compare(release) for release in _releases()])
+    return ModelComparisonResponse(models=[_compare(release) for release in registry.releases()])
 
 
 def _compare(release: Release) -> ModelComparisonItem:
@@ -137,27 +196,21 @@ def _compare(release: Release) -> ModelComparisonItem:
     )
 
 
-def _releases() -> list[Release]:
-    return [
-        release
-        for name in registry.families()
-        for release in getattr(registry.load_family(name), "RELEASES", ())
-    ]
-
-
 def _weight_bytes(release: Release) -> int | None:
-    """Return two bytes a parameter, as all of them are published in 16 bits."""
-    count = release.parameters.removesuffix("B")
-    return round(float(count) * 2e9) if count.replace(".", "").isdigit() else None
+    """Return the size of published weights, where count and number format of them are known."""
+    count, width = release.parameters.removesuffix("B"), release.bytes_per_parameter
+    if width is None or not count.replace(".", "").isdigit():
+        return None
+    return round(float(count) * width * 1e9)
 
 
 def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(path.parent for path in folder.glob("*/config.json"))
+    """Return the folders below one that hold a checkpoint, themselves or one level deeper."""
+    below = sorted(path for path in folder.glob("*") if path.is_dir())
+    return [path for path in below if registry.is_checkpoint(registry.checkpoint_home(path))]
 
 
-def _family(folder: Path) -> str | None:
-    """Return the family that recognises a checkpoint by its config; `None` where none does."""
-    try:
-        return registry.family_name(registry.family_of(read_config(folder)))
-    except WeightsError:
-        return None
+def _family(folder: Path) -> str:
+    """Return the family that recognises a checkpoint by its config."""
+    config = read_config(registry.checkpoint_home(folder))
+    return registry.family_name(registry.family_of(config))

@@ -17,7 +17,7 @@ class Orphan:
 
 
 def find_orphans(context: ServiceContext) -> tuple[Orphan, ...]:
-    """Return uploaded originals, parts of uploads and latents that no row owns, sorted."""
+    """Return uploads, parts of uploads, latents and stills that no row owns, sorted."""
     home = HomeFolder(context.settings.home)
     uploads = context.catalog.uploads.list()
     videos = [*context.catalog.videos.list(), *context.catalog.videos.list("removing")]
@@ -28,7 +28,8 @@ def find_orphans(context: ServiceContext) -> tuple[Orphan, ...]:
             owned.add(home.original(upload.id))
     ids = {video.id for video in videos}
     files = [path for path in (*home.originals(), *home.upload_parts()) if path not in owned]
-    folders = [folder for folder in home.readings() if folder.name not in ids]
+    kept = (*home.readings(), *(home.still_chunks / video for video in context.stills.videos()))
+    folders = [folder for folder in kept if folder.name not in ids]
     return tuple(
         Orphan(path=path, n_bytes=sum(_sizes(path))) for path in sorted([*files, *folders])
     )

@@ -1,10 +1,13 @@
-"""Previews of a video: stills for scrubbing, and a copy that browsers play.
+"""The parts of a video that its player lacks: stills of older videos, a copy that browsers play.
 
 Made by the worker behind the ingest of the same video, never inside a request.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,29 +18,23 @@ from app.sandbox.channel import SoundShape
 from app.sandbox.reader import SandboxedReader, SandboxedSound
 from app.services.context import ServiceContext
 from app.services.stills import (
-    Sprite,
-    browser_plays,
     original_file,
     proxy_file,
-    sprite_file,
-    write_sprite,
+    shows_original,
 )
-from engine.errors import LongwatchError
+from engine.cache.stills import Still, encode_still
+from engine.errors import CorruptLatentsError, LongwatchError
 from engine.media.address import is_live_uri
 from engine.media.encode import SOUND_RATE_HZ, Sound, even, write_video
 from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
-from engine.records import TimeSpan
+from engine.pipeline.engine import Engine
+from engine.records import ChunkCommitted, TimeSpan
 from storage.records import JobRow, VideoRow
 
 KIND: Final = "preview"
-STILLS: Final = 100
-COLUMNS: Final = 10
-STILL_HEIGHT_PX: Final = 90
-STILL_WIDTH_PX: Final = 160
 COPY_FPS: Final = 30.0
 COPY_SIDE_PX: Final = 1280
-_LEAST_STEP_S: Final = 2.0
 
 _log = logging.getLogger(__name__)
 
@@ -62,60 +59,102 @@ def enqueue_missing_previews(context: ServiceContext) -> None:
 
 
 def run_preview(context: ServiceContext, job: JobRow, control: JobControl) -> None:
-    """Make the stills, then the copy where one is needed."""
+    """Make the stills that are missing, then the copy where one is needed."""
     assert job.video is not None, "a preview belongs to a video"
     video = context.catalog.videos.get(job.video)
-    if not sprite_file(context.settings.home, video.id).is_file():
-        _make_sprite(context, video, control)
+    if lacks_stills(context, video):
+        fill_stills(context, video, control)
     if not control.should_stop() and _needs_copy(context, video):
         _make_copy(context, video, control)
+
+
+def lacks_stills(context: ServiceContext, video: VideoRow) -> bool:
+    """Tell whether chunks of a video lack stills that can be made from its original.
+
+    Where stills are deleted by age or size, those that are missing are taken for deleted.
+    """
+    keeping = context.settings.stills
+    if keeping.days is not None or keeping.disk_bytes is not None:
+        return False
+    has_picture = video.media is None or video.media.has_picture
+    if is_live_uri(video.uri) or not has_picture or not Path(video.uri).is_file():
+        return False
+    return bool(_without_stills(context, video))
+
+
+def fill_stills(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
+    """Make the stills that are missing, by reading the original once more.
+
+    They are those that ingest would have kept, byte for byte. A video that another model has read
+    is left alone: nothing here can read which frames it sampled.
+    """
+    engine = context.engine
+    missing = _without_stills(context, video)
+    if not missing or engine.cache.pipeline_of(video.id) != video.fingerprint:
+        return
+    wanted = {ordinal: _times(engine, video, ordinal) for ordinal in missing}
+    config = replace(
+        engine.sampling, fps=video.sample_fps or engine.sampling.fps, thin_static=False
+    )
+    gathered: dict[int, list[Still]] = {ordinal: [] for ordinal in missing}
+    by_time = {time_s: ordinal for ordinal, times_s in wanted.items() for time_s in times_s}
+    first_s = min(by_time, default=0.0)
+    with SandboxedReader(
+        str(original_file(video)),
+        config,
+        limits=media_limits(context.settings, video.video_track),
+        # What lies before is not decoded.
+        after_s=math.nextafter(first_s, 0.0) if first_s > 0 else None,
+    ) as reader:
+        for frame in reader:
+            if control.should_stop() or not by_time:
+                return
+            ordinal = by_time.pop(frame.pts_s, None)
+            if ordinal is None:
+                continue
+            still = encode_still(frame.pixels, frame.pts_s, context.stills.config)
+            if still is not None:
+                gathered[ordinal].append(still)
+            if len(gathered[ordinal]) == len(wanted[ordinal]):
+                context.stills.put(
+                    video.id,
+                    ordinal,
+                    gathered.pop(ordinal),
+                    end_s=missing[ordinal].ref.span.end_s,
+                    reading=missing[ordinal].fingerprint,
+                )
+                control.progress(frame.pts_s, video.duration_s, "stills")
+
+
+def _without_stills(context: ServiceContext, video: VideoRow) -> dict[int, ChunkCommitted]:
+    """Return the chunks of a video that have no stills, by ordinal."""
+    if video.fingerprint is None:
+        return {}
+    kept = set(context.stills.ordinals(video.id))
+    if len(kept) == video.n_chunks:
+        return {}
+    chunks = context.catalog.chunks.list(video.id, video.fingerprint)
+    return {chunk.ref.ordinal: chunk for chunk in chunks if chunk.ref.ordinal not in kept}
+
+
+def _times(engine: Engine, video: VideoRow, ordinal: int) -> tuple[float, ...]:
+    """Return the times of a chunk's frames; none of a damaged one."""
+    try:
+        _, _, pts_s = engine.cache.frame_vectors(video.id, ordinal)
+    except CorruptLatentsError:
+        return ()
+    return tuple(pts_s.tolist())
 
 
 def _missing(context: ServiceContext, video: VideoRow) -> bool:
     if video.media is not None and not video.media.has_picture:
         return False
-    home = context.settings.home
-    return not sprite_file(home, video.id).is_file() or _needs_copy(context, video)
+    return lacks_stills(context, video) or _needs_copy(context, video)
 
 
 def _needs_copy(context: ServiceContext, video: VideoRow) -> bool:
     has_copy = proxy_file(context.settings.home, video.id).is_file()
-    return not has_copy and not browser_plays(video.media)
-
-
-def _make_sprite(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
-    """Make one JPEG of stills at even distances, ten a row."""
-    duration_s = video.duration_s or video.ingested_s or STILLS * _LEAST_STEP_S
-    step_s = max(_LEAST_STEP_S, duration_s / STILLS)
-    config = SamplingConfig(
-        fps=1 / step_s, thin_static=False, group_frames=1, max_side_px=STILL_WIDTH_PX
-    )
-    rows = -(-STILLS // COLUMNS)
-    sheet = np.zeros((rows * STILL_HEIGHT_PX, COLUMNS * STILL_WIDTH_PX, 3), dtype=np.uint8)
-    count = 0
-    with SandboxedReader(
-        str(original_file(video)), config, limits=media_limits(context.settings)
-    ) as reader:
-        for index, frame in enumerate(reader):
-            if index >= STILLS or control.should_stop():
-                break
-            _paste(sheet, frame.pixels, index)
-            count = index + 1
-            control.progress(count, STILLS, "stills")
-    if not count or control.should_stop():
-        return
-    used = -(-count // COLUMNS) * STILL_HEIGHT_PX
-    sprite = Sprite(step_s=step_s, count=count)
-    write_sprite(context.settings.home, video.id, sheet[:used], sprite)
-
-
-def _paste(sheet: np.ndarray, pixels: np.ndarray, index: int) -> None:
-    """Draw a still in the middle of its cell."""
-    pixels = pixels[:STILL_HEIGHT_PX, :STILL_WIDTH_PX]
-    height, width = pixels.shape[:2]
-    top = index // COLUMNS * STILL_HEIGHT_PX + (STILL_HEIGHT_PX - height) // 2
-    left = index % COLUMNS * STILL_WIDTH_PX + (STILL_WIDTH_PX - width) // 2
-    sheet[top : top + height, left : left + width] = pixels
+    return not has_copy and not shows_original(video)
 
 
 def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
@@ -127,7 +166,7 @@ def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) ->
     config = SamplingConfig(fps=fps, thin_static=False, group_frames=1, max_side_px=COPY_SIDE_PX)
     target = proxy_file(context.settings.home, video.id)
     target.parent.mkdir(parents=True, exist_ok=True)
-    original, limits = str(original_file(video)), media_limits(context.settings)
+    original, limits = str(original_file(video)), media_limits(context.settings, video.video_track)
     shape = SoundShape(rate_hz=SOUND_RATE_HZ, layout="stereo")
     with (
         SandboxedReader(original, config, limits=limits) as reader,

@@ -22,7 +22,8 @@ from engine.errors import InputRefusedError, NotFoundError
 from engine.evaluation.needle import Finding, Needle, drawn_needles, load_needles
 from engine.evaluation.needle_grid import GridConfig, draw_heat_map, run_grid, write_table
 from engine.media.frame import Frame
-from engine.records import ProbeCell, ProbeResult, Recall
+from engine.probe_records import ProbeCell, ProbeResult
+from engine.records import Recall
 from engine.synthetic.cards import draw_needle
 from storage.files import HomeFolder
 from storage.records import JobRow, Json, ProbeRunId, ProbeRunRow
@@ -115,6 +116,13 @@ def enqueue_probe(context: ServiceContext, order: ProbeOrder, access: Access) ->
     if order.haystack is not None:
         find_video(context, order.haystack, access)
     return context.catalog.jobs.add(KIND, asdict(order), stream=KIND)
+
+
+NOT_KEPT: Final = (
+    "stopped; nothing of this probe is kept, and the same command starts afresh: "
+    "one that is asked for in the web app keeps every cell"
+)
+"""Said where a probe at once is interrupted."""
 
 
 def probe(

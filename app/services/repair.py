@@ -7,10 +7,13 @@ from pathlib import Path
 from app.schemas.common import MessageResponse
 from app.services.context import ServiceContext
 from app.services.library import finish_removals
+from app.services.previews import enqueue_preview
 from app.services.sidecar import restore_rows, save_sidecar
-from engine.errors import CorruptLatentsError
+from app.services.vectors import rebuild_indexes
+from engine.errors import CorruptLatentsError, CorruptStillsError
 from engine.media.address import is_live_uri
 from engine.pipeline.engine import Engine
+from engine.plural import counted
 from engine.records import ChunkCommitted, VideoId
 from storage.records import Failure, VideoRow
 
@@ -20,18 +23,21 @@ def reindex(context: ServiceContext) -> MessageResponse:
 
     A video whose row is lost gets it back from the file beside its latents.
 
-    A damaged chunk is set aside and its video marked: the next `ingest` reads it again. Videos
-    that another model has read are left alone.
+    A damaged chunk is set aside and its video marked: the next `ingest` reads it again. Damaged
+    stills are set aside too, and made again from the original by a job. Videos that another model
+    has read are left alone.
 
     Raises:
         UnreachableError: A damaged file cannot be set aside.
-    Cost: reads every byte of the latents once.
+    Cost: reads every byte of latents and stills once.
     """
+    context.catalog.check_writable()
     finish_removals(context)
     restored = restore_rows(context)
     sentences = [f"{row.name} is back in the library" for row in restored]
     engine, n_chunks, n_other = context.engine, 0, 0
     for row in context.catalog.videos.list():
+        sentences += _verify_stills(context, row)
         if row.fingerprint is None:
             continue
         if engine.cache.pipeline_of(row.id) != row.fingerprint:
@@ -44,6 +50,8 @@ def reindex(context: ServiceContext) -> MessageResponse:
         if len(whole) == row.n_chunks:
             # What the end of the reading counted; the files hold only what each chunk knew.
             context.catalog.videos.set_stats(row.id, row.stats)
+        # Lost footage at the end was read once: answers say that they leave it out.
+        context.catalog.videos.set_read_to(row.id, row.ingested_s)
         n_chunks += len(whole)
         present = {chunk.ref.ordinal for chunk in whole}
         # A restored row has no chunk rows, but says how many there were.
@@ -52,9 +60,10 @@ def reindex(context: ServiceContext) -> MessageResponse:
         save_sidecar(context, context.catalog.videos.get(row.id))
     engine.refresh()
     engine.save_index()
-    sentences.insert(0, f"{n_chunks} chunks are indexed")
+    rebuild_indexes(context)
+    sentences.insert(0, f"{counted(n_chunks, 'chunk')} indexed")
     if n_other:
-        sentences.append(f"{n_other} videos were read by another model and left alone")
+        sentences.append(f"{counted(n_other, 'video')} of another model left alone")
     return MessageResponse(message="; ".join(sentences))
 
 
@@ -67,6 +76,24 @@ def _verify(engine: Engine, video: VideoId) -> tuple[ChunkCommitted, ...]:
         except CorruptLatentsError:
             engine.set_aside(video, ordinal)
     return tuple(whole)
+
+
+def _verify_stills(context: ServiceContext, row: VideoRow) -> list[str]:
+    """Set damaged stills of a video aside, and have them made again where there is an original."""
+    damaged = 0
+    for ordinal in context.stills.ordinals(row.id):
+        try:
+            context.stills.verify(row.id, ordinal)
+        except CorruptStillsError:
+            context.stills.set_aside(row.id, ordinal)
+            damaged += 1
+    if not damaged:
+        return []
+    job = enqueue_preview(context, row)
+    fate = "pictures of a camera cannot be made again"
+    if not is_live_uri(row.uri):
+        fate = "its file is gone" if job is None else "a job makes them again"
+    return [f"{row.name}: the stills of {counted(damaged, 'chunk')} damaged ({fate})"]
 
 
 def _mark(

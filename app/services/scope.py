@@ -1,25 +1,34 @@
 """Scopes: the stretches of videos that a question, a search or a probe may use."""
 
-import re
-from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Sequence
+from datetime import datetime, tzinfo
 
-from app.services.access import FULL_ACCESS, Access, find_video, visible_videos
+from app.services.access import (
+    FULL_ACCESS,
+    Access,
+    find_camera,
+    find_video,
+    visible_videos,
+)
 from app.services.context import ServiceContext
-from engine.errors import InputRefusedError, NotFoundError
+from app.services.hours import daily_spans, parse_hours
+from app.services.recordings import in_filmed_order, in_recorded_order
+from app.timefmt import to_utc
+from engine.errors import NotFoundError
 from engine.records import ALL_TIME, Scope, TimeSpan, VideoId
 from storage.records import VideoRow
 
 Bound = float | datetime | None
-"""Seconds of media time, or a moment on the wall clock; open when `None`."""
+"""Seconds of media time, or a moment on the wall clock; open when `None`.
 
-_HOURS = re.compile(r"\d\d:\d\d-\d\d:\d\d", re.ASCII)
+A moment without a zone is local time where each video was filmed."""
 
 
 def resolve_scope(
     context: ServiceContext,
     videos: Sequence[str] = (),
     *,
+    cameras: Sequence[str] = (),
     after: Bound = None,
     before: Bound = None,
     access: Access = FULL_ACCESS,
@@ -27,7 +36,8 @@ def resolve_scope(
     """Return the stretches of video to look through.
 
     Args:
-        videos: As `find_video` takes them; all visible videos when empty.
+        videos: As `find_video` takes them; all visible videos when these and `cameras` are empty.
+        cameras: As `find_camera` takes them: all that lies on the timeline of each.
         after: The earliest moment.
         before: The end, not included.
         access: Whose videos count.
@@ -36,12 +46,18 @@ def resolve_scope(
             bounds.
     """
     rows = [find_video(context, video, access) for video in videos]
-    if not videos:
+    names = [row.name for row in rows] + list(cameras)
+    rows += _filmed_by(context, cameras, access, besides=rows)
+    is_named = bool(names)
+    if not is_named:
         rows = list(visible_videos(context, access))
-    indexed = [row for row in rows if row.n_chunks]
+    # What was read and is damaged is asked about too: the answer says that it was left out.
+    indexed = [
+        row for row in in_recorded_order(rows) if row.n_chunks or row.is_damaged or is_heard(row)
+    ]
     if not indexed:
-        raise _nothing_indexed(rows if videos else ())
-    spans = ((row.id, _bounded(row, after, before)) for row in indexed)
+        raise _nothing_indexed(names)
+    spans = ((row.id, bounded_span(context, row, after, before)) for row in indexed)
     scope = tuple((video, span) for video, span in spans if span is not None)
     if not scope:
         raise NotFoundError(
@@ -71,20 +87,39 @@ def resolve_span(
     return video_id, span
 
 
+def bounded_span(
+    context: ServiceContext, row: VideoRow, after: Bound, before: Bound
+) -> TimeSpan | None:
+    """Return the stretch of a video between two bounds; `None` where nothing of it lies there."""
+    return _bounded(row, after, before, context.settings.media.zone(row.timezone))
+
+
 def keep_hours(context: ServiceContext, scope: Scope, hours: str) -> Scope:
     """Return the parts of a scope that lie within certain hours of each day.
 
     Args:
-        hours: `22:00-06:00`, in UTC; the same hour twice is the whole day.
+        hours: `22:00-06:00`, in local time where each video was filmed; the same hour twice is the
+            whole day.
     Raises:
         InputRefusedError: These are no hours of a day.
         NotFoundError: Nothing lies within them, or no video has a wall clock.
     """
-    opens, closes = _parse_hours(hours)
+    hours_of_day = parse_hours(hours)
+    media = context.settings.media
+    rows = context.catalog.videos.by_id()
     parts = tuple(
         (video, part)
         for video, span in scope
-        for part in _daily(context.catalog.videos.get(video), span, opens, closes)
+        if video in rows
+        for part in daily_spans(
+            rows[video],
+            TimeSpan(
+                start_s=span.start_s,
+                end_s=max(span.start_s, min(span.end_s, rows[video].ingested_s)),
+            ),
+            hours_of_day,
+            media.zone(rows[video].timezone),
+        )
     )
     if not parts:
         raise NotFoundError(
@@ -94,8 +129,20 @@ def keep_hours(context: ServiceContext, scope: Scope, hours: str) -> Scope:
     return parts
 
 
-def _nothing_indexed(named: Sequence[VideoRow]) -> NotFoundError:
-    names = ", ".join(row.name for row in named)
+def _filmed_by(
+    context: ServiceContext, cameras: Sequence[str], access: Access, *, besides: Sequence[VideoRow]
+) -> list[VideoRow]:
+    """Return what some cameras have filmed, in the order of the wall clock."""
+    if not cameras:
+        return []
+    wanted = {find_camera(context, camera, access).id for camera in cameras}
+    known = {row.id for row in besides}
+    rows = (row for row in visible_videos(context, access) if row.camera in wanted)
+    return [row for row in in_filmed_order(rows) if row.id not in known]
+
+
+def _nothing_indexed(named: Sequence[str]) -> NotFoundError:
+    names = ", ".join(named)
     return NotFoundError(
         f"nothing of {names} is indexed yet" if named else "nothing is indexed yet",
         hint="`longwatch ingest VIDEO` or the library page adds videos; "
@@ -103,17 +150,29 @@ def _nothing_indexed(named: Sequence[VideoRow]) -> NotFoundError:
     )
 
 
-def _bounded(row: VideoRow, after: Bound, before: Bound) -> TimeSpan | None:
-    start_s = _media_time(row, after, 0.0)
-    end_s = _media_time(row, before, ALL_TIME.end_s)
+def is_heard(row: VideoRow) -> bool:
+    """Return whether a file holds sound alone and was read: it has no chunks, but speech."""
+    return row.status == "ready" and row.media is not None and not row.media.has_picture
+
+
+def known_s(row: VideoRow) -> float:
+    """Return how far something is known of a video: to its end where it is sound alone."""
+    return (row.duration_s or 0.0) if is_heard(row) else row.ingested_s
+
+
+def _bounded(row: VideoRow, after: Bound, before: Bound, zone: tzinfo | None) -> TimeSpan | None:
+    start_s = _media_time(row, after, 0.0, zone)
+    end_s = _media_time(row, before, ALL_TIME.end_s, zone)
     if start_s is None or end_s is None:
         return None
     start_s = max(0.0, start_s)
-    reaches_in = start_s < end_s and start_s < max(row.ingested_s, 1e-9)
+    reaches_in = start_s < end_s and start_s < max(known_s(row), 1e-9)
     return TimeSpan(start_s=start_s, end_s=end_s) if reaches_in else None
 
 
-def _media_time(row: VideoRow, bound: Bound, unbounded_s: float) -> float | None:
+def _media_time(
+    row: VideoRow, bound: Bound, unbounded_s: float, zone: tzinfo | None
+) -> float | None:
     """Return a bound on a video's own clock; `None` where it needs an unknown wall clock."""
     if bound is None:
         return unbounded_s
@@ -121,37 +180,4 @@ def _media_time(row: VideoRow, bound: Bound, unbounded_s: float) -> float | None
         return float(bound)
     if row.start_at is None:
         return None
-    return (bound - row.start_at).total_seconds()
-
-
-def _parse_hours(hours: str) -> tuple[time, time]:
-    try:
-        if not _HOURS.fullmatch(hours):
-            raise ValueError("not two times with a dash between them")
-        opens, closes = (time.fromisoformat(text) for text in hours.split("-"))
-    except ValueError as error:
-        raise InputRefusedError(
-            f"{hours!r} are no hours of a day", hint="write them as 22:00-06:00, in UTC"
-        ) from error
-    return opens, closes
-
-
-def _daily(row: VideoRow, span: TimeSpan, opens: time, closes: time) -> Iterator[TimeSpan]:
-    """Yield the stretches of a video between two hours (UTC) of each day, in order."""
-    if row.start_at is None:
-        return
-    length = (
-        datetime.combine(datetime.min, closes) - datetime.combine(datetime.min, opens)
-    ) % timedelta(days=1) or timedelta(days=1)
-    end_s = min(span.end_s, row.ingested_s)
-    begin = row.start_at.astimezone(UTC)
-    # The day before too: its night may reach past midnight into the video.
-    day = (begin + timedelta(seconds=span.start_s)).date() - timedelta(days=1)
-    while True:
-        start_s = (datetime.combine(day, opens, tzinfo=UTC) - begin).total_seconds()
-        if start_s >= end_s:
-            return
-        part = (max(span.start_s, start_s), min(end_s, start_s + length.total_seconds()))
-        if part[0] < part[1]:
-            yield TimeSpan(start_s=part[0], end_s=part[1])
-        day += timedelta(days=1)
+    return (to_utc(bound, zone) - row.start_at).total_seconds()

@@ -8,8 +8,13 @@ from app.config.settings_file import Value, preview_changes, settings_file
 from app.errors import ConflictError
 from app.schemas.settings import OutboundConnection, SettingFact, SettingsResponse
 from app.services.context import ServiceContext
-from app.services.retention import expired_videos
+from app.services.destinations import list_destinations
+from app.services.retention import confirm_retention, expired_videos
 from engine.media.address import is_live_uri
+from engine.plural import counted
+
+_ALERTS = "Alerts to a destination"
+_WHEN_RAISED = "only to destinations an admin adds, by rules that name them"
 
 
 def describe_settings(context: ServiceContext, *, with_worker: bool) -> SettingsResponse:
@@ -42,17 +47,22 @@ def update_settings(
         after = preview_changes(context.settings, changes)
         leaving = expired_videos(context, after.retention.days, datetime.now(UTC))
         if leaving:
+            n_videos = context.catalog.videos.totals().n_videos
             names = ", ".join(row.name for row in leaving[:3]) + (", ..." if leaving[3:] else "")
             raise ConflictError(
-                f"{len(leaving)} of {context.catalog.videos.totals().n_videos} videos are older "
-                f"than {after.retention.days:g} days and would be deleted within the hour: {names}",
+                f"a retention of {_days(after.retention.days)} would delete {len(leaving)} of "
+                f"{counted(n_videos, 'video')} within the hour: {names}",
                 hint="send the change again, confirmed, to delete them",
             )
-    return context.change_settings(changes)
+    lines = context.change_settings(changes)
+    if "retention.days" in changes:
+        # Somebody was asked, or nothing is deleted by it.
+        confirm_retention(context)
+    return lines
 
 
 def _days(days: float | None) -> str:
-    return "never" if days is None else f"{days:g} days"
+    return "never" if days is None else counted(days, "day")
 
 
 def _facts(context: ServiceContext, with_worker: bool) -> list[SettingFact]:
@@ -74,6 +84,8 @@ def _facts(context: ServiceContext, with_worker: bool) -> list[SettingFact]:
         ("Budget on disk", _bytes(cache.disk_bytes), "cache.disk_bytes"),
         ("Disk kept free", _bytes(limits.disk_reserve_bytes), "limits.disk_reserve_bytes"),
         ("Videos leave after", _days(settings.retention.days), "retention.days"),
+        ("Stills leave after", _days(settings.stills.days), "stills.days"),
+        ("Stills on disk", _unless_limited(settings.stills.disk_bytes), "stills.disk_bytes"),
         ("Largest upload", _bytes(limits.upload_bytes), "limits.upload_bytes"),
         ("Longest video", f"{limits.duration_s / 3600:g} h", "limits.duration_s"),
         ("Ingests at once", str(limits.concurrent_ingests), "limits.concurrent_ingests"),
@@ -109,6 +121,12 @@ def _outbound(context: ServiceContext) -> list[OutboundConnection]:
             now="allowed" if settings.allow_network else "refused",
         ),
         OutboundConnection(
+            what="Questions, stills and observations to an answerer of your own",
+            when="only with answer.base_url, for questions that observations do not answer",
+            now=f"to {settings.answer.host}" if settings.answer.host else "not configured",
+        ),
+        *_destinations(context),
+        OutboundConnection(
             what="Analytics, version checks, fonts, scripts from other hosts",
             when="never",
             now="the browser is told to refuse them (Content-Security-Policy)",
@@ -116,8 +134,29 @@ def _outbound(context: ServiceContext) -> list[OutboundConnection]:
     ]
 
 
+def _destinations(context: ServiceContext) -> list[OutboundConnection]:
+    """Return where alerts are sent: every destination on a line of its own."""
+    rows = list_destinations(context).destinations
+    if not rows:
+        now = "not configured"
+        return [OutboundConnection(what=_ALERTS, when=_WHEN_RAISED, now=now)]
+    return [
+        OutboundConnection(
+            what=f"{_ALERTS}: {row.name}",
+            when=_WHEN_RAISED,
+            now=f"to {row.address}, {'with' if row.pictures else 'without'} stills"
+            + (f", of what {row.user} may see" if row.user else ""),
+        )
+        for row in rows
+    ]
+
+
 def _yes(value: bool) -> str:
     return "yes" if value else "no"
+
+
+def _unless_limited(value: int | None) -> str:
+    return "as many as there are" if value is None else _bytes(value)
 
 
 def _own_or(value: object) -> str:

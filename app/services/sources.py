@@ -6,6 +6,7 @@ import os
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -13,6 +14,9 @@ from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
 from engine.errors import InputRefusedError, LongwatchError, MediaRefusedError, UnreachableError
 from engine.media.address import is_live_uri, redact
+from engine.media.chapters import file_order
+from engine.plural import counted
+from storage.records import FileContent, VideoRow
 
 MEDIA_SUFFIXES = frozenset(
     {
@@ -44,7 +48,7 @@ _N_BLOCKS = 256
 
 
 def expand(sources: list[str]) -> Iterator[str]:
-    """Yield the media files of folders, sorted, and every other source as it is.
+    """Yield the media files of folders as they were recorded, and every other source as it is.
 
     Hidden files, links and other endings in a folder are left alone; `describe_skipped` says so.
 
@@ -97,9 +101,20 @@ def check_allowed(settings: Settings, source: str) -> str:
     return str(path)
 
 
-def identify(path: Path) -> str:
-    """Return a digest by which the same file is known again, from its size and blocks of it.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileLook:
+    """A file as it was when it was looked at."""
 
+    identity: str
+    """Digest by which the same file is known again, from its size and blocks of it."""
+    content: FileContent
+
+
+def look_at(path: Path, *, up_to_bytes: int | None = None) -> FileLook:
+    """Return digests of a file, from its size and blocks of it.
+
+    Args:
+        up_to_bytes: As if the file ended there.
     Raises:
         MediaRefusedError: A pipe, a device or a folder, which may never end or never begin.
         UnreachableError: It cannot be opened.
@@ -107,12 +122,43 @@ def identify(path: Path) -> str:
     """
     with _open_regular(path) as file:
         size_bytes = os.fstat(file.fileno()).st_size
+        if up_to_bytes is not None:
+            size_bytes = min(size_bytes, up_to_bytes)
         digest = hashlib.blake2b(str(size_bytes).encode(), digest_size=16)
+        body = hashlib.blake2b(digest_size=16)
         n_blocks = min(_N_BLOCKS, -(-size_bytes // _BLOCK_BYTES))
         for block in range(n_blocks):
-            file.seek(block * max(0, size_bytes - _BLOCK_BYTES) // max(1, n_blocks - 1))
-            digest.update(file.read(_BLOCK_BYTES))
-    return digest.hexdigest()
+            at = block * max(0, size_bytes - _BLOCK_BYTES) // max(1, n_blocks - 1)
+            file.seek(at)
+            data = file.read(min(_BLOCK_BYTES, size_bytes - at))
+            digest.update(data)
+            body.update(data[max(0, _BLOCK_BYTES - at) :])
+    content = FileContent(size_bytes=size_bytes, body_digest=body.hexdigest())
+    return FileLook(identity=digest.hexdigest(), content=content)
+
+
+def identify(path: Path) -> str:
+    """Return a digest by which the same file is known again, from its size and blocks of it.
+
+    Raises:
+        MediaRefusedError: A pipe, a device or a folder, which may never end or never begin.
+        UnreachableError: It cannot be opened.
+    """
+    return look_at(path).identity
+
+
+def has_grown(row: VideoRow, path: Path, look: FileLook) -> bool:
+    """Return whether a file is the one of a video, with more bytes behind what was its end.
+
+    What closes a file may rewrite the header, whose sizes and times were open until then, so the
+    body alone decides where there is one.
+    """
+    before = row.content
+    if before is None or before.size_bytes >= look.content.size_bytes:
+        return False
+    again = look_at(path, up_to_bytes=before.size_bytes)
+    has_body = before.size_bytes > 2 * _BLOCK_BYTES
+    return again.identity == row.identity or (has_body and again.content == before)
 
 
 def describe_skipped(source: str) -> str | None:
@@ -124,8 +170,12 @@ def describe_skipped(source: str) -> str | None:
     if not kinds:
         return None
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-    total = "1 file" if kinds.total() == 1 else f"{kinds.total()} files"
-    return f"{total} of {source} left alone: {listed}"
+    return f"{counted(kinds.total(), 'file')} of {source} left alone: {listed}"
+
+
+def is_folder(source: str) -> bool:
+    """Return whether a source is a folder of files."""
+    return not is_live_uri(source) and _is(Path(source).expanduser(), Path.is_dir)
 
 
 def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
@@ -155,7 +205,7 @@ def _shown(source: str) -> str:
 
 
 def _media_in(folder: Path) -> list[str]:
-    files = sorted(path for path, kind in _files_in(folder) if kind is None)
+    files = sorted((path for path, kind in _files_in(folder) if kind is None), key=file_order)
     if not files:
         skipped = describe_skipped(str(folder))
         hint = "name a file outright" if skipped is None else f"{skipped}; name a file outright"

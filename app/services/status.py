@@ -19,6 +19,7 @@ class LibraryCounts:
     """By kind and state."""
     n_chunks: int
     latent_bytes: int
+    still_bytes: int
     ingested_s: float
 
 
@@ -56,5 +57,6 @@ def count_library(context: ServiceContext) -> LibraryCounts:
         jobs=Counter((job.kind, job.state) for job in context.catalog.jobs.list()),
         n_chunks=sum(row.n_chunks for row in rows),
         latent_bytes=sum(row.latent_bytes for row in rows),
+        still_bytes=context.stills.used_bytes(),
         ingested_s=sum(row.ingested_s for row in rows),
     )

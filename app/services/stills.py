@@ -1,7 +1,8 @@
-"""Pictures and playable files of a video: where they lie, and how one is made and kept."""
+"""Originals and playable files of a video, and frames that are decoded from them on request.
 
-import json
-from dataclasses import asdict, dataclass
+Most pictures are stills that ingest has kept (`app/services/pictures.py`).
+"""
+
 from pathlib import Path
 from typing import Final
 
@@ -13,8 +14,9 @@ from app.config.engine_config import media_limits
 from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import frame_at_foreign
 from app.services.context import ServiceContext
+from app.services.playback import recording_at, recording_shift_s
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
-from engine.files import atomic_write, atomic_write_bytes
+from engine.files import atomic_write
 from engine.media.address import is_live_uri
 from engine.records import MediaInfo, VideoId
 from storage.files import HomeFolder
@@ -33,14 +35,16 @@ _TYPES = {
     "mpegts": "video/mp2t",
     "ogg": "video/ogg",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sprite:
-    """Stills in one picture, ten a row."""
-
-    step_s: float
-    count: int
+_SOUND_TYPES = {
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
+    "wav": "audio/wav",
+    "ogg": "audio/ogg",
+    "mp4": "audio/mp4",
+    "mov": "audio/mp4",
+    "webm": "audio/webm",
+}
+"""Of files without a moving picture, of which no copy is made: browsers play all of these."""
 
 
 def original_file(row: VideoRow) -> Path:
@@ -51,7 +55,7 @@ def original_file(row: VideoRow) -> Path:
         UnreachableError: The file was moved.
     """
     if is_live_uri(row.uri):
-        raise NotFoundError(f"{row.name} is a live source: its past pictures are not kept")
+        raise NotFoundError(f"{row.name} is a live source: of this moment nothing is kept")
     path = Path(row.uri)
     if not path.is_file():
         raise UnreachableError(
@@ -63,23 +67,26 @@ def original_file(row: VideoRow) -> Path:
 def media_type(media: MediaInfo | None) -> str:
     """Return the MIME type of an original, by its container as probed, never by its name."""
     names = [] if media is None else media.container.split(",")
+    types = _TYPES if media is None or media.has_picture else _SOUND_TYPES
     # One demuxer reads both; browsers take Matroska under the name of the subset.
     if media is not None and "webm" in names and media.video_codec in _WEBM_CODECS:
         return "video/webm"
-    return next((_TYPES[name] for name in names if name in _TYPES), "application/octet-stream")
+    return next((types[name] for name in names if name in types), "application/octet-stream")
 
 
 def browser_plays(media: MediaInfo | None) -> bool:
     """Tell whether today's browsers play the original; when in doubt a copy is made."""
     if media is None or media.is_live:
         return False
+    if not media.has_picture:
+        return media_type(media).startswith("audio/")
     codecs = {"video/mp4": {"h264", "av1"}, "video/webm": _WEBM_CODECS}
     return media.video_codec in codecs.get(media_type(media), set())
 
 
-def sprite_file(home: Path, video: VideoId) -> Path:
-    """Return the path of the picture of many stills."""
-    return HomeFolder(home).sprite(video)
+def shows_original(row: VideoRow) -> bool:
+    """Tell whether a browser shows of the original what was read of it: of several tracks too."""
+    return row.video_track is None and browser_plays(row.media)
 
 
 def proxy_file(home: Path, video: VideoId) -> Path:
@@ -87,29 +94,33 @@ def proxy_file(home: Path, video: VideoId) -> Path:
     return HomeFolder(home).proxy(video)
 
 
-def read_sprite(home: Path, video: VideoId) -> Sprite | None:
-    """Return what the picture of many stills holds; `None` until the worker has made it."""
-    try:
-        return Sprite(**json.loads(HomeFolder(home).sprite_facts(video).read_text()))
-    except OSError:
-        return None
-
-
-def write_sprite(
-    home: Path, video: VideoId, sheet: UInt8[np.ndarray, "h w 3"], sprite: Sprite
-) -> None:
-    """Keep a picture of many stills, and beside it how to read it."""
-    write_still(sheet, sprite_file(home, video), quality=70)
-    facts = json.dumps(asdict(sprite)).encode()
-    atomic_write_bytes(HomeFolder(home).sprite_facts(video), facts)
-
-
 def find_playable(home: Path, row: VideoRow) -> Path | None:
     """Return what a browser can play: the copy, else the original if it will do."""
     proxy = proxy_file(home, row.id)
     if proxy.is_file():
         return proxy
-    return Path(row.uri) if browser_plays(row.media) and Path(row.uri).is_file() else None
+    return Path(row.uri) if shows_original(row) and Path(row.uri).is_file() else None
+
+
+def play_offset_s(context: ServiceContext, row: VideoRow) -> float:
+    """Return when the first frame is shown by the player's clock; a copy begins with it."""
+    home = context.settings.home
+    if row.camera is not None and is_live_uri(row.uri):
+        return recording_shift_s(context, row)
+    if row.media is None or proxy_file(home, row.id).is_file():
+        return 0.0
+    return row.media.first_frame_s
+
+
+def check_width(width_px: int) -> None:
+    """Refuse a width that no picture has.
+
+    Raises:
+        InputRefusedError: It is none of `STILL_WIDTHS`.
+    """
+    if width_px not in STILL_WIDTHS:
+        widths = ", ".join(map(str, STILL_WIDTHS))
+        raise InputRefusedError(f"stills are {widths} pixels wide, not {width_px}")
 
 
 def still_file(home: Path, video: VideoId, time_s: float, width_px: int) -> Path:
@@ -118,9 +129,7 @@ def still_file(home: Path, video: VideoId, time_s: float, width_px: int) -> Path
     Raises:
         InputRefusedError: A width that no still has.
     """
-    if width_px not in STILL_WIDTHS:
-        widths = ", ".join(map(str, STILL_WIDTHS))
-        raise InputRefusedError(f"stills are {widths} pixels wide, not {width_px}")
+    check_width(width_px)
     return HomeFolder(home).still(video, round(time_s * GRID_FPS), width_px)
 
 
@@ -129,20 +138,27 @@ def make_still(context: ServiceContext, row: VideoRow, time_s: float, width_px: 
     home = context.settings.home
     target = still_file(home, row.id, time_s, width_px)
     copy = proxy_file(home, row.id)
+    has_copy = copy.is_file()
+    moment_s = round(time_s * GRID_FPS) / GRID_FPS
+    recorded = recording_at(context, row, moment_s)
+    if recorded is not None:
+        source, moment_s = recorded.path, moment_s - recorded.start_s
+    else:
+        source = copy if has_copy else original_file(row)
     frame = frame_at_foreign(
-        str(copy if copy.is_file() else original_file(row)),
-        round(time_s * GRID_FPS) / GRID_FPS,
-        limits=media_limits(context.settings),
+        str(source),
+        moment_s,
+        limits=media_limits(context.settings, None if has_copy else row.video_track),
         max_side_px=width_px,
         sandbox=_STILL_LIMITS,
     )
-    write_still(frame.pixels, target)
+    _write_still(frame.pixels, target)
     return target
 
 
-def write_still(pixels: UInt8[np.ndarray, "h w 3"], target: Path, *, quality: int = 80) -> None:
+def _write_still(pixels: UInt8[np.ndarray, "h w 3"], target: Path) -> None:
     """Write a picture as JPEG beside its name, then rename it."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # Two requests may ask for the same still at once; each writes a file of its own.
     with atomic_write(target) as temporary:
-        Image.fromarray(pixels).save(temporary, "JPEG", quality=quality, optimize=True)
+        Image.fromarray(pixels).save(temporary, "JPEG", quality=80, optimize=True)

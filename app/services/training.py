@@ -1,6 +1,7 @@
 """Training recipes, run by name."""
 
 import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -76,6 +77,18 @@ def train_recipe(
         model=str(model) if model.is_dir() else None,
         curves=[str(path) for path in sorted(folder.glob("**/curves.png"))],
     )
+
+
+def describe_interruption(name: str, output: Path) -> str:
+    """Return what an interrupted run has kept, and how to go on."""
+    # Late for its weight: torch, which an interrupted run has loaded.
+    from engine.training.checkpoint import FILE
+
+    folder = output / name
+    if not any(folder.glob(f"**/{FILE}")):
+        return "stopped before the first checkpoint; the same command starts afresh"
+    command = f"longwatch train {shlex.quote(name)} --output {shlex.quote(str(output))} --resume"
+    return f"stopped; the last checkpoint below {folder} is kept; `{command}` goes on there"
 
 
 def _standing(line: "Progress") -> str:

@@ -223,7 +223,7 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
         context.catalog.uploads.remove(row.id)
         raise NotFoundError(f"{row.name}: what was uploaded is gone", hint="upload it again")
     try:
-        video = add_source(context, str(target), name=row.name)
+        video = add_source(context, str(target), name=row.name, file_name=row.name)
     except InputRefusedError as error:
         target.unlink(missing_ok=True)
         context.catalog.uploads.remove(row.id)

@@ -8,28 +8,22 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from app.config.engine_config import media_limits
-from app.progress import ProgressCallback, ProgressUpdate, no_progress
-from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
+from app.progress import ProgressCallback, no_progress
+from app.sandbox.reader import probe_foreign
 from app.schemas.training import SkippedVideo, VicoResponse
 from app.services.context import ServiceContext
-from app.services.sources import expand, identify
-from engine.errors import (
-    InputRefusedError,
-    LongwatchError,
-    MediaDecodeError,
-    MediaRefusedError,
-    UnreachableError,
-)
+from app.services.describe_videos import describe_videos, reason_of
+from app.services.sources import expand
+from engine.errors import InputRefusedError, UnreachableError
 from engine.files import atomic_write
 from engine.media.address import is_live_uri
-from engine.protocols import Sampling
-from engine.training.data.captions import CaptionLog, read_captions
-from engine.training.data.clips import CLIP_S, ClipCaption, caption_clips, caption_key
+from engine.training.data.captions import read_captions
+from engine.training.data.clips import CLIP_S, ClipCaption
 from engine.training.vico.clues import Clue, find_clues
 from engine.training.vico.samples import FEWEST_CLUES, VicoLine, build
 
@@ -70,7 +64,7 @@ def build_vico(
         UnreachableError: A source is not there, or the output cannot be written.
     """
     started = time.monotonic()
-    with _writable(order.output):
+    with writable(order.output):
         order.output.parent.mkdir(parents=True, exist_ok=True)
         media, videos = find_videos(order.sources)
         if order.captions:
@@ -112,61 +106,16 @@ def _describe_all(
     context: ServiceContext, order: VicoOrder, videos: Mapping[str, Path], report: ProgressCallback
 ) -> _Captions:
     """Have the model describe every clip that it has not described yet."""
-    card = context.engine.model.card
-    sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
     file = order.output.with_name(f"{order.output.stem}.captions.jsonl")
-    log = CaptionLog(file, caption_key(context.engine, clip_s=order.clip_s, sampling=sampling))
-    captions = _Captions(
-        by_video={},
-        skipped=[],
+    described = describe_videos(context, videos, file, clip_s=order.clip_s, report=report)
+    return _Captions(
+        by_video=described.by_video,
+        skipped=described.skipped,
         bad_lines=[],
-        written=0,
-        model=f"{card.family}/{card.variant}",
+        written=described.written,
+        model=described.model,
         file=file,
     )
-    for video, path in videos.items():
-        try:
-            identity = identify(path)
-            if not log.is_finished(identity):
-                for caption in _describe(context, path, log.captions(identity), order, report):
-                    log.add(video, identity, caption)
-                    captions.written += 1
-                log.finish(video, identity)
-        except (InputRefusedError, UnreachableError) as error:
-            captions.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
-        else:
-            captions.by_video[video] = log.captions(identity)
-    return captions
-
-
-def _describe(
-    context: ServiceContext,
-    path: Path,
-    kept: Sequence[ClipCaption],
-    order: VicoOrder,
-    report: ProgressCallback,
-) -> Iterator[ClipCaption]:
-    """Yield the captions of a video behind those that are kept."""
-    engine, limits = context.engine, media_limits(context.settings)
-    reader = SandboxedReader(
-        str(path),
-        # A clip is a stretch of time: it has all its frames, however still they are.
-        replace(engine.sampling, thin_static=False),
-        limits=limits,
-        after_s=kept[-1].last_s if kept else None,
-    )
-    sound: AbstractContextManager[SandboxedSound | None] = nullcontext()
-    with closing(reader):
-        if engine.model.card.wants_audio and reader.info.has_audio:
-            sound = closing(SandboxedSound(str(path), limits=limits))
-        with sound as track:
-            sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
-            for caption in caption_clips(
-                engine, reader, clip_s=order.clip_s, sound=track, sampling=sampling
-            ):
-                yield caption
-                done = caption.span.end_s
-                report(ProgressUpdate(what=path.name, done=done, total=reader.info.duration_s))
 
 
 def _read_captions(
@@ -187,7 +136,7 @@ def _read_captions(
         try:
             probe_foreign(str(path), limits)
         except (InputRefusedError, UnreachableError) as error:
-            captions.skipped.append(SkippedVideo(video=video, reason=_reason(error)))
+            captions.skipped.append(SkippedVideo(video=video, reason=reason_of(error)))
         else:
             captions.by_video[video] = read.captions.get(video, ())
     return captions
@@ -208,15 +157,8 @@ def _usable(captions: _Captions) -> dict[str, tuple[Clue, ...]]:
     return usable
 
 
-def _reason(error: LongwatchError) -> str:
-    """Return what is wrong with a video that is named beside it."""
-    if isinstance(error, MediaRefusedError | MediaDecodeError):
-        return error.reason
-    return str(error)
-
-
 @contextmanager
-def _writable(path: Path) -> Iterator[None]:
+def writable(path: Path) -> Iterator[None]:
     """Turn what the system says about writing into a sentence about the output."""
     try:
         yield

@@ -1,6 +1,7 @@
-"""Drawn footage that looks like a camera's, of any length."""
+"""Drawn footage that looks like a camera's, of any length, and the job that reads it."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +9,38 @@ from jaxtyping import UInt8
 
 from engine.media.baseline import repeat_video
 from engine.media.encode import write_video
+from engine.media.frame import Frame
+from engine.records import MediaInfo, SampleStats
 
 _MINUTE_S = 60
+STREAM_PX = (88, 160)
+"""Height and width of a drawn stream."""
+
+
+@dataclass
+class DrawnStream:
+    """A source of drawn frames, one a second, read as fast as it goes."""
+
+    n_frames: int
+    stats: SampleStats = field(default_factory=SampleStats)
+
+    @property
+    def info(self) -> MediaInfo:
+        """The source."""
+        height_px, width_px = STREAM_PX
+        return MediaInfo(
+            uri="drawn",
+            container="none",
+            video_codec=None,
+            fps=1.0,
+            height_px=height_px,
+            width_px=width_px,
+            duration_s=float(self.n_frames),
+        )
+
+    def __iter__(self) -> Iterator[Frame]:
+        for second, pixels in enumerate(patrol(self.n_frames, STREAM_PX)):
+            yield Frame(pixels=pixels, pts_s=float(second))
 
 
 def draw_footage(path: Path, minutes: int) -> Path:
@@ -23,11 +54,12 @@ def draw_minute(path: Path, *, fps: int = 25, size_px: tuple[int, int] = (360, 6
     Args:
         size_px: Height and width, multiples of 8.
     """
-    write_video(path, _patrol(_MINUTE_S * fps, size_px), float(fps), gop_frames=10 * fps)
+    write_video(path, patrol(_MINUTE_S * fps, size_px), float(fps), gop_frames=10 * fps)
     return path
 
 
-def _patrol(n: int, size_px: tuple[int, int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+def patrol(n: int, size_px: tuple[int, int]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield frames of grain over a still scene through which a bright block walks."""
     generator = np.random.default_rng(0)
     height, width = size_px
     scene = generator.integers(40, 120, (height // 8, width // 8, 3), dtype=np.uint8)
@@ -38,3 +70,18 @@ def _patrol(n: int, size_px: tuple[int, int]) -> Iterator[UInt8[np.ndarray, "h w
         left = 2 * index % (width - 40)
         frame[height // 2 : height // 2 + 80, left : left + 40] = 230
         yield frame
+
+
+class Undisturbed:
+    """A job that nobody watches or stops."""
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Ignore progress."""
+
+    def is_cancelled(self) -> bool:
+        """Tell that nobody cancels."""
+        return False
+
+    def should_stop(self) -> bool:
+        """Tell that it may go on."""
+        return False

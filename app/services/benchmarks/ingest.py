@@ -1,10 +1,13 @@
 """An hour of video through the whole product, beside a bare decode; then questions about it.
 
 Figures: wall time of ingest over wall time of PyAV decoding the same frames; resident memory
-after a sixth of the way and at the end; time per chunk in the first and the last tenth; time to
-the first token of a question, and how often it could be asked while the video is read once more.
+after a sixth of the way and at the end; time per chunk in the first and the last tenth; bytes of
+stills, and the time of a tile made from them; time to the first token of a question, and how often
+it could be asked while the video is read once more.
 """
 
+import random
+import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +20,7 @@ from app.services.benchmarks._footage import draw_footage
 from app.services.benchmarks.decode import cpu_s
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
+from app.services.pictures import kept_still
 from app.services.scope import resolve_scope
 from engine.evaluation.latency import measure_questions
 from engine.media.baseline import sample_plainly
@@ -28,6 +32,11 @@ QUESTIONS: Final = (
     "When does the dog appear?",
     "How many trucks are there?",
 )
+TILES: Final = 200
+TILE_PX: Final = 320
+"""The width that pages ask for."""
+BRIEF: Final = {"minutes": 20}
+"""What all benchmarks together measure of this one."""
 
 
 def measure(*, model: str | None = None, minutes: int = 60) -> dict[str, Any]:
@@ -53,12 +62,14 @@ def _measure(context: ServiceContext, footage: Path) -> dict[str, Any]:
     # On both sides of the ingest, because the machine may be busier at one time.
     bare_s = min(before_s, _timed_bare(footage, fps)[1])
     reading["ingest_over_bare_decode"] = round(reading["ingest_s"] / bare_s, 3)
+    tiles = _show_tiles(context)
     answering = _ask(context)
     reread_ms = reading["ingest_s"] * 1000 + answering["answer_p50_ms"]
     return {
         "frames": n_frames,
         "bare_decode_s": round(bare_s, 2),
         **reading,
+        **tiles,
         **answering,
         "rereading_over_asking": round(reread_ms / answering["answer_p50_ms"]),
     }
@@ -118,6 +129,23 @@ def _growth(times_s: list[float]) -> float:
     """Return the time per chunk in the last tenth over that in the first."""
     tenth = max(2, len(times_s) // 10)
     return round((times_s[-1] - times_s[-tenth]) / (times_s[tenth] - times_s[1]), 3)
+
+
+def _show_tiles(context: ServiceContext) -> dict[str, Any]:
+    """Make tiles of moments all over the video, as a page of search results has them made."""
+    (video,) = context.catalog.videos.list()
+    generator = random.Random(0)
+    times_ms = []
+    for _ in range(TILES):
+        moment_s = generator.uniform(0.0, video.ingested_s)
+        started = time.perf_counter()
+        assert kept_still(context, video, moment_s, TILE_PX) is not None
+        times_ms.append((time.perf_counter() - started) * 1000)
+    return {
+        "still_bytes": context.stills.used_bytes(),
+        "tile_p50_ms": round(statistics.median(times_ms), 2),
+        "tile_p95_ms": round(statistics.quantiles(times_ms, n=20)[-1], 2),
+    }
 
 
 def _ask(context: ServiceContext) -> dict[str, Any]:

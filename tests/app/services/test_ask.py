@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import main
-from app.services.ask import ask, search
+from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.scope import resolve_scope
+from app.services.search import search
 from app.worker.foreground import ingest_now
 from engine.errors import LimitExceededError, NotFoundError
 from tests.app.services.conftest import DURATION_S, open_library
@@ -29,10 +30,12 @@ def test_ask_and_search_documents_are_the_contract(
     assert asked["searched_s"] == pytest.approx(DURATION_S, abs=0.5)
     assert main(["search", "a door", "--top", "2", *common]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {"query", "hits", "searched_s", "timing"}
+    assert set(found) == {"query", "encoders", "hits", "searched_s", "timing"}
+    assert [encoder["name"] for encoder in found["encoders"]] == [f"model:{checkpoint}"]
     assert len(found["hits"]) == 2
     hit = found["hits"][0]
     assert {"rank", "video_id", "video", "start_s", "end_s", "start", "end"} <= set(hit)
+    assert (hit["kind"], hit["confirmed"]) == ("vector", hit["score"] > 0.5)
     assert hit["start_s"] <= hit["peak_s"] < hit["end_s"]
     assert hit["start_at"].startswith("2026-03-01T22:00:")
 

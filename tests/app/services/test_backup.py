@@ -1,5 +1,6 @@
 """A library that is backed up in use and restored on an empty home is the same library."""
 
+import os
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -7,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.services.access import find_video
-from app.services.ask import search
 from app.services.backup import LIST_NAME, back_up, restore
 from app.services.context import ServiceContext
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
+from app.services.search import search
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError, NotFoundError
 from tests.app.services.conftest import DURATION_S, open_library
@@ -55,13 +56,17 @@ def test_restored_library_is_the_one_that_was_backed_up(
     )
     assert contents(restored.settings.home) == contents(filled.settings.home)
     assert [user.name for user in restored.catalog.accounts.users()] == ["ada"]
-    assert reindex(restored).message == f"{N_CHUNKS} chunks are indexed"
+    assert reindex(restored).message == f"{N_CHUNKS} chunks indexed"
     assert search(restored, "a door", resolve_scope(restored)).hits
     restored.close()
 
 
 def contents(home: Path) -> dict[str, bytes]:
-    kept = [path for name in ("latents", "media", "needles") for path in (home / name).rglob("*")]
+    kept = [
+        path
+        for name in ("latents", "stills", "media", "needles")
+        for path in (home / name).rglob("*")
+    ]
     kept.append(home / "longwatch.toml")
     return {str(path.relative_to(home)): path.read_bytes() for path in kept if path.is_file()}
 
@@ -80,6 +85,23 @@ def test_second_backup_copies_what_is_new_and_drops_what_is_gone(
     assert len(first.keys() - second.keys()) <= 2
     assert all(first[name] == second[name] for name in first.keys() & second.keys())
     assert sorted(path.name for path in folder.iterdir()) == ["files", LIST_NAME]
+
+
+def test_backup_and_restored_home_are_their_owners_alone(
+    filled: ServiceContext, tmp_path: Path, checkpoint: Path
+) -> None:
+    """Whatever the umask allows: a library holds pictures and password hashes."""
+    before = os.umask(0o022)
+    try:
+        back_up(filled, tmp_path / "new" / "backup")
+        restored = open_library(tmp_path / "elsewhere", checkpoint)
+        restore(restored.settings, tmp_path / "new" / "backup")
+        restored.close()
+    finally:
+        os.umask(before)
+    for root in (tmp_path / "new", tmp_path / "elsewhere"):
+        for path in (root, *root.rglob("*")):
+            assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
 
 
 def test_restore_refuses_a_home_that_is_not_empty(filled: ServiceContext, tmp_path: Path) -> None:

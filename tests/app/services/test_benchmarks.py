@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from app.services import benchmarks
 from app.services.bench import benchmark_names, results_folder, run_benchmarks, write_figures
@@ -14,22 +15,55 @@ from engine.errors import NotFoundError
 from engine.evaluation import bench
 
 SMALLEST = {
+    "answer": {"hours": 0.2},
     "decode": {"minutes": 1},
+    "growth": {"hours": 0.2},
+    "index": {"sizes": (5000,), "dim": 16},
     "ingest": {"minutes": 2},
+    "gpu": {},
+    "latents": {"lengths": (16,), "needles": 1, "n_chunks": 1},
+    "cameras": {"cameras": 1, "seconds": 5},
+    "observe": {"minutes": 0.2},
+    "library": {
+        "videos": 3,
+        "chunks": 2,
+        "cameras": 2,
+        "days": 1,
+        "day_chunks": 3,
+        "rounds": 1,
+    },
     "prefill": {"frames": 10},
+    "search": {"minutes": 2, "rounds": 1},
+    "start": {"n_rounds": 1},
     "training": {"frames": 10},
     "web": {"minutes": 0.5, "n_people": 2, "n_questions": 1, "upload_mib": 1},
 }
 
 
 def test_every_benchmark_is_found() -> None:
-    assert benchmark_names() == ("decode", "ingest", "prefill", "training", "web")
+    assert benchmark_names() == (
+        "answer",
+        "cameras",
+        "decode",
+        "gpu",
+        "growth",
+        "index",
+        "ingest",
+        "latents",
+        "library",
+        "observe",
+        "prefill",
+        "search",
+        "start",
+        "training",
+        "web",
+    )
 
 
 def test_unknown_benchmark_is_refused_with_the_names_that_exist() -> None:
     with pytest.raises(NotFoundError, match="no benchmark 'speed'") as caught:
         run_benchmarks("speed", model=None, say=print)
-    assert caught.value.hint == "there are decode, ingest, prefill, training, web"
+    assert caught.value.hint == f"there are {', '.join(benchmark_names())}"
 
 
 def test_figures_of_a_checkout_lie_among_its_assets(
@@ -68,5 +102,13 @@ def test_benchmark_runs_at_its_smallest_size(name: str) -> None:
         assert len(set(figures["decode"]["frames"].values())) == 1, "each way gives all frames"
     if name == "prefill":
         assert figures["largest_difference_from_eager"] < 1e-5
+    if name == "latents":
+        assert figures["native"]["logit_drift_qwen2_biases"] == 0
+        assert figures["int3"]["logit_drift_qwen2_biases"] < 0.05
+    if name == "gpu":
+        # Where no card is, the whole run is rehearsed on small sizes.
+        assert figures["is_rehearsal"] is not torch.cuda.is_available()
+        assert figures["ingest"]["overlapping"]["chunks"] == figures["ingest"]["plain"]["chunks"]
+        assert figures["bf16_against_fp32"]["largest_logit_difference"] < 0.1
     if name == "training":
         assert figures["gradient_difference"] < 1e-4

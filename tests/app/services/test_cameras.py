@@ -4,16 +4,21 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.services.cameras import source_address
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
 from app.services.library import describe_video, remove_video
+from app.services.pictures import find_sprite, kept_still
 from app.services.sources import expand
-from engine.errors import InputRefusedError, UnreachableError
+from app.services.stills import original_file
+from engine.errors import InputRefusedError, NotFoundError, UnreachableError
+from storage.catalog import utc_now
 from tests.app.services.conftest import open_library
-from tests.support.camera import NAME, QUOTED_PASSWORD, Scheme, open_camera
+from tests.support.camera import NAME, PASSWORD, QUOTED_PASSWORD, Scheme, open_camera
+from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.synthetic import encoded_video
 
 
@@ -22,9 +27,13 @@ class _StopAfterChunks:
 
     def __init__(self) -> None:
         self.is_done = False
+        self.command_lines = ""
+        """Of the processes that were started, while they read."""
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         self.is_done = True
+        for child in psutil.Process().children(recursive=True):
+            self.command_lines += f"{child.cmdline()} {child.environ()}\n"
 
     def is_cancelled(self) -> bool:
         return False
@@ -46,6 +55,20 @@ def part(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return encoded_video(path, 750, gop_frames=25, noise=False).read_bytes()
 
 
+def test_pictures_of_a_camera_are_its_stills(web_context: ServiceContext, part: bytes) -> None:
+    with open_camera([part] * 3) as camera:
+        video = add_source(web_context, camera.address(""))
+        video = read_video(web_context, video, _StopAfterChunks())
+    times_s = web_context.stills.times(video.id)
+    assert times_s == (0.0, 1.0, 2.0, 3.0), "a chunk of the tiny model"
+    for time_s in times_s:
+        jpeg = kept_still(web_context, video, time_s, 640)
+        assert jpeg == web_context.stills.at(video.id, time_s).jpeg
+    assert find_sprite(web_context, video) is not None
+    with pytest.raises(NotFoundError, match="live source"):
+        original_file(video)
+
+
 @pytest.mark.parametrize("scheme", ["basic", "digest"])
 def test_camera_with_a_password_is_read_after_a_restart(
     web_context: ServiceContext, checkpoint: Path, part: bytes, scheme: Scheme
@@ -55,13 +78,48 @@ def test_camera_with_a_password_is_read_after_a_restart(
         video = add_source(web_context, camera.address())
         web_context.close()
         restarted = open_library(home, checkpoint, allow_network=True)
+        opened_at = utc_now()
         row = restarted.catalog.videos.get(video.id)
         read = read_video(restarted, row, _StopAfterChunks())
         restarted.close()
     assert read.n_chunks > 0
-    shown = f"{read} {describe_video(read)}"
+    # A feed tells no time: it begins when it was opened.
+    assert read.start_source == "live"
+    assert read.start_at is not None
+    assert opened_at <= read.start_at <= utc_now()
+    shown = f"{read} {describe_video(restarted, read)}"
     assert QUOTED_PASSWORD not in shown
     assert NAME not in shown
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_rtsp_camera_is_read_and_read_on_with_a_secret_that_is_kept_elsewhere(
+    context: ServiceContext,
+    checkpoint: Path,
+    part: bytes,
+    scheme: Scheme,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv("LONGWATCH_SECRET_GATE", PASSWORD)
+    caplog.set_level("DEBUG")
+    home = context.settings.home
+    # One connection for the probe, and two in one reading: the feed breaks off in between.
+    with open_rtsp_camera([part, part[: len(part) // 15], part], scheme) as camera:
+        video = add_source(context, camera.address(f"{NAME}:{{env:LONGWATCH_SECRET_GATE}}@"))
+        context.close()
+        restarted = open_library(home, checkpoint)
+        job = _StopAfterChunks()
+        read = read_video(restarted, restarted.catalog.videos.get(video.id), job)
+        restarted.close()
+        assert camera.n_played == 3
+    assert read.n_chunks > 0
+    assert job.command_lines
+    stored = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
+    shown = f"{read} {describe_video(restarted, read)} {caplog.text} {job.command_lines} {stored!r}"
+    for secret in (PASSWORD, QUOTED_PASSWORD):
+        assert secret not in shown
+    assert f"{NAME}:" not in f"{describe_video(restarted, read)} {caplog.text} {job.command_lines}"
 
 
 def test_secret_lies_in_one_file_that_its_owner_alone_reads(

@@ -9,10 +9,10 @@ import pytest
 
 from app.cli.main import main
 from app.config.settings import load_settings
-from app.services.ask import search
 from app.services.captions import enqueue_captions, list_captions
 from app.services.context import ServiceContext
 from app.services.scope import resolve_scope
+from app.services.search import search
 from app.worker.foreground import caption_now, ingest_now
 from app.worker.handlers import open_worker
 from engine.errors import NotFoundError
@@ -22,7 +22,7 @@ from engine.models.video_xl import model as video_xl
 from engine.pipeline.caption import INSTRUCTION
 from engine.records import Caption
 from engine.synthetic import grammar
-from storage.captions import words_of
+from storage.full_text import words_of
 
 CHUNKS = 3
 
@@ -103,21 +103,22 @@ def test_worker_of_the_server_does_the_same(service: ServiceContext) -> None:
     assert len(service.catalog.captions.list(video.id)) == CHUNKS
 
 
-def test_words_are_found_beside_the_hits(service: ServiceContext) -> None:
+def test_captions_are_found_in_the_one_list_of_moments(service: ServiceContext) -> None:
     video = service.catalog.videos.resolve("yard")
     with pytest.raises(NotFoundError, match="no captions"):
         list_captions(service, "yard")
-    before = search(service, "a brown dog", resolve_scope(service))
-    assert "captions" not in before.model_dump()
+    scope = resolve_scope(service)
+    assert search(service, "a brown dog", scope, kinds=["caption"]).hits == []
     caption_now(service, "yard", lambda step: None)
     first, *_ = service.catalog.captions.list(video.id)
     dog = Caption(
         ref=first.ref, fingerprint=first.fingerprint, model=first.model, text="A dog runs."
     )
     service.catalog.captions.add(dog)
-    after = search(service, "a brown dog", resolve_scope(service))
-    assert after.hits == before.hits
-    assert (after.captions[0].chunk, after.captions[0].share) == (0, 0.5)
+    (half,) = search(service, "a brown dog", scope, kinds=["caption"]).hits
+    assert (half.text, half.start_s, half.confirmed) == ("A dog runs.", 0.0, False)
+    best = search(service, "dog runs", scope).hits[0]
+    assert (best.kind, best.text, best.confirmed) == ("caption", "A dog runs.", True)
     found = list_captions(service, "yard", "dog")
     assert [one.text for one in found.captions] == ["A dog runs."]
     assert list_captions(service, "yard", "zebra").captions == []

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from app.cli.render import render
+from app.cli.render_measures import render
 from app.config.settings import load_settings
 from app.progress import ProgressUpdate
 from app.schemas.evaluation import (

@@ -1,14 +1,10 @@
-"""Removal, reindex and the admission of uploads, killed at any moment: whole before or after.
+"""Removal, reindex, upload, migration and ingest, killed between any two of their changes.
 
-The use case runs in a forked child, so that many kills do not load torch as often.
+Whole before or after, nothing half removed, and the next run ends what was begun.
 """
 
-import os
-import random
 import shutil
-import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,18 +13,27 @@ import pytest
 from app.services.access import find_video
 from app.services.ask import ask
 from app.services.context import ServiceContext
+from app.services.ingest import add_source, read_video
 from app.services.library import finish_removals, list_videos, remove_video
 from app.services.orphans import find_orphans
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
 from app.services.uploads import UploadPart, admit_upload, announce_upload, finish_uploads
 from app.worker.foreground import ingest_now
+from engine.records import Fingerprint
+from storage.catalog import open_catalog
+from storage.database import Database
+from storage.migrations import upgrade
+from storage.records import UploadRow
 from tests.app.services.conftest import DURATION_S, open_library
+from tests.storage.test_migrations import fill
+from tests.support.camera import open_camera
+from tests.support.kills import count_changes, moments, run_killed
+from tests.support.synthetic import encoded_video
 
 N_CHUNKS = DURATION_S // 4
-MOMENTS = random.Random(2026)
-KILLS = [3, pytest.param(20, marks=pytest.mark.slow)]
-"""Kills in the default run, and in the long one."""
+KILLS = [6, pytest.param(None, marks=pytest.mark.slow)]
+"""Moments of a kill in the default run; all there are in the long one."""
 
 
 @pytest.fixture(scope="module")
@@ -41,31 +46,28 @@ def whole(tmp_path_factory: pytest.TempPathFactory, checkpoint: Path, clip: Path
     return home
 
 
-def run_killed(
-    home: Path, checkpoint: Path, work: Callable[[ServiceContext], object], *, within_s: float
-) -> None:
-    """Run a use case in a child; it is killed a random time after its model is loaded."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            context = open_library(home, checkpoint)
-            _ = context.engine
-            os.write(writing, b"!")
-            work(context)
-        finally:
-            os._exit(0)
-    os.read(reading, 1)
-    time.sleep(MOMENTS.uniform(0.0, within_s))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    os.close(reading)
-    os.close(writing)
+def kill(
+    home: Path,
+    checkpoint: Path,
+    work: Callable[[ServiceContext], object],
+    at_change: int | None = None,
+    **flags: object,
+) -> int:
+    """Run a use case in a child and kill it before one of its changes; `None` counts them."""
+
+    def run() -> None:
+        context = open_library(home, checkpoint, **flags)
+        work(context)
+        context.close()
+
+    if at_change is None:
+        return count_changes(home, run)
+    run_killed(home, run, at_change)
+    return at_change
 
 
-def copies(whole: Path, folder: Path, count: int) -> Iterator[Path]:
-    for number in range(count):
-        yield Path(shutil.copytree(whole, folder / str(number)))
+def copied(whole: Path, home: Path) -> Path:
+    return Path(shutil.copytree(whole, home))
 
 
 def latents(home: Path) -> dict[str, bytes]:
@@ -75,15 +77,15 @@ def latents(home: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("n_kills", KILLS)
 def test_killed_removal_leaves_a_whole_video_or_none(
-    tmp_path: Path, checkpoint: Path, whole: Path, n_kills: int
+    tmp_path: Path, checkpoint: Path, whole: Path, n_kills: int | None
 ) -> None:
-    for home in copies(whole, tmp_path, n_kills):
-        run_killed(
-            home,
-            checkpoint,
-            lambda c: remove_video(c, find_video(c, "front door")),
-            within_s=0.06,
-        )
+    def remove(context: ServiceContext) -> None:
+        remove_video(context, find_video(context, "front door"))
+
+    n_changes = kill(copied(whole, tmp_path / "count"), checkpoint, remove)
+    for moment in moments(n_changes, n_kills):
+        home = copied(whole, tmp_path / str(moment))
+        kill(home, checkpoint, remove, moment)
         context = open_library(home, checkpoint)
         if list_videos(context).videos:
             assert latents(home) == latents(whole)
@@ -99,7 +101,7 @@ def test_killed_removal_leaves_a_whole_video_or_none(
 def test_removal_that_a_kill_interrupted_is_ended_by_the_next_ingest(
     tmp_path: Path, checkpoint: Path, whole: Path, clip: Path
 ) -> None:
-    (home,) = copies(whole, tmp_path, 1)
+    home = copied(whole, tmp_path / "home")
     context = open_library(home, checkpoint)
     old = find_video(context, "front door")
     context.catalog.videos.set_status(old.id, "removing")
@@ -113,12 +115,17 @@ def test_removal_that_a_kill_interrupted_is_ended_by_the_next_ingest(
 
 @pytest.mark.parametrize("n_kills", KILLS)
 def test_killed_reindex_changes_nothing_that_the_next_does_not_mend(
-    tmp_path: Path, checkpoint: Path, whole: Path, clip: Path, n_kills: int
+    tmp_path: Path, checkpoint: Path, whole: Path, clip: Path, n_kills: int | None
 ) -> None:
-    for home in copies(whole, tmp_path, n_kills):
+    def damaged(name: str) -> Path:
+        home = copied(whole, tmp_path / name)
         (path,) = home.glob("latents/*/*/00000002.safetensors")
         path.write_bytes(path.read_bytes()[:-1] + b"\xff\xff")
-        run_killed(home, checkpoint, reindex, within_s=0.06)
+        return home
+
+    for moment in moments(kill(damaged("count"), checkpoint, reindex), n_kills):
+        home = damaged(str(moment))
+        kill(home, checkpoint, reindex, moment)
         context = open_library(home, checkpoint)
         reindex(context)
         assert ingest_now(context, [str(clip)]).videos[0].chunks == N_CHUNKS
@@ -128,23 +135,137 @@ def test_killed_reindex_changes_nothing_that_the_next_does_not_mend(
 
 @pytest.mark.parametrize("n_kills", KILLS)
 def test_killed_admission_of_an_upload_ends_in_one_video(
-    tmp_path: Path, checkpoint: Path, clip: Path, n_kills: int
+    tmp_path: Path, checkpoint: Path, clip: Path, n_kills: int | None
 ) -> None:
-    data = clip.read_bytes()
-    for number in range(n_kills):
-        home = tmp_path / str(number)
-        context = open_library(home, checkpoint, limits__disk_reserve_bytes="1MB")
+    data, flags = clip.read_bytes(), {"limits__disk_reserve_bytes": "1MB"}
+
+    def uploaded(name: str) -> tuple[Path, UploadRow]:
+        home = tmp_path / name
+        context = open_library(home, checkpoint, **flags)
         user = context.catalog.accounts.add_user("ada", "admin")
         row = announce_upload(context, user.id, size_bytes=len(data), file_name="door.mp4")
         part = UploadPart(context, row, 0)
         part.write(data)
         row = part.close()
         context.close()
-        run_killed(home, checkpoint, partial(admit_upload, row=row), within_s=0.8)
-        context = open_library(home, checkpoint)
+        return home, row
+
+    home, row = uploaded("count")
+    n_changes = kill(home, checkpoint, partial(admit_upload, row=row), **flags)
+    for moment in moments(n_changes, n_kills):
+        home, row = uploaded(str(moment))
+        kill(home, checkpoint, partial(admit_upload, row=row), moment, **flags)
+        context = open_library(home, checkpoint, **flags)
         finish_uploads(context)
         (video,) = context.catalog.videos.list()
         assert (video.name, Path(video.uri).read_bytes()) == ("door", data)
         assert context.catalog.uploads.get(row.id).video == video.id
         assert find_orphans(context) == ()
         context.close()
+
+
+@pytest.mark.parametrize("n_kills", KILLS)
+def test_killed_ingest_goes_on_to_the_same_latents(
+    tmp_path: Path, checkpoint: Path, whole: Path, clip: Path, n_kills: int | None
+) -> None:
+    def begun(name: str) -> Path:
+        """The row of the whole library, and none of its chunks."""
+        home = copied(whole, tmp_path / name)
+        shutil.rmtree(home / "latents")
+        shutil.rmtree(home / "index")
+        context = open_library(home, checkpoint)
+        row = find_video(context, "front door")
+        assert row.fingerprint is not None
+        context.catalog.chunks.replace(row.id, row.fingerprint, ())
+        context.catalog.videos.set_status(row.id, "queued")
+        context.close()
+        return home
+
+    def ingest(context: ServiceContext) -> None:
+        ingest_now(context, [str(clip)])
+
+    for moment in moments(kill(begun("count"), checkpoint, ingest), n_kills):
+        home = begun(str(moment))
+        kill(home, checkpoint, ingest, moment)
+        context = open_library(home, checkpoint)
+        assert ingest_now(context, [str(clip)]).videos[0].chunks == N_CHUNKS
+        assert latents(home) == latents(whole)
+        assert not list(home.rglob("*.part"))
+        context.close()
+
+
+@pytest.mark.parametrize("n_kills", KILLS)
+def test_killed_migration_keeps_every_row(tmp_path: Path, n_kills: int | None) -> None:
+    def old(name: str) -> tuple[Path, str]:
+        (tmp_path / name).mkdir()
+        url = f"sqlite:///{tmp_path / name / 'longwatch.db'}"
+        database = Database(url)
+        upgrade(database, "0001")
+        fill(database, "0001")
+        database.close()
+        return tmp_path / name, url
+
+    folder, url = old("count")
+    n_changes = count_changes(folder, lambda: open_catalog(url).close())
+    for moment in moments(n_changes, n_kills):
+        folder, url = old(str(moment))
+        run_killed(folder, lambda url=url: open_catalog(url).close(), moment)
+        with open_catalog(url) as catalog:
+            video = catalog.videos.resolve("lobby")
+            assert [chunk.checksum for chunk in catalog.chunks.list(video.id, Fingerprint("nano"))]
+            assert catalog.jobs.list("failed", video=video.id)
+
+
+class _StopAfter:
+    """A job that ends by itself once so many chunks are committed."""
+
+    def __init__(self, n_chunks: int) -> None:
+        self._left = n_chunks
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        self._left -= 1
+
+    def is_cancelled(self) -> bool:
+        return False
+
+    def should_stop(self) -> bool:
+        return self._left <= 0
+
+
+@pytest.mark.parametrize("n_kills", KILLS)
+def test_killed_camera_keeps_what_it_saw_and_goes_on(
+    tmp_path: Path, checkpoint: Path, n_kills: int | None
+) -> None:
+    part = encoded_video(tmp_path / "part.ts", 750, gop_frames=25, noise=False).read_bytes()
+    flags = {"allow_network": True}
+
+    def watch(context: ServiceContext) -> None:
+        (row,) = context.catalog.videos.list()
+        read_video(context, row, _StopAfter(3))
+
+    with open_camera([part] * 1000) as camera:
+
+        def added(name: str) -> Path:
+            context = open_library(tmp_path / name, checkpoint, **flags)
+            add_source(context, camera.address())
+            context.close()
+            return tmp_path / name
+
+        for moment in moments(kill(added("count"), checkpoint, watch, **flags), n_kills):
+            home = added(str(moment))
+            kill(home, checkpoint, watch, moment, **flags)
+            seen = {name: data for name, data in latents(home).items() if ".part" not in name}
+            context = open_library(home, checkpoint, **flags)
+            watch(context)
+            (row,) = context.catalog.videos.list()
+            # It was stopped, not cancelled: the next worker goes on.
+            assert row.status == "queued"
+            assert row.fingerprint is not None
+            chunks = context.catalog.chunks.list(row.id, row.fingerprint)
+            assert [chunk.ref.ordinal for chunk in chunks] == [*range(len(seen) + 3)]
+            now = latents(home)
+            assert len(now) == len(chunks)
+            assert {name: now[name] for name in seen} == seen
+            starts = [chunk.ref.span.start_s for chunk in chunks]
+            assert starts == sorted(set(starts))
+            context.close()

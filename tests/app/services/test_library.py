@@ -17,6 +17,7 @@ def test_removed_video_is_gone_everywhere(context: ServiceContext, clip: Path) -
     remove_video(context, find_video(context, "front door"))
     assert list_videos(context).videos == []
     assert not list((context.settings.home / "latents").rglob("*.safetensors"))
+    assert not list((context.settings.home / "stills").iterdir())
     assert clip.exists()
 
 

@@ -14,7 +14,7 @@ from app.services.access import FULL_ACCESS
 from app.services.context import ServiceContext
 from app.services.probes import ProbeOrder, choose_needles, enqueue_probe, probe
 from app.worker.handlers import open_worker
-from engine.records import ProbeCell
+from engine.probe_records import ProbeCell
 from storage.catalog import open_catalog
 from storage.files import HomeFolder
 from storage.records import ProbeRunRow

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from app.services.access import find_video
-from app.services.ask import ask, search
+from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
+from app.services.search import search
 from app.worker.foreground import ingest_now
 from tests.app.services.conftest import DURATION_S, open_library
 
@@ -52,7 +53,7 @@ def test_denser_reading_answers_as_in_a_fresh_library(
         assert moments(dense) == expected
     with opened(tmp_path / "home", checkpoint, opened_at_fps) as later:
         assert moments(later) == expected
-        assert "24 chunks are indexed" in reindex(later).message
+        assert "24 chunks indexed" in reindex(later).message
         assert moments(later) == expected
     assert len(readings(tmp_path / "home")) == 1
 

@@ -1,6 +1,7 @@
 """Libraries that were broken, mended as the message says, and compared with undisturbed ones."""
 
 import shlex
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,17 +12,21 @@ import pytest
 
 from app.cli.main import main
 from app.errors import hint_for
+from app.schemas.search import FrameRef
 from app.services.access import find_video
 from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.library import remove_video, rename_video
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
+from app.services.search import search
 from app.services.sidecar import save_sidecar
 from app.services.status import check_ready, is_ready
 from app.worker.foreground import ingest_now
+from app.worker.handlers import open_worker
 from engine.errors import CorruptLatentsError
 from engine.media.encode import write_video
+from engine.models.video_xl import model as video_xl
 from engine.records import Fingerprint
 from storage.records import VideoRow
 from tests.app.services.conftest import DURATION_S, open_library
@@ -88,7 +93,7 @@ def test_damaged_chunks_are_read_again_and_nothing_else(
 
     context = open_library(tmp_path, checkpoint)
     message = reindex(context).message
-    assert f"{N_CHUNKS - len(ordinals)} chunks are indexed; front door: chunk" in message
+    assert f"{N_CHUNKS - len(ordinals)} chunks indexed; front door: chunk" in message
     failure = find_video(context, "front door").failure
     assert failure is not None
     assert failure.code == "corrupt_latents"
@@ -98,7 +103,7 @@ def test_damaged_chunks_are_read_again_and_nothing_else(
     assert rows_of(context, "front door") == rows
     untouched = [path for ordinal, path in enumerate(paths) if ordinal not in ordinals]
     assert all(path.stat().st_mtime_ns == kept[path] for path in untouched)
-    assert reindex(context).message == f"{N_CHUNKS} chunks are indexed"
+    assert reindex(context).message == f"{N_CHUNKS} chunks indexed"
     context.close()
 
 
@@ -109,8 +114,7 @@ def damaged(tmp_path: Path, checkpoint: Path, clip: Path, yard: Path) -> Iterato
     ingest_now(context, [str(clip), str(yard)])
     truncate(files_of(context, "front door")[2])
     context.close()
-    for path in (tmp_path / "home" / "index").iterdir():
-        path.unlink()
+    shutil.rmtree(tmp_path / "home" / "index")
     context = open_library(tmp_path / "home", checkpoint)
     yield context
     context.close()
@@ -121,6 +125,113 @@ def test_bad_chunk_stops_no_question_about_another_video(damaged: ServiceContext
     assert ask(damaged, "What happens?", resolve_scope(damaged)).searched_s == pytest.approx(
         DURATION_S - FRAMES_PER_CHUNK + 12, abs=0.5
     )
+
+
+def test_question_goes_on_without_a_chunk_whose_bytes_were_flipped(
+    context: ServiceContext, clip: Path
+) -> None:
+    """Latents are verified when they are recalled, long after the index was built."""
+    ingest_now(context, [str(clip)])
+    flip_last_bit(files_of(context, "front door")[2])
+    context.engine.cache.attach(find_video(context, "front door").id, context.engine.fingerprint)
+    response = ask(context, "What happens?", resolve_scope(context), recall="all")
+    assert response.answer
+    assert response.searched_s == pytest.approx(DURATION_S - FRAMES_PER_CHUNK)
+    (item,) = response.left_out
+    assert (item.video, item.start_s, item.end_s, item.reason) == ("front door", 8, 12, "damaged")
+    assert ask(context, "What happens?", resolve_scope(context), recall="all").left_out == [item]
+
+
+def test_denial_says_how_much_could_not_be_searched(damaged: ServiceContext) -> None:
+    response = ask(damaged, "Where is the red star card?", resolve_scope(damaged, ["front door"]))
+    assert "20 seconds of video" in response.answer
+    assert "another 4 seconds could not be searched" in response.answer
+
+
+@pytest.mark.parametrize("ordinals", [(2,), (0, 1), (N_CHUNKS - 1,), (0, N_CHUNKS - 1)])
+def test_search_and_answer_name_what_reindex_set_aside_until_it_is_read_again(
+    context: ServiceContext, clip: Path, yard: Path, ordinals: tuple[int, ...]
+) -> None:
+    ingest_now(context, [str(clip), str(yard)])
+    paths = files_of(context, "front door")
+    for ordinal in ordinals:
+        truncate(paths[ordinal])
+    hint = commands(reindex(context).message)
+    scope = resolve_scope(context)
+    lost_s = len(ordinals) * FRAMES_PER_CHUNK
+    for response in (
+        ask(context, "What happens?", scope),
+        search(context, "a red star", scope),
+        search(
+            context,
+            "",
+            scope,
+            like=FrameRef(video_id=find_video(context, "yard").id, time_s=1),
+        ),
+    ):
+        assert {item.video for item in response.left_out} == {"front door"}
+        spans = [item.end_s - item.start_s for item in response.left_out]
+        assert sum(spans) == pytest.approx(lost_s)
+        assert response.searched_s == pytest.approx(DURATION_S + 12 - lost_s)
+        assert "longwatch videos reindex" in response.left_out[0].hint
+    assert hint == [["ingest", str(clip)]]
+    ingest_now(context, [str(clip)])
+    assert ask(context, "What happens?", resolve_scope(context)).left_out == []
+
+
+def test_bounds_cut_what_is_left_out(context: ServiceContext, clip: Path) -> None:
+    ingest_now(context, [str(clip)])
+    truncate(files_of(context, "front door")[2])
+    reindex(context)
+    outside = resolve_scope(context, after=0.0, before=8.0)
+    assert ask(context, "What happens?", outside).left_out == []
+    (item,) = ask(context, "What happens?", resolve_scope(context, after=10.0)).left_out
+    assert (item.start_s, item.end_s) == (10, 12)
+
+
+def test_video_without_a_whole_chunk_is_never_denied(
+    context: ServiceContext, clip: Path, yard: Path
+) -> None:
+    ingest_now(context, [str(clip), str(yard)])
+    for path in files_of(context, "front door"):
+        truncate(path)
+    reindex(context)
+    (item,) = ask(context, "What happens?", resolve_scope(context)).left_out
+    assert (item.video, item.start_s, item.end_s) == ("front door", 0, DURATION_S)
+    with pytest.raises(CorruptLatentsError, match="can be used"):
+        ask(context, "What happens?", resolve_scope(context, ["front door"]))
+
+
+def test_video_that_another_model_has_read_is_named_as_not_searched(
+    tmp_path: Path, checkpoint: Path, clip: Path, yard: Path
+) -> None:
+    other = tmp_path / "other"
+    video_xl.write_tiny(other, seed=7)
+    context = open_library(tmp_path / "home", other)
+    ingest_now(context, [str(clip)])
+    context.close()
+    context = open_library(tmp_path / "home", checkpoint)
+    ingest_now(context, [str(yard)])
+    (item,) = ask(context, "What happens?", resolve_scope(context)).left_out
+    assert (item.video, item.reason, item.end_s) == ("front door", "other_model", DURATION_S)
+    context.close()
+
+
+def test_command_line_says_what_was_left_out(
+    tmp_path: Path, checkpoint: Path, clip: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--home", str(tmp_path), "--model", str(checkpoint)]
+    assert main(["ingest", str(clip), *options]) == 0
+    (path,) = (tmp_path / "latents").glob("*/*/00000002.safetensors")
+    flip_last_bit(path)
+    (tmp_path / "longwatch.toml").write_text(f'model = "{checkpoint}"\n')
+    assert main(["videos", "reindex", "--home", str(tmp_path)]) == 0
+    capsys.readouterr()
+    for command in (["ask", "What happens?"], ["search", "a star"]):
+        assert main([*command, *options]) == 0
+        out = " ".join(capsys.readouterr().out.split())
+        assert "not searched: front door 0:00:08.000 to 0:00:12.000, damaged" in out
+        assert "`longwatch videos reindex`" in out
 
 
 def test_bad_chunk_stops_no_ingest_and_not_its_own_removal(
@@ -268,3 +379,23 @@ def test_address_beside_the_latents_holds_no_password(context: ServiceContext) -
     (path,) = (context.settings.home / "latents").glob("*/*/video.json")
     assert "secret" not in path.read_text()
     assert "rtsp://127.0.0.1/live" in path.read_text()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_damaged_stills_are_set_aside_and_made_again(
+    tmp_path: Path, checkpoint: Path, clip: Path, damage: str
+) -> None:
+    context = open_library(tmp_path, checkpoint)
+    ingest_now(context, [str(clip)])
+    video = find_video(context, "front door")
+    path = context.stills.path(video.id, 2)
+    whole = path.read_bytes()
+    DAMAGES[damage](path)
+    assert "front door: the stills of 1 chunk damaged" in reindex(context).message
+    assert path.with_name(path.name + ".bad").exists()
+    assert 2 not in context.stills.ordinals(video.id)
+    open_worker(context).run(until_idle=True)
+    assert path.read_bytes() == whole
+    assert not path.with_name(path.name + ".bad").exists()
+    assert reindex(context).message == f"{N_CHUNKS} chunks indexed"
+    context.close()

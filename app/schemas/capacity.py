@@ -1,0 +1,48 @@
+"""Capacity: a plan, the rates that were measured here, and whether they meet."""
+
+from app.schemas.common import Schema
+
+
+class CapacityPlan(Schema):
+    """Cameras to read and how long to keep them."""
+
+    cameras: int
+    fps: float
+    """Sampled frames a second of each camera."""
+    days: float
+
+
+class CapacityRates(Schema):
+    """Rates of this machine, measured on drawn video of 640x360."""
+
+    device: str
+    model: str
+    frames_per_s: float
+    """Sampled frames that all cores, or the accelerator, read in a second."""
+    frames_per_s_one_video: float
+    latent_bytes_per_day: int
+    """Of one camera that never stands still."""
+    still_bytes_per_day: int
+    measured_s: float
+
+
+class CapacityNeed(Schema):
+    """One thing that a plan needs, beside what the machine has of it."""
+
+    name: str
+    needed: float
+    available: float
+    unit: str
+    fits: bool
+    detail: str
+
+
+class CapacityResponse(Schema):
+    """The answer to a plan."""
+
+    plan: CapacityPlan
+    rates: CapacityRates
+    needs: list[CapacityNeed]
+    fits: bool
+    changes: list[str]
+    """What would make it fit, the cheapest first; empty where it does."""

@@ -1,0 +1,58 @@
+"""Days on the wall clock: what was filmed, video by video, and what was seen when."""
+
+from app.schemas.common import Schema, VideoSpan
+
+
+class DayStretch(VideoSpan):
+    """A part of a video that was filmed on the day."""
+
+    clock_s: float
+    """Seconds of the day, in local time, when it begins."""
+
+
+class DayEvent(DayStretch):
+    """Observations of one kind and label that follow each other closely."""
+
+    kind: str
+    """`object`, `motion`, `text` or `speech`."""
+    label: str
+    text: str
+    """What was read or said first."""
+    count: int
+    """Observations in it."""
+    peak_s: float
+    """The frame of the video that shows it best."""
+
+
+class DayLane(Schema):
+    """The footage and the events of one source: of a video, or of the parts of a recording."""
+
+    key: str
+    """The same on every day."""
+    name: str
+    stretches: list[DayStretch]
+    events: list[DayEvent]
+
+
+class DayResponse(Schema):
+    """A day, lane by lane: the document of `moments --day`."""
+
+    date: str
+    filmed_s: float
+    """Seconds of footage in all lanes."""
+    lanes: list[DayLane]
+    """By the time at which they begin."""
+
+
+class DayItem(Schema):
+    """A day of which there is footage."""
+
+    date: str
+    videos: int
+    filmed_s: float
+
+
+class DaysResponse(Schema):
+    """Days of which there is footage, the earliest first."""
+
+    days: list[DayItem]

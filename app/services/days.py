@@ -1,0 +1,197 @@
+"""Days as the clocks of the videos have them: a calendar, and everything of one day side by side.
+
+Decision: a day is local time where each video was filmed, as bounds and hours of the day are. What
+begins before midnight and goes on is on both days. `clock_s` counts from the digits of that clock,
+because people read those; on the day that a zone changes its offset a stretch keeps the digits of
+its start.
+Decision: lanes name their source by a key, so that what is filmed by one camera can become one
+lane without another shape of the document; until then the parts of a recording share one.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+
+from app.schemas.common import VideoLabels, describe_span
+from app.schemas.days import (
+    DayEvent,
+    DayItem,
+    DayLane,
+    DayResponse,
+    DaysResponse,
+    DayStretch,
+)
+from app.services.access import FULL_ACCESS, Access, find_video, visible_videos
+from app.services.context import ServiceContext
+from app.services.recordings import recordings
+from app.services.scope import known_s
+from engine.errors import InputRefusedError
+from engine.records import Observation, TimeSpan, VideoId
+from storage.records import VideoRow
+
+JOIN_S: Final = 20.0
+"""Observations of one label nearer than this are one event: a track breaks behind a post."""
+MOST_EVENTS: Final = 2_000
+"""Events of a lane; a busy street has more visits in a day, and the surest are kept."""
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_MONTH: Final = re.compile(r"\d{4}-\d\d", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """The part of a video that lies on a day."""
+
+    row: VideoRow
+    span: TimeSpan
+    clock_s: float
+    """Seconds of the day when it begins."""
+
+
+def parse_date(text: str) -> date:
+    """Return a day of the calendar.
+
+    Raises:
+        InputRefusedError: It is none.
+    """
+    try:
+        if not _DATE.fullmatch(text.strip()):
+            raise ValueError(text)
+        return date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise InputRefusedError(f"{text!r} is no day", hint="write it as 2026-03-01") from error
+
+
+def day_view(
+    context: ServiceContext,
+    day: str,
+    *,
+    videos: Sequence[str] = (),
+    access: Access = FULL_ACCESS,
+) -> DayResponse:
+    """Return what was filmed on a day, and what was seen in it.
+
+    Args:
+        day: As `2026-03-01`, in local time where each video was filmed.
+        videos: As `find_video` takes them; all that can be seen when empty.
+    Raises:
+        InputRefusedError: This is no day.
+        NotFoundError: A video that is not there.
+    """
+    wanted = parse_date(day)
+    rows = [find_video(context, video, access) for video in videos]
+    parts = [
+        part
+        for row in (rows if videos else visible_videos(context, access))
+        for part in _parts(context, row)
+        if _date_of(context, part) == wanted
+    ]
+    labels = context.labels()
+    observations = context.catalog.observations.list([(part.row.id, part.span) for part in parts])
+    by_video: dict[VideoId, list[Observation]] = defaultdict(list)
+    for observation in observations if parts else ():
+        by_video[observation.video].append(observation)
+    places = recordings(visible_videos(context, access))
+    lanes: dict[str, DayLane] = {}
+    for part in sorted(parts, key=lambda part: (part.clock_s, part.row.id)):
+        place = places.get(part.row.id)
+        name = part.row.name if place is None else place.name
+        key = part.row.id if place is None else f"recording {place.name}"
+        lane = lanes.setdefault(key, DayLane(key=key, name=name, stretches=[], events=[]))
+        lane.stretches.append(DayStretch(**_described(part, part.span, labels)))
+        lane.events += _events(part, by_video[part.row.id], labels)
+    return DayResponse(
+        date=wanted.isoformat(),
+        filmed_s=sum(part.span.duration_s for part in parts),
+        lanes=list(lanes.values()),
+    )
+
+
+def list_days(
+    context: ServiceContext, month: str | None = None, *, access: Access = FULL_ACCESS
+) -> DaysResponse:
+    """Return the days of which there is footage, in local time where it was filmed.
+
+    Args:
+        month: Only those of a month, as `2026-03`.
+    Raises:
+        InputRefusedError: This is no month.
+    """
+    if month is not None and not _MONTH.fullmatch(month):
+        raise InputRefusedError(f"{month!r} is no month", hint="write it as 2026-03")
+    filmed: dict[str, list[float]] = defaultdict(list)
+    for row in visible_videos(context, access):
+        for part in _parts(context, row):
+            filmed[_date_of(context, part).isoformat()].append(part.span.duration_s)
+    return DaysResponse(
+        days=[
+            DayItem(date=day, videos=len(lengths), filmed_s=sum(lengths))
+            for day, lengths in sorted(filmed.items())
+            if month is None or day.startswith(f"{month}-")
+        ]
+    )
+
+
+def _parts(context: ServiceContext, row: VideoRow) -> Iterator[_Part]:
+    """Yield the parts of a video, a day each; none of a video without a clock."""
+    end_s = known_s(row)
+    if row.start_at is None or end_s <= 0:
+        return
+    zone = context.settings.media.zone(row.timezone)
+    start_s = 0.0
+    while start_s < end_s:
+        local = (row.start_at + timedelta(seconds=start_s)).astimezone(zone)
+        midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
+        # Both in UTC: the difference of local times would count an hour that was skipped.
+        left_s = midnight.timestamp() - local.timestamp()
+        span = TimeSpan(start_s=start_s, end_s=min(end_s, start_s + max(left_s, 1.0)))
+        clock_s = local.hour * 3600.0 + local.minute * 60 + local.second + local.microsecond / 1e6
+        yield _Part(row=row, span=span, clock_s=clock_s)
+        start_s = span.end_s
+
+
+def _date_of(context: ServiceContext, part: _Part) -> date:
+    at = part.row.at(part.span.start_s)
+    assert at is not None, "a part has a clock"
+    return at.astimezone(context.settings.media.zone(part.row.timezone)).date()
+
+
+def _described(part: _Part, span: TimeSpan, labels: VideoLabels) -> dict[str, Any]:
+    clock_s = part.clock_s + span.start_s - part.span.start_s
+    return {**describe_span(part.row.id, span, labels).model_dump(), "clock_s": clock_s}
+
+
+def _events(part: _Part, rows: Sequence[Observation], labels: VideoLabels) -> list[DayEvent]:
+    """Return observations as events, in time order."""
+    runs: list[list[Observation]] = []
+    open_runs: dict[tuple[str, str], list[Observation]] = {}
+    for row in sorted(rows, key=lambda row: row.span.start_s):
+        # Words are never the same thing twice.
+        key = (row.kind, row.label) if not row.text else (row.kind, row.text)
+        run = open_runs.get(key)
+        if run is not None and row.span.start_s - max(r.span.end_s for r in run[-8:]) <= JOIN_S:
+            run.append(row)
+            continue
+        open_runs[key] = [row]
+        runs.append(open_runs[key])
+    if len(runs) > MOST_EVENTS:
+        runs.sort(key=lambda run: -max(row.confidence for row in run))
+        runs = sorted(runs[:MOST_EVENTS], key=lambda run: run[0].span.start_s)
+    return [_event(part, run, labels) for run in runs]
+
+
+def _event(part: _Part, run: Sequence[Observation], labels: VideoLabels) -> DayEvent:
+    surest = max(run, key=lambda row: row.confidence)
+    start_s = max(part.span.start_s, run[0].span.start_s)
+    end_s = min(part.span.end_s, max(row.span.end_s for row in run))
+    span = TimeSpan(start_s=start_s, end_s=max(start_s, end_s))
+    return DayEvent(
+        **_described(part, span, labels),
+        kind=surest.kind,
+        label=surest.label,
+        text=run[0].text,
+        count=len(run),
+        peak_s=surest.peak_s,
+    )

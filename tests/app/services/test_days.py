@@ -1,0 +1,111 @@
+"""Days as the clocks of the videos have them."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from app.services.context import ServiceContext
+from app.services.days import JOIN_S, day_view, list_days
+from app.services.wall_clock import ClockChange, change_clock
+from app.worker.foreground import ingest_now
+from engine.errors import InputRefusedError, NotFoundError
+from engine.records import Observed, TimeSpan, VideoId
+from tests.app.services.conftest import DURATION_S, open_library
+from tests.support.observations import COCO, track
+
+DAY = "2026-03-01"
+
+
+class OneVideo:
+    """Access of a viewer who was granted one video."""
+
+    def __init__(self, video: VideoId) -> None:
+        self.granted: frozenset[VideoId] | None = frozenset({video})
+
+    def may_see(self, video: VideoId) -> bool:
+        """Tell whether it is the one."""
+        return self.granted is not None and video in self.granted
+
+
+@pytest.fixture
+def library(tmp_path: Path, checkpoint: Path, clip: Path) -> Iterator[ServiceContext]:
+    """One recording from 08:00 in Berlin, in which a person came twice."""
+    opened = open_library(tmp_path / "home", checkpoint, sight__observers=[])
+    ingest_now(opened, [str(clip)], name="door", observes=False)
+    set_clock(opened, datetime(2026, 3, 1, 7, 0, 0, tzinfo=UTC))
+    video = opened.catalog.videos.resolve("door").id
+    rows = [
+        track("person", 2, 4, video=video),
+        track("person", 5, 6, number=2, confidence=0.9, video=video),
+    ]
+    whole = TimeSpan(start_s=0.0, end_s=float(DURATION_S))
+    reach = Observed(video=video, kind="object", model="by hand", labels=COCO, span=whole)
+    opened.catalog.observations.replace(video, "object", rows, reach)
+    yield opened
+    opened.close()
+
+
+def set_clock(context: ServiceContext, at: datetime, zone: str = "Europe/Berlin") -> None:
+    """Say when the recording begins."""
+    change_clock(
+        context,
+        context.catalog.videos.resolve("door"),
+        ClockChange(start_at=at, timezone=zone),
+    )
+
+
+def test_day_has_its_footage_and_events_in_local_time(library: ServiceContext) -> None:
+    day = day_view(library, DAY)
+    (lane,) = day.lanes
+    (stretch,) = lane.stretches
+    assert (lane.name, stretch.clock_s, stretch.start_s) == ("door", 8 * 3600, 0)
+    assert stretch.start_at == "2026-03-01T08:00:00.000+01:00"
+    assert day.filmed_s == pytest.approx(DURATION_S, abs=1)
+    (event,) = lane.events
+    # Two tracks that follow each other closely are one event, shown by the surer one.
+    assert JOIN_S > 1
+    assert (event.label, event.count, event.clock_s) == ("person", 2, 8 * 3600 + 2)
+    assert event.peak_s >= 5
+
+
+def test_other_days_and_videos_without_a_clock_hold_nothing(library: ServiceContext) -> None:
+    assert day_view(library, "2026-03-02").lanes == []
+    change_clock(library, library.catalog.videos.resolve("door"), ClockChange(removes_start=True))
+    assert day_view(library, DAY).lanes == []
+    assert list_days(library).days == []
+
+
+def test_recording_over_midnight_is_on_both_days(library: ServiceContext) -> None:
+    set_clock(library, datetime(2026, 3, 1, 22, 59, 50, tzinfo=UTC))
+    first, second = (day_view(library, day).lanes[0] for day in (DAY, "2026-03-02"))
+    assert first.stretches[0].end_s == second.stretches[0].start_s == pytest.approx(10)
+    assert second.stretches[0].clock_s == 0
+    # What was seen before midnight is not told again.
+    assert [event.label for event in first.events] == ["person"]
+    assert second.events == []
+    assert [(day.date, day.videos) for day in list_days(library, "2026-03").days] == [
+        (DAY, 1),
+        ("2026-03-02", 1),
+    ]
+    assert list_days(library, "2026-04").days == []
+
+
+def test_viewer_sees_days_of_their_own_videos_alone(library: ServiceContext) -> None:
+    other = OneVideo(VideoId("another"))
+    assert day_view(library, DAY, access=other).lanes == []
+    assert list_days(library, access=other).days == []
+    with pytest.raises(NotFoundError):
+        day_view(library, DAY, videos=["door"], access=other)
+
+
+@pytest.mark.parametrize("day", ["today", "2026-13-01", "2026-3-1", "20260301", ""])
+def test_what_is_no_day_is_refused(library: ServiceContext, day: str) -> None:
+    with pytest.raises(InputRefusedError, match="is no day"):
+        day_view(library, day)
+
+
+def test_what_is_no_month_is_refused(library: ServiceContext) -> None:
+    with pytest.raises(InputRefusedError, match="is no month"):
+        list_days(library, "March")
