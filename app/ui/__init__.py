@@ -1,13 +1,28 @@
-"""The pages: Gradio draws the frame and gives each its address, our own parts live inside.
+"""The web app: Gradio pages in Python, with a few components of our own.
 
-    frame       what stands around every page: head, logo, navigation
-    pages       the table of pages, and Gradio's Blocks made from it
-    static/     the parts: tokens.css (colours), shell, player, timeline, one file a page
+    site        every page as a route of one Blocks, and its place in the application
+    pages/      one file a page: components, events, and the handlers that call services
+    components/ `gr.HTML` classes of ours: player, timeline, cards, moments, upload and others
+    strip, day, seen, talk, chapter_lists, probe_run, verdicts   what pages show of the services
+    video_picker   a menu of videos that looks their names up
+    library_*, video_card   the parts of the library
+    hints       hints of services in the words of the web
+    endpoints   named functions for `gradio_client` and MCP
+    caller      the user of a handler, and errors as sentences for them
+    session_guard  events of Gradio belong to the user who made them
+    frame, theme, markup   what stands around every page, and how it looks
+    static/     colours, type, fonts, and the script of each component
 
-Decision: every page is one `gr.HTML` whose script mounts a part of ours, and the parts talk to
-`/api/v1` alone. Because a citation must seek without a round trip, an ingest must outlive the tab
-(Gradio stops a generator when the browser leaves), and one API is then the only thing to guard:
-no Gradio event, queue, upload or file route is used, and the gate keeps them shut.
+Decision: long work stays a job, and media stays on `/media`, because Gradio stops a generator when
+the browser leaves, and its players copy and re-encode what they are given.
+Decision: citations, the timeline and the player answer in the browser, because a seek must not
+wait for the server: they speak to each other by events of the document, and neither needs the
+other.
+Decision: lanes, heat maps and cards are drawn in Python, from typed values; scripts hold pointer,
+keys and what plays. A timeline zooms by its view box alone, and follows the colours by itself.
+Decision: what stands side by side stands in a column (`layout.line`), and small components share a
+script: each kind of component is files to load before a page is seen.
 Decision: plain modules and CSS without a build step, so that what is installed is what is read.
-Decision: text from videos and models becomes text nodes only; no part writes markup from data.
+Decision: text from videos and models is escaped in Python or becomes a text node
+(`components/__init__.py`).
 """

@@ -1,52 +1,121 @@
-"""The frame of every page: head, logo, navigation."""
+"""The frame of every page: head, logo, navigation, account."""
 
-from pathlib import Path
 from typing import Final
 
-STATIC_FILES: Final = Path(__file__).parent / "static"
+import gradio as gr
+from markupsafe import Markup
 
-LOGO: Final = (
-    '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="1.9" '
-    'stroke-linecap="round" stroke-linejoin="round" aria-hidden="true">'
-    '<path d="M9 21l1.2-10h3.6L15 21M8 21h8M9.5 11h5V7.6L12 5.5 9.5 7.6zM4 7l2.5 1M20 7l-2.5 1'
-    'M4 12l2.5-1M20 12l-2.5-1"/></svg>'
-)
-
-# Before anything is drawn: no flash of the wrong colours.
-THEME_SCRIPT: Final = (
-    "(function(){var t=null;try{t=localStorage.getItem('lw-theme')}catch(e){}"
-    "document.documentElement.dataset.theme=t||"
-    "(matchMedia('(prefers-color-scheme: dark)').matches?'dark':'light')})()"
-)
-
-HEAD: Final = (
-    '<link rel="icon" href="/favicon.svg">'
-    + "".join(
-        f'<link rel="stylesheet" href="/assets/{name}.css">'
-        for name in ("tokens", "shell", "player", "pages")
-    )
-    + f"<script>{THEME_SCRIPT}</script>"
-)
+from app.api.auth import Principal
+from app.api.brand import LOGO, THEME_SCRIPT, assets_path
+from app.api.deps import AppContext
+from app.services.alerts import count_open
+from app.services.models import active_model
+from app.ui.caller import as_sentences, require_reader
+from app.ui.components.base import OwnComponent
+from app.ui.markup import icon
 
 
-def draw_frame(key: str, title: str, pages: tuple[tuple[str, str, str], ...]) -> str:
-    """A page's frame, before its part is mounted.
-
-    Args:
-        key: Names the part, a file of `static/pages`.
-        title: Its heading for those who cannot see.
-        pages: Key, title and address of every page.
-    """
-    links = "".join(
-        f'<a href="{address}"{" aria-current=page" if name == key else ""}>{text}</a>'
-        for name, text, address in pages
-    )
+def head() -> str:
+    """Return what every page has in its `<head>`."""
     return (
-        f'<div class="lw" data-page="{key}">'
-        '<a class="skip" href="#lw-main">Skip to the page</a>'
-        f'<header class="bar"><a class="brand" href="/ui/">{LOGO}<span>Longwatch</span></a>'
-        f'<nav aria-label="Pages">{links}</nav><div class="end"></div></header>'
-        f'<section class="page" id="lw-main" aria-label="{title}" aria-busy="true" tabindex="-1">'
-        f'<div class="loading"><h1>{title}</h1><p class="faint">Loading …</p></div></section>'
-        '<div class="toasts" role="status" aria-live="polite"></div></div>'
+        f'<link rel="icon" href="/favicon.svg"><link rel="stylesheet" '
+        f'href="{assets_path()}/site.css"><script>{THEME_SCRIPT}</script>'
     )
+
+
+PAGES: Final = (
+    ("library", "Library", "/ui/"),
+    ("cameras", "Cameras", "/ui/cameras"),
+    ("watch", "Watch & ask", "/ui/watch"),
+    ("moments", "Moments", "/ui/moments"),
+    ("search", "Search", "/ui/search"),
+    ("probe", "Probe", "/ui/probe"),
+    ("alerts", "Alerts", "/ui/alerts"),
+    ("jobs", "Jobs", "/ui/jobs"),
+    ("settings", "Settings", "/ui/settings"),
+    ("models", "Models", "/ui/models"),
+)
+"""Part, title, address."""
+BESIDE: Final = frozenset({"models"})
+"""Pages that stand in the menu of the account, not in the bar."""
+
+
+class Header(OwnComponent):
+    """The bar of a page: brand, navigation, model, colours and account."""
+
+    script = "shell"
+
+    def __init__(self, key: str, context: AppContext) -> None:
+        """Draw the bar with one page marked as the present one."""
+        self._key, self._context = key, context
+        super().__init__(self._draw(_UPLOADS), elem_classes=["lw-head"])
+
+    def show(self, request: gr.Request) -> str:
+        """Return the bar with the model and the user."""
+        with as_sentences(request):
+            principal = require_reader(request)
+            end = _UPLOADS + _model(self._context, principal) + _COLOURS + _account(principal)
+            return self._draw(end, count_open(self._context.services, principal))
+
+    def _draw(self, end: Markup, n_alerts: int = 0) -> str:
+        links = Markup("").join(
+            Markup('<a href="{}"{}>{}{}</a>').format(
+                address,
+                Markup(' aria-current="page"') if name == self._key else "",
+                text,
+                _count(n_alerts) if name == "alerts" else "",
+            )
+            for name, text, address in PAGES
+            if name not in BESIDE
+        )
+        return str(
+            Markup(
+                '<div class="lw part"><a class="skip" href="#lw-main">Skip to the page</a>'
+                '<header class="bar"><a class="brand" href="/ui/">{}<span>Longwatch</span></a>'
+                '<nav aria-label="Pages">{}</nav><div class="end">{}</div></header>'
+                '<div class="toasts" role="status" aria-live="polite"></div></div>'
+            ).format(Markup(LOGO), links, end)
+        )
+
+
+def _count(n_alerts: int) -> Markup:
+    """Return how many alerts nobody has answered; `shell.js` keeps it up to date."""
+    words = "99+" if n_alerts > 99 else n_alerts
+    return Markup('<span class="count" aria-label="{} unanswered"{}>{}</span>').format(
+        n_alerts, "" if n_alerts else Markup(" hidden"), words
+    )
+
+
+_UPLOADS: Final = Markup('<a class="badge accent" id="lw-share" href="/ui/" hidden></a>')
+_COLOURS: Final = Markup("").join(
+    Markup(
+        '<button type="button" class="quiet icon to-{0}" data-colours="{0}" '
+        'aria-label="Use {0} colours">{1}</button>'
+    ).format(theme, icon(theme))
+    for theme in ("dark", "light")
+)
+
+
+def _model(context: AppContext, principal: Principal) -> Markup:
+    model = active_model(context.settings, principal)
+    badge = Markup('<a class="badge wide-only" href="/ui/models" title="{}">{}</a>').format(
+        model.detail, f"model {model.name}" if model.ready else "no model"
+    )
+    if context.settings.allow_network:
+        return badge
+    return badge + Markup(
+        '<span class="badge wide-only" title="No outbound request is made. Settings lists what '
+        'ever would be.">offline</span>'
+    )
+
+
+def _account(principal: Principal) -> Markup:
+    user = principal.user
+    return Markup(
+        '<div class="menu"><button type="button" class="quiet" id="lw-account" '
+        'aria-haspopup="true" aria-expanded="false" aria-label="Account of {}">{}'
+        '<span class="wide-only">{}</span></button><ul hidden>'
+        '<li><a class="button quiet" href="/ui/settings">Signed in as {}</a></li>'
+        '<li><a class="button quiet" href="/ui/models">Models</a></li>'
+        '<li><button type="button" class="quiet" data-sign-out>Sign out</button></li></ul></div>'
+    ).format(user.name, icon("person"), user.name, user.role)

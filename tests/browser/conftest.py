@@ -1,4 +1,8 @@
-"""One server and one browser for all: starting either takes seconds."""
+"""One server and one browser for all: starting either takes seconds.
+
+Both end with this package: while Playwright is open its event loop runs in the thread of the tests,
+and nothing that starts a loop of its own could be tested after it in the same process.
+"""
 
 import os
 from collections.abc import Iterator
@@ -8,19 +12,24 @@ from typing import Any, NoReturn
 import pytest
 
 from app.services.benchmarks.web import RunningServer
-from tests.browser.stage import FLAGS, find_chromium, open_stage
+from tests.browser.stage import FLAGS, find_chromium, open_stage, sign_in
 
 INSTALL = "install it with `apt-get install chromium`, or name one in LONGWATCH_TEST_CHROMIUM"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a browser and says so."""
+    """Everything here needs a browser and says so.
+
+    On a busy machine of the CI a page may be late: its test is tried once more, and counted.
+    """
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
+            if os.environ.get("CI"):
+                item.add_marker(pytest.mark.flaky(reruns=1))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """A headless Chromium; without one the tests fail where CI is set, and skip elsewhere."""
     chromium = find_chromium()
@@ -36,23 +45,17 @@ def browser() -> Iterator[Any]:
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     """A server with the shipped model and an empty library, which the first test fills."""
     with open_stage(tmp_path_factory.mktemp("home")) as opened:
         yield opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def state(browser: Any, stage: RunningServer) -> Any:
     """The cookies of someone who came in by the one-time link."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(stage.link)
-    page.wait_for_selector(".lw .bar")
-    kept = context.storage_state()
-    context.close()
-    return kept
+    return sign_in(browser, stage)
 
 
 def _go_without(reason: str) -> NoReturn:

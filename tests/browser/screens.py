@@ -12,7 +12,7 @@ from typing import Any
 from PIL import Image
 
 from app.services.benchmarks.web import draw_clip
-from tests.browser.stage import FLAGS, find_chromium, open_stage, wait_until_read
+from tests.browser.stage import FLAGS, QUESTION, find_chromium, open_stage, wait_until_read
 
 CLIPS = (("Camera 1", 11, 150.0), ("Camera 2", 23, 120.0), ("Camera 3", 42, 180.0))
 WIDE = {"width": 1280, "height": 800}
@@ -46,8 +46,10 @@ def _prepare(browser: Any, stage: Any, work: Path) -> Any:
     context = browser.new_context()
     page = context.new_page()
     page.goto(stage.link)
-    for title, _, _ in CLIPS:
-        _post(page, "/api/v1/videos", {"source": str(work / f"{title}.mp4")})
+    page.click("button[type=submit]")
+    for hour, (title, _, _) in enumerate(CLIPS, 9):
+        source = str(work / f"{title}.mp4")
+        _post(page, "/api/v1/videos", {"source": source, "start_at": f"2026-03-01T{hour:02d}:15"})
     wait_until_read(page, len(CLIPS))
     order = {"lengths": [32, 64, 128], "depths": [0, 0.25, 0.5, 0.75, 1], "seeds": 3}
     _post(page, "/api/v1/probes", order)
@@ -71,6 +73,7 @@ def _walk(browser: Any, address: str, state: Any, theme: str, asked: str, folder
         shots = [
             ("library", "/ui/"),
             ("search", "/ui/search?q=a+red+car"),
+            ("moments", "/ui/moments"),
             ("probe", "/ui/probe"),
             ("jobs", "/ui/jobs"),
             ("settings", "/ui/settings"),
@@ -100,11 +103,11 @@ def _watch(page: Any, address: str, asked: str, target: Path) -> None:
     camera = next(video for video in videos if video["name"] == "Camera 3")
     page.goto(f"{address}/ui/watch?v={camera['video_id']}")
     page.wait_for_selector('.page[aria-busy="false"]')
-    page.fill("textarea", asked)
-    page.press("textarea", "Enter")
+    page.fill(QUESTION, asked)
+    page.press(QUESTION, "Enter")
     page.wait_for_selector(".turn details")
-    if page.query_selector("button.cite"):
-        page.locator("button.cite").first.click()
+    if page.query_selector(".turn .evidence .shot"):
+        page.locator(".turn .evidence .shot").first.click()
         page.wait_for_timeout(2500)
         page.evaluate("document.querySelector('video').pause()")
     page.wait_for_load_state("networkidle")

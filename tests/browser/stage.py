@@ -1,9 +1,10 @@
 """A server in a process of its own with a drawn library, and a browser to look at it."""
 
+import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from app.services.benchmarks.web import RunningServer, start_server
 from app.services.credentials import hash_password
 from storage.catalog import open_catalog
 
+QUESTION = "#lw-question [data-testid=textbox]"
+ANSWER = "#lw-chat .bot-row .message:not(.component) .prose"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
@@ -24,7 +27,11 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def open_stage(
-    home: Path, *, model: str = "nano", roots: Path | None = None
+    home: Path,
+    *,
+    model: str = "nano",
+    roots: Path | None = None,
+    observers: Sequence[str] | None = None,
 ) -> Iterator[RunningServer]:
     """Start a server that leaves processor and disk to the tests beside it."""
     environment = {
@@ -35,8 +42,32 @@ def open_stage(
     }
     if roots is not None:
         environment["LONGWATCH_PATHS__MEDIA_ROOTS"] = f'["{roots}"]'
+    if observers is not None:
+        environment["LONGWATCH_SIGHT__OBSERVERS"] = json.dumps([*observers])
     with start_server(home, model=model, environment=environment) as server:
         yield server
+
+
+def sign_in(browser: Any, server: RunningServer) -> Any:
+    """Come in by the one-time link of a server; the cookies of whoever did."""
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(server.link)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".lw .bar")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+def ready(page: Any, path: str) -> None:
+    """Open a page and wait until its part is mounted; one that failed says with what."""
+    page.goto(path)
+    page.wait_for_selector('.page[aria-busy="false"]')
+    # What the address says is shown by an event of the page's own.
+    page.wait_for_load_state("networkidle")
+    refused = page.locator(".page > .note.bad")
+    assert refused.count() == 0, refused.inner_text()
 
 
 def add_viewer(home: Path, name: str, password: str) -> None:

@@ -15,10 +15,21 @@ import pytest
 from app.services.benchmarks.web import RunningServer
 
 AXE = "axe-core@4.14.1"
-PAGES = ("/ui/", "/ui/watch", "/ui/search?q=a+car", "/ui/probe", "/ui/jobs", "/ui/settings")
+PAGES = (
+    "/ui/",
+    "/ui/watch",
+    "/ui/moments",
+    "/ui/search?q=a+car",
+    "/ui/probe",
+    "/ui/alerts",
+    "/ui/jobs",
+    "/ui/cameras",
+    "/ui/settings",
+    "/ui/models",
+)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The checker's script."""
     folder = tmp_path_factory.mktemp("axe")

@@ -1,4 +1,4 @@
-"""The library page over two thousand videos: it opens with the newest and loads more when asked."""
+"""The library page over two thousand videos: pages, search, choice, panels, keyed updates."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,10 @@ import pytest
 from app.services.benchmarks.web import RunningServer
 from storage.catalog import open_catalog
 from tests.app.api.test_videos import N_VIDEOS, fill
-from tests.browser.stage import open_stage
+from tests.browser.stage import open_stage, ready, sign_in
+
+ON_A_PAGE = 48
+NAMES = "[...document.querySelectorAll('.card .top > a')].map((link) => link.textContent)"
 
 
 @pytest.fixture(scope="module")
@@ -19,25 +22,163 @@ def crowded(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     file = home / "longwatch.db"
     with open_catalog(f"sqlite:///{file}") as catalog:
         fill(catalog, file, N_VIDEOS)
-    with open_stage(home) as opened:
+    with open_stage(home, observers=[]) as opened:
         yield opened
 
 
-def test_large_library_opens_with_a_page_and_loads_more(
-    browser: Any, crowded: RunningServer
-) -> None:
-    context = browser.new_context(base_url=crowded.address, viewport={"width": 375, "height": 800})
-    page = context.new_page()
-    asked: list[str] = []
-    page.on("request", lambda one: asked.append(one.url) if "/api/v1/videos" in one.url else None)
-    page.goto(crowded.link)
-    page.wait_for_selector("#lw-more")
-    assert page.locator(".card").count() == 60
-    assert page.inner_text(".more span") == f"60 of {N_VIDEOS} videos"
-    assert page.inner_text(".card .top > a >> nth=0") == f"camera {N_VIDEOS - 1}"
-    page.click("#lw-more")
-    page.wait_for_function("document.querySelectorAll('.card').length === 120")
-    assert page.inner_text(".card .top > a >> nth=119") == f"camera {N_VIDEOS - 120}"
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    assert all("limit=" in url for url in asked)
+@pytest.fixture(scope="module")
+def signed_in(browser: Any, crowded: RunningServer) -> Any:
+    return sign_in(browser, crowded)
+
+
+@pytest.fixture(params=[1280, 375])
+def page(
+    request: pytest.FixtureRequest, browser: Any, crowded: RunningServer, signed_in: Any
+) -> Iterator[Any]:
+    context = browser.new_context(
+        storage_state=signed_in,
+        base_url=crowded.address,
+        viewport={"width": request.param, "height": 800},
+    )
+    opened = context.new_page()
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
+    ready(opened, "/ui/")
+    opened.wait_for_selector(".card")
+    yield opened
+    assert opened.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     context.close()
+    assert not broken
+
+
+def shown(page: Any, *names: str) -> None:
+    """Wait until these cards are shown, and no others."""
+    page.wait_for_function(f"names => String({NAMES}) === String(names)", arg=[*names])
+
+
+def test_large_library_is_shown_page_by_page(page: Any) -> None:
+    assert page.title() == "Library · Longwatch"
+    names = page.evaluate(NAMES)
+    assert (len(names), names[0]) == (ON_A_PAGE, f"camera {N_VIDEOS - 1}")
+    assert page.inner_text(".more span") == "1\u201348 of 2,000"
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.click(".more button:has-text('Next')")
+    page.wait_for_function(f"{NAMES}[0] === 'camera {N_VIDEOS - 1 - ON_A_PAGE}'")
+    assert page.locator(".card").count() == ON_A_PAGE
+    assert "?p=2" in page.url
+    assert not [url for url in asked if "/api/v1/videos" in url]
+    page.go_back()
+    page.wait_for_function(f"{NAMES}[0] === 'camera {N_VIDEOS - 1}'")
+    ready(page, "/ui/?p=42")
+    page.wait_for_selector(".card")
+    assert page.evaluate(NAMES)[-1] == "camera 0"
+
+
+def test_search_and_order_are_the_servers(page: Any) -> None:
+    page.fill("#lw-find textarea", "camera 1234")
+    shown(page, "camera 1234")
+    page.wait_for_function("location.search.includes('q=camera+1234')")
+    page.fill("#lw-find textarea", "nowhere")
+    page.click("text=Show all videos")
+    page.wait_for_function(f"{NAMES}.length === {ON_A_PAGE}")
+    ready(page, "/ui/?sort=name&q=camera+100")
+    page.wait_for_selector(".card")
+    assert page.evaluate(NAMES)[:3] == ["camera 100", "camera 1000", "camera 1001"]
+
+
+def test_day_that_is_none_is_named_and_nothing_else_is_shown(page: Any) -> None:
+    ready(page, "/ui/?since=yesterday")
+    assert "'yesterday' is no day" in page.inner_text("#lw-note")
+    assert not page.locator(".card").count()
+
+
+def test_several_are_chosen_tagged_and_filtered(page: Any) -> None:
+    tag = f"case {page.viewport_size['width']}"
+    ready(page, "/ui/?q=camera+77")
+    page.wait_for_selector(".card")
+    names = page.evaluate(NAMES)[:2]
+    for n_chosen, name in enumerate(names, start=1):
+        page.check(f"[aria-label='Choose {name}']", force=True)
+        page.wait_for_selector(f".chosen:has-text('{n_chosen} chosen')")
+    page.click(".chosen [data-action=tag]")
+    page.wait_for_selector("#lw-tag h2:has-text('Tags of 2 videos')")
+    page.keyboard.type(tag)
+    page.keyboard.press("Enter")
+    page.click("#lw-tag [data-mounted] .lw-go")
+    page.wait_for_selector("#lw-tag", state="detached")
+    page.wait_for_selector(f".card .tag:has-text('{tag}')")
+    assert page.locator(f".card .tag:has-text('{tag}')").count() == 2
+    page.locator(f".card .tag:has-text('{tag}')").first.click()
+    shown(page, *names)
+    page.wait_for_function("location.search.includes('tag=')")
+    ready(page, page.url)
+    shown(page, *names)
+
+
+def test_deleting_asks_first_and_says_what_goes(page: Any) -> None:
+    width = page.viewport_size["width"]
+    ready(page, f"/ui/?q=camera+15{'1' if width == 375 else '2'}")
+    page.wait_for_selector(".card")
+    names = page.evaluate(NAMES)
+    for n_chosen, name in enumerate(names[:2], start=1):
+        page.check(f"[aria-label='Choose {name}']", force=True)
+        page.wait_for_selector(f".chosen:has-text('{n_chosen} chosen')")
+    page.click(".chosen [data-action=remove]")
+    page.wait_for_selector("#lw-sure h2:has-text('Delete 2 videos?')")
+    words = page.inner_text("#lw-sure")
+    assert names[0] in words
+    assert "stay where they are" in words
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#lw-sure", state="detached")
+    assert page.evaluate(NAMES) == names, "asking deletes nothing"
+    page.click(".chosen [data-action=remove]")
+    page.click("#lw-sure [data-mounted] .lw-go")
+    page.wait_for_function(f"{NAMES}.length === {len(names) - 2}")
+    page.wait_for_selector(".chosen", state="detached")
+
+
+def test_change_of_a_card_leaves_the_others_alone(page: Any) -> None:
+    width = page.viewport_size["width"]
+    ready(page, f"/ui/?q=camera+18{'1' if width == 375 else '2'}")
+    page.wait_for_selector(".card")
+    first, second = page.evaluate(NAMES)[:2]
+    page.evaluate("window.kept = document.querySelectorAll('.card')[1]")
+    page.focus(f"[aria-label='More for {first}']")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#lw-edit")
+    page.wait_for_function("document.activeElement.matches('#lw-edit textarea')")
+    page.fill("#lw-edit textarea >> nth=0", f"{first} renamed")
+    page.click("#lw-edit [data-mounted] .lw-go")
+    page.wait_for_selector("#lw-edit", state="detached")
+    page.wait_for_function(f"name => {NAMES}.includes(name)", arg=f"{first} renamed")
+    assert page.evaluate("window.kept === document.querySelectorAll('.card')[1]")
+    # The button of the menu that led here has the focus again.
+    page.wait_for_function("document.activeElement.id.startsWith('menu-')")
+    assert page.evaluate(NAMES)[1] == second
+
+
+def test_menu_is_walked_by_keys(page: Any) -> None:
+    page.focus(".card .menu > button")
+    page.keyboard.press("ArrowDown")
+    first = page.locator(".card .menu li > *").first
+    assert first.evaluate("item => item === document.activeElement")
+    page.keyboard.press("ArrowUp")
+    assert "Delete" in page.evaluate("document.activeElement.textContent")
+    page.keyboard.press("Escape")
+    assert not first.is_visible()
+    assert page.evaluate("document.activeElement.getAttribute('aria-haspopup')") == "true"
+
+
+def test_camera_and_server_file_are_both_offered(page: Any) -> None:
+    page.click("[data-do=other]")
+    page.wait_for_selector("#lw-add h2:has-text('Add a camera')")
+    page.click("#lw-add [data-mounted] .lw-go")
+    page.wait_for_selector("text=there is nothing to add")
+    page.fill("#lw-add textarea >> nth=0", "rtsp://127.0.0.1:9/live")
+    page.click("#lw-add [data-mounted] .lw-go")
+    page.wait_for_selector("text=127.0.0.1:9")
+    page.click("#lw-add [data-leave]")
+    page.wait_for_selector("#lw-add", state="detached")

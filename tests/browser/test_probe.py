@@ -40,37 +40,57 @@ def packed(folder: Path, name: str, line: dict[str, str]) -> Path:
     return folder / name
 
 
+def choose_lengths(page: Any, *wanted: str) -> None:
+    """Tick exactly these lengths."""
+    boxes = page.locator("#lw-lengths label")
+    for index in range(boxes.count()):
+        box = boxes.nth(index)
+        box.locator("input").set_checked(box.inner_text().strip() in wanted)
+
+
 def test_own_needles_are_uploaded_planted_and_shown(page: Any, tmp_path: Path) -> None:
     width = page.viewport_size["width"]
     bad = packed(tmp_path, f"bad{width}.zip", {"image": "sign.png", "question": "What?"})
-    page.set_input_files("[name=archive]", bad)
-    page.wait_for_selector("#needles-said .wrong")
-    assert "line 1: answer is missing" in page.inner_text("#needles-said")
+    page.set_input_files("#lw-archive input", bad)
+    page.wait_for_selector("#lw-archive .wrong")
+    assert "line 1: answer is missing" in page.inner_text("#lw-archive")
     line = {"image": "sign.png", "question": "Which colour is the sign?", "answer": "red"}
-    page.set_input_files("[name=archive]", packed(tmp_path, f"signs{width}.zip", line))
-    page.wait_for_function("document.querySelector('[name=needles]').value.startsWith('upload/')")
-    assert page.is_disabled("[name=seeds]")
-    page.evaluate(
-        "document.querySelectorAll('[name=lengths]').forEach((box) => {"
-        " box.checked = box.value === '16'; })"
-    )
-    with page.expect_response("**/api/v1/probes") as ordered:
-        page.click("form button.primary")
-    assert ordered.value.status == 202
-    job = ordered.value.json()["job_id"]
+    page.set_input_files("#lw-archive input", packed(tmp_path, f"signs{width}.zip", line))
+    page.wait_for_function(f"document.querySelector('#lw-needles input').value === 'signs{width}'")
+    page.wait_for_selector("#lw-seeds input[disabled]")
+    choose_lengths(page, "16")
+    page.click("#lw-run")
     page.wait_for_function(
-        """async (job) => {
+        """async (name) => {
           const found = await (await fetch("/api/v1/probes")).json();
-          return found.runs.find((run) => run.job?.job_id === job)?.cells.length === 3;
+          return found.runs.some(
+            (run) => run.settings.needles === name && run.cells.length === 3);
         }""",
-        arg=job,
+        arg=f"upload/signs{width}",
         timeout=90_000,
         polling=1000,
     )
-    page.wait_for_selector(".heat button", timeout=10_000)
+    # The run that was ordered here is opened by itself.
+    page.wait_for_function("location.search.includes('run=')")
+    page.wait_for_function("document.querySelectorAll('.heat button').length === 6")
     page.locator(".heat button").first.click()
     page.wait_for_selector(".trial img[src*='/needles/0.png']")
     # The picture comes after the table that holds it, which may be drawn anew meanwhile.
     page.wait_for_function("document.querySelector('.trial img')?.naturalWidth === 320")
     assert "Which colour is the sign?" in page.inner_text(".trial")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+
+
+def test_cells_are_walked_by_arrows_and_kept_in_the_address(page: Any) -> None:
+    page.wait_for_selector(".heat button")
+    cells = page.locator(".heat").first.locator("button")
+    assert cells.evaluate_all("(all) => all.filter((cell) => cell.tabIndex === 0).length") <= 1
+    cells.first.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".trial")
+    page.wait_for_function("location.search.includes('cell=')")
+    link = page.url
+    page.goto(link)
+    page.wait_for_selector(".trial")
+    assert page.locator(".heat").first.locator("button[aria-pressed=true]").count() == 1

@@ -30,24 +30,30 @@ def page(
     context.close()
 
 
+def field(setting: str) -> str:
+    """The box of a setting."""
+    return f"#lw-{setting.replace('.', '-')} [data-testid=textbox]"
+
+
 def opened(page: Any) -> Any:
     """The settings page once its parts are there."""
     page.goto(PATH)
-    page.wait_for_selector("form.values")
+    page.wait_for_selector("#lw-save")
+    page.wait_for_selector("#lw-people table")
     return page
 
 
 def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: RunningServer) -> None:
     opened(page)
-    assert page.is_disabled("[name='limits.disk_reserve_bytes']"), "the environment holds it"
-    assert "LONGWATCH_LIMITS__DISK_RESERVE_BYTES" in page.inner_text("form.values")
-    page.fill("[name='cache.host_bytes']", "much")
-    page.click("form.values button")
-    page.wait_for_function("document.querySelector('form.values [role=alert]').textContent")
-    assert "cache.host_bytes" in page.inner_text("form.values [role=alert]")
-    page.fill("[name='cache.host_bytes']", "3GiB")
-    page.fill("[name='retention.days']", "400")
-    page.click("form.values button")
+    assert page.is_disabled(field("limits.disk_reserve_bytes")), "the environment holds it"
+    assert "LONGWATCH_LIMITS__DISK_RESERVE_BYTES" in page.inner_text("#lw-values")
+    page.fill(field("cache.host_bytes"), "much")
+    page.click("#lw-save")
+    page.wait_for_selector("#lw-values-answer [role=alert]")
+    assert "cache.host_bytes" in page.inner_text("#lw-values-answer")
+    page.fill(field("cache.host_bytes"), "3GiB")
+    page.fill(field("retention.days"), "400")
+    page.click("#lw-save")
     page.wait_for_selector(".notice")
     assert "Budget in memory 3GiB" in page.inner_text(".notice")
     kept = tomllib.loads((stage.home / FILE_NAME).read_text())
@@ -55,14 +61,22 @@ def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Running
     assert kept["retention"]["days"] == 400
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
     opened(page)
-    assert page.input_value("[name='cache.host_bytes']") == "3GiB"
-    page.fill("[name='cache.host_bytes']", "")
-    page.fill("[name='retention.days']", "")
-    page.click("form.values button")
+    assert page.input_value(field("cache.host_bytes")) == "3GiB"
+    page.fill(field("cache.host_bytes"), "")
+    page.fill(field("retention.days"), "")
+    page.click("#lw-save")
     page.wait_for_selector(".notice", state="detached")
     kept = tomllib.loads((stage.home / FILE_NAME).read_text())
     assert not kept["cache"]
     assert not kept["retention"]
+
+
+def test_retention_that_is_no_number_is_refused_before_anybody_is_asked(page: Any) -> None:
+    opened(page)
+    page.fill(field("retention.days"), "banana")
+    page.click("#lw-save")
+    page.wait_for_selector("#lw-values-answer [role=alert]")
+    assert not page.is_visible("#lw-ask-first")
 
 
 def test_admin_is_asked_before_videos_leave(page: Any, stage: RunningServer) -> None:
@@ -73,12 +87,12 @@ def test_admin_is_asked_before_videos_leave(page: Any, stage: RunningServer) -> 
         with sqlite3.connect(database_file) as database:
             database.execute("UPDATE videos SET created_at = '2020-01-01 00:00:00.000000'")
         opened(page)
-        page.fill("[name='retention.days']", "400")
-        page.click("form.values button")
-        page.wait_for_selector("dialog button.danger")
-        assert "old lobby" in page.inner_text("dialog")
-        page.click("dialog button.quiet")
-        page.wait_for_selector("dialog", state="detached")
+        page.fill(field("retention.days"), "400")
+        page.click("#lw-save")
+        page.wait_for_selector("#lw-ask-first")
+        assert "old lobby" in page.inner_text("#lw-values-answer")
+        page.click("text=Keep them")
+        page.wait_for_selector("#lw-ask-first", state="hidden")
         file = stage.home / FILE_NAME
         assert not file.exists() or "days" not in file.read_text()
         catalog.videos.remove(video.id)
@@ -86,12 +100,38 @@ def test_admin_is_asked_before_videos_leave(page: Any, stage: RunningServer) -> 
 
 def test_admin_without_a_password_is_told_to_set_one(page: Any) -> None:
     opened(page)
-    page.wait_for_selector("[aria-label='Your password']")
-    assert "You have no password" in page.inner_text("[aria-label='Your password']")
-    page.click("[aria-label='Your password'] button")
-    page.wait_for_selector("dialog [name=new]")
-    assert page.query_selector("dialog [name=current]") is None
-    page.click("dialog button.quiet")
+    assert "You have no password" in page.inner_text("#lw-password")
+
+
+def test_token_is_made_shown_once_and_ended(page: Any) -> None:
+    opened(page)
+    page.click("text=New token")
+    page.get_by_label("What is it for").fill("notebook")
+    page.click("#lw-make-token")
+    secret = page.wait_for_selector("#lw-tokens .secret").inner_text()
+    session = page.request.get(
+        "/api/v1/session", headers={"Authorization": f"Bearer {secret}", "Cookie": ""}
+    )
+    assert session.status == 200
+    opened(page)
+    assert not page.locator("#lw-tokens .secret").count()
+    # Other tokens may stand beside it: the server is shared.
+    row = page.locator("#lw-tokens tr", has_text="notebook")
+    row.locator("[data-action=revoke]").click()
+    row.wait_for(state="detached")
+
+
+def test_person_is_added_changed_and_removed(page: Any) -> None:
+    opened(page)
+    page.click("text=Add someone")
+    page.fill("#lw-new-name [data-testid=textbox]", "mira")
+    page.fill("#lw-new-password input", PASSWORD)
+    page.click("#lw-add-user")
+    page.wait_for_selector("#lw-people tr:has-text('mira')")
+    page.click("button[aria-label='Change mira']")
+    page.wait_for_selector("#lw-change-user")
+    page.click("text=Remove this account")
+    page.wait_for_selector("#lw-people tr:has-text('mira')", state="detached")
 
 
 def test_viewer_sees_them_without_a_field(browser: Any, stage: RunningServer) -> None:
@@ -102,7 +142,16 @@ def test_viewer_sees_them_without_a_field(browser: Any, stage: RunningServer) ->
     page.fill("[name=name]", "hugo")
     page.fill("[name=password]", PASSWORD)
     page.click("button[type=submit]")
-    page.wait_for_selector("section[aria-label='Model, budgets and retention'] td")
-    assert "nano" in page.inner_text("section[aria-label='Model, budgets and retention']")
-    assert not page.query_selector("form.values")
+    page.wait_for_selector("#lw-readable td")
+    assert "nano" in page.inner_text("#lw-readable")
+    assert not page.is_visible("#lw-save")
+    assert not page.is_visible("#lw-people")
     context.close()
+
+
+def test_refusal_of_a_password_is_shown(page: Any, stage: RunningServer) -> None:
+    opened(page)
+    page.click("#lw-password button:has-text('Change it')")
+    page.fill("#lw-new input", "short")
+    page.click("#lw-password button:has-text('Change the password')")
+    page.wait_for_selector(".toast-body:has-text('10 characters')")

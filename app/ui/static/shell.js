@@ -1,119 +1,78 @@
-// The frame: mounts the page that an element names, tells session and theme.
+// The frame of every page: title, menus, colours, times on the browser's clock, the way out.
 
-import { call, getSession } from "/assets/lib/api.js";
-import { fill, h, icon, toast } from "/assets/lib/dom.js";
-
-export async function mount(element) {
-  const root = element.querySelector(".lw");
-  if (!root || root.dataset.mounted) return;
-  root.dataset.mounted = "yes";
-  const main = root.querySelector(".page");
-  try {
-    const session = await getSession();
-    account(root, session);
-    const page = await import(`/assets/pages/${root.dataset.page}.js`);
-    await page.mount(main, session);
-  } catch (error) {
-    fill(
-      main,
-      h(
-        "div",
-        { class: "note bad", role: "alert" },
-        h("strong", {}, error.message),
-        error.hint ? h("p", {}, error.hint) : null,
-      ),
-    );
-  }
+export function mount(element) {
+  const main = document.querySelector("#lw-main");
+  main.tabIndex = -1;
   main.setAttribute("aria-busy", "false");
-}
-
-function account(root, session) {
-  const place = root.querySelector(".bar .end");
-  fill(
-    place,
-    h(
-      "span",
-      { class: "badge wide-only", title: session.model.detail },
-      session.model.ready ? `model ${session.model.name}` : "no model",
-    ),
-    session.offline
-      ? h(
-          "span",
-          {
-            class: "badge wide-only",
-            title: "No outbound request is made. Settings lists what ever would be.",
-          },
-          "offline",
-        )
-      : null,
-    themeButton(),
-    h("div", { class: "menu" }, accountButton(session)),
-  );
-}
-
-function themeButton() {
-  const dark = () => document.documentElement.dataset.theme === "dark";
-  const button = h("button", { class: "quiet icon", type: "button" });
-  const draw = () => {
-    fill(button, icon(dark() ? "sun" : "moon"));
-    button.setAttribute("aria-label", dark() ? "Use light colours" : "Use dark colours");
+  element.addEventListener("click", ({ target }) => {
+    const theme = target.closest("[data-colours]")?.dataset.colours;
+    if (theme) useColours(theme);
+    if (target.closest("[data-sign-out]")) signOut();
+  });
+  document.addEventListener("click", ({ target }) => {
+    const pressed = target.closest(".lw .menu > button")?.parentElement;
+    // What opens by an item gives the focus back to the button, which stays in sight.
+    target.closest(".lw .menu li")?.closest(".menu").firstElementChild.focus();
+    for (const menu of document.querySelectorAll(".lw .menu"))
+      open(menu, menu === pressed && menu.lastElementChild.hidden);
+  });
+  document.addEventListener("keydown", walk);
+  const look = () => {
+    const title = main.querySelector("h1")?.textContent;
+    document.title = title ? `${title} · Longwatch` : "Longwatch";
+    main.querySelectorAll("time[datetime]:not([data-local])").forEach(showTime);
   };
-  button.addEventListener("click", () => {
-    const theme = dark() ? "light" : "dark";
-    document.documentElement.dataset.theme = theme;
-    localStorage.setItem("lw-theme", theme);
-    draw();
-    window.dispatchEvent(new CustomEvent("lw-theme"));
-  });
-  draw();
-  return button;
+  new MutationObserver(look).observe(main, { childList: true, subtree: true, characterData: true });
+  look();
+  setInterval(() => !document.hidden && countAlerts(element.querySelector(".count")), 15_000);
+  const share = element.querySelector("#lw-share");
+  const isOnItsWay = Object.keys(localStorage).some((key) => key.startsWith("tus::lw-upload:"));
+  if (isOnItsWay && !main.querySelector(".drop"))
+    import("./components/upload.js").then((uploads) => uploads.showShare(share));
 }
 
-function accountButton(session) {
-  const list = h("ul", { hidden: true });
-  const button = h(
-    "button",
-    {
-      class: "quiet",
-      type: "button",
-      "aria-haspopup": "true",
-      "aria-expanded": "false",
-      "aria-label": `Account of ${session.user}`,
-    },
-    icon("person"),
-    h("span", { class: "wide-only" }, session.user),
-  );
-  const show = (open) => {
-    list.hidden = !open;
-    button.setAttribute("aria-expanded", String(open));
-  };
-  fill(
-    list,
-    h(
-      "li",
-      {},
-      h("a", { class: "button quiet", href: "/ui/settings" }, `Signed in as ${session.role}`),
-    ),
-    h("li", {}, h("button", { type: "button", class: "quiet", onclick: signOut }, "Sign out")),
-  );
-  button.addEventListener("click", () => show(list.hidden));
-  document.addEventListener("click", (event) => {
-    if (!button.parentElement?.contains(event.target)) show(false);
-  });
-  list.addEventListener("keydown", (event) => {
-    if (event.key === "Escape") {
-      show(false);
-      button.focus();
-    }
-  });
-  return [button, list];
+// A menu is a button and the list behind it.
+function open(menu, isOpen) {
+  menu.lastElementChild.hidden = !isOpen;
+  menu.firstElementChild.setAttribute("aria-expanded", String(isOpen));
+}
+
+function walk(event) {
+  const menu = event.target.closest?.(".lw .menu");
+  if (!menu) return;
+  const items = [...menu.querySelectorAll("li > *")];
+  const here = items.indexOf(document.activeElement);
+  const places = { ArrowDown: here + 1, ArrowUp: here < 0 ? -1 : here - 1, Home: 0, End: -1 };
+  const isAway = event.key === "Escape" && !menu.lastElementChild.hidden;
+  if (!(event.key in places) && !isAway) return;
+  event.preventDefault();
+  open(menu, !isAway);
+  (isAway ? menu.firstElementChild : items.at(places[event.key] % items.length)).focus();
+}
+
+function useColours(theme) {
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("lw-theme", theme);
+  window.dispatchEvent(new CustomEvent("lw-theme"));
+}
+
+function showTime(time) {
+  time.dataset.local = "";
+  const date = new Date(time.dateTime);
+  time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
+}
+
+async function countAlerts(place) {
+  const answer = await fetch("/api/v1/alerts?state=open&limit=1").catch(() => null);
+  if (!answer?.ok) return;
+  const { open: count } = await answer.json();
+  place.hidden = !count;
+  place.textContent = count > 99 ? "99+" : count;
+  place.ariaLabel = `${count} unanswered`;
 }
 
 async function signOut() {
-  try {
-    await call("DELETE", "/api/v1/session");
-    location.assign("/sign-in");
-  } catch (error) {
-    toast(error.message, error.hint);
-  }
+  const { csrf } = await (await fetch("/api/v1/session")).json();
+  await fetch("/api/v1/session", { method: "DELETE", headers: { "X-CSRF-Token": csrf } });
+  location.assign("/sign-in");
 }

@@ -5,20 +5,31 @@ from pathlib import Path
 
 import pytest
 
-from app.ui.frame import STATIC_FILES
+from app.api.assets import STYLES
+from app.api.brand import STATIC_FILES, assets_path
 from tests.support.site import Library, Site, open_site
 
-PAGES = ("/ui/", "/ui/watch", "/ui/search", "/ui/probe", "/ui/jobs", "/ui/settings")
-# Of Gradio nothing but pages and their files is reachable, whoever asks.
+PAGES = (
+    "/ui/",
+    "/ui/watch",
+    "/ui/moments",
+    "/ui/search",
+    "/ui/probe",
+    "/ui/jobs",
+    "/ui/cameras",
+    "/ui/settings",
+    "/ui/models",
+)
+# Of Gradio nothing but pages, their files and their events is reachable, whoever asks.
 SHUT = [
     ("POST", "/ui/gradio_api/upload"),
-    ("POST", "/ui/gradio_api/queue/join"),
-    ("GET", "/ui/gradio_api/queue/data"),
     ("GET", "/ui/gradio_api/file=/etc/passwd"),
     ("GET", "/ui/gradio_api/proxy=http://127.0.0.1/"),
     ("GET", "/ui/gradio_api/app_id"),
-    ("GET", "/ui/gradio_api/info"),
     ("POST", "/ui/gradio_api/reset"),
+    ("GET", "/ui/gradio_api/heartbeat/x"),
+    ("POST", "/ui/gradio_api/component_server"),
+    ("GET", "/ui/gradio_api/mcp/sse"),
     ("POST", "/ui/gradio_api/stream/x"),
     ("POST", "/ui/gradio_api/vibe-edit"),
     ("GET", "/ui/gradio_api/user"),
@@ -40,6 +51,30 @@ def test_page_needs_a_session(site: Site, path: str) -> None:
     assert site.anonymous.get(path).status_code == 401
     assert site.viewer.get(path).status_code == 200
     assert site.admin.get(path).status_code == 200
+
+
+EVENTS = [
+    ("POST", "/ui/gradio_api/queue/join"),
+    ("GET", "/ui/gradio_api/queue/data?session_hash=x"),
+    ("POST", "/ui/gradio_api/run/predict"),
+    ("POST", "/ui/gradio_api/run/search"),
+    ("POST", "/ui/gradio_api/call/ask"),
+    ("GET", "/ui/gradio_api/call/ask/1"),
+    ("POST", "/ui/gradio_api/cancel"),
+    ("GET", "/ui/gradio_api/info"),
+    ("POST", "/ui/gradio_api/mcp/"),
+    ("GET", "/ui/gradio_api/mcp/schema"),
+]
+
+
+@pytest.mark.parametrize(("method", "path"), EVENTS)
+def test_events_need_a_session_and_a_page_of_this_server(
+    site: Site, method: str, path: str
+) -> None:
+    assert site.anonymous.request(method, path).status_code == 401
+    elsewhere = {"origin": "http://elsewhere.example"}
+    if method == "POST":
+        assert site.admin.request(method, path, headers=elsewhere).status_code == 403
 
 
 @pytest.mark.parametrize(("method", "path"), SHUT)
@@ -70,3 +105,30 @@ def test_static_files_name_no_other_host() -> None:
         text = file.read_text().replace("http://www.w3.org/", "").replace("xmlns='http:", "")
         assert "http://" not in text, file
         assert "https://" not in text, file
+
+
+def test_no_component_writes_beside_its_source() -> None:
+    """Gradio writes an interface file beside each component that is imported; ours must not."""
+    assert not [*Path(STATIC_FILES).parent.rglob("*.pyi")]
+
+
+def test_address_that_is_no_page_is_answered_with_one(site: Site) -> None:
+    opened = site.admin.get("/ui/nothere", headers={"accept": "text/html"})
+    assert opened.status_code == 404
+    assert "There is no such page" in opened.text
+    assert site.admin.get("/ui/nothere").json()["error"]["code"] == "not_found"
+
+
+def test_files_of_the_pages_are_compressed_and_kept(site: Site) -> None:
+    page = site.admin.get("/ui/").text
+    address = f"{assets_path()}/site.css"
+    assert address in page
+    styles = site.anonymous.get(address)
+    assert styles.headers["content-encoding"] == "gzip"
+    assert "immutable" in styles.headers["cache-control"]
+    for name in STYLES:
+        assert (STATIC_FILES / f"{name}.css").read_text("utf-8") in styles.text
+    # What is not under its own contents' name has to be asked for again.
+    assert "immutable" not in site.anonymous.get("/assets/shell.js").headers.get(
+        "cache-control", ""
+    )

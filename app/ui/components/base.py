@@ -1,0 +1,76 @@
+"""The class of our components, and the script of each, as Gradio runs it on the page."""
+
+from abc import ABCMeta
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import gradio as gr
+from gradio.component_meta import ComponentMeta, updateable
+
+from app.api.brand import assets_path
+
+
+class _QuietMeta(ComponentMeta):
+    """Gradio's class of component classes, which writes no file.
+
+    Gradio's own writes an interface file (`.pyi`) beside the source of each new component when
+    that is imported: into the folder of the installed package.
+    """
+
+    def __new__(
+        cls, name: str, bases: tuple[type, ...], attributes: dict[str, Any]
+    ) -> "_QuietMeta":
+        if "__init__" in attributes:
+            attributes["__init__"] = updateable(attributes["__init__"])  # type: ignore[no-untyped-call]
+        return ABCMeta.__new__(cls, name, bases, attributes)
+
+
+class OwnComponent(gr.HTML, metaclass=_QuietMeta):
+    """A `gr.HTML` that a module of `static` brings to life.
+
+    The module exports `mount(element, { trigger, props, watch })`, or a function of another name.
+    """
+
+    script: ClassVar[str]
+    """The module, below `static` and without its ending; behind a `#`, what it exports, where that
+    is not `mount`."""
+    triggers: ClassVar[tuple[str, ...]] = ()
+    """Events that the module triggers; each is a listener of the component."""
+
+    def __init__(self, value: Any = None, **options: Any) -> None:
+        """Show a value.
+
+        Args:
+            value: As the class describes it.
+            options: Props of the class, and those of every Gradio component.
+        """
+        options["js_on_load"] = mount_script(self.script, self.triggers)
+        options["apply_default_css"] = False
+        super().__init__(value, **options)
+
+
+def mount_script(script: str, triggers: Sequence[str] = ()) -> str:
+    """Return the code that mounts a module on an element.
+
+    A module that cannot be loaded says so in place of the component.
+
+    Args:
+        triggers: Gradio makes a listener of each name that is quoted here.
+    """
+    module, _, name = script.partition("#")
+    quoted = ", ".join(f"'{trigger}'" for trigger in triggers)
+    # Absolute, because an import resolves against the page that compiled the first script.
+    return f"""const triggers = [{quoted}];
+import(new URL('{assets_path()}/{module}.js', location.origin))
+  .then((part) => {{
+    part.{name or "mount"}(element, {{ trigger, props, watch, triggers }});
+    element.dataset.mounted = 'yes';
+  }})
+  .catch((error) => {{
+    const note = document.createElement('p');
+    note.className = 'lw-broken';
+    note.setAttribute('role', 'alert');
+    note.textContent = `A part of this page could not be loaded (${{error.message}}). ` +
+      'Load the page again; if that does not help, the server was replaced by another version.';
+    element.after(note);
+  }});"""

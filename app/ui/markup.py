@@ -1,0 +1,111 @@
+"""Pieces of markup that more than one page shows; whatever comes from data is escaped."""
+
+from typing import Final
+
+from markupsafe import Markup
+
+from app.schemas.common import LeftOutItem
+from app.timefmt import clock_text
+
+_SHAPES: Final = {
+    "film": "M3 5h18v14H3zM7 5v14M17 5v14M3 9.5h4M3 14.5h4M17 9.5h4M17 14.5h4",
+    "search": "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13zM15.5 15.5L20 20",
+    "alike": "M4 4h9v9H4zM11 15v5h9v-9h-5",
+    "list": "M4 6h16M4 12h16M4 18h10",
+    "grid": "M4 4h7v7H4zM13 4h7v7h-7zM4 13h7v7H4zM13 13h7v7h-7z",
+    "play": "M7 4.5v15l12-7.5z",
+    "pause": "M8 5v14M16 5v14",
+    "sound": "M4 9.5v5h3.5L12 19V5L7.5 9.5zM15.5 9a4 4 0 0 1 0 6M18 6.5a7.5 7.5 0 0 1 0 11",
+    "silent": "M4 9.5v5h3.5L12 19V5L7.5 9.5zM16 9.5l5 5M21 9.5l-5 5",
+    "link": "M10 14a4 4 0 0 0 6 0l3-3a4 4 0 0 0-6-6l-1 1"
+    "M14 10a4 4 0 0 0-6 0l-3 3a4 4 0 0 0 6 6l1-1",
+    "close": "M6 6l12 12M18 6L6 18",
+    "full": "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
+    "left": "M15 5l-7 7 7 7",
+    "right": "M9 5l7 7-7 7",
+    "check": "M4.5 12.5l5 5L19.5 7",
+    "up": "M12 16V4M7 9l5-5 5 5M4 20h16",
+    "more": "M12 6h.01M12 12h.01M12 18h.01",
+    "person": "M12 4a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM4.5 21a7.5 7.5 0 0 1 15 0",
+    "light": "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM12 2v2M12 20v2M2 12h2M20 12h2M5 5l1.4 1.4"
+    "M17.6 17.6L19 19M5 19l1.4-1.4M17.6 6.4L19 5",
+    "dark": "M20 14.5A8 8 0 1 1 9.5 4a6.5 6.5 0 0 0 10.5 10.5z",
+}
+_ORIGINS: Final = {
+    "user": "set by a user",
+    "recorder": "recorder header",
+    "file_name": "file name",
+    "container": "container tag",
+    "chapter": "the part before",
+    "live": "opening of the feed",
+}
+_REASONS: Final = {"damaged": "damaged", "other_model": "read by another model"}
+NOTHING: Final = Markup("")
+
+
+def icon(name: str) -> Markup:
+    """Return a drawing of one line width, for those who see it only."""
+    return Markup(
+        '<svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" '
+        'stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"><path d="{}"/></svg>'
+    ).format(_SHAPES[name])
+
+
+def part(*markup: Markup, kind: str = "") -> str:
+    """Return pieces as the value of a `gr.HTML`, in our own type and measures."""
+    return str(Markup('<div class="lw part {}">{}</div>').format(kind, Markup("").join(markup)))
+
+
+def heading(title: str, *, note: str | None = None) -> str:
+    """Return the heading of a page, with a sentence beside it."""
+    beside = Markup('<p class="model-note faint">{}</p>').format(note) if note else NOTHING
+    return part(Markup("<h1>{}</h1>{}").format(title, beside), kind="head")
+
+
+def empty(shape: str, title: str, words: str, *actions: Markup) -> Markup:
+    """Return what stands where there is nothing to show, and what to do about it."""
+    row = Markup('<div class="row">{}</div>').format(Markup("").join(actions)) if actions else ""
+    return Markup('<div class="panel empty">{}<h2>{}</h2><p>{}</p>{}</div>').format(
+        icon(shape), title, words, row
+    )
+
+
+def problem(message: str, hint: str | None = None) -> Markup:
+    """Return a sentence about what went wrong, and what can be done."""
+    rest = Markup("<p>{}</p>").format(hint) if hint else NOTHING
+    return Markup('<div class="note bad" role="alert"><strong>{}</strong>{}</div>').format(
+        message, rest
+    )
+
+
+def left_out(items: list[LeftOutItem]) -> Markup:
+    """Return what was asked for and could not be searched."""
+    return Markup("").join(
+        Markup('<p class="left-out">Not searched: {}, {}, {}. {}</p>').format(
+            item.video, span_text(item.start_s, item.end_s), _REASONS[item.reason], item.hint
+        )
+        for item in items
+    )
+
+
+def clock(time_s: float) -> str:
+    """Return a media time as `M:SS` or `H:MM:SS`."""
+    minutes, seconds = divmod(max(0, int(time_s)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def span_text(start_s: float, end_s: float) -> str:
+    """Return a span of media time as people read it."""
+    return f"{clock(start_s)}\u2013{clock(end_s)}"
+
+
+def filmed_text(start_at: str, source: str | None) -> str:
+    """Return a moment in local time where it was filmed, with the origin of that clock."""
+    origin = f" ({_ORIGINS.get(source, source)})" if source else ""
+    return f"{clock_text(start_at)} {start_at[-6:]}{origin}"
+
+
+def local_time(iso: str) -> Markup:
+    """Return a moment that the browser shows on its own clock (`shell.js`)."""
+    return Markup('<time datetime="{}" class="faint">{}</time>').format(iso, clock_text(iso))

@@ -1,0 +1,380 @@
+"""Search: one box, filters, moments with their stills; the address holds all of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Final
+
+import gradio as gr
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
+
+from app.api.deps import AppContext
+from app.api.questions import search_moments
+from app.schemas.search import FrameRef, SearchHit, SearchRequest, SearchResponse
+from app.schemas.verdicts import VerdictRequest
+from app.services.access import Access
+from app.services.ask import model_note
+from app.services.search import check_kinds
+from app.services.search_words import bad_bound, find_named, read_search
+from app.services.verdicts import verdicts_on
+from app.timefmt import parse_time
+from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader
+from app.ui.components.address import Address, read_query
+from app.ui.components.moments import MomentCard, MomentGallery, MomentGroup, MomentList
+from app.ui.layout import line
+from app.ui.markup import clock, empty, heading, left_out, problem
+from app.ui.verdicts import Verdicts, add_verdicts, hit_moment
+from app.ui.video_picker import VideoPicker
+from engine.errors import NotFoundError
+from storage.records import VideoRow
+
+KINDS: Final = {
+    "": "Any kind",
+    "vector": "look",
+    "object": "object",
+    "text": "print",
+    "speech": "speech",
+    "motion": "movement",
+    "caption": "description",
+}
+"""Sources of moments, as people know them."""
+TOP: Final = 24
+
+
+def build(context: AppContext, blocks: gr.Blocks) -> None:
+    """Draw the page."""
+    SearchPage(context).draw(blocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fields:
+    """Contents of the fields of the page."""
+
+    query: str = ""
+    videos: tuple[str, ...] = ()
+    kind: str = ""
+    after: str = ""
+    before: str = ""
+    hours: str = ""
+    is_grouped: bool = False
+    like: str = ""
+    """A frame in place of words, as `VIDEO@SECONDS`."""
+    top: int = TOP
+
+    @classmethod
+    def of_address(cls, state: Mapping[str, str]) -> "_Fields":
+        """Return what an address says."""
+        kind = state.get("kind", "")
+        return cls(
+            query=state.get("q", ""),
+            videos=tuple(filter(None, state.get("v", "").split(","))),
+            kind=kind if kind in KINDS else "",
+            after=state.get("after", ""),
+            before=state.get("before", ""),
+            hours=state.get("time", ""),
+            is_grouped=state.get("group") == "1",
+            like=state.get("like", ""),
+        )
+
+    def address(self) -> dict[str, str]:
+        """Return the address that says the same."""
+        return {
+            "q": self.query,
+            "v": ",".join(self.videos),
+            "after": self.after,
+            "before": self.before,
+            "time": self.hours,
+            "kind": self.kind,
+            "like": self.like,
+            "group": "1" if self.is_grouped else "",
+        }
+
+    def body(self) -> SearchRequest:
+        """Return the search itself."""
+        return SearchRequest(
+            query=self.query,
+            like=_frame(self.like),
+            videos=list(self.videos),
+            after=_bound(self.after),
+            before=_bound(self.before),
+            time_of_day=self.hours or None,
+            kinds=list(check_kinds([self.kind] if self.kind else [])),
+            top=self.top,
+        )
+
+
+class SearchPage:
+    """The page, for one server."""
+
+    def __init__(self, context: AppContext) -> None:
+        """Draw nothing yet."""
+        self._context = context
+
+    def draw(self, blocks: gr.Blocks) -> None:
+        """Draw the components and wire their events."""
+        services = self._context.services
+        gr.HTML(heading("Search", note=model_note(services)), apply_default_css=False)
+        with line("ask-box"):
+            query = gr.Textbox(
+                label="Search",
+                placeholder="a person carrying a box   camera:gate   after:22:00",
+                show_label=False,
+                container=False,
+                max_length=int(services.settings.limits.question_chars),
+                autofocus=True,
+                elem_id="lw-query",
+            )
+            go = gr.Button("Search", variant="primary", scale=0, min_width=100)
+        with line("filters"):
+            self._picker = VideoPicker(
+                self._context, label="Only in", multiselect=True, elem_id="lw-videos"
+            )
+            videos = self._picker.menu
+            choices = [(name, key) for key, name in KINDS.items()]
+            kind = gr.Dropdown(choices, value="", label="Found by")
+            after = gr.Textbox(label="From", placeholder="1:30 or a date")
+            before = gr.Textbox(label="Until", placeholder="90m or a date")
+            hours = gr.Textbox(label="Hours of the day", placeholder="22:00-06:00")
+            is_grouped = gr.Checkbox(label="Group by video", elem_classes=["in-line"])
+        like = gr.Textbox(visible=False)
+        drop_like = gr.Button(visible=False, size="sm", elem_classes=["chip-button"])
+        cards = MomentGallery(elem_id="lw-found")
+        address = Address()
+        add_verdicts(self._context)
+
+        fields = [query, videos, kind, after, before, hours, is_grouped, like]
+        inputs = [*fields]
+        shown = [*fields, drop_like, cards, address]
+        presses = [query.submit, go.click, after.submit, before.submit, hours.submit]
+        changes = [is_grouped.input, videos.input, kind.input]
+        gr.on(
+            [*presses, *changes],
+            self.show,
+            inputs,
+            shown,
+            show_progress_on=[cards],
+            **EVENT | {"show_progress": "minimal"},
+        )
+        cards.similar(self.pick, None, [query, like], **EVENT).then(
+            self.show, inputs, shown, **EVENT
+        )
+        drop_like.click(lambda: "", None, like, **EVENT).then(self.show, inputs, shown, **EVENT)
+        address.revisit(self.revisit, None, shown, **EVENT)
+        blocks.load(self.visit, None, shown, **PASSIVE)
+
+    async def show(
+        self,
+        query: str,
+        videos: list[str],
+        kind: str,
+        after: str,
+        before: str,
+        hours: str,
+        is_grouped: bool,
+        like: str,
+        request: gr.Request,
+    ) -> tuple[object, ...]:
+        """Search, and return what every part of the page then shows."""
+        fields = _Fields(
+            query=query or "",
+            videos=tuple(videos or ()),
+            kind=kind or "",
+            after=after or "",
+            before=before or "",
+            hours=hours or "",
+            is_grouped=is_grouped,
+            like=like or "",
+        )
+        return await self._search(fields, request)
+
+    async def visit(self, request: gr.Request) -> tuple[object, ...]:
+        """Show what the address says when the page is opened."""
+        return await self._search(_Fields.of_address(dict(request.query_params)), request)
+
+    async def revisit(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
+        """Show what the address says after the user went back."""
+        return await self._search(_Fields.of_address(read_query(event.query)), request)
+
+    def pick(self, event: gr.EventData) -> tuple[str, str]:
+        """Take the frame of a card in place of words."""
+        return "", f"{event.video_id}@{event.time_s:.1f}"
+
+    async def _search(self, fields: _Fields, request: gr.Request) -> tuple[object, ...]:
+        with as_sentences(request):
+            principal = require_reader(request)
+            rows = self._context.videos(principal)
+            words = read_search(fields.query, rows)
+            fields = replace(
+                fields,
+                videos=tuple(dict.fromkeys([*fields.videos, *words.videos])),
+                after=words.after or fields.after,
+                before=words.before or fields.before,
+                hours=words.hours or fields.hours,
+                like="" if words.query else fields.like,
+            )
+            problems = [*words.problems, *_problems(fields, rows)]
+            if problems:
+                # What cannot be understood stays where it was typed, to be mended there.
+                return *self._values(principal, fields, rows), _refused(problems), gr.skip()
+            fields = replace(fields, query=words.query)
+            cards = _greeting(rows)
+            if fields.query or fields.like:
+                response = await search_moments(self._context, principal, fields.body())
+                query = fields.query or f"like {fields.like}"
+                given = await run_in_threadpool(
+                    verdicts_on, self._context.services, principal.user.id, query
+                )
+                cards = _describe(response, query, given, is_grouped=fields.is_grouped)
+        return *self._values(principal, fields, rows), cards, fields.address()
+
+    def _values(
+        self, access: Access, fields: _Fields, rows: Sequence[VideoRow]
+    ) -> tuple[object, ...]:
+        """Return fields as the components show them, and the chip of the frame."""
+        return (
+            fields.query,
+            self._picker.show(access, fields.videos),
+            fields.kind,
+            fields.after,
+            fields.before,
+            fields.hours,
+            fields.is_grouped,
+            fields.like,
+            gr.update(value=_like_text(fields.like, rows), visible=bool(fields.like)),
+        )
+
+
+def _problems(fields: _Fields, rows: Sequence[VideoRow]) -> list[str]:
+    """Return what is wrong with the filters of the fields: a search without them is another."""
+    bounds = [("after", fields.after), ("before", fields.before), ("time", fields.hours)]
+    problems = [problem for name, text in bounds if (problem := bad_bound(name, text))]
+    if not {row.id for row in rows}.issuperset(fields.videos):
+        problems.append("a video of this search is gone, or was not shared with you")
+    return problems
+
+
+def _bound(text: str) -> float | datetime | None:
+    return parse_time(text) if text else None
+
+
+def _frame(like: str) -> FrameRef | None:
+    video, _, time_s = like.rpartition("@")
+    if not like:
+        return None
+    try:
+        return FrameRef(video_id=video, time_s=float(time_s))
+    except ValueError as error:
+        raise NotFoundError("the frame of this link is not to be found") from error
+
+
+def _like_text(like: str, rows: Sequence[VideoRow]) -> str:
+    frame = _frame(like)
+    if frame is None:
+        return ""
+    row = find_named(frame.video_id, rows)
+    return f"like {row.name if row else 'a frame'} at {clock(frame.time_s)}  \u00d7"
+
+
+def _refused(problems: Sequence[str]) -> MomentList:
+    words = problem("Nothing was searched", f"{'; '.join(problems)}. Correct or remove it.")
+    return MomentList(before=words)
+
+
+def _greeting(rows: Sequence[VideoRow]) -> MomentList:
+    n_indexed = sum(bool(row.n_chunks) for row in rows)
+    if not n_indexed:
+        link = Markup('<a class="button" href="/ui/">Open the library</a>')
+        words = "Add a video; its first chunks can be searched while the rest is being read."
+        return MomentList(before=empty("search", "Nothing is indexed yet", words, link))
+    return MomentList(
+        before=empty(
+            "search",
+            f"Search {n_indexed} video{'' if n_indexed == 1 else 's'}",
+            "Describe what a moment looks like. Narrow it with the fields above, or with "
+            "camera:NAME, tag:NAME, after: and before: among the words.",
+        )
+    )
+
+
+def _describe(
+    response: SearchResponse, query: str, given: Verdicts, *, is_grouped: bool
+) -> MomentList:
+    """Return what was found, with what was said of it: first that, then what is merely near."""
+    if not response.hits:
+        words = (
+            f"{response.searched} were searched. "
+            "Remove a filter, or describe what the picture shows rather than what it means."
+        )
+        return MomentList(
+            before=empty("search", "No moment matches", words), after=left_out(response.left_out)
+        )
+    confirmed = [hit for hit in response.hits if hit.confirmed]
+    titles = {True: "Found", False: "Nearest moments, not confirmed"}
+    key = (lambda hit: hit.video) if is_grouped else (lambda hit: titles[hit.confirmed])
+    hits = sorted(response.hits, key=key) if is_grouped else response.hits
+    count = f"{len(confirmed)} found" if confirmed else "Nothing here confirms this"
+    return MomentList(
+        before=Markup('<p class="faint" role="status">{} · searched {} · {:.0f} ms</p>{}{}').format(
+            count,
+            response.searched,
+            response.timing.total_ms,
+            _encoders(response),
+            Markup("{}{}").format(_observing(response), left_out(response.left_out)),
+        ),
+        groups=tuple(
+            MomentGroup(
+                title=title,
+                cards=tuple(
+                    _card(hit, hit_moment(hit, query, given), is_grouped=is_grouped)
+                    for hit in group
+                ),
+            )
+            for title, group in groupby(hits, key)
+        ),
+    )
+
+
+def _card(hit: SearchHit, verdict: VerdictRequest, *, is_grouped: bool) -> MomentCard:
+    """Return a hit as a card: below the name of its video that name says nothing."""
+    seen = hit.text if hit.kind == "object" or not hit.text else f"“{hit.text}”"
+    return MomentCard(
+        video_id=hit.video_id,
+        video=hit.video,
+        start_s=hit.start_s,
+        end_s=hit.end_s,
+        peak_s=hit.peak_s,
+        about=" · ".join(filter(None, (seen, "" if is_grouped else hit.video))),
+        badge=KINDS[hit.kind],
+        is_confirmed=hit.confirmed,
+        start_at=hit.start_at,
+        start_source=hit.start_source,
+        verdict=verdict,
+    )
+
+
+def _observing(response: SearchResponse) -> Markup:
+    """Return which videos are still looked at: more may be found in them later."""
+    if not response.observing:
+        return Markup("")
+    names = ", ".join(item.video for item in response.observing)
+    return Markup('<p class="faint">Still looked at, so that more may be found: {}</p>').format(
+        names
+    )
+
+
+def _encoders(response: SearchResponse) -> Markup:
+    names = " and ".join(encoder.name for encoder in response.encoders)
+    lines = Markup("").join(
+        Markup("<p><b>{}</b> {} {}{}</p>").format(
+            encoder.name,
+            encoder.knows,
+            encoder.measured,
+            f" Licence: {encoder.licence}." if encoder.licence else "",
+        )
+        for encoder in response.encoders
+    )
+    return Markup(
+        '<details class="faint"><summary>Pictures were looked at by {}</summary>{}</details>'
+    ).format(names, lines)

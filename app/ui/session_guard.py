@@ -1,0 +1,115 @@
+"""Events of Gradio belong to the user who made them.
+
+Gradio sends the results of queued events to whoever names their session, a word that the browser
+chooses. Here that word is put behind the id of the signed-in user before Gradio sees it, in every
+request that carries one: with another user's word nobody reaches more than a session of their own
+that holds nothing.
+"""
+
+import json
+import re
+import secrets
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import parse_qsl, urlencode
+
+import fastapi
+from gradio.queueing import Queue
+from starlette.datastructures import MutableHeaders
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.ui.caller import find_principal
+
+_STREAM: Final = re.compile(r".*/gradio_api/queue/data")
+_RESULT: Final = re.compile(r".*/gradio_api/call/(?:v2/)?\w+/(\w+)")
+_EVENT: Final = re.compile(r".*/gradio_api/(?:queue/join|cancel|(?:run|call)/\w+)/?")
+_FIELD: Final = "session_hash"
+
+
+class SessionGuard:
+    """The application of the pages, behind sessions that are bound to users."""
+
+    def __init__(self, app: ASGIApp, queue: Callable[[], Queue]) -> None:
+        """Guard an application.
+
+        Args:
+            queue: The queue of its events.
+        """
+        self._app = app
+        self._queue = queue
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, its session bound to its user."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        principal = find_principal(fastapi.Request(scope))
+        owner = "" if principal is None else f"{principal.user.id}-"
+        path = scope["path"]
+        if _STREAM.fullmatch(path):
+            scope = {**scope, "query_string": _bound_query(scope["query_string"], owner)}
+        elif scope["method"] == "POST" and _EVENT.fullmatch(path):
+            body = _bound_body(await _read(receive), owner)
+            scope = {**scope, "headers": _resized(scope, len(body))}
+            receive = _replay(body, receive)
+        elif (match := _RESULT.fullmatch(path)) and not self._is_of(match[1], owner):
+            error = {"code": "not_found", "message": "no such event"}
+            await JSONResponse({"error": error}, status_code=404)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _is_of(self, event_id: str, owner: str) -> bool:
+        """Return whether an event is one of a user's own."""
+        queue = self._queue()
+        event = queue.event_ids_to_events.get(event_id)
+        if event is not None:
+            return str(event.session_hash).startswith(owner)
+        sessions = queue.pending_event_ids_session.items()
+        return any(event_id in events for name, events in sessions if name.startswith(owner))
+
+
+def _bound_query(query: bytes, owner: str) -> bytes:
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    bound = [(name, owner + text if name == _FIELD else text) for name, text in fields]
+    return urlencode(bound).encode()
+
+
+def _bound_body(body: bytes, owner: str) -> bytes:
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(document, dict):
+        return body
+    # A call without a word of its own gets one: its result is then found by its user alone.
+    word = document.get(_FIELD) or secrets.token_hex(16)
+    return json.dumps({**document, _FIELD: f"{owner}{word}"}).encode()
+
+
+async def _read(receive: Receive) -> bytes:
+    """Return a body, whose size was bounded before."""
+    blocks: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return b"".join(blocks)
+        blocks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(blocks)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return what hands over a body once, and then what the client still says."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def next_message() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return next_message
+
+
+def _resized(scope: Scope, n_bytes: int) -> list[tuple[bytes, bytes]]:
+    headers = MutableHeaders(raw=list(scope["headers"]))
+    headers["content-length"] = str(n_bytes)
+    return headers.raw

@@ -1,0 +1,58 @@
+"""A live camera has pictures: its card, the player, the strip and the evidence show stills."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.services.benchmarks.web import RunningServer, draw_clip
+from tests.browser.stage import QUESTION, open_stage
+from tests.support.rtsp_camera import open_rtsp_camera
+from tests.support.visits import as_stream
+
+SHOWN = "element => element.complete && element.naturalWidth > 0"
+
+
+@pytest.fixture
+def server(tmp_path: Path, browser: Any) -> Any:
+    with open_stage(tmp_path / "home") as opened:
+        yield opened
+
+
+def test_a_camera_shows_what_it_saw(browser: Any, server: RunningServer, tmp_path: Path) -> None:
+    clip = tmp_path / "yard.mp4"
+    draw_clip(clip, seed=11, seconds=60.0)
+    part = as_stream(clip)
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+    page.goto(server.link)
+    page.click("button[type=submit]")
+    with open_rtsp_camera([part] * 4) as camera:
+        page.evaluate(
+            """async (source) => {
+              const { csrf } = await (await fetch("/api/v1/session")).json();
+              const headers = { "X-CSRF-Token": csrf, "Content-Type": "application/json" };
+              const body = JSON.stringify({ source, name: "Yard" });
+              await fetch("/api/v1/videos", { method: "POST", headers, body });
+            }""",
+            camera.address(""),
+        )
+        page.goto(f"{server.address}/ui/")
+        cover = page.wait_for_selector(".card img", timeout=120_000)
+        page.wait_for_function(SHOWN, arg=cover)
+        page.screenshot(path=tmp_path / "library.png")
+        page.click(".card .top a")
+        page.wait_for_selector('.page[aria-busy="false"]')
+        page.fill(QUESTION, "Is there a red car?")
+        page.press(QUESTION, "Enter")
+        page.wait_for_selector(".turn details", timeout=60_000)
+        line = page.locator(".timeline .tl-over")
+        line.hover(position={"x": 200, "y": 30})
+        page.wait_for_selector(".tl-peek img[src*='/frame.jpg?t=']")
+        poster = page.locator("video").get_attribute("poster")
+        assert poster
+        assert "/frame.jpg?t=" in poster
+        assert page.request.get(server.address + poster).headers["content-type"] == "image/jpeg"
+        line.click(position={"x": 200, "y": 30})
+        page.wait_for_selector(".player .word", state="hidden")
+        assert page.locator("video").get_attribute("poster") != poster
+        page.screenshot(path=tmp_path / "watch.png")

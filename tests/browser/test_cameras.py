@@ -1,0 +1,69 @@
+"""The page of cameras: one is added, tried, seen and switched off; a viewer sees what is theirs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.services.benchmarks.web import RunningServer
+from tests.browser.stage import open_stage
+from tests.support.clock_camera import drawn_clock, open_clock_camera
+
+SHOWN = "element => element.complete && element.naturalWidth > 0"
+
+
+@pytest.fixture
+def server(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
+    with open_stage(tmp_path / "home") as opened:
+        yield opened
+
+
+def field(name: str) -> str:
+    return f"#lw-camera-{name} input, #lw-camera-{name} textarea"
+
+
+def test_admin_adds_a_camera_and_sees_it_film(
+    browser: Any, server: RunningServer, tmp_path: Path
+) -> None:
+    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
+    page.goto(server.link)
+    page.click("button[type=submit]")
+    page.goto(f"{server.address}/ui/cameras")
+    page.wait_for_selector("#lw-cameras .empty")
+    with open_clock_camera(drawn_clock(tmp_path / "clock")) as camera:
+        page.fill(field("name"), "Gate")
+        page.fill(field("address"), "http://127.0.0.1:9/live.ts")
+        page.click("#lw-camera-test")
+        page.wait_for_selector("#lw-camera-answer :text('nobody answers there')")
+        page.fill(field("address"), camera.address)
+        page.click("#lw-camera-test")
+        page.wait_for_selector("#lw-camera-answer :text('It answers: H264 160x96')")
+        page.click("#lw-camera-save")
+        page.wait_for_selector("#lw-cameras .card :text('live')", timeout=120_000)
+        cover = page.wait_for_selector("#lw-cameras .cover img", timeout=120_000)
+        page.wait_for_function(SHOWN, arg=cover)
+        page.screenshot(path=tmp_path / "cameras.png", full_page=True)
+        assert page.input_value(field("name")) == "", "the form is ready for the next one"
+        # What it films plays on the page of the part, while it films.
+        page.click("#lw-cameras .stills a")
+        page.wait_for_function(
+            "() => { const video = document.querySelector('video');"
+            " return video && video.readyState >= 2 && video.videoWidth === 160; }",
+            timeout=60_000,
+        )
+        page.screenshot(path=tmp_path / "plays.png")
+        page.goto(f"{server.address}/ui/cameras")
+        camera.is_silent = True
+        page.wait_for_selector("#lw-cameras :text('sends nothing')", timeout=60_000)
+        page.click("#lw-cameras button[data-action=off]")
+        page.wait_for_selector("#lw-cameras :text('it is switched off')", timeout=60_000)
+        page.click("#lw-cameras button[data-action=edit]")
+        page.wait_for_selector(":text('Change Gate')")
+        page.fill(field("name"), "Front gate")
+        page.click("#lw-camera-save")
+        page.wait_for_selector("#lw-cameras h2:text('Front gate')")
+        page.set_viewport_size({"width": 375, "height": 800})
+        page.screenshot(path=tmp_path / "phone.png", full_page=True)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 375, "nothing sticks out on a phone"

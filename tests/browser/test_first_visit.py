@@ -1,0 +1,117 @@
+"""A first visit: an empty library, the sample with one click, a true answer, few requests."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.services.benchmarks.web import RunningServer
+from app.services.sample import sample_questions
+from tests.browser.stage import ANSWER, QUESTION, add_viewer, open_stage, ready, sign_in
+
+MOST_REQUESTS = 61
+"""Of an opened page, its pictures left out: as many as before the pages were Gradio's."""
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture(scope="module")
+def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with open_stage(tmp_path_factory.mktemp("first") / "home", observers=[]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Any, server: RunningServer) -> Any:
+    return sign_in(browser, server)
+
+
+@pytest.fixture
+def page(browser: Any, server: RunningServer, signed_in: Any) -> Iterator[Any]:
+    context = browser.new_context(storage_state=signed_in, base_url=server.address)
+    yield context.new_page()
+    context.close()
+
+
+@pytest.mark.parametrize("path", ["/ui/", "/ui/models", "/ui/jobs"])
+def test_cold_page_asks_for_no_more_than_before(page: Any, path: str) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    ready(page, path)
+    assert len(asked) <= MOST_REQUESTS, "\n".join(asked)
+
+
+def test_sample_answers_the_first_question(page: Any) -> None:
+    ready(page, "/ui/")
+    assert "No video yet" in page.inner_text("#lw-note")
+    page.click("text=Try the sample")
+    page.wait_for_selector("text=Drawing the sample")
+    page.wait_for_selector(".card", timeout=60_000)
+    page.wait_for_selector(".sample .chip", timeout=120_000)
+    code = next(question for question in sample_questions() if "code" in question)
+    page.click(f".sample .chip:has-text('{code}')")
+    page.wait_for_function(
+        "q => document.querySelector('#lw-question textarea')?.value === q", arg=code
+    )
+    page.press(QUESTION, "Enter")
+    page.wait_for_selector(".turn .evidence .shot", timeout=60_000)
+    assert "33" in page.locator(ANSWER).last.inner_text()
+
+
+def test_viewer_is_told_that_nothing_was_shared(browser: Any, server: RunningServer) -> None:
+    add_viewer(server.home, "vera", PASSWORD)
+    context = browser.new_context(base_url=server.address)
+    page = context.new_page()
+    page.goto("/sign-in?next=/ui/")
+    page.fill("[name=name]", "vera")
+    page.fill("[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_selector("text=Nothing has been shared with you yet")
+    assert not page.locator(".drop").is_visible()
+    assert not page.locator("text=Try the sample").count()
+    context.close()
+
+
+def test_address_that_is_no_page_is_a_page(page: Any) -> None:
+    page.goto("/ui/nothere")
+    assert page.inner_text("h1") == "There is no such page"
+    page.click("text=Open the library")
+    page.wait_for_selector('.page[aria-busy="false"]')
+    assert page.title() == "Library · Longwatch"
+
+
+def test_colours_stay_as_they_were_chosen(page: Any) -> None:
+    ready(page, "/ui/jobs")
+    page.click("[aria-label='Use dark colours']")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    ready(page, "/ui/models")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.click("[aria-label='Use light colours']")
+
+
+def test_models_page_says_what_can_be_seen_and_what_fits(page: Any) -> None:
+    ready(page, "/ui/models")
+    page.wait_for_selector("#lw-models table")
+    words = page.inner_text("#lw-main")
+    assert "knows only the footage that Longwatch draws itself" in words
+    row = page.locator("#lw-models tr:has-text('sy1998/Video_XL')")
+    assert "16.8 GB" in row.inner_text()
+    assert "longwatch models pull sy1998/Video_XL" in row.inner_text()
+
+
+def test_two_servers_in_one_tab_load_their_own_files(
+    browser: Any, server: RunningServer, signed_in: Any, tmp_path: Any
+) -> None:
+    with open_stage(tmp_path / "home", observers=[]) as other:
+        context = browser.new_context(storage_state=signed_in)
+        page = context.new_page()
+        page.goto(other.link)
+        page.click("button[type=submit]")
+        page.wait_for_selector('.page[aria-busy="false"]')
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{server.address}/sign-in")
+        page.goto(f"{server.address}/ui/jobs")
+        page.wait_for_load_state("networkidle")
+        assert not page.locator(".lw-broken").count()
+        assert all(url.startswith(server.address) for url in asked), asked
+        context.close()

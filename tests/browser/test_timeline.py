@@ -1,0 +1,145 @@
+"""Player and timeline as one: pointer and keys, marks of a clip, zoom, what stands in the lanes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from app.config.settings import load_settings
+from app.services.benchmarks.web import RunningServer, draw_clip
+from app.services.context import ServiceContext
+from app.worker.foreground import ingest_now
+from engine.records import Observation, Observed, TimeSpan
+from tests.browser.stage import open_stage, ready, sign_in
+
+SECONDS = 60.0
+TIME = "document.querySelector('video').currentTime"
+VIEW = "document.querySelector('.tl-plot').getAttribute('viewBox')"
+
+
+@pytest.fixture(scope="module")
+def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """A recording in which a person was seen once."""
+    work = tmp_path_factory.mktemp("timeline")
+    context = ServiceContext(load_settings({"sight.observers": []}, home=work / "home"))
+    draw_clip(work / "gate.mp4", seed=42, seconds=SECONDS, height_px=180)
+    (row,) = ingest_now(context, [str(work / "gate.mp4")]).videos
+    video = context.catalog.videos.resolve(row.video_id).id
+    seen = Observation(
+        video=video,
+        kind="object",
+        span=TimeSpan(start_s=30.0, end_s=40.0),
+        label="person",
+        text="",
+        confidence=0.9,
+        model="by hand",
+        peak_s=32.0,
+    )
+    whole = TimeSpan(start_s=0.0, end_s=SECONDS)
+    context.catalog.observations.replace(
+        video,
+        "object",
+        [seen],
+        Observed(
+            video=video, kind="object", model="by hand", labels=frozenset({"person"}), span=whole
+        ),
+    )
+    context.close()
+    with open_stage(work / "home", observers=[]) as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(server: RunningServer, browser: Any, state: Any) -> Iterator[Any]:
+    """The page of the recording, which is ready to play."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 900}, base_url=server.address, storage_state=state
+    )
+    opened = context.new_page()
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
+    ready(opened, "/ui/watch")
+    opened.wait_for_function("document.querySelector('video').readyState >= 1")
+    yield opened
+    context.close()
+    assert not broken
+
+
+@pytest.fixture(scope="module")
+def state(server: RunningServer, browser: Any) -> Any:
+    """Cookies of this server."""
+    return sign_in(browser, server)
+
+
+def at(page: Any, share: float) -> tuple[float, float]:
+    """The place of a share of the timeline's width."""
+    box = page.locator(".tl-over").bounding_box()
+    return box["x"] + share * box["width"], box["y"] + box["height"] / 3
+
+
+def test_click_seeks_the_player_and_the_head_follows(page: Any) -> None:
+    page.mouse.click(*at(page, 0.5))
+    page.wait_for_function(f"{TIME} > 29")
+    assert page.evaluate(TIME) == pytest.approx(SECONDS / 2, abs=0.5)
+    left = page.evaluate("parseFloat(document.querySelector('.tl-head').style.left)")
+    assert left == pytest.approx(50, abs=1)
+    said = page.get_attribute(".tl-over", "aria-valuetext")
+    assert said.startswith("0:")
+    assert "person" in page.inner_text(".timeline .lane")
+
+
+def test_pointer_shows_the_still_and_what_was_seen_there(page: Any) -> None:
+    box = page.locator(".timeline .lane.object").bounding_box()
+    page.mouse.move(at(page, 35 / SECONDS)[0], box["y"] + box["height"] / 2)
+    still = page.wait_for_selector(".tl-peek img[src*='/frame.jpg?t=3']")
+    page.wait_for_function("(image) => image.naturalWidth > 0", arg=still)
+    assert page.inner_text(".tl-peek span") == "person"
+
+
+def test_drag_marks_a_clip_that_can_be_saved(page: Any) -> None:
+    page.mouse.move(*at(page, 0.25))
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.5), steps=4)
+    page.mouse.up()
+    assert page.inner_text("[data-part=span]").startswith("0:15.0\N{EN DASH}0:30")
+    with page.expect_download() as saved:
+        page.click("[data-act=cut]")
+    assert saved.value.suggested_filename.endswith(".mp4")
+    page.click("[data-act=clear]")
+    assert not page.is_visible("[data-part=clip]")
+
+
+def test_keys_mark_and_the_timeline_shows_it(page: Any) -> None:
+    page.focus("video")
+    page.keyboard.press("l")
+    page.wait_for_function(f"{TIME} > 9.9")
+    page.keyboard.press("[")
+    page.keyboard.press("l")
+    page.wait_for_function(f"{TIME} > 19.9")
+    page.keyboard.press("]")
+    box = page.locator(".tl-chosen").bounding_box()
+    whole = page.locator(".tl-over").bounding_box()
+    assert box["width"] / whole["width"] == pytest.approx(10 / SECONDS, abs=0.01)
+    page.keyboard.press("Escape")
+    assert not page.is_visible(".tl-chosen")
+
+
+def test_zoom_by_keys_and_back(page: Any) -> None:
+    whole = page.evaluate(VIEW)
+    page.focus(".tl-over")
+    page.keyboard.press("End")
+    page.wait_for_function(f"{TIME} > 59")
+    page.keyboard.press("+")
+    start, _, length, _ = page.evaluate(VIEW).split(" ")
+    assert float(length) == pytest.approx(SECONDS / 4, abs=0.1)
+    assert float(start) > SECONDS / 2
+    page.click("text=Show all")
+    assert page.evaluate(VIEW) == whole.replace(".000", "")
+
+
+def test_arrows_of_the_timeline_go_five_seconds(page: Any) -> None:
+    page.focus(".tl-over")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function(f"{TIME} > 9.5")
+    assert page.evaluate(TIME) == pytest.approx(10, abs=0.5)

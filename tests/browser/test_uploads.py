@@ -1,0 +1,120 @@
+"""Uploads that meet trouble: a refused file, a lost network, a reload."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.services.benchmarks.web import RunningServer, draw_clip
+from tests.browser.stage import open_stage, ready, sign_in, wait_until_read
+
+
+@pytest.fixture(scope="module")
+def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    with open_stage(tmp_path_factory.mktemp("uploads") / "home", observers=[]) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def signed_in(browser: Any, server: RunningServer) -> Any:
+    return sign_in(browser, server)
+
+
+@pytest.fixture
+def page(browser: Any, server: RunningServer, signed_in: Any) -> Iterator[Any]:
+    context = browser.new_context(storage_state=signed_in, base_url=server.address)
+    opened = context.new_page()
+    ready(opened, "/ui/")
+    yield opened
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("clips")
+    clips = [folder / f"clip {number}.mp4" for number in range(3)]
+    for number, clip in enumerate(clips):
+        draw_clip(clip, seed=number, seconds=8.0, height_px=180)
+    return clips
+
+
+def test_queue_goes_on_after_a_refusal(page: Any, clips: list[Path], tmp_path: Path) -> None:
+    hostile = [tmp_path / f"hostile {number}.mp4" for number in range(2)]
+    for file in hostile:
+        file.write_text("#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n")
+    page.set_input_files("#lw-files", [*hostile, clips[0]])
+    page.wait_for_selector(".upload:has-text('refused')")
+    assert len(wait_until_read(page, 1)) == 1
+    assert page.locator(".upload").count() == 2
+    page.click("button[aria-label='Cancel hostile 0.mp4']")
+    assert page.locator(".upload").count() == 1
+
+
+def test_upload_goes_on_when_the_network_is_back(page: Any, clips: list[Path]) -> None:
+    page.evaluate("import('/assets/vendor/tus.min.js')")
+    page.context.set_offline(True)
+    page.set_input_files("#lw-files", clips[1])
+    page.wait_for_selector(".upload:has-text('cannot be reached')", timeout=60_000)
+    page.context.set_offline(False)
+    assert len(wait_until_read(page, 2)) == 2
+    assert not page.locator(".upload").count()
+
+
+def test_unfinished_file_is_named_after_a_reload(page: Any, clips: list[Path]) -> None:
+    page.route(
+        "**/api/v1/uploads/*",
+        lambda route: route.abort() if route.request.method == "PATCH" else route.continue_(),
+    )
+    page.set_input_files("#lw-files", clips[2])
+    page.wait_for_function("Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    page.on("dialog", lambda dialog: dialog.accept())
+    ready(page, "/ui/")
+    row = page.locator(".upload[data-state=kept]")
+    row.wait_for()
+    assert "clip 2.mp4" in row.inner_text()
+    assert "choose the file again" in row.inner_text()
+    page.unroute("**/api/v1/uploads/*")
+    with page.expect_request(lambda request: request.method == "HEAD"):
+        page.set_input_files("#lw-files", clips[2])
+    assert len(wait_until_read(page, 3)) == 3
+    # The video may be read before its page has heard that the last byte has arrived.
+    page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+
+
+def test_upload_goes_on_on_another_page(page: Any, clips: list[Path]) -> None:
+    """As where a tab left the library in mid-upload, in a browser that may open the file again."""
+    name = "clip 4.mp4"
+    draw_clip(clips[0].parent / name, seed=4, seconds=8.0, height_px=180)
+    page.evaluate(
+        """async ([name, bytes]) => {
+          const folder = await navigator.storage.getDirectory();
+          const handle = await folder.getFileHandle(name, { create: true });
+          const target = await handle.createWritable();
+          await target.write(new Uint8Array(bytes));
+          await target.close();
+          const file = await handle.getFile();
+          const key = `lw-upload:${file.name}:${file.size}:${file.lastModified}`;
+          const { csrf } = await (await fetch("/api/v1/session")).json();
+          const headers = { "X-CSRF-Token": csrf, "Tus-Resumable": "1.0.0",
+            "Upload-Length": String(file.size), "Upload-Metadata": `filename ${btoa(name)}` };
+          const made = await fetch("/api/v1/uploads", { method: "POST", headers });
+          localStorage.setItem(`tus::${key}::1`, JSON.stringify({ size: file.size,
+            uploadUrl: made.headers.get("Location"), metadata: { filename: name },
+            creationTime: new Date().toString() }));
+          await new Promise((done) => {
+            const opening = indexedDB.open("lw-uploads", 1);
+            opening.onupgradeneeded = () => opening.result.createObjectStore("files");
+            opening.onsuccess = () => {
+              const files = opening.result.transaction("files", "readwrite").objectStore("files");
+              files.put(handle, key).onsuccess = done;
+            };
+          });
+        }""",
+        [name, list((clips[0].parent / name).read_bytes())],
+    )
+    with page.expect_request(lambda request: request.method == "PATCH"):
+        page.goto("/ui/jobs")
+    assert len(wait_until_read(page, 4)) == 4
+    assert not page.evaluate("Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    assert not page.locator("#lw-share").is_visible()
