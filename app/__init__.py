@@ -2,6 +2,7 @@
 
     cli/                 commands of a terminal
     server, api/, ui/    one process of a server: the HTTP API and the pages
+    ipc/                 commands run by the server of the same library
     worker/              jobs as rows with leases, their handlers, and jobs run at once
     services/            the use cases: one function each, one home for every rule
     schemas/             the JSON of requests and responses, commands included

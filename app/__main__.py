@@ -1,7 +1,5 @@
 """`python -m app` is `longwatch`."""
 
-import sys
+from app.cli.main import run
 
-from app.cli.main import main
-
-sys.exit(main())
+run()

@@ -14,6 +14,7 @@ from typing import Final
 
 from engine.errors import (
     CorruptLatentsError,
+    CorruptStillsError,
     DiskFullError,
     InputRefusedError,
     LimitExceededError,
@@ -38,6 +39,14 @@ class BusyError(LongwatchError):
     """The queue is full."""
 
     code = "busy"
+
+
+class ReportedError(LongwatchError):
+    """A failure that another process met and described; it ends here as it would have there."""
+
+    def __init__(self, code: str, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.code = code  # type: ignore[misc]
 
 
 class ConflictError(InputRefusedError):
@@ -80,6 +89,7 @@ ERROR_RULES: Final[Mapping[type[LongwatchError], ErrorRule]] = {
         status=500,
         hint="run `longwatch videos reindex`, then ingest the video again",
     ),
+    CorruptStillsError: ErrorRule(exit_code=3, status=500, hint="run `longwatch videos reindex`"),
     MissingCapabilityError: ErrorRule(exit_code=4, status=501),
 }
 
@@ -90,12 +100,15 @@ LIMIT_SETTINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "max_streams": ("limits.streams",),
     "disk_bytes": ("cache.disk_bytes",),
     "question_chars": ("limits.question_chars",),
+    "prompt_tokens": ("limits.prompt_tokens",),
 }
 """The settings behind the field that a `LimitExceededError` names."""
 
 
 def rule_for(error: LongwatchError) -> ErrorRule:
     """Return the rule of an error's class, or of the nearest class above it."""
+    if isinstance(error, ReportedError):
+        return _rule_of_code(error.code)
     return next(ERROR_RULES[kind] for kind in type(error).__mro__ if kind in ERROR_RULES)
 
 
@@ -110,9 +123,13 @@ def hint_for(error: LongwatchError) -> str | None:
 
 def exit_code_of(code: str) -> int:
     """Return the exit code for an error of which only its own code is known, as in a document."""
+    return _rule_of_code(code).exit_code
+
+
+def _rule_of_code(code: str) -> ErrorRule:
     kinds: list[type[LongwatchError]] = [LongwatchError]
     for kind in kinds:
         if kind.code == code:
-            return next(ERROR_RULES[base] for base in kind.__mro__ if base in ERROR_RULES).exit_code
+            return next(ERROR_RULES[base] for base in kind.__mro__ if base in ERROR_RULES)
         kinds += kind.__subclasses__()
-    return ERROR_RULES[LongwatchError].exit_code
+    return ERROR_RULES[LongwatchError]

@@ -13,24 +13,46 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Final
 
+import anyio
+import anyio.to_thread
 import uvicorn
+from anyio.from_thread import BlockingPortal
 from fastapi import FastAPI
 from fastapi.responses import RedirectResponse
-from fastapi.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from app.api import ask, jobs, media, needles, openai, probes, uploads, users, videos
+from app.api import (
+    alerts,
+    ask,
+    cameras,
+    capacity,
+    days,
+    jobs,
+    media,
+    models,
+    moments,
+    needles,
+    observations,
+    openai,
+    probes,
+    uploads,
+    users,
+    verdicts,
+    videos,
+)
 from app.api import settings as settings_routes
 from app.api.access_log import AccessLogMiddleware
+from app.api.assets import serve_assets
 from app.api.auth import LOOPBACK, AuthMiddleware, SessionService
 from app.api.body_limit import BodyLimitMiddleware, HeaderTimeoutProtocol
-from app.api.deps import AppContext, ModelQueue
+from app.api.brand import assets_path
+from app.api.deps import AppContext
 from app.api.docs import install_docs
 from app.api.errors import install_error_handlers
 from app.api.health import router as health
+from app.api.model_queue import ModelQueue
 from app.api.openapi import (
     DESCRIPTION,
     DOCUMENT_URL,
@@ -40,20 +62,25 @@ from app.api.openapi import (
     operation_id,
 )
 from app.api.sign_in import router as sign_in
+from app.config.engine_config import require_model
 from app.config.settings import Settings
+from app.ipc.server import CommandServer
+from app.schemas.services import ServeResponse
 from app.services.context import ServiceContext
+from app.services.filming_jobs import enqueue_all_filming
 from app.services.library import finish_removals
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
 from app.services.uploads import finish_uploads
 from app.version import product_version
+from app.worker.alerts import alerts_running
 from app.worker.handlers import open_worker
 from app.worker.worker import Worker
 from engine.errors import SettingsError, UnreachableError
+from storage.records import UserId
 
 _log = logging.getLogger(__name__)
 
-STATIC: Final = Path(__file__).parent / "ui" / "static"
 MAX_CONNECTIONS: Final = 500
 """Connections at a time, below the 1024 files that a process may usually open; the next ones are
 answered with status 503."""
@@ -63,12 +90,20 @@ ROUTERS: Final = (
     media.router,
     uploads.router,
     videos.router,
+    cameras.router,
+    moments.router,
+    days.router,
+    observations.router,
     ask.router,
+    verdicts.router,
     probes.router,
     needles.router,
     jobs.router,
+    alerts.router,
     users.router,
     settings_routes.router,
+    models.router,
+    capacity.router,
     openai.router,
 )
 
@@ -79,7 +114,7 @@ def serve(
     host: str | None = None,
     port: int | None = None,
     with_worker: bool = True,
-    say: Callable[[str], None] = lambda line: None,
+    announce: Callable[[ServeResponse], None] = lambda document: None,
 ) -> None:
     """Run until interrupted.
 
@@ -88,18 +123,27 @@ def serve(
         host: Where to listen; the setting when `None`.
         port: Likewise; 0 takes a free one.
         with_worker: Whether to run jobs here, or leave them to `longwatch worker`.
-        say: Called with the one-time sign-in link; it is kept out of the log.
+        announce: Hears where it listens, with the one-time sign-in link, which no log gets.
     Raises:
+        NotFoundError: The model is none, and cannot be pulled either.
         SettingsError: Another address than loopback without an account to sign in with.
         UnreachableError: The port is taken.
+        ReadOnlyError: The library cannot be written to: sign-ins and questions are kept.
     """
+    require_model(settings)
     host = host or settings.server.host
     services = ServiceContext(settings)
     try:
+        services.catalog.check_writable()
         secret = prepare_accounts(services, is_local=host in LOOPBACK)
         listener = _listen(host, settings.server.port if port is None else port)
         with listener:
-            app = create_app(services, is_local=host in LOOPBACK, with_worker=with_worker)
+            app = create_app(
+                services,
+                is_local=host in LOOPBACK,
+                with_worker=with_worker,
+                with_commands=True,
+            )
             address = f"http://{_bracketed(host)}:{listener.getsockname()[1]}"
             _log.info(
                 "serving %s: version %s, model %s, home %s, database %s, %s",
@@ -110,8 +154,16 @@ def serve(
                 services.catalog.where,
                 "with a worker" if with_worker else "without a worker",
             )
-            if secret is not None:
-                say(f"Sign in once with this link: {address}/sign-in?token={secret}")
+            announce(
+                ServeResponse(
+                    address=address,
+                    sign_in_link=None if secret is None else f"{address}/sign-in?token={secret}",
+                    home=str(settings.home),
+                    model=settings.model,
+                    version=product_version(),
+                    with_worker=with_worker,
+                )
+            )
             uvicorn.Server(uvicorn_config(app, settings)).run(sockets=[listener])
     finally:
         services.close()
@@ -160,7 +212,12 @@ def prepare_accounts(services: ServiceContext, *, is_local: bool) -> str | None:
 
 
 def create_app(
-    services: ServiceContext, *, is_local: bool, with_worker: bool = False, with_pages: bool = True
+    services: ServiceContext,
+    *,
+    is_local: bool,
+    with_worker: bool = False,
+    with_pages: bool = True,
+    with_commands: bool = False,
 ) -> ASGIApp:
     """Return the application, with the middleware around it.
 
@@ -168,6 +225,7 @@ def create_app(
         is_local: Whether to answer to loopback names alone.
         with_worker: Whether to run jobs while the application runs.
         with_pages: Whether the web app is mounted beside the API.
+        with_commands: Whether commands of the same library are run here (`app/ipc`).
     """
     sessions = SessionService(services.catalog, clock=time.monotonic)
     app = FastAPI(
@@ -179,12 +237,16 @@ def create_app(
         generate_unique_id_function=operation_id,
         docs_url=None,
         redoc_url=None,
-        lifespan=_lifespan,
+        lifespan=_commands_lifespan if with_commands else _lifespan,
     )
     app.state.context = AppContext(
         services=services,
         sessions=sessions,
-        model_queue=ModelQueue(services.settings.limits.queued_questions),
+        model_queue=ModelQueue(
+            services.settings.limits.queued_questions,
+            turn_s=lambda: services.settings.limits.turn_s,
+            shares_steps=lambda: services.shares_steps,
+        ),
         with_worker=with_worker,
     )
     install_error_handlers(app)
@@ -194,10 +256,12 @@ def create_app(
         app.include_router(router, dependencies=[*SIGNED_IN])
     install_openapi(app)
     install_docs(app)
-    app.mount("/assets", StaticFiles(directory=STATIC))
+    files = serve_assets()
+    for address in (assets_path(), "/assets"):
+        app.mount(address, files)
     app.get("/", include_in_schema=False)(_home)
     if with_pages:
-        _mount_pages(app)
+        _mount_pages(app, app.state.context)
     bounded = BodyLimitMiddleware(app)
     gate = AuthMiddleware(bounded, sessions, hosts=LOOPBACK if is_local else None)
     return AccessLogMiddleware(gate)
@@ -207,14 +271,21 @@ async def _home() -> RedirectResponse:
     return RedirectResponse("/ui/")
 
 
-def _mount_pages(app: FastAPI) -> None:
+def _mount_pages(app: FastAPI, context: AppContext) -> None:
     # Gradio reads these when it is imported: nothing is sent, nothing is kept in the browser.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    # Figures of every event that nobody asks for here: a table of 10,000 rows, made anew each time.
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+    os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(2**31))
     # Late: Gradio reads the environment above when it is imported.
-    from app.ui.pages import mount_pages
+    from app.ui.site import mount_pages
 
-    mount_pages(app, "/ui")
+    mount_pages(app, "/ui", context)
+
+
+_TERMINAL = UserId("terminal")
+"""Whoever asks from a terminal of this machine: one user among the others in the queue."""
 
 
 @asynccontextmanager
@@ -226,8 +297,33 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         return
     enqueue_missing_previews(context.services)
-    with retention_loop(context.services), _working(open_worker(context.services)):
+    enqueue_all_filming(context.services)
+    with (
+        retention_loop(context.services),
+        alerts_running(context.services),
+        _working(open_worker(context.services)),
+    ):
         yield
+
+
+@asynccontextmanager
+async def _commands_lifespan(app: FastAPI) -> AsyncIterator[None]:
+    """Run commands of terminals while the application runs; questions wait with all others."""
+    context: AppContext = app.state.context
+    async with _lifespan(app), BlockingPortal() as portal:
+        commands = CommandServer(
+            context.services,
+            model_turn=lambda: portal.wrap_async_context_manager(
+                context.model_queue.slot(_TERMINAL)
+            ),
+            with_worker=context.with_worker,
+        )
+        await anyio.to_thread.run_sync(commands.start)
+        try:
+            yield
+        finally:
+            # In a thread: a command may be waiting for its turn, which this loop gives it.
+            await anyio.to_thread.run_sync(commands.close)
 
 
 @contextmanager

@@ -13,9 +13,10 @@
     ask         questions and searches, streamed or whole; conversations
     probes      needle runs; needles are the sets of pictures they plant
     jobs        background jobs
+    alerts      alerts, the rules that raise them, where they are sent
     audit       who created, changed or deleted what, in the log
     users       the session, accounts, tokens; how the server is configured
-    settings    settings that can be changed in the browser
+    settings    settings that can be changed in the browser; capacity for a plan of cameras
     health      liveness, readiness, metrics
     openai      /v1/chat/completions
 

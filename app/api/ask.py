@@ -1,18 +1,24 @@
 """Questions and searches, streamed or whole, and the conversations that hold them."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 
 from app.api.audit import audit
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
 from app.api.openapi import failures
-from app.schemas.ask import AskRequest, AskResponse, describe_answer
+from app.api.questions import (
+    PreparedQuestion,
+    answer_steps,
+    plan_text,
+    prepare_question,
+    search_moments,
+)
+from app.schemas.ask import AskRequest, AskResponse
 from app.schemas.conversations import (
     ConversationResponse,
     ConversationsResponse,
@@ -20,14 +26,7 @@ from app.schemas.conversations import (
 from app.schemas.errors import describe_error
 from app.schemas.search import SearchRequest, SearchResponse
 from app.services import conversations
-from app.services.ask import ask_stream, check_text
-from app.services.ask import search as find
-from app.services.scope import keep_hours
-from app.timefmt import format_duration
 from engine.errors import LongwatchError
-from engine.records import Answer, Scope, Turn
-from engine.tensors import Token
-from storage.records import ConversationRow
 
 router = APIRouter(prefix="/api/v1")
 
@@ -43,14 +42,14 @@ async def ask(
     context: Ctx, principal: CurrentUser, request: Request, body: AskRequest
 ) -> AskResponse | StreamingResponse:
     """Answer a question; with `Accept: text/event-stream` as the events plan, token and done."""
-    prepared = await run_in_threadpool(_prepare, context, principal, body)
+    prepared = await run_in_threadpool(prepare_question, context, principal, body)
     if "text/event-stream" in request.headers.get("accept", ""):
         events = _as_events(context, principal, body, prepared)
         return StreamingResponse(
             events, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
     final: AskResponse | None = None
-    async for step in _steps(context, principal, body, prepared):
+    async for step in answer_steps(context, principal, body, prepared):
         final = step if isinstance(step, AskResponse) else final
     assert final is not None, "the last step is the answer"
     return final
@@ -61,15 +60,7 @@ async def ask(
 )
 async def search(context: Ctx, principal: CurrentUser, body: SearchRequest) -> SearchResponse:
     """Return the moments that match a description, or look like a frame; best first."""
-    scope = await run_in_threadpool(_search_scope, context, principal, body)
-    async with context.model_queue.slot():
-        response = await run_in_threadpool(
-            lambda: find(context.services, body.query, scope, like=body.like, top=body.top)
-        )
-    response.searched = format_duration(response.searched_s)
-    for hit in response.hits:
-        hit.thumb_url = f"/media/{hit.video_id}/frame.jpg?t={hit.peak_s:.1f}"
-    return response
+    return await search_moments(context, principal, body)
 
 
 @router.get("/conversations", tags=["conversations"], summary="List conversations")
@@ -107,55 +98,17 @@ def delete_conversation(context: Ctx, principal: CurrentUser, conversation_id: s
     return Response(status_code=204)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
-    """A checked question: where to look, and the turns before it."""
-
-    scope: Scope
-    history: tuple[Turn, ...] = ()
-    conversation: ConversationRow | None = None
-
-
-def _prepare(context: AppContext, principal: Principal, body: AskRequest) -> _Prepared:
-    """Check everything before the first byte of an answer, while a status can still say so."""
-    check_text(context.services, "question", body.question)
-    scope = context.scope(principal, body.videos, body.after, body.before)
-    if body.conversation_id is None:
-        return _Prepared(scope)
-    row = conversations.find_conversation(context.services, principal.user.id, body.conversation_id)
-    return _Prepared(scope, conversations.read_history(context.services, row), row)
-
-
-async def _steps(
-    context: AppContext, principal: Principal, body: AskRequest, prepared: _Prepared
-) -> AsyncIterator[str | AskResponse]:
-    """Yield the tokens of the answer as they come, then the answer."""
-    async with context.model_queue.slot():
-        # The model may have to be loaded first, so even the call itself is off the event loop.
-        steps: Iterator[Token | Answer] = await run_in_threadpool(
-            lambda: ask_stream(
-                context.services,
-                body.question,
-                prepared.scope,
-                history=prepared.history,
-                recall=body.recall,
-            )
-        )
-        async for step in iterate_in_threadpool(steps):
-            if isinstance(step, Answer):
-                yield await run_in_threadpool(_keep, context, principal, body, prepared, step)
-            else:
-                yield step.text
-
-
 async def _as_events(
-    context: AppContext, principal: Principal, body: AskRequest, prepared: _Prepared
+    context: AppContext, principal: Principal, body: AskRequest, prepared: PreparedQuestion
 ) -> AsyncIterator[str]:
     """Yield the same as server-sent events; a failure after the start is an event too."""
-    plan = _plan(context, prepared.scope)
-    yield _event("plan", {"text": plan, "waiting": context.model_queue.waiting})
+    plan = plan_text(context, prepared.scope)
+    queue, user = context.model_queue, principal.user.id
+    yield _event(
+        "plan", {"text": plan, "waiting": queue.ahead_of(user), "wait_s": queue.wait_s(user)}
+    )
     try:
-        async for step in _steps(context, principal, body, prepared):
+        async for step in answer_steps(context, principal, body, prepared):
             if isinstance(step, str):
                 yield _event("token", step)
             else:
@@ -166,40 +119,3 @@ async def _as_events(
 
 def _event(name: str, data: object) -> str:
     return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
-
-
-def _plan(context: AppContext, scope: Scope) -> str:
-    """Return what is about to be searched, in words."""
-    labels = context.services.labels()
-    names = [labels[video].name for video, _ in scope if video in labels]
-    where = names[0] if len(names) == 1 else f"{len(names)} videos"
-    return f"Searching {where}"
-
-
-def _keep(
-    context: AppContext, principal: Principal, body: AskRequest, prepared: _Prepared, answer: Answer
-) -> AskResponse:
-    """Store the turn, in a new conversation if there is none."""
-    conversation_id = conversations.keep_turn(
-        context.services,
-        principal.user.id,
-        prepared.conversation,
-        body.videos,
-        body.question,
-        answer,
-    )
-    response = describe_answer(body.question, answer, context.services.labels())
-    return AskResponse(
-        **response.model_dump(),
-        conversation_id=conversation_id,
-        searched=format_duration(answer.searched_s),
-    )
-
-
-def _search_scope(context: AppContext, principal: Principal, body: SearchRequest) -> Scope:
-    scope = context.scope(principal, body.videos, body.after, body.before)
-    if body.like is not None:
-        context.video(principal, body.like.video_id)
-    return (
-        scope if body.time_of_day is None else keep_hours(context.services, scope, body.time_of_day)
-    )

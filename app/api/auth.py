@@ -3,8 +3,8 @@
 request -> allowed host? -> authenticate -> same origin? -> signed in or open path? -> CSRF -> route
 
 Decision: the gate is one ASGI layer around everything, closed unless a path is named open, because
-Gradio's own routes carry no login check on some paths. Of Gradio only pages and their files are
-let through: no handler of ours runs behind it, so its uploads, queues and proxies have no use.
+Gradio's own routes carry no login check on some paths. Of Gradio only pages, their files and their
+events are let through: its uploads, files, streams and proxies have no use here.
 Decision: a state change with a cookie needs the same origin and, on the API, the token of the
 session; a bearer token needs neither, because no browser sends it by itself.
 """
@@ -31,7 +31,7 @@ from app.errors import NotAllowedError
 from app.services.credentials import hash_secret, matches, new_secret
 from engine.records import VideoId
 from storage.catalog import Catalog, utc_now
-from storage.records import UserRow
+from storage.records import CameraId, UserRow
 
 COOKIE: Final = "longwatch_session"
 CSRF_HEADER: Final = "x-csrf-token"
@@ -42,21 +42,28 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _log = logging.getLogger(__name__)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN = re.compile(r"/(healthz|readyz|sign-in|favicon\.(?:svg|ico)|assets/[\w./-]+)")
+_OPEN = re.compile(r"/(healthz|readyz|sign-in(?:/link)?|favicon\.(?:svg|ico)|assets/[\w./-]+)")
 _GRADIO = re.compile(
-    r"/ui/?([a-z]+/?)?"  # pages
+    r"/ui/?((cameras|watch|moments|search|probe|alerts|jobs|settings|models)/?)?"
     r"|/ui/(assets|static)/[\w./@-]+"
-    r"|/ui/(theme\.css|config/?|manifest\.json|gradio_api/startup-events)"
+    r"|/ui/(theme\.css|config/?|manifest\.json|gradio_api/(startup-events|info))"
+    r"|/ui/gradio_api/(queue/data|mcp/?|mcp/schema|call/\w{1,64}/\w{1,64})"
 )
+# Files whose names or folders change with their contents.
+_KEPT = re.compile(r"/ui/assets/|/assets/[0-9a-f]{12}/")
+# Events of the pages and calls of the named endpoints. Their handlers take the user from the
+# request and ask the services, as routes do (`app/ui/caller.py`).
+_GRADIO_CALLS = re.compile(r"/ui/gradio_api/(queue/join|cancel|(run|call)/\w{1,64}|mcp)/?")
 _LINK = "(link)"
 """Name under which failed links are counted; no account can have it."""
 _API = ("/api/", "/v1/", "/media/", "/metrics")
 
 # What a bearer token never reaches: it could give itself, or a stranger, a way to stay.
 _NOT_FOR_TOKENS = re.compile(r"/api/v1/(users|tokens|session/password)(/.*)?")
-_NOT_WRITTEN_BY_TOKENS = re.compile(r"/api/v1/(settings|session)(/.*)?")
-# What asks by POST and changes nothing of the library.
-_ASKS = re.compile(r"/api/v1/(ask|search)(/.*)?|/v1/.*")
+_NOT_WRITTEN_BY_TOKENS = re.compile(r"/api/v1/(settings|session|alert-destinations)(/.*)?")
+# What asks by POST and changes nothing of the library; a handler of a page or of a named endpoint
+# that changes it checks the scopes itself.
+_ASKS = re.compile(r"/api/v1/(ask|search)(/.*)?|/api/v1/alert-rules/try|/v1/.*|/ui/gradio_api/.*")
 
 # Gradio compiles templates in the browser (`unsafe-eval`) and styles inline; nothing may be
 # loaded from, or sent to, any other host.
@@ -77,6 +84,8 @@ class Principal:
     """The CSRF token of the session; empty for a bearer token, which needs none."""
     granted: frozenset[VideoId] | None
     """The videos of a viewer; `None` for an admin, who sees all."""
+    cameras: frozenset[CameraId] = frozenset()
+    """The cameras of a viewer."""
     scopes: frozenset[str] | None = None
     """The rights of a bearer token; `None` for a session, which has all of its user's."""
 
@@ -89,12 +98,17 @@ class Principal:
         """Return whether a video exists for this user."""
         return self.granted is None or video in self.granted
 
+    def may_see_camera(self, camera: CameraId) -> bool:
+        """Return whether a camera exists for this user."""
+        return self.granted is None or camera in self.cameras
+
 
 class SessionService:
     """Opens and closes sessions, and authenticates requests."""
 
     def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
         self._accounts = catalog.accounts
+        self._cameras = catalog.cameras
         self._rate_limit = SignInRateLimit(clock)
 
     def sign_in(self, name: str, password: str, address: str) -> tuple[str, UserRow]:
@@ -195,8 +209,9 @@ class SessionService:
     def _principal(
         self, user: UserRow, *, csrf: str, scopes: frozenset[str] | None = None
     ) -> Principal:
-        granted = None if user.role == "admin" else self._accounts.granted(user.id)
-        return Principal(user=user, csrf=csrf, granted=granted, scopes=scopes)
+        granted = None if user.role == "admin" else self._accounts.visible(user.id)
+        cameras = self._cameras.granted(user.id)
+        return Principal(user=user, csrf=csrf, granted=granted, cameras=cameras, scopes=scopes)
 
 
 class AuthMiddleware:
@@ -244,8 +259,11 @@ class AuthMiddleware:
             return _Rejection.for_anonymous(path, scope, headers)
         if principal.scopes is not None and not _in_scope(principal.scopes, method, path):
             return _Rejection(403, "scope", "the scopes of this token do not allow this")
-        if path.startswith("/ui") and not (method in _SAFE_METHODS and _GRADIO.fullmatch(path)):
-            return _Rejection(404, "not_found", "no such page")
+        if path.startswith("/ui") and not _is_of_pages(method, path):
+            is_opened = method == "GET" and "text/html" in headers.get("accept", "")
+            return _Rejection(
+                404, "not_found", "no such page", page=_NO_PAGE if is_opened else None
+            )
         if method not in _SAFE_METHODS and principal.csrf and path.startswith(_API):
             # Bytes, because strings that are not ASCII cannot be compared this way.
             given = headers.get(CSRF_HEADER, "").encode()
@@ -254,12 +272,24 @@ class AuthMiddleware:
         return None
 
 
+_NO_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>No such page · Longwatch</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/assets/tokens.css">
+<link rel="stylesheet" href="/assets/shell.css"><link rel="stylesheet" href="/assets/sign-in.css">
+</head><body><div class="lw door"><main><h1>There is no such page</h1>
+<p class="muted">The address may be mistyped, or the page has moved.</p>
+<p><a class="button" href="/ui/">Open the library</a></p></main></div></body></html>"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Rejection:
     status: int
     code: str
     message: str
     location: str | None = None
+    page: str | None = None
+    """What a browser shows in place of the message."""
 
     @classmethod
     def for_anonymous(cls, path: str, scope: Scope, headers: Headers) -> "_Rejection":
@@ -272,7 +302,10 @@ class _Rejection:
 
     async def __call__(self, send: Send) -> None:
         body = json.dumps({"error": {"code": self.code, "message": self.message}}).encode()
-        headers = {"content-type": "application/json", "content-length": str(len(body))}
+        kind = "application/json"
+        if self.page is not None:
+            body, kind = self.page.encode(), "text/html; charset=utf-8"
+        headers = {"content-type": kind, "content-length": str(len(body))}
         if self.location is not None:
             headers["location"] = self.location
         if self.status == 401:
@@ -314,6 +347,13 @@ def _in_scope(scopes: frozenset[str], method: str, path: str) -> bool:
     return "write" in scopes and not _NOT_WRITTEN_BY_TOKENS.fullmatch(path)
 
 
+def _is_of_pages(method: str, path: str) -> bool:
+    """Return whether a request is one that the pages or the named endpoints need of Gradio."""
+    if method in _SAFE_METHODS:
+        return _GRADIO.fullmatch(path) is not None
+    return method in {"POST", "DELETE"} and _GRADIO_CALLS.fullmatch(path) is not None
+
+
 def _host_name(headers: Headers) -> str:
     return urlsplit(f"//{headers.get('host', '')}").hostname or ""
 
@@ -344,6 +384,8 @@ def _with_headers(scope: Scope, send: Send) -> Send:
             headers["permissions-policy"] = "camera=(), microphone=(), geolocation=()"
             if path.startswith("/api/") and "cache-control" not in headers:
                 headers["cache-control"] = "no-store"
+            if _KEPT.match(path) and message["status"] == 200:
+                headers["cache-control"] = "private, max-age=31536000, immutable"
         await send(message)
 
     return sender

@@ -43,7 +43,7 @@ class BodyLimitMiddleware:
         if scope["method"] != "DELETE" and _STREAMED.fullmatch(scope["path"]):
             await self._app(scope, self._with_timeout(receive), send)
             return
-        most_bytes = MAX_SIGN_IN_BYTES if scope["path"] == "/sign-in" else MAX_BODY_BYTES
+        most_bytes = MAX_SIGN_IN_BYTES if scope["path"].startswith("/sign-in") else MAX_BODY_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal() or int(announced) > most_bytes:
             await _refuse(send, 413, "too_large", f"a body has at most {most_bytes} bytes here")

@@ -1,7 +1,6 @@
-"""Dependencies of every route: the context, the signed-in user, the queue of the model."""
+"""Dependencies of every route: the context, the signed-in user, the checks of passwords."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -12,12 +11,14 @@ import anyio.to_thread
 from fastapi import Depends, Request
 
 from app.api.auth import Principal, SessionService
+from app.api.model_queue import ModelQueue
 from app.config.settings import Settings
 from app.errors import BusyError, NotAllowedError
 from app.services.access import find_video, visible_videos
+from app.services.capacity import CapacityPlanner
 from app.services.context import ServiceContext
 from app.services.credentials import MAX_HASHES
-from app.services.scope import resolve_scope
+from app.services.scope import keep_hours, resolve_scope
 from app.services.uploads import PartLocks
 from engine.records import Scope
 from storage.records import VideoRow
@@ -26,33 +27,6 @@ Checked = TypeVar("Checked")
 
 _MAX_WAITING_CHECKS: Final = 20
 """Checks that wait: at two a time and 0.2 s each on a slow machine, the last one waits 2 s."""
-
-
-class ModelQueue:
-    """A bounded queue in front of the model, which answers one question at a time."""
-
-    def __init__(self, most_waiting: int) -> None:
-        self._most_waiting = most_waiting
-        self._slot = anyio.Semaphore(1)
-        self.waiting = 0
-
-    @asynccontextmanager
-    async def slot(self) -> AsyncIterator[None]:
-        """Hold the model while the body runs.
-
-        Raises:
-            BusyError: The queue is full.
-        """
-        if self.waiting >= self._most_waiting:
-            raise BusyError(
-                f"{self.waiting} questions are waiting already", hint="try again in a moment"
-            )
-        self.waiting += 1
-        try:
-            async with self._slot:
-                yield
-        finally:
-            self.waiting -= 1
 
 
 class PasswordChecks:
@@ -97,6 +71,8 @@ class AppContext:
     frames: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """Limits the stills that are decoded at once, each in a process of its own."""
 
+    capacity: CapacityPlanner = field(default_factory=CapacityPlanner)
+
     @property
     def settings(self) -> Settings:
         """The settings in force."""
@@ -125,13 +101,18 @@ class AppContext:
         videos: list[str],
         after: float | datetime | None,
         before: float | datetime | None,
+        time_of_day: str | None = None,
+        cameras: Sequence[str] = (),
     ) -> Scope:
-        """Return where to look: the videos named, or all that the user may see.
+        """Return where to look: videos and cameras named, or all that the user may see.
 
         Raises:
             NotFoundError: A video that is not there for them, or nothing to look through.
         """
-        return resolve_scope(self.services, videos, after=after, before=before, access=principal)
+        scope = resolve_scope(
+            self.services, videos, cameras=cameras, after=after, before=before, access=principal
+        )
+        return scope if time_of_day is None else keep_hours(self.services, scope, time_of_day)
 
 
 def get_context(request: Request) -> AppContext:

@@ -10,38 +10,44 @@ worker (`app/services/previews.py`); until then the page says so, and stills and
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
-from app.api.deps import Ctx, CurrentUser
+from app.api.deps import AppContext, Ctx, CurrentUser
 from app.api.openapi import content
+from app.api.ranges import ranged_response
 from app.services.captions import caption_rows
 from app.services.conversations import list_chapters
 from app.services.library import export_clip
+from app.services.pictures import kept_still, sprite_sheet
+from app.services.playback import play_recording
 from app.services.stills import (
     browser_plays,
     make_still,
     media_type,
     original_file,
+    play_offset_s,
     proxy_file,
-    sprite_file,
     still_file,
 )
 from app.timefmt import format_offset
+from app.webvtt import write_track
 from engine.errors import NotFoundError
+from engine.media.address import is_live_uri
 from storage.files import HomeFolder
 
-_MAX_CLIP_S: Final = 600.0
+MAX_CLIP_S: Final = 600.0
 _LEAST_CUE_S: Final = 0.5
 _CUE_CHARS: Final = 120
 _IMMUTABLE = {"cache-control": "private, max-age=86400"}
+_CHANGING = {"cache-control": "private, no-cache"}
 _SUFFIXES = {
     "video/mp4": "mp4",
     "video/webm": "webm",
@@ -77,9 +83,22 @@ async def get_original(context: Ctx, principal: CurrentUser, video_id: str) -> F
     response_class=FileResponse,
     responses=content("video/mp4", "video/webm"),
 )
-async def get_playback(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
-    """Return the playback copy if there is one, else the original if browsers play it."""
+async def get_playback(
+    context: Ctx, principal: CurrentUser, video_id: str, request: Request
+) -> Response:
+    """Return the playback copy if there is one, else the original if browsers play it.
+
+    Of what a camera filmed, all that is recorded by now, on the clock of the video.
+    """
     row = await run_in_threadpool(context.video, principal, video_id)
+    if row.camera is not None and is_live_uri(row.uri):
+        joined = await run_in_threadpool(play_recording, context.services, row)
+        return ranged_response(
+            joined.n_bytes,
+            joined.read,
+            wanted=request.headers.get("range"),
+            media_type="video/mp4",
+        )
     proxy = proxy_file(context.home, row.id)
     if proxy.is_file():
         return FileResponse(proxy, media_type="video/mp4")
@@ -95,24 +114,32 @@ async def get_playback(context: Ctx, principal: CurrentUser, video_id: str) -> F
 @router.get(
     "/{video_id}/frame.jpg",
     summary="Get a frame",
-    response_class=FileResponse,
+    response_class=Response,
     responses=content("image/jpeg"),
 )
 async def get_frame(
     context: Ctx,
     principal: CurrentUser,
     video_id: str,
-    t: Annotated[float, Query(ge=0, le=1e6, description="Seconds from the start.")] = 0.0,
-    w: Annotated[int, Query(description="Width: 160, 320, 640 or 1280 pixels.")] = 320,
-) -> FileResponse:
-    """Return the frame shown at a time as JPEG; it is decoded once and kept."""
+    t: Annotated[float, Query(ge=0, le=1e9, description="Seconds from the start.")] = 0.0,
+    w: Annotated[int, Query(description="Longest side: 160, 320, 640 or 1280 pixels.")] = 320,
+) -> Response:
+    """Return the frame shown at a time as JPEG: the still that was kept of it.
+
+    Where none was kept, or it is smaller than asked for, a frame of the original is decoded once.
+    """
     row = await run_in_threadpool(context.video, principal, video_id)
+    # Behind what has been read, the last frame is shown, and soon another.
+    headers = _IMMUTABLE if t < row.ingested_s else _CHANGING
+    jpeg = await run_in_threadpool(kept_still, context.services, row, t, w)
+    if jpeg is not None:
+        return Response(jpeg, media_type="image/jpeg", headers=headers)
     still = still_file(context.home, row.id, t, w)
     if not still.is_file():
         async with context.frames:
             if not still.is_file():
                 await anyio.to_thread.run_sync(make_still, context.services, row, t, w)
-    return FileResponse(still, media_type="image/jpeg", headers=_IMMUTABLE)
+    return FileResponse(still, media_type="image/jpeg", headers=headers)
 
 
 @router.get(
@@ -122,9 +149,14 @@ async def get_frame(
     responses=content("image/jpeg"),
 )
 async def get_sprite(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
-    """Return stills spread evenly over the video in one picture, ten a row."""
+    """Return stills spread evenly over the video in one picture, ten a row.
+
+    `sprite` of the video says how it is read, and names it by an address that changes with it.
+    """
     row = await run_in_threadpool(context.video, principal, video_id)
-    return _kept(sprite_file(context.home, row.id), "image/jpeg", "there is no sprite sheet yet")
+    async with context.frames:
+        path = await run_in_threadpool(sprite_sheet, context.services, row)
+    return FileResponse(path, media_type="image/jpeg", headers=_IMMUTABLE)
 
 
 @router.get(
@@ -139,7 +171,10 @@ async def get_chapters(context: Ctx, principal: CurrentUser, video_id: str) -> R
 
     cues = await run_in_threadpool(list_chapters, context.services, principal.user.id, row.id)
     return Response(
-        _track((a, max(b, a + _LEAST_CUE_S), text[:_CUE_CHARS]) for a, b, text in cues),
+        write_track(
+            ((a, max(b, a + _LEAST_CUE_S), text[:_CUE_CHARS]) for a, b, text in cues),
+            offset_s=play_offset_s(context.services, row),
+        ),
         media_type="text/vtt",
     )
 
@@ -156,8 +191,9 @@ async def get_caption_track(context: Ctx, principal: CurrentUser, video_id: str)
 
     rows = await run_in_threadpool(caption_rows, context.services, row.id)
     return Response(
-        _track(
-            (caption.ref.span.start_s, caption.ref.span.end_s, caption.text) for caption in rows
+        write_track(
+            ((caption.ref.span.start_s, caption.ref.span.end_s, caption.text) for caption in rows),
+            offset_s=play_offset_s(context.services, row),
         ),
         media_type="text/vtt",
     )
@@ -178,55 +214,37 @@ async def get_clip(
 ) -> FileResponse:
     """Cut a clip, without encoding again where the container allows it; ten minutes at most."""
     row = await run_in_threadpool(context.video, principal, video_id)
+
+    def write(target: Path) -> None:
+        span_s = (start, end)
+        export_clip(context.services, row, span_s, target, most_s=MAX_CLIP_S, may_replace=True)
+
+    name = f"{row.name} {format_offset(start)[:-4].replace(':', '.')}.mp4"
+    return await clip_response(context, name, write)
+
+
+async def clip_response(
+    context: AppContext, name: str, write: Callable[[Path], None]
+) -> FileResponse:
+    """Return a clip that is written for this answer alone, and deleted behind it."""
     folder = _ready(HomeFolder(context.home).thumbs)
-    handle, name = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=folder)
     os.close(handle)
-    target = Path(name)
+    target = Path(temporary)
     try:
         async with context.frames:
-            await run_in_threadpool(
-                lambda: export_clip(
-                    context.services,
-                    row,
-                    (start, end),
-                    target,
-                    most_s=_MAX_CLIP_S,
-                    may_replace=True,
-                )
-            )
+            await run_in_threadpool(write, target)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
     return FileResponse(
         target,
         media_type="video/mp4",
-        filename=f"{row.name} {format_offset(start)[:-4].replace(':', '.')}.mp4",
+        filename=name,
         background=BackgroundTask(target.unlink, missing_ok=True),
     )
-
-
-def _kept(path: Path, kind: str, missing: str) -> FileResponse:
-    if not path.is_file():
-        raise NotFoundError(missing)
-    return FileResponse(path, media_type=kind, headers=_IMMUTABLE)
 
 
 def _ready(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _track(cues: Iterable[tuple[float, float, str]]) -> str:
-    """Return starts, ends and texts as WebVTT; cues without text are left out."""
-    blocks = (f"{_vtt(a)} --> {_vtt(b)}\n{_plain(text)}" for a, b, text in cues if text.strip())
-    return "\n\n".join(("WEBVTT", *blocks)) + "\n"
-
-
-def _vtt(time_s: float) -> str:
-    return format_offset(time_s).zfill(12)
-
-
-def _plain(text: str) -> str:
-    """Return a text as one line of a cue, with the markup of WebVTT escaped."""
-    line = " ".join(text.split())
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

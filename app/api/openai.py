@@ -1,42 +1,49 @@
-"""OpenAI's chat completions over the library: videos are named, never fetched.
+"""OpenAI's chat completions and embeddings over the library: videos are named, never fetched.
 
-A part `{"type": "video_url", "video_url": {"url": "video://ID#t=60,120"}}` says where to look;
-without one, every video that the user may see is searched. Evidence comes in the field
-`longwatch`, never only in prose. Decoding options that are not ours are accepted and ignored.
+A part `{"type": "video_url", "video_url": {"url": "video://ID#t=60,120"}}` says where to look, by
+id or by name; without one, every video that the user may see is searched. Evidence comes in the
+field `longwatch`, never only in prose. What OpenAI offers and is not done here (tools, several
+answers, pictures) is refused with a sentence; fields that we do not know are ignored.
 """
 
+import base64
 import json
-import re
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
+import numpy as np
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
-from starlette.concurrency import iterate_in_threadpool, run_in_threadpool
+from starlette.concurrency import run_in_threadpool
 
-from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
+from app.api.errors import openai_error
 from app.api.openapi import content, failures
 from app.schemas.ask import describe_answer
-from app.schemas.errors import describe_error
-from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
-from app.services.ask import ask_stream
-from app.services.scope import resolve_span
+from app.schemas.openai import ChatCompletionRequest, EmbeddingsRequest
+from app.services.ask import ask_stream, model_note
+from app.services.chat import Chat, TextCutter, check_model, read_chat
+from app.services.embeddings import embed
 from engine.errors import InputRefusedError, LongwatchError
-from engine.records import Answer, Scope, TimeSpan, Turn, VideoId
+from engine.records import Answer
 from engine.tensors import Token
 
 router = APIRouter(tags=["openai"])
-
-_NAME = re.compile(r"video://([\w-]{1,64})(?:#t=(\d+(?:\.\d+)?)?(?:,(\d+(?:\.\d+)?))?)?")
 
 
 @router.get("/v1/models", summary="List models")
 def list_models(context: Ctx, principal: CurrentUser) -> dict[str, object]:
     """Return the one model that answers here."""
-    model = {"id": context.settings.model, "object": "model", "created": 0, "owned_by": "longwatch"}
-    return {"object": "list", "data": [model]}
+    return {"object": "list", "data": [_describe_model(context)]}
+
+
+@router.get("/v1/models/{model:path}", summary="Get a model", responses=failures(404))
+def get_model(context: Ctx, principal: CurrentUser, model: str) -> dict[str, object]:
+    """Return the model that answers here, if it has this name."""
+    check_model(context.services, model)
+    return _describe_model(context)
 
 
 @router.post(
@@ -49,125 +56,158 @@ async def create_chat_completion(
     context: Ctx, principal: CurrentUser, body: ChatCompletionRequest
 ) -> Response:
     """Answer the last user message, with the turns before it as history."""
-    question, history = _conversation(body.messages)
-    scope = await run_in_threadpool(_scope, context, principal, body.messages)
-    steps = _steps(context, question, scope, history)
+    chat = await run_in_threadpool(read_chat, context.services, body, principal)
+    steps = context.model_queue.answer(principal.user.id, lambda: _start(context, chat))
     frame = {
         "id": f"chatcmpl-{secrets.token_hex(8)}",
         "created": int(time.time()),
         "model": context.settings.model,
     }
+    cutter = TextCutter(context.services, chat.stop, chat.most_tokens)
     if body.stream:
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        events = _stream(context, steps, frame, chat, cutter, with_usage=with_usage)
         return StreamingResponse(
-            _stream(context, steps, frame, question), media_type="text/event-stream"
+            events, media_type="text/event-stream", headers={"x-accel-buffering": "no"}
         )
     final: Answer | None = None
     async for step in steps:
-        final = step if isinstance(step, Answer) else final
+        if isinstance(step, Answer):
+            final = step
+        else:
+            cutter.feed(step.text)
     assert final is not None, "an answer ends with its record"
-    message = {"role": "assistant", "content": final.text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    cutter.close(is_whole=_is_whole(chat, cutter, final))
+    message = {"role": "assistant", "content": cutter.text.strip(), "refusal": None}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": cutter.finish_reason,
+    }
     return JSONResponse(
         {
             **frame,
             "object": "chat.completion",
             "choices": [choice],
-            "longwatch": _proof(context, question, final),
+            "usage": _usage(chat, cutter),
+            "longwatch": _proof(context, chat.question, final),
         }
     )
 
 
-async def _steps(
-    context: AppContext, question: str, scope: Scope, history: tuple[Turn, ...]
-) -> AsyncIterator[Token | Answer]:
-    async with context.model_queue.slot():
-        steps = await run_in_threadpool(
-            lambda: ask_stream(context.services, question, scope, history=history)
+@router.post(
+    "/v1/embeddings", summary="Create embeddings", responses=failures(404, 413, 429, 501, 503)
+)
+async def create_embeddings(
+    context: Ctx, principal: CurrentUser, body: EmbeddingsRequest
+) -> dict[str, object]:
+    """Place texts, and frames named `video://ID#t=12.5`, in the space that search compares."""
+    check_model(context.services, body.model)
+    inputs = [body.input] if isinstance(body.input, str) else body.input
+    async with context.model_queue.slot(principal.user.id):
+        embeddings = await run_in_threadpool(
+            lambda: [embed(context.services, text, principal) for text in inputs]
         )
-        async for step in iterate_in_threadpool(steps):
-            yield step
+    width = len(embeddings[0].vector)
+    if body.dimensions not in {None, width}:
+        raise InputRefusedError(f"dimensions is {body.dimensions}, the space here has {width}")
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": _numbers(embedding.vector, as_text=body.encoding_format == "base64"),
+        }
+        for index, embedding in enumerate(embeddings)
+    ]
+    n_tokens = sum(embedding.n_tokens for embedding in embeddings)
+    return {
+        "object": "list",
+        "data": data,
+        "model": context.settings.model,
+        "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
+    }
+
+
+def _describe_model(context: AppContext) -> dict[str, object]:
+    return {
+        "id": context.settings.model,
+        "object": "model",
+        "created": 0,
+        "owned_by": "longwatch",
+    }
+
+
+def _start(context: AppContext, chat: Chat) -> Iterator[Token | Answer]:
+    return ask_stream(
+        context.services,
+        chat.question,
+        chat.scope,
+        history=chat.history,
+        sampling=chat.sampling,
+        instructions=chat.instructions,
+    )
 
 
 async def _stream(
     context: AppContext,
     steps: AsyncIterator[Token | Answer],
-    frame: dict[str, object],
-    question: str,
+    frame: Mapping[str, object],
+    chat: Chat,
+    cutter: TextCutter,
+    *,
+    with_usage: bool,
 ) -> AsyncIterator[str]:
-    def piece(delta: dict[str, str], finish: str | None = None, **more: object) -> str:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        body = {**frame, "object": "chat.completion.chunk", "choices": [choice], **more}
+    def chunk(choices: list[dict[str, object]], **more: object) -> str:
+        usage = {"usage": None} if with_usage else {}
+        body = {**frame, "object": "chat.completion.chunk", "choices": choices, **usage, **more}
         return f"data: {json.dumps(body, ensure_ascii=False)}\n\n"
+
+    def piece(delta: dict[str, str], finish: str | None = None, **more: object) -> str:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return chunk([choice], **more)
 
     yield piece({"role": "assistant", "content": ""})
     try:
         async for step in steps:
             if isinstance(step, Answer):
-                yield piece({}, "stop", longwatch=_proof(context, question, step))
+                text = cutter.close(is_whole=_is_whole(chat, cutter, step))
             else:
-                yield piece({"content": step.text})
+                text = cutter.feed(step.text)
+            if text:
+                yield piece({"content": text})
+            if isinstance(step, Answer):
+                proof = _proof(context, chat.question, step)
+                yield piece({}, cutter.finish_reason, longwatch=proof)
+        if with_usage:
+            yield chunk([], usage=_usage(chat, cutter))
     except LongwatchError as error:
-        yield f"data: {describe_error(error).model_dump_json()}\n\n"
+        yield f"data: {json.dumps(openai_error(error), ensure_ascii=False)}\n\n"
     yield "data: [DONE]\n\n"
+
+
+def _is_whole(chat: Chat, cutter: TextCutter, answer: Answer) -> bool:
+    """Tell whether an answer ended by itself: a model may have run out of its tokens."""
+    return answer.answered_by != "model" or cutter.n_tokens < chat.sampling.max_tokens
+
+
+def _usage(chat: Chat, cutter: TextCutter) -> dict[str, int]:
+    n_answer = cutter.n_tokens
+    return {
+        "prompt_tokens": chat.n_prompt_tokens,
+        "completion_tokens": n_answer,
+        "total_tokens": chat.n_prompt_tokens + n_answer,
+    }
 
 
 def _proof(context: AppContext, question: str, answer: Answer) -> dict[str, object]:
     """Return what supports the answer: the document of `ask` without question and answer."""
-    document = describe_answer(question, answer, context.services.labels())
+    services = context.services
+    document = describe_answer(question, answer, services.labels(), model_note=model_note(services))
     return document.model_dump(exclude={"question", "answer"})
 
 
-def _conversation(messages: list[ChatMessage]) -> tuple[str, tuple[Turn, ...]]:
-    """Return the question and the turns before it; system messages are ignored."""
-    spoken = [
-        (message.role, _text(message))
-        for message in messages
-        if message.role in {"user", "assistant"}
-    ]
-    if not spoken or spoken[-1][0] != "user":
-        raise InputRefusedError("the last message must be the user's question")
-    turns, pending = [], ""
-    for role, text in spoken[:-1]:
-        if role == "user":
-            pending = text
-        elif pending:
-            turns.append(Turn(question=pending, answer=text))
-            pending = ""
-    return spoken[-1][1], tuple(turns)
-
-
-def _text(message: ChatMessage) -> str:
-    if isinstance(message.content, str):
-        return message.content
-    return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
-
-
-def _scope(context: AppContext, principal: Principal, messages: list[ChatMessage]) -> Scope:
-    urls = [
-        part.video_url.url
-        for message in messages
-        if isinstance(message.content, list)
-        for part in message.content
-        if isinstance(part, VideoPart)
-    ]
-    if not urls:
-        return context.scope(principal, [], None, None)
-    return tuple(_named(context, principal, url) for url in urls)
-
-
-def _named(context: AppContext, principal: Principal, url: str) -> tuple[VideoId, TimeSpan]:
-    """Return the span that `video://ID#t=start,end` names; nothing is ever fetched."""
-    match = _NAME.fullmatch(url)
-    if match is None:
-        raise InputRefusedError(
-            f"{url!r} is not of the form video://ID#t=start,end",
-            hint="add the video to the library and name its id",
-        )
-    video, start, end = match.groups()
-    return resolve_span(
-        context.services,
-        video,
-        start_s=float(start) if start else None,
-        end_s=float(end) if end else None,
-        access=principal,
-    )
+def _numbers(vector: np.ndarray[Any, Any], *, as_text: bool) -> list[float] | str:
+    if as_text:
+        return base64.b64encode(vector.astype("<f4").tobytes()).decode()
+    return [float(number) for number in vector]

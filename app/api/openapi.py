@@ -20,11 +20,13 @@ DOCUMENT_URL: Final = "/api/v1/openapi.json"
 
 TAGS: Final = (
     {"name": "videos", "description": "The library: list, add, ingest, caption, delete."},
+    {"name": "cameras", "description": "Cameras: their states, what is kept, tests."},
     {"name": "ask", "description": "Questions and searches."},
     {"name": "conversations", "description": "Questions and answers that belong together."},
     {"name": "probes", "description": "Needle probes: where the model still finds a moment."},
     {"name": "needles", "description": "Sets of pictures that a probe can plant."},
     {"name": "jobs", "description": "Background jobs."},
+    {"name": "alerts", "description": "Standing questions, what they raised, where it is sent."},
     {"name": "uploads", "description": "Resumable uploads (tus 1.0)."},
     {"name": "media", "description": "Files, frames, clips and tracks of a video."},
     {"name": "users", "description": "The session, and user accounts."},

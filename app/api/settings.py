@@ -15,7 +15,10 @@ router = APIRouter(prefix="/api/v1/settings/values", tags=["settings"])
 
 @router.get("", summary="Get changeable settings")
 def get_setting_values(context: Ctx, principal: CurrentUser) -> SettingValuesResponse:
-    """Return the values in force, those of the next start, and what locks them."""
+    """Return the values in force, those of the next start, and what locks them.
+
+    A viewer sees none that tells of the disk or the memory.
+    """
     return _values(context, principal)
 
 
@@ -33,9 +36,10 @@ def update_settings(
 
 
 def _values(context: AppContext, access: Access) -> SettingValuesResponse:
-    return SettingValuesResponse(
-        settings=[_item(state, access) for state in current_values(context.settings)]
-    )
+    states = current_values(context.settings)
+    # How large the disk and the memory of the server are is nothing that a viewer needs.
+    shown = [state for state in states if access.granted is None or state.editable.kind != "bytes"]
+    return SettingValuesResponse(settings=[_item(state, access) for state in shown])
 
 
 def _item(state: SettingState, access: Access) -> SettingItem:

@@ -1,4 +1,9 @@
-"""The sign-in page: by name and password, or by a one-time link. It needs no script."""
+"""The sign-in page: by name and password, or by a one-time link. It needs no script.
+
+Decision: opening a one-time link signs nobody in, a click on its page does: programs that look
+into links before people do, in mail and chat, would use it up. The click is a POST that must come
+from a page of this server, so no other site signs somebody in as somebody else.
+"""
 
 from html import escape
 from typing import Annotated, Final
@@ -7,9 +12,9 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from app.api.auth import COOKIE, SESSION_DAYS, client_address, safe_redirect
+from app.api.brand import LOGO, STATIC_FILES, THEME_SCRIPT
 from app.api.deps import Ctx
 from app.errors import BusyError, NotAllowedError, rule_for
-from app.ui.frame import LOGO, STATIC_FILES, THEME_SCRIPT
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,7 +28,11 @@ _PAGE: Final = """<!doctype html>
 <p class="brand">{logo}<span>Longwatch</span></p>
 <h1>Sign in</h1>
 {note}
-<form method="post" action="/sign-in">
+{form}
+</main></div></body></html>"""
+
+
+_PASSWORD_FORM: Final = """<form method="post" action="/sign-in">
 <input type="hidden" name="next" value="{target}">
 <label>Name<input name="name" autocomplete="username" required autofocus></label>
 <label>Password<input name="password" type="password" autocomplete="current-password"
@@ -31,25 +40,40 @@ required></label>
 <button class="primary" type="submit">Sign in</button>
 </form>
 <p class="faint">First time on this machine? Use the one-time link that
-<code>longwatch serve</code> prints. This page loads nothing from another host.</p>
-</main></div></body></html>"""
+<code>longwatch serve</code> prints. This page loads nothing from another host.</p>"""
+
+_LINK_FORM: Final = """<form method="post" action="/sign-in/link">
+<input type="hidden" name="next" value="{target}">
+<input type="hidden" name="token" value="{token}">
+<button class="primary" type="submit" autofocus>Sign in on this browser</button>
+</form>
+<p class="faint">The link that brought you here works once, when you press the button.</p>"""
 
 
 @router.get("/sign-in", response_class=HTMLResponse)
-def show(
-    context: Ctx, request: Request, token: str | None = None, next: str | None = None
-) -> Response:
-    """Return the sign-in form, or sign in with a one-time token."""
+def show(token: str | None = None, next: str | None = None) -> Response:
+    """Return the sign-in form; of a one-time link, the button that uses it."""
+    target = safe_redirect(next)
     if token is None:
-        return _page(safe_redirect(next))
+        return _page(target)
+    form = _LINK_FORM.format(target=escape(target), token=escape(token))
+    return _html(form, headers={"cache-control": "no-store"})
+
+
+@router.post("/sign-in/link", response_class=HTMLResponse)
+def sign_in_by_link(
+    context: Ctx,
+    request: Request,
+    token: Annotated[str, Form(max_length=256)],
+    next: Annotated[str, Form(max_length=4096)] = "/",
+) -> Response:
+    """Sign in with a one-time token, which ends with it."""
+    target = safe_redirect(next)
     try:
-        return _let_in(
-            request,
-            context.sessions.redeem_link(token, client_address(request)),
-            safe_redirect(next),
-        )
+        secret = context.sessions.redeem_link(token, client_address(request))
     except (NotAllowedError, BusyError) as error:
-        return _page(safe_redirect(next), error)
+        return _page(target, error)
+    return _let_in(request, secret, target)
 
 
 @router.post("/sign-in", response_class=HTMLResponse)
@@ -96,5 +120,12 @@ def _page(target: str, error: NotAllowedError | BusyError | None = None) -> HTML
     if error is not None:
         hint = f" {escape(error.hint)}." if error.hint else ""
         note = f'<p class="note bad" role="alert">{escape(error.message.capitalize())}.{hint}</p>'
-    html = _PAGE.format(theme=THEME_SCRIPT, logo=LOGO, note=note, target=escape(target))
-    return HTMLResponse(html, status_code=200 if error is None else rule_for(error).status)
+    form = _PASSWORD_FORM.format(target=escape(target))
+    return _html(form, note, status=200 if error is None else rule_for(error).status)
+
+
+def _html(
+    form: str, note: str = "", *, status: int = 200, headers: dict[str, str] | None = None
+) -> HTMLResponse:
+    html = _PAGE.format(theme=THEME_SCRIPT, logo=LOGO, note=note, form=form)
+    return HTMLResponse(html, status_code=status, headers=headers)

@@ -24,7 +24,7 @@ from app.services.models import active_model
 from app.services.settings import describe_settings
 from app.version import product_version
 from engine.records import VideoId
-from storage.records import TokenId
+from storage.records import CameraId, TokenId
 
 router = APIRouter(prefix="/api/v1")
 
@@ -103,6 +103,7 @@ def update_user(
         accounts.find_user(context.services, name),
         role=body.role,
         videos=None if body.videos is None else [VideoId(video) for video in body.videos],
+        cameras=None if body.cameras is None else [CameraId(camera) for camera in body.cameras],
         password=body.password,
         ends_tokens=body.end_tokens,
     )

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import math
-import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -18,8 +17,9 @@ from app.schemas.captions import CaptionsResponse
 from app.schemas.jobs import JobItem
 from app.schemas.videos import (
     AddVideoRequest,
+    ChangeVideoRequest,
     MediaRootsResponse,
-    RenameVideoRequest,
+    RecordingItem,
     SpriteItem,
     TimelineResponse,
     VideoItem,
@@ -29,10 +29,14 @@ from app.services import library, sources
 from app.services.access import FULL_ACCESS, Access, visible_text
 from app.services.captions import enqueue_captions, list_captions
 from app.services.ingest import add_source, enqueue_ingest
-from app.services.jobs import describe_job, running_ingests
+from app.services.jobs import describe_job, running_jobs
+from app.services.library_query import check_query
+from app.services.pictures import find_sprite
+from app.services.playback import is_recorded
 from app.services.previews import enqueue_preview
 from app.services.sources import check_allowed
-from app.services.stills import find_playable, read_sprite
+from app.services.stills import find_playable, play_offset_s
+from app.services.wall_clock import ClockChange, user_clock
 from engine.errors import InputRefusedError
 from engine.media.address import is_live_uri
 from engine.records import VideoId
@@ -56,27 +60,58 @@ def list_videos(
     cursor: Annotated[
         str | None, Query(max_length=256, description="The `next` of the page before.")
     ] = None,
+    q: Annotated[
+        str, Query(max_length=256, description="Words of the name, the file's name or the tags.")
+    ] = "",
+    tag: Annotated[list[str], Query(max_length=20, description="All of these.")] = [],  # noqa: B006
+    camera: Annotated[str, Query(max_length=256)] = "",
+    observed: Annotated[
+        str, Query(max_length=64, description="A label (`person`) or a kind (`speech`).")
+    ] = "",
+    since: Annotated[str, Query(description="The first day, as 2026-03-01.")] = "",
+    until: Annotated[str, Query(description="The last day.")] = "",
+    sort: Annotated[
+        str, Query(description="newest, filmed, name or longest; a cursor goes with newest.")
+    ] = "newest",
 ) -> VideosResponse:
-    """Return every video that the user may see, newest first; in pages where a limit is given."""
+    """Return the videos that the user may see, newest first; in pages where a limit is given."""
     page = library.list_page(
         context.services,
         principal,
         limit=limit,
         behind=None if cursor is None else parse_cursor(cursor),
+        query=check_query(
+            text=q,
+            tags=tag,
+            camera=camera,
+            observed=observed,
+            since=since,
+            until=until,
+            sort=sort,
+        ),
     )
-    following = format_cursor(page.rows[-1]) if page.has_more else None
+    following = format_cursor(page.rows[-1]) if page.has_more and sort == "newest" else None
     if following is not None and limit is not None:
-        query = urlencode({"limit": limit, "cursor": following})
+        fields = [("q", q), *(("tag", name) for name in tag), ("camera", camera)]
+        fields += [("observed", observed), ("since", since), ("until", until)]
+        fields += [("limit", str(limit)), ("cursor", following)]
+        query = urlencode([(name, value) for name, value in fields if value])
         # RFC 8288
         response.headers["link"] = f'</api/v1/videos?{query}>; rel="next"'
-    jobs = running_ingests(context.services)
+    jobs = running_jobs(context.services)
+    places = library.places_in_recordings(context.services, page.rows, principal)
+    room = library.disk_room(context.services, principal)
     return VideosResponse(
-        videos=[describe(context, row, jobs.get(row.id), principal) for row in page.rows],
-        total=page.totals.n_videos,
+        videos=[
+            describe(context, row, jobs.get(row.id), principal, places.get(row.id))
+            for row in page.rows
+        ],
+        total=page.n_videos,
         next=following,
-        used_bytes=page.totals.latent_bytes,
-        free_bytes=shutil.disk_usage(context.home).free,
-        reserve_bytes=int(context.settings.limits.disk_reserve_bytes),
+        used_bytes=room.latent_bytes,
+        still_bytes=room.still_bytes,
+        free_bytes=room.free_bytes,
+        reserve_bytes=room.reserve_bytes,
     )
 
 
@@ -84,15 +119,26 @@ def list_videos(
 def get_video(context: Ctx, principal: CurrentUser, video_id: str) -> VideoItem:
     """Return what is known of a video, and how far it has been ingested."""
     row = context.video(principal, video_id)
-    job = running_ingests(context.services).get(row.id)
-    return describe(context, row, job, principal)
+    job = running_jobs(context.services).get(row.id)
+    place = library.places_in_recordings(context.services, [row], principal).get(row.id)
+    return describe(context, row, job, principal, place)
 
 
 @router.post("/videos", summary="Add a video", status_code=202, responses=failures(413, 503))
 def add_video(context: Ctx, principal: CurrentAdmin, body: AddVideoRequest) -> VideoItem:
     """Add a file below a configured folder, or a camera, and start its ingest."""
     source = check_allowed(context.settings, body.source)
-    video = add_source(context.services, source, name=body.name, start_at=body.start_at)
+    clock = None
+    if body.start_at is not None:
+        clock = user_clock(context.settings, body.start_at, body.timezone)
+    video = add_source(
+        context.services,
+        source,
+        name=body.name,
+        clock=clock,
+        timezone=body.timezone,
+        video_track=body.video_track,
+    )
     job = enqueue_ingest(context.services, video)
     enqueue_preview(context.services, video)
     return describe(context, video, job)
@@ -120,13 +166,35 @@ def list_media_roots(context: Ctx, principal: CurrentAdmin) -> MediaRootsRespons
     return sources.list_roots(context.settings)
 
 
-@router.patch("/videos/{video_id}", summary="Rename a video")
-def rename_video(
-    context: Ctx, principal: CurrentAdmin, video_id: str, body: RenameVideoRequest
+@router.patch("/videos/{video_id}", summary="Change a video")
+def change_video(
+    context: Ctx, principal: CurrentAdmin, video_id: str, body: ChangeVideoRequest
 ) -> VideoItem:
-    """Change a video's name; a name that is taken gets a number behind it."""
+    """Change name, tags, wall clock, time zone or camera of a video; nothing is read again.
+
+    A name that is taken gets a number behind it. `null` removes the wall clock or the zone.
+    """
     row = context.video(principal, video_id)
-    return describe(context, library.rename_video(context.services, row, body.name), None)
+    given = body.model_fields_set
+    clock = ClockChange(
+        start_at=body.start_at,
+        removes_start="start_at" in given and body.start_at is None,
+        timezone=body.timezone,
+        removes_timezone="timezone" in given and body.timezone is None,
+    )
+    tags = row.tags if body.tags is None else body.tags
+    row = library.change_video(
+        context.services,
+        row,
+        name=body.name,
+        clock=clock,
+        camera=body.camera,
+        leaves_camera="camera" in given and body.camera is None,
+        add_tags=tags,
+        remove_tags=[tag for tag in row.tags if tag not in tags],
+    )
+    place = library.places_in_recordings(context.services, [row], principal).get(row.id)
+    return describe(context, row, None, principal, place)
 
 
 @router.delete("/videos/{video_id}", summary="Delete a video", status_code=204)
@@ -157,15 +225,21 @@ def get_timeline(
 
 
 def describe(
-    context: AppContext, row: VideoRow, job: JobRow | None, access: Access = FULL_ACCESS
+    context: AppContext,
+    row: VideoRow,
+    job: JobRow | None,
+    access: Access = FULL_ACCESS,
+    place: RecordingItem | None = None,
 ) -> VideoItem:
     """Return a video with its progress and playback, as someone may see it."""
-    fields = library.describe_video(row, access).model_dump()
+    item = library.describe_video(context.services, row, access, recording=place)
+    fields = item.model_dump()
     if HomeFolder(context.home).contains(row.uri):
         fields["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
     live = _live_factor(job)
-    duration_s, play = row.duration_s, find_playable(context.home, row) is not None
+    duration_s = row.duration_s
+    play = find_playable(context.home, row) is not None or is_recorded(context.services, row)
     left_s = None if duration_s is None else max(0.0, duration_s - row.ingested_s)
     pace = live or factor
     return VideoItem(
@@ -181,8 +255,9 @@ def describe(
         frames_sampled=row.stats.frames_sampled,
         frames_skipped_static=row.stats.frames_skipped_static,
         job=None if job is None else describe_job(context.services, job, access),
-        thumb_url=None if is_live_uri(row.uri) else f"/media/{row.id}/frame.jpg?t={_cover_s(row)}",
+        thumb_url=_thumb_url(context, row),
         play_url=f"/media/{row.id}/play.mp4" if play else None,
+        play_offset_s=play_offset_s(context.services, row),
         play_note=[] if play else list(_play_note(row)),
         sprite=_sprite(context, row),
         hint=None if row.failure is None else visible_text(row.failure.hint, access),
@@ -231,14 +306,22 @@ def _live_factor(job: JobRow | None) -> float | None:
     return job.progress.done / ran_s if ran_s > 3 and job.progress.done else None
 
 
-def _cover_s(row: VideoRow) -> float:
-    """Return the time of the thumbnail: a tenth of the way in, as first frames are often black."""
-    return round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)
+def _thumb_url(context: AppContext, row: VideoRow) -> str | None:
+    """Return the address of the thumbnail: of a live source what it showed last, once it did."""
+    if not is_live_uri(row.uri):
+        # A tenth of the way in, as first frames are often black.
+        return f"/media/{row.id}/frame.jpg?t={round(min(60.0, (row.duration_s or 0.0) * 0.1), 1)}"
+    if not context.services.stills.holds(row.id):
+        return None
+    return f"/media/{row.id}/frame.jpg?t={row.ingested_s:.1f}"
 
 
 def _play_note(row: VideoRow) -> tuple[str, str]:
     if is_live_uri(row.uri):
-        return "Cameras are not recorded.", "Answers and their times come from the stored latents."
+        return (
+            "No recording of this is kept.",
+            "Its stills are: click the strip to see a moment.",
+        )
     if not Path(row.uri).is_file():
         return "The file of this video is missing.", "Questions and search still work."
     codec = "this format" if row.media is None else str(row.media.video_codec).upper()
@@ -249,7 +332,11 @@ def _play_note(row: VideoRow) -> tuple[str, str]:
 
 
 def _sprite(context: AppContext, row: VideoRow) -> SpriteItem | None:
-    sprite = read_sprite(context.home, row.id)
+    sprite = find_sprite(context.services, row)
     if sprite is None:
         return None
-    return SpriteItem(url=f"/media/{row.id}/sprite.jpg", step_s=sprite.step_s, count=sprite.count)
+    # The counts tell one version from the next, so that a browser keeps neither too long.
+    version = f"n={sprite.count}&step={sprite.step_s:g}"
+    return SpriteItem(
+        url=f"/media/{row.id}/sprite.jpg?{version}", step_s=sprite.step_s, count=sprite.count
+    )

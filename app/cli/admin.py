@@ -1,4 +1,4 @@
-"""Commands about the machine: serve, worker, doctor, backup, train, vico, eval, bench."""
+"""Commands about the machine: serve, worker, doctor, backup, train, vico, bench."""
 
 import signal
 from pathlib import Path
@@ -15,9 +15,11 @@ from app.cli.common import (
     open_library,
     open_screen,
     open_settings,
+    tell_what_is_kept,
 )
 
 cli = typer.Typer()
+retention = typer.Typer(help="Manage the deletion of videos by age.", no_args_is_help=True)
 
 
 @cli.command()
@@ -30,15 +32,20 @@ def train(
         bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
     json: Json = False,
+    home: Home = None,
 ) -> None:
     """Run a training recipe; its docstring states the hours and the score to expect.
 
     On several GPUs: accelerate launch -m app train RECIPE.
     """
-    from app.services.training import train_recipe
+    from app.services.training import describe_interruption, train_recipe
 
+    open_settings(home)
     screen = open_screen(json=json)
-    with screen.progress() as progress:
+    with (
+        screen.progress() as progress,
+        tell_what_is_kept(progress.say, lambda: describe_interruption(recipe, output)),
+    ):
         document = train_recipe(
             recipe, output, resume=resume, report=progress.step, say=progress.say
         )
@@ -89,42 +96,12 @@ def vico(
     screen.show(document)
 
 
-@cli.command("eval")
-def evaluate(
-    benchmark: Annotated[
-        str, typer.Argument(help="Name of a file in engine/evaluation/benchmarks.")
-    ],
-    root: Annotated[
-        Path, typer.Option("--root", help="Local copy of the benchmark's data.")
-    ] = Path("."),
-    results: Annotated[
-        Path | None, typer.Option("--results", help="JSON lines file to write the records to.")
-    ] = None,
-    model: Model = None,
-    json: Json = False,
-    home: Home = None,
-) -> None:
-    """Ask the questions of a benchmark; an interrupted run continues."""
-    from app.services.evaluation import evaluate as measure
-
-    screen = open_screen(json=json)
-    with open_library(home, model=model) as context, screen.progress() as progress:
-        document = measure(
-            context,
-            benchmark,
-            root,
-            # One file a pipeline: another model's records would be taken for this one's.
-            results or Path("runs") / f"eval-{benchmark}-{context.engine.fingerprint[:8]}.jsonl",
-            report=progress.step,
-        )
-    screen.show(document)
-
-
 @cli.command()
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark (default: all).")] = None,
     model: Model = None,
     json: Json = False,
+    home: Home = None,
 ) -> None:
     """Measure speed and memory, and write the figures to <machine>.json.
 
@@ -132,10 +109,21 @@ def bench(
     """
     from app.services.bench import run_benchmarks
 
+    open_settings(home)
     screen = open_screen(json=json)
     with screen.progress() as progress:
         document = run_benchmarks(name, model=model, say=progress.say)
     screen.show(document)
+
+
+@retention.command("confirm")
+def confirm_retention(json: Json = False, home: Home = None) -> None:
+    """Put a shorter retention.days into force at once, without waiting a day."""
+    from app.services.retention import confirm_retention
+
+    with open_library(home) as context:
+        document = confirm_retention(context)
+    open_screen(json=json).show(document)
 
 
 @cli.command()
@@ -143,13 +131,18 @@ def worker(
     model: Model = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Run jobs until interrupted; start as many as you like, wherever the files are reached.
 
     Jobs that run are handed back first; the next worker continues them.
     """
+    from app.config.engine_config import require_model
+    from app.schemas.services import WorkerResponse
+    from app.services.filming_jobs import enqueue_all_filming
     from app.services.retention import retention_loop
+    from app.worker.alerts import alerts_running
     from app.worker.handlers import open_worker
 
     with (
@@ -157,7 +150,10 @@ def worker(
             home, model=model, is_service=True, log_level=log_level, log_format=log_format
         ) as context,
         retention_loop(context),
+        alerts_running(context),
     ):
+        require_model(context.settings)
+        enqueue_all_filming(context)
         running = open_worker(context)
         received: list[int] = []
 
@@ -168,6 +164,14 @@ def worker(
 
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, stop)
+        if json:
+            document = WorkerResponse(
+                worker=running.name,
+                home=str(context.settings.home),
+                model=context.settings.model,
+                slots=context.settings.limits.concurrent_ingests,
+            )
+            open_screen(json=True).show(document)
         running.run()
     if signal.SIGINT in received:
         raise KeyboardInterrupt
@@ -186,26 +190,44 @@ def serve(
     model: Model = None,
     log_level: LogLevelOption = None,
     log_format: LogFormatOption = None,
+    json: Json = False,
     home: Home = None,
 ) -> None:
     """Serve the web app and the API, with a worker; on this machine only unless --host is set."""
+    from app.schemas.services import ServeResponse
     from app.server import serve as run
 
     settings = open_settings(
         home, is_service=True, model=model, log__level=log_level, log__format=log_format
     )
-    run(
-        settings,
-        host=host,
-        port=port,
-        with_worker=not no_worker,
-        say=typer.echo,
-    )
+
+    def announce(document: ServeResponse) -> None:
+        if json:
+            open_screen(json=True).show(document)
+        elif document.sign_in_link is not None:
+            # Whole on one line, however narrow the terminal: it is copied.
+            typer.echo(f"Sign in once with this link: {document.sign_in_link}")
+
+    run(settings, host=host, port=port, with_worker=not no_worker, announce=announce)
 
 
 @cli.command()
-def doctor(json: Json = False, home: Home = None) -> None:
-    """Show what this machine can do, what is missing, and how to get it."""
+def doctor(
+    plan: Annotated[
+        str | None,
+        typer.Option(help='What would have to fit: "16 cameras, 1 fps, 30 days".'),
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Show what this machine can do and what is missing, or measure whether a plan fits it."""
+    if plan is not None:
+        from app.services.capacity import CapacityPlanner, parse_plan
+
+        parse_plan(plan)
+        capacity = CapacityPlanner().plan(open_settings(home), plan)
+        open_screen(json=json).show(capacity)
+        return
     from app.cli.doctor import examine
 
     with open_library(home) as context:

@@ -7,17 +7,23 @@ import typer
 
 from app.cli.common import (
     After,
+    Alone,
     Before,
+    Cameras,
     Home,
     Json,
     Model,
     RecallChoice,
+    TimeOfDay,
+    Timezone,
     Videos,
     numbers,
     open_library,
     open_screen,
     parse_bound,
     parsed,
+    perform,
+    tell_what_is_kept,
 )
 from app.errors import exit_code_of
 
@@ -42,53 +48,127 @@ def ingest(
             "--watch", help="Keep running: new files in a folder, cameras that reconnect."
         ),
     ] = False,
+    no_observe: Annotated[
+        bool, typer.Option("--no-observe", help="Leave observing to a server or worker.")
+    ] = False,
     start_at: Annotated[
-        str | None, typer.Option("--start-at", help="Date and time of the first frame (ISO 8601).")
+        str | None,
+        typer.Option(
+            "--start-at", help="Date and time of the first frame (ISO 8601); later files go on."
+        ),
+    ] = None,
+    timezone: Timezone = None,
+    track: Annotated[
+        int | None,
+        typer.Option("--track", min=0, help="Stream to read of a file with several pictures."),
     ] = None,
     model: Model = None,
+    alone: Alone = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Ingest videos once, chunk by chunk; questions never read them again."""
-    from app.services.ingest import describe_interruption
+    from app.schemas.commands import IngestArguments
     from app.timefmt import parse_moment
-    from app.worker.foreground import ingest_now, watch_sources
 
     if name is not None and len(sources) > 1:
         raise typer.BadParameter("--name needs exactly one source")
     started = None if start_at is None else parsed(parse_moment, start_at)
     screen = open_screen(json=json)
-    with open_library(home, model=model, fps=fps) as context, screen.progress() as progress:
-        read = watch_sources if watch else ingest_now
-        try:
-            document = read(context, sources, name=name, start_at=started, report=progress.step)
-        except KeyboardInterrupt:
-            progress.say(describe_interruption(context))
-            raise
+    portable = portable_sources(sources)
+    paths = sources if portable is None else portable
+    with screen.progress() as progress:
+        if watch:
+            from app.services.ingest import describe_interruption
+            from app.worker.alerts import alerts_beside
+            from app.worker.foreground import watch_sources
+
+            with (
+                open_library(home, model=model, fps=fps) as context,
+                alerts_beside(context),
+            ):
+                document = watch_sources(
+                    context,
+                    paths,
+                    name=name,
+                    start_at=started,
+                    timezone=timezone,
+                    video_track=track,
+                    observes=not no_observe,
+                    report=progress.step,
+                )
+                # Nothing but Ctrl-C ends it.
+                progress.say(describe_interruption(context))
+        else:
+            arguments = IngestArguments(
+                sources=paths,
+                name=name,
+                start_at=started,
+                timezone=timezone,
+                video_track=track,
+                observes=not no_observe,
+            )
+            document = perform(
+                "ingest",
+                arguments,
+                home=home,
+                alone=alone or portable is None,
+                model=model,
+                fps=fps,
+                progress=progress,
+            )
     screen.show(document)
     if document.failures:
         raise typer.Exit(exit_code_of(document.failures[0].code))
+
+
+def portable_sources(sources: list[str]) -> list[str] | None:
+    """Return sources as the server can open them, which has another working folder.
+
+    Returns:
+        Paths from the root; `None` where one is not there, or a camera, whose secret may stand in
+        the environment of this shell alone.
+    """
+    # Late: `--help` needs no part of the engine.
+    from engine.media.address import is_live_uri
+
+    if any(is_live_uri(source) for source in sources):
+        return None
+    paths = [Path(source).expanduser().absolute() for source in sources]
+    try:
+        are_there = all(path.exists() for path in paths)
+    except OSError:
+        return None  # A name that is too long.
+    return [str(path) for path in paths] if are_there else None
 
 
 @cli.command()
 def ask(
     question: Annotated[str, typer.Argument(help="A question about what was filmed.")],
     video: Videos = None,
+    camera: Cameras = None,
     after: After = None,
     before: Before = None,
+    time_of_day: TimeOfDay = None,
     model: Model = None,
+    alone: Alone = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Answer a question and show the moments that prove the answer."""
-    from app.services.ask import ask as answer
-    from app.services.scope import resolve_scope
+    from app.schemas.commands import AskArguments
 
     screen = open_screen(json=json)
-    start, end = parse_bound(after), parse_bound(before)
-    with open_library(home, model=model) as context, screen.streaming() as on_token:
-        scope = resolve_scope(context, video or (), after=start, before=end)
-        document = answer(context, question, scope, on_token=on_token)
+    arguments = AskArguments(
+        question=question,
+        videos=video or [],
+        cameras=camera or [],
+        after=parse_bound(after),
+        before=parse_bound(before),
+        time_of_day=time_of_day,
+    )
+    with screen.streaming() as on_token:
+        document = perform("ask", arguments, home=home, alone=alone, model=model, on_token=on_token)
     screen.show(document)
 
 
@@ -96,21 +176,39 @@ def ask(
 def search(
     query: Annotated[str, typer.Argument(help="What to look for, worded like a caption.")],
     top: Annotated[int, typer.Option("--top", min=1, help="Number of moments to return.")] = 10,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="Source: vector, object, text, speech, motion, caption; repeatable."),
+    ] = None,
+    label: Annotated[
+        list[str] | None,
+        typer.Option(help="Label of a thing that was observed, such as person; repeatable."),
+    ] = None,
     video: Videos = None,
+    camera: Cameras = None,
     after: After = None,
     before: Before = None,
+    time_of_day: TimeOfDay = None,
     model: Model = None,
+    alone: Alone = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Find moments that match a description."""
-    from app.services.ask import search as find
-    from app.services.scope import resolve_scope
+    from app.schemas.commands import SearchArguments
 
-    start, end = parse_bound(after), parse_bound(before)
-    with open_library(home, model=model) as context:
-        scope = resolve_scope(context, video or (), after=start, before=end)
-        document = find(context, query, scope, top=top)
+    arguments = SearchArguments(
+        query=query,
+        top=top,
+        kinds=kind or [],
+        labels=label or [],
+        videos=video or [],
+        cameras=camera or [],
+        after=parse_bound(after),
+        before=parse_bound(before),
+        time_of_day=time_of_day,
+    )
+    document = perform("search", arguments, home=home, alone=alone, model=model)
     open_screen(json=json).show(document)
 
 
@@ -118,15 +216,23 @@ def search(
 def caption(
     video: Annotated[str, typer.Argument(help="ID or name of an ingested video.")],
     model: Model = None,
+    alone: Alone = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Write a caption for every chunk of a video; an interrupted run continues."""
-    from app.worker.foreground import caption_now
+    from app.schemas.commands import VideoArguments
 
     screen = open_screen(json=json)
-    with open_library(home, model=model) as context, screen.progress() as progress:
-        document = caption_now(context, video, progress.step)
+    with screen.progress() as progress:
+        document = perform(
+            "caption",
+            VideoArguments(video=video),
+            home=home,
+            alone=alone,
+            model=model,
+            progress=progress,
+        )
     screen.show(document)
 
 
@@ -180,7 +286,7 @@ def probe(
     home: Home = None,
 ) -> None:
     """Plant known moments in footage and measure where they are still found."""
-    from app.services.probes import ProbeOrder, choose_needles
+    from app.services.probes import NOT_KEPT, ProbeOrder, choose_needles
     from app.services.probes import probe as measure
 
     order = ProbeOrder(
@@ -194,7 +300,8 @@ def probe(
     screen = open_screen(json=json)
     with open_library(home, model=model) as context, screen.progress() as progress:
         planted = choose_needles(needles, seeds=seeds, first_seed=seed)
-        document = measure(context, order, planted, plot=plot, csv=csv, report=progress.step)
+        with tell_what_is_kept(progress.say, lambda: NOT_KEPT):
+            document = measure(context, order, planted, plot=plot, csv=csv, report=progress.step)
     screen.show(document)
 
 
@@ -208,12 +315,19 @@ def demo(
     ] = Path("longwatch-demo"),
     model: Model = None,
     json: Json = False,
+    home: Annotated[
+        Path | None,
+        typer.Option(
+            "--home", help="Folder of the demo's library (default: in --output).", metavar="DIR"
+        ),
+    ] = None,
 ) -> None:
     """Run the main job once: ingest a clip, ask, show the proof, probe the memory."""
     from app.cli.demo import run_demo
 
     screen = open_screen(json=json)
-    with open_library(output / "library", model=model) as context, screen.progress() as progress:
+    library = home or output / "library"
+    with open_library(library, model=model) as context, screen.progress() as progress:
         document = run_demo(context, video, output, screen=screen, progress=progress)
     screen.show(document)
     if document.found_itself_wrong:

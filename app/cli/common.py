@@ -1,6 +1,6 @@
 """Options that commands share, and what opens terminal, settings and library for them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from app.cli.terminal import Terminal
+    from pydantic import BaseModel
+
+    from app.cli.terminal import ProgressBars, Terminal
     from app.config.settings import Settings
     from app.services.context import ServiceContext
     from app.services.scope import Bound
@@ -19,6 +21,10 @@ Home = Annotated[
     Path | None,
     typer.Option("--home", help="Folder of the library (default: LONGWATCH_HOME).", metavar="DIR"),
 ]
+Alone = Annotated[
+    bool,
+    typer.Option("--alone", help="Work in this process, even where a server of the library runs."),
+]
 Model = Annotated[
     str | None,
     typer.Option("--model", help=r"nano, a checkpoint folder, or org/name\[@revision]."),
@@ -26,6 +32,10 @@ Model = Annotated[
 Videos = Annotated[
     list[str] | None,
     typer.Option("--video", help="ID or name of a video; repeatable.", metavar="ID_OR_NAME"),
+]
+Cameras = Annotated[
+    list[str] | None,
+    typer.Option("--camera", help="Name of a camera, for all it filmed; repeatable."),
 ]
 LogLevelOption = Annotated[
     str | None,
@@ -56,6 +66,16 @@ After = Annotated[
 ]
 Before = Annotated[
     str | None, typer.Option("--before", help="End, in the same notations as --after.")
+]
+TimeOfDay = Annotated[
+    str | None,
+    typer.Option(
+        "--time-of-day", help="Hours of each day, 22:00-06:00, in local time of the video."
+    ),
+]
+Timezone = Annotated[
+    str | None,
+    typer.Option("--timezone", help="Where it was filmed: Europe/Berlin, or +05:30."),
 ]
 
 
@@ -92,6 +112,7 @@ def open_library(
     is_service: bool = False,
     log_level: str | None = None,
     log_format: str | None = None,
+    **flags: object,
 ) -> Iterator["ServiceContext"]:
     """Open the library of a command, and close it behind the command."""
     from app.services.context import ServiceContext
@@ -104,12 +125,49 @@ def open_library(
             sampling__fps=fps,
             log__level=log_level,
             log__format=log_format,
+            **flags,
         )
     )
     try:
         yield context
     finally:
         context.close()
+
+
+def perform(
+    name: str,
+    arguments: "BaseModel",
+    *,
+    home: Path | None,
+    alone: bool,
+    model: str | None = None,
+    fps: float | None = None,
+    progress: "ProgressBars | None" = None,
+    on_token: Callable[[str], None] = lambda text: None,
+) -> Any:
+    """Run a command at the server of the library if one runs, else here; return its document.
+
+    Args:
+        name: One of `app.ipc.commands.COMMANDS`.
+        progress: Bars and lines while it runs.
+        on_token: Hears the words of an answer.
+    """
+    from app.cli.listener import TerminalListener
+    from app.ipc.client import run_command
+
+    settings = open_settings(home, model=model, sampling__fps=fps)
+    listener = TerminalListener(progress, on_token)
+    return run_command(name, arguments, settings, listener, alone=alone)
+
+
+@contextmanager
+def tell_what_is_kept(say: Callable[[str], None], describe: Callable[[], str]) -> Iterator[None]:
+    """Say at Ctrl-C what is kept and how to go on, and leave the interruption to the caller."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(describe())
+        raise
 
 
 def parse_bound(text: str | None) -> "Bound":

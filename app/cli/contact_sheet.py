@@ -25,7 +25,7 @@ ACCENT = (255, 179, 71)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Still:
+class CaptionedPicture:
     """A frame and when it was shown."""
 
     pixels: UInt8[np.ndarray, "h w 3"]
@@ -40,7 +40,7 @@ class Row:
 
     question: str
     answer: str
-    stills: tuple[Still, ...]
+    stills: tuple[CaptionedPicture, ...]
 
 
 def write_contact_sheet(path: Path, title: str, rows: Sequence[Row]) -> None:
@@ -72,7 +72,11 @@ def _draw_row(sheet: Image.Image, draw: ImageDraw.ImageDraw, row: Row, top_px: i
 
 
 def _draw_still(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, still: Still, left_px: int, top_px: int
+    sheet: Image.Image,
+    draw: ImageDraw.ImageDraw,
+    still: CaptionedPicture,
+    left_px: int,
+    top_px: int,
 ) -> None:
     picture = Image.fromarray(still.pixels)
     picture.thumbnail(STILL_PX, Image.Resampling.LANCZOS)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import UInt8
 
-from app.cli.contact_sheet import Row, Still, write_contact_sheet
+from app.cli.contact_sheet import CaptionedPicture, Row, write_contact_sheet
+from app.cli.demo_footage import compose_recording
 from app.cli.terminal import ProgressBars, Terminal
 from app.progress import ProgressUpdate
 from app.schemas.ask import AnswerResponse
@@ -23,8 +24,7 @@ from app.services.scope import resolve_scope
 from app.timefmt import format_offset
 from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
-from engine.media.sample import frame_at
-from engine.records import TimeSpan
+from engine.records import TimeSpan, VideoId
 from engine.synthetic.questions import Question, is_right, questions
 from engine.synthetic.story import Story, draw_story
 
@@ -68,15 +68,15 @@ def run_demo(
     output.mkdir(parents=True, exist_ok=True)
     clip = video or output / "clip.mp4"
     story = None if video else draw_clip(clip, CLIP_SEED, report=progress.step)
-    ingested = ingest_now(context, [str(clip)], report=progress.step).videos[0]
-    scope = resolve_scope(context, [ingested.video_id])
-    items = []
-    for question in choose_questions(story):
-        document = ask(context, question.text, scope)
-        items.append(judge(question, document))
-        _tell(screen, items[-1])
+    # What is drawn is the model's own world: no other eyes are needed there.
+    ingested = ingest_now(
+        context, [str(clip)], report=progress.step, observes=video is not None
+    ).videos[0]
+    items = _ask(context, ingested.video_id, choose_questions(story), screen)
+    real_clip = None if video else output / "real.mp4"
+    real_items = [] if real_clip is None else _show_real(context, real_clip, screen, progress)
     sheet = output / "contact-sheet.png"
-    write_contact_sheet(sheet, _title(clip, story), [_row(clip, item) for item in items])
+    write_contact_sheet(sheet, _title(clip, story), [_row(context, item) for item in items])
     heat_map = output / "probe.png"
     order = ProbeOrder(
         haystack=str(clip), lengths=PROBE_LENGTHS, depths=PROBE_DEPTHS, seeds=PROBE_SEEDS
@@ -90,7 +90,32 @@ def run_demo(
         clip=str(clip),
         contact_sheet=str(sheet),
         heat_map=str(heat_map),
+        real_clip=str(real_clip) if real_items else None,
+        real_questions=real_items,
     )
+
+
+def _show_real(
+    context: "ServiceContext", clip: Path, screen: Terminal, progress: ProgressBars
+) -> list[DemoItem]:
+    """Read a recording of real pictures and voices, and ask about each of its scenes."""
+    known = compose_recording(clip)
+    if not known:
+        return []
+    ingested = ingest_now(context, [str(clip)], report=progress.step).videos[0]
+    asked_of_it = [DemoQuestion(text=truth.text, truth=truth) for truth in known]
+    return _ask(context, ingested.video_id, asked_of_it, screen)
+
+
+def _ask(
+    context: "ServiceContext", video_id: str, chosen: Sequence[DemoQuestion], screen: Terminal
+) -> list[DemoItem]:
+    scope = resolve_scope(context, [video_id])
+    items = []
+    for question in chosen:
+        items.append(judge(question, ask(context, question.text, scope)))
+        _tell(screen, items[-1])
+    return items
 
 
 def draw_clip(path: Path, seed: int, *, report: Callable[[ProgressUpdate], None]) -> Story:
@@ -158,7 +183,7 @@ def _title(clip: Path, story: Story | None) -> str:
     return f"Longwatch: {kind}, and the moments that prove the answers"
 
 
-def _row(clip: Path, item: DemoItem) -> Row:
+def _row(context: "ServiceContext", item: DemoItem) -> Row:
     if not item.response.evidence:
         return Row(question=item.response.question, answer=item.response.answer, stills=())
     proof = item.response.evidence[0]
@@ -168,8 +193,9 @@ def _row(clip: Path, item: DemoItem) -> Row:
         proof.keyframe_s,
         proof.keyframe_s + CONTEXT_S,
     ):
-        frame = frame_at(str(clip), time_s, max_side_px=640)
+        still = context.stills.at(VideoId(proof.video_id), time_s)
         is_proof = time_s == proof.keyframe_s
-        caption = f"{proof.start} - {proof.end}" if is_proof else format_offset(frame.pts_s)
-        stills.append(Still(pixels=frame.pixels, caption=caption, is_proof=is_proof))
+        caption = f"{proof.start} - {proof.end}" if is_proof else format_offset(still.pts_s)
+        pixels = still.pixels()
+        stills.append(CaptionedPicture(pixels=pixels, caption=caption, is_proof=is_proof))
     return Row(question=item.response.question, answer=item.response.answer, stills=tuple(stills))

@@ -14,8 +14,11 @@ from app.errors import hint_for
 from app.schemas.doctor import DoctorResponse
 from app.schemas.doctor import FindingItem as Finding
 from app.services.context import ServiceContext
+from app.services.observations import missing_parts
 from app.services.orphans import find_orphans
+from app.services.status import count_library
 from engine.errors import LongwatchError
+from engine.plural import counted
 from storage.files import HomeFolder
 
 PACKAGES = (
@@ -44,7 +47,9 @@ def examine(context: ServiceContext) -> DoctorResponse:
         *(_package(name) for name in PACKAGES),
         *_accelerator(),
         _faiss(),
+        *_indexes(home),
         _decoders(),
+        *_observers(context),
         _memory(),
         _disk(home),
         *_library(context),
@@ -65,10 +70,20 @@ def _accelerator() -> tuple[Finding, ...]:
     import torch
 
     if not torch.cuda.is_available():
+        has_driver = shutil.which("nvidia-smi") is not None
         no_gpu = "no CUDA device: everything runs on the CPU"
-        threads = f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+        hint = None
+        if has_driver and torch.version.cuda is None:
+            no_gpu = f"there is an NVIDIA driver, but torch {torch.__version__} is a build for CPUs"
+            hint = "pip install --force-reinstall 'torch>=2.13'"
+        elif has_driver:
+            no_gpu = f"the NVIDIA driver does not speak the CUDA {torch.version.cuda} of torch"
+            hint = (
+                "a newer driver, or a torch of --index-url https://download.pytorch.org/whl/cu126"
+            )
+        threads = f"{counted(torch.get_num_threads(), 'thread')}, torch {torch.__version__}"
         return (
-            Finding(name="gpu", state="warning", detail=no_gpu),
+            Finding(name="gpu", state="warning", detail=no_gpu, hint=hint),
             Finding(name="compute", state="ok", detail=threads),
             Finding(name="attention", state="ok", detail="scaled dot product attention of torch"),
         )
@@ -86,8 +101,11 @@ def _accelerator() -> tuple[Finding, ...]:
         Finding(
             name="attention",
             state="ok",
-            detail="flash-attn" if flash else "scaled dot product attention of torch",
-            hint=None if flash else "pip install 'longwatch[gpu]' adds flash-attn",
+            detail=(
+                "flash-attn where it is faster, else that of torch"
+                if flash
+                else "scaled dot product attention of torch"
+            ),
         ),
     )
 
@@ -99,12 +117,50 @@ def _faiss() -> Finding:
         )
     import faiss
 
-    n_gpus = faiss.get_num_gpus() if hasattr(faiss, "get_num_gpus") else 0
-    return Finding(name="faiss", state="ok", detail=f"{faiss.__version__}, {n_gpus} GPUs")
+    from engine.index._codes import n_gpus
+
+    use = "no GPU: centres of lists are sought on the CPU"
+    if n_gpus():
+        use = f"{counted(n_gpus(), 'GPU')}: centres of lists are sought there, searches stay here"
+    return Finding(name="faiss", state="ok", detail=f"{faiss.__version__}, {use}")
+
+
+def _indexes(home: Path) -> tuple[Finding, ...]:
+    """Say of each index how it is searched, and why."""
+    # Late: FAISS.
+    from engine.index._manifest import saved_facts
+
+    findings = []
+    for path in sorted(HomeFolder(home).index.glob("*.segments")):
+        facts = saved_facts(path)
+        if facts is None:
+            findings.append(
+                Finding(
+                    name="index",
+                    state="warning",
+                    detail=f"{path.name} is damaged and is built again at the next question",
+                )
+            )
+            continue
+        n_bytes = sum(file.stat().st_size for file in path.glob("*.segment"))
+        size = f"{path.stem}: {n_bytes / 1e6:.0f} MB in {counted(len(facts.segments), 'segment')}"
+        how = "every vector is looked at, so results are exact"
+        if facts.codes is not None and not facts.codes.parts:
+            how += f" (codes would find {facts.codes.recall:.0%} of the ten nearest)"
+        elif facts.codes is not None:
+            how = (
+                f"codes propose rows in {counted(facts.codes.n_probe, 'list')}, exact vectors "
+                f"decide; of the ten nearest {facts.codes.recall:.1%} are found, measured on "
+                "vectors of this index"
+            )
+        findings.append(Finding(name="index", state="ok", detail=f"{size}; {how}"))
+    return tuple(findings)
 
 
 def _decoders() -> Finding:
     from av.codec import codecs_available
+
+    from engine.media.formats import FFMPEG_FLOOR, ffmpeg_release
 
     absent = [name for name in DECODERS if name not in codecs_available]
     if absent:
@@ -114,7 +170,29 @@ def _decoders() -> Finding:
             detail=f"no {', '.join(absent)}",
             hint="pip install --force-reinstall av brings FFmpeg with all of them",
         )
-    return Finding(name="decoders", state="ok", detail=", ".join(DECODERS))
+    release = ffmpeg_release()
+    shown = f"FFmpeg {'.'.join(map(str, release)) or 'of an unknown release'}"
+    if release < FFMPEG_FLOOR:
+        floor = ".".join(map(str, FFMPEG_FLOOR))
+        return Finding(
+            name="decoders",
+            state="warning",
+            detail=f"{shown} is older than {floor}, whose decoders are the oldest that are trusted",
+            hint="pip install --upgrade av",
+        )
+    return Finding(name="decoders", state="ok", detail=f"{shown}: {', '.join(DECODERS)}")
+
+
+def _observers(context: ServiceContext) -> tuple[Finding, ...]:
+    missing = missing_parts(context.settings)
+    return tuple(
+        Finding(
+            name=f"observer {name}",
+            state="missing" if name in missing else "ok",
+            detail=missing.get(name, "ready"),
+        )
+        for name in context.settings.sight.observers
+    )
 
 
 def _memory() -> Finding:
@@ -154,6 +232,7 @@ def _library(context: ServiceContext) -> tuple[Finding, ...]:
     try:
         damaged = [row for row in context.catalog.videos.list() if row.is_damaged]
         orphans = find_orphans(context)
+        counts = count_library(context)
     except LongwatchError as error:
         return (Finding(name="library", state="warning", detail=str(error), hint=hint_for(error)),)
     findings = [
@@ -166,6 +245,9 @@ def _library(context: ServiceContext) -> tuple[Finding, ...]:
         for row in damaged
         if row.failure is not None
     ]
+    latents, stills = counts.latent_bytes / 1e6, counts.still_bytes / 1e6
+    sizes = f"{latents:.1f} MB of latents, {stills:.1f} MB of stills"
+    findings.append(Finding(name="storage", state="ok", detail=sizes))
     if orphans:
         n_bytes = sum(orphan.n_bytes for orphan in orphans)
         listed = ", ".join(str(orphan.path) for orphan in orphans[:MOST_ORPHANS])

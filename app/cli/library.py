@@ -1,11 +1,13 @@
 """Commands about what there is: videos, models, users."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli.common import (
+    Alone,
     Home,
     Json,
     Model,
@@ -15,20 +17,36 @@ from app.cli.common import (
     open_screen,
     open_settings,
     parse_offset,
+    parsed,
+    perform,
 )
 
-videos = typer.Typer(help="List, show, remove, export and reindex videos.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from app.schemas.models import PullPlan
+
+NONE = "none"
+"""The value of an option that removes what was set."""
+
+videos = typer.Typer(
+    help="List, show, correct, remove, export and reindex videos.", no_args_is_help=True
+)
 models = typer.Typer(help="List, pull, check and measure models.", no_args_is_help=True)
 users = typer.Typer(help="Manage the accounts of the web app.", no_args_is_help=True)
 
 
 @videos.command("list")
-def list_videos(json: Json = False, home: Home = None) -> None:
-    """List every video of the library."""
-    from app.services.library import list_videos
+def list_videos(
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="Only videos with this tag; repeatable.")
+    ] = None,
+    alone: Alone = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """List the videos of the library."""
+    from app.schemas.commands import ListArguments
 
-    with open_library(home) as context:
-        document = list_videos(context)
+    document = perform("videos list", ListArguments(tags=tag or []), home=home, alone=alone)
     open_screen(json=json).show(document)
 
 
@@ -46,18 +64,71 @@ def show_video(
     open_screen(json=json).show(document)
 
 
+@videos.command("set")
+def change_video(
+    video: Annotated[str, typer.Argument(help="ID or name of the video.")],
+    name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    start_at: Annotated[
+        str | None,
+        typer.Option("--start-at", help="Date and time of the first frame (ISO 8601), or none."),
+    ] = None,
+    timezone: Annotated[
+        str | None,
+        typer.Option("--timezone", help="Where it was filmed: Europe/Berlin, +05:30, or none."),
+    ] = None,
+    camera: Annotated[
+        str | None,
+        typer.Option("--camera", help="The camera that filmed it, or none."),
+    ] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option("--tag", help="A tag to add; repeatable.")
+    ] = None,
+    untag: Annotated[
+        list[str] | None, typer.Option("--untag", help="A tag to remove; repeatable.")
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Correct name, wall clock, time zone, camera or tags of a video; nothing is read again."""
+    from app.services.access import find_video
+    from app.services.library import change_video, show_video
+    from app.services.wall_clock import ClockChange
+    from app.timefmt import parse_moment
+
+    if (name, start_at, timezone, camera) == (None, None, None, None) and not tag and not untag:
+        raise typer.BadParameter("give --name, --start-at, --timezone, --camera, --tag or --untag")
+    clock = ClockChange(
+        start_at=None if start_at in {None, NONE} else parsed(parse_moment, start_at or ""),
+        removes_start=start_at == NONE,
+        timezone=None if timezone == NONE else timezone,
+        removes_timezone=timezone == NONE,
+    )
+    with open_library(home) as context:
+        row = change_video(
+            context,
+            find_video(context, video),
+            name=name,
+            clock=clock,
+            camera=None if camera == NONE else camera,
+            leaves_camera=camera == NONE,
+            add_tags=tag or (),
+            remove_tags=untag or (),
+        )
+        document = show_video(context, row.id)
+    open_screen(json=json).show(document)
+
+
 @videos.command("rm")
 def remove_video(
     video: Annotated[str, typer.Argument(help="ID or name of the video.")],
+    alone: Alone = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Delete a video from the library; its original file is kept unless it was uploaded."""
-    from app.services.access import find_video
-    from app.services.library import remove_video
+    from app.schemas.commands import VideoArguments
 
-    with open_library(home) as context:
-        document = remove_video(context, find_video(context, video))
+    document = perform("videos rm", VideoArguments(video=video), home=home, alone=alone)
     open_screen(json=json).show(document)
 
 
@@ -85,12 +156,11 @@ def export_clip(
 
 
 @videos.command("reindex")
-def reindex_videos(json: Json = False, home: Home = None) -> None:
+def reindex_videos(alone: Alone = False, json: Json = False, home: Home = None) -> None:
     """Verify the latent files, and rebuild rows and the vector index from them."""
-    from app.services.repair import reindex
+    from app.schemas.commands import NoArguments
 
-    with open_library(home) as context:
-        document = reindex(context)
+    document = perform("videos reindex", NoArguments(), home=home, alone=alone)
     open_screen(json=json).show(document)
 
 
@@ -105,22 +175,37 @@ def list_models(json: Json = False, home: Home = None) -> None:
 @models.command("pull")
 def pull_model(
     name: Annotated[str, typer.Argument(help=r"org/name\[@revision]")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Fetch without asking, whatever its size.")
+    ] = False,
     json: Json = False,
     home: Home = None,
 ) -> None:
-    """Download a checkpoint from the model hub; no other command does."""
-    from app.services.models import pull_model
+    """Download a checkpoint from the model hub; no other command does.
 
-    open_screen(json=json).show(pull_model(name, open_settings(home)))
+    Size, licence and memory are shown first; a download that was cut off continues.
+    """
+    from app.services.pull import pull_model
+
+    screen = open_screen(json=json)
+
+    def confirm(plan: "PullPlan") -> bool:
+        screen.explain(plan)
+        return yes or not screen.is_interactive or typer.confirm("Fetch it?", err=True)
+
+    screen.show(pull_model(name, open_settings(home), confirm=confirm))
 
 
 @models.command("check")
 def check_model(
-    folder: Annotated[Path, typer.Argument(help="Checkpoint folder.")], json: Json = False
+    folder: Annotated[Path, typer.Argument(help="Checkpoint folder.")],
+    json: Json = False,
+    home: Home = None,
 ) -> None:
     """Check that a checkpoint folder loads strictly, key by key."""
     from app.services.models import check_model
 
+    open_settings(home)
     open_screen(json=json).show(check_model(folder))
 
 
@@ -143,6 +228,39 @@ def calibrate_model(
     with open_library(home, model=model) as context:
         document = measure(context, haystacks or (), plot=plot)
     open_screen(json=json).show(document)
+
+
+@models.command("claim")
+def fit_claim(
+    encoder: Annotated[
+        str, typer.Argument(help="An encoder with its checkpoint: siglip2:org/name, clip:folder.")
+    ],
+    root: Annotated[
+        Path, typer.Option("--root", help="Footage with manifest.json and searches.json.")
+    ],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Fit from when on an encoder claims a phrase; writes claim.json beside its weights.
+
+    On every second phrase of the folder; the others state what the threshold does. The footage is
+    read into a library of its own below runs.
+    """
+    from app.cli.footage import fit_claim
+    from app.config.engine_config import models_folder
+
+    screen = open_screen(json=json)
+    library = home or Path("runs") / "fit-claim"
+    # The checkpoint is that of the usual library, wherever the footage is read into.
+    models = models_folder(open_settings(home))
+    with (
+        open_library(
+            library, sight__encoder=(encoder,), sight__observers=(), paths__models=models
+        ) as context,
+        screen.progress() as progress,
+    ):
+        document = fit_claim(context, encoder, root, progress.step)
+    screen.show(document)
 
 
 @models.command("evidence")
@@ -178,11 +296,28 @@ def compare_signals(
 
 
 @models.command("compare")
-def compare_models(json: Json = False) -> None:
+def compare_models(json: Json = False, home: Home = None) -> None:
     """Compare the families: tokens per frame, bytes per hour, context for an hour."""
     from app.services.models import compare_models
 
+    open_settings(home)
     open_screen(json=json).show(compare_models())
+
+
+Password = Annotated[
+    str | None, typer.Option("--password", help="Password (prompted for if left out).")
+]
+
+
+def prompt_password() -> str:
+    """Ask for a password on the terminal, twice.
+
+    Raises:
+        BadParameter: There is no terminal to ask on, as in a script.
+    """
+    if not sys.stdin.isatty():
+        raise typer.BadParameter("there is no terminal to ask for the password on: give --password")
+    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
 @users.command("add")
@@ -191,40 +326,23 @@ def add_user(
     role: Annotated[
         RoleChoice, typer.Option("--role", help="Role of the account.")
     ] = RoleChoice.viewer,
-    password: Annotated[
-        str,
-        typer.Option(
-            "--password",
-            prompt=True,
-            hide_input=True,
-            confirmation_prompt=True,
-            help="Password (prompted for if left out).",
-        ),
-    ] = "",
+    password: Password = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Create an account, or give an existing one a new password and role."""
     from app.services.accounts import put_user
 
+    chosen = password or prompt_password()
     with open_library(home) as context:
-        document = put_user(context, name, role.value, password)
+        document = put_user(context, name, role.value, chosen)
     open_screen(json=json).show(document)
 
 
 @users.command("password")
 def set_password(
     name: Annotated[str, typer.Argument(help="Name of the account.")],
-    password: Annotated[
-        str,
-        typer.Option(
-            "--password",
-            prompt=True,
-            hide_input=True,
-            confirmation_prompt=True,
-            help="Password (prompted for if left out).",
-        ),
-    ] = "",
+    password: Password = None,
     end_tokens: Annotated[
         bool, typer.Option("--end-tokens", help="End the API tokens of the account too.")
     ] = False,
@@ -234,8 +352,9 @@ def set_password(
     """Give an account a new password; its sessions end."""
     from app.services.accounts import set_password as set_one
 
+    chosen = password or prompt_password()
     with open_library(home) as context:
-        document = set_one(context, name, password, ends_tokens=end_tokens)
+        document = set_one(context, name, chosen, ends_tokens=end_tokens)
     open_screen(json=json).show(document)
 
 

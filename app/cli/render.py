@@ -1,8 +1,7 @@
 """Documents as tables: what a person sees where `--json` is not given."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Sequence
 from functools import singledispatch
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -10,27 +9,36 @@ from rich.pretty import Pretty
 from rich.table import Table
 from rich.text import Text
 
-from app.schemas.ask import AnswerResponse
+from app.cli.wall_clock import clock_words, part_words
+from app.schemas.ask import AnswerResponse, EvidenceItem
 from app.schemas.captions import CaptionItem, CaptionRunResponse, CaptionsResponse
-from app.schemas.common import MessageResponse, VideoSpan
+from app.schemas.common import GapItem, LeftOutItem, MessageResponse, VideoSpan
 from app.schemas.demo import DemoResponse
 from app.schemas.doctor import DoctorResponse
-from app.schemas.evaluation import (
-    BenchResponse,
-    CalibrationResponse,
-    EvalResponse,
-    EvidenceResponse,
-)
-from app.schemas.models import ModelComparisonResponse, ModelsResponse
+from app.schemas.observations import ObservationsResponse, ObservedItem
 from app.schemas.probes import ProbeCellItem, ProbeResponse
-from app.schemas.search import SearchResponse
-from app.schemas.training import TrainResponse, VicoResponse
+from app.schemas.search import ObservingItem, SearchResponse
 from app.schemas.users import AccountsResponse
 from app.schemas.videos import IngestResponse, LibraryResponse
-from app.timefmt import format_duration, format_offset
+from app.sizes import size_text
+from app.timefmt import clock_text, format_duration, format_offset
+from engine.plural import counted
+from engine.records import AnsweredBy
 
-_WRAPS = ("video", "name", "found", "caption")
+_WRAPS = (
+    "video",
+    "name",
+    "found",
+    "caption",
+    "licence",
+    "where",
+    "begins",
+    "part",
+    "wall clock",
+    "how it is meant",
+)
 """Columns of a table that may take several lines."""
+_KINDS = {"object": "objects", "motion": "motion", "text": "print", "speech": "speech"}
 
 
 @singledispatch
@@ -44,26 +52,72 @@ def _(answer: AnswerResponse) -> RenderableType:
     # The words were streamed already; what is left is the proof.
     searched = format_duration(answer.searched_s)
     timing = f"first word after {answer.timing.first_token_ms:.0f} ms"
-    foot = Text(f"searched {searched}, read {answer.recalled_chunks} chunks, {timing}", "dim")
-    if not answer.evidence:
-        return foot
-    table = plain_table("video", "from", "to", "score", "origin")
-    for item in answer.evidence:
-        table.add_row(*_moment_cells(item), f"{item.score:.2f}", item.origin)
-    return Group(table, foot)
+    read = counted(answer.recalled_chunks, "chunk")
+    basis = basis_words(answer.answered_by, answer.evidence, answer.model)
+    foot = Group(
+        _foot(f"{basis}; searched {searched}, read {read}, {timing}", answer.left_out, answer.gaps),
+        *([Text(answer.model_note, "dim")] if answer.model_note else []),
+    )
+    return Group(*moment_parts(answer.evidence, answer.nearest), foot)
+
+
+def moment_parts(evidence: list[EvidenceItem], nearest: list[EvidenceItem]) -> list[RenderableType]:
+    """Return the tables of what proves an answer, and of what is merely near its question."""
+    parts: list[RenderableType] = []
+    if evidence:
+        parts.append(_evidence_table(evidence))
+    if nearest:
+        parts += [Text("nearest moments, not confirmed:", "dim"), _evidence_table(nearest)]
+    return parts
+
+
+def basis_words(
+    answered_by: AnsweredBy | None, evidence: Sequence[EvidenceItem], model: str
+) -> str:
+    """Return what an answer rests on, in words; empty where an earlier version kept it."""
+    if answered_by is None:
+        return ""
+    if answered_by == "nothing":
+        return "nothing here answers this"
+    if answered_by == "model":
+        return f"answered by the model {model}"
+    kinds = dict.fromkeys(_KINDS[row.kind] for item in evidence for row in item.observations)
+    return f"answered from {', '.join(kinds) or 'what was observed'}"
+
+
+def _evidence_table(items: list[EvidenceItem]) -> Table:
+    table = _moments_table(items, "score", "origin", "found")
+    for item in items:
+        rows = [row.label or f'"{row.text}"' for row in item.observations]
+        seen = ", ".join(dict.fromkeys(rows))
+        table.add_row(*_moment_cells(item, items), f"{item.score:.2f}", item.origin, escaped(seen))
+    return table
 
 
 @render.register
 def _(search: SearchResponse) -> RenderableType:
-    foot = Text(f"searched {format_duration(search.searched_s)}", "dim")
-    captions = [_captions(search.captions)] if search.captions else []
+    foot = Group(
+        *(
+            Text(printable(f"{eyes.name}: {eyes.knows} {eyes.measured}".rstrip()), "dim")
+            for eyes in search.encoders
+        ),
+        _foot(f"searched {format_duration(search.searched_s)}", search.left_out, search.gaps),
+        *(Text(printable(f"still looked at: {_state(item)}"), "dim") for item in search.observing),
+    )
     if not search.hits:
-        return Group(Text("nothing found"), *captions, foot)
-    table = plain_table("#", "video", "from", "to", "best at", "score")
+        return Group(Text("nothing found"), foot)
+    table = _moments_table(search.hits, "best at", "score", "by", "found", before=("#",))
     for hit in search.hits:
         peak = format_offset(hit.peak_s)
-        table.add_row(str(hit.rank), *_moment_cells(hit), peak, f"{hit.score:.2f}")
-    return Group(table, *captions, foot)
+        cells = _moment_cells(hit, search.hits)
+        source = escaped(f"{hit.kind}: {hit.text}" if hit.text else hit.kind)
+        claim = "yes" if hit.confirmed else "nearest"
+        table.add_row(str(hit.rank), *cells, peak, f"{hit.score:.2f}", source, claim)
+    return Group(table, foot)
+
+
+def _state(item: ObservingItem) -> str:
+    return f"{item.video} ({item.note or 'waiting'}); more may be found there"
 
 
 @render.register
@@ -79,10 +133,27 @@ def _(run: CaptionRunResponse) -> RenderableType:
     return Text(printable(f"{run.video}: {run.status}, {written}"))
 
 
+def _foot(searched: str, left_out: list[LeftOutItem], gaps: list[GapItem]) -> Group:
+    """Return what was searched, and a line for each span that could not be, or was not filmed."""
+    reasons = {"damaged": "damaged", "other_model": "read by another model"}
+    lines = (
+        f"{item.video} {item.start} to {item.end}, {reasons[item.reason]} ({item.hint})"
+        for item in left_out
+    )
+    unread = (Text(printable(f"not searched: {line}"), "yellow") for line in lines)
+    unfilmed = (Text(printable(f"not filmed: {_gap(gap)}"), "yellow") for gap in gaps)
+    return Group(Text(searched, "dim"), *unread, *unfilmed)
+
+
+def _gap(gap: GapItem) -> str:
+    until = "until now" if gap.end_at is None else f"to {clock_text(gap.end_at)}"
+    return f"{gap.camera} {clock_text(gap.start_at)} {until}"
+
+
 def _captions(items: list[CaptionItem]) -> Table:
-    table = plain_table("video", "from", "to", "caption")
+    table = _moments_table(items, "caption")
     for item in items:
-        table.add_row(*_moment_cells(item), _cell(item.text))
+        table.add_row(*_moment_cells(item, items), escaped(item.text))
     return table
 
 
@@ -92,15 +163,17 @@ def _(ingest: IngestResponse) -> RenderableType:
     lines: list[RenderableType] = [table]
     for video in ingest.videos:
         table.add_row(
-            _cell(video.name),
+            escaped(video.name),
             video.status,
             "?" if video.duration_s is None else format_offset(video.duration_s),
             str(video.chunks),
             f"{video.frames_encoded} (+{video.frames_skipped_static} static)",
-            _size(video.latent_bytes),
+            size_text(video.latent_bytes),
             f"{video.realtime_factor:.0f}x real time",
             video.video_id,
         )
+        if begins := clock_words(video.start_at, video.start_source):
+            lines.append(Text(printable(f"{video.name}: begins {begins}"), "dim"))
         lines += [Text(printable(f"{video.name}: {text}"), "yellow") for text in video.warnings]
     lines += [Text(printable(line), "dim") for line in ingest.skipped]
     lines += [Text(printable(failure.message), "red") for failure in ingest.failures]
@@ -125,13 +198,45 @@ def _(probe: ProbeResponse) -> RenderableType:
 def _(library: LibraryResponse) -> RenderableType:
     if not library.videos:
         return Text("the library is empty: longwatch ingest VIDEO")
-    table = plain_table("id", "name", "status", "length", "chunks", "latents")
+    columns = ["id", "name", "status", "length", "chunks", "latents", "begins"]
+    has_parts = any(video.recording for video in library.videos)
+    has_tags = any(video.tags for video in library.videos)
+    table = plain_table(*columns, *["part"] * has_parts, *["tags"] * has_tags)
     for video in library.videos:
         length = "?" if video.duration_s is None else format_offset(video.duration_s)
-        size = _size(video.latent_bytes)
+        begins = clock_words(video.start_at, video.start_source) or "no clock"
+        cells = [video.video_id, escaped(video.name), video.status, length, str(video.chunks)]
+        cells += [size_text(video.latent_bytes), begins]
+        cells += [escaped(part_words(video.recording))] * has_parts
+        cells += [escaped(", ".join(video.tags))] * has_tags
+        table.add_row(*cells)
+    observed = [item for video in library.videos for item in video.observed]
+    failed = [video for video in library.videos if video.error is not None]
+    notes = [Text(printable(f"{video.name}: {video.error}"), "red") for video in failed]
+    return Group(table, *notes, *(("", _observed(observed)) if observed else ()))
+
+
+@render.register
+def _(document: ObservationsResponse) -> RenderableType:
+    if not document.observations:
+        return Group(Text("nothing of this was observed"), "", _observed(document.observed))
+    table = plain_table("from", "to", "kind", "what", "sure", "seen", "caption")
+    for item in document.observations:
+        words = " ".join([*item.colours, item.label, item.heading]).strip()
+        seen = f"{item.seen} of {item.looked}"
+        sure = f"{item.confidence:.2f}"
         table.add_row(
-            video.video_id, _cell(video.name), video.status, length, str(video.chunks), size
+            item.start, item.end, item.kind, escaped(words), sure, seen, escaped(item.text)
         )
+    return table
+
+
+def _observed(items: list[ObservedItem]) -> Table:
+    table = plain_table("observed", "up to", "count", "found")
+    for item in items:
+        labels = ", ".join(f"{label.count} {label.label}" for label in item.labels)
+        missing = f"missing: {item.missing}" if item.missing else ""
+        table.add_row(item.observer, item.reach, str(item.count), escaped(missing or labels))
     return table
 
 
@@ -140,7 +245,9 @@ def _(report: DoctorResponse) -> RenderableType:
     table = plain_table("", "what", "found", "what to do")
     marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
     for finding in report.findings:
-        table.add_row(marks[finding.state], finding.name, _cell(finding.detail), finding.hint or "")
+        table.add_row(
+            marks[finding.state], finding.name, escaped(finding.detail), finding.hint or ""
+        )
     return table
 
 
@@ -148,12 +255,15 @@ def _(report: DoctorResponse) -> RenderableType:
 def _(demo: DemoResponse) -> RenderableType:
     # Questions, answers and evidence were told as they came.
     ingest = IngestResponse(videos=[demo.ingest])
-    files = f"{demo.clip}\n{demo.contact_sheet}\n{demo.heat_map}"
+    paths = (demo.clip, demo.real_clip, demo.contact_sheet, demo.heat_map)
+    files = "\n".join(path for path in paths if path)
     return Group("", render(ingest), "", render(demo.probe), "", Text("files:", "dim"), Text(files))
 
 
 @render.register
 def _(accounts: AccountsResponse) -> RenderableType:
+    if not accounts.users:
+        return Text("there are no accounts: longwatch user add NAME --role admin")
     table = plain_table("account", "role", "signs in by")
     for user in accounts.users:
         table.add_row(user.name, user.role, "password" if user.has_password else "one-time link")
@@ -161,122 +271,8 @@ def _(accounts: AccountsResponse) -> RenderableType:
 
 
 @render.register
-def _(listing: ModelsResponse) -> RenderableType:
-    table = plain_table("model", "family", "parameters", "16-bit weights", "licence", "where")
-    for model in listing.models:
-        table.add_row(
-            model.name,
-            model.family,
-            model.parameters or "",
-            "" if model.weight_bytes is None else _size(model.weight_bytes),
-            model.licence or "",
-            "published" if model.where is None else _cell(model.where),
-        )
-    return table
-
-
-@render.register
-def _(comparison: ModelComparisonResponse) -> RenderableType:
-    table = plain_table(
-        "model", "fps", "tokens a frame", "kept a frame", "an hour keeps", "positions an hour takes"
-    )
-    for model in comparison.models:
-        table.add_row(
-            model.name,
-            f"{model.fps:g}",
-            str(model.visual_tokens_per_frame),
-            f"{model.kept_per_frame:g}",
-            _size(model.bytes_per_hour),
-            f"{model.latents_per_hour} of {model.positions}",
-        )
-    return table
-
-
-@render.register
-def _(bench: BenchResponse) -> RenderableType:
-    table = plain_table("benchmark", "figure", "value")
-    for name, figures in bench.figures.items():
-        for figure, value in _flat(figures):
-            table.add_row(name, figure, str(value))
-    return Group(Text(bench.machine, "dim"), table, Text(f"written to {bench.file}", "dim"))
-
-
-@render.register
-def _(run: TrainResponse) -> RenderableType:
-    table = plain_table("measured", "score")
-    for name, score in run.measured.items():
-        table.add_row(name, f"{score:.4f}")
-    notes = [f"{run.steps} steps, written to {run.output}"]
-    notes += [f"{run.skipped} samples skipped"] if run.skipped else []
-    notes += [f"model: {run.model}"] if run.model else []
-    notes += [f"curves: {path}" for path in run.curves]
-    return Group(table, Text(printable("\n".join(notes)), "dim"))
-
-
-@render.register
-def _(built: VicoResponse) -> RenderableType:
-    counts = f"{built.captions} captions, {built.captions_written} of them new"
-    lines = [
-        Text(f"{built.questions} questions about {built.clues} clues of {built.videos} videos"),
-        Text(", ".join(f"{kind} {n}" for kind, n in built.kinds.items()), "dim"),
-        Text(f"{counts if built.model else counts.partition(',')[0]}; {built.wall_s:.1f} s", "dim"),
-        Text(printable(f"written to {built.output}; media folder {built.media}")),
-    ]
-    for item in built.skipped:
-        lines.append(Text(printable(f"{item.video}: {item.reason}; skipped"), "yellow"))
-    lines += [Text(printable(f"{line}; skipped"), "yellow") for line in built.bad_captions]
-    return Group(*lines)
-
-
-@render.register
-def _(measured: EvalResponse) -> RenderableType:
-    return Text(
-        f"{measured.benchmark}: {measured.questions} questions, score {measured.score:.3f}; first "
-        f"evidence right {measured.evidence_hit_at_1:.3f} of {measured.evidence_questions}; "
-        f"records in {measured.results}"
-    )
-
-
-@render.register
-def _(measured: EvidenceResponse) -> RenderableType:
-    rows = plain_table("questions", "signals", "n", "hit@1", "hit@5", "IoU", "covered", "ms")
-    for row in (*measured.overall, *measured.by_setting, *measured.by_kind):
-        means = (row.hit_at_1, row.hit_at_5, row.iou, row.covered)
-        shares = [f"{mean.value:.2f} ({mean.low:.2f}-{mean.high:.2f})" for mean in means]
-        rows.add_row(row.group, row.signals, str(row.n), *shares, f"{row.median_ms:.1f}")
-    return Group(rows, Text(f"attention counts {measured.attention_weight:g} in both", "dim"))
-
-
-@render.register
-def _(measured: CalibrationResponse) -> RenderableType:
-    rows = plain_table("questions", "there", "missed", "not there", "false alarms")
-    for row in measured.rates:
-        counts = [
-            (row.n_there, row.misses, row.miss_rate),
-            (row.n_absent, row.false_alarms, row.false_alarm_rate),
-        ]
-        cells = [
-            text
-            for n, wrong, share in counts
-            for text in (str(n), f"{wrong}: {share.value:.3f} ({share.low:.3f}-{share.high:.3f})")
-        ]
-        rows.add_row(row.group, *cells)
-    foot = f"retrieval by {measured.signals}; written to {measured.file}"
-    return Group(rows, Text(foot, "dim"))
-
-
-@render.register
 def _(note: MessageResponse) -> RenderableType:
     return Text(printable(note.message))
-
-
-def _flat(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested figures under dotted names."""
-    for name, value in figures.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def plain_table(*columns: str) -> Table:
@@ -287,8 +283,19 @@ def plain_table(*columns: str) -> Table:
     return table
 
 
-def _moment_cells(moment: VideoSpan) -> tuple[str, str, str]:
-    return _cell(moment.video), moment.start, moment.end
+def _moments_table(
+    moments: Sequence[VideoSpan], *columns: str, before: tuple[str, ...] = ()
+) -> Table:
+    """Return a table of moments, with their wall clock where one of them has it."""
+    clock = ("wall clock",) if any(moment.start_at for moment in moments) else ()
+    return plain_table(*before, "video", "from", "to", *clock, *columns)
+
+
+def _moment_cells(moment: VideoSpan, moments: Sequence[VideoSpan]) -> list[str]:
+    cells = [escaped(moment.video), moment.start, moment.end]
+    if any(other.start_at for other in moments):
+        cells.append(clock_words(moment.start_at, moment.start_source))
+    return cells
 
 
 def printable(text: str) -> str:
@@ -296,18 +303,10 @@ def printable(text: str) -> str:
     return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
 
 
-def _cell(text: str) -> str:
+def escaped(text: str) -> str:
+    """Return a foreign text as a table cell: no control codes, no markup."""
     return escape(printable(text))
 
 
 def _cell_text(cell: ProbeCellItem | None) -> str:
     return "" if cell is None else f"{cell.answers_right} / {cell.evidence_hit_at_1} / {cell.n}"
-
-
-def _size(n_bytes: int) -> str:
-    size = float(n_bytes)
-    for unit in ("B", "KB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.3g} {unit}"
-        size /= 1000
-    return f"{size:.3g} TB"

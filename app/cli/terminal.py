@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from app.cli.render import printable, render
+from app.cli.render import printable
+from app.cli.render_benchmarks import render
 from app.progress import ProgressUpdate
 from app.schemas.errors import ErrorDetail, ErrorResponse
 
@@ -83,6 +84,15 @@ class Terminal:
         self._json = json
         self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
         self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody sits there who can answer."""
+        return sys.stdin.isatty() and self._err.is_terminal
+
+    def explain(self, document: object) -> None:
+        """Print on stderr what is going to happen."""
+        self._err.print(render(document))
 
     def show(self, document: Document) -> None:
         """Print the result on stdout."""

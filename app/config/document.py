@@ -5,6 +5,7 @@ python -m app.config.document > docs/settings.md
 
 import sys
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -14,7 +15,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ByteSize, IPvAnyNetwork, SecretStr
 from pydantic.fields import FieldInfo
 
+from app.config.section import MAX_BYTES
 from app.config.settings import Settings
+from app.field_docs import field_docs
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
 from engine.pipeline.config import EngineConfig
@@ -24,7 +27,6 @@ _ENGINE_FIELDS: Final[dict[str, tuple[type, str]]] = {
     "sampling.static_threshold": (SamplingConfig, "static_threshold"),
     "sampling.heartbeat_s": (SamplingConfig, "heartbeat_s"),
     "stream.latent_format": (CacheConfig, "storage"),
-    "cache.device_bytes": (CacheConfig, "device_bytes"),
     "cache.host_bytes": (CacheConfig, "host_bytes"),
     "retrieval.index": (EngineConfig, "index_backend"),
 }
@@ -67,7 +69,11 @@ def settings_markdown() -> str:
 
 
 def _fields(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
-    yield from section.model_fields.items()
+    docs = field_docs(section)
+    for name, field in section.model_fields.items():
+        documented = copy(field)
+        documented.description = field.description or docs.get(name)
+        yield name, documented
 
 
 def _section(field: FieldInfo) -> type[BaseModel] | None:
@@ -120,7 +126,8 @@ def _bounds(metadata: list[Any]) -> str:
                 words.append(f"at least {limit.ge}")
             case Lt():
                 words.append(f"below {limit.lt}")
-            case Le():
+            # A slip of the pen, of which nobody needs to read.
+            case Le() if limit.le != MAX_BYTES:
                 words.append(f"at most {limit.le}")
     return f", {', '.join(words)}" if words else ""
 

@@ -44,13 +44,32 @@ def find_model(name: str, settings: Settings) -> Path:
     pulled = models_folder(settings) / name.replace("/", "--")
     if pulled.is_dir():
         return pulled
-    if name.count("/") == 1 and not name.startswith((".", "/", "~")):
+    if _is_repository(name):
         raise NotFoundError(
             f"the model {name} is not on this machine", hint=f"longwatch models pull {name}"
         )
     raise NotFoundError(
         f"no model {name!r}", hint="use nano, a checkpoint folder, or org/name[@revision]"
     )
+
+
+def require_model(settings: Settings) -> None:
+    """Refuse a model that no download would bring: a mistyped name, a folder that holds none.
+
+    For what runs on and on: the mistake is told at its start, not to whoever asks first.
+
+    Raises:
+        NotFoundError: As `find_model`, but for an `org/name` that may still be pulled.
+    """
+    try:
+        find_model(settings.model, settings)
+    except NotFoundError:
+        if not _is_repository(settings.model):
+            raise
+
+
+def _is_repository(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def _holds_model(folder: Path) -> bool:
@@ -92,6 +111,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             device=settings.device,
             dtype=settings.dtype,
             adapter_alpha=settings.adapter_alpha,
+            latent_kind=stream.latent_kind,
             compression_ratio=stream.compression_ratio,
             max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),
@@ -99,6 +119,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         index_folder=home.index,
         sampling=SamplingConfig(
             fps=float(sampling.fps),
+            keyframe_s=float(sampling.keyframe_s),
             thin_static=sampling.thin_static,
             **_given(static_threshold=sampling.static_threshold, heartbeat_s=sampling.heartbeat_s),
         ),
@@ -114,8 +135,12 @@ def engine_config(settings: Settings) -> EngineConfig:
     )
 
 
-def media_limits(settings: Settings) -> MediaLimits:
-    """Return what is accepted of foreign media."""
+def media_limits(settings: Settings, video_track: int | None = None) -> MediaLimits:
+    """Return how foreign media is opened.
+
+    Args:
+        video_track: The stream that was chosen for a video; the main picture when `None`.
+    """
     limits = settings.limits
     return MediaLimits(
         max_bytes=int(limits.upload_bytes),
@@ -124,6 +149,7 @@ def media_limits(settings: Settings) -> MediaLimits:
         max_fps=float(limits.fps),
         max_streams=limits.streams,
         allow_http=settings.allow_network,
+        video_track=video_track,
     )
 
 

@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     IPvAnyNetwork,
     NonNegativeInt,
@@ -36,7 +35,13 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 import engine.index
+from app.config.answer_settings import AnswerSettings
 from app.config.camera_secrets import SECRET_PREFIX
+from app.config.limit_settings import LimitSettings
+from app.config.media_settings import MediaSettings
+from app.config.section import MAX_BYTES, Section, refuse_bool
+from app.config.sight_settings import SightSettings
+from app.config.still_settings import StillSettings
 from app.logging import LogFormat, LogLevel
 from engine import plugins
 from engine.errors import SettingsError
@@ -47,7 +52,6 @@ _PREFIX = "LONGWATCH_"
 _FOREIGN_PREFIXES = ("LONGWATCH_TEST_", SECRET_PREFIX)
 """Variables of the test suite and secrets of cameras; they configure nothing here."""
 
-GIB = 2**30
 ENVIRONMENT = "environment"
 FLAGS = "flags"
 
@@ -55,29 +59,30 @@ Layer = tuple[str, dict[str, Any]]
 """The origin of values, a path or one of the two above, and the values."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     """Choice of the frames that are read."""
 
     fps: float = Field(default=1.0, ge=0.001, le=240)
     """Frames sampled for each second of media time."""
+    keyframe_s: float = Field(default=0.0, ge=0, le=60)
+    """Keyframes that follow each other within so many seconds are read alone, several times faster:
+    each at its own time, for all that is shown up to the next. Stretches with sparser ones are read
+    frame by frame; `videos show` says which. 0 always takes the frame that is shown when a sample
+    is due."""
     thin_static: bool = True
     """Skip frames that show the same as the frame before."""
     static_threshold: float | None = Field(default=None, ge=0, le=1)
     """Mean difference of two frames, as a share of the grey scale, below which the second counts
     as static."""
-    heartbeat_s: float | None = Field(default=None, ge=0.1, allow_inf_nan=False)
+    heartbeat_s: float | None = Field(default=None, ge=0.1, le=86400)
     """Seconds after which static footage keeps a frame all the same."""
 
 
-class StreamSettings(_Section):
+class StreamSettings(Section):
     """Compression of chunks of frames into latents."""
 
     compression_ratio: int | None = Field(default=None, ge=1)
@@ -85,31 +90,39 @@ class StreamSettings(_Section):
     max_past_latents: NonNegativeInt | Literal["auto", "all"] = "auto"
     """Latents of earlier chunks that a chunk attends to: a number, `auto` for those of eight
     chunks, or `all`, as the papers do, at a cost that grows with the video."""
-    latent_format: Literal["native", "int8"] | None = None
-    """How latents are stored: in the model's own dtype, or as 8-bit integers with scales."""
+    latent_kind: Literal["tokens", "keys_values"] | None = None
+    """What is kept of a chunk by SmolVLM2 and Qwen3-VL: `tokens`, which every answer reads anew,
+    exactly; or `keys_values`, which it only places, each chunk as if it had been seen alone."""
+    latent_format: Literal["native", "int8", "int4", "int3"] | None = None
+    """Form in which latents are stored: the model's own dtype, or integers of 8, 4 or 3 bits with
+    a step and a zero point for each channel of a chunk."""
 
 
-class CacheSettings(_Section):
+class CacheSettings(Section):
     """Bytes of latents in each tier."""
 
-    device_bytes: ByteSize | None = None
-    """Bytes on the accelerator; unused when the model runs on the CPU."""
-    host_bytes: ByteSize | None = None
+    device_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
+    """Bytes on the accelerator; unused when the model runs on the CPU. Without a value, what its
+    memory has free once the weights are there, but for what chunks and answers need."""
+    host_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
     """Bytes in main memory."""
-    disk_bytes: ByteSize | None = None
+    disk_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
     """Bytes on disk. Without a value, the disk's own size is the limit."""
 
 
-class RetrievalSettings(_Section):
+class RetrievalSettings(Section):
     """Choice of the chunks that answer a question."""
 
     index: str | None = None
-    """The vector index: a module of `engine/index`, such as `exact` or `faiss_flat`."""
+    """The vector index: a module of `engine/index`, `segments` or `exact`. The former
+    `faiss_flat` means `segments`, which takes over its files."""
 
     @field_validator("index")
     @classmethod
     def _check_index(cls, name: str | None) -> str | None:
         known = plugins.names(engine.index)
+        if name == "faiss_flat":
+            return "segments"
         if name is not None and name not in known:
             raise ValueError(f"there are {', '.join(known)}")
         return name
@@ -119,37 +132,10 @@ class RetrievalSettings(_Section):
     them, or `auto`, which decides by the wording of the question."""
 
 
-class LimitSettings(_Section):
-    """Bounds on what is accepted, and on how much runs at once."""
-
-    upload_bytes: ByteSize = ByteSize(20 * GIB)
-    """Largest file, in bytes."""
-    duration_s: float = Field(default=24 * 3600, ge=1, allow_inf_nan=False)
-    """Longest file, in seconds; a live source may run on."""
-    height_px: int = Field(default=8192, ge=1)
-    """Tallest picture, in pixels. The larger of height and width limits both sides."""
-    width_px: int = Field(default=8192, ge=1)
-    """Widest picture, in pixels. The larger of height and width limits both sides."""
-    fps: float = Field(default=240, ge=1, allow_inf_nan=False)
-    """Most frames a second that are read of a file; slow motion beyond it is sampled."""
-    streams: int = Field(default=16, ge=1)
-    """Most streams (video, sound, subtitles) in a file."""
-    concurrent_ingests: int = Field(default=4, ge=1)
-    """Jobs that a worker runs at a time."""
-    queued_questions: int = Field(default=64, ge=1)
-    """Questions that may wait for the model; further ones are answered with status 429."""
-    answer_tokens: int = Field(default=512, ge=1)
-    """Longest answer, in tokens."""
-    question_chars: int = Field(default=4000, ge=1)
-    """Longest question or search text, in characters."""
-    disk_reserve_bytes: ByteSize = ByteSize(GIB)
-    """Bytes of disk to keep free: uploads are refused and ingest stops below it."""
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Address of the web app."""
 
-    host: str = "127.0.0.1"
+    host: str = Field(default="127.0.0.1", min_length=1)
     """Address to listen on. Any other than loopback requires an account with a password."""
     port: int = Field(default=7860, ge=0, le=65535)
     """TCP port; 0 takes a free one."""
@@ -158,7 +144,7 @@ class ServerSettings(_Section):
     `X-Forwarded-Proto` believed; without a value, from nobody."""
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """Deletion of videos by age."""
 
     days: float | None = Field(default=None, ge=1, le=36500)
@@ -166,7 +152,7 @@ class RetentionSettings(_Section):
     everything is kept."""
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Level and form of the log; every record is one line on stderr."""
 
     level: Annotated[LogLevel, BeforeValidator(_lower)] = "info"
@@ -175,7 +161,7 @@ class LogSettings(_Section):
     """`human`, `json`, or `auto`: human on a terminal, JSON everywhere else."""
 
 
-class PathSettings(_Section):
+class PathSettings(Section):
     """Folders of this machine that may be read."""
 
     media_roots: tuple[Path, ...] = ()
@@ -192,36 +178,41 @@ class Settings(BaseSettings):
         extra="forbid",
         env_prefix=_PREFIX,
         env_nested_delimiter="__",
-        use_attribute_docstrings=True,
     )
 
     home: Path
     """Folder of everything that outlives the process. Set by `--home` or `LONGWATCH_HOME` only."""
-    model: str = "nano"
+    model: str = Field(default="nano", min_length=1)
     """The model that answers: `nano`, a checkpoint folder, or `org/name[@revision]` once pulled."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d{1,2})?)$")
     """Where the model runs: `cpu`, `cuda`, `cuda:1`, or `auto`: an accelerator if there is one."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Number format of the weights; `auto` takes the one that suits the device."""
-    adapter_alpha: float | None = Field(default=None, ge=0)
+    """Number format of the weights; `auto` takes `bfloat16` on an accelerator, and on a CPU that
+    multiplies it (AMX, AVX512-BF16) for all but small models; else `float32`."""
+    adapter_alpha: float | None = Field(default=None, ge=0, le=1024)
     """Strength of a checkpoint's adapters. Without a value, the released one (PLLaVA: 4 of 32)."""
     database_url: SecretStr | None = None
     """PostgreSQL, as `postgresql://user:password@host/name`, for several machines. Without a value,
     SQLite in the home folder."""
-    database_wait_s: float = Field(default=10.0, ge=0.1, allow_inf_nan=False)
+    database_wait_s: float = Field(default=10.0, ge=0.1, le=3600)
     """Seconds that a statement waits while another process holds the database."""
     allow_network: bool = False
     """Whether sources may be HTTP(S) streams. Cameras (`rtsp://`) may always be read."""
+    media: MediaSettings = MediaSettings()
     sampling: SamplingSettings = SamplingSettings()
     stream: StreamSettings = StreamSettings()
     cache: CacheSettings = CacheSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
+    stills: StillSettings = StillSettings()
+    sight: SightSettings = SightSettings()
     limits: LimitSettings = LimitSettings()
     server: ServerSettings = ServerSettings()
     retention: RetentionSettings = RetentionSettings()
     paths: PathSettings = PathSettings()
     log: LogSettings = LogSettings()
+    answer: AnswerSettings = AnswerSettings()
 
+    _refuse_bool = field_validator("*", mode="before")(refuse_bool)
     _layers: tuple[Layer, ...] = PrivateAttr(default=())
 
     @property

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
@@ -20,9 +20,21 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float32
 
-from app.sandbox.child import BEAT, END, ERROR, FRAME, FRAME_HEAD, HEADER, SOUND
+from app.sandbox.child import (
+    BEAT,
+    CUES,
+    END,
+    ERROR,
+    FRAME,
+    FRAME_HEAD,
+    HEADER,
+    LIVE_HEAD,
+    RECORDED,
+    SOUND,
+)
 from app.sandbox.confine import Confinement
 from engine.errors import (
+    FeedRefusedError,
     LimitExceededError,
     LongwatchError,
     MediaDecodeError,
@@ -35,9 +47,11 @@ from engine.errors import (
 from engine.media.address import is_live_uri, redact
 from engine.media.audio import RATE_HZ
 from engine.media.frame import Frame
+from engine.media.live import LiveConfig
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
-from engine.records import MediaInfo, SampleStats
+from engine.media.subtitles import MAX_CHARS, MAX_CUES, SubtitleCue
+from engine.records import MediaInfo, SampleStats, TimeSpan
 
 _BOOT = "import sys; sys.path.insert(0, sys.argv[1]); from app.sandbox import child as c; c.main()"
 _MAX_TEXT_BYTES = 1 << 20
@@ -46,6 +60,9 @@ _SOUND_BYTES = 640_000
 # The child measures its own stall and is stopped by the kernel; this is for one that cannot.
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
+_LOOK_S = 0.5
+_MAX_RECORDED_BYTES = 1 << 28
+"""Of a fragment of a second or of one picture group: far more than any camera sends."""
 # Threads of numpy's linear algebra, which is never used, and arenas of the allocator would each
 # reserve address space, and that is limited.
 _CHILD_ENVIRONMENT = {
@@ -94,8 +111,10 @@ class Child:
     ) -> None:
         self._uri, self._shown = uri, redact(uri)
         self._config, self._limits, self._sandbox = config, limits, sandbox
-        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size
+        self._max_frame_bytes = 3 * limits.max_pixels + FRAME_HEAD.size + LIVE_HEAD.size
         self._pts_s: float | None = None
+        self.while_waiting: Callable[[float], None] | None = None
+        """Called about twice a second with how long nothing has come (s); may raise to stop."""
         self._process = _start()
         # A reader that is forgotten instead of closed takes its child along.
         weakref.finalize(self, _kill, self._process)
@@ -111,6 +130,8 @@ class Child:
         moment_s: float | None = None,
         sound: SoundShape | None = None,
         sound_only: bool = False,
+        subtitles: bool = False,
+        live: LiveConfig | None = None,
     ) -> None:
         """Send the request; there is one in the life of a child, but sound is asked for on."""
         network = is_live_uri(self._uri)
@@ -123,6 +144,8 @@ class Child:
             "moment_s": moment_s,
             "sound": None if sound is None else asdict(sound),
             "sound_only": sound_only,
+            "subtitles": subtitles,
+            "live": None if live is None else asdict(live),
             "network": network,
             "root": str(_ROOT),
             **asdict(self._sandbox),
@@ -145,6 +168,26 @@ class Child:
             raise self._broken("the decoder sent sound that is not finite")
         return samples.reshape(shape.n_channels, expected)
 
+    def cues(self) -> tuple[SubtitleCue, ...]:
+        """Return every subtitle of the source, in time order."""
+        cues: list[SubtitleCue] = []
+        while True:
+            kind, payload = self.message(CUES, END)
+            if kind == END:
+                return tuple(cues)
+            try:
+                cues += [
+                    SubtitleCue(
+                        span=TimeSpan(start_s=float(start_s), end_s=float(end_s)),
+                        text=str(text)[:MAX_CHARS],
+                    )
+                    for start_s, end_s, text in json.loads(bytes(payload))
+                ]
+            except (ValueError, TypeError) as error:
+                raise self._broken("the decoder sent subtitles that make no sense") from error
+            if len(cues) > MAX_CUES:
+                raise self._broken("the decoder sent subtitles without end")
+
     def _say(self, request: dict[str, object], *, is_last: bool) -> None:
         assert self._process.stdin is not None
         try:
@@ -162,7 +205,7 @@ class Child:
         """
         while True:
             kind, n_bytes = HEADER.unpack(self._exactly(HEADER.size))
-            if n_bytes > (self._max_frame_bytes if kind == FRAME else _MAX_TEXT_BYTES):
+            if n_bytes > self._most_bytes(kind):
                 raise self._broken("the decoder sent a message that is too large")
             payload = self._exactly(n_bytes)
             if kind == ERROR:
@@ -171,6 +214,11 @@ class Child:
                 return kind, payload
             if kind != BEAT:
                 raise self._broken("the decoder sent something unasked")
+
+    def _most_bytes(self, kind: bytes) -> int:
+        if kind == FRAME:
+            return self._max_frame_bytes
+        return _MAX_RECORDED_BYTES if kind == RECORDED else _MAX_TEXT_BYTES
 
     def frame(self, payload: memoryview) -> tuple[Frame, SampleStats]:
         """Return a frame and the counts up to it."""
@@ -210,9 +258,16 @@ class Child:
         """Read so many bytes, into memory of their own."""
         buffer = np.empty(n_bytes, dtype=np.uint8).data
         filled = 0
-        deadline = time.monotonic() + self._sandbox.stall_s + _GRACE_S
+        began_at = time.monotonic()
+        deadline = began_at + self._sandbox.stall_s + _GRACE_S
         while filled < n_bytes:
-            ready, _, _ = select.select([self._pipe], [], [], max(0.0, deadline - time.monotonic()))
+            left_s = max(0.0, deadline - time.monotonic())
+            if self.while_waiting is not None:
+                left_s = min(left_s, _LOOK_S)
+            ready, _, _ = select.select([self._pipe], [], [], left_s)
+            if not ready and self.while_waiting is not None and time.monotonic() < deadline:
+                self.while_waiting(time.monotonic() - began_at)
+                continue
             if not ready:
                 raise self._broken(f"nothing moved for {self._sandbox.stall_s:.0f} s")
             got = os.readv(self._pipe, [buffer[filled:]])
@@ -296,6 +351,8 @@ def _parsed_error(uri: str, message: dict[str, Any], sandbox: SandboxLimits) -> 
             return LimitExceededError(
                 facts["what"], facts["value"], facts["limit"], field=facts["field"]
             )
+        case "FeedRefusedError":
+            return FeedRefusedError(facts["message"], hint=facts["hint"])
         case "UnreachableError":
             return UnreachableError(facts["message"], hint=facts["hint"])
         case "MissingCapabilityError":

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
     from engine.media.frame import Frame
     from engine.media.sample import FrameReader
 
-INFO, FRAME, SOUND, BEAT, END, ERROR = b"I", b"F", b"S", b"B", b"E", b"X"
+INFO, FRAME, SOUND, CUES, BEAT, END, ERROR = b"I", b"F", b"S", b"C", b"B", b"E", b"X"
+PART, RECORDED = b"P", b"R"
 HEADER = struct.Struct("<cQ")
 """Kind, and bytes of payload that follow."""
 STATS = struct.Struct("<5Q")
 """Fields of `SampleStats` in their order."""
 FRAME_HEAD = struct.Struct("<d5QII?")
 """Presentation time, statistics, height, width, `starts_chunk`; the pixels follow."""
+PART_HEAD = struct.Struct("<Id")
+"""Ordinal of a part of a live feed, and when it began, in seconds since 1970."""
+RECORDED_HEAD = struct.Struct("<Idd?")
+"""Ordinal of a file of a recording, its start and reach (s), whether it ends; the bytes follow."""
+LIVE_HEAD = struct.Struct("<I")
+"""Ordinal of the part that a frame of a live feed belongs to; the frame follows."""
 
+CUES_A_MESSAGE = 100
+"""A cue has at most 1000 letters, of up to twelve bytes each in JSON."""
 _BEAT_S = 1.0
 _NO_STATS = (0, 0, 0, 0, 0)
 _NETWORK_FILES = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/run")
@@ -104,8 +113,12 @@ def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
     try:
         if request["sound"]:
             _serve_sound(request, wire)
+        elif request["subtitles"]:
+            _serve_subtitles(request, wire)
         elif request["sound_only"]:
             _serve_sound_frames(request, wire, walls)
+        elif request["live"]:
+            _serve_live(request, wire, walls)
         elif request["moment_s"] is None:
             _serve_frames(request, wire, walls)
         else:
@@ -135,6 +148,34 @@ def _serve_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> No
             if reader.info != opened:
                 wire.send(INFO, _json(_info(reader, walls)))
         wire.send(END, STATS.pack(*_stats(reader)))
+
+
+def _serve_live(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
+    from engine.media.live import LiveConfig, LivePart, LiveReader
+    from engine.media.recording import RecordedBytes
+    from engine.media.sample import SamplingConfig
+    from engine.media.source import MediaLimits
+
+    def on_part(part: LivePart) -> None:
+        wire.send(PART, PART_HEAD.pack(part.ordinal, part.start_at_s))
+
+    def on_recorded(piece: RecordedBytes) -> None:
+        head = RECORDED_HEAD.pack(piece.ordinal, piece.start_s, piece.end_s, piece.is_last)
+        wire.send(RECORDED, head, piece.data)
+
+    live = LiveReader(
+        request["uri"],
+        SamplingConfig(**request["config"]),
+        LiveConfig(**request["live"]),
+        limits=MediaLimits(**request["limits"]),
+        on_packet=wire.beat,
+        on_part=on_part,
+        on_recorded=on_recorded,
+    )
+    wire.send(INFO, _json(_info(live.reader, walls)))
+    for part, frame in live:
+        wire.send(FRAME, LIVE_HEAD.pack(part), *_packed(frame, _stats(live.reader)))
+    wire.send(END, STATS.pack(*_stats(live.reader)))
 
 
 def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
@@ -193,6 +234,18 @@ def _serve_sound(request: dict[str, Any], wire: Wire) -> None:
                 wire.send(END)
             else:
                 wire.send(SOUND, window.tobytes())
+
+
+def _serve_subtitles(request: dict[str, Any], wire: Wire) -> None:
+    from engine.media.source import MediaLimits
+    from engine.media.subtitles import read_subtitles
+
+    limits = MediaLimits(**request["limits"])
+    cues = read_subtitles(request["uri"], limits, on_packet=wire.beat)
+    rows = [[cue.span.start_s, cue.span.end_s, cue.text] for cue in cues]
+    for start in range(0, len(rows), CUES_A_MESSAGE):
+        wire.send(CUES, _json(rows[start : start + CUES_A_MESSAGE]))
+    wire.send(END)
 
 
 def _packed(frame: "Frame", stats: tuple[int, ...]) -> tuple[bytes, memoryview]:

@@ -19,6 +19,7 @@ from app.sandbox.child import BEAT, END, FRAME, INFO, STATS
 from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
+from engine.media.subtitles import SubtitleCue
 from engine.records import MediaInfo, SampleStats, TimeSpan
 
 
@@ -145,6 +146,20 @@ def frame_at_foreign(
         child.ask(moment_s=time_s)
         _, payload = child.message(FRAME)
         return child.frame(payload)[0]
+    finally:
+        child.end()
+
+
+def subtitles_foreign(uri: str, limits: MediaLimits) -> tuple[SubtitleCue, ...]:
+    """Return the subtitles inside a foreign file, from a child process; none where it has none.
+
+    Raises:
+        LongwatchError: As `probe_foreign`.
+    """
+    child = Child(uri, SamplingConfig(), limits, SandboxLimits())
+    try:
+        child.ask(subtitles=True)
+        return child.cues()
     finally:
         child.end()
 

@@ -10,7 +10,7 @@ machine, where the dead can be told from the silent, and after the lease on anot
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,7 +135,8 @@ class JobContext:
         is_bug = not isinstance(error, LongwatchError)
         self._log_end(
             f"failed ({failure.code}: {failure.message}){outlook}",
-            level=logging.ERROR if is_bug else logging.WARNING,
+            # Who waits for a job hears of its failure anyway, and not as a line of a log.
+            level=logging.ERROR if is_bug else logging.INFO if retry is None else logging.WARNING,
             trace=error if is_bug else None,
         )
 
@@ -207,37 +208,43 @@ class Worker:
         handlers: Mapping[str, Handler],
         *,
         n_slots: int = 1,
+        background: Mapping[str, int] | None = None,
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
         retry: RetryPolicy | None = None,
         name: str | None = None,
+        stopping: threading.Event | None = None,
     ) -> None:
         """Prepare a worker, which starts nothing yet.
 
         Args:
             handlers: By kind of job.
             n_slots: Jobs at a time.
+            background: Kinds with places of their own, and how many of each run at a time.
             lease_s: Silence after which others take over.
             poll_s: How often to look for work while there is none.
             retry: For failures that may pass.
             name: Names this process in the rows; only tests give one.
+            stopping: Stops it when it is set; of its own when `None`.
         """
         if n_slots < 1:
             raise ValueError(f"n_slots must be at least 1, not {n_slots}")
         self._jobs = jobs
         self._handlers = handlers
         self._n_slots = n_slots
+        self._background = dict(background or {})
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._retry = retry or RetryPolicy()
-        self._name = name or this_process()
-        self._stopping = threading.Event()
+        self.name = name or this_process()
+        self._stopping = stopping or threading.Event()
         self._contexts: set[JobContext] = set()
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop`, or until nothing is left that may run now."""
-        _log.info("worker %s starts, %d jobs at a time", self._name, self._n_slots)
-        with self._heartbeats(), ThreadPoolExecutor(self._n_slots, "job") as pool:
+        _log.info("worker %s starts, %d jobs at a time", self.name, self._n_slots)
+        n_threads = self._n_slots + sum(self._background.values())
+        with self._heartbeats(), ThreadPoolExecutor(n_threads, "job") as pool:
             try:
                 self._loop(pool, until_idle)
             except BaseException:
@@ -257,9 +264,7 @@ class Worker:
         """
         while True:
             self._reap_dead_workers()
-            claimed = self._jobs.claim(
-                self._name, [*self._handlers], lease_s=self._lease_s, job=job
-            )
+            claimed = self._jobs.claim(self.name, [*self._handlers], lease_s=self._lease_s, job=job)
             if claimed is not None:
                 with self._heartbeats():
                     self._do(claimed, retry=None, watch=watch)
@@ -275,14 +280,14 @@ class Worker:
         self._stopping.set()
 
     def _loop(self, pool: ThreadPoolExecutor, until_idle: bool) -> None:
-        running: set[Future[None]] = set()
+        running: dict[Future[None], str] = {}
         while not self._stopping.is_set():
             for future in [future for future in running if future.done()]:
-                running.remove(future)
+                del running[future]
                 future.result()
-            job = self._claim() if len(running) < self._n_slots else None
+            job = self._claim(self._kinds_with_room([*running.values()]))
             if job is not None:
-                running.add(pool.submit(self._do_and_report, job))
+                running[pool.submit(self._do_and_report, job)] = job.kind
             elif running:
                 wait(running, timeout=self._poll_s, return_when=FIRST_COMPLETED)
             elif until_idle:
@@ -292,10 +297,25 @@ class Worker:
         for future in running:
             future.result()
 
-    def _claim(self) -> JobRow | None:
+    def _kinds_with_room(self, running: Sequence[str]) -> list[str]:
+        """Return the kinds of which one more may run beside those that do."""
+        n_foreground = sum(kind not in self._background for kind in running)
+        return [
+            kind
+            for kind in self._handlers
+            if (
+                running.count(kind) < self._background[kind]
+                if kind in self._background
+                else n_foreground < self._n_slots
+            )
+        ]
+
+    def _claim(self, kinds: Sequence[str]) -> JobRow | None:
+        if not kinds:
+            return None
         try:
             self._reap_dead_workers()
-            return self._jobs.claim(self._name, [*self._handlers], lease_s=self._lease_s)
+            return self._jobs.claim(self.name, kinds, lease_s=self._lease_s)
         except UnreachableError as error:
             _log.warning("no look for work: %s", error)
             return None

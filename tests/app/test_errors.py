@@ -11,7 +11,7 @@ import pytest
 import engine.errors
 from app import errors
 from app.config.settings import Settings
-from app.errors import ERROR_RULES, LIMIT_SETTINGS, hint_for, rule_for
+from app.errors import ERROR_RULES, LIMIT_SETTINGS, ReportedError, hint_for, rule_for
 from engine.errors import (
     CorruptLatentsError,
     InputRefusedError,
@@ -36,10 +36,13 @@ EXIT_CODES = {
     "SettingsError": 2,
     "NotAllowedError": 2,
     "UnreachableError": 3,
+    "FeedRefusedError": 3,
     "StorageBusyError": 3,
+    "ReadOnlyError": 3,
     "DiskFullError": 3,
     "BusyError": 3,
     "CorruptLatentsError": 3,
+    "CorruptStillsError": 3,
     "MissingCapabilityError": 4,
 }
 
@@ -64,6 +67,11 @@ def setting_names(section: type = Settings, prefix: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("kind", [*error_classes()], ids=lambda kind: kind.__name__)
 def test_exit_code_of_every_error_is_the_promised_one(kind: type[LongwatchError]) -> None:
+    if kind is ReportedError:
+        # It ends as what another process has met.
+        reported = ReportedError("corrupt_latents", "a chunk is damaged")
+        assert rule_for(reported).exit_code == EXIT_CODES["CorruptLatentsError"]
+        return
     if kind is LongwatchError:
         assert ERROR_RULES[kind].exit_code == 1
         return

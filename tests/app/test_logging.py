@@ -172,7 +172,7 @@ def test_sign_ins_and_refusals_are_logged(site: Site) -> None:
     stream = configured()
     sign_in(site.app, "vera")
     site.anonymous.post("/sign-in", data={"name": "vera", "password": "wrong horse battery"})
-    site.anonymous.get("/sign-in?token=never-was-one")
+    site.anonymous.post("/sign-in/link", data={"token": "never-was-one"})
     said = [record["message"] for record in records(stream) if record["logger"] == "app.api.auth"]
     assert said == [
         "user vera signed in with a password from testclient",
@@ -217,7 +217,8 @@ def test_no_secret_and_no_question_reaches_the_log_at_debug(site: Site) -> None:
         site.services.catalog.accounts.users()[0]
     )
     visitor = TestClient(site.app, base_url="http://127.0.0.1:7860", follow_redirects=False)
-    assert visitor.get(f"/sign-in?token={link}").status_code == 303
+    assert visitor.get(f"/sign-in?token={link}").status_code == 200
+    assert visitor.post("/sign-in/link", data={"token": link}).status_code == 303
     cookie = visitor.cookies[COOKIE]
     visitor.post("/sign-in", data={"name": "ada", "password": "wrong horse battery"})
     visitor.post("/sign-in", data={"name": "my-password-as-a-name", "password": "x"})

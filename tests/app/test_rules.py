@@ -167,6 +167,7 @@ RULES: dict[str, tuple[str, list[Entrance]]] = {
             chat("What?", "video://{gate}#t=3600"),
             # Without a wall clock there is no such moment.
             command("ask", "What?", "--after", "2026-03-01T22:00"),
+            ask("What?", after="2026-03-01T22:00"),
             ask("What?", after="2026-03-01T22:00:00Z"),
         ],
     ),
@@ -176,6 +177,42 @@ RULES: dict[str, tuple[str, list[Entrance]]] = {
             command("ingest", "rtsp://127.0.0.1:9/x", "--name", " "),
             api("POST", "/api/v1/videos", {"source": "rtsp://127.0.0.1:9/x", "name": ""}),
             api("PATCH", "/api/v1/videos/{gate}", {"name": ""}),
+        ],
+    ),
+    "hours of a day": (
+        "'25:00-26:00' are no hours of a day",
+        [
+            command("ask", "What?", "--time-of-day", "25:00-26:00"),
+            command("search", "a car", "--time-of-day", "25:00-26:00"),
+            ask("What?", time_of_day="25:00-26:00"),
+            ask_streamed("What?", time_of_day="25:00-26:00"),
+            search("a car", time_of_day="25:00-26:00"),
+        ],
+    ),
+    "zone of a video": (
+        "'Mars/Base' is no time zone",
+        [
+            command("ingest", "rtsp://127.0.0.1:9/x", "--timezone", "Mars/Base"),
+            command("videos", "set", "{gate}", "--timezone", "Mars/Base"),
+            api(
+                "POST",
+                "/api/v1/videos",
+                {"source": "rtsp://127.0.0.1:9/x", "timezone": "Mars/Base"},
+            ),
+            api("PATCH", "/api/v1/videos/{gate}", {"timezone": "Mars/Base"}),
+        ],
+    ),
+    "start of a video": (
+        "nothing can have been filmed at 9999-12-31 23:59:00+00:00",
+        [
+            command("ingest", "rtsp://127.0.0.1:9/x", "--start-at", "9999-12-31T23:59:00Z"),
+            command("videos", "set", "{gate}", "--start-at", "9999-12-31T23:59:00Z"),
+            api(
+                "POST",
+                "/api/v1/videos",
+                {"source": "rtsp://127.0.0.1:9/x", "start_at": "9999-12-31T23:59:00Z"},
+            ),
+            api("PATCH", "/api/v1/videos/{gate}", {"start_at": "9999-12-31T23:59:00Z"}),
         ],
     ),
     "end of a clip": (

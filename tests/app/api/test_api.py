@@ -42,7 +42,12 @@ def test_conversation_is_kept_for_its_owner_alone(site: Site) -> None:
     site.viewer.post("/api/v1/ask", json={**body, "conversation_id": talk})
     kept = site.viewer.get(f"/api/v1/conversations/{talk}").json()
     assert [turn["question"] for turn in kept["turns"]] == [QUESTION, QUESTION]
-    assert kept["turns"][0]["answer"] == first["answer"]
+    # What is reloaded is what was shown.
+    shared = {*kept["turns"][0]} & {*first}
+    assert {"answer", "answered_by", "evidence", "nearest", "searched", "timing"} <= shared
+    assert {name: kept["turns"][0][name] for name in shared} == {
+        name: first[name] for name in shared
+    }
     assert site.admin.get(f"/api/v1/conversations/{talk}").status_code == 404
     assert site.viewer.delete(f"/api/v1/conversations/{talk}").status_code == 204
 
@@ -73,7 +78,7 @@ def test_timeline_is_every_chunk_with_its_likeness(site: Site) -> None:
 def test_chat_completions_answer_with_proof(site: Site) -> None:
     video = {"type": "video_url", "video_url": {"url": f"video://{site.gate}#t=2,10"}}
     text = {"type": "text", "text": QUESTION}
-    body = {"model": "x", "messages": [{"role": "user", "content": [video, text]}]}
+    body = {"model": "longwatch", "messages": [{"role": "user", "content": [video, text]}]}
     answer = site.viewer.post("/v1/chat/completions", json=body).json()
     assert answer["object"] == "chat.completion"
     assert answer["longwatch"]["searched_s"] == pytest.approx(8, abs=0.1)
@@ -151,6 +156,41 @@ def test_jobs_can_be_stopped_and_tried_again(site: Site) -> None:
     assert site.admin.post(f"/api/v1/jobs/{job.id}/retry").json()["state"] == "queued"
     open_worker(site.services).run(until_idle=True)
     assert site.admin.get(f"/api/v1/videos/{site.yard}").json()["status"] == "ready"
+
+
+def test_clock_is_corrected_and_removed_over_http(site: Site) -> None:
+    path = f"/api/v1/videos/{site.yard}"
+    change = {"start_at": "2024-07-02T18:00:00", "timezone": "Europe/Berlin"}
+    video = site.admin.patch(path, json=change).json()
+    assert (video["start_at"], video["start_source"]) == ("2024-07-02T18:00:00.000+02:00", "user")
+    evening = {"time_of_day": "18:00-18:01", "videos": [site.yard]}
+    for hit in site.admin.post("/api/v1/search", json={"query": "a car", **evening}).json()["hits"]:
+        assert hit["start_at"].startswith("2024-07-02T18:00:")
+        assert hit["start_source"] == "user"
+    body = {"question": QUESTION, "recall": "all", **evening}
+    assert site.admin.post("/api/v1/ask", json=body).json()["searched_s"] == pytest.approx(
+        24, abs=1
+    )
+    body["time_of_day"] = "16:00-16:01"
+    assert site.admin.post("/api/v1/ask", json=body).status_code == 404
+    bare = site.admin.patch(path, json={"start_at": None, "timezone": None}).json()
+    assert (bare.get("start_at"), bare["start_source"]) == (None, "none")
+    assert bare["name"] == video["name"]
+
+
+def test_tags_are_set_over_http_and_filter_the_list(site: Site) -> None:
+    path = f"/api/v1/videos/{site.yard}"
+    tagged = site.admin.patch(path, json={"tags": ["Night", "case 7"]}).json()
+    assert tagged["tags"] == ["case 7", "Night"]
+    listed = site.admin.get("/api/v1/videos?tag=night&limit=1").json()
+    assert [video["video_id"] for video in listed["videos"]] == [site.yard]
+    assert (listed["total"], listed["next"]) == (1, None)
+    assert site.admin.get("/api/v1/videos?tag=day").json()["videos"] == []
+    assert site.admin.get("/api/v1/videos?sort=size").status_code == 422
+    assert site.viewer.get("/api/v1/videos?tag=night").json()["total"] == 0
+    assert site.viewer.patch(path, json={"tags": ["mine"]}).status_code == 403
+    assert site.admin.patch(path, json={"name": "yard"}).json()["tags"] == ["case 7", "Night"]
+    assert site.admin.patch(path, json={"tags": []}).json()["tags"] == []
 
 
 @pytest.mark.parametrize(

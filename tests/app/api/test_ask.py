@@ -1,7 +1,16 @@
 """Conversations over HTTP: whose they are, and what they show later."""
 
+from collections.abc import Iterator
+
+import anyio
+
+from app.api.model_queue import ModelQueue
+from app.services.ask import ask_stream, recent_turns
 from app.services.conversations import keep_turn
-from engine.records import Answer, AnswerTiming, Evidence, TimeSpan, VideoId
+from engine.protocols import TokenCounter
+from engine.records import ALL_TIME, Answer, AnswerTiming, Evidence, TimeSpan, Turn, VideoId
+from engine.tensors import Token
+from storage.records import UserId
 from tests.support.site import Site
 
 QUESTION = "What color is the car?"
@@ -64,3 +73,58 @@ def test_chapters_are_the_users_own_questions_about_this_video(site: Site) -> No
     )
     # Neither what others asked, nor what only the second evidence of an answer is about.
     assert site.admin.get(f"/media/{site.gate}/chapters.vtt").text == "WEBVTT\n"
+
+
+def test_question_of_too_many_tokens_is_refused_before_the_model_is_held(site: Site) -> None:
+    question = "a" + "\u0301" * 3900
+    assert len(question) < site.services.settings.limits.question_chars
+    body = {"question": question, "videos": [site.gate]}
+    for accept in ("application/json", "text/event-stream"):
+        refused = site.viewer.post("/api/v1/ask", json=body, headers={"accept": accept})
+        assert refused.status_code == 413
+        assert "tokens, the limit is 2048 tokens" in refused.json()["error"]["message"]
+    messages = [{"role": "user", "content": question}]
+    for stream in (False, True):
+        chat = {"messages": messages, "stream": stream}
+        assert site.viewer.post("/v1/chat/completions", json=chat).status_code == 413
+
+
+def test_turns_that_do_not_fit_the_prompt_are_left_out_oldest_first(site: Site) -> None:
+    model = site.services.engine.model
+    assert isinstance(model, TokenCounter)
+    turns = tuple(Turn(question=f"{name} " * 300, answer="No.") for name in "abcdef")
+    n_tokens = [model.count_tokens(turn.question + turn.answer) for turn in turns]
+    kept = recent_turns(site.services, QUESTION, turns)
+    assert kept == turns[-len(kept) :]
+    most, used = 2048 - model.count_tokens(QUESTION), len(kept) * n_tokens[0]
+    assert used <= most < used + n_tokens[0]
+    flood = (Turn(question="x" * 2_000_000, answer="No."), *turns[-2:])
+    assert recent_turns(site.services, QUESTION, flood) == turns[-2:]
+    assert recent_turns(site.services, QUESTION, (*turns, flood[0])) == ()
+
+
+def test_answers_that_take_turns_are_those_of_answers_alone(site: Site) -> None:
+    context, texts = site.services, dict[str, str]()
+    scopes = {
+        name: ((video, ALL_TIME),) for name, video in (("ada", site.gate), ("bea", site.yard))
+    }
+
+    def start(name: str) -> Iterator[Token | Answer]:
+        return ask_stream(context, QUESTION, scopes[name], recall="all")
+
+    async def listen(queue: ModelQueue, name: str) -> None:
+        async for step in queue.answer(UserId(name), lambda: start(name)):
+            if isinstance(step, Answer):
+                texts[name] = step.text
+
+    async def both() -> None:
+        queue = ModelQueue(9, turn_s=lambda: 0.0)
+        async with anyio.create_task_group() as tasks:
+            for name in scopes:
+                tasks.start_soon(listen, queue, name)
+
+    anyio.run(both)
+    for name in scopes:
+        (*_, alone) = start(name)
+        assert isinstance(alone, Answer)
+        assert texts[name] == alone.text

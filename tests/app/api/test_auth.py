@@ -38,15 +38,45 @@ ROUTES = [
     ("GET", "/api/v1/videos/{yard}/timeline", None, 404, 200),
     ("GET", "/api/v1/videos/{yard}/captions", None, 404, 200),
     ("POST", "/api/v1/videos/{yard}/captions", None, 403, 202),
+    ("GET", "/api/v1/cameras", None, 200, 200),
+    ("POST", "/api/v1/cameras", {"name": "Gate", "address": "gate.mp4"}, 403, 422),
+    ("POST", "/api/v1/cameras/test", {"address": "gate.mp4"}, 403, 422),
+    ("GET", "/api/v1/cameras/nothing", None, 404, 404),
+    (
+        "GET",
+        "/api/v1/cameras/nothing/clip?start=2026-03-01T12:00:00Z&end=2026-03-01T12:01:00Z",
+        None,
+        404,
+        404,
+    ),
+    ("PATCH", "/api/v1/cameras/nothing", {"enabled": False}, 403, 404),
+    ("DELETE", "/api/v1/cameras/nothing", None, 403, 404),
+    ("POST", "/api/v1/cameras/nothing/test", None, 403, 404),
     ("GET", "/api/v1/roots", None, 403, 200),
     ("POST", "/api/v1/ask", {"question": "What is it?", "videos": ["{yard}"]}, 404, 200),
     ("POST", "/api/v1/search", {"query": "a car", "videos": ["{yard}"]}, 404, 200),
     ("POST", "/api/v1/search", {"like": {"video_id": "{yard}", "time_s": 2}}, 404, 200),
+    ("GET", "/api/v1/days", None, 200, 200),
+    ("GET", "/api/v1/days/2026-03-01?video={yard}", None, 404, 200),
+    ("GET", "/api/v1/verdicts", None, 200, 200),
+    ("GET", "/api/v1/verdicts/export", None, 200, 200),
+    (
+        "PUT",
+        "/api/v1/verdicts",
+        {"video_id": "{yard}", "start_s": 1, "end_s": 2, "query": "a car", "verdict": "right"},
+        404,
+        200,
+    ),
     ("GET", "/api/v1/conversations", None, 200, 200),
     ("GET", "/api/v1/conversations/nothing", None, 404, 404),
     ("DELETE", "/api/v1/conversations/nothing", None, 404, 404),
     ("GET", "/api/v1/probes", None, 200, 200),
     ("POST", "/api/v1/probes", {"haystack": "nothing"}, 403, 404),
+    ("GET", "/api/v1/videos/{yard}/moments", None, 404, 200),
+    ("GET", "/api/v1/videos/{yard}/observations", None, 404, 200),
+    ("GET", "/api/v1/videos/{yard}/overview", None, 404, 200),
+    # No observer is chosen here: there is nothing to look with.
+    ("POST", "/api/v1/videos/{yard}/observe", None, 403, 422),
     ("GET", "/api/v1/probes/1", None, 404, 404),
     ("GET", "/api/v1/probes/1/cells/0", None, 404, 404),
     ("GET", "/api/v1/probes/1/cells.csv", None, 404, 404),
@@ -59,6 +89,23 @@ ROUTES = [
     ("GET", "/api/v1/jobs", None, 200, 200),
     ("POST", "/api/v1/jobs/99/cancel", None, 403, 404),
     ("POST", "/api/v1/jobs/99/retry", None, 403, 404),
+    ("GET", "/api/v1/alerts", None, 200, 200),
+    ("GET", "/api/v1/alerts?video={yard}", None, 404, 200),
+    ("GET", "/api/v1/alerts/1", None, 404, 404),
+    ("GET", "/api/v1/alerts/1/picture.jpg", None, 404, 404),
+    ("PATCH", "/api/v1/alerts/1", {"state": "false_alarm"}, 404, 404),
+    ("GET", "/api/v1/alert-rules", None, 403, 200),
+    ("POST", "/api/v1/alert-rules", {"name": "x", "condition": {"kind": "object"}}, 403, 422),
+    ("POST", "/api/v1/alert-rules/try", {"condition": {"kind": "motion"}}, 403, 200),
+    ("GET", "/api/v1/alert-rules/nothing", None, 403, 404),
+    ("PATCH", "/api/v1/alert-rules/nothing", {"enabled": False}, 403, 404),
+    ("DELETE", "/api/v1/alert-rules/nothing", None, 403, 404),
+    ("GET", "/api/v1/alert-destinations", None, 403, 200),
+    ("POST", "/api/v1/alert-destinations", {}, 403, 422),
+    ("POST", "/api/v1/alert-destinations/nothing/test", None, 403, 404),
+    ("DELETE", "/api/v1/alert-destinations/nothing", None, 403, 404),
+    ("GET", "/api/v1/alert-deliveries", None, 403, 200),
+    ("POST", "/api/v1/alert-deliveries/1/retry", None, 403, 404),
     ("GET", "/api/v1/users", None, 403, 200),
     ("POST", "/api/v1/users", {"name": "ada", "password": PASSWORD}, 403, 422),
     ("PATCH", "/api/v1/users/nobody", {"role": "admin"}, 403, 404),
@@ -69,6 +116,8 @@ ROUTES = [
     ("GET", "/api/v1/settings", None, 403, 200),
     ("GET", "/api/v1/settings/values", None, 200, 200),
     ("PATCH", "/api/v1/settings/values", {"changes": {"server.port": 1}}, 403, 422),
+    ("GET", "/api/v1/models", None, 200, 200),
+    ("GET", "/api/v1/capacity?plan=banana", None, 403, 422),
     ("OPTIONS", "/api/v1/uploads", None, 204, 204),
     ("POST", "/api/v1/uploads", None, 403, 422),
     ("HEAD", "/api/v1/uploads/nothing", None, 403, 404),
@@ -78,11 +127,13 @@ ROUTES = [
     ("GET", "/media/{yard}", None, 404, 200),
     ("GET", "/media/{yard}/play.mp4", None, 404, 200),
     ("GET", "/media/{yard}/frame.jpg", None, 404, 200),
-    ("GET", "/media/{yard}/sprite.jpg", None, 404, 404),
+    ("GET", "/media/{yard}/sprite.jpg", None, 404, 200),
     ("GET", "/media/{yard}/chapters.vtt", None, 404, 200),
     ("GET", "/media/{yard}/captions.vtt", None, 404, 200),
     ("GET", "/media/{yard}/clip?start=1&end=3", None, 404, 200),
     ("GET", "/v1/models", None, 200, 200),
+    ("GET", "/v1/models/longwatch", None, 200, 200),
+    ("POST", "/v1/embeddings", {"input": "video://{yard}#t=1"}, 404, 200),
     (
         "POST",
         "/v1/chat/completions",
@@ -299,7 +350,7 @@ def test_session_says_whether_its_user_has_a_password(site: Site) -> None:
     assert site.admin.get("/api/v1/session").json()["has_password"] is True
     new = site.services.catalog.accounts.add_user("eve", "admin")
     link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(new)
-    site.anonymous.get(f"/sign-in?token={link}")
+    site.anonymous.post("/sign-in/link", data={"token": link}, follow_redirects=False)
     session = site.anonymous.get("/api/v1/session").json()
     assert (session["user"], session["has_password"]) == ("eve", False)
     site.anonymous.headers[CSRF_HEADER] = session["csrf"]
@@ -336,13 +387,36 @@ def test_link_signs_in_once(catalog: Catalog) -> None:
         sessions.redeem_link(link, "here")
 
 
+def test_opening_a_sign_in_link_does_not_use_it_up(site: Site) -> None:
+    new = site.services.catalog.accounts.add_user("eve", "admin")
+    link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(new)
+    visitor, path = site.anonymous, f"/sign-in?token={link}&next=/ui/jobs"
+    for method in ("GET", "HEAD", "GET"):
+        page = visitor.request(method, path, follow_redirects=False)
+        assert COOKIE not in page.headers.get("set-cookie", "")
+    assert page.headers["cache-control"] == "no-store"
+    assert 'action="/sign-in/link"' in page.text
+    form = {"token": link, "next": "/ui/jobs"}
+    foreign = {"sec-fetch-site": "cross-site"}
+    assert visitor.post("/sign-in/link", data=form, headers=foreign).status_code == 403
+    opened = visitor.post("/sign-in/link", data=form, follow_redirects=False)
+    assert (opened.status_code, opened.headers["location"]) == (303, "/ui/jobs")
+    visitor.cookies.clear()
+    assert visitor.post("/sign-in/link", data=form).status_code == 403
+
+
+def test_page_of_a_sign_in_link_shows_its_token_as_text(site: Site) -> None:
+    page = site.anonymous.get("/sign-in", params={"token": '"><script>x</script>'})
+    assert "<script>x" not in page.text
+
+
 def test_sign_in_link_speaks_for_nobody_as_a_bearer_token(site: Site) -> None:
     ada = site.services.catalog.accounts.user("ada")
     assert ada is not None
     link = SessionService(site.services.catalog, clock=lambda: 0.0).issue_link(ada)
     bearer = {"authorization": f"Bearer {link}"}
     assert site.anonymous.get("/api/v1/session", headers=bearer).status_code == 401
-    opened = site.anonymous.get(f"/sign-in?token={link}", follow_redirects=False)
+    opened = site.anonymous.post("/sign-in/link", data={"token": link}, follow_redirects=False)
     assert opened.status_code == 303
     site.anonymous.cookies.clear()
     assert site.anonymous.get("/api/v1/session", headers=bearer).status_code == 401
@@ -350,7 +424,7 @@ def test_sign_in_link_speaks_for_nobody_as_a_bearer_token(site: Site) -> None:
 
 def test_token_of_a_program_opens_no_session(site: Site) -> None:
     secret = site.viewer.post("/api/v1/tokens", json={"name": "script"}).json()["secret"]
-    refused = site.anonymous.get(f"/sign-in?token={secret}", follow_redirects=False)
+    refused = site.anonymous.post("/sign-in/link", data={"token": secret})
     assert refused.status_code == 403
     assert COOKIE not in refused.headers.get("set-cookie", "")
 

@@ -1,18 +1,35 @@
 """Originals, stills and clips by id, with Range."""
 
 import io
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+import pytest
 from PIL import Image
 
+from app.services.pictures import Sprite, find_sprite
 from app.services.previews import KIND, enqueue_preview
-from app.services.stills import browser_plays, media_type, sprite_file
+from app.services.stills import browser_plays, media_type
 from app.worker.handlers import open_worker
+from engine.cache.stills import StillConfig, StillStore, encode_still
 from engine.records import Caption, ChunkRef, MediaInfo, TimeSpan
 from tests.support.site import Site
 
 
-def describe(container: str, codec: str) -> MediaInfo:
+@pytest.fixture
+def changing_stills(site: Site, tmp_path: Path) -> Iterator[StillStore]:
+    """The stills of the site, put back when the test has changed them."""
+    stills = site.services.stills
+    before = shutil.copytree(stills.root, tmp_path / "before")
+    yield stills
+    shutil.rmtree(stills.root)
+    shutil.copytree(before, stills.root)
+
+
+def describe(container: str, codec: str | None) -> MediaInfo:
     """A source of this container and codec."""
     return MediaInfo(
         uri="x",
@@ -41,13 +58,44 @@ def test_a_thousand_ranges_do_not_burn_the_processor(site: Site) -> None:
     assert answer.status_code in {200, 400, 416}
 
 
-def test_still_is_a_picture_and_kept(site: Site) -> None:
+def test_picture_of_a_moment_is_the_still_that_ingest_kept(site: Site) -> None:
+    stills = site.services.stills
+    for time_s in stills.times(site.gate):
+        # Search gives a tenth of a second, which may lie before the frame.
+        address = f"/media/{site.gate}/frame.jpg?t={time_s:.1f}&w=160"
+        assert site.viewer.get(address).content == stills.at(site.gate, time_s).jpeg
+    assert not (site.services.settings.home / "thumbs" / site.gate).exists(), "nothing is decoded"
+    assert site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w=161").status_code == 422
+
+
+def test_frame_of_a_video_without_stills_is_decoded_and_kept(
+    site: Site, changing_stills: StillStore
+) -> None:
+    changing_stills.forget(site.gate)
     first = site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w=160")
     assert Image.open(io.BytesIO(first.content)).size == (160, 90)
-    kept = list((site.services.settings.home / "thumbs" / site.gate).glob("15_160.jpg"))
-    assert kept
-    assert kept[0].read_bytes() == first.content
-    assert site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w=161").status_code == 422
+    (kept,) = (site.services.settings.home / "thumbs" / site.gate).glob("15_160.jpg")
+    assert kept.read_bytes() == first.content
+
+
+def test_sharper_picture_than_the_still_is_decoded(site: Site, changing_stills: StillStore) -> None:
+    def size_at(width_px: int) -> tuple[int, int]:
+        answer = site.viewer.get(f"/media/{site.gate}/frame.jpg?t=3&w={width_px}")
+        return Image.open(io.BytesIO(answer.content)).size
+
+    stills = changing_stills
+    for ordinal in stills.ordinals(site.gate):
+        frames = [(still.pts_s, still.pixels()) for still in stills.read(site.gate, ordinal)]
+        small = [encode_still(pixels, at, StillConfig(max_side_px=64)) for at, pixels in frames]
+        end_s = stills.header(site.gate, ordinal).end_s
+        stills.put(site.gate, ordinal, [still for still in small if still], end_s=end_s)
+    assert size_at(160) == (160, 90)
+    original = Path(site.services.catalog.videos.get(site.gate).uri)
+    away = original.rename(original.with_suffix(".away"))
+    try:
+        assert size_at(320) == (64, 36), "the file is gone: the still is what there is"
+    finally:
+        away.rename(original)
 
 
 def test_still_behind_the_end_is_the_last_one(site: Site) -> None:
@@ -78,19 +126,47 @@ def test_copy_is_made_only_for_what_browsers_do_not_play() -> None:
     assert not browser_plays(None)
 
 
-def test_stills_for_scrubbing_are_made_by_the_worker(site: Site) -> None:
-    video = site.services.catalog.videos.get(site.yard)
+def test_sound_alone_is_played_as_it_is() -> None:
+    assert media_type(describe("flac", None)) == "audio/flac"
+    assert browser_plays(describe("flac", None))
+    assert not browser_plays(describe("aac", None)), "a bare stream"
+
+
+def test_sheet_for_scrubbing_is_laid_out_from_stills(site: Site) -> None:
+    sprite = site.admin.get(f"/api/v1/videos/{site.yard}").json()["sprite"]
+    assert (sprite["step_s"], sprite["count"]) == (2.0, 12)
+    sheet = Image.open(io.BytesIO(site.admin.get(sprite["url"]).content))
+    assert sheet.size == (1600, 180)
+    for index in range(12):
+        left, top = index % 10 * 160, index // 10 * 90
+        cell = np.asarray(sheet.crop((left, top, left + 160, top + 90))).astype(int)
+        shown = site.services.stills.at(site.yard, 2.0 * index).pixels()
+        assert np.abs(cell - shown).mean() < 6, index
+    assert enqueue_preview(site.services, site.services.catalog.videos.get(site.yard)) is None
+
+
+def test_sheet_grows_with_a_video_that_is_still_read(site: Site) -> None:
+    row = replace(site.services.catalog.videos.get(site.yard), status="ingesting")
+    assert row.media is not None
+    half = find_sprite(site.services, replace(row, ingested_s=11.0))
+    assert half == Sprite(step_s=2.0, count=6)
+    live = replace(row, media=replace(row.media, duration_s=None), ingested_s=3600.0)
+    assert find_sprite(site.services, live) == Sprite(step_s=64.0, count=57)
+
+
+def test_stills_of_an_older_video_are_made_by_the_worker(site: Site) -> None:
+    video, stills = site.services.catalog.videos.get(site.yard), site.services.stills
+    paths = [stills.path(video.id, ordinal) for ordinal in stills.ordinals(video.id)]
+    kept = [path.read_bytes() for path in paths]
+    assert len(kept) > 2
+    for path in (paths[1], *paths[3:]):
+        path.unlink()
     job = enqueue_preview(site.services, video)
     assert job is not None
     assert job.kind == KIND
     open_worker(site.services).run(until_idle=True)
-    item = site.admin.get(f"/api/v1/videos/{site.yard}").json()
-    assert item["sprite"] == {"url": f"/media/{site.yard}/sprite.jpg", "step_s": 2.0, "count": 12}
-    with Image.open(sprite_file(site.services.settings.home, video.id)) as picture:
-        assert picture.size == (1600, 180)
+    assert [path.read_bytes() for path in paths] == kept, "as if ingest had kept them"
     assert enqueue_preview(site.services, video) is None
-    sprite_file(site.services.settings.home, video.id).unlink()
-    sprite_file(site.services.settings.home, video.id).with_suffix(".json").unlink()
 
 
 def test_captions_are_a_track_for_those_who_may_see_the_video(site: Site) -> None:
@@ -108,6 +184,6 @@ def test_captions_are_a_track_for_those_who_may_see_the_video(site: Site) -> Non
     assert answer.headers["content-type"].startswith("text/vtt")
     cue = "00:00:00.000 --> 00:00:04.000\nA &lt;b&gt;dog&lt;/b&gt; runs &amp; barks.\n"
     assert answer.text == f"WEBVTT\n\n{cue}"
-    body = {"query": "barks", "videos": [site.gate]}
+    body = {"query": "barks", "videos": [site.gate], "kinds": ["caption"]}
     found = site.viewer.post("/api/v1/search", json=body).json()
-    assert [item["share"] for item in found["captions"]] == [1.0]
+    assert [(hit["start_s"], hit["confirmed"]) for hit in found["hits"]] == [(0.0, True)]

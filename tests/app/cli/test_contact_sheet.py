@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from app.cli.contact_sheet import ACCENT, Row, Still, write_contact_sheet
+from app.cli.contact_sheet import ACCENT, CaptionedPicture, Row, write_contact_sheet
 
 
 def test_proof_is_framed_and_context_is_not(tmp_path: Path) -> None:
     still = np.zeros((90, 160, 3), np.uint8)
     stills = (
-        Still(pixels=still, caption="before", is_proof=False),
-        Still(pixels=still, caption="0:00:01.000 - 0:00:04.000", is_proof=True),
+        CaptionedPicture(pixels=still, caption="before", is_proof=False),
+        CaptionedPicture(pixels=still, caption="0:00:01.000 - 0:00:04.000", is_proof=True),
     )
     write_contact_sheet(
         tmp_path / "sheet.png", "title", [Row(question="What?", answer="That.", stills=stills)]

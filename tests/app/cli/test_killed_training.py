@@ -93,6 +93,19 @@ def test_three_kills_change_no_bit(tmp_path: Path) -> None:
         assert kept == {FILE, JSON, PICTURE, "progress.jsonl"}
 
 
+def test_interrupted_training_says_what_is_kept_and_how_to_go_on(tmp_path: Path) -> None:
+    run = tmp_path / "nano_smoke"
+    child = train(tmp_path)
+    while not (run / "tower" / FILE).is_file():
+        assert os.waitpid(child, os.WNOHANG) == (0, 0)
+        time.sleep(0.001)
+    os.kill(child, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 130
+    last = (tmp_path / "said").read_text().strip().splitlines()[-1]
+    assert last.startswith(f"stopped; the last checkpoint below {run} is kept; ")
+    assert f"`longwatch train nano_smoke --output {tmp_path} --resume`" in last
+
+
 def flat(folder: Path) -> dict[str, list[float]]:
     """Weights, and all that the optimiser keeps of them."""
     state = torch.load(folder / FILE, weights_only=True)

@@ -1,6 +1,7 @@
 """What a person meets at the prompt: one sentence, the right exit code, one JSON document."""
 
 import json
+import os
 import re
 import sqlite3
 import subprocess
@@ -10,7 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.cli.common import open_screen
 from app.cli.main import main
+from app.config.settings import load_settings
+from app.schemas.ask import AnswerResponse
+from app.schemas.videos import LibraryItem, LibraryResponse
+from app.services.context import ServiceContext
+from app.services.ingest import enqueue_ingest
+from app.worker.foreground import run_now
+from engine.errors import LongwatchError
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
 
@@ -171,3 +180,136 @@ def test_looking_at_the_library_imports_no_torch(tmp_path: Path, words: list[str
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip().endswith("set()")
+
+
+def test_question_imports_no_more_than_it_needs(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_video(clip, iter(np.zeros((8, 64, 64, 3), np.uint8)), 2.0)
+    assert run("ingest", clip, "--home", tmp_path) == 0
+    heavy = "{'gradio', 'fastapi', 'transformers', 'huggingface_hub', 'cv2', 'matplotlib'}"
+    words = ["ask", "Is there a person?", "--home", str(tmp_path)]
+    code = (
+        f"import sys; from app.cli.main import main; main({words!r}); "
+        f"print({heavy} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("set()")
+
+
+def test_process_ends_with_its_exit_code_and_all_it_has_written(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "app", "videos"]
+    listed = subprocess.run(
+        [*command, "list", "--json", "--home", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert json.loads(listed.stdout) == {"videos": []}
+    missing = subprocess.run(
+        [*command, "show", "gate", "--json", "--home", str(tmp_path)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert missing.returncode == 2
+    assert json.loads(missing.stdout)["error"]["code"] == "not_found"
+    assert missing.stderr.count("\n") == 1
+
+
+def test_reader_that_left_is_no_success(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "videos", "list", "--home", str(tmp_path)],
+        check=False,
+        stdout=writer,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(writer)
+    assert done.returncode != 0
+    assert "longwatch-bug" not in done.stderr
+
+
+def test_password_without_a_terminal_is_asked_for_by_its_option(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "app", "user", "add", "ada", "--home", str(tmp_path)],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "give --password" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_library_without_accounts_says_how_to_make_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("user", "list", "--home", tmp_path) == 0
+    assert "longwatch user add NAME" in capsys.readouterr().out
+
+
+def test_list_of_models_is_whole_where_there_is_no_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("models", "list", "--home", tmp_path) == 0
+    heading = capsys.readouterr().out.splitlines()[0]
+    columns = ["model", "family", "parameters", "weights", "memory here", "licence", "where"]
+    assert heading.split() == " ".join(columns).split()
+
+
+def test_failure_of_an_ingest_is_told_once_and_in_no_log(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    write_video(clip, iter(np.zeros((8, 64, 64, 3), np.uint8)), 2.0)
+    assert run("ingest", clip, "--home", tmp_path, "--json") == 0
+    clip.write_bytes(b"")
+    video_xl.write_tiny(tmp_path / "tiny")
+    capsys.readouterr()
+    context = ServiceContext(load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path))
+    row = context.catalog.videos.list()[0]
+    with pytest.raises(LongwatchError):
+        run_now(context, enqueue_ingest(context, row), row.name)
+    context.close()
+    assert capsys.readouterr().err == ""
+
+
+def test_list_says_why_a_video_failed(capsys: pytest.CaptureFixture[str]) -> None:
+    item = LibraryItem(
+        video_id="1",
+        name="gate",
+        status="failed",
+        duration_s=1.0,
+        uri="gate.mp4",
+        chunks=0,
+        latent_bytes=0,
+        fps=None,
+        compression_ratio=None,
+        error="the file is gone",
+    )
+    open_screen(json=False).show(LibraryResponse(videos=[item]))
+    assert "gate: the file is gone" in capsys.readouterr().out
+
+
+def test_one_chunk_is_told_in_the_singular(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timing = {"retrieve_ms": 1.0, "first_token_ms": 1.0, "total_ms": 1.0}
+    answer = AnswerResponse.model_validate(
+        {
+            "question": "?",
+            "answer": "Yes.",
+            "answered_by": "model",
+            "evidence": [],
+            "searched_s": 1.0,
+            "recalled_chunks": 1,
+            "recall": "top",
+            "model": "nano",
+            "timing": timing,
+        }
+    )
+    open_screen(json=False).show(answer)
+    assert "searched 1 second, read 1 chunk," in capsys.readouterr().out

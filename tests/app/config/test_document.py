@@ -38,4 +38,4 @@ def test_every_setting_has_a_row_with_a_default_and_a_meaning() -> None:
 def test_default_that_the_engine_holds_is_the_engines() -> None:
     page = settings_markdown()
     assert "| `cache.host_bytes` | size | `1GiB` |" in page
-    assert "| `limits.upload_bytes` | size | `20GiB` |" in page
+    assert "| `limits.upload_bytes` | size, at least 1 | `20GiB` |" in page

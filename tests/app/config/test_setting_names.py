@@ -57,7 +57,7 @@ def named(text: str) -> Iterator[str]:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("raise the setting media.max_streams", ["media.max_streams"]),
+        ("raise the setting film.max_streams", ["film.max_streams"]),
         ("lower limits.disk_reserve_bytes", ["limits.disk_reserve_bytes"]),
         ("set allow_network = true", ["allow_network"]),
         ("LONGWATCH_CACHE__DEVICE_BYTES", ["cache.device_bytes"]),

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel, ByteSize
 
-from app.config.settings import FILE_NAME, load_settings
+from app.config.settings import FILE_NAME, Settings, load_settings
 from engine.errors import SettingsError
 
 
@@ -174,3 +177,20 @@ def test_settings_are_read_without_heavy_imports(tmp_path: Path) -> None:
 def test_nonsense_is_refused_at_once(tmp_path: Path, setting: str, value: object) -> None:
     with pytest.raises(SettingsError, match=setting.rpartition(".")[2]):
         load_settings({setting: value}, home=tmp_path, folder=tmp_path)
+
+
+def _numbers(section: type[BaseModel], path: str = "") -> Iterator[str]:
+    """The names of settings that are numbers."""
+    for name, field in section.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _numbers(annotation, f"{path}{name}.")
+        elif {int, float, ByteSize} & {annotation, *get_args(annotation)}:
+            yield path + name
+
+
+@pytest.mark.parametrize("setting", [*_numbers(Settings)])
+def test_number_that_nobody_means_is_refused_at_once(tmp_path: Path, setting: str) -> None:
+    for value in ("banana", "", True, -1, 1e300, float("inf"), float("nan"), [], {}, "9e9TiB"):
+        with pytest.raises(SettingsError):
+            load_settings({setting: value}, home=tmp_path, folder=tmp_path)

@@ -44,7 +44,8 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sign_in(stage: RunningServer) -> Iterator[httpx.Client]:
     """A client with cookie and token."""
     with httpx.Client(base_url=stage.address, timeout=60) as client:
-        client.get(stage.link)
+        token = stage.link.partition("token=")[2]
+        assert client.post("/sign-in/link", data={"token": token}).status_code == 303
         client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
         yield client
 

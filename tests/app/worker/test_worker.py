@@ -91,6 +91,47 @@ def test_retries_wait_longer_each_time() -> None:
     assert [policy.delay_s(attempts) for attempts in (1, 2, 3, 4)] == [5, 20, 60, 60]
 
 
+def test_background_job_takes_no_place_of_others(catalog: Catalog) -> None:
+    others_done = threading.Event()
+
+    def observe(job: JobRow, context: JobContext) -> None:
+        assert others_done.wait(20)
+
+    def read(job: JobRow, context: JobContext) -> None:
+        others_done.set()
+
+    observed = [catalog.jobs.add("observe", {}) for _ in range(2)]
+    reading = catalog.jobs.add("read", {})
+    Worker(
+        catalog.jobs,
+        {"observe": observe, "read": read},
+        n_slots=1,
+        background={"observe": 1},
+        poll_s=0.01,
+    ).run(until_idle=True)
+    assert {catalog.jobs.get(job.id).state for job in (*observed, reading)} == {"done"}
+
+
+def test_no_more_background_jobs_than_places_of_theirs(catalog: Catalog) -> None:
+    lock, most, now = threading.Lock(), list[int](), set[JobId]()
+
+    def observe(job: JobRow, context: JobContext) -> None:
+        with lock:
+            now.add(job.id)
+            most.append(len(now))
+        time.sleep(0.05)
+        with lock:
+            now.discard(job.id)
+
+    for _ in range(4):
+        catalog.jobs.add("observe", {})
+    handlers: dict[str, Handler] = {"observe": observe, "read": raising(ZeroDivisionError())}
+    Worker(catalog.jobs, handlers, n_slots=3, background={"observe": 2}, poll_s=0.01).run(
+        until_idle=True
+    )
+    assert max(most) == 2
+
+
 def test_no_more_jobs_at_once_than_slots_and_one_a_stream(catalog: Catalog) -> None:
     lock, now, most = threading.Lock(), set[JobId](), list[int]()
     streams: list[str | None] = []

@@ -1,0 +1,240 @@
+"""Commands about cameras: add, list, show, set, rm, test."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli.common import Home, Json, Timezone, open_library, open_screen, parsed
+
+NONE = "none"
+"""The value of an option that removes what was set."""
+
+cli = typer.Typer(help="Add, list, show, change, remove and try cameras.", no_args_is_help=True)
+
+Camera = Annotated[str, typer.Argument(help="ID or name of the camera.")]
+Address = Annotated[str, typer.Argument(help="rtsp://name:password@host/path, or http(s)://.")]
+Fps = Annotated[str | None, typer.Option("--fps", help="Frames to sample per second, or none.")]
+Watch = Annotated[
+    list[str] | None,
+    typer.Option("--watch", help="Observer that looks at it: objects, text, ...; repeatable."),
+]
+Record = Annotated[
+    bool | None, typer.Option("--record/--no-record", help="Whether its pictures are recorded.")
+]
+
+
+def _days_option(what: str) -> Any:
+    return typer.Option(f"--{what}-days", help=f"Days that {what} are kept, or none.")
+
+
+def _size_option(what: str) -> Any:
+    return typer.Option(f"--{what}-size", help=f"Most bytes of {what}: 50GB, or none.")
+
+
+RecordingDays = Annotated[str | None, _days_option("recordings")]
+RecordingSize = Annotated[str | None, _size_option("recordings")]
+StillDays = Annotated[str | None, _days_option("stills")]
+StillSize = Annotated[str | None, _size_option("stills")]
+LatentDays = Annotated[str | None, _days_option("latents")]
+LatentSize = Annotated[str | None, _size_option("latents")]
+
+
+@cli.command("add")
+def add_camera(
+    name: Annotated[str, typer.Argument(help="Name of the camera.")],
+    address: Address,
+    timezone: Timezone = None,
+    fps: Fps = None,
+    watch: Watch = None,
+    record: Record = None,
+    recordings_days: RecordingDays = None,
+    recordings_size: RecordingSize = None,
+    stills_days: StillDays = None,
+    stills_size: StillSize = None,
+    latents_days: LatentDays = None,
+    latents_size: LatentSize = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Add a camera; a server or worker of this library films it from then on."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services import camera_registry
+
+    fields = _fields(
+        timezone=timezone,
+        fps=fps,
+        watch=watch,
+        records=record,
+        recording_days=recordings_days,
+        recording_bytes=recordings_size,
+        still_days=stills_days,
+        still_bytes=stills_size,
+        latent_days=latents_days,
+        latent_bytes=latents_size,
+    )
+    with open_library(home) as context:
+        camera = camera_registry.add_camera(context, name, address, fields)
+        document = camera_registry.show_camera(context, camera.id)
+    open_screen(json=json).show(document)
+
+
+@cli.command("list")
+def list_cameras(json: Json = False, home: Home = None) -> None:
+    """List every camera with its state."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services import camera_registry
+
+    with open_library(home) as context:
+        document = camera_registry.list_cameras(context)
+    open_screen(json=json).show(document)
+
+
+@cli.command("show")
+def show_camera(camera: Camera, json: Json = False, home: Home = None) -> None:
+    """Show a camera, and what it filmed and did not film."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services import camera_registry
+
+    with open_library(home) as context:
+        document = camera_registry.show_camera(context, camera)
+    open_screen(json=json).show(document)
+
+
+@cli.command("set")
+def change_camera(
+    camera: Camera,
+    name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    address: Annotated[str | None, typer.Option("--address", help="New address.")] = None,
+    on: Annotated[bool | None, typer.Option("--on/--off", help="Whether it is filmed.")] = None,
+    timezone: Timezone = None,
+    fps: Fps = None,
+    watch: Watch = None,
+    record: Record = None,
+    recordings_days: RecordingDays = None,
+    recordings_size: RecordingSize = None,
+    stills_days: StillDays = None,
+    stills_size: StillSize = None,
+    latents_days: LatentDays = None,
+    latents_size: LatentSize = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Change a camera; what it has filmed stays as it is."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services import camera_registry
+    from app.services.access import find_camera
+
+    fields = _fields(
+        timezone=timezone,
+        fps=fps,
+        watch=watch,
+        records=record,
+        recording_days=recordings_days,
+        recording_bytes=recordings_size,
+        still_days=stills_days,
+        still_bytes=stills_size,
+        latent_days=latents_days,
+        latent_bytes=latents_size,
+    )
+    if not fields.model_fields_set and (name, address, on) == (None, None, None):
+        raise typer.BadParameter("give what is to be changed, such as --name or --off")
+    with open_library(home) as context:
+        row = find_camera(context, camera)
+        row = camera_registry.change_camera(
+            context, row, fields, name=name, address=address, enabled=on
+        )
+        document = camera_registry.show_camera(context, row.id)
+    open_screen(json=json).show(document)
+
+
+@cli.command("rm")
+def remove_camera(
+    camera: Camera,
+    footage: Annotated[
+        bool, typer.Option("--footage", help="Delete all that it has filmed, too.")
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Remove a camera; one that has filmed only together with its footage."""
+    from app.services import camera_registry
+    from app.services.access import find_camera
+
+    with open_library(home) as context:
+        row = find_camera(context, camera)
+        document = camera_registry.remove_camera(context, row, with_footage=footage)
+    open_screen(json=json).show(document)
+
+
+@cli.command("export")
+def export_clip(
+    camera: Camera,
+    file: Annotated[Path, typer.Argument(help="MP4 file to write.")],
+    start: Annotated[str, typer.Option("--start", help="Date and time: 2026-03-01T22:00.")],
+    end: Annotated[str, typer.Option("--end", help="Date and time.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite a file that is there already.")
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Cut a clip out of a camera's recording by the wall clock, without re-encoding."""
+    from app.services.access import find_camera
+    from app.services.playback import export_camera_clip
+    from app.timefmt import parse_moment, to_utc
+
+    moments = (parsed(parse_moment, start), parsed(parse_moment, end))
+    with open_library(home) as context:
+        row = find_camera(context, camera)
+        zone = context.settings.media.zone(row.timezone)
+        start_at, end_at = (to_utc(moment, zone) for moment in moments)
+        document = export_camera_clip(context, row, start_at, end_at, file, may_replace=force)
+    open_screen(json=json).show(document)
+
+
+@cli.command("test")
+def try_camera(
+    camera: Annotated[str, typer.Argument(help="ID or name of a camera, or an address.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Connect to a camera and tell what it sends; nothing is kept."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services import camera_registry
+    from app.services.access import find_camera
+    from engine.media.address import is_live_uri
+
+    with open_library(home) as context:
+        if is_live_uri(camera):
+            document = camera_registry.try_address(context, camera)
+        else:
+            row = find_camera(context, camera)
+            document = camera_registry.try_camera(context, row)
+    open_screen(json=json).show(document)
+
+
+def _fields(**options: Any) -> Any:
+    """Return what was given of a camera, checked as a request is.
+
+    Raises:
+        BadParameter: A value that is not allowed.
+    """
+    from pydantic import ValidationError
+
+    from app.schemas.cameras import CameraFields
+
+    given = {name: value for name, value in options.items() if value is not None}
+    if given.get("watch") == [NONE]:
+        given["watch"] = []
+
+    def check(values: dict[str, Any]) -> CameraFields:
+        try:
+            return CameraFields(
+                **{name: None if value == NONE else value for name, value in values.items()}
+            )
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False)[0]
+            raise ValueError(f"{first['input']!r}: {first['msg']}") from error
+
+    return parsed(check, given)  # type: ignore[arg-type]

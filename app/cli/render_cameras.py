@@ -1,0 +1,57 @@
+"""Cameras as tables: registered with `render` when a command that shows them runs."""
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from app.cli.render import escaped, plain_table, printable, render
+from app.schemas.cameras import CameraItem, CamerasResponse, CameraTrialResponse
+from app.sizes import size_text
+from app.timefmt import clock_text, format_duration
+from engine.plural import counted
+
+
+@render.register
+def _(document: CamerasResponse) -> RenderableType:
+    if not document.cameras:
+        return Text("there is no camera: longwatch cameras add NAME ADDRESS")
+    table = plain_table("name", "state", "since", "filmed", "recorded", "reconnects", "dropped")
+    for camera in document.cameras:
+        table.add_row(
+            escaped(camera.name),
+            camera.state,
+            clock_text(camera.since),
+            format_duration(camera.filmed_s),
+            size_text(camera.recorded_bytes),
+            str(camera.reconnects),
+            str(camera.frames_dropped),
+        )
+    notes = [
+        Text(printable(f"{camera.name}: {camera.note}"), "yellow")
+        for camera in document.cameras
+        if camera.note
+    ]
+    return Group(table, *notes, *(line for camera in document.cameras for line in _line(camera)))
+
+
+def _line(camera: CameraItem) -> list[RenderableType]:
+    """Return what was filmed and what was not, of a camera whose timeline is shown."""
+    if not camera.timeline:
+        return []
+    table = plain_table("from", "to", camera.timezone or "local time")
+    for stretch in camera.timeline:
+        table.add_row(
+            clock_text(stretch.start_at),
+            clock_text(stretch.end_at),
+            Text("not filmed", "yellow") if stretch.is_gap else stretch.video_id or "",
+        )
+    return [Text(""), table]
+
+
+@render.register
+def _(document: CameraTrialResponse) -> RenderableType:
+    codec = (document.video_codec or "unknown").upper()
+    rate = "" if document.fps is None else f", {counted(document.fps, 'frame')} a second"
+    size = f"{document.width_px}x{document.height_px}"
+    sound = ", with sound" if document.has_audio else ""
+    lines = [f"{document.address}: {codec} {size}{rate}{sound}, after {document.took_s:.1f} s"]
+    return Group(*(Text(printable(line)) for line in [*lines, *document.warnings]))

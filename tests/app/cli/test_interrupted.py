@@ -1,0 +1,90 @@
+"""Ctrl-C in long commands: the last line says what is kept and how to go on, and it is true."""
+
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.cli.main import main
+from engine.media.encode import write_video
+from engine.models.video_xl import model as video_xl
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny")
+    video_xl.write_tiny(folder)
+    return folder
+
+
+def interrupt(arguments: list[str], is_time: Callable[[str], bool]) -> str:
+    """Run a command, press Ctrl-C when it is time, and return the last line that it says.
+
+    Args:
+        is_time: Given what was said so far.
+    """
+    said = ""
+    command = [sys.executable, "-u", "-m", "app", *arguments]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, bufsize=1) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            said += line
+            if is_time(said):
+                break
+        running.send_signal(signal.SIGINT)
+        said += running.communicate(timeout=120)[1]
+    assert running.returncode == 130, said
+    return said.strip().splitlines()[-1]
+
+
+def n_captions(home: Path) -> int:
+    with closing(sqlite3.connect(home / "longwatch.db", timeout=30)) as database:
+        return int(database.execute("SELECT count(*) FROM captions").fetchone()[0])
+
+
+def test_interrupted_captioning_keeps_what_it_wrote(tmp_path: Path, checkpoint: Path) -> None:
+    clip, home = tmp_path / "yard.mp4", tmp_path / "home"
+    rng = np.random.default_rng(3)
+    write_video(clip, (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(2400)), 4.0)
+    words = ["--home", str(home), "--model", str(checkpoint)]
+    assert main(["ingest", str(clip), *words]) == 0
+    last = interrupt(["caption", "yard", *words], lambda said: n_captions(home) >= 2)
+    kept = n_captions(home)
+    assert 2 <= kept < 150
+    assert last == (
+        f"stopped; {kept} captions of 150 chunks of yard are kept; the same command goes on there"
+    )
+
+
+def test_interrupted_probe_says_that_nothing_is_kept(tmp_path: Path, checkpoint: Path) -> None:
+    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--lengths", "1024,4096"]
+    last = interrupt(["probe", *words], lambda said: "prob" in said)
+    assert last.startswith("stopped; nothing of this probe is kept")
+
+
+def test_interrupted_watching_says_what_is_kept(tmp_path: Path, checkpoint: Path) -> None:
+    folder, home = tmp_path / "clips", tmp_path / "home"
+    folder.mkdir()
+    rng = np.random.default_rng(3)
+    frames = (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(2400))
+    write_video(folder / "yard.mp4", frames, 4.0)
+    command = ["ingest", str(folder), "--watch", "--home", str(home), "--model", str(checkpoint)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *command], stderr=subprocess.PIPE, text=True
+    ) as running:
+        deadline = time.monotonic() + 120
+        while not [*home.glob("latents/*/*/00000003.safetensors")]:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=120)[1]
+    assert running.returncode == 0, said
+    assert re.search(r"stopped; kept \d+ chunks of yard, up to 0:0", said)

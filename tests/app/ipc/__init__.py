@@ -1,0 +1,1 @@
+"""Commands that a running server does for a terminal."""
