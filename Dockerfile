@@ -1,7 +1,7 @@
 # CPU:  docker build -t longwatch .
 # GPU:  docker build -t longwatch:gpu --build-arg ACCELERATOR=gpu .   (run with --gpus all)
 #
-# Versions come from requirements.lock; TORCH is chosen here. The library lives in the volume /data.
+# Versions and digests come from requirements.lock; TORCH is chosen here. The library lives in the volume /data.
 FROM python:3.11-slim-bookworm
 
 ARG ACCELERATOR=cpu
@@ -19,18 +19,16 @@ RUN useradd --create-home --uid 10001 longwatch \
     && install -d -o longwatch -g longwatch /data
 
 # Dependencies before sources, so that a change of code leaves this layer in the cache.
-COPY pyproject.toml requirements.lock ./
-RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-print(*p['dependencies'], *p['optional-dependencies']['pg'], sep='\n')" > /tmp/requirements.txt \
-    && pip install "$TORCH" \
-    && pip install --constraint requirements.lock --requirement /tmp/requirements.txt
+COPY requirements.lock ./
+RUN pip install "$TORCH" \
+    && pip install --require-hashes --no-deps --requirement requirements.lock
 # faiss-gpu and faiss-cpu provide the same module, so the CPU one leaves first.
 RUN if [ "$ACCELERATOR" = gpu ]; then \
         pip uninstall --yes faiss-cpu \
-        && pip install "$(sed -n 's/^faiss-cpu==/faiss-gpu==/p' requirements.lock)" ; \
+        && pip install "$(sed -n 's/^faiss-cpu==\([^ ]*\).*/faiss-gpu==\1/p' requirements.lock)" ; \
     fi
 
-COPY README.md LICENSE NOTICE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY app app
 COPY engine engine
 COPY storage storage

@@ -9,21 +9,23 @@ PYTHON ?= python3
 TORCH ?= $(if $(shell command -v nvidia-smi 2>/dev/null),torch>=2.13,torch==2.13.0)
 BIN := .venv/bin
 READY := .venv/.ready
-SCRIPTS := 'app/ui/static/**/*.js'
+SCRIPTS := 'app/ui/static/**/*.js' '!app/ui/static/vendor/**'
 
-.PHONY: setup demo test test-fast mutants serve check fix bench parity browser lock wheel-check
+.PHONY: setup demo test test-fast mutants serve check fix bench parity browser lock audit wheel-check
 setup: $(READY)
 
-$(READY): pyproject.toml requirements.lock
+$(READY): pyproject.toml requirements.lock requirements-dev.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Longwatch needs Python 3.11 or newer: make PYTHON=python3.11 $@"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv (a few minutes, once) ..."
 	@$(BIN)/python -m pip install --quiet --upgrade pip
 	@$(BIN)/python -m pip install --quiet '$(TORCH)'
-	@$(BIN)/python -m pip install --quiet --constraint requirements.lock --editable '.[dev]' || { \
-		test -z "$$CI" || { echo "requirements.lock cannot be installed: make lock renews it"; exit 1; }; \
-		echo "The versions of requirements.lock cannot be had for this Python or machine (see above):"; \
+	@{ $(BIN)/python -m pip install --quiet --require-hashes --no-deps \
+		--requirement requirements.lock --requirement requirements-dev.lock \
+		&& $(BIN)/python -m pip install --quiet --no-deps --editable . ; } || { \
+		test -z "$$CI" || { echo "requirements*.lock cannot be installed: make lock renews them"; exit 1; }; \
+		echo "The files of requirements*.lock cannot be had for this Python or machine (see above):"; \
 		echo "installing the newest that pyproject.toml allows instead; these were not tested."; \
 		$(BIN)/python -m pip install --quiet --editable '.[dev]'; }
 	@touch $@
@@ -78,14 +80,18 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Renews the lock within the ranges of pyproject.toml; then `make test`, and commit if that passes.
-# The report keeps pip's addresses and stays in .venv; only names and versions are written down.
+# Renews the locks within the ranges of pyproject.toml; then `make test`, and commit if that passes.
+# The report keeps pip's addresses and stays in .venv; names, versions and digests are written down.
 lock: $(READY)
+	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/python -m pip install --quiet --dry-run --ignore-installed --report .venv/report.json \
 		'$(TORCH)' --editable '.[dev]'
-	@$(BIN)/python .ci/lock.py < .venv/report.json > .venv/requirements.lock
-	@mv .venv/requirements.lock requirements.lock
-	@git --no-pager diff --stat -- requirements.lock
+	@.ci/lock $(BIN) .venv/report.json
+	@git --no-pager diff --stat -- requirements.lock requirements-dev.lock
+
+# Known weaknesses in the locked versions, and the age of the FFmpeg that PyAV brings.
+audit: $(READY)
+	@.ci/audit $(BIN)/python
 
 fix: $(READY)
 	$(BIN)/ruff format .

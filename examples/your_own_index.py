@@ -3,30 +3,33 @@
 from dataclasses import replace
 from statistics import fmean, pstdev
 
+import torch
 from ingest_and_ask import read_and_ask
 
+from engine.chunk_refs import ChunkRefs
 from engine.pipeline.engine import assemble
 from engine.records import Hit, IndexResult, ScoreStats
+from engine.tensors import FrameScores
 
 
 class FrameList(list):  # of (chunk, vector, time)
-    n_vectors = property(len)
+    n_vectors, marks = property(len), ()
 
     def add(self, chunk, vectors, pts_s):
-        self[:] = [row for row in self if row[0] != chunk]
+        self.remove(chunk.video, chunk.ordinal)
         self.extend((chunk, *frame) for frame in zip(vectors, pts_s.tolist(), strict=True))
+        self.sort(key=lambda row: (row[0].video, row[0].ordinal, row[2]))
 
-    def remove(self, video):
-        self[:] = [row for row in self if row[0].video != video]
+    def remove(self, video, ordinal=None):
+        self[:] = [r for r in self if r[0].video != video or ordinal not in (None, r[0].ordinal)]
 
     def search(self, query, top, *, within=None):
-        best, scores = {}, {}
-        for chunk, vector, at_s in self:
-            spans = [span for video, span in within or () if video == chunk.video]
-            if within is None or any(span.contains(at_s) for span in spans):
-                hit = Hit(chunk=chunk, score=float(vector @ query), peak_s=at_s)
-                best[chunk] = max(best.get(chunk, hit), hit, key=lambda hit: hit.score)
-                scores.setdefault(chunk.video, []).append(hit.score)
+        frames, best, scores = self.scores(query[None], within=within), {}, {}
+        columns = (frames.chunk, frames.scores[0], frames.pts_s)
+        for idx, score, at_s in zip(*(column.tolist() for column in columns), strict=True):
+            hit = Hit(chunk=frames.chunks[idx], score=score, peak_s=at_s)
+            best[idx] = max(best.get(idx, hit), hit, key=lambda hit: hit.score)
+            scores.setdefault(hit.chunk.video, []).append(score)
         stats = [
             ScoreStats(video=video, n_frames=len(row), mean=fmean(row), std=pstdev(row))
             for video, row in scores.items()
@@ -34,16 +37,25 @@ class FrameList(list):  # of (chunk, vector, time)
         hits = sorted(best.values(), key=lambda hit: -hit.score)
         return IndexResult(hits=tuple(hits[:top]), stats=tuple(stats))
 
-    def refs(self, within=None):
-        chunks = {row[0] for row in self}
-        if within is not None:
-            reached = ((chunk, *part) for chunk in chunks for part in within)
-            chunks = {
-                c for c, video, span in reached if c.video == video and c.span.overlap_s(span)
-            }
-        return tuple(sorted(chunks, key=lambda chunk: (chunk.video, chunk.ordinal)))
+    def scores(self, queries, *, within=None, most=None, rank=None):
+        chunks = self.refs(within)
+        rows = [row for row in self if chunks.find(row[0].video, row[0].ordinal)]
+        vectors = torch.stack([row[1] for row in rows]) if rows else queries[:0]
+        return FrameScores(
+            chunks=chunks,
+            chunk=torch.tensor([chunks.index(row[0]) for row in rows], dtype=torch.int64),
+            pts_s=torch.tensor([row[2] for row in rows], dtype=torch.float64),
+            scores=queries @ vectors.T,
+        )
 
-    def save(self, path, fingerprint):
+    def frames(self, video, ordinal):
+        """Know no vectors by heart: they are read from the chunk's file."""
+
+    def refs(self, within=None):
+        refs = ChunkRefs.of(dict.fromkeys(row[0] for row in self))
+        return refs if within is None else refs.reaching_into(within)
+
+    def save(self, path, fingerprint, marks=None):
         """Save nothing: `Engine.refresh` fills the index from the latent files."""
 
 

@@ -8,6 +8,9 @@ import pytest
 # Tiny layers on shared cores: a second thread is waited for longer than it works.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# Observers take seconds and belong to none but their own tests, which name them.
+os.environ.setdefault("LONGWATCH_SIGHT__OBSERVERS", "[]")
+os.environ.setdefault("LONGWATCH_SIGHT__ENCODER", '["model"]')
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +22,7 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # Before xdist, which reads the marks.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file in one process: its fixtures take seconds and are made once.
 

@@ -29,9 +29,9 @@ def test_every_example_is_run_here() -> None:
 
 
 @pytest.mark.parametrize("name", SAYS)
-def test_example_has_under_forty_lines(name: str) -> None:
+def test_example_has_under_fifty_lines(name: str) -> None:
     lines = (EXAMPLES / f"{name}.py").read_text(encoding="utf-8").splitlines()
-    assert sum(bool(line.strip()) for line in lines) < 40
+    assert sum(bool(line.strip()) for line in lines) < 50
 
 
 @pytest.mark.parametrize("name", SAYS)

@@ -46,7 +46,11 @@ AREAS = {
         tests=("tests/engine/cache", "tests/contracts/test_tiers.py"),
     ),
     "index": Area(
-        modules=("engine/index/_rows.py", "engine/index/exact.py"),
+        modules=(
+            "engine/index/_selection.py",
+            "engine/index/_table.py",
+            "engine/index/segments.py",
+        ),
         tests=("tests/contracts/test_indexes.py",),
     ),
     "pipeline": Area(

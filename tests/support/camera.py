@@ -15,6 +15,8 @@ NAME, PASSWORD = "viewer", "s3cr/t@#?"
 """Characters that an address must escape."""
 QUOTED_PASSWORD = "s3cr%2Ft%40%23%3F"
 
+_LONGEST_HOLD_S = 300.0
+
 Scheme = Literal["none", "basic", "digest"]
 
 
@@ -32,13 +34,18 @@ class Camera:
 
 @contextmanager
 def open_camera(
-    parts: list[bytes], scheme: Scheme = "none", *, redirect: str | None = None
+    parts: list[bytes],
+    scheme: Scheme = "none",
+    *,
+    redirect: str | None = None,
+    held: threading.Event | None = None,
 ) -> Iterator[Camera]:
     """Serve one part for each connection that is let in; further ones find nothing.
 
     Args:
         parts: MPEG-TS, taken from the front and not put back.
         redirect: Where every request is sent instead.
+        held: Behind its part a connection stays open, without another byte, until this is set.
     """
     nonce = secrets.token_hex(8)
 
@@ -47,15 +54,16 @@ def open_camera(
             camera.hosts.append(self.headers.get("Host", ""))
             if redirect is not None:
                 self._answer(302, Location=redirect)
-            elif not _is_let_in(scheme, nonce, self.headers.get("Authorization", ""), "GET"):
-                challenge = f'Digest realm="cam", qop="auth", nonce="{nonce}", algorithm=MD5'
-                basic = 'Basic realm="cam"'
-                self._answer(401, **{"WWW-Authenticate": basic if scheme == "basic" else challenge})
+            elif not is_let_in(scheme, nonce, self.headers.get("Authorization", ""), "GET"):
+                self._answer(401, **{"WWW-Authenticate": challenge(scheme, nonce)})
             elif not parts:
                 self._answer(503)
             else:
                 self._answer(200, **{"Content-Type": "video/mp2t"})
                 self.wfile.write(parts.pop(0))
+                if held is not None:
+                    self.wfile.flush()
+                    held.wait(_LONGEST_HOLD_S)
 
         def _answer(self, status: int, **headers: str) -> None:
             camera.answers.append(status)
@@ -77,7 +85,15 @@ def open_camera(
         server.server_close()
 
 
-def _is_let_in(scheme: Scheme, nonce: str, header: str, method: str) -> bool:
+def challenge(scheme: Scheme, nonce: str) -> str:
+    """The header that asks for a name and a password."""
+    if scheme == "basic":
+        return 'Basic realm="cam"'
+    return f'Digest realm="cam", qop="auth", nonce="{nonce}", algorithm=MD5'
+
+
+def is_let_in(scheme: Scheme, nonce: str, header: str, method: str) -> bool:
+    """Whether an authorization header fits the challenge."""
     if scheme == "none":
         return True
     if scheme == "basic":

@@ -119,6 +119,9 @@ class ColourModel:
         history: Sequence[Turn] = (),
     ) -> Iterator[Token]:
         """The colour of the chunk that the question attends to most, word by word."""
+        if not recalled:
+            yield Token(text="Nothing is seen.", chunk_mass=None)
+            return
         looks = self.attend(question, recalled)
         mass = torch.softmax(8 * looks, dim=0)
         best = _keys(recalled[int(looks.argmax())])[0, 0, :, :4]

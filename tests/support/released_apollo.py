@@ -14,8 +14,9 @@ from torch import Tensor
 from engine.models.apollo.model import Apollo
 from engine.models.apollo.prompts import introduce
 from engine.models.layers.generate import generate
+from engine.models.layers.prompt_rows import embed_ids
 from engine.models.layers.splice import PLACEHOLDER_ID
-from engine.models.token_model import embed_ids, prefill_chunks
+from engine.models.token_model import prefill_chunks
 from engine.protocols import Sampling
 from engine.tensors import FrameBatch, Token
 
@@ -115,7 +116,7 @@ def answer_file(
         spans.append((float(frames.pts_s[0]), float(frames.pts_s[-1])))
     labels = introduce(spans, clip_s=budget.clip_s, duration_s=n_frames / fps)
     prompt = model.prompt_with(labels, question)
-    buffer, positions = prefill_chunks(decoder, prompt, clips)
+    buffer, parts = prefill_chunks(decoder, prompt, clips, max_tokens=sampling.max_tokens)
     yield from generate(
         decoder,
         buffer,
@@ -123,7 +124,7 @@ def answer_file(
         model.tokenizer,
         sampling,
         stop=model.tokenizer.ends() | frozenset(model.net.config.eos_ids),
-        chunks=positions,
+        chunks=[part for chunk in parts for part in chunk],
     )
 
 

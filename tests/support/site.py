@@ -1,6 +1,7 @@
 """A server with a library of two small videos, an admin, and a viewer who may see one of them."""
 
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from pathlib import Path
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
-from app.api.auth import CSRF_HEADER
+from app.api.auth import CSRF_HEADER, Principal, SessionService
+from app.api.deps import AppContext
+from app.api.model_queue import ModelQueue
 from app.config.settings import load_settings
 from app.server import create_app
 from app.services.context import ServiceContext
@@ -38,6 +41,24 @@ class Site:
     anonymous: TestClient
     viewer: TestClient
     admin: TestClient
+
+    @property
+    def app_context(self) -> AppContext:
+        """What handlers of pages are given."""
+        return AppContext(
+            services=self.services,
+            sessions=SessionService(self.services.catalog, clock=time.monotonic),
+            model_queue=ModelQueue(8, turn_s=lambda: 1.0),
+            with_worker=False,
+        )
+
+    def principal(self, name: str) -> Principal:
+        """A signed-in user."""
+        accounts = self.services.catalog.accounts
+        user = accounts.user(name)
+        assert user is not None
+        granted = None if user.role == "admin" else accounts.granted(user.id)
+        return Principal(user=user, csrf="token", granted=granted)
 
 
 def draw_clip(path: Path, *, seed: int, seconds: int = SECONDS) -> Path:

@@ -6,7 +6,8 @@ from engine.evaluation.needle import drawn_needles
 from engine.evaluation.needle_grid import GridConfig, run_grid
 from engine.media.frame import Frame
 from engine.pipeline.engine import Engine
-from engine.records import ProbeResult, Recall
+from engine.probe_records import ProbeResult
+from engine.records import Recall
 from tests.bench.nano_report.library import share
 
 NEEDLE_SEED = 49_998

@@ -1,0 +1,95 @@
+"""GStreamer's RTSP server as a camera with a password: a process of the system's Python.
+
+Run as a script it serves a file: `python3 gstreamer_camera.py PORT FILE SCHEME`.
+"""
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME, PASSWORD = "viewer", "s3cr/t@#?"
+SYSTEM_PYTHON = "/usr/bin/python3"
+"""Bindings of GStreamer come from the system's packages, for its own Python."""
+_NEEDED = "matroskademux h264parse rtph264pay"
+_CHECK = f"""
+import gi
+gi.require_version("GstRtspServer", "1.0")
+from gi.repository import Gst, GstRtspServer
+Gst.init(None)
+assert all(Gst.ElementFactory.find(name) for name in "{_NEEDED}".split())
+"""
+
+
+def why_not() -> str | None:
+    """Why no such server can be started here; `None` where it can."""
+    if shutil.which(SYSTEM_PYTHON) is None:
+        return f"no {SYSTEM_PYTHON}"
+    check = subprocess.run([SYSTEM_PYTHON, "-c", _CHECK], capture_output=True, check=False)
+    if check.returncode:
+        return (
+            "apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gstreamer1.0-plugins-good "
+            "gstreamer1.0-plugins-bad"
+        )
+    return None
+
+
+@contextmanager
+def open_gstreamer_camera(port: int, file: Path, scheme: str) -> Iterator[None]:
+    """Serve a Matroska file of H.264 in real time, from its beginning to each who connects."""
+    server = subprocess.Popen([SYSTEM_PYTHON, __file__, str(port), str(file), scheme])
+    try:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _serve(port: str, file: str, scheme: str) -> None:
+    import gi  # type: ignore[import-not-found]
+
+    for name in ("Gst", "GstRtsp", "GstRtspServer"):
+        gi.require_version(name, "1.0")
+    from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # type: ignore[import-not-found]
+
+    Gst.init(None)
+    server = GstRtspServer.RTSPServer()
+    server.set_service(port)
+    factory = GstRtspServer.RTSPMediaFactory()
+    factory.set_launch(
+        f"( filesrc location={file} ! matroskademux ! h264parse config-interval=1 "
+        "! rtph264pay name=pay0 pt=96 )"
+    )
+    factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
+    auth = GstRtspServer.RTSPAuth()
+    token = GstRtspServer.RTSPToken()
+    token.set_string("media.factory.role", "viewer")
+    if scheme == "digest":
+        auth.set_supported_methods(GstRtsp.RTSPAuthMethod.DIGEST)
+        auth.add_digest(NAME, PASSWORD, token)
+    else:
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(NAME, PASSWORD), token)
+    server.set_auth(auth)
+    factory.add_role_from_structure(
+        Gst.Structure.from_string(
+            "viewer, media.factory.access=true, media.factory.construct=true"
+        )[0]
+    )
+    server.get_mount_points().add_factory("/live", factory)
+    server.attach(None)
+    GLib.MainLoop().run()
+
+
+if __name__ == "__main__":
+    _serve(*sys.argv[1:])
