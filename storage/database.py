@@ -7,8 +7,10 @@ import os
 import re
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
@@ -32,6 +34,7 @@ from storage.read_only import ReadOnlyFile, is_full, is_writable
 BUSY_TIMEOUT_S = 10.0
 """Longest wait of a writer for another; a row takes milliseconds, so more than this is a stall."""
 
+_RETRY_S = 0.01
 _FILE = "sqlite:///"
 _BEGIN = "longwatch_begin"
 # Beginnings of SQLite's error names and of PostgreSQL's SQLSTATE codes.
@@ -216,7 +219,7 @@ def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
         # A traceback must not carry questions or password hashes into a log.
         hide_parameters=True,
     )
-    event.listen(engine, "connect", _set_pragmas)
+    event.listen(engine, "connect", partial(_set_pragmas, busy_timeout_s=busy_timeout_s))
     event.listen(engine, "begin", _begin)
     return engine
 
@@ -244,12 +247,32 @@ def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
     )
 
 
-def _set_pragmas(connection: sqlite3.Connection, record: object) -> None:
+def _set_pragmas(connection: sqlite3.Connection, record: object, *, busy_timeout_s: float) -> None:
     _begin_explicitly(connection, record)
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_write_ahead_log(connection, busy_timeout_s=busy_timeout_s)
     # A row must survive a power cut as its fsynced file does; a chunk pays one fsync more.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def use_write_ahead_log(connection: sqlite3.Connection, *, busy_timeout_s: float) -> None:
+    """Switch a file to the write-ahead log, which it keeps; does nothing where it is so already.
+
+    Two that switch a new file at once each wait for the other: SQLite refuses one at once, whatever
+    its timeout, so it is tried again here.
+
+    Raises:
+        sqlite3.OperationalError: The file is still locked after `busy_timeout_s`.
+    """
+    end_s = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith(_BUSY) or time.monotonic() > end_s:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def _begin_explicitly(connection: sqlite3.Connection, record: object) -> None:

@@ -154,4 +154,4 @@ def test_refusal_of_a_password_is_shown(page: Any, stage: RunningServer) -> None
     page.click("#lw-password button:has-text('Change it')")
     page.fill("#lw-new input", "short")
     page.click("#lw-password button:has-text('Change the password')")
-    page.wait_for_selector(".toast-body:has-text('10 characters')")
+    page.wait_for_selector(".toast-body:has-text('10 to 1024 characters')")

@@ -15,6 +15,7 @@ from engine.errors import (
     UnreachableError,
 )
 from storage.catalog import Catalog, open_catalog
+from storage.database import use_write_ahead_log
 
 
 @pytest.fixture
@@ -46,6 +47,29 @@ def test_locked_database_cannot_be_opened_for_the_first_time(file: Path) -> None
         opened(file)
     other.close()
     opened(file).close()
+
+
+class Contended(sqlite3.Connection):
+    """A connection to a file that another switches to its log at the same moment."""
+
+    n_refusals = 2
+
+    def execute(self, sql: str, *parameters: object) -> sqlite3.Cursor:
+        if self.n_refusals:
+            self.n_refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorname = "SQLITE_BUSY"
+            raise error
+        return super().execute(sql, *parameters)
+
+
+def test_file_that_two_open_at_once_is_tried_again(file: Path) -> None:
+    connection = sqlite3.connect(file, factory=Contended)
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        use_write_ahead_log(connection, busy_timeout_s=-1)
+    use_write_ahead_log(connection, busy_timeout_s=5)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
 
 
 def test_writer_waits_for_a_writer_that_is_quick(file: Path) -> None:
