@@ -85,6 +85,8 @@ class VideoDecoder:
         )
         self.end = 0
         """Tick up to which pictures were timed."""
+        self.last_end: int | None = None
+        """Tick at which the source's last picture ends; `None` while that is not known."""
         self._at_keyframes = 0
         """Ticks in which keyframes alone were decoded."""
 
@@ -252,6 +254,8 @@ class VideoDecoder:
             following = next(groups, None)
             self.counts.gaps = self._clock.gaps + self.packets.clock_resets
             self.end = self._end_of(current, following)
+            if following is None:
+                self.last_end = self.end
             self.check_duration(float(self.end * self.tick_s))
             if current.gop.is_cut_off or current.gop.is_continuation:
                 if not current.gop.is_continuation:
@@ -322,6 +326,7 @@ class VideoDecoder:
                 self._held = (start, frame)
         if self._held is not None:
             self.end = self._held[0] + (self._held[1].duration or self._frame_ticks)
+            self.last_end = self.end
             yield from self._held_picture(self.end, wanted)
 
     def _live(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:

@@ -2,7 +2,9 @@
 
 The frame at grid time k/fps is the one shown then: the last whose time is not after it. It keeps
 its own exact time, is given out once however long it is shown, and the rule needs nothing but
-its own stretch of the clock, so that it does not matter where a reader starts.
+its own stretch of the clock, so that it does not matter where a reader starts. Within the last
+frame none is due where less than a tenth of an interval is left: 721 frames at 240.24 a second are
+3.001 s, and three samples at one a second.
 
 Where `keyframe_s` is given and the source's keyframes follow each other within it, the frame at a
 grid time is the last keyframe not after it, with its own exact time, and nothing else is decoded
@@ -30,6 +32,8 @@ THINNING_VERSION = 2
 """Of the rule by which `StaticThinning` leaves frames out: latents of two rules never mix."""
 
 
+_TAIL = Fraction(1, 10)
+"""Of a sampling interval: what must be left of the last frame at a sample within it."""
 # Of a time in seconds as a float; far below a tick of any file.
 _ROUNDING_S = Fraction(1, 10_000_000)
 
@@ -125,6 +129,7 @@ class FrameReader:
             fps = min(fps, limits.max_fps)
         rate = Fraction(fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
+        self._tail_ticks = math.floor(_TAIL / self._per_tick)
         self._keyframe_ticks = math.floor(Fraction(config.keyframe_s) / self._decoder.tick_s)
         self._thinning = StaticThinning(config, after_s=after_s)
         self._frames = self._read()
@@ -189,6 +194,8 @@ class FrameReader:
         self._source.close()
 
     def _wanted(self, start: int, end: int) -> bool:
+        if end == self._decoder.last_end and start > 0:
+            end = max(start + 1, end - self._tail_ticks)
         if start < 0 or not on_grid(start, end, self._per_tick):
             return False
         # The frame at `after_s` itself is what thinning compares the next one with.

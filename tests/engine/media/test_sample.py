@@ -32,6 +32,26 @@ def test_sampled_frame_is_the_one_shown_at_the_grid_time(tmp_path: Path) -> None
     assert indices == [int(k / 1.7 * 24 + 1e-9) for k in range(len(indices))]
 
 
+@pytest.mark.parametrize(
+    ("fps", "n", "indices"),
+    [
+        (240.24, 721, [0, 240, 480]),
+        (24.0, 73, [0, 24, 48, 72]),
+        (24.0, 1, [0]),
+        (0.625, 4, [0, 1, 2, 3]),
+    ],
+    ids=["a moment of the last is left", "the last begins then", "a single frame", "slow"],
+)
+def test_last_frame_is_sampled_where_it_begins_or_is_shown_for_long(
+    tmp_path: Path, fps: float, n: int, indices: list[int]
+) -> None:
+    path = spelled_video(tmp_path / "clip.mp4", n, fps=fps)
+    for suffix in (".mp4", ".ts"):
+        copy = tmp_path / f"copy{suffix}"
+        _remux(path, copy)
+        assert _spelled(copy, SamplingConfig(fps=1.0, thin_static=False)) == indices
+
+
 def test_frame_at_spells_the_frame_shown_then(tmp_path: Path) -> None:
     path = str(spelled_video(tmp_path / "clip.mp4", 120))
     for index in (0, 7, 49, 50, 119):
@@ -97,3 +117,12 @@ def test_reader_that_goes_on_at_keyframes_gives_what_an_undisturbed_one_gives(
     config = SamplingConfig(fps=1.0, thin_static=False, keyframe_s=1.0)
     whole = _spelled(path, config)
     assert _spelled(path, config, after_s=whole[3] / 24) == whole[4:]
+
+
+def _remux(path: Path, copy: Path) -> None:
+    with av.open(path) as source, av.open(copy, "w") as target:
+        stream = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                target.mux(packet)
