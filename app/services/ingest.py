@@ -7,6 +7,7 @@ first brought up to the files, then reading goes on behind the last chunk.
 import shlex
 import shutil
 import time
+from collections.abc import Collection
 from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Final
@@ -46,7 +47,7 @@ from engine.media.address import is_live_uri, redact
 from engine.pipeline.ingest import ingest
 from engine.pipeline.resume import ResumePoint
 from engine.plural import counted
-from engine.records import ChunkCommitted, MediaInfo, SampleStats
+from engine.records import ChunkCommitted, MediaInfo, SampleStats, VideoId
 from storage.catalog import utc_now
 from storage.files import HomeFolder
 from storage.records import Failure, JobRow, StartClock, VideoRow, VideoStatus
@@ -65,6 +66,7 @@ def add_source(
     clock: StartClock | None = None,
     keeps_own_clock: bool = False,
     corrects_clock: bool = True,
+    settled: Collection[VideoId] = (),
     timezone: str | None = None,
     video_track: int | None = None,
     file_name: str | None = None,
@@ -77,6 +79,7 @@ def add_source(
         clock: Wall clock of the first frame; what the file itself states when `None`.
         keeps_own_clock: Whether what a recorder wrote into file or name goes before `clock`.
         corrects_clock: Whether `clock` is for a video that is here already too.
+        settled: Videos that stay as they are, because a file like this was added just now.
         timezone: Where it was filmed.
         video_track: The stream to read where there are several pictures.
         file_name: As the sender calls an upload.
@@ -92,6 +95,8 @@ def add_source(
     known = _known(context, source, look)
     if known is not None:
         _check_track(known, video_track)
+        if known.id in settled:
+            return known
         if known.clock is not None and not corrects_clock:
             return known
         if clock is None or (keeps_own_clock and known.start_source in OWN_CLOCKS):

@@ -34,6 +34,7 @@ from app.worker.handlers import open_observing_worker, open_worker
 from app.worker.worker import Worker
 from engine.errors import InputRefusedError, LongwatchError, NotFoundError, UnreachableError
 from engine.media.address import is_live_uri
+from engine.records import VideoId
 from engine.sight.observer import kind_of
 from storage.records import JobProgress, JobRow, StartClock, VideoRow
 
@@ -111,7 +112,8 @@ def ingest_now(
     start = None if start_at is None else user_clock(context.settings, start_at, timezone)
     files, failures, waiting = _expanded(sources, watch)
     n_given, clock = len(files) + len(failures), start
-    rows: list[VideoRow] = []
+    rows: dict[VideoId, VideoRow] = {}
+    copies: list[str] = []
     items: list[IngestItem] = []
     for index, file in enumerate(files):
         row: VideoRow | None = None
@@ -123,12 +125,16 @@ def ingest_now(
                 clock=clock,
                 keeps_own_clock=index > 0,
                 corrects_clock=watch != "again",
+                settled=rows,
                 timezone=timezone,
                 video_track=video_track,
             )
+            if row.id in rows:
+                copies.append(f"{file} holds the same as {row.name}, which is read once")
+                continue
             with _observed_beside(context, row) if observes else nullcontext():
                 row = _read_now(context, row, report, stopping)
-            rows.append(row)
+            rows[row.id] = row
             items.append(_describe(context, row, name))
             if start is not None and index > 0:
                 items[-1].warnings += _clock_notes(items[-1])
@@ -141,7 +147,7 @@ def ingest_now(
             clock = _following(start, row)
     if failures and n_given == 1 and not _goes_on(sources, watch):
         raise failures[0]
-    for row in rows if observes else ():
+    for row in rows.values() if observes else ():
         try:
             _observe_now(context, row, report, stopping)
         except LongwatchError as error:
@@ -149,7 +155,7 @@ def ingest_now(
     return IngestResponse(
         videos=items,
         failures=[describe_error(error).error for error in failures],
-        skipped=[*filter(None, map(describe_skipped, sources)), *waiting],
+        skipped=[*filter(None, map(describe_skipped, sources)), *copies, *waiting],
     )
 
 

@@ -1,6 +1,7 @@
 """Wall clocks: read with their origin, continued from file to file, corrected without reading."""
 
 import json
+import shutil
 import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,19 @@ def test_start_of_a_folder_goes_on_from_file_to_file(utc: ServiceContext, tmp_pa
     scope = resolve_scope(utc, after=second, before=second + timedelta(seconds=3))
     hits = search(utc, "anything", scope).hits
     assert {hit.video for hit in hits} == {"2"}
+
+
+def test_copy_of_a_file_takes_no_time_in_a_folder(utc: ServiceContext, tmp_path: Path) -> None:
+    for seed, name in enumerate(["1.mp4", "2.mp4"]):
+        write_clip(tmp_path / "day" / name, seed=seed)
+    shutil.copy(tmp_path / "day" / "1.mp4", tmp_path / "day" / "1b.mp4")
+    document = ingest_now(utc, [str(tmp_path / "day")], start_at=START)
+    assert [clock_of(row) for row in utc.catalog.videos.list()] == [
+        (START, "user"),
+        (START + timedelta(seconds=8), "user"),
+    ]
+    assert len(document.videos) == 2
+    assert any("1b.mp4 holds the same as 1" in line for line in document.skipped)
 
 
 def test_file_with_a_clock_of_its_own_keeps_it_in_a_folder(
