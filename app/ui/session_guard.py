@@ -3,7 +3,7 @@
 Gradio sends the results of queued events to whoever names their session, a word that the browser
 chooses. Here that word is put behind the id of the signed-in user before Gradio sees it, in every
 request that carries one: with another user's word nobody reaches more than a session of their own
-that holds nothing.
+that holds nothing. A page is asked for by its path alone.
 """
 
 import json
@@ -25,6 +25,9 @@ _STREAM: Final = re.compile(r".*/gradio_api/queue/data")
 _RESULT: Final = re.compile(r".*/gradio_api/call/(?:v2/)?\w+/(\w+)")
 _EVENT: Final = re.compile(r".*/gradio_api/(?:queue/join|cancel|(?:run|call)/\w+)/?")
 _FIELD: Final = "session_hash"
+_PAGE: Final = re.compile(r"(?!.*/gradio_api/).*")
+_OF_GRADIO: Final = frozenset({"page", "deep_link"})
+"""Fields by which Gradio finds a page or a state of its own; an unknown page is an error there."""
 
 
 class SessionGuard:
@@ -47,7 +50,9 @@ class SessionGuard:
         principal = find_principal(fastapi.Request(scope))
         owner = "" if principal is None else f"{principal.user.id}-"
         path = scope["path"]
-        if _STREAM.fullmatch(path):
+        if _PAGE.fullmatch(path):
+            scope = {**scope, "query_string": _without_gradios(scope["query_string"])}
+        elif _STREAM.fullmatch(path):
             scope = {**scope, "query_string": _bound_query(scope["query_string"], owner)}
         elif scope["method"] == "POST" and _EVENT.fullmatch(path):
             body = _bound_body(await _read(receive), owner)
@@ -67,6 +72,14 @@ class SessionGuard:
             return str(event.session_hash).startswith(owner)
         sessions = queue.pending_event_ids_session.items()
         return any(event_id in events for name, events in sessions if name.startswith(owner))
+
+
+def _without_gradios(query: bytes) -> bytes:
+    """Return the query string of a page without what only Gradio would read."""
+    fields = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    if _OF_GRADIO.isdisjoint(name for name, _ in fields):
+        return query
+    return urlencode([field for field in fields if field[0] not in _OF_GRADIO]).encode()
 
 
 def _bound_query(query: bytes, owner: str) -> bytes:

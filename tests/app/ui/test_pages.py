@@ -119,6 +119,13 @@ def test_address_that_is_no_page_is_answered_with_one(site: Site) -> None:
     assert site.admin.get("/ui/nothere").json()["error"]["code"] == "not_found"
 
 
+@pytest.mark.parametrize("query", ["page=42", "page=", "deep_link=x&page=42", "v=1&page=42"])
+def test_fields_that_gradio_reads_itself_lead_nowhere(site: Site, query: str) -> None:
+    opened = site.admin.get(f"/ui/?{query}", headers={"accept": "text/html"})
+    assert opened.status_code == 200
+    assert '"current_page":""' in opened.text
+
+
 def test_files_of_the_pages_are_compressed_and_kept(site: Site) -> None:
     page = site.admin.get("/ui/").text
     address = f"{assets_path()}/site.css"
