@@ -25,7 +25,7 @@ class DayEvent(DayStretch):
 
 
 class DayLane(Schema):
-    """The footage and the events of one source: of a video, or of the parts of a recording."""
+    """The footage and the events of one source: a camera, a recording in parts, or a video."""
 
     key: str
     """The same on every day."""

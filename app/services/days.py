@@ -4,13 +4,14 @@ Decision: a day is local time where each video was filmed, as bounds and hours o
 begins before midnight and goes on is on both days. `clock_s` counts from the digits of that clock,
 because people read those; on the day that a zone changes its offset a stretch keeps the digits of
 its start.
-Decision: lanes name their source by a key, so that what is filmed by one camera can become one
-lane without another shape of the document; until then the parts of a recording share one.
+Decision: lanes name their source by a key: what one camera has filmed is one lane, the parts of a
+recording share one, and another video has its own. A viewer who was granted a part of a camera, but
+not the camera, sees that part by its own name.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Final
@@ -24,13 +25,20 @@ from app.schemas.days import (
     DaysResponse,
     DayStretch,
 )
-from app.services.access import FULL_ACCESS, Access, find_video, visible_videos
+from app.schemas.videos import RecordingItem
+from app.services.access import (
+    FULL_ACCESS,
+    Access,
+    find_video,
+    visible_cameras,
+    visible_videos,
+)
 from app.services.context import ServiceContext
 from app.services.recordings import recordings
 from app.services.scope import known_s
 from engine.errors import InputRefusedError
 from engine.records import Observation, TimeSpan, VideoId
-from storage.records import VideoRow
+from storage.records import CameraId, VideoRow
 
 JOIN_S: Final = 20.0
 """Observations of one label nearer than this are one event: a track breaks behind a post."""
@@ -94,11 +102,10 @@ def day_view(
     for observation in observations if parts else ():
         by_video[observation.video].append(observation)
     places = recordings(visible_videos(context, access))
+    cameras = {camera.id: camera.name for camera in visible_cameras(context, access)}
     lanes: dict[str, DayLane] = {}
     for part in sorted(parts, key=lambda part: (part.clock_s, part.row.id)):
-        place = places.get(part.row.id)
-        name = part.row.name if place is None else place.name
-        key = part.row.id if place is None else f"recording {place.name}"
+        key, name = _source(part.row, cameras, places)
         lane = lanes.setdefault(key, DayLane(key=key, name=name, stretches=[], events=[]))
         lane.stretches.append(DayStretch(**_described(part, part.span, labels)))
         lane.events += _events(part, by_video[part.row.id], labels)
@@ -107,6 +114,17 @@ def day_view(
         filmed_s=sum(part.span.duration_s for part in parts),
         lanes=list(lanes.values()),
     )
+
+
+def _source(
+    row: VideoRow, cameras: Mapping[CameraId, str], places: Mapping[VideoId, RecordingItem]
+) -> tuple[str, str]:
+    """Return the key and the name of the lane that a video lies in."""
+    if row.camera is not None and row.camera in cameras:
+        return f"camera {row.camera}", cameras[row.camera]
+    if row.id in places:
+        return f"recording {places[row.id].name}", places[row.id].name
+    return row.id, row.name
 
 
 def list_days(

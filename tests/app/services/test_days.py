@@ -12,8 +12,10 @@ from app.services.wall_clock import ClockChange, change_clock
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError, NotFoundError
 from engine.records import Observed, TimeSpan, VideoId
+from storage.records import CameraId
 from tests.app.services.conftest import DURATION_S, open_library
 from tests.support.observations import COCO, track
+from tests.support.site import draw_clip
 
 DAY = "2026-03-01"
 
@@ -27,6 +29,10 @@ class OneVideo:
     def may_see(self, video: VideoId) -> bool:
         """Tell whether it is the one."""
         return self.granted is not None and video in self.granted
+
+    def may_see_camera(self, camera: CameraId) -> bool:
+        """Tell that no camera was granted."""
+        return False
 
 
 @pytest.fixture
@@ -90,6 +96,25 @@ def test_recording_over_midnight_is_on_both_days(library: ServiceContext) -> Non
         ("2026-03-02", 1),
     ]
     assert list_days(library, "2026-04").days == []
+
+
+def test_what_one_camera_filmed_is_one_lane(library: ServiceContext, tmp_path: Path) -> None:
+    ingest_now(library, [str(draw_clip(tmp_path / "later.mp4", seed=9))], observes=False)
+    later = library.catalog.videos.resolve("later")
+    at = datetime(2026, 3, 1, 9, 0, 0, tzinfo=UTC)
+    change_clock(library, later, ClockChange(start_at=at, timezone="Europe/Berlin"))
+    assert [lane.name for lane in day_view(library, DAY).lanes] == ["door", "later"]
+    camera = library.catalog.cameras.add(name="Front door", address="rtsp://10.0.0.7/live")
+    for name in ("door", "later"):
+        video = library.catalog.videos.resolve(name).id
+        library.catalog.videos.set_camera(video, camera.id)
+    (lane,) = day_view(library, DAY).lanes
+    assert (lane.name, lane.key) == ("Front door", f"camera {camera.id}")
+    assert [stretch.clock_s for stretch in lane.stretches] == [8 * 3600, 10 * 3600]
+    assert [event.label for event in lane.events] == ["person"]
+    # Who may see a part, but not the camera, is not told its name.
+    (alone,) = day_view(library, DAY, access=OneVideo(later.id)).lanes
+    assert alone.name == "later"
 
 
 def test_viewer_sees_days_of_their_own_videos_alone(library: ServiceContext) -> None:
