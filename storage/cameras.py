@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from engine.errors import InputRefusedError, NotFoundError
+from storage.camera_file import KeptCamera
 from storage.camera_records import CameraRetention, CameraRow, CameraState
 from storage.camera_tables import CameraGrantTable, CameraTable
 from storage.database import Database
@@ -58,6 +59,29 @@ class Cameras:
             state_since=now,
             created_at=now,
             **asdict(retention or CameraRetention()),
+        )
+        return self._put(row)
+
+    def restore(self, kept: KeptCamera, *, enabled: bool) -> CameraRow:
+        """Add the row of a camera whose file is here; a name that is taken gets a number."""
+        taken, name, number = {row.name.casefold() for row in self.list()}, kept.name, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{kept.name} ({number})"
+        row = CameraTable(
+            id=kept.id,
+            name=name,
+            folded_name=name.casefold(),
+            address=kept.address,
+            timezone=kept.timezone,
+            fps=kept.fps,
+            watch=[*kept.watch],
+            records=kept.records,
+            enabled=enabled,
+            state="off",
+            state_since=self._now(),
+            created_at=kept.created_at,
+            **asdict(kept.retention),
         )
         return self._put(row)
 

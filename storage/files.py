@@ -17,6 +17,7 @@
     needles/<name>/                           needle sets that were uploaded
     secrets/<camera>                          its address, with its password
     secrets/destination-<number>              where alerts are sent, with what signs them
+    cameras/<camera>.json                     what was set of it, written by storage/camera_file.py
     recordings/<camera>/<moment>.mp4          what it sent, a minute a file, by app/services
     models/                                   checkpoints that were downloaded
     run/server.json, server.sock              how commands find the running server, app/ipc
@@ -57,6 +58,7 @@ class HomeFolder:
         self.proxies = path / "proxies"
         self.needles = path / "needles"
         self.secrets = path / "secrets"
+        self.cameras = path / "cameras"
         self.recordings = path / "recordings"
         self.models = path / "models"
         self.run = path / "run"
@@ -153,13 +155,26 @@ class HomeFolder:
         """Return the path of a file of a camera's recording."""
         return self.recordings / _checked(camera) / _checked(name)
 
+    def recorded_files(self, camera: CameraId) -> tuple[Path, ...]:
+        """Return the files of a camera's recording, oldest first."""
+        return tuple(sorted((self.recordings / _checked(camera)).glob("*.mp4")))
+
+    def camera_file(self, camera: CameraId) -> Path:
+        """Return the path of what was set of a camera."""
+        return self.cameras / f"{_checked(camera)}.json"
+
+    def camera_files(self) -> tuple[Path, ...]:
+        """Return the files of all cameras, sorted."""
+        return tuple(sorted(self.cameras.glob("*.json")))
+
     def remove_camera(self, camera: CameraId) -> None:
-        """Delete the secret of a camera, and the folder of its recordings.
+        """Delete the file and the secret of a camera, and the folder of its recordings.
 
         Raises:
             UnreachableError: A file or folder cannot be deleted.
         """
         try:
+            self.camera_file(camera).unlink(missing_ok=True)
             (self.secrets / _checked(camera)).unlink(missing_ok=True)
             folder = self.recordings / _checked(camera)
             if folder.is_dir():

@@ -25,6 +25,7 @@ from app.schemas.cameras import (
 )
 from app.schemas.common import MessageResponse
 from app.services.access import FULL_ACCESS, Access, find_camera, visible_cameras
+from app.services.camera_files import save_camera
 from app.services.cameras import camera_address, keep_camera_address, resolve_references
 from app.services.context import ServiceContext
 from app.services.filming_jobs import enqueue_filming, filming_jobs, is_filmed
@@ -74,6 +75,7 @@ def add_camera(
     )
     try:
         keep_camera_address(context, camera, address)
+        save_camera(context, camera)
     except LongwatchError:
         cameras.remove(camera.id)
         raise
@@ -112,6 +114,7 @@ def change_camera(
     camera = context.catalog.cameras.change(camera.id, **changed)
     if address is not None:
         keep_camera_address(context, camera, address)
+    save_camera(context, camera)
     enqueue_filming(context, camera)
     return camera
 

@@ -49,6 +49,12 @@ def keep_camera_address(context: ServiceContext, camera: CameraRow, address: str
     HomeFolder(context.settings.home).write_secret(camera.id, address)
 
 
+def has_sign_in(context: ServiceContext, camera: CameraRow) -> bool:
+    """Return whether the address of a camera holds secrets, or names some."""
+    secret = HomeFolder(context.settings.home).read_secret(camera.id)
+    return secret is not None and secret != camera.address
+
+
 def source_address(context: ServiceContext, video: VideoRow) -> str:
     """Return what a video is opened by: its file, or the address of its camera with the sign-in.
 

@@ -12,6 +12,7 @@ settings, because its parts are never read again and must be found beside all ot
 
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -19,6 +20,7 @@ from typing import Final
 from app.config.engine_config import media_limits
 from app.progress import JobControl
 from app.sandbox.live import LiveChild, LiveFrame
+from app.services.camera_files import save_camera
 from app.services.camera_retention import keep_within_limits
 from app.services.cameras import camera_address
 from app.services.context import ServiceContext
@@ -62,6 +64,9 @@ def run_filming(context: ServiceContext, job: JobRow, control: JobControl) -> No
     """Film a camera until it is switched off or removed, or this process stops."""
     camera_id = CameraId(job.payload["camera"])
     cameras = context.catalog.cameras
+    # Cameras of earlier versions have no file; a full disk stops nobody from filming.
+    with suppress(UnreachableError):
+        save_camera(context, cameras.get(camera_id))
     settle_parts(context, cameras.get(camera_id))
     pause_s = FIRST_PAUSE_S
     try:

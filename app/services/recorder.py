@@ -7,8 +7,9 @@ nothing else: frames, latents and answers go on.
 
 import io
 import os
+import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,10 +23,13 @@ from engine.media.recording import RecordedBytes
 from engine.records import VideoId
 from storage.camera_records import CameraRow, SegmentRow
 from storage.files import HomeFolder
-from storage.records import VideoRow
+from storage.records import CameraId, VideoRow
 
 ROW_EVERY_S: Final = 5.0
 """Footage between two updates of the row of a file that grows."""
+_NAME: Final = re.compile(
+    r"(?P<moment>\d{8}T\d{6}\.\d{3})Z-(?P<part>[0-9A-Za-z_]+)(?:-(?P<ms>\d{1,12}))?\.mp4"
+)
 
 
 class Recorder:
@@ -101,7 +105,7 @@ class Recorder:
         if not self._has_room():
             self.trouble = "nothing is recorded: less than the reserve is free on the disk"
             return
-        name = f"{moment:%Y%m%dT%H%M%S}.{moment.microsecond // 1000:03d}Z-{part}.mp4"
+        name = segment_name(moment, part, piece.start_s)
         path = self._home.recording(self._camera.id, name)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -146,6 +150,56 @@ class Recorder:
 def open_file(path: Path) -> io.FileIO:
     """Return a new file; unbuffered, so that a kill of this process loses nothing of it."""
     return io.FileIO(path, "xb")
+
+
+def segment_name(start_at: datetime, part: VideoId, start_s: float) -> str:
+    """Return the name of a file, which says what its row would, should that be lost.
+
+    Args:
+        start_at: The wall clock of its first picture, in UTC, as it is known when the file begins.
+        start_s: That moment on the clock of the part, which is exact.
+    """
+    moment = f"{start_at:%Y%m%dT%H%M%S}.{start_at.microsecond // 1000:03d}Z"
+    return f"{moment}-{part}-{round(start_s * 1000)}.mp4"
+
+
+def read_segment(
+    camera: CameraId, path: Path, parts: Mapping[VideoId, VideoRow]
+) -> SegmentRow | None:
+    """Return the row of a recorded file from its name and content; `None` of any other file.
+
+    Args:
+        parts: Videos by id; a file whose part is not among them has the wall clock of its name.
+    """
+    name = _NAME.fullmatch(path.name)
+    if name is None:
+        return None
+    try:
+        named_at = datetime.strptime(f"{name['moment']}000+0000", "%Y%m%dT%H%M%S.%f%z")
+        layout = read_layout(path)
+    except (OSError, ValueError):
+        return None
+    if not layout.fragments:
+        return None
+    part = parts.get(VideoId(name["part"]))
+    begins_at = None if part is None else part.start_at
+    start_s = 0.0
+    if name["ms"] is not None:
+        start_s = int(name["ms"]) / 1000
+    elif begins_at is not None:
+        # Files of earlier versions name the moment alone.
+        start_s = max(0.0, (named_at - begins_at).total_seconds())
+    start_at = None if part is None else part.at(start_s)
+    return SegmentRow(
+        camera=camera,
+        name=path.name,
+        video=None if part is None else part.id,
+        start_at=start_at or named_at,
+        start_s=start_s,
+        end_s=start_s + layout.length_s,
+        n_bytes=path.stat().st_size,
+        is_open=False,
+    )
 
 
 def settle_segment(context: ServiceContext, row: SegmentRow, path: Path) -> None:

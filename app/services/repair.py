@@ -5,6 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from app.schemas.common import MessageResponse
+from app.services.camera_files import restore_cameras, restore_recordings
 from app.services.context import ServiceContext
 from app.services.library import finish_removals
 from app.services.previews import enqueue_preview
@@ -21,7 +22,8 @@ from storage.records import Failure, VideoRow
 def reindex(context: ServiceContext) -> MessageResponse:
     """Verify every chunk, and rebuild rows and the vector index from the whole ones.
 
-    A video whose row is lost gets it back from the file beside its latents.
+    A video whose row is lost gets it back from the file beside its latents, a camera from its own
+    file, and its recording from the names of what was recorded.
 
     A damaged chunk is set aside and its video marked: the next `ingest` reads it again. Damaged
     stills are set aside too, and made again from the original by a job. Videos that another model
@@ -33,8 +35,9 @@ def reindex(context: ServiceContext) -> MessageResponse:
     """
     context.catalog.check_writable()
     finish_removals(context)
+    sentences = restore_cameras(context)
     restored = restore_rows(context)
-    sentences = [f"{row.name} is back in the library" for row in restored]
+    sentences += [f"{row.name} is back in the library" for row in restored]
     engine, n_chunks, n_other = context.engine, 0, 0
     for row in context.catalog.videos.list():
         sentences += _verify_stills(context, row)
@@ -58,6 +61,7 @@ def reindex(context: ServiceContext) -> MessageResponse:
         expected = known | set(range(max(row.n_chunks, max(present, default=-1) + 1)))
         sentences += _mark(context, row, sorted(expected - present), len(expected))
         save_sidecar(context, context.catalog.videos.get(row.id))
+    sentences += restore_recordings(context)
     engine.refresh()
     engine.save_index()
     rebuild_indexes(context)
