@@ -18,6 +18,8 @@
     secrets/<camera>                          its address, with its password
     secrets/destination-<number>              where alerts are sent, with what signs them
     cameras/<camera>.json                     what was set of it, written by storage/camera_file.py
+    keys/evidence.pem                         what signs exports, made by app/services/signing.py
+    keys/evidence.pub.pem                     by which they are verified
     recordings/<camera>/<moment>.mp4          what it sent, a minute a file, by app/services
     models/                                   checkpoints that were downloaded
     run/server.json, server.sock              how commands find the running server, app/ipc
@@ -59,6 +61,8 @@ class HomeFolder:
         self.needles = path / "needles"
         self.secrets = path / "secrets"
         self.cameras = path / "cameras"
+        self.signing_key = path / "keys" / "evidence.pem"
+        self.public_key = path / "keys" / "evidence.pub.pem"
         self.recordings = path / "recordings"
         self.models = path / "models"
         self.run = path / "run"

@@ -1,16 +1,19 @@
-"""Commands about cameras: add, list, show, set, rm, test."""
+"""Commands about cameras: add, list, show, set, rm, export, evidence, verify, test."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.common import Home, Json, Timezone, open_library, open_screen, parsed
+from app.cli.common import Home, Json, Timezone, open_library, open_screen, open_settings, parsed
 
 NONE = "none"
 """The value of an option that removes what was set."""
 
-cli = typer.Typer(help="Add, list, show, change, remove and try cameras.", no_args_is_help=True)
+cli = typer.Typer(
+    help="Add, list, show, change, remove and try cameras; export what they recorded.",
+    no_args_is_help=True,
+)
 
 Camera = Annotated[str, typer.Argument(help="ID or name of the camera.")]
 Address = Annotated[str, typer.Argument(help="rtsp://name:password@host/path, or http(s)://.")]
@@ -190,6 +193,52 @@ def export_clip(
         zone = context.settings.media.zone(row.timezone)
         start_at, end_at = (to_utc(moment, zone) for moment in moments)
         document = export_camera_clip(context, row, start_at, end_at, file, may_replace=force)
+    open_screen(json=json).show(document)
+
+
+@cli.command("evidence")
+def export_evidence(
+    folder: Annotated[Path, typer.Argument(help="New folder to write.")],
+    camera: Annotated[
+        list[str], typer.Option("--camera", help="ID or name of a camera; repeatable.")
+    ],
+    start: Annotated[str, typer.Option("--start", help="Date and time: 2026-03-01T22:00.")],
+    end: Annotated[str, typer.Option("--end", help="Date and time.")],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Export a span of cameras as clips with a signed list of them, to be handed on."""
+    from app.services.access import find_camera
+    from app.services.camera_evidence import export_evidence
+    from app.timefmt import parse_moment, to_utc
+
+    moments = (parsed(parse_moment, start), parsed(parse_moment, end))
+    with open_library(home) as context:
+        rows = list(
+            {row.id: row for row in (find_camera(context, name) for name in camera)}.values()
+        )
+        # One span for all of them, in local time of the first.
+        zone = context.settings.media.zone(rows[0].timezone)
+        start_at, end_at = (to_utc(moment, zone) for moment in moments)
+        document = export_evidence(context, rows, start_at, end_at, folder)
+    open_screen(json=json).show(document)
+
+
+@cli.command("verify")
+def verify_evidence(
+    folder: Annotated[Path, typer.Argument(help="Folder that `cameras evidence` wrote.")],
+    key: Annotated[
+        Path | None, typer.Option("--key", help="Public key of whoever is said to have made it.")
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Verify exported evidence: its signature, and every clip against the list."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.services.evidence_check import check_evidence
+    from storage.files import HomeFolder
+
+    document = check_evidence(folder, HomeFolder(open_settings(home).home), key)
     open_screen(json=json).show(document)
 
 

@@ -5,6 +5,7 @@ from rich.text import Text
 
 from app.cli.render import escaped, plain_table, printable, render
 from app.schemas.cameras import CameraItem, CamerasResponse, CameraTrialResponse
+from app.schemas.evidence import EvidenceCheckResponse
 from app.sizes import size_text
 from app.timefmt import clock_text, format_duration
 from engine.plural import counted
@@ -55,3 +56,8 @@ def _(document: CameraTrialResponse) -> RenderableType:
     sound = ", with sound" if document.has_audio else ""
     lines = [f"{document.address}: {codec} {size}{rate}{sound}, after {document.took_s:.1f} s"]
     return Group(*(Text(printable(line)) for line in [*lines, *document.warnings]))
+
+
+@render.register
+def _(document: EvidenceCheckResponse) -> RenderableType:
+    return Text(printable(document.message), "" if document.is_key_known else "yellow")

@@ -7,6 +7,7 @@ its clock is the part's own: evidence, strip and player agree without a second c
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,9 +95,6 @@ def export_camera_clip(
         InputRefusedError: The span is empty or too long, or the file is there.
         NotFoundError: Nothing of it is recorded.
     """
-    # Late: the decoder, which a list of cameras does without.
-    from engine.media.clip import cut
-
     length_s = (end_at - start_at).total_seconds()
     if length_s <= 0:
         raise InputRefusedError("the clip ends before it starts", hint="give a later end")
@@ -109,19 +107,55 @@ def export_camera_clip(
         for segment in context.catalog.segments.list(camera.id, before=end_at)
         if segment.is_open or segment.end_at > start_at
     ]
-    with _joined_file(context, camera.name, segments, by_wall_clock=True) as joined:
+    clip = cut_recording(context, camera.name, segments, start_at, end_at, path)
+    zone = context.settings.media.zone(camera.timezone)
+    begins, ends = (
+        clock_text(wall_clock(moment, 0.0, zone) or "") for moment in (clip.start_at, clip.end_at)
+    )
+    return MessageResponse(message=f"{path} holds {camera.name} from {begins} to {ends}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedClip:
+    """The content of a clip by the wall clock."""
+
+    start_at: datetime
+    end_at: datetime
+    reencoded: bool
+
+
+def cut_recording(
+    context: ServiceContext,
+    name: str,
+    segments: Sequence[SegmentRow],
+    start_at: datetime,
+    end_at: datetime,
+    path: Path,
+) -> RecordedClip:
+    """Cut a clip out of files of a recording by the wall clock.
+
+    Args:
+        name: Of the camera, for messages.
+        segments: In time order.
+    Raises:
+        NotFoundError: None of them holds anything.
+        MediaRefusedError: No picture lies in the span.
+    """
+    # Late: the decoder, which a list of cameras does without.
+    from engine.media.clip import cut
+
+    with _joined_file(context, name, segments, by_wall_clock=True) as joined:
         first_at = segments[0].start_at
         span = TimeSpan(
             start_s=max(0.0, (start_at - first_at).total_seconds()),
             end_s=(end_at - first_at).total_seconds(),
         )
         clip = cut(str(joined), span, path, limits=media_limits(context.settings))
-    zone = context.settings.media.zone(camera.timezone)
-    begins, ends = (
-        clock_text(wall_clock(first_at + timedelta(seconds=time_s), 0.0, zone) or "")
-        for time_s in (clip.span.start_s, clip.span.end_s)
+    return RecordedClip(
+        start_at=first_at + timedelta(seconds=clip.span.start_s),
+        end_at=first_at + timedelta(seconds=clip.span.end_s),
+        reencoded=clip.reencoded,
     )
-    return MessageResponse(message=f"{path} holds {camera.name} from {begins} to {ends}")
 
 
 @contextmanager

@@ -163,6 +163,12 @@ def segment_name(start_at: datetime, part: VideoId, start_s: float) -> str:
     return f"{moment}-{part}-{round(start_s * 1000)}.mp4"
 
 
+def named_part(name: str) -> str:
+    """Return the part that a file of a recording was begun for, which may be gone since."""
+    match = _NAME.fullmatch(name)
+    return name if match is None else match["part"]
+
+
 def read_segment(
     camera: CameraId, path: Path, parts: Mapping[VideoId, VideoRow]
 ) -> SegmentRow | None:

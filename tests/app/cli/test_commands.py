@@ -43,6 +43,8 @@ COMMANDS: list[tuple[str, int]] = [
     ("cameras set nowhere --off", 2),
     ("cameras rm nowhere", 2),
     ("cameras export nowhere {tmp}/x.mp4 --start 2026-03-01T22:00 --end 2026-03-01T22:01", 2),
+    ("cameras evidence {tmp}/x --camera no --start 2026-03-01T22:00 --end 2026-03-01T22:01", 2),
+    ("cameras verify {tmp}", 2),
     ("cameras test nowhere", 2),
     ("cameras test rtsp://127.0.0.1:9/live", 3),
     ("ask What? --camera nowhere", 2),

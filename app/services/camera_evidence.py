@@ -1,0 +1,299 @@
+"""Footage of cameras that is handed on: clips by the wall clock, and a signed list of them.
+
+manifest.json      what was exported, with the SHA-256 of each clip
+manifest.sig       the Ed25519 signature of that file, 64 bytes
+public-key.pem     the key that verifies it
+<camera>/*.mp4     clips, one for each stretch without a break
+"""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from app.config.engine_config import media_limits
+from app.schemas.common import MessageResponse
+from app.schemas.evidence import (
+    ClipItem,
+    EvidenceManifest,
+    ExportedCameraItem,
+    RuleVersionItem,
+    SeenByItem,
+    UnrecordedItem,
+)
+from app.services.alert_conditions import is_about
+from app.services.alert_rules import enabled_rules
+from app.services.context import ServiceContext
+from app.services.playback import RecordedClip, cut_recording
+from app.services.recorder import named_part
+from app.services.signing import fingerprint, public_pem, signing_key
+from app.services.timelines import LEAST_GAP_S, parts_of
+from app.version import product_version
+from engine.errors import (
+    DiskFullError,
+    InputRefusedError,
+    LongwatchError,
+    MediaRefusedError,
+    NotFoundError,
+    UnreachableError,
+)
+from engine.files import is_out_of_space
+from engine.media.address import is_live_uri
+from engine.plural import counted
+from engine.records import TimeSpan, VideoId
+from storage.camera_records import CameraRow, SegmentRow
+from storage.files import HomeFolder
+from storage.records import VideoRow
+
+MANIFEST: Final = "manifest.json"
+SIGNATURE: Final = "manifest.sig"
+PUBLIC_KEY: Final = "public-key.pem"
+
+LEAST_UNRECORDED_S: Final = 1.0
+"""Shorter stretches without a clip are not listed: a recording is written in fragments of a
+second, and the end of one is known no better."""
+_BLOCK_BYTES: Final = 1 << 20
+
+
+def export_evidence(
+    context: ServiceContext,
+    cameras: Sequence[CameraRow],
+    start_at: datetime,
+    end_at: datetime,
+    folder: Path,
+    *,
+    most_s: float | None = None,
+) -> MessageResponse:
+    """Write what cameras recorded in a span of the wall clock, with a signed list of it.
+
+    Args:
+        folder: A new one; it appears when all is in it.
+        most_s: The longest span allowed; any when `None`.
+    Raises:
+        InputRefusedError: The span is empty or too long, or the folder is there.
+        NotFoundError: Nothing of it is recorded.
+        DiskFullError: No space; nothing is left behind.
+    """
+    length_s = (end_at - start_at).total_seconds()
+    if length_s <= 0:
+        raise InputRefusedError("the span ends before it starts", hint="give a later end")
+    if most_s is not None and length_s > most_s:
+        raise InputRefusedError(f"the span has {length_s:g} s, the limit is {most_s:g} s")
+    if folder.exists():
+        raise InputRefusedError(f"{folder} is there already", hint="name a new folder")
+    key = signing_key(HomeFolder(context.settings.home))
+    part = folder.with_name(f".{folder.name}.part")
+    try:
+        part.mkdir(parents=True)
+        items = [_export_camera(context, camera, start_at, end_at, part) for camera in cameras]
+        n_clips = sum(len(item.clips) for item in items)
+        if not n_clips:
+            raise NotFoundError(
+                f"nothing of {' and '.join(camera.name for camera in cameras)} is recorded then",
+                hint="it was not filmed, or its recording was deleted by age or size",
+            )
+        manifest = EvidenceManifest(
+            made_by=f"Longwatch {product_version()}",
+            made_at=_utc(datetime.now(UTC)),
+            key=fingerprint(key.public_key()),
+            start_at=_utc(start_at),
+            end_at=_utc(end_at),
+            cameras=items,
+            rules=_rules(context, cameras),
+        )
+        content = manifest.model_dump_json(indent=1).encode()
+        (part / MANIFEST).write_bytes(content)
+        (part / SIGNATURE).write_bytes(key.sign(content))
+        (part / PUBLIC_KEY).write_bytes(public_pem(key.public_key()))
+        part.rename(folder)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if is_out_of_space(error):
+            raise DiskFullError(f"no space left for {folder}") from error
+        raise UnreachableError(f"{folder}: cannot be written ({error.strerror})") from error
+    except LongwatchError:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    n_gaps = sum(len(item.gaps) for item in items)
+    gaps = f", with {counted(n_gaps, 'gap')} between" if n_gaps else ""
+    return MessageResponse(
+        message=f"{folder} holds {counted(n_clips, 'clip')}{gaps}, signed by the key {manifest.key}"
+    )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _export_camera(
+    context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime, folder: Path
+) -> ExportedCameraItem:
+    name = f"{re.sub(r'[^A-Za-z0-9_-]+', '_', camera.name)[:64]}-{camera.id}"
+    (folder / name).mkdir()
+    parts = {row.id: row for row in parts_of(context, camera)}
+    clips = [
+        *_recorded_clips(context, camera, parts, start_at, end_at, folder / name),
+        *_file_clips(context, parts.values(), start_at, end_at, folder / name),
+    ]
+    clips.sort(key=lambda kept: kept[0].start_at)
+    items = [
+        ClipItem(
+            file=f"{name}/{path.name}",
+            sha256=sha256_of(path),
+            bytes=path.stat().st_size,
+            start_at=_utc(clip.start_at),
+            end_at=_utc(clip.end_at),
+            clock="live" if part is None else part.start_source or "live",
+            is_copied=not clip.reencoded,
+            seen_by=None if part is None else _seen_by(context, part),
+        )
+        for clip, path, part in clips
+    ]
+    return ExportedCameraItem(
+        camera_id=camera.id,
+        name=camera.name,
+        timezone=camera.timezone,
+        clips=items,
+        gaps=[*_gaps([clip for clip, _, _ in clips], start_at, end_at)],
+    )
+
+
+_WrittenClip = tuple[RecordedClip, Path, VideoRow | None]
+
+
+def _recorded_clips(
+    context: ServiceContext,
+    camera: CameraRow,
+    parts: dict[VideoId, VideoRow],
+    start_at: datetime,
+    end_at: datetime,
+    folder: Path,
+) -> Iterator[_WrittenClip]:
+    """Cut what was recorded, one clip for each stretch without a break."""
+    segments = [
+        segment
+        for segment in context.catalog.segments.list(camera.id, before=end_at)
+        if segment.is_open or segment.end_at > start_at
+    ]
+    for run in _runs(segments):
+        path = _clip_path(folder, run[0].start_at)
+        try:
+            clip = cut_recording(context, camera.name, run, start_at, end_at, path)
+        except (NotFoundError, MediaRefusedError):
+            # Deleted by age meanwhile, or no picture of it lies in the span: a gap is listed.
+            continue
+        part = None if run[0].video is None else parts.get(run[0].video)
+        yield clip, path, part
+
+
+def _file_clips(
+    context: ServiceContext,
+    parts: Iterable[VideoRow],
+    start_at: datetime,
+    end_at: datetime,
+    folder: Path,
+) -> Iterator[_WrittenClip]:
+    """Cut files of a recorder that belong to the camera."""
+    # Late: the decoder, which a list of cameras does without.
+    from engine.media.clip import cut
+
+    for part in parts:
+        if part.start_at is None or is_live_uri(part.uri) or not Path(part.uri).is_file():
+            continue
+        span = TimeSpan(
+            start_s=max(0.0, (start_at - part.start_at).total_seconds()),
+            end_s=(end_at - part.start_at).total_seconds(),
+        )
+        if span.end_s <= span.start_s or span.start_s >= (part.duration_s or part.ingested_s):
+            continue
+        path = _clip_path(folder, part.at(span.start_s) or start_at)
+        limits = media_limits(context.settings, part.video_track)
+        try:
+            clip = cut(part.uri, span, path, limits=limits)
+        except MediaRefusedError:
+            continue
+        begins_at, ends_at = part.at(clip.span.start_s), part.at(clip.span.end_s)
+        assert begins_at is not None
+        assert ends_at is not None
+        recorded = RecordedClip(start_at=begins_at, end_at=ends_at, reencoded=clip.reencoded)
+        yield recorded, path, part
+
+
+def _runs(segments: Sequence[SegmentRow]) -> Iterator[list[SegmentRow]]:
+    """Yield files that follow each other without a break, in one connection to the camera."""
+    run: list[SegmentRow] = []
+    for segment in segments:
+        if run and (
+            named_part(run[-1].name) != named_part(segment.name)
+            or segment.start_at - run[-1].end_at > timedelta(seconds=LEAST_GAP_S)
+        ):
+            yield run
+            run = []
+        run.append(segment)
+    if run:
+        yield run
+
+
+def _clip_path(folder: Path, start_at: datetime) -> Path:
+    """Return a free path for a clip, named by its moment in UTC."""
+    moment, number = f"{start_at.astimezone(UTC):%Y%m%dT%H%M%SZ}", 1
+    path = folder / f"{moment}.mp4"
+    while path.exists():
+        number += 1
+        path = folder / f"{moment}-{number}.mp4"
+    return path
+
+
+def _gaps(
+    clips: Sequence[RecordedClip], start_at: datetime, end_at: datetime
+) -> Iterator[UnrecordedItem]:
+    """Yield the stretches of a span that no clip holds."""
+    least, reached_at = timedelta(seconds=LEAST_UNRECORDED_S), start_at
+    edges = [(clip.start_at, clip.end_at) for clip in clips]
+    for clip_start_at, clip_end_at in [*edges, (end_at, end_at)]:
+        if clip_start_at - reached_at > least:
+            yield UnrecordedItem(start_at=_utc(reached_at), end_at=_utc(clip_start_at))
+        reached_at = max(reached_at, clip_end_at)
+
+
+def _seen_by(context: ServiceContext, part: VideoRow) -> SeenByItem:
+    vectors = HomeFolder(context.settings.home).vectors
+    return SeenByItem(
+        video_id=part.id,
+        pipeline=part.fingerprint,
+        model=part.model,
+        sample_fps=part.sample_fps,
+        encoders=sorted(path.parent.name for path in vectors.glob(f"*/{part.id}")),
+        observers={
+            reach.kind: reach.model for reach in context.catalog.observations.reach(part.id)
+        },
+    )
+
+
+def _rules(context: ServiceContext, cameras: Sequence[CameraRow]) -> list[RuleVersionItem]:
+    """Return the rules that look at any of these cameras."""
+    videos = context.catalog.videos.list()
+    ids = {camera.id for camera in cameras}
+    newest = [row for row in videos if row.camera in ids]
+    return [
+        RuleVersionItem(
+            name=rule.name,
+            revision=rule.revision,
+            sha256=hashlib.sha256(json.dumps(rule.definition, sort_keys=True).encode()).hexdigest(),
+        )
+        for rule, condition in enabled_rules(context)
+        if ids & set(condition.cameras) or any(is_about(condition, row, videos) for row in newest)
+    ]
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds")
