@@ -12,23 +12,20 @@ left out.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, Int16
-from torch import Tensor, nn
+from torch import Tensor
 
+from engine.models.frame_checkpoint import Parts
 from engine.models.layers import chunk_attention
 from engine.models.layers.attention import build_mask
 from engine.models.layers.chunk_attention import question_mass
 from engine.models.layers.decoder import Decoder, KvBuffer, KvTrace
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.prompt_rows import (
     Positions,
     Prompt,
@@ -38,10 +35,7 @@ from engine.models.layers.prompt_rows import (
     split_parts,
 )
 from engine.models.layers.recall import write_latents
-from engine.models.layers.text_image import TextEncoder
 from engine.models.layers.thinning import changed_most
-from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.towers import TowerFiles
 from engine.models.token_model import (
     TokenModel,
     chunk_positions,
@@ -49,7 +43,7 @@ from engine.models.token_model import (
     prefilled_opening,
 )
 from engine.protocols import Stream
-from engine.records import ChunkRef, Fingerprint, LatentKind, ModelCard, TimeSpan, VideoId
+from engine.records import ChunkRef, LatentKind, ModelCard, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, KvLatents, Latents, TokenLatents, VisualTokens
 
 MASK_ENTRIES = 1 << 24
@@ -62,16 +56,23 @@ class FrameModel(TokenModel):
     def __init__(
         self,
         decoder: Decoder,
-        tokenizer: Tokenizer,
-        text_encoder: TextEncoder,
+        parts: Parts,
         *,
         card: ModelCard,
-        stop: frozenset[int],
-        latents: LatentKind,
+        stop: frozenset[int] = frozenset(),
     ) -> None:
-        """Hold what answers need, and what is kept of a chunk."""
-        super().__init__(decoder, tokenizer, text_encoder, card=card, stop=stop)
-        self.kind = latents
+        """Hold what answers need.
+
+        Args:
+            decoder: In evaluation mode.
+            parts: Read from the checkpoint.
+            card: Of this family and variant.
+            stop: Ids that end an answer, beside those that the tokenizer names.
+        """
+        tokenizer = parts.tokenizer
+        ends = tokenizer.ends() | stop
+        super().__init__(decoder, tokenizer, parts.text_encoder, card=card, stop=ends)
+        self.kind, self.joint_pixels = parts.latents, parts.joint_pixels
 
     @abstractmethod
     def grouped(
@@ -242,32 +243,6 @@ class _Labels:
             mask = build_mask(0, visible, visible.shape[1], n_groups, like=rows, is_exact=True)
             decoder.extend(rows[None, block], buffer, rope=rope.slice(start, block.stop), mask=mask)
         buffer.shift = ahead - len(rows)
-
-
-def fingerprint_of(
-    net: nn.Module,
-    config: Mapping[str, Any],
-    folder: Path,
-    files: TowerFiles | None,
-    latents: LatentKind,
-) -> Fingerprint:
-    """Hash a net, and what else shapes its latents and vectors.
-
-    Args:
-        net: Loaded.
-        config: What shapes it beside its weights.
-        folder: Of the checkpoint.
-        files: Of the tower that stands beside it.
-        latents: What is kept of a chunk: keys and values mix with embeddings as little as those of
-            another model.
-    """
-    joint = None if files is None else asdict(files.pixels)
-    kind = {} if latents == "tokens" else {"latents": latents}
-    return fingerprint_weights(
-        {"config": config, "joint": joint, **kind},
-        net,
-        weight_files(folder, None if files is None else files.folder),
-    )
 
 
 def latent_bytes(config: DecoderConfig, kind: LatentKind, *, n_levels: int = 1) -> int:

@@ -41,6 +41,7 @@ from engine.models.layers.weights import (
     read_tensors,
     save,
     under,
+    without_tied_head,
     write_json,
 )
 
@@ -147,9 +148,9 @@ def load_net(folder: Path, device: torch.device, dtype: torch.dtype) -> ApolloNe
         net = build(config, device, dtype)
     except (TypeError, ValueError, RuntimeError) as error:
         raise WeightsError(f"the config files below {folder} do not fit Apollo: {error}") from error
-    key_map = (*unused_blocks(config.vision), *KEY_MAP)
+    key_map: KeyMap = (*unused_blocks(config.vision), *KEY_MAP)
     if config.decoder.is_tied:
-        key_map = (("llm.lm_head.weight", ""), *key_map)
+        key_map = without_tied_head(key_map, "llm.")
     fill(net, _tensors(parts, config), key_map, source=str(folder))
     return net
 

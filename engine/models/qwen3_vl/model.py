@@ -26,9 +26,10 @@ from jaxtyping import Float, Float32, Int16, UInt8
 from torch import Tensor
 
 from engine.models import tiny
-from engine.models.frame_model import FrameModel, fingerprint_of, latent_bytes
+from engine.models.frame_checkpoint import Parts, read_parts
+from engine.models.frame_model import FrameModel, latent_bytes
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.preprocess import PixelConfig, normalise
+from engine.models.layers.preprocess import normalise
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
     VISION_BATCH,
@@ -37,8 +38,6 @@ from engine.models.layers.text_image import (
     joint_vectors,
     mean_vectors,
 )
-from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.weights import read_config
 from engine.models.qwen3_vl.frames import CHUNK_FRAMES, FrameConfig, fit
 from engine.models.qwen3_vl.net import (
     JOINT_DIM,
@@ -211,34 +210,17 @@ RELEASES = tuple(
 class Qwen3Vl(FrameModel):
     """Qwen3-VL as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
-    def __init__(
-        self,
-        net: Qwen3VlNet,
-        tokenizer: Tokenizer,
-        text_encoder: TextEncoder,
-        *,
-        variant: str,
-        fingerprint: Fingerprint,
-        joint_pixels: PixelConfig | None = None,
-        latents: LatentKind = "tokens",
-    ) -> None:
+    def __init__(self, net: Qwen3VlNet, parts: Parts) -> None:
         card = card_of(
             net.config,
-            variant=variant,
-            fingerprint=fingerprint,
+            variant=parts.variant,
+            fingerprint=parts.fingerprint,
             bytes_per_number=net.decoder.embed.weight.itemsize,
-            vector_dim=text_encoder.vector_dim,
-            latents=latents,
+            vector_dim=parts.text_encoder.vector_dim,
+            latents=parts.latents,
         )
-        super().__init__(
-            net.decoder,
-            tokenizer,
-            text_encoder,
-            card=card,
-            stop=tokenizer.ends(),
-            latents=latents,
-        )
-        self.net, self.joint_pixels = net, joint_pixels
+        super().__init__(net.decoder, parts, card=card)
+        self.net = net
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -318,16 +300,10 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net, raw = load_net(folder, device, dtype, tower=tower), read_config(folder)
-    net.requires_grad_(False)
+    net = load_net(folder, device, dtype, tower=tower)
     files = find_published(folder, JOINT_TOWER, tower)
-    home = None if files is None else files.folder
-    return Qwen3Vl(
-        net,
-        Tokenizer.load(folder, with_template=False),
-        TextEncoder(None, net.joint, home, width=net.config.vision.width),
-        variant=str(raw.get("variant", folder.name)),
-        fingerprint=fingerprint_of(net, asdict(net.config), folder, files, latents),
-        joint_pixels=None if files is None else files.pixels,
-        latents=latents,
-    )
+
+    def open_text(home: Path | None) -> TextEncoder:
+        return TextEncoder(None, net.joint, home, width=net.config.vision.width)
+
+    return Qwen3Vl(net, read_parts(net, asdict(net.config), folder, files, latents, open_text))

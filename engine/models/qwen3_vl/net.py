@@ -8,18 +8,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from engine.errors import WeightsError
+from engine.models.frame_checkpoint import load_strictly
 from engine.models.layers import decoder as decoders
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.text_image import find_published, open_joint
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import (
-    fill,
     materialise,
     moved,
     read_config,
-    read_tensors,
     save,
     under,
     write_json,
@@ -108,13 +106,9 @@ def load_net(
     Raises:
         WeightsError: Keys missing, left over, or of another shape; or a config that no release has.
     """
-    try:
-        config = read(folder)
-        net = build(config, device, dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the config of {folder} does not fit Qwen3-VL: {error}") from error
-    tied = (("lm_head.weight", ""),) if config.decoder.is_tied else ()
-    fill(net, read_tensors(folder), (*tied, *KEY_MAP), source=str(folder))
+    net = load_strictly(
+        folder, read, lambda config: build(config, device, dtype), KEY_MAP, name="Qwen3-VL"
+    )
     files = find_published(folder, JOINT_TOWER, tower)
     if files is not None:
         net.joint = open_joint(files, net.decoder.embed.weight)

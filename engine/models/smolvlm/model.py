@@ -24,18 +24,17 @@ from jaxtyping import Float, Float32, Int16, UInt8
 from torch import Tensor
 
 from engine.models import tiny
-from engine.models.frame_model import FrameModel, fingerprint_of, latent_bytes
+from engine.models.frame_checkpoint import Parts, read_parts
+from engine.models.frame_model import FrameModel, latent_bytes
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.preprocess import PixelConfig, prepare
+from engine.models.layers.preprocess import prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
     TextEncoder,
     encode_in_batches,
     joint_vectors,
 )
-from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import TowerConfig
-from engine.models.layers.weights import read_config
 from engine.models.smolvlm.frames import FrameConfig, fit
 from engine.models.smolvlm.net import KEY_MAP as KEY_MAP
 from engine.models.smolvlm.net import (
@@ -191,31 +190,19 @@ RELEASES = tuple(
 class SmolVlm(FrameModel):
     """SmolVLM2 as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
-    def __init__(
-        self,
-        net: SmolVlmNet,
-        tokenizer: Tokenizer,
-        text_encoder: TextEncoder,
-        *,
-        variant: str,
-        fingerprint: Fingerprint,
-        joint_pixels: PixelConfig | None = None,
-        latents: LatentKind = "tokens",
-    ) -> None:
+    def __init__(self, net: SmolVlmNet, parts: Parts) -> None:
         card = card_of(
             net.config,
-            variant=variant,
-            fingerprint=fingerprint,
+            variant=parts.variant,
+            fingerprint=parts.fingerprint,
             bytes_per_number=net.decoder.embed.weight.itemsize,
-            vector_dim=text_encoder.vector_dim,
-            latents=latents,
+            vector_dim=parts.text_encoder.vector_dim,
+            latents=parts.latents,
         )
-        end = tokenizer.id_of(END)
-        stop = tokenizer.ends() | (frozenset() if end is None else {end})
-        super().__init__(
-            net.decoder, tokenizer, text_encoder, card=card, stop=stop, latents=latents
-        )
-        self.net, self.joint_pixels = net, joint_pixels
+        end = parts.tokenizer.id_of(END)
+        stop = frozenset(() if end is None else (end,))
+        super().__init__(net.decoder, parts, card=card, stop=stop)
+        self.net = net
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -281,16 +268,10 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net, raw = load_net(folder, device, dtype, tower=tower), read_config(folder)
-    net.requires_grad_(False)
+    net = load_net(folder, device, dtype, tower=tower)
     files = published(folder, net.config, tower)
-    home = None if files is None else files.folder
-    return SmolVlm(
-        net,
-        Tokenizer.load(folder, with_template=False),
-        TextEncoder(net.tower, net.joint, home),
-        variant=str(raw.get("variant", folder.name)),
-        fingerprint=fingerprint_of(net, asdict(net.config), folder, files, latents),
-        joint_pixels=None if files is None else files.pixels,
-        latents=latents,
-    )
+
+    def open_text(home: Path | None) -> TextEncoder:
+        return TextEncoder(net.tower, net.joint, home)
+
+    return SmolVlm(net, read_parts(net, asdict(net.config), folder, files, latents, open_text))

@@ -10,6 +10,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from engine.errors import WeightsError
+from engine.models.frame_checkpoint import load_strictly
 from engine.models.layers import decoder as decoders
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
@@ -17,11 +18,9 @@ from engine.models.layers.encoder import SIGLIP_VISION
 from engine.models.layers.text_image import find_published, load_joint, mean_vectors
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles
 from engine.models.layers.weights import (
-    fill,
     materialise,
     moved,
     read_config,
-    read_tensors,
     save,
     under,
     write_json,
@@ -165,14 +164,10 @@ def load_net(
     Raises:
         WeightsError: Keys missing, left over, or of another shape; or a config that no release has.
     """
-    try:
-        config = read(folder)
-        net = build(config, device, dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the config of {folder} does not fit SmolVLM: {error}") from error
-    tied = (("lm_head.weight", ""),) if config.decoder.is_tied else ()
-    fill(net, read_tensors(folder), (*tied, *KEY_MAP), source=str(folder))
-    files = published(folder, config, tower)
+    net = load_strictly(
+        folder, read, lambda config: build(config, device, dtype), KEY_MAP, name="SmolVLM"
+    )
+    files = published(folder, net.config, tower)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
     return net

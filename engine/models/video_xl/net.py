@@ -26,6 +26,7 @@ from engine.models.layers.weights import (
     save,
     slots,
     under,
+    without_tied_head,
     write_json,
 )
 
@@ -180,7 +181,7 @@ def load_net(
     filled = fill(
         net,
         read_tensors(folder),
-        (("lm_head.weight", ""), *KEY_MAP) if config.decoder.is_tied else KEY_MAP,
+        without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         # Tables may be padded beyond the vocabulary.
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},

@@ -35,6 +35,7 @@ from engine.models.layers.weights import (
     shape_of,
     slots,
     under,
+    without_tied_head,
     write_json,
 )
 from engine.models.videollama2.beats import BeatsConfig
@@ -134,7 +135,7 @@ def load_net(
     filled = fill(
         net,
         stored_tensors(folder, base),
-        (("lm_head.weight", ""), *KEY_MAP) if config.decoder.is_tied else KEY_MAP,
+        without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},
         optional=r"tower\..*",

@@ -1,0 +1,106 @@
+"""Checkpoints of the families whose frames stand among times: what their loaders share."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import nn
+
+from engine.errors import WeightsError
+from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.text_image import TextEncoder
+from engine.models.layers.tokenizer import Tokenizer
+from engine.models.layers.towers import TowerFiles
+from engine.models.layers.weights import KeyMap, fill, read_config, read_tensors, without_tied_head
+from engine.records import Fingerprint, LatentKind
+
+
+class HasDecoder(Protocol):
+    """A family's config, as far as its loader has to know it."""
+
+    @property
+    def decoder(self) -> DecoderConfig:
+        """Sizes of the decoder."""
+
+
+Config = TypeVar("Config", bound=HasDecoder)
+Net = TypeVar("Net", bound=nn.Module)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Everything that a model of frames holds beside its net."""
+
+    tokenizer: Tokenizer
+    text_encoder: TextEncoder
+    variant: str
+    fingerprint: Fingerprint
+    joint_pixels: PixelConfig | None
+    """Pixels of the tower that gives frame vectors, where one stands beside the weights."""
+    latents: LatentKind
+
+
+def load_strictly(
+    folder: Path,
+    read: Callable[[Path], Config],
+    build: Callable[[Config], Net],
+    key_map: KeyMap,
+    *,
+    name: str,
+) -> Net:
+    """Build the net of a checkpoint folder and fill it, strictly.
+
+    Args:
+        folder: With config files and weights.
+        read: Reads the family's config.
+        build: Allocates its net.
+        key_map: From released names to ours.
+        name: Of the family, for an error.
+    Raises:
+        WeightsError: Keys missing, left over, or of another shape; or a config that no release has.
+    """
+    try:
+        config = read(folder)
+        net = build(config)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise WeightsError(f"the config of {folder} does not fit {name}: {error}") from error
+    rules = without_tied_head(key_map) if config.decoder.is_tied else key_map
+    fill(net, read_tensors(folder), rules, source=str(folder))
+    return net
+
+
+def read_parts(
+    net: nn.Module,
+    config: Mapping[str, Any],
+    folder: Path,
+    files: TowerFiles | None,
+    latents: LatentKind,
+    open_text: Callable[[Path | None], TextEncoder],
+) -> Parts:
+    """Read what belongs to a loaded net, and freeze it.
+
+    Args:
+        net: Loaded.
+        config: What shapes it beside its weights.
+        folder: Of the checkpoint.
+        files: Of the tower that stands beside it.
+        latents: What is kept of a chunk: keys and values mix with embeddings as little as those of
+            another model.
+        open_text: Makes the encoder of queries, given the folder of that tower.
+    """
+    net.requires_grad_(False)
+    home = None if files is None else files.folder
+    joint = None if files is None else asdict(files.pixels)
+    kind = {} if latents == "tokens" else {"latents": latents}
+    shape = {"config": config, "joint": joint, **kind}
+    return Parts(
+        tokenizer=Tokenizer.load(folder, with_template=False),
+        text_encoder=open_text(home),
+        variant=str(read_config(folder).get("variant", folder.name)),
+        fingerprint=fingerprint_weights(shape, net, weight_files(folder, home)),
+        joint_pixels=None if files is None else files.pixels,
+        latents=latents,
+    )
