@@ -6,10 +6,12 @@ from typing import Any
 import torch
 
 from app.config.settings import Settings
+from app.config.weight_settings import WeightSettings
 from engine.cache.budget import CacheConfig
 from engine.errors import NotFoundError
 from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
+from engine.models.layers.expert_budget import ExpertBudget
 from engine.pipeline.config import EngineConfig, ModelConfig
 from storage.files import HomeFolder
 
@@ -112,6 +114,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             dtype=settings.dtype,
             adapter_alpha=settings.adapter_alpha,
             latent_kind=stream.latent_kind,
+            experts=_expert_budget(settings.weights),
             compression_ratio=stream.compression_ratio,
             max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),
@@ -132,6 +135,15 @@ def engine_config(settings: Settings) -> EngineConfig:
             )
         ),
         **_given(index_backend=settings.retrieval.index),
+    )
+
+
+def _expert_budget(weights: WeightSettings) -> ExpertBudget | None:
+    """Return the budget of experts; `None` where all are held on the device."""
+    if weights.expert_device_bytes is None:
+        return None
+    return ExpertBudget(
+        device_bytes=int(weights.expert_device_bytes), host_bytes=int(weights.expert_host_bytes)
     )
 
 

@@ -42,6 +42,7 @@ from app.config.media_settings import MediaSettings
 from app.config.section import MAX_BYTES, Section, refuse_bool
 from app.config.sight_settings import SightSettings
 from app.config.still_settings import StillSettings
+from app.config.weight_settings import WeightSettings
 from app.logging import LogFormat, LogLevel
 from engine import plugins
 from engine.errors import SettingsError
@@ -198,6 +199,7 @@ class Settings(BaseSettings):
     """Seconds that a statement waits while another process holds the database."""
     allow_network: bool = False
     """Whether sources may be HTTP(S) streams. Cameras (`rtsp://`) may always be read."""
+    weights: WeightSettings = WeightSettings()
     media: MediaSettings = MediaSettings()
     sampling: SamplingSettings = SamplingSettings()
     stream: StreamSettings = StreamSettings()

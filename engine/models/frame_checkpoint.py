@@ -95,7 +95,7 @@ def read_parts(
     home = None if files is None else files.folder
     joint = None if files is None else asdict(files.pixels)
     kind = {} if latents == "tokens" else {"latents": latents}
-    shape = {"config": config, "joint": joint, **kind}
+    shape = {"config": _hashed(config), "joint": joint, **kind}
     return Parts(
         tokenizer=Tokenizer.load(folder, with_template=False),
         text_encoder=open_text(home),
@@ -104,3 +104,10 @@ def read_parts(
         joint_pixels=None if files is None else files.pixels,
         latents=latents,
     )
+
+
+def _hashed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that a fingerprint hashes; experts came later, and one MLP has none."""
+    later = () if config["decoder"]["n_experts"] else ("n_experts", "experts_per_token")
+    decoder = {name: value for name, value in config["decoder"].items() if name not in later}
+    return {**config, "decoder": decoder}

@@ -15,6 +15,7 @@ import torch
 import engine.models
 from engine import plugins
 from engine.errors import InputRefusedError, NotFoundError, WeightsError
+from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.weights import headers_only, read_config
 from engine.protocols import VideoModel
 from engine.records import LatentKind, Release
@@ -29,6 +30,7 @@ def load_model(
     dtype: torch.dtype,
     adapter_alpha: float | None = None,
     latents: LatentKind | None = None,
+    experts: ExpertBudget | None = None,
 ) -> VideoModel:
     """Load a checkpoint folder with the family that its config names.
 
@@ -39,11 +41,12 @@ def load_model(
         adapter_alpha: Strength of the adapters, where the family fuses them at load time;
             `None` takes the released one.
         latents: What is kept of a chunk, where the family leaves the choice; `None` takes its own.
+        experts: Bytes of experts that stay near; `None` holds all of them on the device.
     Raises:
         NotFoundError: No config there.
         WeightsError: No family knows the config, or the weights do not fit.
         InputRefusedError: A strength was given, and the family has no adapters; or a kind of
-            latents, and it has but one.
+            latents, and it has but one; or a budget of experts, and it has none.
     """
     home = checkpoint_home(folder)
     family = family_of(read_config(home))
@@ -64,6 +67,13 @@ def load_model(
                 hint="leave latent_kind out",
             )
         options["latents"] = latents
+    if experts is not None:
+        if "experts" not in taken:
+            raise InputRefusedError(
+                f"a budget of experts is set, but {family_name(family)} has none",
+                hint="leave weights.expert_device_bytes out",
+            )
+        options["experts"] = experts
     model: VideoModel = family.load(home, device, dtype, **options)
     return model
 

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
+from engine.models.layers.expert_budget import ExpertBudget
 from engine.records import LatentKind
 
 PAST_CHUNKS = 8
@@ -34,6 +35,8 @@ class ModelConfig:
     takes the released one."""
     latent_kind: LatentKind | None = None
     """What is kept of a chunk, where the family leaves the choice; `None` takes its own."""
+    experts: ExpertBudget | None = None
+    """Bytes of a mixture's experts that stay near; `None` holds all of them on the device."""
     compression_ratio: int | None = None
     """Visual tokens per latent; `None` takes the checkpoint's own."""
     max_past_latents: int | Literal["auto"] | None = "auto"

@@ -344,6 +344,7 @@ def _load(config: ModelConfig, device: torch.device) -> VideoModel:
         dtype=dtype,
         adapter_alpha=config.adapter_alpha,
         latents=config.latent_kind,
+        experts=config.experts,
     )
 
 

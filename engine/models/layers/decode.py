@@ -73,7 +73,8 @@ class DeviceSteps:
         self._result = torch.zeros(1 + n_chunks, dtype=torch.float32, device=device)
         self._running = torch.zeros(buffer.capacity + 1, dtype=torch.float32, device=device)
         self._scale = config.head_dim**-0.5
-        pays = max_tokens >= devices.LEAST_RECORDED_STEPS
+        # A router's choice is read by the host, and so no step of experts can be recorded.
+        pays = max_tokens >= devices.LEAST_RECORDED_STEPS and not config.n_experts
         self._replay = Replay(self._step, devices.recorder(device) if pays else None)
 
     def first(
@@ -140,6 +141,8 @@ class DeviceSteps:
             q[None], cached[:1], cached[1:], attn_mask=self._bias
         )
         x = add_product(x, mixed.view(1, -1), attention.out)
+        if layer.experts is not None:
+            return x + layer.mlp(x), q
         return add_product(x, layer.gated(x), layer.down), q
 
     def _mass(self, queries: Sequence[Tensor]) -> Float32[Tensor, " chunk"]:

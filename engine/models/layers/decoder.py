@@ -1,11 +1,11 @@
 """Causal transformer decoder over explicit keys and values.
 
 Covers Qwen2 and Qwen2.5 (q, k, v with bias), LLaMA, Vicuna and Mistral (without) and Qwen3 (heads
-of q and k normed), with a tied or an untied head. A decoder may own a second set of q, k, v
-projections for summary tokens, which `video_xl/vst` uses.
+of q and k normed), with a tied or an untied head; and Mixtral, whose MLP is a mixture of experts. A
+decoder may own a second set of q, k, v projections for summary tokens, which `video_xl/vst` uses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,8 @@ from engine.models.layers.attention import (
     build_mask,
 )
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.experts import Experts
+from engine.models.layers.fused_linear import FusedLinear
 from engine.models.layers.rotary import (
     RopeFactors,
     apply_rope,
@@ -27,6 +29,7 @@ from engine.models.layers.rotary import (
     rope_factors,
 )
 
+_EXPERT = "model.layers.*.block_sparse_moe.experts.*"
 KEY_MAP = (
     ("model.embed_tokens.weight", "embed.weight"),
     ("model.norm.weight", "norm.weight"),
@@ -43,8 +46,13 @@ KEY_MAP = (
     ("model.layers.*.mlp.gate_proj.*", "layers.*.gate_up.gate.*"),
     ("model.layers.*.mlp.up_proj.*", "layers.*.gate_up.up.*"),
     ("model.layers.*.mlp.down_proj.*", "layers.*.down.*"),
+    ("model.layers.*.block_sparse_moe.gate.weight", "layers.*.experts.router.weight"),
+    (f"{_EXPERT}.w1.weight", "layers.*.experts.each.*.gate_up.gate.weight"),
+    (f"{_EXPERT}.w3.weight", "layers.*.experts.each.*.gate_up.up.weight"),
+    (f"{_EXPERT}.w2.weight", "layers.*.experts.each.*.down.weight"),
 )
-"""Released names that Qwen2, Qwen3, LLaMA, Vicuna and Mistral share; see `layers/weights`."""
+"""Released names that Qwen2, Qwen3, LLaMA, Vicuna, Mistral and Mixtral share; see
+`layers/weights`."""
 
 
 def zero_embedding(n_rows: int, width: int) -> nn.Embedding:
@@ -54,20 +62,6 @@ def zero_embedding(n_rows: int, width: int) -> nn.Embedding:
     compiler: 2 s of CPU before a model of 4 MB is loaded.
     """
     return nn.Embedding(n_rows, width, _weight=torch.zeros(n_rows, width))
-
-
-class FusedLinear(nn.Linear):
-    """Several projections of one input as one matrix product; the loader fills it part by part."""
-
-    def __init__(self, n_in: int, parts: Mapping[str, int], *, bias: bool) -> None:
-        super().__init__(n_in, sum(parts.values()), bias=bias)
-        self.parts = dict(parts)
-        """Rows of each part, in order."""
-
-    def project_kv(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
-        """Project to all parts but the first: k and v without q."""
-        start = next(iter(self.parts.values()))
-        return F.linear(x, self.weight[start:], None if self.bias is None else self.bias[start:])
 
 
 def add_product(
@@ -201,21 +195,30 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Norm, attention, norm, gated MLP; the caller runs the attention over its own keys."""
+    """Norm, attention, norm, MLP; the caller runs the attention over its own keys.
+
+    The MLP is one gated one, or a mixture of experts, and the layer then has none of its own.
+    """
+
+    gate_up: FusedLinear
+    down: nn.Linear
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.attention_norm = RmsNorm(config.width, config.norm_eps)
         self.attention = Attention(config)
         self.mlp_norm = RmsNorm(config.width, config.norm_eps)
-        self.gate_up = FusedLinear(
-            config.width, {"gate": config.mlp_width, "up": config.mlp_width}, bias=False
-        )
-        self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+        self.experts = Experts(config) if config.n_experts else None
+        if self.experts is None:
+            self.gate_up = FusedLinear(
+                config.width, {"gate": config.mlp_width, "up": config.mlp_width}, bias=False
+            )
+            self.down = nn.Linear(config.mlp_width, config.width, bias=False)
 
     def mlp(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        """Apply the norm and the gated MLP, without the residual."""
-        out: Tensor = self.down(self.gated(x))
+        """Apply the norm and the MLP, without the residual."""
+        mixed = self.experts
+        out: Tensor = self.down(self.gated(x)) if mixed is None else mixed(self.mlp_norm(x))
         return out
 
     def gated(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
@@ -231,6 +234,8 @@ MLP_ROWS = 512
 
 def add_mlp(x: Float[Tensor, "row width"], layer: Layer) -> Float[Tensor, "row width"]:
     """Add a layer's MLP to rows that nobody else holds; in place and by blocks on a CPU."""
+    if layer.experts is not None:
+        return x + layer.mlp(x)
     if x.device.type != "cpu" or torch.is_grad_enabled():
         return add_product(x, layer.gated(x), layer.down)
     for rows in torch.split(x, MLP_ROWS):

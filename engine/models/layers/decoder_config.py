@@ -40,11 +40,18 @@ class DecoderConfig:
     rope_sections: tuple[int, int, int] | None = None
     """Channel pairs that turn by time, row and column of a grid (interleaved M-RoPE); `None` where
     one position turns all of them."""
+    n_experts: int = 0
+    """MLPs of a layer among which a router chooses for each token; 0 where there is one for all."""
+    experts_per_token: int = 2
 
     def __post_init__(self) -> None:
         if self.n_heads % self.n_kv_heads:
             raise ValueError(
                 f"n_heads must be a multiple of n_kv_heads, not {self.n_heads}/{self.n_kv_heads}"
+            )
+        if self.n_experts and not 1 <= self.experts_per_token <= self.n_experts:
+            raise ValueError(
+                f"experts_per_token must lie in 1..{self.n_experts}, not {self.experts_per_token}"
             )
         if self.rope_sections is not None and 2 * sum(self.rope_sections) != self.head_dim:
             raise ValueError(
@@ -60,9 +67,14 @@ class DecoderConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the fields of a `config.json` that `from_json` reads, but for the `model_type`."""
         sections = self.rope_sections
+        experts = {
+            "num_local_experts": self.n_experts,
+            "num_experts_per_tok": self.experts_per_token,
+        }
         scaling = {"rope_type": "default", "mrope_interleaved": True, "mrope_section": sections}
         return {
             **({} if sections is None else {"rope_scaling": scaling}),
+            **(experts if self.n_experts else {}),
             "vocab_size": self.vocab_size,
             "hidden_size": self.width,
             "intermediate_size": self.mlp_width,
@@ -81,7 +93,7 @@ class DecoderConfig:
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any], *, has_vst: bool = False) -> "DecoderConfig":
-        """Read the fields of a released `config.json` (Qwen2, LLaMA, Mistral spellings).
+        """Read the fields of a released `config.json` (Qwen2, LLaMA, Mistral, Mixtral spellings).
 
         Raises:
             ValueError: The config asks for scaled rotary embedding or one in blocks of channels.
@@ -111,6 +123,8 @@ class DecoderConfig:
             max_positions=config.get("max_position_embeddings", 32_768),
             has_qk_norm=is_qwen3,
             rope_sections=_sections(scaling),
+            n_experts=config.get("num_local_experts") or 0,
+            experts_per_token=config.get("num_experts_per_tok") or 2,
         )
 
 

@@ -6,13 +6,13 @@ whatever format it runs; which format its latents have, their files say.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from engine.models.layers.weights import PICKLES, write_json
 from engine.records import Fingerprint
@@ -37,7 +37,11 @@ def weight_files(*folders: Path | None) -> tuple[Path, ...]:
 
 
 def fingerprint_weights(
-    config: Mapping[str, Any], module: nn.Module, files: Iterable[Path] = ()
+    config: Mapping[str, Any],
+    module: nn.Module,
+    files: Iterable[Path] = (),
+    *,
+    read: Callable[[str], Tensor] | None = None,
 ) -> Fingerprint:
     """Hash a config and the values of all parameters, whatever their number format.
 
@@ -46,6 +50,7 @@ def fingerprint_weights(
         module: The net.
         files: Those that the parameters came from. Of a large net the hash is kept beside the
             first one, and holds for as long as no file changes its size or its time.
+        read: Reads the parameters that the module itself has no memory for, by their names.
     Cost: one pass over the weights on the CPU, about a second for 500 million parameters; nothing
         once it is kept.
     """
@@ -56,7 +61,8 @@ def fingerprint_weights(
     digest = hashlib.sha256(start.encode())
     for name, parameter in sorted(module.named_parameters()):
         digest.update(f"{name}{tuple(parameter.shape)}{torch.float32}".encode())
-        for part in torch.split(parameter.detach().reshape(-1), HASHED_VALUES):
+        value = parameter if read is None or not parameter.is_meta else read(name)
+        for part in torch.split(value.detach().reshape(-1), HASHED_VALUES):
             digest.update(part.cpu().float().view(torch.uint8).numpy().data)
     fingerprint = digest.hexdigest()[:FINGERPRINT_DIGITS]
     if memo is not None:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from engine.errors import NotFoundError, WeightsError
 from engine.files import atomic_write, atomic_write_bytes
-from engine.models.layers.decoder import FusedLinear
+from engine.models.layers.fused_linear import FusedLinear
 
 KeyMap = Sequence[tuple[str, str]]
 INDEX_NAME = "model.safetensors.index.json"
@@ -130,14 +130,23 @@ def keys_of(folder: Path) -> frozenset[str]:
     Raises:
         WeightsError: No files, or one that cannot be read.
     """
-    keys = set[str]()
+    return frozenset(tensor_files(folder))
+
+
+def tensor_files(folder: Path) -> dict[str, Path]:
+    """Return the file of each tensor of a checkpoint folder, by its name.
+
+    Raises:
+        WeightsError: No files, or one that cannot be read.
+    """
+    files = dict[str, Path]()
     for path in files_of(folder):
         if path.suffix in PICKLES:
-            keys |= {key for key, _ in read_file(path)}
+            files |= {key: path for key, _ in read_file(path)}
         else:
             with _opened(path) as file:
-                keys |= set(file.keys())
-    return frozenset(keys)
+                files |= dict.fromkeys(file.keys(), path)
+    return files
 
 
 def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
@@ -330,15 +339,25 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     atomic_write_bytes(path, json.dumps(values, indent=1).encode())
 
 
-def materialise(module: nn.Module, device: torch.device, dtype: torch.dtype) -> None:
+def materialise(
+    module: nn.Module, device: torch.device, dtype: torch.dtype, *, but: str = ""
+) -> None:
     """Give a module built on the meta device uninitialised memory.
+
+    Args:
+        module: On the meta device.
+        device: Where its parameters get their memory.
+        dtype: Of the parameters.
+        but: Regular expression of names that stay without memory.
 
     Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
     """
     # The old ones are held on to, so that no new one is born with the id of one that is gone.
     pairs: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
-    for owner in module.modules():
+    for prefix, owner in module.named_modules():
         for name, old in list(owner.named_parameters(recurse=False)):
+            if but and re.fullmatch(but, f"{prefix}.{name}"):
+                continue
             # A parameter that two modules share stays shared.
             if id(old) not in pairs:
                 memory = torch.empty(old.shape, dtype=dtype, device=device)

@@ -13,10 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from engine.errors import WeightsError
+from engine.errors import InputRefusedError, WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.expert_budget import ExpertBudget
+from engine.models.layers.expert_files import ExpertFiles
 from engine.models.layers.towers import (
     Tower,
     TowerConfig,
@@ -39,6 +41,7 @@ from engine.models.layers.weights import (
     write_json,
 )
 from engine.models.videollama2.beats import BeatsConfig
+from engine.models.videollama2.connectors import is_known, known_kinds
 from engine.models.videollama2.net import (
     RELEASED_WINDOW_S,
     HearingConfig,
@@ -47,10 +50,14 @@ from engine.models.videollama2.net import (
     build,
 )
 from engine.models.videollama2.prompts import RELEASED_FRAMES
-from engine.models.videollama2.stc import SAMPLERS
 
 KEY_MAP = (
     *under("", decoders.KEY_MAP, "decoder."),
+    # Ablations: one linear layer, or several that are counted.
+    ("model.mm_projector.weight", "connector.layers.weight"),
+    ("model.mm_projector.bias", "connector.layers.bias"),
+    ("model.mm_projector.*.weight", "connector.layers.*.weight"),
+    ("model.mm_projector.*.bias", "connector.layers.*.bias"),
     ("model.mm_projector.**", "connector.**"),
     ("model.mm_projector_a.**", "audio_projector.**"),
     ("model.audio_tower.predictor.*", ""),
@@ -110,6 +117,7 @@ def load_net(
     *,
     tower: Path | None = None,
     base: Path | None = None,
+    experts: ExpertBudget | None = None,
 ) -> VideoLlama2Net:
     """Load the weights of a checkpoint folder, strictly.
 
@@ -119,8 +127,11 @@ def load_net(
         dtype: What they are cast to.
         tower: The tower's folder, if not the one that the config names.
         base: Where the weights come from that the folder does not hold.
+        experts: Bytes of experts that stay near; `None` holds all of them on the device.
     Raises:
         WeightsError: Keys missing, left over, or of another shape.
+        InputRefusedError: A budget was given, and there are no experts; or adapters, which are
+            fused into all of them.
     """
     if base is None and _is_part(folder):
         below = read_config(folder).get("_name_or_path", "another model")
@@ -130,17 +141,21 @@ def load_net(
         )
     files = find_files(folder, tower)
     config = read(folder, files, base=base)
-    net = build(config, device, dtype)
+    source = None if experts is None else _expert_files(folder, base, config.decoder, dtype)
+    net = build(config, device, dtype, without_experts=source is not None)
     rows = config.decoder.vocab_size
     filled = fill(
         net,
-        stored_tensors(folder, base),
+        stored_tensors(folder, base) if source is None else _beside(source, folder),
         without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},
         optional=r"tower\..*",
     )
     _complete_tower(net, filled, files, folder)
+    if source is not None and experts is not None:
+        net.expert_files = source
+        net.experts = source.attach(net.decoder, experts, device)
     return net
 
 
@@ -152,6 +167,29 @@ def stored_tensors(folder: Path, base: Path | None = None) -> Iterator[tuple[str
         return _adapted(folder, base)
     own = dict(read_file(folder / CONNECTOR) if _is_part(folder) else read_tensors(folder))
     return chain(own.items(), read_tensors(base, wanted=lambda key: key not in own))
+
+
+def _expert_files(
+    folder: Path, base: Path | None, config: DecoderConfig, dtype: torch.dtype
+) -> ExpertFiles:
+    """Find the experts that a budget may leave in their files."""
+    if not config.n_experts:
+        raise InputRefusedError(
+            f"a budget of experts is set, but {folder.name} has none",
+            hint="leave weights.expert_device_bytes out",
+        )
+    if base is not None:
+        raise InputRefusedError(
+            f"a budget of experts is set, but {folder.name} is only a part of a model",
+            hint="merge it into its base first, or hold all experts on the device",
+        )
+    return ExpertFiles(folder, config, dtype)
+
+
+def _beside(source: ExpertFiles, folder: Path) -> Iterator[tuple[str, Tensor]]:
+    """Read a release without its experts, of which shapes alone are checked."""
+    rest = read_tensors(folder, wanted=lambda key: not source.holds(key))
+    return chain(source.headers(), rest, _audio_file(folder))
 
 
 def _is_part(folder: Path) -> bool:
@@ -218,7 +256,7 @@ def save_net(
 
 
 def _to_json(config: VideoLlama2Config, variant: str) -> dict[str, Any]:
-    kind = "qwen2" if config.is_qwen else "mistral"
+    kind = "qwen2" if config.is_qwen else "mixtral" if config.decoder.n_experts else "mistral"
     fields = {
         "architectures": [f"Videollama2{kind.capitalize()}ForCausalLM"],
         "model_type": f"videollama2_{kind}",
@@ -287,12 +325,11 @@ def _complete_tower(
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:
     """Refuse a config that asks for anything else, by its first such field."""
-    if "mixtral" in str(raw.get("model_type", "")):
-        raise WeightsError("config.json is a mixture of experts; supported: mistral, qwen2")
     kind = raw.get("mm_projector_type", "stc_connector")
-    if kind not in SAMPLERS:
-        supported = ", ".join(SAMPLERS)
-        raise WeightsError(f"config.json has mm_projector_type {kind!r}; supported: {supported}")
+    if not is_known(kind):
+        raise WeightsError(
+            f"config.json has mm_projector_type {kind!r}; supported: {known_kinds()}"
+        )
     for name, value in {"mm_vision_select_feature": "patch", "use_sliding_window": False}.items():
         if raw.get(name, value) not in (value, None):
             raise WeightsError(f"config.json has {name} {raw[name]!r}; supported: {value!r}")

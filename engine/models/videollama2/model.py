@@ -5,7 +5,8 @@ then halved in time and space. A model that hears adds the sound of the same str
 BEATs, a projector; audio tokens stand right behind the chunk's video tokens.
 
 Paper arXiv:2406.07476; weights `DAMO-NLP-SG/VideoLLaMA2-7B`, `-7B-16F`, `VideoLLaMA2.1-7B-16F`,
-`VideoLLaMA2.1-7B-AV` (Mixtral and 72B untried); rules checked against DAMO-NLP-SG/VideoLLaMA2 at
+`VideoLLaMA2.1-7B-AV`, `VideoLLaMA2-8x7B` (72B untried; the Mixtral decoder stands on transformers',
+and its release was not at hand); rules checked against DAMO-NLP-SG/VideoLLaMA2 at
 c0bb03a and 8cedfbd by the cases of `tests/golden/videollama2`.
 
 Differs from upstream, each on purpose:
@@ -29,6 +30,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.models import tiny
+from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.preprocess import fit, prepare
 from engine.models.layers.prompt_rows import Prompt
@@ -76,10 +78,12 @@ VARIANTS = {
 
 BEST_AT = "sound and picture together; short events that convolution over time keeps"
 _CLIP, _SIGLIP = "openai/clip-vit-large-patch14-336", "google/siglip-so400m-patch14-384"
+_MIXTURE = "a mixture of 256 experts of 352 MB; weights.expert_device_bytes holds some of them"
+"""32 layers of 8, each of three matrices of 4096 x 14336 in 16 bits."""
 RELEASES = tuple(
     Release(
         repository=f"DAMO-NLP-SG/{name}",
-        parameters="8B",
+        parameters=parameters,
         licence="code Apache-2.0, weights for research only",
         card=ModelCard(
             family="videollama2",
@@ -96,12 +100,14 @@ RELEASES = tuple(
         ),
         fps=1.0,
         towers=(tower,),
+        note=note,
     )
-    for name, n_frames, per_frame, n_latents, width, dim, tower in (
-        ("VideoLLaMA2-7B", 8, 576, 845, 4096, 768, _CLIP),
-        ("VideoLLaMA2-7B-16F", 16, 576, 1521, 4096, 768, _CLIP),
-        ("VideoLLaMA2.1-7B-16F", 16, 729, 1352, 3584, 1152, _SIGLIP),
-        ("VideoLLaMA2.1-7B-AV", 16, 729, 1352 + 1496, 3584, 1152, _SIGLIP),
+    for name, parameters, n_frames, per_frame, n_latents, width, dim, tower, note in (
+        ("VideoLLaMA2-7B", "8B", 8, 576, 845, 4096, 768, _CLIP, ""),
+        ("VideoLLaMA2-7B-16F", "8B", 16, 576, 1521, 4096, 768, _CLIP, ""),
+        ("VideoLLaMA2-8x7B", "47.5B", 8, 576, 845, 4096, 768, _CLIP, _MIXTURE),
+        ("VideoLLaMA2.1-7B-16F", "8B", 16, 729, 1352, 3584, 1152, _SIGLIP, ""),
+        ("VideoLLaMA2.1-7B-AV", "8B", 16, 729, 1352 + 1496, 3584, 1152, _SIGLIP, ""),
     )
 )
 
@@ -255,6 +261,7 @@ def load(
     *,
     tower: Path | None = None,
     base: Path | None = None,
+    experts: ExpertBudget | None = None,
 ) -> VideoLlama2:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -264,10 +271,11 @@ def load(
         dtype: What they are cast to.
         tower: The stand-alone tower's folder, if not the one that the config names.
         base: The model that adapters, or a connector alone, were trained on.
+        experts: Bytes of a mixture's experts that stay near; `None` holds all on the device.
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, tower=tower, base=base)
+    net = load_net(folder, device, dtype, tower=tower, base=base, experts=experts)
     files = find_files(folder, tower)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
@@ -281,5 +289,6 @@ def load(
             {"config": raw, "pixels": asdict(net.config.pixels)},
             net,
             weight_files(folder, None if files is None else files.folder, base),
+            read=None if net.expert_files is None else net.expert_files.parameter,
         ),
     )

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.expert_files import EXPERT_NAMES, ExpertFiles
+from engine.models.layers.experts import ExpertPool
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
@@ -23,8 +25,8 @@ from engine.models.videollama2.beats import (
     bank_rows,
     filter_banks,
 )
+from engine.models.videollama2.connectors import build_connector, projector
 from engine.models.videollama2.prompts import RELEASED_FRAMES
-from engine.models.videollama2.stc import StcConnector
 
 RELEASED_WINDOW_S = 30.0
 
@@ -85,23 +87,26 @@ class VideoLlama2Net(nn.Module):
         self.decoder = Decoder(config.decoder)
         self.tower = Tower(config.tower)
         self.joint: Tower | None = None
-        self.connector = StcConnector(config.connector, self.tower.width, width)
+        self.expert_files: ExpertFiles | None = None
+        self.experts: ExpertPool | None = None
+        """Where experts are read from and which of them are near, if a budget leaves some away."""
+        self.connector = build_connector(config.connector, self.tower.width, width)
         self.audio_tower: BeatsTower | None = None
         self.audio_projector: nn.Module | None = None
         if config.hearing is not None:
             self.audio_tower = BeatsTower(config.hearing.tower)
             n_in = config.hearing.tower.encoder_embed_dim
-            self.audio_projector = _projector(config.hearing.n_projections, n_in, width)
+            self.audio_projector = projector(config.hearing.n_projections, n_in, width)
 
     def visual_tokens(
         self, pixels: Float[Tensor, "frame 3 h w"]
-    ) -> tuple[Float[Tensor, "frame patch width"], Float32[Tensor, "frame dim"]]:
-        """Compute patches in decoder space and unit vectors of prepared pixels."""
+    ) -> tuple[Float[Tensor, "frame patch channel"], Float32[Tensor, "frame dim"]]:
+        """Compute patches, as the connector's second half takes them, and unit vectors."""
         features, vectors = encode_frames(self.tower, self.joint, pixels, self.config.select_layer)
         return self.connector.project_frames(features), vectors
 
     def compress(
-        self, patches: Float[Tensor, "frame patch width"]
+        self, patches: Float[Tensor, "frame patch channel"]
     ) -> Float[Tensor, "latent width"]:
         """Apply the connector's second half to one chunk.
 
@@ -158,18 +163,22 @@ class VideoLlama2Net(nn.Module):
         return frames * rows * cols + (0 if hearing is None else hearing.window_tokens)
 
 
-def build(config: VideoLlama2Config, device: torch.device, dtype: torch.dtype) -> VideoLlama2Net:
-    """Allocate a net without values; `load_net` fills it."""
+def build(
+    config: VideoLlama2Config,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    without_experts: bool = False,
+) -> VideoLlama2Net:
+    """Allocate a net without values; `load_net` fills it.
+
+    Args:
+        config: Its sizes.
+        device: Where the weights go.
+        dtype: Of the weights.
+        without_experts: Leave the experts of the decoder without memory.
+    """
     with torch.device("meta"):
         net = VideoLlama2Net(config)
-    materialise(net, device, dtype)
+    materialise(net, device, dtype, but=EXPERT_NAMES if without_experts else "")
     return net.eval()
-
-
-def _projector(n_layers: int, n_in: int, width: int) -> nn.Module:
-    if n_layers == 1:
-        return nn.Linear(n_in, width)
-    layers: list[nn.Module] = [nn.Linear(n_in, width)]
-    for _ in range(n_layers - 1):
-        layers += [nn.GELU(), nn.Linear(width, width)]
-    return nn.Sequential(*layers)

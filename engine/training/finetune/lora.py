@@ -15,7 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
-from engine.models.layers.decoder import Decoder, FusedLinear, Layer
+from engine.models.layers.decoder import Decoder, Layer
+from engine.models.layers.fused_linear import FusedLinear
 from engine.models.pllava.net import Adapters
 
 RANK = 128

@@ -11,6 +11,7 @@ import pytest
 from app.cli.main import main
 from engine.media.encode import write_video
 from engine.models.registry import families, load_family
+from tests.support.oracle_mixtral import save_random
 
 KINDS = {"smolvlm": ("tokens", "keys_values"), "qwen3_vl": ("tokens", "keys_values")}
 """What families keep of a chunk, where they leave the choice."""
@@ -59,3 +60,18 @@ def test_a_clip_is_read_asked_searched_and_probed(
     probe = ["probe", str(clip), "--lengths", "9", "--depths", "0.5", "--seeds", "1"]
     cells = run(home, probe, capsys)["cells"]
     assert [(cell["length_frames"], cell["n"]) for cell in cells] == [(9, 1)]
+
+
+def test_a_mixture_answers_with_its_experts_on_disk(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, clip = tmp_path / "checkpoint", tmp_path / "yard.mp4"
+    save_random(checkpoint, 3)
+    rng = np.random.default_rng(3)
+    write_video(clip, (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(6)), 1.0)
+    lines = [f"model = {json.dumps(str(checkpoint))}", "[limits]", "answer_tokens = 4"]
+    lines += ["[weights]", "expert_device_bytes = 0"]
+    (tmp_path / "longwatch.toml").write_text("\n".join(lines))
+    assert run(tmp_path, ["ingest", str(clip)], capsys)["videos"][0]["status"] == "ready"
+    asked = run(tmp_path, ["ask", "What happens in the whole video?"], capsys)
+    assert asked["answered_by"] == "model"

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from engine.errors import NotFoundError, WeightsError
-from engine.models.layers.decoder import FusedLinear
 from engine.models.layers.fingerprint import fingerprint_weights
+from engine.models.layers.fused_linear import FusedLinear
 from engine.models.layers.weights import (
     fill,
     keys_of,

@@ -168,13 +168,6 @@ def test_adapters_are_fused_at_the_strength_they_were_trained_with(
     assert torch.equal(net.connector.readout[0].bias, torch.ones(48))
 
 
-def test_mixture_of_experts_is_refused(folder: Path, tmp_path: Path) -> None:
-    other = rewritten(folder, tmp_path / "other", dict)
-    edit_config(other, model_type="videollama2_mixtral")
-    with pytest.raises(WeightsError, match="mixture of experts"):
-        videollama2.load(other, CPU, F32)
-
-
 def test_config_without_a_field_is_a_sentence(folder: Path, tmp_path: Path) -> None:
     other = rewritten(folder, tmp_path / "other", dict)
     edit_config(other, num_attention_heads=None)

@@ -1,0 +1,17 @@
+"""Settings of weights that are larger than the memory near the model."""
+
+from pydantic import ByteSize, Field
+
+from app.config.section import MAX_BYTES, Section
+
+
+class WeightSettings(Section):
+    """Weights of a model that does not fit."""
+
+    expert_device_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
+    """Bytes of experts on the device, for a mixture of experts (VideoLLaMA2-8x7B): those used last
+    stay, the others are read from the checkpoint when a token asks for them. Answers are the same,
+    and slower. Without a value, all experts are held there."""
+    expert_host_bytes: ByteSize = Field(default=ByteSize(0), le=MAX_BYTES)
+    """Bytes of experts in main memory, beside an accelerator: they are copied to it and not read
+    from disk again."""
