@@ -12,6 +12,7 @@ from app.services.context import ServiceContext
 from app.services.wall_clock import ClockChange, change_clock
 from app.worker.foreground import ingest_now
 from engine.records import Observed, TimeSpan
+from storage.catalog import open_catalog
 from tests.browser.stage import add_viewer, open_stage, ready, sign_in
 from tests.support.observations import COCO, track
 
@@ -125,6 +126,27 @@ def test_lists_are_in_step_with_the_picture(page: Any) -> None:
     page.click("#lw-lists [data-key=chapters]")
     page.wait_for_selector("#lw-lists .happening-lines img")
     assert "list=chapters" in page.url
+
+
+def test_what_is_observed_meanwhile_is_shown(page: Any, server: RunningServer) -> None:
+    label = "dog" if page.viewport_size["width"] == 375 else "cat"
+    ready(page, "/ui/moments?day=2026-03-02&list=things")
+    page.wait_for_selector("#lw-lists .happenings")
+    assert label not in page.inner_text("#lw-lists")
+    with open_catalog(f"sqlite:///{server.home / 'longwatch.db'}") as catalog:
+        video = catalog.videos.resolve("lane").id
+        whole = TimeSpan(start_s=0.0, end_s=SECONDS)
+        seen = [track(label, 10, 14, video=video), track("person", 20, 24, video=video)]
+        count = 1 if label == "cat" else 2
+        catalog.observations.replace(
+            video,
+            "object",
+            seen[:count],
+            Observed(video=video, kind="object", model="by hand", labels=COCO, span=whole),
+        )
+    page.wait_for_selector(f"#lw-lists dt:has-text('{label}')")
+    page.wait_for_selector("#lw-strip .lane.object")
+    page.wait_for_selector("#lw-lanes .lane.object")
 
 
 def test_what_is_no_day_says_so(page: Any) -> None:

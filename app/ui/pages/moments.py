@@ -14,20 +14,25 @@ from app.schemas.videos import VideoItem
 from app.services.days import day_view, list_days
 from app.services.moments import list_moments
 from app.services.observations import list_observations
+from app.services.overview import show_overview
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader
 from app.ui.chapter_lists import LISTS, draw_lists
 from app.ui.components.address import Address, read_query
 from app.ui.components.player import Player, PlayerSpan, PlayerState
+from app.ui.components.pulse import Pulse
 from app.ui.components.timeline import Timeline
 from app.ui.day import draw_calendar, draw_day, draw_day_head
 from app.ui.layout import line
 from app.ui.markup import heading, part, problem
-from app.ui.seen import ActionPanel, is_read
-from app.ui.strip import draw_strip
+from app.ui.seen import ActionPanel, is_busy, is_read
+from app.ui.strip import draw_strip, strip_stamp
 from app.ui.video_picker import VideoPicker
-from app.ui.video_status import GONE, NOTHING_YET
+from app.ui.video_status import GONE, NOTHING_YET, is_being_read
 from engine.errors import NotFoundError
 
+BUSY_S: Final = 2.0
+IDLE_S: Final = 10.0
+"""Between two looks at a video, while it is being read or observed, and else."""
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d{1,7}(\.\d+)?", re.ASCII)
 _UNREAD: Final = "Nothing of this video has been read yet; its moments appear as it is."
@@ -75,13 +80,16 @@ class MomentsPage:
         self._video, self._day, self._month, self._list = (
             gr.Textbox(visible=False) for _ in range(4)
         )
-        self._address = Address(keeps=("t",))
+        # What the page was drawn from, to be told when it changes.
+        self._stamp = gr.Textbox(visible=False)
+        self._pulse, self._address = Pulse(IDLE_S), Address(keeps=("t",))
         self._wire(blocks)
 
     def _wire(self, blocks: gr.Blocks) -> None:
         place = [self._title, self._picker.menu, self._days, self._calendar, self._head]
         place += [self._lanes, self._stage, self._player, self._strip, self._lists]
         shown = [*place, self._video, self._day, self._month, self._list, self._address]
+        shown += [self._stamp, self._pulse]
         now = [self._video, self._day, self._list]
         blocks.load(self.visit, None, shown, **PASSIVE)
         self._address.revisit(self.revisit, None, shown, **EVENT)
@@ -91,6 +99,7 @@ class MomentsPage:
         self._lanes.pick(self.open_moment, now, shown, **EVENT)
         self._player.open(self.cross, now, shown, **EVENT)
         self._lists.act(self.list_moments_of, now, shown, **EVENT)
+        self._pulse.beat(self.follow, [*now, self._month, self._stamp], shown, **PASSIVE)
 
     def visit(self, request: gr.Request) -> Update:
         """Show what the address says when the page is opened."""
@@ -103,6 +112,33 @@ class MomentsPage:
     def choose(self, video: str, chosen: str, request: gr.Request) -> Update:
         """Show another video, and its day."""
         return self._show({"v": video, "list": chosen}, request)
+
+    def follow(
+        self, video: str, day: str, chosen: str, month: str, stamp: str, request: gr.Request
+    ) -> Update:
+        """Show what has been read and observed meanwhile."""
+        if not video:
+            return {self._pulse: IDLE_S}
+        with as_sentences(request):
+            principal = require_reader(request)
+            try:
+                item = get_video(self._context, principal, video)
+            except NotFoundError:
+                return self._bare(GONE)
+            followed = self._follow(principal, item)
+            if followed[self._stamp] == stamp:
+                return followed
+            lists, spans = self._happenings(principal, item, chosen)
+            update: Update = {
+                **followed,
+                self._player: PlayerState(video=item, spans=spans),
+                self._strip: draw_strip(self._context.services, principal, item),
+                self._lists: lists,
+            }
+            if day:
+                update |= self._show_day(principal, day, month)
+                update[self._days] = gr.update(visible=True)
+            return update
 
     def turn(
         self, video: str, day: str, chosen: str, event: gr.EventData, request: gr.Request
@@ -203,8 +239,18 @@ class MomentsPage:
         lanes = day_view(self._context.services, day, access=principal).lanes
         return lanes[0].stretches[0].video_id if lanes else ""
 
-    def _show_day(self, principal: Principal, day: str) -> Update:
-        """Return a day with its lanes, and the month that it is in."""
+    def _follow(self, principal: Principal, item: VideoItem) -> Update:
+        """Return how soon to look at a video again, and what would then have changed."""
+        overview = show_overview(self._context.services, item.video_id, access=principal)
+        is_moving = is_being_read(item) or is_busy(overview)
+        n_observed = sum(observed.count for observed in overview.observed)
+        return {
+            self._pulse: BUSY_S if is_moving else IDLE_S,
+            self._stamp: strip_stamp(item, n_observed),
+        }
+
+    def _show_day(self, principal: Principal, day: str, month: str = "") -> Update:
+        """Return a day with its lanes, and the month that it is in, or another one."""
         services = self._context.services
         document = day_view(services, day, access=principal)
         days = list_days(services, access=principal).days
@@ -212,7 +258,7 @@ class MomentsPage:
             self._head: draw_day_head(document, days),
             self._lanes: draw_day(document),
             self._day: document.date,
-            **self._turn_to(principal, document.date[:7], document.date),
+            **self._turn_to(principal, month or document.date[:7], document.date),
         }
 
     def _turn_to(self, principal: Principal, month: str, day: str) -> Update:
@@ -238,6 +284,7 @@ class MomentsPage:
             self._strip: draw_strip(self._context.services, principal, item),
             self._lists: lists,
             self._list: chosen,
+            **self._follow(principal, item),
         }
 
     def _happenings(
