@@ -16,7 +16,9 @@ cli = typer.Typer(
 )
 
 Camera = Annotated[str, typer.Argument(help="ID or name of the camera.")]
-Address = Annotated[str, typer.Argument(help="rtsp://name:password@host/path, or http(s)://.")]
+Address = Annotated[
+    str, typer.Argument(help="rtsp://name:password@host/path, http(s)://, or udp://.")
+]
 Fps = Annotated[str | None, typer.Option("--fps", help="Frames to sample per second, or none.")]
 Watch = Annotated[
     list[str] | None,

@@ -298,7 +298,7 @@ def _checked_address(context: ServiceContext, address: str) -> str:
     if not is_live_uri(address):
         raise InputRefusedError(
             f"{redact(address)!r} is no address of a camera",
-            hint="write it as rtsp://name:password@host/path, or http(s)://",
+            hint="write it as rtsp://name:password@host/path, http(s):// or udp://0.0.0.0:PORT",
         )
     # What it names must be there now, not at night when the camera comes back.
     resolve_references(context, address)

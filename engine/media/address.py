@@ -8,12 +8,11 @@ from urllib.parse import SplitResult, urlsplit
 
 from engine.errors import MediaRefusedError, UnreachableError
 
-LIVE_SCHEMES: Final = frozenset({"rtsp", "rtsps"})
 WEB_SCHEMES: Final = frozenset({"http", "https"})
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_LIVE: Final = re.compile(r"\s*(?:rtsps?|https?)://", re.IGNORECASE)
+_LIVE: Final = re.compile(r"\s*(?:rtsps?|https?|udp)://", re.IGNORECASE)
 # Mistyped and unknown schemes too: an error shows them, and they may hold a password.
 _ADDRESS: Final = re.compile(
     r"\s*(?:(?:rtsps?|rtmps?|https?|rtp|srt|udp|tcp|ftp)\s*:[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2})",
@@ -21,7 +20,17 @@ _ADDRESS: Final = re.compile(
 )
 _SHOWN_KEYS: Final = frozenset(
     {"camera", "channel", "channelid", "ch", "fps", "h", "id", "profile", "proto", "quality"}
-    | {"res", "resolution", "stream", "streamtype", "subtype", "track", "transport", "unicast"}
+    | {
+        "res",
+        "resolution",
+        "source",
+        "stream",
+        "streamtype",
+        "subtype",
+        "track",
+        "transport",
+        "unicast",
+    }
     | {"transportmode", "video", "videocodec", "w"}
 )
 """Parameters of camera addresses whose values are shown; any other may be a secret."""
@@ -85,6 +94,32 @@ def parse_address(uri: str) -> SplitResult:
     if "@" in behind or not parts.hostname or not address.isprintable() or " " in address:
         raise MediaRefusedError(redact(uri), "this is no address", hint=hint)
     return parts
+
+
+def listen_address(parts: SplitResult, shown: str) -> tuple[IpAddress, int, IpAddress | None]:
+    """Return where to listen for a feed that is sent to this machine, and who may send it.
+
+    Args:
+        parts: Of `udp://ADDRESS:PORT` with an address of this machine, 0.0.0.0 for all, or a
+            multicast group; `?source=ADDRESS` takes packets of one sender alone.
+        shown: The feed, for messages.
+    Raises:
+        MediaRefusedError: It says anything else, for FFmpeg would understand much else.
+    """
+    wanted = re.fullmatch(r"(?:source=([0-9a-fA-F.:]+))?", parts.query)
+    is_plain = not parts.path.strip("/") and not parts.fragment and "@" not in parts.netloc
+    try:
+        address = ipaddress.ip_address(parts.hostname or "")
+        source = ipaddress.ip_address(wanted[1]) if wanted and wanted[1] else None
+    except ValueError:
+        wanted = None
+    if wanted is None or not is_plain or not parts.port:
+        raise MediaRefusedError(
+            shown,
+            "this is no address to listen at",
+            hint="write it as udp://0.0.0.0:PORT?source=ADDRESS-OF-THE-CAMERA",
+        )
+    return address, parts.port, source
 
 
 def resolve_host(host: str, shown: str) -> IpAddress:

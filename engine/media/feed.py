@@ -1,7 +1,8 @@
 """Opening of live feeds: the address that was checked is the one that is connected to.
 
 Web addresses are opened by FFmpeg at that address, without following redirects; RTSP cameras
-behind a relay, because FFmpeg cannot be told not to follow theirs.
+behind a relay, because FFmpeg cannot be told not to follow theirs. MPEG-TS over UDP is listened
+for, and connects nowhere.
 """
 
 import ipaddress
@@ -20,6 +21,7 @@ from engine.errors import (
 from engine.media.address import (
     WEB_SCHEMES,
     IpAddress,
+    listen_address,
     parse_address,
     redact,
     resolve_host,
@@ -36,6 +38,12 @@ _QUICK_OPTIONS: Final = {
     # FFmpeg would watch twenty pictures to state a frame rate that a feed does not keep: measured
     # 14 s at 5 pictures a second. Size and format come with the first keyframe.
     "fpsprobesize": "2",
+}
+_UDP_OPTIONS: Final = {
+    # Of 188 bytes: 47 MB, seconds of a camera. What does not fit is lost, and the feed goes on.
+    "fifo_size": "250000",
+    "overrun_nonfatal": "1",
+    "buffer_size": "4194304",
 }
 _DENIED: Final = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
@@ -59,6 +67,8 @@ def open_feed(
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     if scheme in WEB_SCHEMES and not allow_http:
         raise NetworkDisabledError(shown)
+    if scheme == "udp":
+        return _listen(parts, shown, options | _QUICK_OPTIONS, timeout_s)
     address, options = resolve_host(host, shown), options | _QUICK_OPTIONS
     if scheme in WEB_SCHEMES:
         # Pictures that a camera sends one by one: of a file nobody would call that a video.
@@ -79,6 +89,26 @@ def open_feed(
                 hint="give the address that it sends to, if you trust it",
             ) from None
         raise
+
+
+def _listen(
+    parts: SplitResult, shown: str, options: dict[str, str], timeout_s: tuple[float, float]
+) -> InputContainer:
+    """Open MPEG-TS that somebody sends to a port of this machine."""
+    address, port, source = listen_address(parts, shown)
+    host = f"[{address}]" if address.version == 6 else str(address)
+    udp = {"protocol_whitelist": "udp", **_UDP_OPTIONS}
+    if not address.is_multicast:
+        udp["localaddr"] = str(address)
+    if source is not None:
+        udp["sources"] = str(source)
+    try:
+        return _open(f"udp://{host}:{port}", shown, options | udp, timeout_s, kind="mpegts")
+    except UnreachableError:
+        raise UnreachableError(
+            f"{shown}: no MPEG-TS comes in there",
+            hint="check where the camera sends to, the firewall, and that nobody else listens",
+        ) from None
 
 
 def _relay(
@@ -112,10 +142,17 @@ def _web_options(parts: SplitResult) -> dict[str, str]:
 
 
 def _open(
-    address: str, shown: str, options: dict[str, str], timeout_s: tuple[float, float]
+    address: str,
+    shown: str,
+    options: dict[str, str],
+    timeout_s: tuple[float, float],
+    *,
+    kind: str | None = None,
 ) -> InputContainer:
     try:
-        return av.open(address, options=options, timeout=timeout_s, metadata_errors="replace")
+        return av.open(
+            address, format=kind, options=options, timeout=timeout_s, metadata_errors="replace"
+        )
     # Without its cause, which shows the address with its password.
     except _DENIED:
         raise FeedRefusedError(

@@ -32,6 +32,7 @@ from tests.app.services.conftest import DURATION_S
 from tests.support.camera import PASSWORD, QUOTED_PASSWORD
 from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.synthetic import encoded_video
+from tests.support.udp_camera import open_udp_camera
 
 ADDRESS = "rtsp://viewer:s3cret@10.0.0.7/live"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -105,6 +106,16 @@ def test_camera_that_answers_is_described_and_one_that_does_not_is_named(
             try_address(context, camera.address("viewer:wrong@"))
     for secret in (PASSWORD, QUOTED_PASSWORD):
         assert secret not in str(document)
+
+
+def test_stream_that_is_sent_to_this_machine_is_described(
+    context: ServiceContext, tmp_path: Path
+) -> None:
+    stream = encoded_video(tmp_path / "feed.ts", 500, gop_frames=5, noise=False).read_bytes()
+    with open_udp_camera(stream, 20) as address:
+        document = try_address(context, address)
+    assert (document.address, document.container) == (address, "mpegts")
+    assert (document.width_px, document.height_px) == (160, 96)
 
 
 @pytest.fixture
