@@ -31,6 +31,13 @@ def train(
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue from the last checkpoint.")
     ] = False,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Count the memory of a run and start nothing; needs no GPU."),
+    ] = False,
+    card_gb: Annotated[
+        float, typer.Option("--card-gb", min=1, help="Memory of the card that --plan is for.")
+    ] = 80.0,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -38,10 +45,13 @@ def train(
 
     On several GPUs: accelerate launch -m app train RECIPE.
     """
-    from app.services.training import describe_interruption, train_recipe
+    from app.services.training import describe_interruption, plan_recipe, train_recipe
 
     open_settings(home)
     screen = open_screen(json=json)
+    if plan:
+        screen.show(plan_recipe(recipe, output, card_bytes=round(card_gb * 1e9)))
+        return
     with (
         screen.progress() as progress,
         tell_what_is_kept(progress.say, lambda: describe_interruption(recipe, output)),

@@ -26,7 +26,7 @@ from app.schemas.models import (
     ModelsResponse,
     PullPlan,
 )
-from app.schemas.training import TrainResponse, VicoResponse
+from app.schemas.training import MemoryPlanResponse, TrainResponse, VicoResponse
 from app.sizes import size_text
 from engine.plural import counted
 
@@ -93,6 +93,24 @@ def _(run: TrainResponse) -> RenderableType:
     notes += [f"model: {run.model}"] if run.model else []
     notes += [f"curves: {path}" for path in run.curves]
     return Group(table, Text(printable("\n".join(notes)), "dim"))
+
+
+@render.register
+def _(plan: MemoryPlanResponse) -> RenderableType:
+    adapters = (
+        f", of these {size_text(plan.adapters_bytes)} adapters" if plan.adapters_bytes else ""
+    )
+    again = "layers computed again" if plan.gradient_checkpointing else "layers kept"
+    work = f"{counted(plan.samples, 'sample')} of {plan.sample_tokens:,} tokens, {again}"
+    learning = f"{plan.learning:,} of {plan.parameters:,} parameters learn"
+    fits = "fits" if plan.fits else "does not fit"
+    table = plain_table("memory", "bytes", "of")
+    table.add_row("weights", size_text(plan.weights_bytes), f"{learning}{adapters}")
+    table.add_row("gradients", size_text(plan.gradients_bytes), "32-bit")
+    table.add_row("optimiser", size_text(plan.optimiser_bytes), "AdamW, two means")
+    table.add_row("working", size_text(plan.working_bytes), work)
+    table.add_row("all", size_text(plan.total_bytes), f"{fits} {size_text(plan.card_bytes)}")
+    return table
 
 
 @render.register

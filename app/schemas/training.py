@@ -18,6 +18,34 @@ class TrainResponse(Schema):
     """A plot for each stage; a JSON file with the same series lies beside it."""
 
 
+class MemoryPlanResponse(Schema):
+    """Bytes that a training run will hold on an accelerator; nothing was loaded or started."""
+
+    recipe: str
+    stage: str
+    parameters: int
+    learning: int
+    """Parameters that learn."""
+    sample_tokens: int
+    """Of the longest sample."""
+    samples: int
+    """In a micro-batch."""
+    gradient_checkpointing: bool
+    bf16: bool
+    weights_bytes: int
+    """Adapters included."""
+    adapters_bytes: int
+    gradients_bytes: int
+    optimiser_bytes: int
+    working_bytes: int
+    """Most that a micro-batch holds beside them: activations, 16-bit copies, or the optimiser's
+    step."""
+    total_bytes: int
+    card_bytes: int
+    fits: bool
+    """Whether a tenth of the card would be left."""
+
+
 class SkippedVideo(Schema):
     """A video that could not be used, and why."""
 

@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.progress import ProgressCallback, ProgressUpdate
-from app.schemas.training import TrainResponse
+from app.schemas.training import MemoryPlanResponse, TrainResponse
 from app.timefmt import format_duration
 from engine import plugins
+from engine.errors import InputRefusedError
 
 if TYPE_CHECKING:
+    from engine.training.finetune.memory_plan import TrainingMemory
     from engine.training.loop import Progress
 
 MODEL_FOLDER: Final = "model"
 """Where every recipe that makes a checkpoint leaves it, inside the folder of its run."""
+
+LEAST_FREE: Final = 0.9
+"""Share of a card that a plan may take: the rest is for what it does not count, the allocator's
+gaps and the libraries' own memory."""
 
 
 def train_recipe(
@@ -76,6 +82,51 @@ def train_recipe(
         skipped=skipped,
         model=str(model) if model.is_dir() else None,
         curves=[str(path) for path in sorted(folder.glob("**/curves.png"))],
+    )
+
+
+def plan_recipe(name: str, output: Path, *, card_bytes: int) -> MemoryPlanResponse:
+    """Count the memory that a recipe's run will hold on an accelerator, without one.
+
+    Args:
+        name: A file of `engine/training/recipes` that can say so.
+        output: Above the folder of the run, which holds its settings.
+        card_bytes: Memory of the card.
+    Raises:
+        NotFoundError: No such recipe; the message lists what there is.
+        InputRefusedError: The recipe cannot say, or its settings do not fit.
+    """
+    # Late for their weight: torch, and what trains.
+    from engine.training import recipes
+
+    recipe = plugins.load(recipes, name, defines=("run",))
+    if not hasattr(recipe, "plan"):
+        able = [
+            other
+            for other in plugins.names(recipes)
+            if hasattr(plugins.load(recipes, other, defines=("run",)), "plan")
+        ]
+        raise InputRefusedError(
+            f"the recipe {name} has no memory plan; there is one of {', '.join(able)}"
+        )
+    plan: TrainingMemory = recipe.plan(output / name)
+    return MemoryPlanResponse(
+        recipe=name,
+        stage=plan.stage,
+        parameters=plan.n_parameters,
+        learning=plan.n_learning,
+        sample_tokens=plan.n_tokens,
+        samples=plan.samples,
+        gradient_checkpointing=plan.is_checkpointing,
+        bf16=plan.is_bf16,
+        weights_bytes=plan.weights_bytes,
+        adapters_bytes=plan.adapters_bytes,
+        gradients_bytes=plan.gradients_bytes,
+        optimiser_bytes=plan.optimiser_bytes,
+        working_bytes=plan.working_bytes,
+        total_bytes=plan.total_bytes,
+        card_bytes=card_bytes,
+        fits=plan.total_bytes <= LEAST_FREE * card_bytes,
     )
 
 

@@ -57,11 +57,11 @@ class ExpertFiles:
 
     def headers(self) -> Iterator[tuple[str, Tensor]]:
         """Return names and shapes of all experts, as meta tensors: for a strict check."""
-        found = list[tuple[str, Tensor]]()
+        shapes = list[tuple[str, Tensor]]()
         with headers_only():
             for path in sorted(set(self._files.values())):
-                found += read_file(path, wanted=self.holds)
-        return iter(found)
+                shapes += read_file(path, wanted=self.holds)
+        return iter(shapes)
 
     def read(self, depth: int, idx: int) -> Expert:
         """Read an expert to the CPU."""

@@ -340,14 +340,14 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def materialise(
-    module: nn.Module, device: torch.device, dtype: torch.dtype, *, but: str = ""
+    module: nn.Module, device: torch.device, dtype: torch.dtype | None, *, but: str = ""
 ) -> None:
     """Give a module built on the meta device uninitialised memory.
 
     Args:
         module: On the meta device.
         device: Where its parameters get their memory.
-        dtype: Of the parameters.
+        dtype: Of the parameters; `None` keeps each one's own.
         but: Regular expression of names that stay without memory.
 
     Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
@@ -360,11 +360,11 @@ def materialise(
                 continue
             # A parameter that two modules share stays shared.
             if id(old) not in pairs:
-                memory = torch.empty(old.shape, dtype=dtype, device=device)
+                memory = torch.empty(old.shape, dtype=dtype or old.dtype, device=device)
                 pairs[id(old)] = old, nn.Parameter(memory, requires_grad=old.requires_grad)
             setattr(owner, name, pairs[id(old)][1])
         for name, buffer in list(owner.named_buffers(recurse=False)):
-            kind = dtype if buffer.is_floating_point() else buffer.dtype
+            kind = dtype if dtype and buffer.is_floating_point() else buffer.dtype
             setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 

@@ -277,7 +277,9 @@ def _refuse_others(raw: Mapping[str, Any]) -> None:
 
 
 def _vision(folder: Path, raw: Mapping[str, Any], files: TowerFiles) -> VisionConfig:
-    has_own = any(key.startswith("model.vision_tower.") for key in keys_of(folder))
+    # A config alone, by which memory is planned, stands for a release, which holds its tower.
+    is_bare = not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin"))
+    has_own = is_bare or any(key.startswith("model.vision_tower.") for key in keys_of(folder))
     if not has_own and files.folder is None:
         raise WeightsError(
             f"{folder} brings no weights of its vision tower, nor is there a folder with them",

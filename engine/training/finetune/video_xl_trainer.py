@@ -107,7 +107,8 @@ def adjust_stage(stage: VideoXlStage, config: VideoXlTuning) -> VideoXlStage:
     """Return a stage with the changes of the settings."""
     rates = dict(stage.rates)
     if config.lora is not None and "decoder." in rates:
-        rate = rates.pop("decoder.") if config.learning_rate else LOW_RANK_RATE
+        own = rates.pop("decoder.")
+        rate = own if config.learning_rate else LOW_RANK_RATE
         rates = {"adapters.": rate, "vst.": rate} | dict.fromkeys(rates, rate)
     if config.train_tower is not None:
         rates.pop("tower.", None)
@@ -285,18 +286,33 @@ def _load(folder: Path, device: torch.device, stage: VideoXlStage, *, is_bf16: b
     net = load_net(folder, device, torch.bfloat16 if is_small else torch.float32)
     if net.tower is None or net.projector is None:
         raise InputRefusedError(f"{folder} has no vision tower, which training needs")
+    set_dtypes(net, stage, is_small=is_small)
+    return net
+
+
+def set_dtypes(net: VideoXlNet, stage: VideoXlStage, *, is_small: bool) -> None:
+    """Put what learns into float32, and split a tower that learns from search's.
+
+    Args:
+        net: Loaded, with a tower.
+        stage: What learns.
+        is_small: Whether what does not learn is in bfloat16.
+    """
+    assert net.tower is not None
+    assert net.projector is not None
     if stage.trains("tower."):
         split_towers(net)
-    if is_small:
-        for module in net.modules():
-            # In float32: norms and what learns. Frozen matrices are what fills the memory.
-            if isinstance(module, RmsNorm):
-                module.float()
-        net.projector.float()
-        SummaryTokens(net.decoder).float()
-        if stage.trains("tower."):
-            net.tower.float()
-    return net
+    if not is_small:
+        return
+    net.bfloat16()
+    for module in net.modules():
+        # In float32: norms and what learns. Frozen matrices are what fills the memory.
+        if isinstance(module, RmsNorm):
+            module.float()
+    net.projector.float()
+    SummaryTokens(net.decoder).float()
+    if stage.trains("tower."):
+        net.tower.float()
 
 
 def split_towers(net: VideoXlNet) -> None:

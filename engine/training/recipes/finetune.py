@@ -12,13 +12,15 @@ all other settings are listed in `recipes/video_xl.py`. Bad samples are named in
 of progress and skipped. The new model lies in `runs/finetune/model`.
 
 A large checkpoint needs `"lora": {"rank": 64, "alpha": 16}` and an accelerator, which
-`"device": "auto"` takes where there is one.
+`"device": "auto"` takes where there is one. `longwatch train finetune --plan` counts the memory
+first, on a machine without one.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
 from engine.models.video_xl.net import read as read_config
+from engine.training.finetune.memory_plan import TrainingMemory, announce, plan_memory
 from engine.training.finetune.settings import read_settings, read_usable
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
@@ -28,12 +30,23 @@ CONFIG = "finetune.json"
 RATE = 2e-4
 
 
+def plan(output: Path) -> TrainingMemory:
+    """Count the memory of a run on an accelerator, without one."""
+    config = read_settings(output / CONFIG, VideoXlTuning)
+    return plan_memory(config, _stage(config))
+
+
 def run(output: Path, resume: bool) -> Iterator[Progress]:
     """Train, yielding progress; the last line names the new checkpoint's folder."""
     config = read_settings(output / CONFIG, VideoXlTuning)
     read = read_usable(config.data)
     held_out = read_usable(config.held_out).samples if config.held_out else ()
-    stage = VideoXlStage(
+    yield from announce(config, _stage(config))
+    yield from train(config, _stage(config), read, held_out, output, resume=resume)
+
+
+def _stage(config: VideoXlTuning) -> VideoXlStage:
+    return VideoXlStage(
         name="finetune",
         rates={"decoder.": RATE, "projector.": RATE},
         mixture={},
@@ -43,4 +56,3 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
         betas=(0.9, 0.98),
         gradient_checkpointing=False,
     )
-    yield from train(config, stage, read, held_out, output, resume=resume)

@@ -34,6 +34,7 @@ tower of search stays as it is, the decoder's own learns.
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.training.finetune.memory_plan import TrainingMemory, announce, plan_memory
 from engine.training.finetune.settings import find_stage, read_settings, read_split
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
@@ -57,9 +58,16 @@ STAGES = (
 """In order; a batch is one GPU's."""
 
 
+def plan(output: Path) -> TrainingMemory:
+    """Count the memory of a stage on an accelerator, without one."""
+    config = read_settings(output / CONFIG, VideoXlTuning)
+    return plan_memory(config, find_stage(STAGES, config))
+
+
 def run(output: Path, resume: bool) -> Iterator[Progress]:
     """Train one stage; the last line names the checkpoint's folder."""
     config = read_settings(output / CONFIG, VideoXlTuning)
     stage = find_stage(STAGES, config)
     read, held_out = read_split(config)
+    yield from announce(config, stage)
     yield from train(config, stage, read, held_out, output, resume=resume)

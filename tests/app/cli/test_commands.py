@@ -102,6 +102,8 @@ COMMANDS: list[tuple[str, int]] = [
     ("user rm nobody", 2),
     ("retention confirm", 0),
     ("train nothing --output {tmp}/runs", 2),
+    ("train nano_smoke --plan", 5),
+    ("train finetune --plan --output {tmp}/runs", 5),
     ("vico {tmp}/gone.mp4 --output {tmp}/questions.jsonl", 3),
     ("recaption {tmp}/gone.mp4 --output {tmp}/captions", 3),
     ("recaption {tmp} --output {tmp}/captions --formats srt", 5),

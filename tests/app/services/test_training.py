@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from app.cli.main import main
+from app.cli.render_measures import render
 from app.progress import ProgressUpdate
+from app.schemas.training import MemoryPlanResponse
 from app.services.training import train_recipe
+from engine.models.video_xl.model import write_tiny
 from engine.training.checkpoint import FILE
 from engine.training.loop import Progress, run_stage
 from engine.training.recipes import nano_smoke
 from tests.engine.training.test_loop import CONFIG, Line
+from tests.support.short_training import settings
 
 
 def lesson(output: Path, resume: bool) -> Iterator[Progress]:
@@ -87,3 +91,20 @@ def test_several_processes_without_accelerate_are_told_what_is_missing(
     assert main(["train", "nano_smoke", "--output", str(tmp_path)]) == 4
     assert "pip install 'longwatch[train]'" in capsys.readouterr().err
     assert not any(tmp_path.iterdir())
+
+
+def test_a_plan_says_what_a_run_will_hold_and_starts_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_tiny(tmp_path / "base")
+    settings(tmp_path / "finetune", "finetune.json", max_frames=2)
+    words = ["train", "finetune", "--plan", "--output", str(tmp_path)]
+    assert main([*words, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    parts = ("weights_bytes", "gradients_bytes", "optimiser_bytes", "working_bytes")
+    assert plan["total_bytes"] == sum(plan[part] for part in parts)
+    assert plan["fits"]
+    assert plan["card_bytes"] == 80 * 10**9
+    assert [path.name for path in (tmp_path / "finetune").iterdir()] == ["finetune.json"]
+    table = render(MemoryPlanResponse(**plan | {"fits": False}))
+    assert "does not fit 80 GB" in str(list(table.columns[2].cells))
