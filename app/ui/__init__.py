@@ -11,7 +11,7 @@
     caller      the user of a handler, and errors as sentences for them
     session_guard  events of Gradio belong to the user who made them
     frame, theme, markup   what stands around every page, and how it looks
-    static/     colours, type, fonts, and the script of each component
+    static/     colours, type, fonts, and the scripts of the components
 
 Decision: long work stays a job, and media stays on `/media`, because Gradio stops a generator when
 the browser leaves, and its players copy and re-encode what they are given.
@@ -20,7 +20,7 @@ wait for the server: they speak to each other by events of the document, and nei
 other.
 Decision: lanes, heat maps and cards are drawn in Python, from typed values; scripts hold pointer,
 keys and what plays. A timeline zooms by its view box alone, and follows the colours by itself.
-Decision: what stands side by side stands in a column (`layout.line`), and small components share a
+Decision: what stands side by side stands in a column (`layout.line`), and all components share one
 script: each kind of component is files to load before a page is seen.
 Decision: plain modules and CSS without a build step, so that what is installed is what is read.
 Decision: text from videos and models is escaped in Python or becomes a text node

@@ -1,5 +1,6 @@
 """Pieces of markup that more than one page shows; whatever comes from data is escaped."""
 
+from collections.abc import Iterable
 from typing import Final
 
 from markupsafe import Markup
@@ -49,6 +50,24 @@ def icon(name: str) -> Markup:
         '<svg viewBox="0 0 24 24" aria-hidden="true" fill="none" stroke="currentColor" '
         'stroke-width="1.8" stroke-linecap="round" stroke-linejoin="round"><path d="{}"/></svg>'
     ).format(_SHAPES[name])
+
+
+def menu(key: str, label: str, face: Markup, items: Iterable[Markup], *, kind: str = "") -> Markup:
+    """Return a button and the list that the browser opens behind it; keys walk it (`shell.js`).
+
+    Args:
+        key: The id of the button.
+        label: The button in words.
+        face: What is seen of it.
+        items: A link or a button each.
+        kind: Classes of the button.
+    """
+    rows = Markup("").join(Markup("<li>{}</li>").format(item) for item in items)
+    return Markup(
+        '<div class="menu"><button type="button" class="quiet {kind}" id="{key}" '
+        'aria-haspopup="true" popovertarget="{key}-items" aria-label="{label}">{face}</button>'
+        '<ul popover id="{key}-items" data-walk="li > *" data-across="1">{rows}</ul></div>'
+    ).format(kind=kind, key=key, label=label, face=face, rows=rows)
 
 
 def part(*markup: Markup, kind: str = "") -> str:

@@ -32,7 +32,7 @@ class ActionPanel(OwnComponent):
     Events: `act`, with `action` and `key` of the button.
     """
 
-    script = "components/parts#actions"
+    script = "relay"
     triggers = ("act",)
 
     def postprocess(self, value: Any) -> str:

@@ -10,6 +10,7 @@ from starlette.routing import Mount
 
 from app.api.deps import AppContext
 from app.ui.caller import PASSIVE, user_name
+from app.ui.components.pulse import Pulse
 from app.ui.endpoints import add_endpoints
 from app.ui.frame import PAGES, Header, head
 from app.ui.pages import (
@@ -27,6 +28,8 @@ from app.ui.pages import (
 from app.ui.session_guard import SessionGuard
 from app.ui.theme import theme
 
+COUNT_S: Final = 15.0
+"""Between two looks at how many alerts nobody has answered."""
 MAX_EVENTS: Final = 200
 """Events that wait; the next ones are answered with status 503."""
 
@@ -60,6 +63,7 @@ def build_site(context: AppContext) -> gr.Blocks:
                 add_endpoints(context)
             header = Header(key, context)
             blocks.load(header.show, None, header, **PASSIVE)
+            Pulse(COUNT_S).beat(header.show, None, header, **PASSIVE)
             with gr.Column(elem_classes=["page"], elem_id="lw-main"):
                 _BUILT[key].build(context, blocks)
     # No event waits for another: the model has a queue of its own, which is fair to users.

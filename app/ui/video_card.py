@@ -9,7 +9,7 @@ from app.schemas.jobs import JobItem
 from app.schemas.videos import VideoItem
 from app.services.access import FULL_ACCESS
 from app.ui.hints import web_hint
-from app.ui.markup import NOTHING, clock, filmed_text, icon
+from app.ui.markup import NOTHING, clock, filmed_text, icon, menu
 from app.ui.video_status import draw_chip, is_being_read, progress_text
 from storage.records import LabelTally
 
@@ -185,13 +185,5 @@ def _menu(video: VideoItem, *, is_admin: bool) -> Markup:
         ).format(" danger" if action == "remove" else "", action, video.video_id, text)
         for action, text in actions
     ]
-    return Markup(
-        '<div class="menu"><button type="button" class="quiet icon" id="menu-{}" '
-        'aria-haspopup="true" aria-expanded="false" aria-label="More for {}">{}</button>'
-        "<ul hidden>{}</ul></div>"
-    ).format(
-        video.video_id,
-        video.name,
-        icon("more"),
-        Markup("").join(Markup("<li>{}</li>").format(item) for item in items),
-    )
+    more = f"More for {video.name}"
+    return menu(f"menu-{video.video_id}", more, icon("more"), items, kind="icon")

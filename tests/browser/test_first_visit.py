@@ -32,7 +32,9 @@ def page(browser: Any, server: RunningServer, signed_in: Any) -> Iterator[Any]:
     context.close()
 
 
-@pytest.mark.parametrize("path", ["/ui/", "/ui/models", "/ui/jobs"])
+@pytest.mark.parametrize(
+    "path", ["/ui/", "/ui/moments", "/ui/search", "/ui/probe", "/ui/jobs", "/ui/models"]
+)
 def test_cold_page_asks_for_no_more_than_before(page: Any, path: str) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

@@ -180,5 +180,5 @@ def test_camera_and_server_file_are_both_offered(page: Any) -> None:
     page.fill("#lw-add textarea >> nth=0", "rtsp://127.0.0.1:9/live")
     page.click("#lw-add [data-mounted] .lw-go")
     page.wait_for_selector("text=127.0.0.1:9")
-    page.click("#lw-add [data-leave]")
+    page.click("#lw-add [data-event=leave]")
     page.wait_for_selector("#lw-add", state="detached")

@@ -65,7 +65,7 @@ def test_back_returns_to_the_search_before(page: Any) -> None:
     page.wait_for_selector(".results .shot")
     search(page, "a person")
     page.wait_for_url("**/ui/search?q=a+person")
-    page.locator(".moment button[data-video]").first.click()
+    page.locator(".moment button[data-event=similar]").first.click()
     page.wait_for_url("**/ui/search?like=*")
     assert page.input_value(BOX) == ""
     page.go_back()
@@ -111,7 +111,7 @@ def test_part_that_cannot_be_loaded_says_so(page: Any, browser: Any, server: Run
     state = page.context.storage_state()
     context = browser.new_context(base_url=server.address, storage_state=state)
     fresh = context.new_page()
-    fresh.route("**/components/parts.js", lambda route: route.abort())
+    fresh.route("**/site.js", lambda route: route.abort())
     fresh.goto("/ui/search")
     assert "could not be loaded" in fresh.wait_for_selector(".lw-broken").inner_text()
     context.close()

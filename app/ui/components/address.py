@@ -19,7 +19,7 @@ class Address(OwnComponent):
     Events: `revisit`.
     """
 
-    script = "components/parts#address"
+    script = "address"
     triggers = ("revisit",)
 
     def __init__(

@@ -34,7 +34,7 @@ class AlertGallery(OwnComponent):
     Events: `act`, with `action` (`acknowledged` or `false_alarm`) and `key` of the alert.
     """
 
-    script: ClassVar[str] = "components/parts#actions"
+    script: ClassVar[str] = "relay"
     triggers: ClassVar[tuple[str, ...]] = ("act",)
 
     def postprocess(self, value: AlertCards | str | None) -> str:

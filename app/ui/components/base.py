@@ -26,16 +26,12 @@ class _QuietMeta(ComponentMeta):
 
 
 class OwnComponent(gr.HTML, metaclass=_QuietMeta):
-    """A `gr.HTML` that a module of `static` brings to life.
-
-    The module exports `mount(element, { trigger, props, watch })`, or a function of another name.
-    """
+    """A `gr.HTML` that a function of a module in `static` brings to life."""
 
     script: ClassVar[str]
-    """The module, below `static` and without its ending; behind a `#`, what it exports, where that
-    is not `mount`."""
+    """The function, which takes `element, { trigger, props, watch }`."""
     triggers: ClassVar[tuple[str, ...]] = ()
-    """Events that the module triggers; each is a listener of the component."""
+    """Events that it triggers; each is a listener of the component."""
 
     def __init__(self, value: Any = None, **options: Any) -> None:
         """Show a value.
@@ -50,20 +46,19 @@ class OwnComponent(gr.HTML, metaclass=_QuietMeta):
 
 
 def mount_script(script: str, triggers: Sequence[str] = ()) -> str:
-    """Return the code that mounts a module on an element.
+    """Return the code that brings an element to life by an exported function.
 
-    A module that cannot be loaded says so in place of the component.
+    Scripts that cannot be loaded say so in place of the component.
 
     Args:
         triggers: Gradio makes a listener of each name that is quoted here.
     """
-    module, _, name = script.partition("#")
     quoted = ", ".join(f"'{trigger}'" for trigger in triggers)
     # Absolute, because an import resolves against the page that compiled the first script.
     return f"""const triggers = [{quoted}];
-import(new URL('{assets_path()}/{module}.js', location.origin))
+import(new URL('{assets_path()}/site.js', location.origin))
   .then((part) => {{
-    part.{name or "mount"}(element, {{ trigger, props, watch, triggers }});
+    part.{script}(element, {{ trigger, props, watch, triggers }});
     element.dataset.mounted = 'yes';
   }})
   .catch((error) => {{

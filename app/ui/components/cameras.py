@@ -37,7 +37,7 @@ class CameraWall(OwnComponent):
     Events: `act`, with `action` (`edit`, `test`, `on`, `off`) and `key`, the camera's id.
     """
 
-    script: ClassVar[str] = "components/parts#actions"
+    script: ClassVar[str] = "relay"
     triggers: ClassVar[tuple[str, ...]] = ("act",)
 
     def postprocess(self, value: CameraWallData | str | None) -> str:

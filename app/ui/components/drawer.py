@@ -18,7 +18,7 @@ class DrawerHead(OwnComponent):
     Events: `leave`, by the button or the Escape key.
     """
 
-    script = "components/parts#drawer"
+    script = "drawer"
     triggers = ("leave",)
 
     def postprocess(self, value: Any) -> str:
@@ -27,7 +27,7 @@ class DrawerHead(OwnComponent):
             return value or ""
         return part(
             Markup(
-                '<h2>{}</h2><button type="button" class="quiet icon" data-leave '
+                '<h2>{}</h2><button type="button" class="quiet icon" data-event="leave" '
                 'aria-label="Close">{}</button>'
             ).format(value, icon("close")),
             kind="drawer-head",

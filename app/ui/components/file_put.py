@@ -15,7 +15,7 @@ class FilePut(OwnComponent):
     Events: `sent`, with the JSON of the answer.
     """
 
-    script = "components/parts#filePut"
+    script = "filePut"
     triggers = ("sent",)
 
     def __init__(

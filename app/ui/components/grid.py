@@ -35,12 +35,12 @@ class CardGrid(OwnComponent):
     the page lacks a card that it was not sent.
     """
 
-    script = "components/grid"
+    script = "grid"
     triggers = ("act", "choose", "missing")
 
     def __init__(self, **options: Any) -> None:
         """Show nothing yet."""
-        options["html_template"] = ""
+        options["html_template"] = '<div class="lw part cards"></div>'
         options.pop("value", None)
         super().__init__(None, **options)
 

@@ -67,7 +67,7 @@ class HeatMap(OwnComponent):
     Events: `pick`, with the `key` of a cell.
     """
 
-    script = "components/parts#heat"
+    script = "relay"
     triggers = ("pick",)
 
     def postprocess(self, value: HeatData | str | None) -> str:
@@ -85,22 +85,26 @@ def _table(table: HeatTable, chosen: str) -> Markup:
         Markup('<th scope="col">{}<br>{}</th>').format(name, below) for name, below in table.columns
     )
     cells = {(cell.row, cell.column): cell for cell in table.cells}
+    keys = [cell.key for cell in table.cells]
+    # One cell alone is a stop of the keyboard; arrows go from it to the others.
+    stop = chosen if chosen in keys else next(iter(keys), "")
     rows = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             row,
             Markup("").join(
-                _cell(table.title, cells.get((row, column)), chosen) for column, _ in table.columns
+                _cell(table.title, cells.get((row, column)), chosen, stop)
+                for column, _ in table.columns
             ),
         )
         for row in table.rows
     )
     return Markup(
         '<figure><h3>{}</h3><table class="heat"><thead><tr><th scope="col">{}</th>{}</tr></thead>'
-        "<tbody>{}</tbody></table></figure>"
-    ).format(table.title, table.corner, heads, rows)
+        '<tbody data-walk="td > :first-child" data-across="{}">{}</tbody></table></figure>'
+    ).format(table.title, table.corner, heads, len(table.columns), rows)
 
 
-def _cell(title: str, cell: HeatCell | None, chosen: str) -> Markup:
+def _cell(title: str, cell: HeatCell | None, chosen: str, stop: str) -> Markup:
     if cell is None:
         return Markup('<td class="none"><span class="sr">not measured yet</span>…</td>')
     share = cell.part / cell.whole if cell.whole else 0.0
@@ -113,10 +117,12 @@ def _cell(title: str, cell: HeatCell | None, chosen: str) -> Markup:
         change = f", {below} against the other run"
     # The words that are seen come first in the name: whoever speaks to the page says those.
     return Markup(
-        '<td><button type="button" data-key="{}" aria-pressed="{}" style="background:{};color:{}" '
+        '<td><button type="button" data-event="pick" data-key="{}" tabindex="{}" '
+        'aria-pressed="{}" style="background:{};color:{}" '
         'aria-label="{:.2f} {}: {}, {}, {}, {} of {}{}">{:.2f}<small>{}</small></button></td>'
     ).format(
         cell.key,
+        0 if cell.key == stop else -1,
         "true" if cell.key == chosen else "false",
         CIVIDIS[round(share * (len(CIVIDIS) - 1))],
         "#14171a" if share > _LIGHT else "#ffffff",

@@ -57,7 +57,7 @@ class MomentGallery(OwnComponent):
     Events: `similar`, with `video_id` and `time_s` of the card whose likeness is asked for.
     """
 
-    script = "components/parts#gallery"
+    script = "gallery"
     triggers = ("similar",)
 
     def postprocess(self, value: MomentList | str | None) -> str:
@@ -65,7 +65,8 @@ class MomentGallery(OwnComponent):
         if value is None or isinstance(value, str):
             return value or ""
         groups = Markup("").join(map(_group, value.groups))
-        return part(value.before, groups, value.after)
+        cards = Markup('<div class="groups" data-walk=".shot">{}</div>').format(groups)
+        return part(value.before, cards, value.after)
 
 
 def _group(group: MomentGroup) -> Markup:
@@ -92,7 +93,8 @@ def draw_card(card: MomentCard) -> Markup:
         'aria-label="Open {words}"><img class="still" src="{still}" alt="" loading="lazy" '
         'decoding="async" width="320" height="180"><span class="stamp">{span}</span>{badge}</a>'
         '<div class="about"><span title="{filmed}">{beside}</span>{verdict}'
-        '<button type="button" class="quiet" data-video="{video}" data-time="{time}" '
+        '<button type="button" class="quiet" data-event="similar" '
+        'data-video_id="{video}" data-time_s="{time}" '
         'title="Find similar moments" aria-label="Find moments similar to {video_name} at {peak}">'
         "{alike}</button></div></article>"
     ).format(

@@ -68,6 +68,10 @@ _NAMES: Final = {
     "ArrowRight": "\N{RIGHTWARDS ARROW}",
     "Escape": "Esc",
 }
+_UNPLAYABLE: Final = (
+    "This browser cannot play the original.",
+    "A playable copy is made once reading is done; questions and evidence work meanwhile.",
+)
 _RATES: Final = ("0.25", "0.5", "1", "1.5", "2", "4", "8")
 
 
@@ -81,7 +85,7 @@ class Player(OwnComponent):
     Events: `open`, with `video_id`, `start_s` and `end_s`, where it leads to another video.
     """
 
-    script = "components/player"
+    script = "player"
     triggers = ("open",)
 
     def __init__(self, value: PlayerState | None = None, **options: Any) -> None:
@@ -96,6 +100,7 @@ class Player(OwnComponent):
         shown = {"video_id", "duration_s", "play_url", "play_offset_s", "play_note"}
         return {
             "video": None if value.video is None else value.video.model_dump(include=shown),
+            "unplayable": _UNPLAYABLE,
             "time_s": value.time_s,
             "end_s": value.end_s,
             "spans": None if value.spans is None else [asdict(span) for span in value.spans],
@@ -123,7 +128,7 @@ def _keys() -> Markup:
     return Markup(
         '<dialog aria-label="Keys of the player"><form method="dialog">'
         '<h2>Keys while the player has focus</h2><div class="keys">{}</div>'
-        '<label class="row"><input type="checkbox" name="keys"> Keys are on</label>'
+        '<label class="row"><input type="checkbox" data-part="keys"> Keys are on</label>'
         '<div class="actions"><button type="submit" class="primary">Done</button></div>'
         "</form></dialog>"
     ).format(rows)

@@ -13,7 +13,7 @@ class Pulse(OwnComponent):
     Events: `beat`.
     """
 
-    script = "components/parts#pulse"
+    script = "pulse"
     triggers = ("beat",)
 
     def __init__(self, value: float = 5.0, **options: Any) -> None:

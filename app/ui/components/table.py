@@ -51,7 +51,7 @@ class Table(OwnComponent):
     Events: `act`, with `action` and `key` of the row.
     """
 
-    script: ClassVar[str] = "components/parts#actions"
+    script: ClassVar[str] = "relay"
     triggers: ClassVar[tuple[str, ...]] = ("act",)
 
     def postprocess(self, value: TableData | str | None) -> str:

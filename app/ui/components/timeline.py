@@ -86,7 +86,7 @@ class Timeline(OwnComponent):
     Events: `pick`, with `video_id` and `time_s` in that video; `mark`, with `start_s` and `end_s`.
     """
 
-    script = "components/timeline"
+    script = "timeline"
     triggers = ("pick", "mark")
 
     def __init__(
@@ -113,7 +113,8 @@ def _draw(state: TimelineState) -> Markup:
     rows += [_lane(lane, end_s, f"{HEIGHT / 10:g}") for lane in state.lanes]
     view = state.view or (0.0, end_s)
     return Markup(
-        '<div class="lw part timeline" data-video="{video}" data-end="{end:.3f}" '
+        '<div class="lw part timeline" data-axis="{video} {at}" data-video="{video}" '
+        'data-end="{end:.3f}" '
         'data-clock="{clock}" data-view="{first:.3f} {last:.3f}">'
         '<div class="tl-rows">{rows}<div class="tl-over" role="slider" tabindex="0" '
         'aria-label="{name}" aria-valuemin="0" aria-valuemax="{whole}" aria-valuenow="0">'
@@ -127,7 +128,8 @@ def _draw(state: TimelineState) -> Markup:
     ).format(
         video=state.video_id,
         end=end_s,
-        clock=state.start_at or "",
+        at=state.start_at or "",
+        clock=_second_of_day(state.start_at),
         first=view[0],
         last=view[1],
         rows=Markup("").join(rows),
@@ -135,6 +137,14 @@ def _draw(state: TimelineState) -> Markup:
         whole=int(end_s),
         legend=_legend(state, end_s),
     )
+
+
+def _second_of_day(at: str | None) -> str:
+    """Return the second of its day of a moment in ISO 8601, as its digits say; empty for none."""
+    if at is None:
+        return ""
+    hours, minutes, seconds = at[11:19].split(":")
+    return str(3600 * int(hours) + 60 * int(minutes) + int(seconds))
 
 
 def _svg(end_s: float, height: str, inside: Markup) -> Markup:

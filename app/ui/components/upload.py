@@ -1,5 +1,6 @@
 """Resumable uploads to our tus server."""
 
+import json
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -7,6 +8,15 @@ from markupsafe import Markup
 from app.ui.components.base import OwnComponent
 from app.ui.markup import icon, part
 
+_WORDS: Final = {
+    "waiting": "waits,",
+    "paused": "paused at",
+    "failed": "stopped at",
+    "refused": "refused,",
+    "kept": "unfinished: choose the file again,",
+    "elsewhere": "on its way in another tab,",
+}
+"""States of a file; one that is going says nothing."""
 _BUTTONS: Final = (("pause", "Pause"), ("go", "Go on"), ("drop", "Cancel"))
 _ROW: Final = Markup(
     '<template><div class="upload"><div class="name"><strong></strong> <span class="faint">'
@@ -33,7 +43,7 @@ class Upload(OwnComponent):
     Events: `added`, with `video_id`, when a file has arrived whole; `other`, by a second button.
     """
 
-    script = "components/upload"
+    script = "upload"
     triggers = ("added", "other")
 
     def __init__(self, *, other: str = "", **options: Any) -> None:
@@ -51,7 +61,7 @@ class Upload(OwnComponent):
                 'accept="video/*,audio/*,.mkv,.ts,.avi,.mov,.webm">'
                 '<div class="end">{}<button type="button" class="primary" data-do="choose">'
                 "Choose files</button></div></div>"
-                '<div class="uploads"></div>{}'
-            ).format(icon("up"), second if other else "", _ROW)
+                '<div class="uploads" data-words="{}"></div>{}'
+            ).format(icon("up"), second if other else "", json.dumps(_WORDS), _ROW)
         )
         super().__init__(**options)

@@ -16,7 +16,7 @@ class VerdictButtons(OwnComponent):
     Events: `judge`, with `moment`, the fields of a `VerdictRequest`.
     """
 
-    script = "components/parts#verdicts"
+    script = "verdicts"
     triggers = ("judge",)
 
     def __init__(self, **options: Any) -> None:

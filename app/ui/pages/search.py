@@ -199,7 +199,7 @@ class SearchPage:
 
     def pick(self, event: gr.EventData) -> tuple[str, str]:
         """Take the frame of a card in place of words."""
-        return "", f"{event.video_id}@{event.time_s:.1f}"
+        return "", f"{event.video_id}@{float(event.time_s):.1f}"
 
     async def _search(self, fields: _Fields, request: gr.Request) -> tuple[object, ...]:
         with as_sentences(request):

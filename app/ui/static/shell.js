@@ -1,21 +1,21 @@
 // The frame of every page: title, menus, colours, times on the browser's clock, the way out.
 
-export function mount(element) {
+import { ownHeaders } from "./parts.js";
+import { showShare } from "./upload.js";
+
+export function shell(element) {
   const main = document.querySelector("#lw-main");
   main.tabIndex = -1;
-  main.setAttribute("aria-busy", "false");
+  main.ariaBusy = "false";
   element.addEventListener("click", ({ target }) => {
     const theme = target.closest("[data-colours]")?.dataset.colours;
     if (theme) useColours(theme);
     if (target.closest("[data-sign-out]")) signOut();
   });
-  document.addEventListener("click", ({ target }) => {
-    const pressed = target.closest(".lw .menu > button")?.parentElement;
-    // What opens by an item gives the focus back to the button, which stays in sight.
-    target.closest(".lw .menu li")?.closest(".menu").firstElementChild.focus();
-    for (const menu of document.querySelectorAll(".lw .menu"))
-      open(menu, menu === pressed && menu.lastElementChild.hidden);
-  });
+  // What opens by an item of a menu gives the focus back to its button, which stays in sight.
+  document.addEventListener("click", ({ target }) =>
+    target.closest("[popover] li")?.closest("[popover]").hidePopover(),
+  );
   document.addEventListener("keydown", walk);
   const look = () => {
     const title = main.querySelector("h1")?.textContent;
@@ -24,36 +24,32 @@ export function mount(element) {
   };
   new MutationObserver(look).observe(main, { childList: true, subtree: true, characterData: true });
   look();
-  setInterval(() => !document.hidden && countAlerts(element.querySelector(".count")), 15_000);
-  const share = element.querySelector("#lw-share");
   const isOnItsWay = Object.keys(localStorage).some((key) => key.startsWith("tus::lw-upload:"));
-  if (isOnItsWay && !main.querySelector(".drop"))
-    import("./components/upload.js").then((uploads) => uploads.showShare(share));
+  if (isOnItsWay && !main.querySelector(".drop")) showShare(element.querySelector("#lw-share"));
 }
 
-// A menu is a button and the list behind it.
-function open(menu, isOpen) {
-  menu.lastElementChild.hidden = !isOpen;
-  menu.firstElementChild.setAttribute("aria-expanded", String(isOpen));
-}
-
+// Keys walk what an element with `data-walk` holds: a selector, and how many stand side by side.
 function walk(event) {
-  const menu = event.target.closest?.(".lw .menu");
-  if (!menu) return;
-  const items = [...menu.querySelectorAll("li > *")];
-  const here = items.indexOf(document.activeElement);
-  const places = { ArrowDown: here + 1, ArrowUp: here < 0 ? -1 : here - 1, Home: 0, End: -1 };
-  const isAway = event.key === "Escape" && !menu.lastElementChild.hidden;
-  if (!(event.key in places) && !isAway) return;
+  const { target, key } = event;
+  const place = target.closest?.("[data-walk]");
+  const menu = target.popoverTargetElement;
+  const items = [...((menu ?? place)?.querySelectorAll((menu ?? place).dataset.walk) ?? [])];
+  const [here, last] = [items.indexOf(target), items.length - 1];
+  const across = Number(place?.dataset.across);
+  const steps = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: across, ArrowUp: -across, n: 1, p: -1 };
+  const to = { Home: 0, End: last }[key] ?? (here + steps[key] + items.length) % items.length;
+  const next = items[menu ? { ArrowDown: 0, ArrowUp: last }[key] : here < 0 ? NaN : to];
+  if (!next?.matches("a, button")) return;
   event.preventDefault();
-  open(menu, !isAway);
-  (isAway ? menu.firstElementChild : items.at(places[event.key] % items.length)).focus();
+  if (menu) menu.showPopover({ source: target });
+  // Where one alone is a stop of the keyboard, that goes along.
+  else [target.tabIndex, next.tabIndex] = [next.tabIndex, target.tabIndex];
+  next.focus();
 }
 
 function useColours(theme) {
   document.documentElement.dataset.theme = theme;
   localStorage.setItem("lw-theme", theme);
-  window.dispatchEvent(new CustomEvent("lw-theme"));
 }
 
 function showTime(time) {
@@ -62,17 +58,7 @@ function showTime(time) {
   time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
 }
 
-async function countAlerts(place) {
-  const answer = await fetch("/api/v1/alerts?state=open&limit=1").catch(() => null);
-  if (!answer?.ok) return;
-  const { open: count } = await answer.json();
-  place.hidden = !count;
-  place.textContent = count > 99 ? "99+" : count;
-  place.ariaLabel = `${count} unanswered`;
-}
-
 async function signOut() {
-  const { csrf } = await (await fetch("/api/v1/session")).json();
-  await fetch("/api/v1/session", { method: "DELETE", headers: { "X-CSRF-Token": csrf } });
+  await fetch("/api/v1/session", { method: "DELETE", headers: await ownHeaders() });
   location.assign("/sign-in");
 }

@@ -1,11 +1,12 @@
 """The pages: open to whoever is signed in, closed to others, and nothing else of Gradio."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from app.api.assets import STYLES
+from app.api.assets import SCRIPTS, STYLES
 from app.api.brand import STATIC_FILES, assets_path
 from tests.support.site import Library, Site, open_site
 
@@ -107,6 +108,17 @@ def test_static_files_name_no_other_host() -> None:
         assert "https://" not in text, file
 
 
+def test_modules_declare_each_name_once(site: Site) -> None:
+    """They are served as one."""
+    served = site.anonymous.get(f"{assets_path()}/site.js").text
+    assert "import {" not in served
+    names = re.findall(r"^(?:export )?(?:async )?(?:function|class|const|let) (\w+)", served, re.M)
+    assert len(names) > len(SCRIPTS)
+    assert sorted(names) == sorted(set(names))
+    written = {path.stem for path in Path(STATIC_FILES).glob("*.js")}
+    assert written - {"api-docs"} == {*SCRIPTS}
+
+
 def test_no_component_writes_beside_its_source() -> None:
     """Gradio writes an interface file beside each component that is imported; ours must not."""
     assert not [*Path(STATIC_FILES).parent.rglob("*.pyi")]
@@ -136,6 +148,4 @@ def test_files_of_the_pages_are_compressed_and_kept(site: Site) -> None:
     for name in STYLES:
         assert (STATIC_FILES / f"{name}.css").read_text("utf-8") in styles.text
     # What is not under its own contents' name has to be asked for again.
-    assert "immutable" not in site.anonymous.get("/assets/shell.js").headers.get(
-        "cache-control", ""
-    )
+    assert "immutable" not in site.anonymous.get("/assets/site.js").headers.get("cache-control", "")

@@ -1,6 +1,8 @@
 // Resumable uploads by tus-js-client: retried by themselves, byte by byte. Where the browser may
 // open a file again they go on after a reload and on every page; elsewhere it has to be chosen.
 
+import { ownHeaders } from "./parts.js";
+
 const OPTIONS = {
   endpoint: "/api/v1/uploads",
   chunkSize: 8 * 1024 * 1024,
@@ -8,45 +10,33 @@ const OPTIONS = {
   removeFingerprintOnSuccess: true,
 };
 const AT_ONCE = 2;
-const WORDS = {
-  waiting: "waits,",
-  going: "",
-  paused: "paused at",
-  failed: "stopped at",
-  refused: "refused,",
-  kept: "unfinished: choose the file again,",
-  elsewhere: "on its way in another tab,",
-};
 const LOST = "The server cannot be reached. It goes on when the connection is back.";
 
 const rows = new Map();
 const views = new Set();
-const keyOf = (file) => `lw-upload:${file.name}:${file.size}:${file.lastModified}`;
 const going = () => [...rows.values()].filter((row) => row.state === "going");
-// What tus keeps of an upload: its address, its size.
-const entries = (key = "lw-upload:") =>
-  Object.keys(localStorage).filter((name) => name.startsWith(`tus::${key}`));
+// What tus keeps of unfinished uploads: address, size, name; each by its key.
+const kept = async () => {
+  if (!window.tus) await import("./vendor/tus.min.js");
+  return window.tus.defaultOptions.urlStorage;
+};
 
 function set(row, changes) {
   Object.assign(row, changes);
   if (row.state !== "going") row.release?.();
   views.forEach((view) => view(row));
-}
-
-// Whatever became of the one before, the next one gets its turn.
-function next() {
-  const waiting = [...rows.values()].find((row) => row.state === "waiting");
+  // Whatever became of the one before, the next one gets its turn.
+  const waiting = [...rows.values()].find(({ state }) => state === "waiting");
   if (waiting && going().length < AT_ONCE) start(waiting);
 }
 
 async function add(file, handle = null) {
-  const key = keyOf(file);
+  const key = `lw-upload:${file.name}:${file.size}:${file.lastModified}`;
   const row = rows.get(key) ?? { key, name: file.name, size: file.size, sent: 0 };
   if (row.file) return;
   rows.set(key, row);
+  if (handle) await handles("readwrite", (files) => files.put(handle, key));
   set(row, { file, handle, state: "waiting", error: "" });
-  if (handle) await kept("readwrite", (files) => files.put(handle, key));
-  next();
 }
 
 // One tab sends a file; the others say so.
@@ -59,11 +49,11 @@ async function start(row) {
 
 async function transfer(row) {
   const released = new Promise((release) => Object.assign(row, { release }));
-  if (!window.tus) await import("../vendor/tus.min.js");
+  await kept();
   row.upload = new window.tus.Upload(row.file, {
     ...OPTIONS,
     metadata: { filename: row.name },
-    headers: await headers(),
+    headers: await ownHeaders(),
     fingerprint: async () => row.key,
     onProgress: (sent) => set(row, { sent }),
     onAfterResponse: (_, answer) => (row.video = answer.getHeader("Longwatch-Video") ?? row.video),
@@ -76,11 +66,6 @@ async function transfer(row) {
   return released;
 }
 
-async function headers() {
-  const { csrf } = await (await fetch("/api/v1/session")).json();
-  return { "X-CSRF-Token": csrf };
-}
-
 function fail(row, status, body) {
   const { message, hint } = status ? (JSON.parse(body || "{}").error ?? {}) : { message: LOST };
   const error = [message ?? `The server answered ${status}`, hint].filter(Boolean).join(" — ");
@@ -88,66 +73,63 @@ function fail(row, status, body) {
   // What was refused is gone on the server too: the same file would begin anew.
   if (state === "refused") forget(row);
   set(row, { state, error, isLost: !status });
-  next();
 }
 
-function pause(row) {
-  row.upload?.abort();
-  set(row, { state: "paused" });
-  next();
-}
-
-async function goOn(row) {
-  if (row.file) start(row);
-  else if ((await row.handle.requestPermission({ mode: "read" })) === "granted")
-    add(await row.handle.getFile(), row.handle);
-}
-
-async function drop(row) {
-  if (row.state === "going") await row.upload?.abort();
-  for (const name of entries(row.key)) {
-    const { uploadUrl: address } = JSON.parse(localStorage.getItem(name));
-    const options = { ...(await headers()), "Tus-Resumable": "1.0.0" };
-    await fetch(address, { method: "DELETE", headers: options }).catch(() => {});
-  }
-  leave(row, "dropped");
-}
+const ON_ROW = {
+  pause: (row) => {
+    row.upload?.abort();
+    set(row, { state: "paused" });
+  },
+  go: async (row) => {
+    if (row.file) start(row);
+    else if ((await row.handle.requestPermission({ mode: "read" })) === "granted")
+      add(await row.handle.getFile(), row.handle);
+  },
+  drop: async (row) => {
+    await row.upload?.abort();
+    const known = await (await kept()).findUploadsByFingerprint(row.key);
+    leave(row, "dropped");
+    const headers = await ownHeaders();
+    for (const { uploadUrl: address } of known)
+      await window.tus.Upload.terminate(address, { headers }).catch(() => {});
+  },
+};
 
 function leave(row, state) {
   rows.delete(row.key);
   forget(row);
   set(row, { state });
-  next();
 }
 
-function forget(row) {
-  entries(row.key).forEach((name) => localStorage.removeItem(name));
-  kept("readwrite", (files) => files.delete(row.key));
+async function forget({ key }) {
+  handles("readwrite", (files) => files.delete(key));
+  const storage = await kept();
+  for (const { urlStorageKey: entry } of await storage.findUploadsByFingerprint(key))
+    storage.removeUpload(entry);
 }
 
 // What opens a file again, which outlives the page: key -> handle.
-function kept(mode, act) {
+function handles(mode, act) {
   return new Promise((done) => {
     const opening = indexedDB.open("lw-uploads", 1);
-    const create = () => opening.result.createObjectStore("files");
-    opening.addEventListener("upgradeneeded", create);
+    opening.addEventListener("upgradeneeded", () => opening.result.createObjectStore("files"));
+    opening.addEventListener("error", () => done());
     opening.addEventListener("success", () => {
       const request = act(opening.result.transaction("files", mode).objectStore("files"));
       request.addEventListener("success", () => done(request.result));
       request.addEventListener("error", () => done());
     });
-    opening.addEventListener("error", () => done());
   });
 }
 
 // Takes up what an earlier page left unfinished.
 async function remember() {
-  for (const entry of entries()) {
-    const { size, metadata } = JSON.parse(localStorage.getItem(entry));
-    const key = entry.slice("tus::".length, entry.lastIndexOf("::"));
+  if (!Object.keys(localStorage).some((name) => name.startsWith("tus::"))) return;
+  for (const { size, metadata, urlStorageKey } of await (await kept()).findAllUploads()) {
+    const key = urlStorageKey.split("::").slice(1, -1).join("::");
     if (rows.has(key)) continue;
-    const handle = await kept("readonly", (files) => files.get(key));
-    const row = { key, handle, size, sent: 0, name: metadata?.filename ?? "a file" };
+    const handle = await handles("readonly", (files) => files.get(key));
+    const row = { key, handle, size, sent: 0, name: metadata.filename };
     rows.set(key, row);
     set(row, { state: handle ? "paused" : "kept" });
     if ((await handle?.queryPermission({ mode: "read" })) === "granted")
@@ -170,21 +152,22 @@ export function showShare(place) {
   remember();
 }
 
-export function mount(element, { trigger }) {
-  const part = (name) => element.querySelector(name);
+export function upload(element, { trigger }) {
+  const [drop, list, template] = element.firstElementChild.children;
+  const field = drop.querySelector("input");
+  const words = JSON.parse(list.dataset.words);
   const nodes = new Map();
   const draw = (row) => {
     const isGone = ["done", "dropped"].includes(row.state);
-    if (isGone) nodes.get(row.key)?.remove();
-    else if (!nodes.has(row.key)) nodes.set(row.key, newNode(part("template"), row));
-    const node = nodes.get(row.key);
-    if (isGone) nodes.delete(row.key);
-    else if (!node.isConnected) part(".uploads").append(node);
     if (row.state === "done") trigger("added", { video_id: row.video });
-    if (!node) return;
+    const node = nodes.get(row.key) ?? newNode(template, row);
+    nodes.set(row.key, node);
+    if (isGone) node.remove();
+    else if (!node.isConnected) list.append(node);
+    if (isGone) nodes.delete(row.key);
     const share = row.size ? row.sent / row.size : 0;
     node.dataset.state = row.state;
-    node.querySelector("em").textContent = WORDS[row.state] ?? "";
+    node.querySelector("em").textContent = words[row.state] ?? "";
     node.querySelector("progress").value = share;
     node.querySelector("b").textContent = `${Math.floor(100 * share)} %`;
     node.querySelector("p").textContent = row.error ?? "";
@@ -192,19 +175,20 @@ export function mount(element, { trigger }) {
   views.add(draw);
   // The bar of the page may have taken them up before this part was there.
   rows.forEach(draw);
-  const acts = { go: goOn, pause, drop, other: () => trigger("other", {}), choose };
   element.addEventListener("click", ({ target }) => {
     const name = target.closest("[data-do]")?.dataset.do;
-    acts[name]?.(rows.get(target.closest(".upload")?.dataset.key) ?? part("input"));
+    if (name === "other") trigger("other", {});
+    else if (name === "choose") choose(field);
+    else ON_ROW[name]?.(rows.get(target.closest(".upload").dataset.key));
   });
-  part("input").addEventListener("change", ({ target }) => {
-    [...target.files].forEach((file) => add(file));
-    target.value = "";
+  field.addEventListener("change", () => {
+    [...field.files].forEach((file) => add(file));
+    field.value = "";
   });
   for (const name of ["dragenter", "dragover", "dragleave", "drop"])
-    part(".drop").addEventListener(name, (event) => {
+    drop.addEventListener(name, (event) => {
       event.preventDefault();
-      part(".drop").classList.toggle("over", ["dragenter", "dragover"].includes(name));
+      drop.classList.toggle("over", ["dragenter", "dragover"].includes(name));
       for (const item of name === "drop" ? event.dataTransfer.items : []) {
         const file = item.getAsFile();
         const opening = item.getAsFileSystemHandle?.() ?? Promise.resolve(null);
@@ -214,10 +198,10 @@ export function mount(element, { trigger }) {
   remember();
 }
 
-async function choose(input) {
-  if (!window.showOpenFilePicker) return input.click();
-  const handles = await window.showOpenFilePicker({ multiple: true }).catch(() => []);
-  for (const handle of handles) add(await handle.getFile(), handle);
+async function choose(field) {
+  if (!window.showOpenFilePicker) return field.click();
+  const chosen = await window.showOpenFilePicker({ multiple: true }).catch(() => []);
+  for (const handle of chosen) add(await handle.getFile(), handle);
 }
 
 function newNode(template, row) {
