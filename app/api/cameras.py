@@ -22,6 +22,7 @@ from app.schemas.cameras import (
 )
 from app.services import camera_registry
 from app.services.access import find_camera
+from app.services.camera_evidence import pack_evidence
 from app.services.playback import export_camera_clip
 from app.timefmt import to_utc
 
@@ -87,6 +88,36 @@ async def get_camera_clip(
 
     name = f"{camera.name} {start_at.astimezone(zone):%Y-%m-%d %H.%M.%S}.mp4"
     return await clip_response(context, name, write)
+
+
+@router.get(
+    "/evidence",
+    summary="Export evidence",
+    response_class=FileResponse,
+    responses=content("application/zip"),
+)
+async def get_evidence(
+    context: Ctx,
+    principal: CurrentAdmin,
+    camera: Annotated[list[str], Query(description="IDs or names.", min_length=1, max_length=64)],
+    start: Annotated[datetime, Query(description="Without a zone, local time of the first.")],
+    end: Annotated[datetime, Query()],
+) -> FileResponse:
+    """Export a span of cameras as clips with a signed list of them; ten minutes at most."""
+    services = context.services
+    rows = [
+        await run_in_threadpool(find_camera, services, name, principal)
+        for name in dict.fromkeys(camera)
+    ]
+    zone = services.settings.media.zone(rows[0].timezone)
+    start_at, end_at = to_utc(start, zone), to_utc(end, zone)
+
+    def write(target: Path) -> None:
+        pack_evidence(services, rows, start_at, end_at, target, most_s=MAX_CLIP_S)
+        audit(principal, "exported evidence of cameras", ", ".join(row.id for row in rows))
+
+    name = f"evidence {start_at.astimezone(zone):%Y-%m-%d %H.%M.%S}.zip"
+    return await clip_response(context, name, write, media_type="application/zip")
 
 
 @router.patch("/cameras/{camera_id}", summary="Change a camera")

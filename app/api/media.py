@@ -224,9 +224,13 @@ async def get_clip(
 
 
 async def clip_response(
-    context: AppContext, name: str, write: Callable[[Path], None]
+    context: AppContext,
+    name: str,
+    write: Callable[[Path], None],
+    *,
+    media_type: str = "video/mp4",
 ) -> FileResponse:
-    """Return a clip that is written for this answer alone, and deleted behind it."""
+    """Return a clip, or an archive of some, written for this answer alone and deleted behind it."""
     folder = _ready(HomeFolder(context.home).thumbs)
     handle, temporary = tempfile.mkstemp(prefix="clip-", suffix=".mp4", dir=folder)
     os.close(handle)
@@ -239,7 +243,7 @@ async def clip_response(
         raise
     return FileResponse(
         target,
-        media_type="video/mp4",
+        media_type=media_type,
         filename=name,
         background=BackgroundTask(target.unlink, missing_ok=True),
     )

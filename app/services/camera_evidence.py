@@ -13,7 +13,9 @@ import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
+from zipfile import ZipFile
 
 from app.config.engine_config import media_limits
 from app.schemas.common import MessageResponse
@@ -123,6 +125,25 @@ def export_evidence(
     return MessageResponse(
         message=f"{folder} holds {counted(n_clips, 'clip')}{gaps}, signed by the key {manifest.key}"
     )
+
+
+def pack_evidence(
+    context: ServiceContext,
+    cameras: Sequence[CameraRow],
+    start_at: datetime,
+    end_at: datetime,
+    archive: Path,
+    *,
+    most_s: float | None = None,
+) -> None:
+    """Write what `export_evidence` does as a ZIP archive, which may be there; raises as that."""
+    with TemporaryDirectory(prefix="evidence-", dir=archive.parent) as temporary:
+        folder = Path(temporary) / "evidence"
+        export_evidence(context, cameras, start_at, end_at, folder, most_s=most_s)
+        # As they are: clips are compressed.
+        with ZipFile(archive, "w") as out:
+            for path in sorted(folder.rglob("*")):
+                out.write(path, path.relative_to(folder))
 
 
 def sha256_of(path: Path) -> str:

@@ -49,6 +49,13 @@ ROUTES = [
         404,
         404,
     ),
+    (
+        "GET",
+        "/api/v1/evidence?camera=nothing&start=2026-03-01T12:00:00Z&end=2026-03-01T12:01:00Z",
+        None,
+        403,
+        404,
+    ),
     ("PATCH", "/api/v1/cameras/nothing", {"enabled": False}, 403, 404),
     ("DELETE", "/api/v1/cameras/nothing", None, 403, 404),
     ("POST", "/api/v1/cameras/nothing/test", None, 403, 404),

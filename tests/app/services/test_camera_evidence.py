@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
+from zipfile import ZipFile
 
 import av
 import pytest
@@ -14,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.cli.main import main
 from app.schemas.evidence import EvidenceManifest
-from app.services.camera_evidence import export_evidence, sha256_of
+from app.services.camera_evidence import export_evidence, pack_evidence, sha256_of
 from app.services.context import ServiceContext
 from app.services.evidence_check import check_evidence
 from app.services.recorder import segment_name
@@ -121,6 +122,21 @@ def test_span_over_cameras_is_clips_with_their_clocks_gaps_and_hashes(
     checked = check_evidence(out, HomeFolder(context.settings.home))
     assert (checked.clips, checked.is_key_known) == (3, True)
     assert "signed by this library" in checked.message
+
+
+def test_archive_holds_what_the_folder_does(
+    context: ServiceContext, feed: Path, tmp_path: Path
+) -> None:
+    gate = record(context, "Gate", feed, NOON)
+    archive, out = tmp_path / "out.zip", tmp_path / "out"
+    end_at = NOON + timedelta(seconds=3)
+    pack_evidence(context, [gate], NOON, end_at, archive)
+    with ZipFile(archive) as packed:
+        packed.extractall(out)
+    assert check_evidence(out, HomeFolder(context.settings.home)).clips == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"home", "out", "out.zip"}
+    with pytest.raises(InputRefusedError, match="the limit is 2 s"):
+        pack_evidence(context, [gate], NOON, end_at, archive, most_s=2.0)
 
 
 def test_key_is_made_once_for_its_owner_alone(
