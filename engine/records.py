@@ -21,6 +21,8 @@ ObservationKind = Literal["object", "motion", "text", "speech"]
 """Source of a fact about footage: detector, segmentation, OCR, or speech and subtitles."""
 MomentKind = Literal["vector", "object", "text", "speech", "motion", "caption"]
 """Source of a moment that a search finds: vectors of stills, an observer, or a caption."""
+WeightFormat = Literal["native", "int8"]
+"""How the matrices of a decoder's layers are held: in the dtype of the model, or in 8 bits."""
 LatentKind = Literal["tokens", "keys_values"]
 """What is kept of a chunk where a family leaves the choice: embeddings, or keys and values."""
 Storage = Literal["native", "int8", "int4", "int3"]

@@ -115,6 +115,7 @@ def engine_config(settings: Settings) -> EngineConfig:
             adapter_alpha=settings.adapter_alpha,
             latent_kind=stream.latent_kind,
             experts=_expert_budget(settings.weights),
+            weights=settings.weights.format,
             compression_ratio=stream.compression_ratio,
             max_past_latents=None if stream.max_past_latents == "all" else stream.max_past_latents,
         ),

@@ -18,7 +18,7 @@ from engine.errors import InputRefusedError, NotFoundError, WeightsError
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.weights import headers_only, read_config
 from engine.protocols import VideoModel
-from engine.records import LatentKind, Release
+from engine.records import LatentKind, Release, WeightFormat
 
 DEFINES = ("VARIANTS", "KEY_MAP", "build", "load", "load_net", "recognises", "write_tiny")
 
@@ -31,6 +31,7 @@ def load_model(
     adapter_alpha: float | None = None,
     latents: LatentKind | None = None,
     experts: ExpertBudget | None = None,
+    weights: WeightFormat = "native",
 ) -> VideoModel:
     """Load a checkpoint folder with the family that its config names.
 
@@ -42,6 +43,7 @@ def load_model(
             `None` takes the released one.
         latents: What is kept of a chunk, where the family leaves the choice; `None` takes its own.
         experts: Bytes of experts that stay near; `None` holds all of them on the device.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         NotFoundError: No config there.
         WeightsError: No family knows the config, or the weights do not fit.
@@ -51,7 +53,7 @@ def load_model(
     home = checkpoint_home(folder)
     family = family_of(read_config(home))
     # Each option only where the family's own loader takes it.
-    taken, options = signature(family.load).parameters, dict[str, object]()
+    taken, options = signature(family.load).parameters, dict[str, object](weights=weights)
     if adapter_alpha is not None:
         if "alpha" not in taken:
             raise InputRefusedError(

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from engine.cache.budget import CacheConfig
 from engine.media.sample import SamplingConfig
 from engine.models.layers.expert_budget import ExpertBudget
-from engine.records import LatentKind
+from engine.records import LatentKind, WeightFormat
 
 PAST_CHUNKS = 8
 """Chunks a new one looks back on unless told otherwise: a view of 32 latents gave the same
@@ -37,6 +37,8 @@ class ModelConfig:
     """What is kept of a chunk, where the family leaves the choice; `None` takes its own."""
     experts: ExpertBudget | None = None
     """Bytes of a mixture's experts that stay near; `None` holds all of them on the device."""
+    weights: WeightFormat = "native"
+    """How the matrices of the decoder's layers are held."""
     compression_ratio: int | None = None
     """Visual tokens per latent; `None` takes the checkpoint's own."""
     max_past_latents: int | Literal["auto"] | None = "auto"

@@ -345,6 +345,7 @@ def _load(config: ModelConfig, device: torch.device) -> VideoModel:
         adapter_alpha=config.adapter_alpha,
         latents=config.latent_kind,
         experts=config.experts,
+        weights=config.weights,
     )
 
 

@@ -40,6 +40,7 @@ from engine.models.apollo.net import ApolloConfig, ApolloNet
 from engine.models.apollo.net import build as build
 from engine.models.apollo.prompts import TEMPLATE, introduce
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -53,7 +54,7 @@ from engine.models.layers.weights import read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
 from engine.models.token_model import TokenModel
 from engine.protocols import Stream
-from engine.records import Fingerprint, ModelCard, Release, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
 
 CLIPS_PER_BATCH = 25
@@ -231,7 +232,12 @@ class Apollo(TokenModel):
 
 
 def load(
-    folder: Path, device: torch.device, dtype: torch.dtype, *, tower: Path | None = None
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    tower: Path | None = None,
+    weights: WeightFormat = "native",
 ) -> Apollo:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -240,10 +246,13 @@ def load(
         device: Where the weights go.
         dtype: What they are cast to.
         tower: The published SigLIP's folder, if it does not lie beside the parts or the checkpoint.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
+    if weights == "int8":
+        store_int8(net.decoder)
     files = find_published(folder, parts.siglip.name, tower)
     if files is not None and not net.vision.siglip.has_text:
         net.vision.siglip, net.joint = load_joint(net.vision.siglip, files)

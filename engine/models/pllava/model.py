@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from engine.models import tiny
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig, fit, prepare, resize
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -48,7 +49,7 @@ from engine.models.pllava.prompts import TEMPLATES, VIDEO_TAG, Template
 from engine.models.tiny import randomise, write_byte_tokenizer
 from engine.models.token_model import TokenModel
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Release, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, Token, TokenLatents, VisualTokens
 
 __all__ = ["KEY_MAP", "VARIANTS", "Pllava", "build", "load", "recognises"]
@@ -234,6 +235,7 @@ def load(
     tower: Path | None = None,
     alpha: float = RELEASED_ALPHA,
     base: Path | None = None,
+    weights: WeightFormat = "native",
 ) -> Pllava:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -244,10 +246,13 @@ def load(
         tower: The stand-alone tower's folder, if it does not lie beside the weights.
         alpha: Strength of the adapters; another strength makes another fingerprint.
         base: The image model, where the folder holds adapters and projector alone.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, alpha=alpha, base=base)
+    if weights == "int8":
+        store_int8(net.decoder)
     raw = read_config(folder)
     files = find_tower(folder, raw.get("mm_vision_tower", RELEASED_TOWER), tower)
     net.tower, net.joint = load_joint(net.tower, files)

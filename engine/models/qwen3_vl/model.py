@@ -29,6 +29,7 @@ from engine.models import tiny
 from engine.models.frame_checkpoint import Parts, read_parts
 from engine.models.frame_model import FrameModel, latent_bytes
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import normalise
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -53,7 +54,7 @@ from engine.models.qwen3_vl.prompts import CLOSE, END, OPEN, PAIR, START, around
 from engine.models.qwen3_vl.prompts import introduce as introduce
 from engine.models.qwen3_vl.vision import VisionConfig, places_of
 from engine.models.tiny import randomise, write_byte_tokenizer, write_siglip
-from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn
+from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
 
 LABEL_TOKENS = 12
@@ -288,6 +289,7 @@ def load(
     *,
     tower: Path | None = None,
     latents: LatentKind = "tokens",
+    weights: WeightFormat = "native",
 ) -> Qwen3Vl:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -297,10 +299,13 @@ def load(
         dtype: What they are cast to.
         tower: Folder of a tower with a text side, if it does not lie beside the weights.
         latents: What is kept of a chunk.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, tower=tower)
+    if weights == "int8":
+        store_int8(net.decoder)
     files = find_published(folder, JOINT_TOWER, tower)
 
     def open_text(home: Path | None) -> TextEncoder:

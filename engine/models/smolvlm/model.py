@@ -27,6 +27,7 @@ from engine.models import tiny
 from engine.models.frame_checkpoint import Parts, read_parts
 from engine.models.frame_model import FrameModel, latent_bytes
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -50,7 +51,7 @@ from engine.models.smolvlm.net import load_net as load_net
 from engine.models.smolvlm.prompts import BORDER, END, START, WHOLE, around_frames, around_one
 from engine.models.smolvlm.prompts import introduce as introduce
 from engine.models.tiny import randomise, write_byte_tokenizer, write_siglip
-from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn
+from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
 
 CHUNK_FRAMES = 8
@@ -256,6 +257,7 @@ def load(
     *,
     tower: Path | None = None,
     latents: LatentKind = "tokens",
+    weights: WeightFormat = "native",
 ) -> SmolVlm:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -265,10 +267,13 @@ def load(
         dtype: What they are cast to.
         tower: The published SigLIP's folder, if it does not lie beside the weights.
         latents: What is kept of a chunk.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, tower=tower)
+    if weights == "int8":
+        store_int8(net.decoder)
     files = published(folder, net.config, tower)
 
     def open_text(home: Path | None) -> TextEncoder:

@@ -28,6 +28,7 @@ from engine.errors import WeightsError
 from engine.models import tiny
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.generate import generate, stepwise
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig, fit, prepare
 from engine.models.layers.shared_steps import SharedSteps
 from engine.models.layers.text_image import TextEncoder, encode_in_batches
@@ -54,7 +55,7 @@ from engine.models.video_xl.vst import (
     score_chunks,
 )
 from engine.protocols import Sampling, Stream
-from engine.records import Fingerprint, ModelCard, Release, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, Token, VisualTokens
 
 _TINY_CLIP = TowerConfig(
@@ -296,7 +297,12 @@ class VideoXl:
 
 
 def load(
-    folder: Path, device: torch.device, dtype: torch.dtype, *, tower: Path | None = None
+    folder: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    *,
+    tower: Path | None = None,
+    weights: WeightFormat = "native",
 ) -> VideoXl:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -305,10 +311,13 @@ def load(
         device: Where the weights go.
         dtype: What they are cast to.
         tower: The stand-alone tower's folder, if not the one that the config names.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, tower=tower)
+    if weights == "int8":
+        store_int8(net.decoder)
     raw = read_config(folder)
     if net.config.vision is None:
         raise WeightsError(f"{folder} has no vision tower: config.json lacks mm_vision_tower")

@@ -32,6 +32,7 @@ from torch import Tensor
 from engine.models import tiny
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import fit, prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -45,7 +46,7 @@ from engine.models.videollama2.checkpoint import KEY_MAP, TOWER_NAME, find_files
 from engine.models.videollama2.net import HearingConfig, VideoLlama2Config, VideoLlama2Net, build
 from engine.models.videollama2.prompts import LAYOUTS, MISTRAL_SYSTEM, VIDEO_TAG, user_text
 from engine.protocols import Stream
-from engine.records import Fingerprint, ModelCard, Release, Turn
+from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
 
 __all__ = ["KEY_MAP", "VARIANTS", "VideoLlama2", "build", "load", "recognises", "write_tiny"]
@@ -262,6 +263,7 @@ def load(
     tower: Path | None = None,
     base: Path | None = None,
     experts: ExpertBudget | None = None,
+    weights: WeightFormat = "native",
 ) -> VideoLlama2:
     """Load a checkpoint folder as a model, ready to use.
 
@@ -272,10 +274,13 @@ def load(
         tower: The stand-alone tower's folder, if not the one that the config names.
         base: The model that adapters, or a connector alone, were trained on.
         experts: Bytes of a mixture's experts that stay near; `None` holds all on the device.
+        weights: How the matrices of the decoder's layers are held.
     Raises:
         WeightsError: It does not fit, key by key.
     """
     net = load_net(folder, device, dtype, tower=tower, base=base, experts=experts)
+    if weights == "int8":
+        store_int8(net.decoder)
     files = find_files(folder, tower)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)
