@@ -6,6 +6,7 @@ import gradio as gr
 from markupsafe import Markup
 
 from app.api.auth import Principal
+from app.api.cameras import list_cameras
 from app.api.deps import AppContext
 from app.api.users import (
     change_own_password,
@@ -29,6 +30,7 @@ from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_session
 from app.ui.components.table import RowAction, Table, TableData, TableRow
 from app.ui.layout import line
 from app.ui.markup import local_time, part
+from engine.plural import counted
 
 Update = dict[Any, object]
 ROLES: Final = ["viewer", "admin"]
@@ -57,7 +59,15 @@ class AccountPanels:
                 self._changed = gr.Textbox(label="Change", interactive=False)
                 self._new_role = gr.Dropdown(ROLES, label="Role")
                 self._reset = _password("New password (empty: as it is)", "lw-reset-password")
-                self._videos = gr.Dropdown([], label="May see", multiselect=True)
+                self._videos = gr.Dropdown(
+                    [], label="May see", multiselect=True, elem_id="lw-may-see"
+                )
+                self._cameras = gr.Dropdown(
+                    [],
+                    label="Cameras, with all that they film",
+                    multiselect=True,
+                    elem_id="lw-may-see-cameras",
+                )
                 with line():
                     self._save_user = gr.Button("Save", variant="primary")
                     self._remove = gr.Button("Remove this account", variant="stop")
@@ -82,13 +92,13 @@ class AccountPanels:
     def wire(self, blocks: gr.Blocks) -> None:
         """Wire the events."""
         people = [self._people, self._users, self._change, self._changed, self._new_role]
-        people += [self._videos, self._reset, self._name, self._first]
+        people += [self._videos, self._cameras, self._reset, self._name, self._first]
         own = [self._note, self._current, self._new, self._tokens, self._secret, self._purpose]
         blocks.load(self.show, None, [*people, *own], **PASSIVE)
         added = [self._name, self._first, self._role]
         self._add.click(self.add, added, people, **EVENT)
         self._users.act(self.edit, None, people, **EVENT)
-        changed = [self._changed, self._new_role, self._reset, self._videos]
+        changed = [self._changed, self._new_role, self._reset, self._videos, self._cameras]
         self._save_user.click(self.change, changed, people, **EVENT)
         self._remove.click(self.remove, [self._changed], people, **EVENT)
         self._set.click(self.set_password, [self._current, self._new, self._ends], own, **EVENT)
@@ -117,18 +127,28 @@ class AccountPanels:
             users = list_users(self._context, principal).users
             user = next(user for user in users if user.name == event.key)
             names = [(row.name, str(row.id)) for row in self._context.videos(principal)]
+            cameras = list_cameras(self._context, principal).cameras
+            places = [(camera.name, camera.camera_id) for camera in cameras]
+            is_viewer = user.role != "admin"
             return {
                 self._change: gr.update(visible=True),
                 self._changed: user.name,
                 self._new_role: user.role,
                 self._reset: "",
-                self._videos: gr.update(
-                    choices=names, value=user.videos, visible=user.role != "admin"
+                self._videos: gr.update(choices=names, value=user.videos, visible=is_viewer),
+                self._cameras: gr.update(
+                    choices=places, value=user.cameras, visible=is_viewer and bool(places)
                 ),
             }
 
     def change(
-        self, name: str, role: str, password: str, videos: list[str], request: gr.Request
+        self,
+        name: str,
+        role: str,
+        password: str,
+        videos: list[str],
+        cameras: list[str],
+        request: gr.Request,
     ) -> Update:
         """Save the changes of an account."""
         with as_sentences(request):
@@ -137,7 +157,7 @@ class AccountPanels:
             if password:
                 fields["password"] = password
             if role != "admin":
-                fields["videos"] = videos or []
+                fields |= {"videos": videos or [], "cameras": cameras or []}
             update_user(self._context, principal, name, checked(UpdateUserRequest, **fields))
             return self._show_people(principal)
 
@@ -225,7 +245,7 @@ def _people_table(users: list[UserItem]) -> TableData:
                 cells=(
                     Markup("<strong>{}</strong>").format(user.name),
                     user.role,
-                    "everything" if user.role == "admin" else f"{len(user.videos)} videos",
+                    _may_see(user),
                     "password" if user.has_password else "one-time link",
                 ),
                 actions=(RowAction(action="edit", text="Change", label=f"Change {user.name}"),),
@@ -233,6 +253,13 @@ def _people_table(users: list[UserItem]) -> TableData:
             for user in users
         ),
     )
+
+
+def _may_see(user: UserItem) -> str:
+    if user.role == "admin":
+        return "everything"
+    cameras = [counted(len(user.cameras), "camera")] if user.cameras else []
+    return ", ".join([counted(len(user.videos), "video"), *cameras])
 
 
 def _token_table(tokens: list[TokenItem]) -> TableData:
