@@ -1,5 +1,6 @@
 """The page of cameras: one is added, tried, seen and switched off; a viewer sees what is theirs."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -67,3 +68,20 @@ def test_admin_adds_a_camera_and_sees_it_film(
         page.screenshot(path=tmp_path / "phone.png", full_page=True)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 375, "nothing sticks out on a phone"
+
+
+def test_fields_of_the_form_stand_apart_on_a_phone(browser: Any, server: RunningServer) -> None:
+    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
+    page.goto(server.link)
+    page.click("button[type=submit]")
+    page.goto(f"{server.address}/ui/cameras")
+    page.wait_for_selector(field("name"))
+    boxes = page.eval_on_selector_all(
+        "#lw-camera-form .form > .block",
+        "blocks => blocks.map(block => block.getBoundingClientRect().toJSON())",
+    )
+    assert len(boxes) > 6
+    rows = sorted({(round(box["top"]), round(box["bottom"])) for box in boxes})
+    gaps = [below[0] - above[1] for above, below in itertools.pairwise(rows)]
+    assert min(gaps) >= 8, gaps
+    assert all(box["left"] >= 0 and box["right"] <= 390 for box in boxes)
