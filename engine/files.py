@@ -124,10 +124,13 @@ def folder_times_ns(root: Path) -> dict[str, int]:
     times_ns: dict[str, int] = {}
     with suppress(FileNotFoundError), os.scandir(root) as entries:
         for entry in entries:
-            # One may be deleted at this moment.
-            with suppress(FileNotFoundError):
-                if entry.is_dir():
-                    times_ns[entry.name] = entry.stat().st_mtime_ns
+            if not entry.is_dir():
+                continue
+            # A plain `try`: a library of thousands is looked at before every question.
+            try:
+                times_ns[entry.name] = entry.stat().st_mtime_ns
+            except FileNotFoundError:
+                continue  # It was deleted at this moment.
     return times_ns
 
 

@@ -98,7 +98,9 @@ class Engine:
         else:
             times_ns = {video: self.cache.changed_at_ns(video) for video in videos}
             changes = {video: at_ns for video, at_ns in times_ns.items() if at_ns is not None}
-        for video, changed_at_ns in sorted(changes.items() - self._indexed_at_ns.items()):
+        indexed_at_ns = self._indexed_at_ns
+        new = [item for item in changes.items() if indexed_at_ns.get(item[0]) != item[1]]
+        for video, changed_at_ns in sorted(new):
             self._catch_up(video)
             if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
                 self._indexed_at_ns[video] = changed_at_ns

@@ -87,15 +87,7 @@ def retrieve(
     Cost: one pass over the index per phrase, and one over the candidates' latents where
         attention counts; every chunk's latents where vectors cannot tell frames apart.
     """
-    engine.refresh()
-    every = engine.index.refs()
-    refs = every
-    missing: tuple[VideoStretch, ...] = ()
-    if scope is not None:
-        refs = every.reaching_into(scope).in_order_of(video for video, _ in scope)
-        missing = left_out(every, scope, read_to_s or {})
-    if not refs:
-        raise _nothing_to_search(engine, missing)
+    refs, missing = look_up(engine, scope, read_to_s)
     config = engine.retrieval
     phrases = _match_phrases(engine, query.phrases, scope)
     ranked: list[tuple[ScoredHit, ...]] = []
@@ -135,6 +127,27 @@ def retrieve(
         left_out=missing,
         phrases=phrases,
     )
+
+
+def look_up(
+    engine: Engine, scope: Scope | None, read_to_s: Mapping[VideoId, float] | None = None
+) -> tuple[ChunkRefs, tuple[VideoStretch, ...]]:
+    """Return the chunks of a scope, and what of it cannot be searched; chunks just written count.
+
+    Raises:
+        NotFoundError: The scope holds no chunk.
+        CorruptLatentsError: Every chunk of the scope is damaged.
+    """
+    engine.refresh()
+    every = engine.index.refs()
+    refs = every
+    missing: tuple[VideoStretch, ...] = ()
+    if scope is not None:
+        refs = every.reaching_into(scope).in_order_of(video for video, _ in scope)
+        missing = left_out(every, scope, read_to_s or {})
+    if not refs:
+        raise _nothing_to_search(engine, missing)
+    return refs, missing
 
 
 def _nothing_to_search(engine: Engine, missing: Sequence[VideoStretch]) -> LongwatchError:

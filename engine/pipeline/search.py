@@ -4,10 +4,11 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from engine.pipeline.coverage import searched_s
 from engine.pipeline.engine import Engine
 from engine.pipeline.evidence import from_hits
 from engine.pipeline.query import parse_search
-from engine.pipeline.retrieve import retrieve
+from engine.pipeline.retrieve import look_up, retrieve
 from engine.records import Evidence, Scope, VideoId, VideoStretch
 
 
@@ -46,12 +47,21 @@ def search(
     started = time.perf_counter()
 
     def find() -> SearchResult:
+        if not top:
+            refs, missing = look_up(engine, scope, read_to_s)
+            return SearchResult(
+                query=query,
+                moments=(),
+                searched_s=searched_s(refs, scope),
+                total_ms=(time.perf_counter() - started) * 1000,
+                left_out=missing,
+            )
         retrieved = retrieve(
             engine, parse_search(query), scope=scope, recall="top", read_to_s=read_to_s
         )
         return SearchResult(
             query=query,
-            moments=from_hits(engine, retrieved, least_support=0.0)[:top] if top else (),
+            moments=from_hits(engine, retrieved, least_support=0.0)[:top],
             searched_s=retrieved.searched_s,
             total_ms=(time.perf_counter() - started) * 1000,
             left_out=retrieved.left_out,

@@ -141,6 +141,27 @@ def test_a_search_searches_the_index_once(build: Callable[..., Engine]) -> None:
     assert index.n_searches == 1
 
 
+def test_a_search_for_no_moment_says_how_much_there_is_without_searching(
+    build: Callable[..., Engine],
+) -> None:
+    engine = build()
+    list(ingest(engine, CAMERA, story("grey*30 red grey*20")))
+    index = CountingIndex(engine.index)
+    counted = replace(engine, index=index)
+    scope = [(CAMERA, TimeSpan(start_s=6.0, end_s=90.0))]
+    read_to_s = {CAMERA: 80.0}
+    found = search(counted, "red", scope=scope, read_to_s=read_to_s)
+    result = search(counted, "red", scope=scope, read_to_s=read_to_s, top=0)
+    assert index.n_searches == 1
+    assert found.moments
+    assert not result.moments
+    assert found.left_out
+    assert result.left_out == found.left_out
+    assert result.searched_s == found.searched_s > 0
+    with pytest.raises(NotFoundError, match="no video"):
+        search(engine, "red", scope=[(VideoId("gone"), ALL_TIME)], top=0)
+
+
 def test_attention_counts_for_the_chunk_that_it_was_measured_on(
     build: Callable[..., Engine],
 ) -> None:
