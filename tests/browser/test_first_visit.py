@@ -44,7 +44,7 @@ def test_cold_page_asks_for_no_more_than_before(page: Any, path: str) -> None:
 
 def test_sample_answers_the_first_question(page: Any) -> None:
     ready(page, "/ui/")
-    assert "No video yet" in page.inner_text("#lw-note")
+    page.wait_for_selector("#lw-note:has-text('No video yet')")
     page.click("text=Try the sample")
     page.wait_for_selector("text=Drawing the sample")
     page.wait_for_selector(".card", timeout=60_000)
