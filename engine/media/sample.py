@@ -129,7 +129,6 @@ class FrameReader:
             fps = min(fps, limits.max_fps)
         rate = Fraction(fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
-        self._tail_ticks = math.floor(_TAIL / self._per_tick)
         self._keyframe_ticks = math.floor(Fraction(config.keyframe_s) / self._decoder.tick_s)
         self._thinning = StaticThinning(config, after_s=after_s)
         self._frames = self._read()
@@ -194,9 +193,8 @@ class FrameReader:
         self._source.close()
 
     def _wanted(self, start: int, end: int) -> bool:
-        if end == self._decoder.last_end and start > 0:
-            end = max(start + 1, end - self._tail_ticks)
-        if start < 0 or not on_grid(start, end, self._per_tick):
+        is_last = end == self._decoder.last_end
+        if start < 0 or not on_grid(start, end, self._per_tick, is_last=is_last):
             return False
         # The frame at `after_s` itself is what thinning compares the next one with.
         return self._after_s is None or float(start * self._decoder.tick_s) >= self._after_s
@@ -258,12 +256,15 @@ class StaticThinning:
         return True
 
 
-def on_grid(start: int, end: int, per_tick: Fraction) -> bool:
-    """Return whether some multiple of the sampling interval falls into `[start, end)`.
+def on_grid(start: int, end: int, per_tick: Fraction, *, is_last: bool = False) -> bool:
+    """Return whether a sample is due while a frame is shown, in `[start, end)`.
 
     Args:
         per_tick: Samples per tick of the clock.
+        is_last: Whether no frame follows.
     """
+    if is_last:
+        end = max(start + 1, end - math.floor(_TAIL / per_tick))
     return math.ceil(start * per_tick) < end * per_tick
 
 

@@ -75,7 +75,7 @@ def slowly(path: Path, config: SamplingConfig) -> list[tuple[float, UInt8[np.nda
         return [
             (float(start * tick_s), upright.rgb(frame))
             for frame, start, end in zip(frames, starts, ends, strict=True)
-            if on_grid(start, end, per_tick)
+            if on_grid(start, end, per_tick, is_last=end == ends[-1])
         ]
 
 
