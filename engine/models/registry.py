@@ -73,7 +73,7 @@ def load_model(
         if "experts" not in taken:
             raise InputRefusedError(
                 f"a budget of experts is set, but {family_name(family)} has none",
-                hint="leave weights.expert_device_bytes out",
+                hint="leave that budget out",
             )
         options["experts"] = experts
     model: VideoModel = family.load(home, device, dtype, **options)

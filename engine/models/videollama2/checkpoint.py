@@ -176,7 +176,7 @@ def _expert_files(
     if not config.n_experts:
         raise InputRefusedError(
             f"a budget of experts is set, but {folder.name} has none",
-            hint="leave weights.expert_device_bytes out",
+            hint="leave that budget out",
         )
     if base is not None:
         raise InputRefusedError(

@@ -79,7 +79,7 @@ VARIANTS = {
 
 BEST_AT = "sound and picture together; short events that convolution over time keeps"
 _CLIP, _SIGLIP = "openai/clip-vit-large-patch14-336", "google/siglip-so400m-patch14-384"
-_MIXTURE = "a mixture of 256 experts of 352 MB; weights.expert_device_bytes holds some of them"
+_MIXTURE = "a mixture of 256 experts of 352 MB; a budget may hold some of them"
 """32 layers of 8, each of three matrices of 4096 x 14336 in 16 bits."""
 RELEASES = tuple(
     Release(
