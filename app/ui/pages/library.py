@@ -101,16 +101,11 @@ class LibraryView:
         self._wire(blocks)
 
     def _wire(self, blocks: gr.Blocks) -> None:
-        now: set[Any] = {
-            self._text,
-            self._sort,
-            self._tags,
-            self._observed,
-            self._camera,
-            self._since,
-        }
-        now |= {self._until, self._page, self._known, self._reading, self._chosen, self._address}
-        shown = [*now, self._head, self._uploads, self._filters, self._note, self._cards]
+        # What is typed comes last: a change of it is told with the fields that were set before it.
+        fields = [self._sort, self._tags, self._observed, self._camera, self._since, self._until]
+        fields += [self._page, self._known, self._reading, self._chosen, self._address, self._text]
+        now: set[Any] = set(fields)
+        shown = [*fields, self._head, self._uploads, self._filters, self._note, self._cards]
         shown += [self._pager, self._bar, self._spoken, self._pulse]
         opened = [*shown, *self._drawers.parts]
         blocks.load(self.visit, None, shown, **PASSIVE)
