@@ -29,7 +29,6 @@ from app.cli import (
     verdicts,
 )
 from app.cli.common import open_screen
-from app.cli.torch_start import load_late
 from app.errors import hint_for, rule_for
 from app.version import product_version
 from engine.errors import LongwatchError
@@ -43,9 +42,6 @@ GC_THRESHOLDS = (50_000, 20, 100)
 Imports make a million objects that stay, and a short command need not search among them again and
 again. `longwatch bench start` measures how long commands take.
 """
-
-ANSWERS_AND_ENDS = frozenset({"ask", "search"})
-"""Commands that use torch for a moment, and nothing of it that takes long to load."""
 
 cli = typer.Typer(
     name="longwatch",
@@ -92,8 +88,6 @@ cli.add_typer(admin.cli)
 def run() -> NoReturn:
     """Run the command of this process and end the process."""
     gc.set_threshold(*GC_THRESHOLDS)
-    if not ANSWERS_AND_ENDS.isdisjoint(sys.argv[1:2]):
-        load_late()
     exit_codes: list[int] = []
     # Registered first, so called last: threads are joined and other exit functions done.
     atexit.register(_skip_teardown, exit_codes)
