@@ -92,7 +92,8 @@ def test_citation_seeks_to_the_moment_that_proves_the_answer(
     assert words.strip()
     page.wait_for_function("document.querySelector('video').readyState >= 1")
     said: list[str] = []
-    page.on("request", lambda asked: said.append(asked.url) if "_api/" in asked.url else None)
+    # The stream of results belongs to the question; every event begins with a POST.
+    page.on("request", lambda asked: asked.method == "POST" and said.append(asked.url))
     cite.click()
     page.wait_for_function("document.querySelector('video').currentTime > 0")
     start = float(cite.get_attribute("data-start"))
