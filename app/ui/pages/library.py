@@ -102,7 +102,8 @@ class LibraryView:
 
     def _wire(self, blocks: gr.Blocks) -> None:
         # What is typed comes last: a change of it is told with the fields that were set before it.
-        fields = [self._sort, self._tags, self._observed, self._camera, self._since, self._until]
+        fields: list[Any] = [self._sort, self._tags, self._observed, self._camera]
+        fields += [self._since, self._until]
         fields += [self._page, self._known, self._reading, self._chosen, self._address, self._text]
         now: set[Any] = set(fields)
         shown = [*fields, self._head, self._uploads, self._filters, self._note, self._cards]
