@@ -13,11 +13,14 @@ import errno
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 
+_CLOCK_TICK_NS = 2_000_000_000
+"""Coarsest step of a folder's modification time (FAT: 2 s)."""
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -114,6 +117,11 @@ def remove_folder(folder: Path) -> None:
     if folder.exists():
         folder.rename(leaving)
         shutil.rmtree(leaving, ignore_errors=True)
+
+
+def is_settled(changed_at_ns: int) -> bool:
+    """Return whether a later change of a folder would be seen: its clock has ticked since."""
+    return time.time_ns() - changed_at_ns > _CLOCK_TICK_NS
 
 
 def folder_times_ns(root: Path) -> dict[str, int]:

@@ -9,7 +9,6 @@ latents are on disk, and a camera does not show its past again.
 import io
 import math
 import os
-import time
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -25,12 +24,10 @@ from PIL import Image
 from engine.cache.commit import commit_file, set_aside, set_aside_name
 from engine.cache.still_file import FORMAT, StillsHeader, pack_stills, read_header, read_jpeg
 from engine.errors import CorruptStillsError, NotFoundError
-from engine.files import remove_folder
+from engine.files import is_settled, remove_folder
 from engine.records import Fingerprint, VideoId
 
 _ENDING = ".zip"
-# Coarsest step of a folder's modification time (FAT): after it, a change cannot have gone unseen.
-_CLOCK_TICK_NS = 2_000_000_000
 
 T = TypeVar("T")
 _Memory = dict[VideoId, tuple[int, T]]
@@ -344,7 +341,7 @@ class StillStore:
             looked_at_ns, value = memory.get(video, (-1, nothing))
             if looked_at_ns != changed_at_ns:
                 value = look(folder)
-                if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
+                if is_settled(changed_at_ns):
                     memory[video] = changed_at_ns, value
         except FileNotFoundError:
             return nothing

@@ -20,18 +20,8 @@ _ADDRESS: Final = re.compile(
 )
 _SHOWN_KEYS: Final = frozenset(
     {"camera", "channel", "channelid", "ch", "fps", "h", "id", "profile", "proto", "quality"}
-    | {
-        "res",
-        "resolution",
-        "source",
-        "stream",
-        "streamtype",
-        "subtype",
-        "track",
-        "transport",
-        "unicast",
-    }
-    | {"transportmode", "video", "videocodec", "w"}
+    | {"res", "resolution", "source", "stream", "streamtype", "subtype", "track", "transport"}
+    | {"transportmode", "unicast", "video", "videocodec", "w"}
 )
 """Parameters of camera addresses whose values are shown; any other may be a secret."""
 _PARAMETER: Final = re.compile(r"([^/?&;=#\s]+)=([^/?&;#\s]*)")

@@ -2,6 +2,7 @@
 
     config          ModelConfig, RetrievalConfig, EngineConfig: everything that can be chosen
     engine          EngineConfig -> Engine: model, cache, index, and their fingerprint
+    follow          folders on disk -> an index that holds what they do
     encode          frames -> chunks, resized on the host -> visual tokens
     ingest          visual tokens -> latents -> cache (disk first), index; steps may overlap
     query           question -> Query: the phrases to look for, and whether one moment can answer it

@@ -1,7 +1,6 @@
 """One image-text encoder with its vectors and its index: apart from the model that answers."""
 
 import logging
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +12,11 @@ from engine import plugins
 from engine.cache.stills import Still, StillStore
 from engine.cache.vectors import StillVectors, VectorStore
 from engine.errors import CorruptStillsError, NotFoundError
+from engine.pipeline.follow import follow
 from engine.protocols import ImageTextEncoder, VectorIndex
 from engine.records import ChunkRef, TimeSpan, VideoId
 
 _log = logging.getLogger(__name__)
-
-_CLOCK_TICK_NS = 2_000_000_000
-"""Coarsest step of a folder's modification time (FAT: 2 s)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,21 +80,7 @@ class EncoderIndex:
             videos: Only these; `None` looks at all, and drops those that are gone.
         Cost: one look at each video's folder; only new chunks are opened.
         """
-        if videos is None:
-            changes = self.vectors.changes_ns()
-            for removed in set(self.index.refs().videos) - changes.keys():
-                self.index.remove(removed)
-        else:
-            times_ns = {video: self.vectors.changed_at_ns(video) for video in videos}
-            changes = {video: at_ns for video, at_ns in times_ns.items() if at_ns is not None}
-            for removed in times_ns.keys() - changes.keys():
-                self.index.remove(removed)
-        indexed_at_ns = self._indexed_at_ns
-        new = [item for item in changes.items() if indexed_at_ns.get(item[0]) != item[1]]
-        for video, changed_at_ns in sorted(new):
-            self._catch_up(video)
-            if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
-                self._indexed_at_ns[video] = changed_at_ns
+        follow(self.index, self.vectors, self._indexed_at_ns, self._catch_up, videos)
 
     def trust_marks(self) -> None:
         """Take over from a saved index which videos it holds whole."""

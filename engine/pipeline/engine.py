@@ -3,7 +3,6 @@
 import hashlib
 import json
 import logging
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from engine.media.sample import THINNING_VERSION, SamplingConfig
 from engine.models.precision import suitable_dtype
 from engine.models.registry import load_model
 from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
+from engine.pipeline.follow import follow
 from engine.pipeline.world import (
     MOST_CHUNKS,
     ModelWorld,
@@ -37,10 +37,6 @@ from engine.records import ALL_TIME, ChunkRef, Fingerprint, ModelCard, VideoId
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
-
-_CLOCK_TICK_NS = 2_000_000_000
-"""Coarsest step of a folder's modification time (FAT: 2 s): a folder that changed more recently
-may change again without its time moving."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,19 +87,7 @@ class Engine:
         Cost: one look at each video's folder; only folders that changed are listed, and only
             new chunks are opened.
         """
-        if videos is None:
-            changes = self.cache.changes_ns()
-            for removed in set(self.index.refs().videos) - changes.keys():
-                self.index.remove(removed)
-        else:
-            times_ns = {video: self.cache.changed_at_ns(video) for video in videos}
-            changes = {video: at_ns for video, at_ns in times_ns.items() if at_ns is not None}
-        indexed_at_ns = self._indexed_at_ns
-        new = [item for item in changes.items() if indexed_at_ns.get(item[0]) != item[1]]
-        for video, changed_at_ns in sorted(new):
-            self._catch_up(video)
-            if time.time_ns() - changed_at_ns > _CLOCK_TICK_NS:
-                self._indexed_at_ns[video] = changed_at_ns
+        follow(self.index, self.cache, self._indexed_at_ns, self._catch_up, videos)
 
     def knows(self, *videos: VideoId) -> bool:
         """Return whether the model was trained on footage like that of any of some videos.
