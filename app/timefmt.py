@@ -106,12 +106,23 @@ def wall_clock(start_at: datetime | None, time_s: float, zone: tzinfo | None = U
     Args:
         zone: Whose local time it is written in; this machine's when `None`.
     """
-    if start_at is None:
-        return None
+    return (
+        None
+        if start_at is None
+        else local_moment(start_at, time_s, zone).isoformat(timespec="milliseconds")
+    )
+
+
+def local_moment(start_at: datetime, time_s: float, zone: tzinfo | None) -> datetime:
+    """Return the moment so much later in local time; at the edges of the calendar, as it is.
+
+    Args:
+        zone: Whose local time; this machine's when `None`.
+    """
     moment = moment_after(start_at, time_s)
-    with contextlib.suppress(OverflowError):  # At the edge of the calendar UTC is what is left.
-        moment = moment.astimezone(zone)
-    return moment.isoformat(timespec="milliseconds")
+    with contextlib.suppress(OverflowError):
+        return moment.astimezone(zone)
+    return moment
 
 
 def clock_text(iso: str) -> str:

@@ -9,6 +9,7 @@ recording share one, and another video has its own. A viewer who was granted a p
 not the camera, sees that part by its own name.
 """
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,6 +37,7 @@ from app.services.access import (
 from app.services.context import ServiceContext
 from app.services.recordings import recordings
 from app.services.scope import known_s
+from app.timefmt import local_moment
 from engine.errors import InputRefusedError
 from engine.records import Observation, TimeSpan, VideoId
 from storage.records import CameraId, VideoRow
@@ -160,20 +162,27 @@ def _parts(context: ServiceContext, row: VideoRow) -> Iterator[_Part]:
     zone = context.settings.media.zone(row.timezone)
     start_s = 0.0
     while start_s < end_s:
-        local = (row.start_at + timedelta(seconds=start_s)).astimezone(zone)
-        midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
-        # Both in UTC: the difference of local times would count an hour that was skipped.
-        left_s = midnight.timestamp() - local.timestamp()
+        local = local_moment(row.start_at, start_s, zone)
+        left_s = _until_midnight_s(local)
         span = TimeSpan(start_s=start_s, end_s=min(end_s, start_s + max(left_s, 1.0)))
         clock_s = local.hour * 3600.0 + local.minute * 60 + local.second + local.microsecond / 1e6
         yield _Part(row=row, span=span, clock_s=clock_s)
         start_s = span.end_s
 
 
+def _until_midnight_s(local: datetime) -> float:
+    if local.date() == date.max:
+        return math.inf
+    midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
+    # Both in UTC: the difference of local times would count an hour that was skipped.
+    return midnight.timestamp() - local.timestamp()
+
+
 def _date_of(context: ServiceContext, part: _Part) -> date:
-    at = part.row.at(part.span.start_s)
-    assert at is not None, "a part has a clock"
-    return at.astimezone(context.settings.media.zone(part.row.timezone)).date()
+    start_at = part.row.start_at
+    assert start_at is not None, "a part has a clock"
+    zone = context.settings.media.zone(part.row.timezone)
+    return local_moment(start_at, part.span.start_s, zone).date()
 
 
 def _described(part: _Part, span: TimeSpan, labels: VideoLabels) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Iterator
 from datetime import date, datetime, time, timedelta, tzinfo
 
-from app.timefmt import to_utc
+from app.timefmt import local_moment, to_utc
 from engine.errors import InputRefusedError
-from engine.records import TimeSpan, moment_after
+from engine.records import TimeSpan
 from storage.records import VideoRow
 
 DayHours = tuple[time, time]
@@ -55,9 +55,8 @@ def daily_spans(
         return
     opens, closes = hours
     overnight = timedelta(days=1 if closes <= opens else 0)
-    begin = moment_after(row.start_at, span.start_s)
     # The day before too: its night may reach past midnight into the video.
-    day = begin.astimezone(zone).date() - timedelta(days=1)
+    day = local_moment(row.start_at, span.start_s, zone).date() - timedelta(days=1)
     while True:
         # Each on its own: a night in which clocks are changed is not a day long.
         start_s = (to_utc(datetime.combine(day, opens), zone) - row.start_at).total_seconds()

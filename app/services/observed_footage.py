@@ -12,6 +12,7 @@ from torch import Tensor
 
 from app.services.context import ServiceContext
 from app.services.scope import known_s
+from app.timefmt import local_moment
 from engine.errors import MissingCapabilityError
 from engine.pipeline.compose.footage import WatchedFootage, WatchedSpan
 from engine.pipeline.fusion import Moment
@@ -118,7 +119,7 @@ def _local_start(context: ServiceContext, row: VideoRow) -> datetime | None:
     """Return the wall clock of a first frame in local time where it was filmed."""
     if row.start_at is None:
         return None
-    return row.start_at.astimezone(context.settings.media.zone(row.timezone))
+    return local_moment(row.start_at, 0.0, context.settings.media.zone(row.timezone))
 
 
 def _rows_about(

@@ -1,5 +1,6 @@
 """Days as the clocks of the videos have them."""
 
+import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,6 +97,15 @@ def test_recording_over_midnight_is_on_both_days(library: ServiceContext) -> Non
         ("2026-03-02", 1),
     ]
     assert list_days(library, "2026-04").days == []
+
+
+def test_clock_at_the_end_of_the_calendar_is_a_day_without_an_end(library: ServiceContext) -> None:
+    # No command sets it; a library of before, or one that was edited by hand, may hold it.
+    with sqlite3.connect(library.settings.home / "longwatch.db") as database:
+        database.execute("UPDATE videos SET start_at = '9999-12-31 23:59:58'")
+    (day,) = list_days(library).days
+    assert (day.date, day.filmed_s) == ("9999-12-31", pytest.approx(DURATION_S, abs=1))
+    assert day_view(library, day.date).lanes[0].stretches[0].clock_s == 24 * 3600 - 2
 
 
 def test_what_one_camera_filmed_is_one_lane(library: ServiceContext, tmp_path: Path) -> None:
