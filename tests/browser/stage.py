@@ -60,11 +60,34 @@ def sign_in(browser: Any, server: RunningServer) -> Any:
     return state
 
 
-def ready(page: Any, path: str) -> None:
-    """Open a page and wait until its part is mounted; one that failed says with what."""
+def ready(page: Any, path: str, *, within_s: float = 60.0) -> None:
+    """Open a page and wait until it shows what the address says; one that failed says with what."""
+    asked, answered = set(), set()
+
+    def is_event(request: Any) -> bool:
+        return request.method == "POST" and "/gradio_api/" in request.url
+
+    def ask(request: Any) -> None:
+        if is_event(request):
+            asked.add(request)
+
+    def answer(request: Any) -> None:
+        if is_event(request):
+            answered.add(request)
+
+    listeners = {"request": ask, "requestfinished": answer, "requestfailed": answer}
+    for name, listener in listeners.items():
+        page.on(name, listener)
     page.goto(path)
     page.wait_for_selector('.page[aria-busy="false"]')
-    # What the address says is shown by an event of the page's own.
+    # What the address says is shown by an event of the page's own, another fills its header. That
+    # the network is quiet says nothing: a busy machine is quiet before it asks, too.
+    deadline = time.monotonic() + within_s
+    while len(asked) < 2 or asked - answered:
+        assert time.monotonic() < deadline, f"{path} was not shown within {within_s:.0f} s"
+        page.wait_for_timeout(50)
+    for name, listener in listeners.items():
+        page.remove_listener(name, listener)
     page.wait_for_load_state("networkidle")
     refused = page.locator(".page > .note.bad")
     assert refused.count() == 0, refused.inner_text()

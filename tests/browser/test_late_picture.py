@@ -95,7 +95,7 @@ def test_player_still_and_clip_show_the_moment_that_was_read(
     (video,) = page.evaluate("fetch('/api/v1/videos').then((answer) => answer.json())")["videos"]
     page.goto(f"{server.address}/ui/watch?v={video['video_id']}&t=6.05")
     page.wait_for_function("document.querySelector('video')?.readyState >= 2")
-    page.wait_for_function("document.querySelector('video').currentTime > 9")
+    page.wait_for_function("document.querySelector('video')?.currentTime > 9")
     drawn = page.evaluate(DRAWN)
     pixels = np.array(drawn["grey"], np.uint8).reshape(drawn["height"], drawn["width"], 1)
     assert read_index(pixels.repeat(3, axis=2)) == 60

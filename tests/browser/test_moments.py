@@ -18,7 +18,7 @@ from tests.support.observations import COCO, track
 
 SECONDS = 40.0
 PASSWORD = "correct horse battery"
-TIME = "document.querySelector('video').currentTime"
+TIME = "document.querySelector('video')?.currentTime"
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,12 @@ def test_latest_day_is_opened_and_others_are_a_click_away(page: Any) -> None:
     ready(page, "/ui/moments")
     assert page.inner_text("#lw-day h2") == "Monday 2 March 2026"
     page.click("#lw-calendar [data-key='2026-03-01']")
-    page.wait_for_function("document.querySelector('#lw-day h2').textContent.includes('Sunday 1')")
+    page.wait_for_function("document.querySelector('#lw-day h2')?.textContent.includes('Sunday 1')")
     assert "day=2026-03-01" in page.url
     names = page.locator("#lw-lanes .footage .tl-name").all_inner_texts()
     assert names == ["gate", "yard"]
     page.go_back()
-    page.wait_for_function("document.querySelector('#lw-day h2').textContent.includes('Monday 2')")
+    page.wait_for_function("document.querySelector('#lw-day h2')?.textContent.includes('Monday 2')")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
@@ -93,7 +93,7 @@ def test_click_on_a_lane_plays_that_moment(page: Any) -> None:
     rect = page.locator("#lw-lanes .footage rect").nth(1).bounding_box()
     over = page.locator("#lw-lanes .tl-over").bounding_box()
     page.mouse.click(rect["x"] + rect["width"] / 2, rect["y"] + rect["height"] / 2)
-    page.wait_for_function("document.querySelector('#lw-video input').value === 'yard'")
+    page.wait_for_function("document.querySelector('#lw-video input')?.value === 'yard'")
     page.wait_for_function(f"{TIME} > 1")
     assert over["x"] <= rect["x"]
     assert "v=" in page.url
@@ -110,12 +110,12 @@ def test_day_is_walked_by_keys(page: Any) -> None:
     assert spoken.startswith("09:00:10")
     assert "person" in spoken
     page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('#lw-video input').value === 'gate'")
+    page.wait_for_function("document.querySelector('#lw-video input')?.value === 'gate'")
 
 
 def test_lists_are_in_step_with_the_picture(page: Any) -> None:
     ready(page, "/ui/moments?day=2026-03-01")
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     page.click("#lw-lists [data-key=things]")
     times = page.locator("#lw-lists .things a")
     times.nth(1).wait_for()

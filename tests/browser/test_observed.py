@@ -69,16 +69,16 @@ def test_chips_appear_while_the_page_is_open_and_seek(page: Any) -> None:
     # The second visit is found while the page is open.
     chip = page.locator(".seen .chip", has_text=re.compile(r"person\s*2"))
     chip.wait_for(timeout=90_000)
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     chip.click()
     page.wait_for_selector(".seen .evidence .moment")
     assert page.locator(".seen .moment .stamp").all_inner_texts() == SHOWN
-    page.wait_for_function("document.querySelector('video').currentTime >= 4.9")
+    page.wait_for_function("document.querySelector('video')?.currentTime >= 4.9")
     assert page.locator(".seen").get_by_role("button", name="Observe again").is_visible()
 
 
 def test_film_leaves_most_of_a_phone_to_its_answers(page: Any) -> None:
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     height_px = page.viewport_size["height"]
     share = page.locator(".film").bounding_box()["height"] / height_px
     # It stays there while everything else scrolls below it.

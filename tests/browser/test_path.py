@@ -90,12 +90,12 @@ def test_citation_seeks_to_the_moment_that_proves_the_answer(
     cite = page.wait_for_selector(".turn .evidence .shot", timeout=30_000)
     words = page.locator(ANSWER).last.inner_text()
     assert words.strip()
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     said: list[str] = []
     # The stream of results belongs to the question; every event begins with a POST.
     page.on("request", lambda asked: asked.method == "POST" and said.append(asked.url))
     cite.click()
-    page.wait_for_function("document.querySelector('video').currentTime > 0")
+    page.wait_for_function("document.querySelector('video')?.currentTime > 0")
     start = float(cite.get_attribute("data-start"))
     time = page.evaluate("document.querySelector('video').currentTime")
     assert start <= time + 0.05 <= start + 4
@@ -130,10 +130,10 @@ def test_answer_and_search_name_what_they_could_not_search(page: Any, stage: Run
 
 def test_keys_work_only_while_the_player_has_focus(page: Any) -> None:
     ready(page, "/ui/watch")
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     page.focus("video")
     page.keyboard.press("l")
-    page.wait_for_function("document.querySelector('video').currentTime >= 9.9")
+    page.wait_for_function("document.querySelector('video')?.currentTime >= 9.9")
     page.focus(QUESTION)
     page.keyboard.type("jj")
     assert page.input_value(QUESTION) == "jj"
@@ -149,7 +149,7 @@ def test_search_opens_the_player_at_the_moment(page: Any) -> None:
     page.locator(".results .shot").first.click()
     page.wait_for_selector(".timeline .tl-over")
     assert "/ui/watch?v=" in page.url
-    page.wait_for_function("document.querySelector('video').readyState >= 1")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
 
 
 def test_cell_of_a_probe_shows_its_needle(page: Any) -> None:

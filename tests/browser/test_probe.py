@@ -56,7 +56,7 @@ def test_own_needles_are_uploaded_planted_and_shown(page: Any, tmp_path: Path) -
     assert "line 1: answer is missing" in page.inner_text("#lw-archive")
     line = {"image": "sign.png", "question": "Which colour is the sign?", "answer": "red"}
     page.set_input_files("#lw-archive input", packed(tmp_path, f"signs{width}.zip", line))
-    page.wait_for_function(f"document.querySelector('#lw-needles input').value === 'signs{width}'")
+    page.wait_for_function(f"document.querySelector('#lw-needles input')?.value === 'signs{width}'")
     page.wait_for_selector("#lw-seeds input[disabled]")
     choose_lengths(page, "16")
     page.click("#lw-run")

@@ -70,9 +70,9 @@ def test_back_returns_to_the_search_before(page: Any) -> None:
     assert page.input_value(BOX) == ""
     page.go_back()
     page.wait_for_url("**/ui/search?q=a+person")
-    page.wait_for_function(f"document.querySelector('{BOX}').value === 'a person'")
+    page.wait_for_function(f"document.querySelector('{BOX}')?.value === 'a person'")
     page.go_back()
-    page.wait_for_function(f"document.querySelector('{BOX}').value === 'a card'")
+    page.wait_for_function(f"document.querySelector('{BOX}')?.value === 'a card'")
     assert page.locator(".results .shot").count()
 
 

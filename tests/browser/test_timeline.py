@@ -13,7 +13,7 @@ from engine.records import Observation, Observed, TimeSpan
 from tests.browser.stage import open_stage, ready, sign_in
 
 SECONDS = 60.0
-TIME = "document.querySelector('video').currentTime"
+TIME = "document.querySelector('video')?.currentTime"
 VIEW = "document.querySelector('.tl-plot').getAttribute('viewBox')"
 
 
@@ -59,7 +59,7 @@ def page(server: RunningServer, browser: Any, state: Any) -> Iterator[Any]:
     broken: list[str] = []
     opened.on("pageerror", lambda error: broken.append(str(error)))
     ready(opened, "/ui/watch")
-    opened.wait_for_function("document.querySelector('video').readyState >= 1")
+    opened.wait_for_function("document.querySelector('video')?.readyState >= 1")
     yield opened
     context.close()
     assert not broken

@@ -13,7 +13,7 @@ from tests.browser.stage import ANSWER, QUESTION, add_viewer, open_stage
 
 SECONDS = 100.0
 PASSWORD = "correct horse battery"
-TIME = "document.querySelector('video').currentTime"
+TIME = "document.querySelector('video')?.currentTime"
 
 
 @pytest.fixture(scope="module")
