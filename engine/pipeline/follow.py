@@ -10,7 +10,7 @@ from engine.records import VideoId
 
 @runtime_checkable
 class ChangeTimes(Protocol):
-    """Says when the folder of a video last changed, in nanoseconds."""
+    """A store of folders, one a video, that knows when each last changed, in nanoseconds."""
 
     def changes_ns(self) -> dict[VideoId, int]:
         """Of every video; nothing is listed or opened."""

@@ -8,6 +8,7 @@ an accelerator the same code rehearses on the tiny variant, so that it is known 
 It needs torch, transformers and this engine: no checkpoint, no network, no video.
 """
 
+import functools
 import platform
 import tempfile
 import time
@@ -19,35 +20,43 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from engine import device as devices
-from engine.cache.budget import CacheConfig
+from engine.evaluation.bench._card import (
+    compare_families,
+    measure_answers,
+    measure_ingest,
+    measure_storages,
+    random_latents,
+)
 from engine.evaluation.bench._released import (
     ON_A_CARD,
     REHEARSAL,
     GpuPlan,
-    NoiseFrames,
     random_model,
     random_net,
 )
 from engine.evaluation.device_ledger import DeviceLedger
-from engine.media.sample import SamplingConfig
 from engine.models.layers.decode import DeviceSteps
 from engine.models.layers.generate import first_step, steps_ahead
 from engine.models.layers.picking import Picker
 from engine.models.video_xl.model import VideoXl
 from engine.models.video_xl.net import VideoXlNet, build
 from engine.models.video_xl.vst import compress_chunk, interleave, open_cache, prefill_prefix
-from engine.pipeline.config import EngineConfig, ModelConfig
-from engine.pipeline.engine import Engine, assemble
-from engine.pipeline.ingest import ingest
 from engine.protocols import Sampling
-from engine.records import VideoId
-from engine.tensors import FrameBatch, KvLatents
+from engine.tensors import FrameBatch
 
 ASSUMED: Final = {"gemm_efficiency": 0.62, "decode_operations": 400, "compress_operations": 700}
 """Assumptions and budgets of the dry run."""
+_KERNELS: Final = (
+    SDPBackend.FLASH_ATTENTION,
+    SDPBackend.EFFICIENT_ATTENTION,
+    SDPBackend.CUDNN_ATTENTION,
+    SDPBackend.MATH,
+)
 
 
 def measure(*, model: str | None = None, plan: GpuPlan | None = None) -> dict[str, Any]:
@@ -63,21 +72,20 @@ def measure(*, model: str | None = None, plan: GpuPlan | None = None) -> dict[st
     dtype = torch.bfloat16 if is_card else torch.float32
     devices.prepare_device(device)
     document: dict[str, Any] = {"is_rehearsal": not is_card, **_versions(device)}
-    with torch.inference_mode(), tempfile.TemporaryDirectory(prefix="longwatch-gpu-") as folder:
-        document["calibration"] = _calibrate(plan, device, dtype)
-        video_xl = random_model(plan, device, dtype, Path(folder))
-        document["counts"] = _counts(video_xl, plan, profiled=is_card)
-        document["decode"] = _decode(video_xl, plan)
-        document["recall"] = _recall(video_xl, plan)
-        document["bf16_against_fp32"] = _compare(plan, device)
-    # Outside of inference mode, as a server ingests.
-    with tempfile.TemporaryDirectory(prefix="longwatch-gpu-") as folder:
-        document["ingest"] = {
-            name: _ingest(video_xl, plan, Path(folder) / name, overlaps=overlaps)
-            for name, overlaps in (("plain", False), ("overlapping", True))
-        }
-    plain, beside = (document["ingest"][name]["frames_per_s"] for name in ("plain", "overlapping"))
-    document["ingest"]["overlapping_over_plain"] = round(beside / plain, 2)
+    with tempfile.TemporaryDirectory(prefix="longwatch-gpu-") as name:
+        folder = Path(name)
+        with torch.inference_mode():
+            document["calibration"] = _calibrate(plan, device, dtype)
+            document["families"] = compare_families(device, folder)
+            video_xl = random_model(plan, device, dtype, folder)
+            document["counts"] = _counts(video_xl, plan, profiled=is_card)
+            document["decode"] = _decode(video_xl, plan)
+            document["recall"] = _recall(video_xl, plan)
+            document["storages"] = measure_storages(video_xl, plan)
+            document["bf16_against_fp32"] = _compare(plan, device)
+        # Outside of inference mode, as a server ingests.
+        document["ingest"] = measure_ingest(video_xl, plan, folder)
+        document["answer_beside_ingest"] = measure_answers(video_xl, plan, folder)
     return document
 
 
@@ -108,25 +116,16 @@ def _version(name: str) -> str | None:
 
 
 def _calibrate(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[str, Any]:
-    """Time a large product, attention over a chunk, and copies either way."""
-    side, config = plan.gemm, plan.config.decoder
+    """Measure a large product, those of a layer, attention over a chunk, and copies up."""
+    side = plan.gemm
     left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
-    rows = plan.config.chunk_tokens + plan.config.chunk_tokens // plan.ratio
-    q, k, v = (
-        torch.randn(1, heads, rows, config.head_dim, device=device, dtype=dtype)
-        for heads in (config.n_heads, config.n_heads, config.n_heads)
-    )
     host = torch.zeros(plan.copied_bytes, dtype=torch.uint8)
     pinned = host.pin_memory() if devices.is_real(device) else host
     gemm_s = _seconds(device, lambda: left @ right)
-    attention_s = _seconds(
-        device,
-        lambda: torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True),
-    )
-    attention_flop = 2 * config.n_heads * rows**2 * config.head_dim
     return {
         "gemm_tflops": round(2 * side**3 / gemm_s / 1e12, 3),
-        "attention_tflops": round(attention_flop / attention_s / 1e12, 3),
+        "products_tflops": _products(plan, device, dtype),
+        "attention_tflops": _attention(plan, device, dtype),
         "upload_pinned_gb_per_s": _gb_per_s(
             plan, _seconds(device, lambda: pinned.to(device, non_blocking=True, copy=True))
         ),
@@ -134,6 +133,49 @@ def _calibrate(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[
             plan, _seconds(device, lambda: host.to(device, copy=True))
         ),
     }
+
+
+def _products(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[str, float]:
+    """Measure the products of a decoder layer over a chunk, each alone."""
+    config, rows = plan.config.decoder, _rows_a_chunk(plan)
+    inner = (config.n_heads + 2 * config.n_kv_heads) * config.head_dim
+    sizes = {
+        "query, key, value": (config.width, inner),
+        "out": (config.n_heads * config.head_dim, config.width),
+        "gate or up": (config.width, config.mlp_width),
+        "down": (config.mlp_width, config.width),
+    }
+    rates = {}
+    for name, (n_in, n_out) in sizes.items():
+        x = torch.randn(rows, n_in, device=device, dtype=dtype)
+        weight = torch.randn(n_out, n_in, device=device, dtype=dtype)
+        seconds = _seconds(device, functools.partial(F.linear, x, weight))
+        rates[name] = round(2 * rows * n_in * n_out / seconds / 1e12, 3)
+    return rates
+
+
+def _attention(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[str, float | None]:
+    """Measure the kernels of attention over a chunk; `None` where one does not run."""
+    config, rows = plan.config.decoder, _rows_a_chunk(plan)
+    q, k, v = (
+        torch.randn(1, config.n_heads, rows, config.head_dim, device=device, dtype=dtype)
+        for _ in range(3)
+    )
+    flop = 2 * config.n_heads * rows**2 * config.head_dim
+    rates: dict[str, float | None] = {}
+    for kernel in _KERNELS:
+        name = kernel.name.removesuffix("_ATTENTION").lower()
+        try:
+            with sdpa_kernel([kernel]):
+                work = functools.partial(F.scaled_dot_product_attention, q, k, v, is_causal=True)
+                rates[name] = round(flop / _seconds(device, work) / 1e12, 3)
+        except RuntimeError:
+            rates[name] = None
+    return rates
+
+
+def _rows_a_chunk(plan: GpuPlan) -> int:
+    return plan.config.chunk_tokens + plan.config.chunk_tokens // plan.ratio
 
 
 def _gb_per_s(plan: GpuPlan, seconds: float) -> float:
@@ -193,7 +235,7 @@ def _counts(model: VideoXl, plan: GpuPlan, *, profiled: bool) -> dict[str, Any]:
 
 
 def _profile(work: Callable[[], object]) -> dict[str, Any]:
-    """Count the kernels that really ran, and name the longest."""
+    """Count the kernels that really ran, and name the longest, with their milliseconds."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CUDA]) as profiler:
@@ -203,17 +245,11 @@ def _profile(work: Callable[[], object]) -> dict[str, Any]:
     kernels.sort(key=lambda event: -event.device_time_total)
     return {
         "kernels": sum(event.count for event in kernels),
-        "longest_kernels": [event.key[:80] for event in kernels[:8]],
+        "kernel_ms": round(sum(event.device_time_total for event in kernels) / 1000, 2),
+        "longest_kernels": {
+            event.key[:80]: round(event.device_time_total / 1000, 3) for event in kernels[:12]
+        },
     }
-
-
-def _latents(model: VideoXl, n_latents: int) -> KvLatents:
-    config = model.net.config.decoder
-    shape = (config.n_layers, config.n_kv_heads, n_latents, config.head_dim)
-    keys, values = (
-        torch.randn(shape, device=model.device, dtype=model.dtype) * 0.1 for _ in range(2)
-    )
-    return KvLatents(keys=keys, values=values)
 
 
 def _steps(
@@ -222,7 +258,7 @@ def _steps(
     """Yield the steps of an answer behind so many latents, as they stay on the device."""
     decoder = model.net.decoder
     sink = prefill_prefix(decoder, _rows(model, 14))
-    latents = [_latents(model, n_latents)] if n_latents else []
+    latents = [random_latents(model, n_latents)] if n_latents else []
     n_steps = n_steps or plan.n_steps
     prompt = _rows(model, 25)
     cache = open_cache(decoder, sink, latents, n_more=len(prompt) + n_steps)
@@ -259,7 +295,7 @@ def _decode(model: VideoXl, plan: GpuPlan) -> dict[str, Any]:
 def _recall(model: VideoXl, plan: GpuPlan) -> dict[str, Any]:
     """Place hours of latents for a question: seconds, and the most that it holds."""
     n_chunk = model.card.latents_at(plan.ratio)
-    chunks = [_latents(model, n_chunk)] * max(1, plan.recalled // n_chunk)
+    chunks = [random_latents(model, n_chunk)] * max(1, plan.recalled // n_chunk)
     decoder = model.net.decoder
     sink = prefill_prefix(decoder, _rows(model, 14))
     n_bytes = sum(chunk.nbytes for chunk in chunks)
@@ -277,6 +313,8 @@ def _recall(model: VideoXl, plan: GpuPlan) -> dict[str, Any]:
 def _compare(plan: GpuPlan, device: torch.device) -> dict[str, Any]:
     """Compare a chunk's latents and the logits behind them with those of float32 on the CPU."""
     decoder = replace(plan.config.decoder, n_layers=plan.compared_layers)
+    # Rows of the vocabulary take as long to draw as ten layers, and say nothing.
+    decoder = replace(decoder, vocab_size=min(decoder.vocab_size, 4096))
     config = replace(plan.config, decoder=decoder, vision=None)
     exact = random_net(config, devices.CPU, torch.float32)
     near = build(config, device, torch.bfloat16)
@@ -301,28 +339,3 @@ def _logits(net: VideoXlNet, tokens: Tensor, ratio: int) -> Tensor:
     cache.append((compress_chunk(tokens.to(weight), cache, plan),))
     hidden = decoder.extend(decoder.embed(ids)[None], cache.buffer)
     return decoder.logits(hidden[0, -1]).float().cpu()
-
-
-def _ingest(model: VideoXl, plan: GpuPlan, folder: Path, *, overlaps: bool) -> dict[str, Any]:
-    """Ingest noise to a real disk, every chunk waited for."""
-    engine = _engine(model, plan, folder)
-    frames = NoiseFrames(plan.n_chunks * model.card.chunk_frames, plan.frame_px)
-    times = [time.perf_counter()]
-    for _ in ingest(engine, VideoId("noise"), frames, overlaps=overlaps):
-        times.append(time.perf_counter())
-    # The first chunk fills the pipeline; rates are those behind it.
-    per_s = (len(times) - 2) * model.card.chunk_frames / (times[-1] - times[1])
-    return {"chunks": len(times) - 1, "frames_per_s": round(per_s, 2)}
-
-
-def _engine(model: VideoXl, plan: GpuPlan, folder: Path) -> Engine:
-    config = EngineConfig(
-        model=ModelConfig(
-            folder=folder, device=str(model.device.type), compression_ratio=plan.ratio
-        ),
-        latents_folder=folder / "latents",
-        index_folder=folder / "index",
-        sampling=SamplingConfig(thin_static=False),
-        cache=CacheConfig(),
-    )
-    return assemble(config, model=model)
