@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
@@ -120,6 +121,8 @@ class Child:
         weakref.finalize(self, _kill, self._process)
         assert self._process.stdout is not None
         self._pipe = self._process.stdout.fileno()
+        self._reading = threading.RLock()
+        """Held while the pipe is read: its number is another file's as soon as it is closed."""
         self.pid = self._process.pid
 
     def ask(
@@ -251,11 +254,22 @@ class Child:
             return self._broken("the decoder sent a refusal that makes no sense")
 
     def end(self) -> None:
-        """Kill the process if it still runs; may be called twice."""
-        _kill(self._process)
+        """Kill the process if it still runs; may be called twice, and while another thread reads.
+
+        That one finds the end of the pipe, and only then is it closed.
+        """
+        _stop(self._process)
+        with self._reading:
+            _kill(self._process)
 
     def _exactly(self, n_bytes: int) -> memoryview:
         """Read so many bytes, into memory of their own."""
+        with self._reading:
+            return self._read(n_bytes)
+
+    def _read(self, n_bytes: int) -> memoryview:
+        if self._process.stdout is None or self._process.stdout.closed:
+            raise self._ended()
         buffer = np.empty(n_bytes, dtype=np.uint8).data
         filled = 0
         began_at = time.monotonic()
@@ -312,10 +326,14 @@ def _start() -> "subprocess.Popen[bytes]":
     )
 
 
-def _kill(process: "subprocess.Popen[bytes]") -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     if process.poll() is None:
         process.kill()
     process.wait()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    _stop(process)
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
             pipe.close()

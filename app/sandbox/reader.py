@@ -9,7 +9,7 @@ little beside decoding and the pipe bounds what is buffered by itself. Measured:
 `app/services/benchmarks/decode.py`. Revisit when frames larger than 1280 px a side are the rule.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float32
@@ -26,8 +26,8 @@ from engine.records import MediaInfo, SampleStats, TimeSpan
 class SandboxedReader:
     """Sampled frames of foreign media, decoded by a child process.
 
-    Close it, or leave its `with` block, to end the child early. Not for use from two threads
-    at once.
+    Close it, or leave its `with` block, to end the child early. One thread takes frames; another
+    may close it meanwhile.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SandboxedReader:
         except BaseException:
             self._child.end()
             raise
-        self._frames = self._read()
+        self._is_over = False
 
     @property
     def info(self) -> MediaInfo:
@@ -77,32 +77,33 @@ class SandboxedReader:
         return self
 
     def __next__(self) -> Frame:
-        return next(self._frames)
+        # No generator: another thread may be waiting for a frame when this one closes the reader.
+        while not self._is_over:
+            kind, payload = self._child.message(FRAME, INFO, BEAT, END)
+            if kind == FRAME:
+                frame, self._stats = self._child.frame(payload)
+                return frame
+            if kind == INFO:
+                self._info, _ = self._child.info(payload)
+            else:
+                self._stats = unpacked_stats(STATS.unpack(payload))
+            if kind == END:
+                self.close()
+        raise StopIteration
 
     def close(self) -> None:
-        """End the child, and the iteration with it; may be called twice."""
+        """End the child, and the iteration with it, on whichever thread; may be called twice.
+
+        Who waits for a frame meanwhile hears that the child has ended.
+        """
+        self._is_over = True
         self._child.end()
-        self._frames.close()
 
     def __enter__(self) -> "SandboxedReader":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _read(self) -> Generator[Frame, None, None]:
-        while True:
-            kind, payload = self._child.message(FRAME, INFO, BEAT, END)
-            if kind == FRAME:
-                frame, self._stats = self._child.frame(payload)
-                yield frame
-            elif kind == INFO:
-                self._info, _ = self._child.info(payload)
-            else:
-                self._stats = unpacked_stats(STATS.unpack(payload))
-            if kind == END:
-                self._child.end()
-                return
 
 
 def probe_foreign(

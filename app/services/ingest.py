@@ -8,7 +8,7 @@ import shlex
 import shutil
 import time
 from collections.abc import Collection
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 from typing import Final
 
@@ -201,8 +201,11 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     """
     started = time.monotonic()
     catalog, engine = context.catalog, context.engine
+    status: VideoStatus
     _check_reserve(context.settings)
     is_resumed = video.status in INTERRUPTED
+    if is_live_uri(video.uri) and (ended := _ended_feed(context, video)) is not None:
+        return ended
     video = catalog.videos.begin_ingest(
         video.id,
         fingerprint=engine.fingerprint,
@@ -219,8 +222,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     stats, warnings = None, video.warnings
     try:
         for point in points:
-            # What a camera showed cannot be read again.
-            if not control.should_stop() and not (point.n_chunks and is_live_uri(video.uri)):
+            if not control.should_stop():
                 stats, warnings = _read(context, video, point, control)
     except LongwatchError as error:
         catalog.videos.end_ingest(
@@ -229,13 +231,14 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         raise
     except KeyboardInterrupt:
         # The job goes back to the queue, and so does its video.
-        catalog.videos.end_ingest(video.id, "queued", wall_s=time.monotonic() - started)
+        status = _status_of_stopped(context, video)
+        catalog.videos.end_ingest(video.id, status, wall_s=time.monotonic() - started)
         raise
     finally:
         engine.save_index()
-    status: VideoStatus = "ready"
+    status = "ready"
     if control.should_stop():
-        status = "cancelled" if control.is_cancelled() else "queued"
+        status = "cancelled" if control.is_cancelled() else _status_of_stopped(context, video)
     else:
         # One reading answers: what another pipeline read before would never be asked again.
         engine.cache.remove_superseded(video.id)
@@ -248,9 +251,39 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     return context.catalog.videos.get(video.id)
 
 
+def _ended_feed(context: ServiceContext, video: VideoRow) -> VideoRow | None:
+    """Return the video of a feed that was read before, as it is; `None` where nothing is kept.
+
+    What it showed cannot be read again, and what it shows now is of another time.
+    """
+    if video.fingerprint == context.engine.fingerprint:
+        bring_rows_up(context, video, is_resumed=True)
+    video = context.catalog.videos.get(video.id)
+    if not video.n_chunks:
+        return None
+    if video.status in INTERRUPTED:
+        video = context.catalog.videos.end_ingest(video.id, "ready", wall_s=0.0)
+        save_sidecar(context, video)
+    return video
+
+
+def _status_of_stopped(context: ServiceContext, video: VideoRow) -> VideoStatus:
+    """Return what a video is that was stopped before its end: of a feed, that is its end."""
+    has_chunks = context.catalog.videos.get(video.id).n_chunks > 0
+    return "ready" if is_live_uri(video.uri) and has_chunks else "queued"
+
+
 def describe_interruption(context: ServiceContext) -> str:
     """Return what an interrupted ingest has kept, and how to go on."""
-    waiting = context.catalog.videos.list("queued")
+    videos = context.catalog.videos.list()
+    latest = max(videos, key=lambda row: row.updated_at, default=None)
+    if latest is not None and latest.status == "ready" and is_live_uri(latest.uri):
+        return (
+            f"stopped; kept {counted(latest.n_chunks, 'chunk')} of {latest.name}, "
+            f"{format_offset(latest.ingested_s)}, which can be asked about; "
+            "`longwatch cameras add` films on over restarts, on one timeline"
+        )
+    waiting = [row for row in videos if row.status == "queued"]
     if not waiting:
         return "stopped; what was read and observed is kept, the same command or a worker goes on"
     row = max(waiting, key=lambda row: row.updated_at)
@@ -329,7 +362,8 @@ def _read(
     if reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
         clock = StartClock(at=utc_now(), source="live")
         save_clock(context, video, clock, timezone=video.timezone)
-    with closing(reader), _sound(context, video, reader) as sound:
+    with ExitStack() as stack:
+        sound = stack.enter_context(_sound(context, video, reader))
         chunks = ingest(
             engine,
             video.id,
@@ -339,6 +373,9 @@ def _read(
             before=_before(video, point),
             stills=context.stills,
         )
+        # The reader is closed first: what reads ahead would wait for a camera's next picture.
+        stack.enter_context(closing(chunks))
+        stack.enter_context(closing(reader))
         for committed in chunks:
             context.catalog.chunks.commit(committed)
             ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s

@@ -5,7 +5,7 @@ its own (`Prefetch`): decode | resize | towers | compress | commit. Commits stay
 thread and in order, one chunk behind.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from itertools import islice
@@ -87,7 +87,7 @@ def ingest(
     stills: StillStore | None = None,
     overlaps: bool | None = None,
     trim_chunks: int | None = TRIM_CHUNKS,
-) -> Iterator[ChunkCommitted]:
+) -> Generator[ChunkCommitted, None, None]:
     """Ingest a video: encode, compress, store and index its frames; yielded chunks are on disk.
 
     Killed anywhere and run again with a reader that starts at `resume_point`, it ends with the

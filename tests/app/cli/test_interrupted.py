@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 
 from app.cli.main import main
+from app.worker.handlers import open_worker
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
+from storage.catalog import open_catalog
+from tests.app.services.conftest import open_library
+from tests.support.mjpeg_camera import open_mjpeg_camera
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +47,23 @@ def interrupt(arguments: list[str], is_time: Callable[[str], bool]) -> str:
         said += running.communicate(timeout=120)[1]
     assert running.returncode == 130, said
     return said.strip().splitlines()[-1]
+
+
+def stop_at_chunk(number: int, arguments: list[str], home: Path) -> tuple[int, str]:
+    """Run a command, press Ctrl-C when a chunk is stored; the exit code and what was said."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "app", *arguments], stderr=subprocess.PIPE, text=True
+    ) as running:
+        before, deadline = {*home.glob("latents/*/*/*")}, time.monotonic() + 120
+        while not any(
+            path.name == f"{number:08}.safetensors"
+            for path in {*home.glob("latents/*/*/*")} - before
+        ):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said = running.communicate(timeout=120)[1]
+    return running.returncode, said.strip()
 
 
 def n_captions(home: Path) -> int:
@@ -77,14 +98,41 @@ def test_interrupted_watching_says_what_is_kept(tmp_path: Path, checkpoint: Path
     frames = (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(2400))
     write_video(folder / "yard.mp4", frames, 4.0)
     command = ["ingest", str(folder), "--watch", "--home", str(home), "--model", str(checkpoint)]
-    with subprocess.Popen(
-        [sys.executable, "-m", "app", *command], stderr=subprocess.PIPE, text=True
-    ) as running:
-        deadline = time.monotonic() + 120
-        while not [*home.glob("latents/*/*/00000003.safetensors")]:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        running.send_signal(signal.SIGINT)
-        said = running.communicate(timeout=120)[1]
-    assert running.returncode == 0, said
+    code, said = stop_at_chunk(3, command, home)
+    assert code == 0, said
     assert re.search(r"stopped; kept \d+ chunks of yard, up to 0:0", said)
+
+
+def test_interrupted_feed_is_a_video_that_has_ended(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
+    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--fps", "5", "--no-observe"]
+    with open_mjpeg_camera([0.1]) as (address, _):
+        # Whoever stops a camera's reading does so while the next picture is waited for.
+        for number in (1, 2):
+            code, said = stop_at_chunk(2, ["ingest", address, *words], tmp_path)
+            assert code == 130, said
+            last = said.splitlines()[-1]
+            assert re.match(rf"stopped; kept \d+ chunks of .*/video{' 2' * (number == 2)},", last)
+            assert "goes on there" not in last
+            with open_catalog(f"sqlite:///{tmp_path / 'longwatch.db'}") as catalog:
+                rows = catalog.videos.list()
+            assert [row.status for row in rows] == ["ready"] * number
+            assert all(row.start_source == "live" for row in rows)
+
+
+def test_feed_whose_reader_was_killed_is_not_read_on_by_another_clock(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
+    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--fps", "5", "--no-observe"]
+    with open_mjpeg_camera([0.1]) as (address, _):
+        stop_at_chunk(2, ["ingest", address, *words], tmp_path)
+        with closing(sqlite3.connect(tmp_path / "longwatch.db", timeout=30)) as database, database:
+            database.execute("UPDATE videos SET status = 'ingesting'")
+        with closing(open_library(tmp_path, checkpoint, allow_network=True)) as context:
+            (before,) = context.catalog.videos.list()
+            open_worker(context).run(until_idle=True)
+            (after,) = context.catalog.videos.list()
+    assert (after.status, after.n_chunks) == ("ready", before.n_chunks)
