@@ -18,7 +18,7 @@ from app.schemas.alerts import (
     TryAlertRuleResponse,
     UpdateAlertRuleRequest,
 )
-from app.schemas.common import MessageResponse
+from app.schemas.common import MessageResponse, RowNumber
 from app.schemas.destinations import (
     CreateDestinationRequest,
     DeliveriesResponse,
@@ -31,7 +31,6 @@ from app.services.delivery import outbox
 from storage.alert_records import DeliveryState
 
 router = APIRouter(prefix="/api/v1", tags=["alerts"])
-Number = Annotated[int, Path(ge=1, le=2**31)]
 RuleName = Annotated[str, Path(max_length=120)]
 States = Annotated[
     list[str] | None,
@@ -50,7 +49,7 @@ def list_alerts(
     state: States = None,
     rule: Annotated[str | None, Query(max_length=120)] = None,
     video: Annotated[str | None, Query(max_length=128)] = None,
-    before: Annotated[int | None, Query(ge=1, description="An alert: only earlier ones.")] = None,
+    before: Annotated[RowNumber | None, Query(description="An alert: only earlier ones.")] = None,
     limit: Annotated[int, Query(ge=1, le=alerts.MAX_LISTED)] = 50,
 ) -> AlertsResponse:
     """Return alerts of videos that the user may see, latest first, with the count of open ones."""
@@ -66,7 +65,7 @@ def list_alerts(
 
 
 @router.get("/alerts/{alert_id}", summary="Get an alert")
-def get_alert(context: Ctx, principal: CurrentUser, alert_id: Number) -> AlertItem:
+def get_alert(context: Ctx, principal: CurrentUser, alert_id: RowNumber) -> AlertItem:
     """Return an alert with its evidence."""
     return alerts.show_alert(context.services, alert_id, principal)
 
@@ -77,7 +76,7 @@ def get_alert(context: Ctx, principal: CurrentUser, alert_id: Number) -> AlertIt
     response_class=Response,
     responses=content("image/jpeg"),
 )
-def get_picture(context: Ctx, principal: CurrentUser, alert_id: Number) -> Response:
+def get_picture(context: Ctx, principal: CurrentUser, alert_id: RowNumber) -> Response:
     """Return the still that was kept with an alert."""
     picture = alerts.alert_picture(context.services, alert_id, principal)
     headers = {"cache-control": "private, max-age=86400"}
@@ -86,7 +85,7 @@ def get_picture(context: Ctx, principal: CurrentUser, alert_id: Number) -> Respo
 
 @router.patch("/alerts/{alert_id}", summary="Answer an alert")
 def decide_alert(
-    context: Ctx, principal: CurrentUser, alert_id: Number, body: DecideAlertRequest
+    context: Ctx, principal: CurrentUser, alert_id: RowNumber, body: DecideAlertRequest
 ) -> AlertItem:
     """Acknowledge an alert, or mark it as false; whoever may see it may do so."""
     name = principal.user.name
@@ -182,7 +181,7 @@ def list_deliveries(
     context: Ctx,
     principal: CurrentAdmin,
     state: Annotated[list[DeliveryState] | None, Query(max_length=4)] = None,
-    alert: Annotated[int | None, Query(ge=1)] = None,
+    alert: RowNumber | None = None,
     limit: Annotated[int, Query(ge=1, le=destinations.MAX_LISTED)] = 50,
 ) -> DeliveriesResponse:
     """Return what is on its way, what has arrived and what was given up, latest first."""
@@ -192,6 +191,6 @@ def list_deliveries(
 
 
 @router.post("/alert-deliveries/{delivery_id}/retry", summary="Retry a delivery")
-def retry_delivery(context: Ctx, principal: CurrentAdmin, delivery_id: Number) -> DeliveryItem:
+def retry_delivery(context: Ctx, principal: CurrentAdmin, delivery_id: RowNumber) -> DeliveryItem:
     """Send at once what was given up, or waits for another attempt."""
     return destinations.retry_delivery(context.services, delivery_id)

@@ -1,15 +1,13 @@
 """Background jobs: list, cancel, retry."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path
+from fastapi import APIRouter
 
 from app.api.deps import Ctx, CurrentAdmin, CurrentUser
+from app.schemas.common import RowNumber
 from app.schemas.jobs import JobItem, JobsResponse
 from app.services import jobs
 
 router = APIRouter(prefix="/api/v1", tags=["jobs"])
-Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("/jobs", summary="List jobs")
@@ -19,12 +17,12 @@ def list_jobs(context: Ctx, principal: CurrentUser) -> JobsResponse:
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job")
-def cancel_job(context: Ctx, principal: CurrentAdmin, job_id: Number) -> JobItem:
+def cancel_job(context: Ctx, principal: CurrentAdmin, job_id: RowNumber) -> JobItem:
     """Stop a job; what is committed stays."""
     return jobs.cancel_job(context.services, job_id)
 
 
 @router.post("/jobs/{job_id}/retry", summary="Retry a job")
-def retry_job(context: Ctx, principal: CurrentAdmin, job_id: Number) -> JobItem:
+def retry_job(context: Ctx, principal: CurrentAdmin, job_id: RowNumber) -> JobItem:
     """Queue a job again; it continues from the last committed chunk."""
     return jobs.retry_job(context.services, job_id)

@@ -23,6 +23,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.deps import AppContext, Ctx, CurrentUser
 from app.api.openapi import content
 from app.api.ranges import ranged_response
+from app.schemas.common import Seconds
 from app.services.captions import caption_rows
 from app.services.conversations import list_chapters
 from app.services.library import export_clip
@@ -121,7 +122,7 @@ async def get_frame(
     context: Ctx,
     principal: CurrentUser,
     video_id: str,
-    t: Annotated[float, Query(ge=0, le=1e9, description="Seconds from the start.")] = 0.0,
+    t: Annotated[Seconds, Query(description="Seconds from the start.")] = 0.0,
     w: Annotated[int, Query(description="Longest side: 160, 320, 640 or 1280 pixels.")] = 320,
 ) -> Response:
     """Return the frame shown at a time as JPEG: the still that was kept of it.
@@ -209,8 +210,8 @@ async def get_clip(
     context: Ctx,
     principal: CurrentUser,
     video_id: str,
-    start: Annotated[float, Query(ge=0)],
-    end: Annotated[float, Query(gt=0)],
+    start: Seconds,
+    end: Seconds,
 ) -> FileResponse:
     """Cut a clip, without encoding again where the container allows it; ten minutes at most."""
     row = await run_in_threadpool(context.video, principal, video_id)

@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse
 from app.api.audit import audit
 from app.api.deps import AppContext, Ctx, CurrentAdmin, CurrentUser
 from app.api.openapi import content
+from app.schemas.common import RowNumber
 from app.schemas.jobs import JobItem
 from app.schemas.probes import (
     ProbeRequest,
@@ -24,7 +25,6 @@ from storage.records import ProbeRunRow
 MAX_LISTED = 50
 
 router = APIRouter(prefix="/api/v1/probes", tags=["probes"])
-Number = Annotated[int, Path(ge=0, le=2**31)]
 
 
 @router.get("", summary="List probe runs")
@@ -54,14 +54,14 @@ def start_probe_run(context: Ctx, principal: CurrentAdmin, body: ProbeRequest) -
 
 
 @router.get("/{run_id}", summary="Get a probe run")
-def get_probe_run(context: Ctx, principal: CurrentUser, run_id: Number) -> ProbeRunItem:
+def get_probe_run(context: Ctx, principal: CurrentUser, run_id: RowNumber) -> ProbeRunItem:
     """Return a run with the cells that are finished so far."""
     return _describe(context, probes.find_run(context.services, run_id, principal))
 
 
 @router.get("/{run_id}/cells/{cell}", summary="Get a cell of a probe run")
 def get_probe_cell(
-    context: Ctx, principal: CurrentUser, run_id: Number, cell: Number
+    context: Ctx, principal: CurrentUser, run_id: RowNumber, cell: RowNumber
 ) -> TrialsResponse:
     """Return what was asked, answered and shown for every needle of a cell."""
     run = probes.find_run(context.services, run_id, principal)
@@ -75,7 +75,7 @@ def get_probe_cell(
     response_class=Response,
     responses=content("text/csv"),
 )
-def export_probe_cells(context: Ctx, principal: CurrentUser, run_id: Number) -> Response:
+def export_probe_cells(context: Ctx, principal: CurrentUser, run_id: RowNumber) -> Response:
     """Return a line for every cell."""
     run = probes.find_run(context.services, run_id, principal)
     name = f"longwatch-probe-{run.id}.csv"
@@ -104,7 +104,7 @@ def get_drawn_needle(
     responses=content("image/png"),
 )
 def get_planted_needle(
-    context: Ctx, principal: CurrentUser, run_id: Number, needle_idx: Number
+    context: Ctx, principal: CurrentUser, run_id: RowNumber, needle_idx: RowNumber
 ) -> FileResponse:
     """Return the picture that was planted, where it came from a set of needles."""
     run = probes.find_run(context.services, run_id, principal)
@@ -114,7 +114,7 @@ def get_planted_needle(
 
 
 @router.delete("/{run_id}", summary="Delete a probe run", status_code=204)
-def delete_probe_run(context: Ctx, principal: CurrentAdmin, run_id: Number) -> Response:
+def delete_probe_run(context: Ctx, principal: CurrentAdmin, run_id: RowNumber) -> Response:
     """Delete a run with its cells."""
     run = probes.find_run(context.services, run_id, principal)
     probes.remove_run(context.services, run.id)

@@ -1,12 +1,11 @@
 """The session, user accounts, API tokens, and the configuration of the server."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from app.api.audit import audit
 from app.api.auth import COOKIE, client_address, cookie_secret
 from app.api.deps import Ctx, CurrentAdmin, CurrentUser
+from app.schemas.common import RowNumber
 from app.schemas.settings import SettingsResponse
 from app.schemas.users import (
     ChangePasswordRequest,
@@ -141,9 +140,7 @@ def create_token(context: Ctx, principal: CurrentUser, body: CreateTokenRequest)
 
 
 @router.delete("/tokens/{token_id}", tags=["tokens"], summary="Revoke a token", status_code=204)
-def revoke_token(
-    context: Ctx, principal: CurrentUser, token_id: Annotated[int, Path(ge=0, le=2**31)]
-) -> Response:
+def revoke_token(context: Ctx, principal: CurrentUser, token_id: RowNumber) -> Response:
     """Revoke one of the user's own API tokens."""
     accounts.remove_token(context.services, principal.user.id, TokenId(token_id))
     audit(principal, "revoked token", token_id)

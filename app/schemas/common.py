@@ -21,8 +21,12 @@ CameraNames = Annotated[
         description="Ids or names of cameras: all that each has filmed, across its files.",
     ),
 ]
+RowNumber = Annotated[int, Field(ge=0, le=2**31)]
+"""A number that a row has in the library; larger ones no database could be asked for."""
+Seconds = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+"""Seconds from the start of a video; in 1e9 lie thirty years."""
 TimeBound = Annotated[
-    float | datetime | None,
+    Annotated[float, Field(allow_inf_nan=False)] | datetime | None,
     Field(
         description="Seconds from the start of each video, or a date and time (ISO 8601); without "
         "a zone it is the local time of each video."
@@ -40,7 +44,7 @@ class Schema(BaseModel):
     Validators are built when a class is first used: a command uses few of them.
     """
 
-    model_config = ConfigDict(defer_build=True)
+    model_config = ConfigDict(defer_build=True, allow_inf_nan=False)
 
     @classmethod
     def __get_pydantic_json_schema__(
