@@ -8,7 +8,7 @@ code that reads it, and only there.
 
 import os
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -357,8 +357,9 @@ def _refuse_unknown(
     for key, value in values.items():
         if key not in known:
             # difflib's own cutoff: a suggestion that shares little with the word misleads.
-            near = get_close_matches(key, known, n=1, cutoff=0.6)
-            meant = f"; did you mean {path + near[0]!r}?" if near else ""
+            near = [path + name for name in get_close_matches(key, known, n=1, cutoff=0.6)]
+            near = near or [name for name in _names(Settings) if name.split(".")[-1] == key]
+            meant = f"; did you mean {near[0]!r}?" if near else ""
             raise SettingsError(
                 f"{source}: unknown setting {path + key!r}{meant}",
                 hint=f"known here: {', '.join(known)}",
@@ -368,6 +369,16 @@ def _refuse_unknown(
             if not isinstance(value, Mapping):
                 raise SettingsError(f"{source}: {path + key!r} is a section, not a value")
             _refuse_unknown(source, inner, value, f"{path}{key}.")
+
+
+def _names(section: type[BaseModel], path: str = "") -> Iterator[str]:
+    """Yield the full names of all settings."""
+    for name, field in section.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _names(inner, f"{path}{name}.")
+        else:
+            yield path + name
 
 
 def _not_allowed(

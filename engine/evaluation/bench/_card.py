@@ -188,7 +188,7 @@ def _ms(device: torch.device, work: Any) -> float:
 
 
 def compare_families(device: torch.device, folder: Path) -> dict[str, Any]:
-    """Compare the tiny variant of every family on a device with the CPU's float32, in float32 and bfloat16.
+    """Compare the tiny variant of every family on a device with itself on the CPU.
 
     Returns:
         Of each family the largest difference of its latents in their largest value, and whether

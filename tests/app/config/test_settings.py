@@ -91,6 +91,10 @@ def test_sizes_are_written_as_people_write_them(
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
+        (
+            "[limits]\nallow_network = true",
+            "'limits.allow_network'; did you mean 'allow_network'?",
+        ),
         ('modle = "x"', "unknown setting 'modle'; did you mean 'model'?"),
         ("[cache]\ndevce_bytes = 1", "unknown setting 'cache.devce_bytes'; did you mean 'cache.de"),
         ("sampling = 3", "'sampling' is a section, not a value"),
