@@ -5,7 +5,6 @@ clean state, so that a picture never depends on where reading started. Feeds, an
 time stamps, are decoded from end to end.
 """
 
-import contextlib
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,11 +15,11 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from engine.errors import MediaDecodeError, MediaRefusedError, UnreachableError
+from engine.errors import MediaRefusedError, UnreachableError
 from engine.media.clock import Clock, TimedGop, WantsFrame
 from engine.media.gop_decoder import GopDecoder, Picture
 from engine.media.gops import split_into_gops
-from engine.media.packets import Counts, PacketReader, starts_gradual_refresh
+from engine.media.packets import Counts, PacketReader, starts_gradual_refresh, until_lost
 from engine.media.source import MediaLimits, Source, check_duration
 from engine.media.stamps import VideoPacket, nominal_frame_ticks
 
@@ -136,7 +135,8 @@ class VideoDecoder:
 
     def jump(self, tick: int) -> None:
         """Seek the group that holds a tick, if the container has an index; else do nothing."""
-        if self._source.container.format.name not in _INDEXED or self.lacks_stamps:
+        is_indexed = self._source.container.format.name in _INDEXED and self._source.feed is None
+        if not is_indexed or self.lacks_stamps:
             return
         stamp = self._origin + tick
         back = 0
@@ -330,9 +330,14 @@ class VideoDecoder:
             yield from self._held_picture(self.end, wanted)
 
     def _live(self, packets: Iterator[VideoPacket], wanted: WantsFrame) -> Iterator[Picture]:
-        """Decode a live feed; after a break it is opened again, until nobody answers any more."""
+        """Decode a live feed; after a break it is opened again, until nobody answers any more.
+
+        One that says that it has ended is done.
+        """
         while True:
-            yield from self._end_to_end(self._tapped(_until_lost(packets)), wanted)
+            yield from self._end_to_end(self._tapped(until_lost(packets)), wanted)
+            if self._source.has_ended:
+                return
             broke_at = time.monotonic()
             self._held = None
             self._source.reopen(self._limits, while_waiting=self.packets.beat)
@@ -384,12 +389,6 @@ class VideoDecoder:
     def _warn(self, text: str) -> None:
         if text not in self.warnings:
             self.warnings += (text,)
-
-
-def _until_lost(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
-    """Yield the packets of a feed until it can be read no more, which is no failure yet."""
-    with contextlib.suppress(MediaDecodeError):
-        yield from packets
 
 
 def _set_threads(context: VideoCodecContext) -> None:

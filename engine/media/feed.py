@@ -2,7 +2,7 @@
 
 Web addresses are opened by FFmpeg at that address, without following redirects; RTSP cameras
 behind a relay, because FFmpeg cannot be told not to follow theirs. MPEG-TS over UDP is listened
-for, and connects nowhere.
+for, and connects nowhere. The segments of a playlist are fetched here, and FFmpeg gets their bytes.
 """
 
 import ipaddress
@@ -26,6 +26,7 @@ from engine.media.address import (
     redact,
     resolve_host,
 )
+from engine.media.hls import MP4, HlsFeed, is_playlist
 from engine.media.relay import RtspRelay, connect_camera
 
 _RTSP_OPTIONS: Final = {
@@ -49,15 +50,23 @@ _DENIED: Final = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
 
 def open_feed(
-    uri: str, options: dict[str, str], *, timeout_s: tuple[float, float], allow_http: bool
-) -> InputContainer:
-    """Open a feed; redirects are not followed.
+    uri: str,
+    options: dict[str, str],
+    *,
+    timeout_s: tuple[float, float],
+    allow_http: bool,
+    films: bool = False,
+) -> tuple[InputContainer, HlsFeed | None]:
+    """Open a feed, and what its packets come from where that is not FFmpeg's own.
+
+    Redirects are not followed.
 
     Args:
         uri: With the sign-in of the camera.
         options: FFmpeg's, without protocols.
         timeout_s: Longest wait for the connection, and for each read.
         allow_http: Whether web addresses may be opened.
+        films: Whether it has to be live: a playlist that has ended is not.
     Raises:
         MediaRefusedError: It is no address, or no camera has it.
         NetworkDisabledError: A web address, which may not be opened.
@@ -68,19 +77,27 @@ def open_feed(
     if scheme in WEB_SCHEMES and not allow_http:
         raise NetworkDisabledError(shown)
     if scheme == "udp":
-        return _listen(parts, shown, options | _QUICK_OPTIONS, timeout_s)
+        return _listen(parts, shown, options | _QUICK_OPTIONS, timeout_s), None
     address, options = resolve_host(host, shown), options | _QUICK_OPTIONS
+    if scheme in WEB_SCHEMES and is_playlist(parts):
+        feed = HlsFeed(parts, address, shown, timeout_s=timeout_s)
+        if films and feed.is_whole:
+            raise UnreachableError(
+                f"{shown}: its playlist has ended",
+                hint="read it as a video, or wait for the camera",
+            )
+        return _open_segments(feed, shown, options), feed
     if scheme in WEB_SCHEMES:
         # Pictures that a camera sends one by one: of a file nobody would call that a video.
         web = {"format_whitelist": options["format_whitelist"] + ",mpjpeg"} | _web_options(parts)
-        return _open(_web_address(parts, address), shown, options | web, timeout_s)
+        return _open(_web_address(parts, address), shown, options | web, timeout_s), None
     containers = {"format_whitelist": options["format_whitelist"] + ",rtsp,sdp"}
     relay = _relay(parts, address, shown, timeout_s)
     sign_in = parts.netloc.rpartition("@")[0]
     netloc = f"{sign_in}@127.0.0.1:{relay.port}" if sign_in else f"127.0.0.1:{relay.port}"
     local = urlunsplit(parts._replace(scheme="rtsp", netloc=netloc))
     try:
-        return _open(local, shown, options | _RTSP_OPTIONS | containers, timeout_s)
+        return _open(local, shown, options | _RTSP_OPTIONS | containers, timeout_s), None
     except UnreachableError:
         if relay.was_redirected:
             raise MediaRefusedError(
@@ -109,6 +126,20 @@ def _listen(
             f"{shown}: no MPEG-TS comes in there",
             hint="check where the camera sends to, the firewall, and that nobody else listens",
         ) from None
+
+
+def _open_segments(feed: HlsFeed, shown: str, options: dict[str, str]) -> InputContainer:
+    """Open the bytes of a playlist's segments, which lead nowhere else."""
+    try:
+        return av.open(
+            feed,
+            "r",
+            format="mp4" if feed.container == MP4 else feed.container,
+            options=options | {"protocol_whitelist": "none", "format_whitelist": feed.container},
+            metadata_errors="replace",
+        )
+    except (av.FFmpegError, OSError, ValueError):
+        raise _unreachable(shown) from None
 
 
 def _relay(

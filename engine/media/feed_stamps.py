@@ -13,7 +13,8 @@ from typing import Final
 
 from av.video.stream import VideoStream
 
-from engine.media.stamps import VideoPacket, nominal_frame_ticks
+from engine.media.hls import Joint
+from engine.media.stamps import VideoPacket, move, nominal_frame_ticks
 
 _BACK_S: Final = 1.0
 """Reordered pictures without a time of decoding step back by up to 16 frames."""
@@ -58,7 +59,7 @@ class FeedStamps:
         self._n_steps, self._steps = 0, 0
         self._shift = 0
         self._last: int | None = None
-        self._last_at = 0.0
+        self._last_at, self._last_ticks = 0.0, 0
         self._least_late_s: float | None = None
         self._late: deque[tuple[float, float]] = deque()
         self._pending: deque[tuple[float, float]] = deque()
@@ -76,19 +77,29 @@ class FeedStamps:
             return self._frame_ticks * self._tick_s
         return self._steps / max(1, self._n_steps) * self._tick_s
 
-    def correct(self, packet: VideoPacket) -> bool:
+    def correct(self, packet: VideoPacket, joint: Joint | None = None) -> bool:
         """Rewrite the time stamps of the next packet, in decoding order.
 
+        Args:
+            joint: What the feed says of the place before it, where it says anything.
         Returns:
             Whether the clock was set anew before it.
         """
         at_s = self._now()
         stamp = packet.dts if packet.dts is not None else packet.pts
+        missed_s = 0.0 if joint is None else joint.missed_s
         if stamp is None or not self._is_stamped:
             packet.pts = packet.dts = self._by_arrival(at_s)
             stamp, is_reset = packet.pts, False
+        elif joint is not None and joint.is_clock_set and self._last is not None:
+            # It says so itself, and segments arrive in one piece: time goes on by duration, and
+            # what is known of how late packets come stays true.
+            is_reset = True
+            away = self._last_ticks + round(missed_s / self._tick_s)
+            self._move(packet, self._last + away - stamp)
+            stamp += self._shift
         else:
-            is_reset = self._is_reset(stamp, at_s)
+            is_reset = self._is_reset(stamp, at_s, missed_s)
             if is_reset:
                 assert self._last is not None
                 away_s = max(at_s - self._last_at, self._frame_ticks * self._tick_s)
@@ -96,27 +107,31 @@ class FeedStamps:
                 self._late.clear()
                 self._pending.clear()
                 self._least_late_s = None
-            packet.pts = None if packet.pts is None else packet.pts + self._shift
-            packet.dts = None if packet.dts is None else packet.dts + self._shift
+            self._move(packet, self._shift)
             stamp += self._shift
         if self._last is not None and not is_reset:
             self._n_steps, self._steps = self._n_steps + 1, self._steps + stamp - self._last
         if self._last is None or stamp > self._last:
             self._last, self._last_at = stamp, at_s
+            self._last_ticks = packet.duration or self._frame_ticks
         self._note(packet.pts if packet.pts is not None else stamp, at_s)
         return is_reset
+
+    def _move(self, packet: VideoPacket, shift: int) -> None:
+        self._shift = shift
+        move(packet, shift)
 
     def _by_arrival(self, at_s: float) -> int:
         if self._last is None:
             return 0
         return self._last + max(1, round((at_s - self._last_at) / self._tick_s))
 
-    def _is_reset(self, stamp: int, at_s: float) -> bool:
+    def _is_reset(self, stamp: int, at_s: float, missed_s: float) -> bool:
         if self._last is None:
             return False
         step_s = (stamp + self._shift - self._last) * self._tick_s
         passed_s = at_s - self._last_at
-        if not -_BACK_S <= step_s <= passed_s + _AHEAD_S:
+        if not -_BACK_S <= step_s <= passed_s + missed_s + _AHEAD_S:
             return True
         if step_s <= 0 and passed_s > _STANDS_S:
             return True

@@ -6,10 +6,13 @@ where such a gradual refresh starts as a keyframe, but no picture is whole until
 Source: ITU-T H.264, 7.3.1 (NAL units), 7.3.2.3 and D.1.8 (recovery point).
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import av
+from av.packet import Packet
 
 from engine.errors import MediaDecodeError, MediaRefusedError
 from engine.media.feed_stamps import FeedStamps
@@ -48,6 +51,7 @@ class PacketReader:
         self._counts = counts
         self._demuxed = self._demux()
         self._stamps = _picture_stamps(source)
+        self._listen()
 
     @property
     def feed_stamps(self) -> FeedStamps | None:
@@ -73,6 +77,9 @@ class PacketReader:
                     self._source.uri, "reading stopped", hint="check the disk or the network"
                 ) from error
             self._note(packet)
+            if packet.is_discard and self._source.feed is not None:
+                # FFmpeg's reader of MP4 takes what is behind a clock that was set back for old.
+                return _kept(packet)
             return packet
         raise StopIteration
 
@@ -84,11 +91,17 @@ class PacketReader:
         """Continue with a feed that was connected to again, and has a clock of its own now."""
         self.restart()
         self._stamps = _picture_stamps(self._source)
+        self._listen()
 
     def beat(self) -> None:
         """Tell a watchdog that reading is alive."""
         if self.on_packet is not None:
             self.on_packet()
+
+    def _listen(self) -> None:
+        """Hear of a feed that is alive between its packets."""
+        if self._source.feed is not None:
+            self._source.feed.on_wait = self.beat
 
     def _demux(self) -> Iterator[VideoPacket]:
         packets = self._source.container.demux(self._source.stream)
@@ -104,9 +117,28 @@ class PacketReader:
         else:
             # It begins inside what the packet before it began in.
             self.read_up_to += packet.size
-        if self._stamps is not None and packet.size:
-            self.clock_resets += self._stamps.correct(packet)
+        if packet.size:
+            self._correct(packet)
         self.beat()
+
+    def _correct(self, packet: VideoPacket) -> None:
+        feed = self._source.feed
+        at = self.read_up_to if packet.pos is None else packet.pos
+        joint = None if feed is None else feed.joint_before(at)
+        if isinstance(self._stamps, FeedStamps):
+            self.clock_resets += self._stamps.correct(packet, joint)
+        elif self._stamps is not None:
+            is_clock_set = joint is not None and joint.is_clock_set
+            self.clock_resets += self._stamps.correct(packet, is_clock_set=is_clock_set)
+
+
+def _kept(packet: VideoPacket) -> VideoPacket:
+    """Return a packet without the mark that has it thrown away."""
+    kept = cast(VideoPacket, Packet(bytes(packet)))
+    kept.stream, kept.time_base = packet.stream, packet.time_base
+    kept.pts, kept.dts, kept.duration = packet.pts, packet.dts, packet.duration
+    kept.is_keyframe = packet.is_keyframe
+    return kept
 
 
 def _stamped_once(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
@@ -126,11 +158,18 @@ def _stamped_once(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
         yield held
 
 
+def until_lost(packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+    """Yield the packets of a feed until it can be read no more, which is no failure yet."""
+    with contextlib.suppress(MediaDecodeError):
+        yield from packets
+
+
 def _picture_stamps(source: Source) -> PictureStamps | FeedStamps | None:
     container = source.container.format.name
     if source.is_live:
         return FeedStamps(source.stream, container)
-    return PictureStamps(container, source.stream) if container in STAMP_BITS else None
+    may_step = container in STAMP_BITS or source.feed is not None
+    return PictureStamps(container, source.stream) if may_step else None
 
 
 def starts_gradual_refresh(data: bytes, *, length_prefixed: bool) -> bool:

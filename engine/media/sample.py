@@ -24,8 +24,9 @@ from jaxtyping import UInt8
 from engine.errors import MediaDecodeError
 from engine.media.address import redact
 from engine.media.decode import VideoDecoder
+from engine.media.describe import describe
 from engine.media.frame import Frame, FrameConverter
-from engine.media.source import MediaLimits, describe, open_source
+from engine.media.source import MediaLimits, open_source
 from engine.records import MediaInfo, SampleStats
 
 THINNING_VERSION = 2

@@ -24,13 +24,12 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.media.address import is_live_uri, redact
-from engine.media.duration import duration_s, read_end_s, scan_end_s, start_s, starts_late
+from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
 from engine.media.feed import open_feed
 from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
+from engine.media.hls import HlsFeed
 from engine.media.sniff import is_jpeg, sniff
-from engine.media.stamps import STAMP_BITS, nominal_rate
-from engine.media.tags import read_tags
-from engine.records import MediaInfo
+from engine.media.stamps import STAMP_BITS
 
 _HEAD_BYTES = 4096
 # About half a second of reading; measured at 170 MB/s on two busy cores.
@@ -86,6 +85,13 @@ class Source:
     warnings: tuple[str, ...]
     end_s: float | None = None
     """Of a file, on its own clock, where the header leaves it open."""
+    feed: HlsFeed | None = None
+    """What the packets come from, of a playlist."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a live feed has said that nothing more will come."""
+        return self.feed is not None and self.feed.has_ended
 
     def close(self) -> None:
         """Close the file or connection; may be called twice."""
@@ -108,6 +114,7 @@ class Source:
             except (UnreachableError, MediaRefusedError):
                 continue
             self.container, self.stream = source.container, source.stream
+            self.feed = source.feed
             return
         raise UnreachableError(
             f"{self.uri}: the feed broke off and did not come back",
@@ -121,7 +128,8 @@ class Source:
         file is believed until it has been read, unless it would be refused for its length.
         """
         container = self.container
-        if self.is_live or container.format.name not in STAMP_BITS:
+        is_known = self.is_live or self.feed is not None
+        if is_known or container.format.name not in STAMP_BITS:
             return
         header_s = (container.duration or 0) / av.time_base
         if container.size > _MEASURED_BYTES and header_s <= limits.max_duration_s:
@@ -149,12 +157,14 @@ def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source
     # FFmpeg would write a line about every damaged packet to stderr; damage is counted instead.
     av.logging.set_libav_level(av.logging.PANIC)
     end_s: float | None = None
+    feed: HlsFeed | None = None
     if is_live_uri(uri):
-        container = open_feed(
+        container, feed = open_feed(
             uri,
             _options(limits),
             timeout_s=(limits.open_timeout_s, limits.read_timeout_s),
             allow_http=limits.allow_http,
+            films=films,
         )
     else:
         container, end_s = _open_file(uri, limits)
@@ -166,6 +176,8 @@ def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source
         container.close()
         raise
     is_live = is_live_uri(uri) and (films or container.duration is None)
+    if feed is not None and feed.is_whole:
+        is_live = False
     return Source(
         uri=shown,
         address=uri,
@@ -174,6 +186,7 @@ def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source
         is_live=is_live,
         warnings=warnings,
         end_s=end_s,
+        feed=feed,
     )
 
 
@@ -207,48 +220,6 @@ def check_duration(uri: str, length_s: float, limits: MediaLimits) -> None:
     if length_s > limits.max_duration_s:
         what, length_s = f"{uri}: duration in seconds", round(length_s, 1)
         raise LimitExceededError(what, length_s, limits.max_duration_s, field="max_duration_s")
-
-
-def describe(
-    source: Source,
-    *,
-    size_px: tuple[int, int],
-    rotation_deg: int,
-    first_s: float,
-    warnings: tuple[str, ...] = (),
-) -> MediaInfo:
-    """Return what the header states, corrected by the first frame.
-
-    Args:
-        size_px: Height and width of the frames, upright.
-        rotation_deg: Degrees counter-clockwise that the stored picture was turned.
-        first_s: Time of the first frame on the file's own clock.
-    """
-    container, stream = source.container, source.stream
-    rate = nominal_rate(stream, container.format.name)
-    return MediaInfo(
-        uri=source.uri,
-        container=container.format.name,
-        video_codec=_codec_name(stream),
-        fps=float(rate) if rate else None,
-        height_px=size_px[0],
-        width_px=size_px[1],
-        duration_s=None if source.is_live else duration_s(container, source.end_s, first_s=first_s),
-        is_live=source.is_live,
-        has_audio=bool(container.streams.audio),
-        rotation_deg=rotation_deg,
-        first_frame_s=0.0 if source.is_live else _first_frame_s(container, first_s),
-        warnings=source.warnings + warnings,
-        tags=read_tags(source.address, container.format.name, container.metadata, stream.metadata),
-    )
-
-
-def _first_frame_s(container: InputContainer, first_s: float) -> float:
-    """Return when the first frame is shown by the clock of players.
-
-    A start before zero is the priming of a sound decoder, which players pass over.
-    """
-    return max(0.0, first_s - max(0.0, start_s(container)))
 
 
 def _open_file(uri: str, limits: MediaLimits) -> tuple[InputContainer, float | None]:
@@ -384,8 +355,3 @@ def _check_stream(uri: str, stream: VideoStream, limits: MediaLimits) -> None:
         )
     # Set on the context, because the option of the same name given to `av.open` has no effect.
     context.options = {"max_pixels": str(limits.max_pixels)}
-
-
-def _codec_name(stream: VideoStream) -> str:
-    name = stream.codec_context.name
-    return {"libdav1d": "av1", "libvpx": "vp8", "libvpx-vp9": "vp9"}.get(name, name)

@@ -38,11 +38,12 @@ class PictureStamps:
         """Start before the first packet.
 
         Args:
-            container: FFmpeg's name of it, one of `STAMP_BITS`.
+            container: FFmpeg's name of it; one that is not in `STAMP_BITS` has stamps that do not
+                wrap.
         """
         self.shifts = [0]
         """Latest ticks added to the stamps of the file, the current ones last."""
-        self.wrap = 1 << STAMP_BITS[container]
+        self.wrap = 1 << STAMP_BITS.get(container, 63)
         self.ticks_per_s = float(1 / Fraction(stream.time_base or Fraction(1, 90_000)))
         self.frame_ticks = nominal_frame_ticks(stream, container)
         """Nominal length of a frame, for packets that state none."""
@@ -55,9 +56,11 @@ class PictureStamps:
         """Continuous time stamp of the last packet; 0 before the first."""
         return self._last[0] if self._last else 0
 
-    def correct(self, packet: AnyPacket | VideoPacket) -> bool:
+    def correct(self, packet: AnyPacket | VideoPacket, *, is_clock_set: bool = False) -> bool:
         """Rewrite the time stamps of the next packet, in decoding order.
 
+        Args:
+            is_clock_set: Whether the source says that the clock was set anew before it.
         Returns:
             Whether the clock was set anew before it; a wrap is none.
         """
@@ -75,7 +78,8 @@ class PictureStamps:
             last, duration = self._last
             shift = self.shifts[-1]
             shift += _nearest_turn(stamp + shift - last, self.wrap)
-            if not is_continuous(stamp + shift - last, self.ticks_per_s, back_s=back_s):
+            step = stamp + shift - last
+            if is_clock_set or not is_continuous(step, self.ticks_per_s, back_s=back_s):
                 is_reset = True
                 shift = last + duration + self.n_unstamped * self.frame_ticks - stamp
             if shift != self.shifts[-1]:
