@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from engine.errors import DiskFullError, UnreachableError
 from engine.files import atomic_write_bytes, is_out_of_space, make_folder
-from storage.camera_records import CameraRetention, CameraRow
+from storage.camera_records import CameraRetention, CameraRow, CameraTransport
 from storage.files import HomeFolder
 from storage.records import CameraId
 
@@ -39,6 +39,7 @@ class KeptCamera:
     fps: float | None
     watch: tuple[str, ...]
     records: bool
+    transport: CameraTransport
     enabled: bool
     retention: CameraRetention
     created_at: datetime
@@ -56,6 +57,7 @@ def write_camera_file(home: HomeFolder, row: CameraRow, *, has_sign_in: bool) ->
         **{name: getattr(row, name) for name in _KEPT},
         "has_sign_in": has_sign_in,
         "watch": [*row.watch],
+        "transport": row.transport,
         "retention": asdict(row.retention),
         "created_at": row.created_at.isoformat(),
     }
@@ -89,6 +91,8 @@ def _read(home: HomeFolder) -> Iterator[KeptCamera]:
                 **{name: facts[name] for name in _KEPT},
                 has_sign_in=facts["has_sign_in"],
                 watch=tuple(facts["watch"]),
+                # Files of earlier versions do not have it.
+                transport=facts.get("transport", "auto"),
                 retention=CameraRetention(**facts["retention"]),
                 created_at=datetime.fromisoformat(facts["created_at"]),
             )

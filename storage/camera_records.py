@@ -7,6 +7,7 @@ from typing import Literal
 from engine.records import VideoId
 from storage.records import CameraId
 
+CameraTransport = Literal["auto", "tcp", "udp"]
 CameraState = Literal["off", "starting", "live", "stalled", "unreachable", "refused"]
 """How a camera is doing: not filmed, being connected to, sending pictures, connected and silent,
 not to be reached, or reached and refusing (a password, a format)."""
@@ -41,6 +42,8 @@ class CameraRow:
     """Observers that look at it; empty means those of the settings."""
     records: bool
     """Whether its pictures are kept as they are sent, beside stills and latents."""
+    transport: CameraTransport
+    """How it sends them over RTSP: `auto` is TCP, and UDP where it does that alone."""
     retention: CameraRetention
     enabled: bool
     state: CameraState

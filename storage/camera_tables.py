@@ -23,6 +23,7 @@ class CameraTable(Base):
     fps: Mapped[float | None]
     watch: Mapped[list[str]]
     records: Mapped[bool] = mapped_column(default=True)
+    transport: Mapped[str] = mapped_column(server_default="auto")
     segment_days: Mapped[float | None]
     segment_bytes: Mapped[int | None] = mapped_column(BigInteger)
     still_days: Mapped[float | None]

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from engine.errors import InputRefusedError, NotFoundError
 from storage.camera_file import KeptCamera
-from storage.camera_records import CameraRetention, CameraRow, CameraState
+from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
 from storage.camera_tables import CameraGrantTable, CameraTable
 from storage.database import Database
 from storage.records import CameraId, UserId
@@ -35,6 +35,7 @@ class Cameras:
         fps: float | None = None,
         watch: tuple[str, ...] = (),
         records: bool = True,
+        transport: CameraTransport = "auto",
         retention: CameraRetention | None = None,
     ) -> CameraRow:
         """Add a camera, switched on.
@@ -54,6 +55,7 @@ class Cameras:
             fps=fps,
             watch=[*watch],
             records=records,
+            transport=transport,
             enabled=True,
             state="off",
             state_since=now,
@@ -77,6 +79,7 @@ class Cameras:
             fps=kept.fps,
             watch=[*kept.watch],
             records=kept.records,
+            transport=kept.transport,
             enabled=enabled,
             state="off",
             state_since=self._now(),
@@ -220,6 +223,7 @@ def _camera(row: CameraTable) -> CameraRow:
         fps=row.fps,
         watch=tuple(row.watch),
         records=row.records,
+        transport=cast(CameraTransport, row.transport),
         retention=CameraRetention(
             segment_days=row.segment_days,
             segment_bytes=row.segment_bytes,

@@ -27,6 +27,12 @@ Watch = Annotated[
 Record = Annotated[
     bool | None, typer.Option("--record/--no-record", help="Whether its pictures are recorded.")
 ]
+Transport = Annotated[
+    str | None,
+    typer.Option(
+        "--transport", help="RTSP over tcp, udp, or auto: UDP where it sends over that alone."
+    ),
+]
 
 
 def _days_option(what: str) -> Any:
@@ -53,6 +59,7 @@ def add_camera(
     fps: Fps = None,
     watch: Watch = None,
     record: Record = None,
+    transport: Transport = None,
     recordings_days: RecordingDays = None,
     recordings_size: RecordingSize = None,
     stills_days: StillDays = None,
@@ -71,6 +78,7 @@ def add_camera(
         fps=fps,
         watch=watch,
         records=record,
+        transport=transport,
         recording_days=recordings_days,
         recording_bytes=recordings_size,
         still_days=stills_days,
@@ -116,6 +124,7 @@ def change_camera(
     fps: Fps = None,
     watch: Watch = None,
     record: Record = None,
+    transport: Transport = None,
     recordings_days: RecordingDays = None,
     recordings_size: RecordingSize = None,
     stills_days: StillDays = None,
@@ -135,6 +144,7 @@ def change_camera(
         fps=fps,
         watch=watch,
         records=record,
+        transport=transport,
         recording_days=recordings_days,
         recording_bytes=recordings_size,
         still_days=stills_days,

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import ByteSize, Field
 
 from app.schemas.common import RequestModel, Schema
-from storage.camera_records import CameraState
+from storage.camera_records import CameraState, CameraTransport
 
 Kept = Literal["recordings", "stills", "latents"]
 
@@ -57,6 +57,8 @@ class CameraItem(Schema):
     """Observers that look at it; empty means those of the settings."""
     records: bool
     """Whether its pictures are recorded as they are sent."""
+    transport: CameraTransport
+    """How it sends them over RTSP; `auto` is TCP, and UDP where it does that alone."""
     retention: RetentionItem
     enabled: bool
     state: CameraState
@@ -113,6 +115,8 @@ class CameraFields(RequestModel):
     watch: list[str] | None = Field(default=None, max_length=16)
     """Observers that look at it; those of the settings when empty."""
     records: bool | None = None
+    transport: CameraTransport | None = None
+    """How it sends pictures over RTSP: `auto` is TCP, and UDP where it does that alone."""
     recording_days: float | None = _DAYS
     recording_bytes: ByteSize | None = _BYTES
     still_days: float | None = _DAYS

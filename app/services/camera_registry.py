@@ -36,7 +36,7 @@ from app.timefmt import wall_clock
 from engine.errors import InputRefusedError, LongwatchError
 from engine.media.address import is_live_uri, redact
 from engine.sight.observer import kind_of
-from storage.camera_records import CameraRetention, CameraRow, CameraState
+from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
 from storage.files import HomeFolder
 from storage.records import JobRow, VideoRow
 
@@ -71,6 +71,7 @@ def add_camera(
         fps=changes.get("fps"),
         watch=watch,
         records=changes.get("records") is not False,
+        transport=changes.get("transport") or "auto",
         retention=_retention(CameraRetention(), changes),
     )
     try:
@@ -101,8 +102,9 @@ def change_camera(
     changed: dict[str, Any] = {
         key: changes[key] for key in ("timezone", "fps", "watch") if key in changes
     }
-    if changes.get("records") is not None:
-        changed["records"] = changes["records"]
+    for key in ("records", "transport"):
+        if changes.get(key) is not None:
+            changed[key] = changes[key]
     changed["retention"] = _retention(camera.retention, changes)
     if name is not None:
         changed["name"] = check_name(name)
@@ -142,7 +144,9 @@ def remove_camera(
     return MessageResponse(message=f"{camera.name} is deleted")
 
 
-def try_address(context: ServiceContext, address: str) -> CameraTrialResponse:
+def try_address(
+    context: ServiceContext, address: str, *, transport: CameraTransport = "auto"
+) -> CameraTrialResponse:
     """Connect to an address and tell what it sends; nothing is kept.
 
     Raises:
@@ -151,7 +155,8 @@ def try_address(context: ServiceContext, address: str) -> CameraTrialResponse:
     """
     started = time.monotonic()
     address = _checked_address(context, address)
-    media = probe_foreign(resolve_references(context, address), media_limits(context.settings))
+    limits = replace(media_limits(context.settings), rtsp_transport=transport)
+    media = probe_foreign(resolve_references(context, address), limits)
     return CameraTrialResponse(
         address=redact(address),
         container=media.container,
@@ -167,7 +172,7 @@ def try_address(context: ServiceContext, address: str) -> CameraTrialResponse:
 
 def try_camera(context: ServiceContext, camera: CameraRow) -> CameraTrialResponse:
     """Connect to a camera with the sign-in that is kept; raises as `try_address`."""
-    return try_address(context, camera_address(context, camera))
+    return try_address(context, camera_address(context, camera), transport=camera.transport)
 
 
 def list_cameras(context: ServiceContext, access: Access = FULL_ACCESS) -> CamerasResponse:
@@ -229,6 +234,7 @@ def _describe(
         fps=camera.fps,
         watch=[*camera.watch],
         records=camera.records,
+        transport=camera.transport,
         retention=RetentionItem(
             **{field: getattr(camera.retention, key) for field, key in _RETENTION.items()}
         ),

@@ -123,7 +123,9 @@ class CameraConnection:
                     fps=self._camera.fps or self._context.engine.sampling.fps,
                 ),
                 LiveConfig(records=self._camera.records, segment_s=SEGMENT_S),
-                limits=media_limits(self._context.settings),
+                limits=replace(
+                    media_limits(self._context.settings), rtsp_transport=self._camera.transport
+                ),
                 while_waiting=self._while_waiting,
             )
         except _NobodyWantsMoreError:
@@ -334,7 +336,7 @@ def _way(context: ServiceContext, camera: CameraId) -> tuple[object, ...]:
     row = context.catalog.cameras.get(camera)
     # A new password leaves the address that is shown as it was.
     secret = HomeFolder(context.settings.home).read_secret(camera)
-    return row.enabled, row.address, secret, row.fps, row.records, row.timezone
+    return row.enabled, row.address, secret, row.fps, row.records, row.timezone, row.transport
 
 
 def _is_refusal(error: LongwatchError) -> bool:

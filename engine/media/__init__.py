@@ -2,7 +2,7 @@
 
     source, describe, formats   opens a file or feed, within limits and by allowlists
       sniff, address, duration   what a file is, where a feed is, how long a file is
-      feed, relay      how a feed is connected to, and to nobody else
+      feed, relay, datagrams   how a feed is connected to, and to nobody else
       hls, playlist, fetch   segments of a playlist as one stream; import no av
     live               a camera's frames in parts with a wall clock, beside their recording
       feed_stamps      its time stamps held against when packets arrive

@@ -6,7 +6,7 @@ for, and connects nowhere. The segments of a playlist are fetched here, and FFmp
 """
 
 import ipaddress
-from typing import Final
+from typing import Final, Literal
 from urllib.parse import SplitResult, urlunsplit
 
 import av
@@ -29,11 +29,17 @@ from engine.media.address import (
 from engine.media.hls import MP4, HlsFeed, is_playlist
 from engine.media.relay import RtspRelay, connect_camera
 
+RtspTransport = Literal["auto", "tcp", "udp"]
 _RTSP_OPTIONS: Final = {
     "protocol_whitelist": "rtsp,tcp",
     "rtsp_transport": "tcp",
     # Time stamps of RTP are unwrapped by FFmpeg on their own.
     "correct_ts_overflow": "1",
+}
+_DATAGRAM_OPTIONS: Final = {
+    # Packets that wait for one before them, which may be lost: FFmpeg would have 500, for a tenth
+    # of a second at most; in a connection it knows no such limit of time.
+    "reorder_queue_size": "16",
 }
 _QUICK_OPTIONS: Final = {
     # FFmpeg would watch twenty pictures to state a frame rate that a feed does not keep: measured
@@ -56,6 +62,7 @@ def open_feed(
     timeout_s: tuple[float, float],
     allow_http: bool,
     films: bool = False,
+    transport: RtspTransport = "auto",
 ) -> tuple[InputContainer, HlsFeed | None]:
     """Open a feed, and what its packets come from where that is not FFmpeg's own.
 
@@ -67,6 +74,7 @@ def open_feed(
         timeout_s: Longest wait for the connection, and for each read.
         allow_http: Whether web addresses may be opened.
         films: Whether it has to be live: a playlist that has ended is not.
+        transport: How RTSP cameras send pictures: `auto` is TCP, and UDP where one does that alone.
     Raises:
         MediaRefusedError: It is no address, or no camera has it.
         NetworkDisabledError: A web address, which may not be opened.
@@ -91,13 +99,31 @@ def open_feed(
         # Pictures that a camera sends one by one: of a file nobody would call that a video.
         web = {"format_whitelist": options["format_whitelist"] + ",mpjpeg"} | _web_options(parts)
         return _open(_web_address(parts, address), shown, options | web, timeout_s), None
-    containers = {"format_whitelist": options["format_whitelist"] + ",rtsp,sdp"}
-    relay = _relay(parts, address, shown, timeout_s)
+    return _open_rtsp(parts, address, shown, options, timeout_s, transport), None
+
+
+def _open_rtsp(
+    parts: SplitResult,
+    address: IpAddress,
+    shown: str,
+    options: dict[str, str],
+    timeout_s: tuple[float, float],
+    transport: RtspTransport,
+) -> InputContainer:
+    by_datagrams = transport == "udp"
+    if by_datagrams and parts.scheme.lower() == "rtsps":
+        raise MediaRefusedError(
+            shown, "over UDP nothing of it would be encrypted", hint="have it sent over TCP"
+        )
+    relay = _relay(parts, address, shown, timeout_s, by_datagrams=by_datagrams)
     sign_in = parts.netloc.rpartition("@")[0]
     netloc = f"{sign_in}@127.0.0.1:{relay.port}" if sign_in else f"127.0.0.1:{relay.port}"
     local = urlunsplit(parts._replace(scheme="rtsp", netloc=netloc))
+    rtsp = _RTSP_OPTIONS | {"format_whitelist": options["format_whitelist"] + ",rtsp,sdp"}
+    if by_datagrams:
+        rtsp |= _DATAGRAM_OPTIONS
     try:
-        return _open(local, shown, options | _RTSP_OPTIONS | containers, timeout_s), None
+        return _open(local, shown, options | rtsp, timeout_s)
     except UnreachableError:
         if relay.was_redirected:
             raise MediaRefusedError(
@@ -105,7 +131,14 @@ def open_feed(
                 "the camera sends to another address, which is not followed",
                 hint="give the address that it sends to, if you trust it",
             ) from None
-        raise
+        if not relay.refuses_transport:
+            raise
+        if transport == "auto":
+            return _open_rtsp(parts, address, shown, options, timeout_s, "udp")
+        raise UnreachableError(
+            f"{shown}: the camera does not send over {transport.upper()}",
+            hint=f"have it sent over {'TCP' if by_datagrams else 'UDP'}",
+        ) from None
 
 
 def _listen(
@@ -143,14 +176,21 @@ def _open_segments(feed: HlsFeed, shown: str, options: dict[str, str]) -> InputC
 
 
 def _relay(
-    parts: SplitResult, address: IpAddress, shown: str, timeout_s: tuple[float, float]
+    parts: SplitResult,
+    address: IpAddress,
+    shown: str,
+    timeout_s: tuple[float, float],
+    *,
+    by_datagrams: bool,
 ) -> RtspRelay:
     is_encrypted = parts.scheme.lower() == "rtsps"
     port = parts.port or (322 if is_encrypted else 554)
     tls_name = parts.hostname if is_encrypted else None
     try:
         camera = connect_camera(str(address), port, timeout_s=timeout_s[0], tls_name=tls_name)
-        return RtspRelay(camera, accept_s=timeout_s[0], send_s=timeout_s[1])
+        return RtspRelay(
+            camera, accept_s=timeout_s[0], send_s=timeout_s[1], by_datagrams=by_datagrams
+        )
     except (OSError, ValueError):
         raise _unreachable(shown) from None
 

@@ -18,8 +18,10 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, nullcontext, suppress
 from typing import Final
+
+from engine.media.datagrams import DatagramWay, RequestFilter
 
 _MAX_HEAD_BYTES: Final = 1 << 16
 _MAX_BODY_BYTES: Final = 1 << 20
@@ -31,6 +33,7 @@ _MIN_PACKET_BYTES: Final = 8
 _BLOCK_BYTES: Final = 1 << 16
 _STATUS_LINE: Final = re.compile(rb"RTSP/[0-9.]+ +([0-9]{3})(?: (.*))?")
 _REQUEST_LINE: Final = re.compile(rb"[A-Z_]{1,32} \S+ RTSP/[0-9.]+")
+_NO_SUCH_TRANSPORT: Final = b"461"
 _FRAME: Final = ord("$")
 _NOT_PRINTABLE: Final = re.compile(rb"[^\t\x20-\x7e\x80-\xff]")
 
@@ -41,20 +44,26 @@ class RtspRelay:
     It ends by itself when either side closes.
     """
 
-    def __init__(self, camera: socket.socket, *, accept_s: float, send_s: float) -> None:
+    def __init__(
+        self, camera: socket.socket, *, accept_s: float, send_s: float, by_datagrams: bool = False
+    ) -> None:
         """Listen for one connection and relay it, on a thread.
 
         Args:
             camera: Connected; the relay closes it.
             accept_s: Longest wait for FFmpeg.
             send_s: Longest wait for a camera that does not take what is sent to it.
+            by_datagrams: Whether the camera is asked to send pictures over UDP.
         """
         self._camera, self._send_s = camera, send_s
+        self._way = DatagramWay(camera) if by_datagrams else None
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1)
         self._listener.settimeout(accept_s)
         self.port: int = self._listener.getsockname()[1]
         self.was_redirected = False
         """Whether the camera has sent FFmpeg elsewhere; set before the connection ends."""
+        self.refuses_transport = False
+        """Whether the camera does not send pictures in the way that it was asked for."""
         threading.Thread(target=self._run, name="rtsp-relay", daemon=True).start()
 
     def _run(self) -> None:
@@ -64,7 +73,7 @@ class RtspRelay:
                     reader, _ = self._listener.accept()
             except OSError:
                 return
-            with reader:
+            with reader, closing(self._way) if self._way else nullcontext():
                 # A slow model reads late: then the camera waits, for as long as it likes.
                 reader.settimeout(None)
                 try:
@@ -75,13 +84,20 @@ class RtspRelay:
                     self.was_redirected = True
 
     def _relay(self, reader: socket.socket) -> None:
-        answers = AnswerFilter()
+        answers = AnswerFilter(self._way)
+        requests = None if self._way is None else RequestFilter(self._way)
         while True:
-            ready, _, _ = select.select([self._camera, reader], [], [])
+            datagrams = self._way.sockets if self._way is not None else ()
+            ready, _, _ = select.select([self._camera, reader, *datagrams], [], [])
+            if self._way is not None:
+                for packet in self._way.received():
+                    reader.sendall(packet)
             if reader in ready:
                 request = reader.recv(_BLOCK_BYTES)
                 if not request:
                     return
+                if requests is not None:
+                    request = requests.filter(request)
                 self._camera.settimeout(self._send_s)
                 # A camera that has hung up may have sent more before: that is read first.
                 with suppress(OSError):
@@ -90,7 +106,10 @@ class RtspRelay:
                 for block in self._received():
                     if not block:
                         return
-                    reader.sendall(answers.filter(block))
+                    passed = answers.filter(block)
+                    # Before FFmpeg hears of it, and gives up.
+                    self.refuses_transport |= answers.refuses_transport
+                    reader.sendall(passed)
 
     def _received(self) -> Iterator[bytes]:
         """Yield what has arrived from the camera, without waiting; empty at the end.
@@ -117,7 +136,15 @@ class RtspRedirect(Exception):
 class AnswerFilter:
     """Filter of the bytes of a camera: messages are read and written anew, packets pass."""
 
-    def __init__(self) -> None:
+    def __init__(self, way: DatagramWay | None = None) -> None:
+        """Start before the first byte.
+
+        Args:
+            way: Of packets that come as datagrams, which answers are put right for.
+        """
+        self.refuses_transport = False
+        """Whether an answer said so."""
+        self._way = way
         self._buffer = bytearray()
         self._lines: list[bytes] = []
         self._body_left = 0
@@ -172,6 +199,7 @@ class AnswerFilter:
         if status is not None:
             if status[1].startswith(b"3"):
                 raise RtspRedirect
+            self.refuses_transport |= status[1] == _NO_SUCH_TRANSPORT
             first = b"RTSP/1.0 %b %b" % (status[1], status[2] or b"-")
         elif _REQUEST_LINE.fullmatch(first) is None:
             # FFmpeg skips it as well: some cameras write notes between the packets.
@@ -181,6 +209,8 @@ class AnswerFilter:
             name, _, value = header.partition(b":")
             if name.strip().lower() == b"content-length":
                 self._body_left = _body_bytes(value)
+            elif name.strip().lower() == b"transport" and self._way is not None:
+                kept.append(b"Transport: " + self._way.answered(value))
             elif name.strip().lower() != b"location":
                 kept.append(header)
         if self._body_left:

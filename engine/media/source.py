@@ -25,7 +25,7 @@ from engine.errors import (
 )
 from engine.media.address import is_live_uri, redact
 from engine.media.duration import duration_s, read_end_s, scan_end_s, starts_late
-from engine.media.feed import open_feed
+from engine.media.feed import RtspTransport, open_feed
 from engine.media.formats import AUDIO_CODECS, CONTAINERS, VIDEO_CODECS
 from engine.media.hls import HlsFeed
 from engine.media.sniff import is_jpeg, sniff
@@ -54,6 +54,8 @@ class MediaLimits:
     read_timeout_s: float = 10.0
     allow_http: bool = False
     """Whether http(s) addresses may be opened; nothing is fetched otherwise."""
+    rtsp_transport: RtspTransport = "auto"
+    """How RTSP cameras send pictures: over TCP, and over UDP where one does that alone."""
     video_track: int | None = None
     """Number of the stream to read of several pictures; `None` reads the main one."""
     reconnect_attempts: int = 8
@@ -165,6 +167,7 @@ def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source
             timeout_s=(limits.open_timeout_s, limits.read_timeout_s),
             allow_http=limits.allow_http,
             films=films,
+            transport=limits.rtsp_transport,
         )
     else:
         container, end_s = _open_file(uri, limits)

@@ -159,6 +159,7 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
             "run_at": NOON, "is_repeat": False, "created_at": NOON,
         },
     },
+    "0013": {},
 }  # fmt: skip
 """By revision, a row for each table that it added: parents before their children."""
 

@@ -5,12 +5,14 @@ Source: RFC 2326 (RTSP, interleaved data in 10.12), RFC 6184 (packets of H.264).
 
 import base64
 import io
+import re
 import secrets
 import socket
 import socketserver
 import ssl
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,6 +53,8 @@ def open_rtsp_camera(
     redirect: str | None = None,
     redirect_at: str = "DESCRIBE",
     raw_redirect: bytes | None = None,
+    by_datagrams: bool = False,
+    disturb: Callable[[list[bytes]], list[bytes]] = list,
     tls: ssl.SSLContext | None = None,
 ) -> Iterator[RtspCamera]:
     """Serve one part for each connection that plays; then the connection is closed.
@@ -60,6 +64,8 @@ def open_rtsp_camera(
         redirect: Where the requests of one method are sent instead.
         redirect_at: That method.
         raw_redirect: Sent in place of a well-formed redirect.
+        by_datagrams: Whether it sends over UDP alone; pictures come a hundred a second then.
+        disturb: What happens to all its datagrams on the way.
         tls: With a certificate, for a camera that speaks TLS alone.
     """
     nonce = secrets.token_hex(8)
@@ -85,15 +91,39 @@ def open_rtsp_camera(
                 elif method == "DESCRIBE":
                     kind = {"Content-Type": "application/sdp", "Content-Base": f"{url}/"}
                     self._answer(200, headers, _session_description(parts[0]), **kind)
+                elif method == "SETUP" and by_datagrams:
+                    self._set_up_datagrams(headers)
                 elif method == "SETUP":
                     way = "RTP/AVP/TCP;unicast;interleaved=0-1"
                     self._answer(200, headers, Transport=way, Session="7;timeout=60")
                 elif method == "PLAY":
                     self._answer(200, headers, Session="7")
+                    if by_datagrams:
+                        self._send_datagrams(parts.pop(0))
+                        return
                     self.wfile.write(b"".join(_interleaved(parts.pop(0))))
                     return
                 else:
                     self._answer(200, headers)
+
+        def _set_up_datagrams(self, headers: dict[str, str]) -> None:
+            ports = re.search(r"UDP;unicast;client_port=(\d+)-", headers["transport"])
+            if ports is None:
+                self._answer(461, headers)
+                return
+            self._port = int(ports[1])
+            self._sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._sender.bind(("127.0.0.1", 0))
+            own = self._sender.getsockname()[1]
+            way = f"RTP/AVP/UDP;unicast;client_port={ports[1]}-;server_port={own}-{own + 1}"
+            self._answer(200, headers, Transport=way, Session="7;timeout=60")
+
+        def _send_datagrams(self, part: bytes) -> None:
+            with self._sender:
+                for packet in disturb([packet[4:] for packet in _interleaved(part)]):
+                    self._sender.sendto(packet, ("127.0.0.1", self._port))
+                    time.sleep(0.01 if packet[1] & 0x80 else 0)
+                time.sleep(0.3)
 
         def _request(self) -> tuple[str, str, dict[str, str]] | None:
             """The next request; reports that the reader sends in between are left out."""

@@ -86,7 +86,17 @@ class CamerasPage:
                 label="Watched for (empty: the setting)",
                 multiselect=True,
             )
-        self._records = gr.Checkbox(value=True, label="Record what it sends")
+        with gr.Row():
+            self._records = gr.Checkbox(value=True, label="Record what it sends")
+            self._transport = gr.Dropdown(
+                [
+                    ("TCP, and UDP where it sends that alone", "auto"),
+                    ("TCP", "tcp"),
+                    ("UDP", "udp"),
+                ],
+                value="auto",
+                label="RTSP over",
+            )
         with gr.Row():
             self._days = gr.Textbox(label="Days that recordings are kept")
             self._size = gr.Textbox(label="Most GiB of recordings")
@@ -100,7 +110,7 @@ class CamerasPage:
             self._latent_days: "latent_days",
         }
         self._fields = [self._name, self._address, *self._texts, self._watch]
-        self._fields += [self._records, self._size]
+        self._fields += [self._records, self._transport, self._size]
 
     def show(self, request: gr.Request) -> Update:
         """Show the cameras, and an empty form to those who may add one."""
@@ -173,6 +183,7 @@ class CamerasPage:
             "address": (texts[self._address] or "").strip(),
             "watch": texts[self._watch] or [],
             "records": bool(texts[self._records]),
+            "transport": texts[self._transport] or "auto",
             "recording_bytes": f"{size}GiB" if size else None,
         }
 
@@ -203,6 +214,7 @@ class CamerasPage:
             **{field: _text(values[name]) for field, name in self._texts.items()},
             self._watch: [] if camera is None else camera.watch,
             self._records: camera is None or camera.records,
+            self._transport: "auto" if camera is None else camera.transport,
             self._size: "" if size is None else f"{size / GIB:g}",
             self._answer: "",
             self._leave: gr.update(visible=camera is not None),

@@ -16,6 +16,7 @@ from app.services.camera_registry import (
     remove_camera,
     show_camera,
     try_address,
+    try_camera,
 )
 from app.services.cameras import camera_address
 from app.services.context import ServiceContext
@@ -27,6 +28,8 @@ from app.services.wall_clock import ClockChange
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
 from engine.records import VideoId
+from storage.camera_file import read_camera_files
+from storage.files import HomeFolder
 from storage.records import CameraId, VideoRow
 from tests.app.services.conftest import DURATION_S
 from tests.support.camera import PASSWORD, QUOTED_PASSWORD
@@ -200,3 +203,20 @@ def test_camera_that_has_filmed_is_removed_only_with_its_footage(
     remove_camera(context, gate, with_footage=True)
     assert not context.catalog.videos.list()
     assert Path(filmed[0].uri).exists(), "files that lie elsewhere stay"
+
+
+def test_camera_is_connected_to_over_the_transport_that_was_chosen(
+    context: ServiceContext, tmp_path: Path
+) -> None:
+    part = encoded_video(tmp_path / "part.ts", 60, gop_frames=1).read_bytes()
+    with open_rtsp_camera([part] * 2, by_datagrams=True) as camera:
+        gate = add_camera(context, "Gate", camera.address(), CameraFields(transport="tcp"))
+        assert gate.transport == "tcp"
+        with pytest.raises(UnreachableError, match="does not send over TCP"):
+            try_camera(context, gate)
+        for transport in ("udp", "auto"):
+            gate = change_camera(context, gate, CameraFields(transport=transport))
+            assert try_camera(context, gate).video_codec == "h264"
+    assert show_camera(context, "Gate").cameras[0].transport == "auto"
+    (kept,) = read_camera_files(HomeFolder(context.settings.home))
+    assert kept.transport == "auto"

@@ -1,0 +1,14 @@
+"""Transport of a camera over RTSP."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0013"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    """Forward only; until here cameras were asked for TCP alone."""
+    op.add_column(
+        "cameras", sa.Column("transport", sa.String(), nullable=False, server_default="auto")
+    )
