@@ -17,7 +17,7 @@ cli = typer.Typer(
 
 Camera = Annotated[str, typer.Argument(help="ID or name of the camera.")]
 Address = Annotated[
-    str, typer.Argument(help="rtsp://name:password@host/path, http(s)://, or udp://.")
+    str, typer.Argument(help="rtsp://name:password@host/path, http(s)://, udp://, or /dev/video0.")
 ]
 Fps = Annotated[str | None, typer.Option("--fps", help="Frames to sample per second, or none.")]
 Watch = Annotated[
@@ -264,10 +264,10 @@ def try_camera(
     import app.cli.render_cameras  # noqa: F401 - registers the tables
     from app.services import camera_registry
     from app.services.access import find_camera
-    from engine.media.address import is_live_uri
+    from engine.media.address import feed_uri, is_live_uri
 
     with open_library(home) as context:
-        if is_live_uri(camera):
+        if is_live_uri(feed_uri(camera)):
             document = camera_registry.try_address(context, camera)
         else:
             row = find_camera(context, camera)

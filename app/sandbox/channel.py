@@ -45,7 +45,7 @@ from engine.errors import (
     SoundOnlyError,
     UnreachableError,
 )
-from engine.media.address import is_live_uri, redact
+from engine.media.address import device_path, is_device_uri, is_live_uri, redact
 from engine.media.audio import RATE_HZ
 from engine.media.frame import Frame
 from engine.media.live import LiveConfig
@@ -137,9 +137,9 @@ class Child:
         live: LiveConfig | None = None,
     ) -> None:
         """Send the request; there is one in the life of a child, but sound is asked for on."""
-        network = is_live_uri(self._uri)
+        network = is_live_uri(self._uri) and not is_device_uri(self._uri)
         request = {
-            "uri": self._uri if network else os.path.abspath(self._uri),
+            "uri": self._uri if is_live_uri(self._uri) else os.path.abspath(self._uri),
             "config": asdict(self._config),
             "limits": asdict(self._limits),
             "after_s": after_s,
@@ -150,6 +150,7 @@ class Child:
             "subtitles": subtitles,
             "live": None if live is None else asdict(live),
             "network": network,
+            "device": device_path(self._uri),
             "root": str(_ROOT),
             **asdict(self._sandbox),
         }

@@ -53,6 +53,7 @@ def main() -> None:
         cpu_s=request["cpu_s"],
         readable=readable_paths(request),
         network=request["network"],
+        device=request["device"],
     )
     wire = Wire(pipe, stall_s=request["stall_s"])
     try:
@@ -287,5 +288,5 @@ def readable_paths(request: dict[str, Any]) -> list[Path]:
     root = request["root"]
     code -= {root}
     packages = (f"{root}/app", f"{root}/engine")
-    source = () if request["network"] else (request["uri"],)
+    source = () if request["network"] or request["device"] else (request["uri"],)
     return [Path(path) for path in (*sorted(code), *packages, *system, *network, *source)]

@@ -21,6 +21,8 @@ _PR_SET_NO_NEW_PRIVS = 38
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _LANDLOCK_VERSION, _PATH_BENEATH = 1, 1
 _READ_FILE, _READ_DIR = 1 << 2, 1 << 3
+# Written to and told what to send; the right to the latter is known from version 5 on.
+_USE_DEVICE = _READ_FILE | 1 << 1 | 1 << 15
 # File rights that each version of the interface knows: later ones refuse more.
 _FILE_RIGHTS = {1: 13, 2: 14, 3: 15, 4: 15, 5: 16}
 _OPEN_FILES = 64
@@ -35,7 +37,12 @@ class Confinement:
 
 
 def confine(
-    *, memory_bytes: int, cpu_s: int, readable: Sequence[Path], network: bool
+    *,
+    memory_bytes: int,
+    cpu_s: int,
+    readable: Sequence[Path],
+    network: bool,
+    device: str | None = None,
 ) -> Confinement:
     """Limit this process for good; call before any thread is started.
 
@@ -45,6 +52,7 @@ def confine(
         readable: Files, and folders with all below them, that may still be opened for reading;
             nothing may be written or made.
         network: Whether addresses may be connected to: for live feeds only.
+        device: The one that may be used, of a webcam.
     """
     _limit(resource.RLIMIT_AS, memory_bytes)
     _limit(resource.RLIMIT_CPU, cpu_s)
@@ -57,7 +65,8 @@ def confine(
         not network and unshare is not None and unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0
     )
     return Confinement(
-        no_network=no_network, no_other_files=_landlock(libc, readable, network=network)
+        no_network=no_network,
+        no_other_files=_landlock(libc, readable, network=network, device=device),
     )
 
 
@@ -68,7 +77,9 @@ def _limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, value))
 
 
-def _landlock(libc: ctypes.CDLL, readable: Sequence[Path], *, network: bool) -> bool:
+def _landlock(
+    libc: ctypes.CDLL, readable: Sequence[Path], *, network: bool, device: str | None
+) -> bool:
     """Deny every file but the readable ones; False where the kernel cannot."""
     syscall = getattr(libc, "syscall", None)
     if syscall is None or os.uname().sysname != "Linux":
@@ -84,20 +95,23 @@ def _landlock(libc: ctypes.CDLL, readable: Sequence[Path], *, network: bool) -> 
     if rules < 0:
         return False
     for path in readable:
-        if not _allow_reading(syscall, rules, path):
+        if not _allow(syscall, rules, path, _READ_FILE | _READ_DIR):
             return False
+    if device is not None and not _allow(syscall, rules, Path(device), _USE_DEVICE & files):
+        return False
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     held = bool(syscall(_LANDLOCK_RESTRICT, rules, 0) == 0)
     os.close(rules)
     return held
 
 
-def _allow_reading(syscall: "ctypes._NamedFuncPointer", rules: int, path: Path) -> bool:
+def _allow(syscall: "ctypes._NamedFuncPointer", rules: int, path: Path, rights: int) -> bool:
     try:
         opened = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return True
-    rights = _READ_FILE | (_READ_DIR if path.is_dir() else 0)
+    if not path.is_dir():
+        rights &= ~_READ_DIR
     rule = struct.pack("=Qi", rights, opened)
     added = syscall(_LANDLOCK_ADD, rules, _PATH_BENEATH, rule, 0)
     os.close(opened)

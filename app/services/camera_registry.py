@@ -34,7 +34,7 @@ from app.services.timelines import parts_by_camera, parts_of, stretches
 from app.services.wall_clock import check_zone
 from app.timefmt import wall_clock
 from engine.errors import InputRefusedError, LongwatchError
-from engine.media.address import is_live_uri, redact
+from engine.media.address import feed_uri, is_live_uri, redact
 from engine.sight.observer import kind_of
 from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
 from storage.files import HomeFolder
@@ -300,11 +300,12 @@ def _last_picture_url(parts: Sequence[VideoRow]) -> str | None:
 
 
 def _checked_address(context: ServiceContext, address: str) -> str:
-    address = address.strip()
+    address = feed_uri(address.strip())
     if not is_live_uri(address):
         raise InputRefusedError(
             f"{redact(address)!r} is no address of a camera",
-            hint="write it as rtsp://name:password@host/path, http(s):// or udp://0.0.0.0:PORT",
+            hint="write it as rtsp://name:password@host/path, http(s)://, udp://0.0.0.0:PORT or"
+            " /dev/video0",
         )
     # What it names must be there now, not at night when the camera comes back.
     resolve_references(context, address)

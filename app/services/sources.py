@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
 from engine.errors import InputRefusedError, LongwatchError, MediaRefusedError, UnreachableError
-from engine.media.address import is_live_uri, redact
+from engine.media.address import feed_uri, is_live_uri, redact
 from engine.media.chapters import file_order
 from engine.plural import counted
 from storage.records import FileContent, VideoRow
@@ -56,7 +56,7 @@ def expand(sources: list[str]) -> Iterator[str]:
         UnreachableError: No such file or folder.
         InputRefusedError: A folder without media.
     """
-    for source in sources:
+    for source in map(feed_uri, sources):
         path = Path(source).expanduser()
         if is_live_uri(source):
             yield source
@@ -86,6 +86,7 @@ def check_allowed(settings: Settings, source: str) -> str:
         InputRefusedError: No camera, and no file below a configured folder; links that lead out
             of it are refused.
     """
+    source = feed_uri(source)
     if is_live_uri(source):
         return source
     try:

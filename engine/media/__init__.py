@@ -4,6 +4,7 @@
       sniff, address, duration   what a file is, where a feed is, how long a file is
       feed, relay, datagrams   how a feed is connected to, and to nobody else
       hls, playlist, fetch   segments of a playlist as one stream; import no av
+      webcam           a camera of this machine
     live               a camera's frames in parts with a wall clock, beside their recording
       feed_stamps      its time stamps held against when packets arrive
       recording        its packets as they come, in fragmented MP4 files

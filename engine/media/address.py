@@ -12,7 +12,11 @@ WEB_SCHEMES: Final = frozenset({"http", "https"})
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-_LIVE: Final = re.compile(r"\s*(?:rtsps?|https?|udp)://", re.IGNORECASE)
+_LIVE: Final = re.compile(r"\s*(?:rtsps?|https?|udp|v4l2)://", re.IGNORECASE)
+_DEVICE: Final = re.compile(
+    r"(?:v4l2://)?(/dev/(?:video\d{1,3}|v4l/by-(?:id|path)/\w[\w.:+-]{0,254}))"
+)
+"""A camera of this machine, by its number or by what it is."""
 # Mistyped and unknown schemes too: an error shows them, and they may hold a password.
 _ADDRESS: Final = re.compile(
     r"\s*(?:(?:rtsps?|rtmps?|https?|rtp|srt|udp|tcp|ftp)\s*:[/\\]*|[a-z][a-z0-9+.-]*:[/\\]{2})",
@@ -46,8 +50,25 @@ _METADATA: Final = frozenset(
 
 
 def is_live_uri(uri: str) -> bool:
-    """Return whether a uri names a network feed and not a file."""
+    """Return whether a uri names a feed, of the network or a webcam, and not a file."""
     return _LIVE.match(uri) is not None
+
+
+def feed_uri(source: str) -> str:
+    """Return a source as a uri: the device of a webcam as an address, anything else as it is."""
+    match = _DEVICE.fullmatch(source.strip())
+    return source if match is None else f"v4l2://{match[1]}"
+
+
+def device_path(uri: str) -> str | None:
+    """Return the device of a webcam's address; `None` of any other."""
+    match = _DEVICE.fullmatch(uri.strip())
+    return match[1] if match and uri.strip().startswith("v4l2:") else None
+
+
+def is_device_uri(uri: str) -> bool:
+    """Return whether a uri names a device of this machine and not a host."""
+    return uri.strip().lower().startswith("v4l2:")
 
 
 def redact(uri: str) -> str:

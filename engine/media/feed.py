@@ -21,6 +21,7 @@ from engine.errors import (
 from engine.media.address import (
     WEB_SCHEMES,
     IpAddress,
+    is_device_uri,
     listen_address,
     parse_address,
     redact,
@@ -28,6 +29,7 @@ from engine.media.address import (
 )
 from engine.media.hls import MP4, HlsFeed, is_playlist
 from engine.media.relay import RtspRelay, connect_camera
+from engine.media.webcam import open_webcam
 
 RtspTransport = Literal["auto", "tcp", "udp"]
 _RTSP_OPTIONS: Final = {
@@ -80,6 +82,8 @@ def open_feed(
         NetworkDisabledError: A web address, which may not be opened.
         UnreachableError: Nobody answers there, or the camera refuses.
     """
+    if is_device_uri(uri):
+        return open_webcam(uri, options | _QUICK_OPTIONS), None
     parts, shown = parse_address(uri), redact(uri)
     scheme, host = parts.scheme.lower(), parts.hostname or ""
     if scheme in WEB_SCHEMES and not allow_http:

@@ -307,10 +307,43 @@ def opened(path):
     except OSError as error:
         return type(error).__name__
 
-request = {"uri": sys.argv[2], "network": False, "root": sys.argv[1]}
+request = {"uri": sys.argv[2], "network": False, "device": None, "root": sys.argv[1]}
 walls = confine(memory_bytes=3 << 30, cpu_s=60, readable=readable_paths(request), network=False)
 print(json.dumps([walls.no_other_files, *map(opened, sys.argv[2:])]))
 """
+
+
+WALLED_DEVICE = """
+import fcntl, json, os, sys, termios
+sys.path.insert(0, sys.argv[1])
+from app.sandbox.confine import confine
+
+def used(path):
+    try:
+        device = os.open(path, os.O_RDWR)
+    except OSError as error:
+        return type(error).__name__
+    try:
+        fcntl.ioctl(device, termios.TIOCGWINSZ, bytes(8))
+    except OSError as error:
+        return os.strerror(error.errno)
+
+walls = confine(memory_bytes=3 << 30, cpu_s=60, readable=[], network=False, device="/dev/full")
+print(json.dumps([walls.no_other_files, used("/dev/full"), used("/dev/zero")]))
+"""
+
+
+def test_child_of_a_webcam_may_use_its_device_and_no_other() -> None:
+    # Any device stands for a webcam: the walls are about its path.
+    root = Path(__file__).resolve().parents[3]
+    child = subprocess.run(
+        [sys.executable, "-c", WALLED_DEVICE, root], check=True, capture_output=True, text=True
+    )
+    has_walls, used, refused = json.loads(child.stdout)
+    if not has_walls:
+        pytest.skip("this kernel has no Landlock")
+    assert used == "Inappropriate ioctl for device", "it was asked, and is no terminal"
+    assert refused == "PermissionError"
 
 
 def test_child_may_open_its_file_and_no_neighbour_of_it(tmp_path: Path) -> None:
