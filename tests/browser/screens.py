@@ -12,11 +12,27 @@ from typing import Any
 from PIL import Image
 
 from app.services.benchmarks.web import draw_clip
-from tests.browser.stage import FLAGS, QUESTION, find_chromium, open_stage, wait_until_read
+from tests.browser.stage import (
+    FLAGS,
+    QUESTION,
+    enter_by_link,
+    find_chromium,
+    open_page,
+    open_stage,
+    ready,
+    wait_until_read,
+)
 
 CLIPS = (("Camera 1", 11, 150.0), ("Camera 2", 23, 120.0), ("Camera 3", 42, 180.0))
-WIDE = {"width": 1280, "height": 800}
-NARROW = {"width": 375, "height": 760}
+WIDE, NARROW = (1280, 800), (375, 760)
+SHOTS = {
+    "library": "/ui/",
+    "search": "/ui/search?q=a+red+car",
+    "moments": "/ui/moments",
+    "probe": "/ui/probe",
+    "jobs": "/ui/jobs",
+    "settings": "/ui/settings",
+}
 MAX_BYTES = 300_000
 
 
@@ -37,16 +53,20 @@ def main() -> None:
         with open_stage(work / "home", roots=work) as stage:
             state = _prepare(browser, stage, work)
             for theme in ("light", "dark"):
-                _walk(browser, stage.address, state, theme, asked, folder)
+                _walk(browser, stage, state, theme, asked, folder)
         browser.close()
 
 
 def _prepare(browser: Any, stage: Any, work: Path) -> Any:
     """Sign in, add the clips, run a probe; the state of the signed-in browser."""
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(stage.link)
-    page.click("button[type=submit]")
+    with open_page(browser, stage) as page:
+        enter_by_link(page, stage)
+        _fill(page, work)
+        return page.context.storage_state()
+
+
+def _fill(page: Any, work: Path) -> None:
+    """Have the clips read, and run a probe."""
     for hour, (title, _, _) in enumerate(CLIPS, 9):
         source = str(work / f"{title}.mp4")
         _post(page, "/api/v1/videos", {"source": source, "start_at": f"2026-03-01T{hour:02d}:15"})
@@ -59,50 +79,29 @@ def _prepare(browser: Any, stage: Any, work: Path) -> Any:
         if all(job["state"] in {"done", "failed"} for job in jobs):
             break
         time.sleep(1)
-    state = context.storage_state()
-    context.close()
-    return state
 
 
-def _walk(browser: Any, address: str, state: Any, theme: str, asked: str, folder: Path) -> None:
-    for viewport, suffix in ((WIDE, ""), (NARROW, "-phone")):
-        context = browser.new_context(
-            viewport=viewport, storage_state=state, color_scheme=theme, device_scale_factor=1
-        )
-        page = context.new_page()
-        shots = [
-            ("library", "/ui/"),
-            ("search", "/ui/search?q=a+red+car"),
-            ("moments", "/ui/moments"),
-            ("probe", "/ui/probe"),
-            ("jobs", "/ui/jobs"),
-            ("settings", "/ui/settings"),
-        ]
-        for name, path in shots:
-            page.goto(address + path)
-            page.wait_for_selector('.page[aria-busy="false"]')
-            page.wait_for_load_state("networkidle")
-            if name == "probe" and page.query_selector(".heat button"):
-                page.locator(".heat button").nth(4).click()
-                page.wait_for_selector(".trial")
-            if name == "search":
-                page.mouse.wheel(0, 0)
-            page.wait_for_timeout(1500)
-            _shoot(page, folder / f"{name}-{theme}{suffix}.png")
-        _watch(page, address, asked, folder / f"watch-{theme}{suffix}.png")
-        context.close()
-    context = browser.new_context(viewport=WIDE, color_scheme=theme)
-    page = context.new_page()
-    page.goto(address + "/sign-in")
-    _shoot(page, folder / f"sign-in-{theme}.png")
-    context.close()
+def _walk(browser: Any, stage: Any, state: Any, theme: str, asked: str, folder: Path) -> None:
+    for (width, height), suffix in ((WIDE, ""), (NARROW, "-phone")):
+        size = {"width": width, "height": height}
+        with open_page(browser, stage, state, color_scheme=theme, **size) as page:
+            for name, path in SHOTS.items():
+                ready(page, path)
+                if name == "probe" and page.query_selector(".heat button"):
+                    page.locator(".heat button").nth(4).click()
+                    page.wait_for_selector(".trial")
+                page.wait_for_timeout(1500)
+                _shoot(page, folder / f"{name}-{theme}{suffix}.png")
+            _watch(page, asked, folder / f"watch-{theme}{suffix}.png")
+    with open_page(browser, stage, color_scheme=theme) as page:
+        page.goto("/sign-in")
+        _shoot(page, folder / f"sign-in-{theme}.png")
 
 
-def _watch(page: Any, address: str, asked: str, target: Path) -> None:
+def _watch(page: Any, asked: str, target: Path) -> None:
     videos = page.evaluate("fetch('/api/v1/videos').then((answer) => answer.json())")["videos"]
     camera = next(video for video in videos if video["name"] == "Camera 3")
-    page.goto(f"{address}/ui/watch?v={camera['video_id']}")
-    page.wait_for_selector('.page[aria-busy="false"]')
+    ready(page, f"/ui/watch?v={camera['video_id']}")
     page.fill(QUESTION, asked)
     page.press(QUESTION, "Enter")
     page.wait_for_selector(".turn details")

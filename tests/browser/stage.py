@@ -48,16 +48,56 @@ def open_stage(
         yield server
 
 
+@contextmanager
+def open_page(
+    browser: Any,
+    server: RunningServer,
+    state: Any = None,
+    *,
+    width: int = 1280,
+    height: int = 800,
+    **options: Any,
+) -> Iterator[Any]:
+    """Open a page that is closed whatever happens to its test; an error in its console fails that.
+
+    A page that was left open would ask its server every few seconds for as long as that runs.
+
+    Args:
+        state: Cookies to begin with.
+        options: Further ones of the browser's context.
+    """
+    broken: list[str] = []
+    viewport = {"width": width, "height": height}
+    with browser.new_context(
+        base_url=server.address, storage_state=state, viewport=viewport, **options
+    ) as context:
+        page = context.new_page()
+        page.on("pageerror", lambda error: broken.append(str(error)))
+        yield page
+    assert not broken, broken
+
+
 def sign_in(browser: Any, server: RunningServer) -> Any:
     """Come in by the one-time link of a server; the cookies of whoever did."""
-    context = browser.new_context()
-    page = context.new_page()
+    with open_page(browser, server) as page:
+        enter_by_link(page, server)
+        return page.context.storage_state()
+
+
+def enter_by_link(page: Any, server: RunningServer) -> None:
+    """Come in by the one-time link of a server."""
     page.goto(server.link)
     page.click("button[type=submit]")
     page.wait_for_selector(".lw .bar")
-    state = context.storage_state()
-    context.close()
-    return state
+
+
+def enter_by_password(page: Any, name: str, password: str, path: str) -> None:
+    """Come in with a name and a password, to a page."""
+    page.goto(f"/sign-in?next={path}")
+    page.fill("[name=name]", name)
+    page.fill("[name=password]", password)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".lw .bar")
 
 
 def ready(page: Any, path: str, *, within_s: float = 60.0) -> None:

@@ -11,7 +11,14 @@ from app.schemas.alerts import AlertCondition
 from app.services.benchmarks.web import RunningServer
 from app.services.context import ServiceContext
 from app.worker.foreground import ingest_now
-from tests.browser.stage import add_viewer, open_stage, ready, sign_in
+from tests.browser.stage import (
+    add_viewer,
+    enter_by_password,
+    open_page,
+    open_stage,
+    ready,
+    sign_in,
+)
 from tests.support.observations import track
 from tests.support.site import draw_clip
 from tests.support.watched import add_rules, look
@@ -44,17 +51,14 @@ def admin(browser: Any, raised: RunningServer) -> Any:
 
 @pytest.fixture
 def page(browser: Any, raised: RunningServer, admin: Any) -> Iterator[Any]:
-    context = browser.new_context(
-        base_url=raised.address, storage_state=admin, viewport={"width": 1280, "height": 900}
-    )
-    yield context.new_page()
-    context.close()
+    with open_page(browser, raised, admin, height=900) as opened:
+        yield opened
 
 
 def test_alert_is_answered_and_counts_for_its_rule(page: Any) -> None:
     ready(page, PATH)
     page.wait_for_selector("#lw-alerts .alert >> nth=1")
-    assert page.inner_text("nav .count:visible") == "2"
+    page.wait_for_selector("nav .count:visible:text-is('2')")
     assert "door" in page.inner_text("#lw-alerts .alert >> nth=0")
     # Pictures are there, not only their places.
     page.wait_for_function(
@@ -94,9 +98,8 @@ def test_zone_is_drawn_tried_and_saved(page: Any) -> None:
     page.keyboard.press("ArrowLeft")
     page.wait_for_function(f"document.querySelector('{corners}')?.value?.startsWith('0.49')")
     page.click("#lw-rule-try")
-    page.wait_for_selector("#lw-rule-answer [role=status]")
     # The first stands inside, the second comes across half a minute too soon for another alert.
-    assert "1 alert in 24 seconds" in page.inner_text("#lw-rule-answer")
+    page.wait_for_selector("#lw-rule-answer [role=status]:has-text('1 alert in 24 seconds')")
     assert "of 2 events 1 came within the cool-down" in page.inner_text("#lw-rule-answer")
     page.fill("#lw-rule-name [data-testid=textbox]", "zone")
     page.click("#lw-rule-save")
@@ -107,17 +110,11 @@ def test_viewer_sees_no_rules_and_no_alert_of_what_was_not_granted(
     browser: Any, raised: RunningServer
 ) -> None:
     add_viewer(Path(raised.home), "vera", PASSWORD)
-    context = browser.new_context(base_url=raised.address)
-    page = context.new_page()
-    page.goto("/sign-in")
-    page.fill("input[name=name]", "vera")
-    page.fill("input[name=password]", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_selector(".lw .bar")
-    ready(page, PATH)
-    page.wait_for_selector("#lw-alerts >> text=Nothing is unanswered")
-    page.click("#lw-alerts-shown >> text=All")
-    page.wait_for_selector("#lw-alerts >> text=No such alert")
-    assert page.locator("#lw-rules").count() == 0
-    assert page.locator("nav .count").is_hidden()
-    context.close()
+    with open_page(browser, raised) as page:
+        enter_by_password(page, "vera", PASSWORD, PATH)
+        ready(page, PATH)
+        page.wait_for_selector("#lw-alerts >> text=Nothing is unanswered")
+        page.click("#lw-alerts-shown >> text=All")
+        page.wait_for_selector("#lw-alerts >> text=No such alert")
+        assert page.locator("#lw-rules").count() == 0
+        assert page.locator("nav .count").is_hidden()

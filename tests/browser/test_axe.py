@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer
+from tests.browser.stage import open_page, ready
 
 AXE = "axe-core@4.14.1"
 PAGES = (
@@ -56,22 +57,18 @@ def _script(packed: Path) -> str:
 def test_no_page_has_a_serious_violation(
     browser: Any, stage: RunningServer, state: Any, axe: str, theme: str
 ) -> None:
-    context = browser.new_context(
-        storage_state=state, base_url=stage.address, color_scheme=theme, bypass_csp=True
-    )
-    page = context.new_page()
     found = []
-    for path in (*PAGES, "/sign-in"):
-        page.goto(path)
-        if path != "/sign-in":
-            page.wait_for_selector('.page[aria-busy="false"]')
-        page.wait_for_load_state("networkidle")
-        page.add_script_tag(content=axe)
-        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-        found += [
-            f"{path}: {one['id']} ({one['nodes'][0]['html'][:160]})"
-            for one in result["violations"]
-            if one["impact"] in {"serious", "critical"}
-        ]
-    context.close()
+    with open_page(browser, stage, state, color_scheme=theme, bypass_csp=True) as page:
+        for path in (*PAGES, "/sign-in"):
+            if path == "/sign-in":
+                page.goto(path)
+            else:
+                ready(page, path)
+            page.add_script_tag(content=axe)
+            result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+            found += [
+                f"{path}: {one['id']} ({one['nodes'][0]['html'][:160]})"
+                for one in result["violations"]
+                if one["impact"] in {"serious", "critical"}
+            ]
     assert not found

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer, draw_clip
-from tests.browser.stage import QUESTION, open_stage
+from tests.browser.stage import QUESTION, enter_by_link, open_page, open_stage
 from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.visits import as_stream
 
@@ -23,10 +23,11 @@ def test_a_camera_shows_what_it_saw(browser: Any, server: RunningServer, tmp_pat
     clip = tmp_path / "yard.mp4"
     draw_clip(clip, seed=11, seconds=60.0)
     part = as_stream(clip)
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.goto(server.link)
-    page.click("button[type=submit]")
-    with open_rtsp_camera([part] * 4) as camera:
+    with (
+        open_page(browser, server) as page,
+        open_rtsp_camera([part] * 4) as camera,
+    ):
+        enter_by_link(page, server)
         page.evaluate(
             """async (source) => {
               const { csrf } = await (await fetch("/api/v1/session")).json();
@@ -36,7 +37,7 @@ def test_a_camera_shows_what_it_saw(browser: Any, server: RunningServer, tmp_pat
             }""",
             camera.address(""),
         )
-        page.goto(f"{server.address}/ui/")
+        page.goto("/ui/")
         cover = page.wait_for_selector(".card img", timeout=120_000)
         page.wait_for_function(SHOWN, arg=cover)
         page.screenshot(path=tmp_path / "library.png")
@@ -48,11 +49,9 @@ def test_a_camera_shows_what_it_saw(browser: Any, server: RunningServer, tmp_pat
         line = page.locator(".timeline .tl-over")
         line.hover(position={"x": 200, "y": 30})
         page.wait_for_selector(".tl-peek img[src*='/frame.jpg?t=']")
-        poster = page.locator("video").get_attribute("poster")
-        assert poster
-        assert "/frame.jpg?t=" in poster
+        poster = page.wait_for_selector("video[poster*='/frame.jpg?t=']").get_attribute("poster")
         assert page.request.get(server.address + poster).headers["content-type"] == "image/jpeg"
         line.click(position={"x": 200, "y": 30})
         page.wait_for_selector(".player .word", state="hidden")
-        assert page.locator("video").get_attribute("poster") != poster
+        page.wait_for_selector(f"video:not([poster='{poster}'])")
         page.screenshot(path=tmp_path / "watch.png")

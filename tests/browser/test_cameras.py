@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer
-from tests.browser.stage import open_stage
+from tests.browser.stage import enter_by_link, open_page, open_stage, ready
 from tests.support.clock_camera import drawn_clock, open_clock_camera
 
 SHOWN = "element => element.complete && element.naturalWidth > 0"
@@ -27,12 +27,13 @@ def field(name: str) -> str:
 def test_admin_adds_a_camera_and_sees_it_film(
     browser: Any, server: RunningServer, tmp_path: Path
 ) -> None:
-    page = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.goto(server.link)
-    page.click("button[type=submit]")
-    page.goto(f"{server.address}/ui/cameras")
-    page.wait_for_selector("#lw-cameras .empty")
-    with open_clock_camera(drawn_clock(tmp_path / "clock")) as camera:
+    with (
+        open_page(browser, server, height=900) as page,
+        open_clock_camera(drawn_clock(tmp_path / "clock")) as camera,
+    ):
+        enter_by_link(page, server)
+        ready(page, "/ui/cameras")
+        page.wait_for_selector("#lw-cameras .empty")
         page.fill(field("name"), "Gate")
         page.fill(field("address"), "http://127.0.0.1:9/live.ts")
         page.click("#lw-camera-test")
@@ -45,7 +46,10 @@ def test_admin_adds_a_camera_and_sees_it_film(
         cover = page.wait_for_selector("#lw-cameras .cover img", timeout=120_000)
         page.wait_for_function(SHOWN, arg=cover)
         page.screenshot(path=tmp_path / "cameras.png", full_page=True)
-        assert page.input_value(field("name")) == "", "the form is ready for the next one"
+        # The form is ready for the next one.
+        page.wait_for_function(
+            "field => document.querySelector(field).value === ''", arg=field("name")
+        )
         # What it films plays on the page of the part, while it films.
         page.click("#lw-cameras .stills a")
         page.wait_for_function(
@@ -54,7 +58,7 @@ def test_admin_adds_a_camera_and_sees_it_film(
             timeout=60_000,
         )
         page.screenshot(path=tmp_path / "plays.png")
-        page.goto(f"{server.address}/ui/cameras")
+        page.goto("/ui/cameras")
         camera.is_silent = True
         page.wait_for_selector("#lw-cameras :text('sends nothing')", timeout=60_000)
         page.click("#lw-cameras button[data-action=off]")
@@ -71,15 +75,14 @@ def test_admin_adds_a_camera_and_sees_it_film(
 
 
 def test_fields_of_the_form_stand_apart_on_a_phone(browser: Any, server: RunningServer) -> None:
-    page = browser.new_context(viewport={"width": 390, "height": 844}).new_page()
-    page.goto(server.link)
-    page.click("button[type=submit]")
-    page.goto(f"{server.address}/ui/cameras")
-    page.wait_for_selector(field("name"))
-    boxes = page.eval_on_selector_all(
-        "#lw-camera-form .form > .block",
-        "blocks => blocks.map(block => block.getBoundingClientRect().toJSON())",
-    )
+    with open_page(browser, server, width=390, height=844) as page:
+        enter_by_link(page, server)
+        ready(page, "/ui/cameras")
+        page.wait_for_selector(field("name"))
+        boxes = page.eval_on_selector_all(
+            "#lw-camera-form .form > .block",
+            "blocks => blocks.map(block => block.getBoundingClientRect().toJSON())",
+        )
     assert len(boxes) > 6
     rows = sorted({(round(box["top"]), round(box["bottom"])) for box in boxes})
     gaps = [below[0] - above[1] for above, below in itertools.pairwise(rows)]

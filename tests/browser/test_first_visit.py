@@ -7,7 +7,17 @@ import pytest
 
 from app.services.benchmarks.web import RunningServer
 from app.services.sample import sample_questions
-from tests.browser.stage import ANSWER, QUESTION, add_viewer, open_stage, ready, sign_in
+from tests.browser.stage import (
+    ANSWER,
+    QUESTION,
+    add_viewer,
+    enter_by_link,
+    enter_by_password,
+    open_page,
+    open_stage,
+    ready,
+    sign_in,
+)
 
 MOST_REQUESTS = 61
 """Of an opened page, its pictures left out: as many as before the pages were Gradio's."""
@@ -27,9 +37,8 @@ def signed_in(browser: Any, server: RunningServer) -> Any:
 
 @pytest.fixture
 def page(browser: Any, server: RunningServer, signed_in: Any) -> Iterator[Any]:
-    context = browser.new_context(storage_state=signed_in, base_url=server.address)
-    yield context.new_page()
-    context.close()
+    with open_page(browser, server, signed_in) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize(
@@ -56,21 +65,16 @@ def test_sample_answers_the_first_question(page: Any) -> None:
     )
     page.press(QUESTION, "Enter")
     page.wait_for_selector(".turn .evidence .shot", timeout=60_000)
-    assert "33" in page.locator(ANSWER).last.inner_text()
+    page.locator(ANSWER, has_text="33").wait_for()
 
 
 def test_viewer_is_told_that_nothing_was_shared(browser: Any, server: RunningServer) -> None:
     add_viewer(server.home, "vera", PASSWORD)
-    context = browser.new_context(base_url=server.address)
-    page = context.new_page()
-    page.goto("/sign-in?next=/ui/")
-    page.fill("[name=name]", "vera")
-    page.fill("[name=password]", PASSWORD)
-    page.click("button[type=submit]")
-    page.wait_for_selector("text=Nothing has been shared with you yet")
-    assert not page.locator(".drop").is_visible()
-    assert not page.locator("text=Try the sample").count()
-    context.close()
+    with open_page(browser, server) as page:
+        enter_by_password(page, "vera", PASSWORD, "/ui/")
+        page.wait_for_selector("text=Nothing has been shared with you yet")
+        assert not page.locator(".drop").is_visible()
+        assert not page.locator("text=Try the sample").count()
 
 
 def test_address_that_is_no_page_is_a_page(page: Any) -> None:
@@ -78,7 +82,7 @@ def test_address_that_is_no_page_is_a_page(page: Any) -> None:
     assert page.inner_text("h1") == "There is no such page"
     page.click("text=Open the library")
     page.wait_for_selector('.page[aria-busy="false"]')
-    assert page.title() == "Library · Longwatch"
+    page.wait_for_function("document.title === 'Library · Longwatch'")
 
 
 def test_colours_stay_as_they_were_chosen(page: Any) -> None:
@@ -92,9 +96,7 @@ def test_colours_stay_as_they_were_chosen(page: Any) -> None:
 
 def test_models_page_says_what_can_be_seen_and_what_fits(page: Any) -> None:
     ready(page, "/ui/models")
-    page.wait_for_selector("#lw-models table")
-    words = page.inner_text("#lw-main")
-    assert "knows only the footage that Longwatch draws itself" in words
+    page.wait_for_selector("text=knows only the footage that Longwatch draws itself")
     row = page.locator("#lw-models tr:has-text('sy1998/Video_XL')")
     assert "16.8 GB" in row.inner_text()
     assert "longwatch models pull sy1998/Video_XL" in row.inner_text()
@@ -103,17 +105,14 @@ def test_models_page_says_what_can_be_seen_and_what_fits(page: Any) -> None:
 def test_two_servers_in_one_tab_load_their_own_files(
     browser: Any, server: RunningServer, signed_in: Any, tmp_path: Any
 ) -> None:
-    with open_stage(tmp_path / "home", observers=[]) as other:
-        context = browser.new_context(storage_state=signed_in)
-        page = context.new_page()
-        page.goto(other.link)
-        page.click("button[type=submit]")
-        page.wait_for_selector('.page[aria-busy="false"]')
+    with (
+        open_stage(tmp_path / "home", observers=[]) as other,
+        open_page(browser, server, signed_in) as page,
+    ):
+        enter_by_link(page, other)
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        page.goto(f"{server.address}/sign-in")
-        page.goto(f"{server.address}/ui/jobs")
-        page.wait_for_load_state("networkidle")
+        page.goto("/sign-in")
+        ready(page, "/ui/jobs")
         assert not page.locator(".lw-broken").count()
         assert all(url.startswith(server.address) for url in asked), asked
-        context.close()

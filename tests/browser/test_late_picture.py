@@ -17,7 +17,7 @@ from engine.media.clip import cut
 from engine.media.sample import FrameReader, SamplingConfig, frame_at
 from engine.media.source import MediaLimits
 from engine.records import TimeSpan
-from tests.browser.stage import open_stage
+from tests.browser.stage import enter_by_link, open_page, open_stage
 from tests.support.synthetic import read_index, spelled
 
 LATE_S, FPS, N = 4, 10, 120
@@ -88,14 +88,12 @@ def test_player_still_and_clip_show_the_moment_that_was_read(
     ) as reader:
         assert read_index(next(iter(reader)).pixels) == round(copied.span.start_s * FPS)
 
-    page = browser.new_context().new_page()
-    page.goto(server.link)
-    page.click("button[type=submit]")
-    page.wait_for_selector(".lw .bar")
-    (video,) = page.evaluate("fetch('/api/v1/videos').then((answer) => answer.json())")["videos"]
-    page.goto(f"{server.address}/ui/watch?v={video['video_id']}&t=6.05")
-    page.wait_for_function("document.querySelector('video')?.readyState >= 2")
-    page.wait_for_function("document.querySelector('video')?.currentTime > 9")
-    drawn = page.evaluate(DRAWN)
+    with open_page(browser, server) as page:
+        enter_by_link(page, server)
+        (video,) = page.evaluate("fetch('/api/v1/videos').then((list) => list.json())")["videos"]
+        page.goto(f"/ui/watch?v={video['video_id']}&t=6.05")
+        page.wait_for_function("document.querySelector('video')?.readyState >= 2")
+        page.wait_for_function("document.querySelector('video')?.currentTime > 9")
+        drawn = page.evaluate(DRAWN)
     pixels = np.array(drawn["grey"], np.uint8).reshape(drawn["height"], drawn["width"], 1)
     assert read_index(pixels.repeat(3, axis=2)) == 60

@@ -1,6 +1,7 @@
 """Ten people at once on one server: each asks and searches, and gets their own answers."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from app.services.benchmarks.web import RunningServer, draw_clip
 from app.services.context import ServiceContext
 from app.worker.foreground import ingest_now
 from storage.catalog import open_catalog
-from tests.browser.stage import QUESTION, add_viewer, open_stage
+from tests.browser.stage import QUESTION, add_viewer, enter_by_password, open_page, open_stage
 
 N_PEOPLE = 10
 PASSWORD = "correct horse battery"
@@ -50,24 +51,17 @@ def own_video(number: int) -> str:
 @pytest.fixture(scope="module")
 def pages(server: RunningServer, browser: Any) -> Iterator[list[Any]]:
     """A page of each, signed in; an error in a console or an answer of the server is a failure."""
-    contexts = [browser.new_context(base_url=server.address) for _ in range(N_PEOPLE)]
     broken: list[str] = []
-    opened = []
-    for number, context in enumerate(contexts):
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
-        page.on("pageerror", lambda error: broken.append(str(error)))
-        page.on(
-            "response", lambda answer: answer.status < 500 or broken.append(f"{answer.url} broke")
-        )
-        page.goto("/sign-in?next=/ui/watch")
-        page.fill("[name=name]", person(number))
-        page.fill("[name=password]", PASSWORD)
-        page.click("button[type=submit]")
-        opened.append(page)
-    yield opened
-    for context in contexts:
-        context.close()
+    with ExitStack() as stack:
+        opened = [stack.enter_context(open_page(browser, server)) for _ in range(N_PEOPLE)]
+        for number, page in enumerate(opened):
+            page.set_default_timeout(PATIENCE_MS)
+            page.on(
+                "response",
+                lambda answer: answer.status < 500 or broken.append(f"{answer.url} broke"),
+            )
+            enter_by_password(page, person(number), PASSWORD, "/ui/watch")
+        yield opened
     assert not broken
 
 

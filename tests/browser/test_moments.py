@@ -13,7 +13,14 @@ from app.services.wall_clock import ClockChange, change_clock
 from app.worker.foreground import ingest_now
 from engine.records import Observed, TimeSpan
 from storage.catalog import open_catalog
-from tests.browser.stage import add_viewer, open_stage, ready, sign_in
+from tests.browser.stage import (
+    add_viewer,
+    enter_by_password,
+    open_page,
+    open_stage,
+    ready,
+    sign_in,
+)
 from tests.support.observations import COCO, track
 
 SECONDS = 40.0
@@ -60,28 +67,20 @@ def state(server: RunningServer, browser: Any) -> Any:
 def page(
     request: pytest.FixtureRequest, server: RunningServer, browser: Any, state: Any
 ) -> Iterator[Any]:
-    """A page, wide and narrow; an error in its console is a failure."""
-    context = browser.new_context(
-        viewport={"width": request.param, "height": 900},
-        base_url=server.address,
-        storage_state=state,
-    )
-    opened = context.new_page()
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    yield opened
-    context.close()
-    assert not broken
+    """A page, wide and narrow."""
+    with open_page(browser, server, state, width=request.param, height=900) as opened:
+        yield opened
 
 
 def test_latest_day_is_opened_and_others_are_a_click_away(page: Any) -> None:
     ready(page, "/ui/moments")
-    assert page.inner_text("#lw-day h2") == "Monday 2 March 2026"
+    page.wait_for_selector("#lw-day h2:text-is('Monday 2 March 2026')")
     page.click("#lw-calendar [data-key='2026-03-01']")
     page.wait_for_function("document.querySelector('#lw-day h2')?.textContent.includes('Sunday 1')")
-    assert "day=2026-03-01" in page.url
-    names = page.locator("#lw-lanes .footage .tl-name").all_inner_texts()
-    assert names == ["gate", "yard"]
+    page.wait_for_function("location.search.includes('day=2026-03-01')")
+    names = page.locator("#lw-lanes .footage .tl-name")
+    names.nth(1).wait_for()
+    assert names.all_inner_texts() == ["gate", "yard"]
     page.go_back()
     page.wait_for_function("document.querySelector('#lw-day h2')?.textContent.includes('Monday 2')")
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
@@ -96,11 +95,12 @@ def test_click_on_a_lane_plays_that_moment(page: Any) -> None:
     page.wait_for_function("document.querySelector('#lw-video input')?.value === 'yard'")
     page.wait_for_function(f"{TIME} > 1")
     assert over["x"] <= rect["x"]
-    assert "v=" in page.url
+    page.wait_for_function("location.search.includes('v=')")
 
 
 def test_day_is_walked_by_keys(page: Any) -> None:
     ready(page, "/ui/moments?day=2026-03-01")
+    page.wait_for_selector("#lw-lanes [data-mounted] .lane rect", state="attached")
     page.focus("#lw-lanes .tl-over")
     # From span to span: the footage, then the person in it, and the footage after.
     page.keyboard.press("Home")
@@ -125,7 +125,7 @@ def test_lists_are_in_step_with_the_picture(page: Any) -> None:
     page.wait_for_selector("#lw-lists .things a.near")
     page.click("#lw-lists [data-key=chapters]")
     page.wait_for_selector("#lw-lists .happening-lines img")
-    assert "list=chapters" in page.url
+    page.wait_for_function("location.search.includes('list=chapters')")
 
 
 def test_what_is_observed_meanwhile_is_shown(page: Any, server: RunningServer) -> None:
@@ -151,22 +151,17 @@ def test_what_is_observed_meanwhile_is_shown(page: Any, server: RunningServer) -
 
 def test_what_is_no_day_says_so(page: Any) -> None:
     ready(page, "/ui/moments?day=yesterday")
-    assert "is no day" in page.inner_text("#lw-title")
+    page.wait_for_selector("#lw-title:has-text('is no day')")
     assert not page.locator("video").is_visible()
 
 
 def test_viewer_of_nothing_sees_no_day(page: Any, server: RunningServer, browser: Any) -> None:
     name = f"vera{page.viewport_size['width']}"
     add_viewer(server.home, name, PASSWORD)
-    context = browser.new_context(base_url=server.address)
-    other = context.new_page()
-    other.goto("/sign-in?next=/ui/moments?day=2026-03-01")
-    other.fill("[name=name]", name)
-    other.fill("[name=password]", PASSWORD)
-    other.click("button[type=submit]")
-    other.wait_for_selector("text=Nothing to watch yet")
-    assert not other.locator("#lw-lanes rect").count()
-    context.close()
+    with open_page(browser, server) as other:
+        enter_by_password(other, name, PASSWORD, "/ui/moments?day=2026-03-01")
+        other.wait_for_selector("text=Nothing to watch yet")
+        assert not other.locator("#lw-lanes rect").count()
 
 
 def test_verdict_on_a_hit_is_kept_and_taken_back(page: Any) -> None:
@@ -182,7 +177,7 @@ def test_verdict_on_a_hit_is_kept_and_taken_back(page: Any) -> None:
     page.wait_for_function(
         f"(query) => ({given})(query).then((words) => words === 'right')", arg=query
     )
-    page.reload()
+    ready(page, page.url)
     page.wait_for_selector(".results [data-judge=right][aria-pressed=true]")
     page.locator(".results [data-judge=right][aria-pressed=true]").click()
     page.wait_for_function(f"(query) => ({given})(query).then((words) => words === '')", arg=query)

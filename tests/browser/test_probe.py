@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from app.services.benchmarks.web import RunningServer
+from tests.browser.stage import open_page, ready
 
 
 @pytest.fixture(params=[1280, 375])
@@ -18,16 +19,9 @@ def page(
     request: pytest.FixtureRequest, browser: Any, stage: RunningServer, state: Any
 ) -> Iterator[Any]:
     """The probe page, wide and narrow."""
-    context = browser.new_context(
-        base_url=stage.address,
-        storage_state=state,
-        viewport={"width": request.param, "height": 900},
-    )
-    opened = context.new_page()
-    opened.goto("/ui/probe")
-    opened.wait_for_selector('.page[aria-busy="false"]')
-    yield opened
-    context.close()
+    with open_page(browser, stage, state, width=request.param, height=900) as opened:
+        ready(opened, "/ui/probe")
+        yield opened
 
 
 def packed(folder: Path, name: str, line: dict[str, str]) -> Path:
@@ -52,8 +46,7 @@ def test_own_needles_are_uploaded_planted_and_shown(page: Any, tmp_path: Path) -
     width = page.viewport_size["width"]
     bad = packed(tmp_path, f"bad{width}.zip", {"image": "sign.png", "question": "What?"})
     page.set_input_files("#lw-archive input", bad)
-    page.wait_for_selector("#lw-archive .wrong")
-    assert "line 1: answer is missing" in page.inner_text("#lw-archive")
+    page.wait_for_selector("#lw-archive .wrong:has-text('line 1: answer is missing')")
     line = {"image": "sign.png", "question": "Which colour is the sign?", "answer": "red"}
     page.set_input_files("#lw-archive input", packed(tmp_path, f"signs{width}.zip", line))
     page.wait_for_function(f"document.querySelector('#lw-needles input')?.value === 'signs{width}'")
@@ -90,7 +83,6 @@ def test_cells_are_walked_by_arrows_and_kept_in_the_address(page: Any) -> None:
     page.keyboard.press("Enter")
     page.wait_for_selector(".trial")
     page.wait_for_function("location.search.includes('cell=')")
-    link = page.url
-    page.goto(link)
+    ready(page, page.url)
     page.wait_for_selector(".trial")
-    assert page.locator(".heat").first.locator("button[aria-pressed=true]").count() == 1
+    page.locator(".heat").first.locator("button[aria-pressed=true]").wait_for()

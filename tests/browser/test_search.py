@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer, draw_clip
-from tests.browser.stage import open_stage, wait_until_read
+from tests.browser.stage import enter_by_link, open_page, open_stage, ready, wait_until_read
 
 BOX = "#lw-query [data-testid=textbox]"
 # A name that Gradio's templates would run as a script.
@@ -24,38 +24,25 @@ def server(tmp_path_factory: pytest.TempPathFactory, browser: Any) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def page(server: RunningServer, browser: Any) -> Iterator[Any]:
-    """A signed-in page of a library with one video; an error in its console is a failure."""
-    context = browser.new_context(viewport={"width": 1280, "height": 800}, base_url=server.address)
-    opened = context.new_page()
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    opened.goto(server.link)
-    opened.click("button[type=submit]")
-    opened.wait_for_selector(".lw .bar")
-    opened.evaluate(
-        """async ([source, name]) => {
-          const { csrf } = await (await fetch("/api/v1/session")).json();
-          const headers = { "X-CSRF-Token": csrf, "Content-Type": "application/json" };
-          await fetch("/api/v1/videos",
-            { method: "POST", headers, body: JSON.stringify({ source, name }) });
-        }""",
-        [str(Path(server.home).parent / "gate.mp4"), TRAP],
-    )
-    wait_until_read(opened, 1)
-    yield opened
-    context.close()
-    assert not broken
+    """A signed-in page of a library with one video."""
+    with open_page(browser, server) as opened:
+        enter_by_link(opened, server)
+        opened.evaluate(
+            """async ([source, name]) => {
+              const { csrf } = await (await fetch("/api/v1/session")).json();
+              const headers = { "X-CSRF-Token": csrf, "Content-Type": "application/json" };
+              await fetch("/api/v1/videos",
+                { method: "POST", headers, body: JSON.stringify({ source, name }) });
+            }""",
+            [str(Path(server.home).parent / "gate.mp4"), TRAP],
+        )
+        wait_until_read(opened, 1)
+        yield opened
 
 
 def search(page: Any, words: str) -> None:
     page.fill(BOX, words)
     page.press(BOX, "Enter")
-
-
-def ready(page: Any, path: str) -> None:
-    page.goto(path)
-    page.wait_for_selector('.page[aria-busy="false"]')
-    page.wait_for_selector("#lw-found .empty, #lw-found .results, #lw-found .note")
 
 
 def test_back_returns_to_the_search_before(page: Any) -> None:
@@ -67,13 +54,13 @@ def test_back_returns_to_the_search_before(page: Any) -> None:
     page.wait_for_url("**/ui/search?q=a+person")
     page.locator(".moment button[data-event=similar]").first.click()
     page.wait_for_url("**/ui/search?like=*")
-    assert page.input_value(BOX) == ""
+    page.wait_for_function(f"document.querySelector('{BOX}')?.value === ''")
     page.go_back()
     page.wait_for_url("**/ui/search?q=a+person")
     page.wait_for_function(f"document.querySelector('{BOX}')?.value === 'a person'")
     page.go_back()
     page.wait_for_function(f"document.querySelector('{BOX}')?.value === 'a card'")
-    assert page.locator(".results .shot").count()
+    page.wait_for_selector(".results .shot")
 
 
 def test_filter_that_means_nothing_searches_nothing(page: Any) -> None:
@@ -85,19 +72,19 @@ def test_filter_that_means_nothing_searches_nothing(page: Any) -> None:
         assert not page.locator(".results").count()
         assert page.input_value(BOX) == words
     ready(page, "/ui/search?q=a+card&v=nothing")
-    assert "gone, or was not shared" in page.inner_text("#lw-found .note")
+    page.wait_for_selector("#lw-found .note:has-text('gone, or was not shared')")
 
 
 def test_name_of_a_video_is_never_run(page: Any) -> None:
     ready(page, "/ui/search?q=a+card")
-    assert page.title() == "Search · Longwatch"
+    page.wait_for_function("document.title === 'Search · Longwatch'")
     assert TRAP in page.locator(".moment .about").first.inner_text()
 
 
 def test_arrows_walk_the_results(page: Any) -> None:
     ready(page, "/ui/search?q=a+card")
     shots = page.locator(".results .shot")
-    assert shots.count() > 1
+    shots.nth(1).wait_for()
     shots.first.focus()
     page.keyboard.press("ArrowRight")
     assert shots.nth(1).evaluate("shot => shot === document.activeElement")
@@ -109,9 +96,7 @@ def test_arrows_walk_the_results(page: Any) -> None:
 def test_part_that_cannot_be_loaded_says_so(page: Any, browser: Any, server: RunningServer) -> None:
     # What a browser has kept is never asked for, and so cannot fail: this one has kept nothing.
     state = page.context.storage_state()
-    context = browser.new_context(base_url=server.address, storage_state=state)
-    fresh = context.new_page()
-    fresh.route("**/site.js", lambda route: route.abort())
-    fresh.goto("/ui/search")
-    assert "could not be loaded" in fresh.wait_for_selector(".lw-broken").inner_text()
-    context.close()
+    with open_page(browser, server, state) as fresh:
+        fresh.route("**/site.js", lambda route: route.abort())
+        fresh.goto("/ui/search")
+        fresh.wait_for_selector(".lw-broken:has-text('could not be loaded')")

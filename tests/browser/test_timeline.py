@@ -10,7 +10,7 @@ from app.services.benchmarks.web import RunningServer, draw_clip
 from app.services.context import ServiceContext
 from app.worker.foreground import ingest_now
 from engine.records import Observation, Observed, TimeSpan
-from tests.browser.stage import open_stage, ready, sign_in
+from tests.browser.stage import open_page, open_stage, ready, sign_in
 
 SECONDS = 60.0
 TIME = "document.querySelector('video')?.currentTime"
@@ -52,17 +52,10 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 @pytest.fixture
 def page(server: RunningServer, browser: Any, state: Any) -> Iterator[Any]:
     """The page of the recording, which is ready to play."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, base_url=server.address, storage_state=state
-    )
-    opened = context.new_page()
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    ready(opened, "/ui/watch")
-    opened.wait_for_function("document.querySelector('video')?.readyState >= 1")
-    yield opened
-    context.close()
-    assert not broken
+    with open_page(browser, server, state, height=900) as opened:
+        ready(opened, "/ui/watch")
+        opened.wait_for_function("document.querySelector('video')?.readyState >= 1")
+        yield opened
 
 
 @pytest.fixture(scope="module")

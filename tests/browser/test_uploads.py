@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer, draw_clip
-from tests.browser.stage import open_stage, ready, sign_in, wait_until_read
+from tests.browser.stage import open_page, open_stage, ready, sign_in, wait_until_read
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +23,9 @@ def signed_in(browser: Any, server: RunningServer) -> Any:
 
 @pytest.fixture
 def page(browser: Any, server: RunningServer, signed_in: Any) -> Iterator[Any]:
-    context = browser.new_context(storage_state=signed_in, base_url=server.address)
-    opened = context.new_page()
-    ready(opened, "/ui/")
-    yield opened
-    context.close()
+    with open_page(browser, server, signed_in) as opened:
+        ready(opened, "/ui/")
+        yield opened
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +37,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return clips
 
 
+def wait_for_uploads(page: Any, count: int) -> None:
+    """Wait until so many files are listed: a video may be read before its row has gone."""
+    page.wait_for_function(
+        "count => document.querySelectorAll('.upload').length === count", arg=count
+    )
+
+
 def test_queue_goes_on_after_a_refusal(page: Any, clips: list[Path], tmp_path: Path) -> None:
     hostile = [tmp_path / f"hostile {number}.mp4" for number in range(2)]
     for file in hostile:
@@ -46,9 +51,9 @@ def test_queue_goes_on_after_a_refusal(page: Any, clips: list[Path], tmp_path: P
     page.set_input_files("#lw-files", [*hostile, clips[0]])
     page.wait_for_selector(".upload:has-text('refused')")
     assert len(wait_until_read(page, 1)) == 1
-    assert page.locator(".upload").count() == 2
+    wait_for_uploads(page, 2)
     page.click("button[aria-label='Cancel hostile 0.mp4']")
-    assert page.locator(".upload").count() == 1
+    wait_for_uploads(page, 1)
 
 
 def test_upload_goes_on_when_the_network_is_back(page: Any, clips: list[Path]) -> None:
@@ -58,7 +63,7 @@ def test_upload_goes_on_when_the_network_is_back(page: Any, clips: list[Path]) -
     page.wait_for_selector(".upload:has-text('cannot be reached')", timeout=60_000)
     page.context.set_offline(False)
     assert len(wait_until_read(page, 2)) == 2
-    assert not page.locator(".upload").count()
+    wait_for_uploads(page, 0)
 
 
 def test_unfinished_file_is_named_after_a_reload(page: Any, clips: list[Path]) -> None:
@@ -116,5 +121,5 @@ def test_upload_goes_on_on_another_page(page: Any, clips: list[Path]) -> None:
     with page.expect_request(lambda request: request.method == "PATCH"):
         page.goto("/ui/jobs")
     assert len(wait_until_read(page, 4)) == 4
-    assert not page.evaluate("Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
-    assert not page.locator("#lw-share").is_visible()
+    page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    page.wait_for_selector("#lw-share", state="hidden")

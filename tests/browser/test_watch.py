@@ -9,7 +9,15 @@ from app.config.settings import load_settings
 from app.services.benchmarks.web import RunningServer, draw_clip
 from app.services.context import ServiceContext
 from app.worker.foreground import ingest_now
-from tests.browser.stage import ANSWER, QUESTION, add_viewer, open_stage
+from tests.browser.stage import (
+    ANSWER,
+    QUESTION,
+    add_viewer,
+    enter_by_link,
+    enter_by_password,
+    open_page,
+    open_stage,
+)
 
 SECONDS = 100.0
 PASSWORD = "correct horse battery"
@@ -31,21 +39,11 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.fixture(scope="module")
 def page(server: RunningServer, browser: Any) -> Iterator[Any]:
-    """A signed-in page; an error in its console is a failure."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 800},
-        base_url=server.address,
-        permissions=["clipboard-read", "clipboard-write"],
-    )
-    opened = context.new_page()
-    broken: list[str] = []
-    opened.on("pageerror", lambda error: broken.append(str(error)))
-    opened.goto(server.link)
-    opened.click("button[type=submit]")
-    opened.wait_for_selector(".lw .bar")
-    yield opened
-    context.close()
-    assert not broken
+    """A signed-in page."""
+    clipboard = ["clipboard-read", "clipboard-write"]
+    with open_page(browser, server, permissions=clipboard) as opened:
+        enter_by_link(opened, server)
+        yield opened
 
 
 def gate(page: Any) -> str:
@@ -75,7 +73,7 @@ def test_citation_in_the_words_seeks_without_a_word_to_the_server(page: Any) -> 
     page.wait_for_function(f"{TIME} > 0.5")
     assert not sent
     assert len(page.context.pages) == 1
-    assert "c=" in page.url
+    page.wait_for_function("location.search.includes('c=')")
 
 
 def test_answer_is_copied_as_it_reads(page: Any) -> None:
@@ -127,15 +125,10 @@ def test_link_to_a_video_that_is_not_there_shows_no_other(
     page.wait_for_selector("text=This video is gone")
     assert not page.locator("video").is_visible()
     add_viewer(server.home, "hugo", PASSWORD)
-    context = browser.new_context(base_url=server.address)
-    other = context.new_page()
-    other.goto(f"/sign-in?next=/ui/watch?v={video}")
-    other.fill("[name=name]", "hugo")
-    other.fill("[name=password]", PASSWORD)
-    other.click("button[type=submit]")
-    other.wait_for_selector("text=Nothing to watch yet")
-    assert not other.locator("video").is_visible()
-    context.close()
+    with open_page(browser, server) as other:
+        enter_by_password(other, "hugo", PASSWORD, f"/ui/watch?v={video}")
+        other.wait_for_selector("text=Nothing to watch yet")
+        assert not other.locator("video").is_visible()
 
 
 def test_earlier_conversation_is_opened_and_deleted(page: Any) -> None:
@@ -146,7 +139,7 @@ def test_earlier_conversation_is_opened_and_deleted(page: Any) -> None:
     n_kept = rows.count()
     page.locator("#lw-kept [data-action=open]").first.click()
     page.wait_for_selector(".user-row")
-    assert "c=" in page.url
+    page.wait_for_function("location.search.includes('c=')")
     page.click("text=Earlier")
     page.locator("#lw-kept [data-action=delete]").first.click()
     page.wait_for_function(
