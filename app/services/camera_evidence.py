@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ from app.schemas.evidence import (
     SeenByItem,
     UnrecordedItem,
 )
+from app.services.access import FULL_ACCESS, Access, visible_cameras
 from app.services.alert_conditions import is_about
 from app.services.alert_rules import enabled_rules
 from app.services.context import ServiceContext
@@ -61,6 +63,45 @@ second, and the end of one is known no better."""
 _BLOCK_BYTES: Final = 1 << 20
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceSpan:
+    """A span of a camera that can be exported."""
+
+    camera: CameraRow
+    start_at: datetime
+    end_at: datetime
+
+
+def evidence_span(
+    context: ServiceContext,
+    video: VideoRow,
+    span: TimeSpan,
+    *,
+    most_s: float | None = None,
+    access: Access = FULL_ACCESS,
+) -> EvidenceSpan:
+    """Return what `export_evidence` is asked for to export a part of a video.
+
+    Args:
+        most_s: The longest span allowed; any when `None`.
+    Raises:
+        InputRefusedError: No camera filmed the video, the span is too long, or nothing of it is
+            kept as a recording.
+    """
+    cameras = {camera.id: camera for camera in visible_cameras(context, access)}
+    camera = None if video.camera is None else cameras.get(video.camera)
+    start_at, end_at = video.at(span.start_s), video.at(span.end_s)
+    if camera is None or start_at is None or end_at is None:
+        raise InputRefusedError(f"{video.name} is no recording of a camera")
+    _check_length(span.duration_s, most_s)
+    is_kept = _segments(context, camera, start_at, end_at) or any(
+        _files(parts_of(context, camera), start_at, end_at)
+    )
+    if not is_kept:
+        raise InputRefusedError(f"nothing of {camera.name} is recorded then")
+    return EvidenceSpan(camera=camera, start_at=start_at, end_at=end_at)
+
+
 def export_evidence(
     context: ServiceContext,
     cameras: Sequence[CameraRow],
@@ -83,8 +124,7 @@ def export_evidence(
     length_s = (end_at - start_at).total_seconds()
     if length_s <= 0:
         raise InputRefusedError("the span ends before it starts", hint="give a later end")
-    if most_s is not None and length_s > most_s:
-        raise InputRefusedError(f"the span has {length_s:g} s, the limit is {most_s:g} s")
+    _check_length(length_s, most_s)
     if folder.exists():
         raise InputRefusedError(f"{folder} is there already", hint="name a new folder")
     key = signing_key(HomeFolder(context.settings.home))
@@ -155,6 +195,11 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _check_length(length_s: float, most_s: float | None) -> None:
+    if most_s is not None and length_s > most_s:
+        raise InputRefusedError(f"the span has {length_s:g} s, the limit is {most_s:g} s")
+
+
 def _export_camera(
     context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime, folder: Path
 ) -> ExportedCameraItem:
@@ -200,12 +245,7 @@ def _recorded_clips(
     folder: Path,
 ) -> Iterator[_WrittenClip]:
     """Cut what was recorded, one clip for each stretch without a break."""
-    segments = [
-        segment
-        for segment in context.catalog.segments.list(camera.id, before=end_at)
-        if segment.is_open or segment.end_at > start_at
-    ]
-    for run in _runs(segments):
+    for run in _runs(_segments(context, camera, start_at, end_at)):
         path = _clip_path(folder, run[0].start_at)
         try:
             clip = cut_recording(context, camera.name, run, start_at, end_at, path)
@@ -214,6 +254,17 @@ def _recorded_clips(
             continue
         part = None if run[0].video is None else parts.get(run[0].video)
         yield clip, path, part
+
+
+def _segments(
+    context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime
+) -> list[SegmentRow]:
+    """Return the files of a recording that reach into a span."""
+    return [
+        segment
+        for segment in context.catalog.segments.list(camera.id, before=end_at)
+        if segment.is_open or segment.end_at > start_at
+    ]
 
 
 def _file_clips(
@@ -227,15 +278,7 @@ def _file_clips(
     # Late: the decoder, which a list of cameras does without.
     from engine.media.clip import cut
 
-    for part in parts:
-        if part.start_at is None or is_live_uri(part.uri) or not Path(part.uri).is_file():
-            continue
-        span = TimeSpan(
-            start_s=max(0.0, (start_at - part.start_at).total_seconds()),
-            end_s=(end_at - part.start_at).total_seconds(),
-        )
-        if span.end_s <= span.start_s or span.start_s >= (part.duration_s or part.ingested_s):
-            continue
+    for part, span in _files(parts, start_at, end_at):
         path = _clip_path(folder, part.at(span.start_s) or start_at)
         limits = media_limits(context.settings, part.video_track)
         try:
@@ -247,6 +290,19 @@ def _file_clips(
         assert ends_at is not None
         recorded = RecordedClip(start_at=begins_at, end_at=ends_at, reencoded=clip.reencoded)
         yield recorded, path, part
+
+
+def _files(
+    parts: Iterable[VideoRow], start_at: datetime, end_at: datetime
+) -> Iterator[tuple[VideoRow, TimeSpan]]:
+    """Yield the files of a recorder that reach into a span, with what they hold of it."""
+    for part in parts:
+        if part.start_at is None or is_live_uri(part.uri) or not Path(part.uri).is_file():
+            continue
+        start_s = max(0.0, (start_at - part.start_at).total_seconds())
+        end_s = (end_at - part.start_at).total_seconds()
+        if start_s < min(end_s, part.duration_s or part.ingested_s):
+            yield part, TimeSpan(start_s=start_s, end_s=end_s)
 
 
 def _runs(segments: Sequence[SegmentRow]) -> Iterator[list[SegmentRow]]:

@@ -1,14 +1,16 @@
 """A calendar of days with footage, and one day as a timeline with a lane for each source."""
 
 import calendar
+from collections import Counter
 from collections.abc import Mapping
 from datetime import date
 from typing import Final
 
 from markupsafe import Markup
 
-from app.schemas.days import DayEvent, DayItem, DayResponse, DayStretch
+from app.schemas.days import DayEvent, DayItem, DayLane, DayResponse, DayStretch
 from app.timefmt import format_duration
+from app.ui.components.table import TableData, TableRow
 from app.ui.components.timeline import LaneKind, LaneSpan, TimelineLane, TimelineState
 from app.ui.markup import NOTHING, icon, part
 from app.ui.strip import LABEL_CHARS
@@ -26,6 +28,7 @@ _LANES: Final[Mapping[LaneKind, str]] = {
     "text": "print",
     "speech": "speech",
 }
+_KINDS: Final[Mapping[str, str]] = {str(kind): name for kind, name in _LANES.items()}
 
 
 def draw_calendar(month: str, days: Mapping[str, DayItem], chosen: str) -> str:
@@ -68,7 +71,6 @@ def draw_calendar(month: str, days: Mapping[str, DayItem], chosen: str) -> str:
 
 def draw_day_head(day: DayResponse, days: list[DayItem]) -> str:
     """Return the name of a day, how much was filmed, and ways to its neighbours with footage."""
-    at = date.fromisoformat(day.date)
     dates = [item.date for item in days]
     before = max((item for item in dates if item < day.date), default="")
     after = min((item for item in dates if item > day.date), default="")
@@ -80,7 +82,7 @@ def draw_day_head(day: DayResponse, days: list[DayItem]) -> str:
             '<div class="row day-head">{}<h2>{}</h2>{}<span class="faint">{}{}</span></div>'
         ).format(
             _step(before, "left", "Earlier day"),
-            f"{at:%A} {at.day} {_MONTHS[at.month]} {at.year}",
+            name_day(day.date),
             _step(after, "right", "Later day"),
             words,
             beside,
@@ -88,8 +90,18 @@ def draw_day_head(day: DayResponse, days: list[DayItem]) -> str:
     )
 
 
-def draw_day(day: DayResponse) -> TimelineState:
-    """Return a day as a timeline, from midnight to midnight, near enough to see its footage."""
+def name_day(day: str) -> str:
+    """Return a day as people write it, such as `Sunday 1 March 2026`."""
+    at = date.fromisoformat(day)
+    return f"{at:%A} {at.day} {_MONTHS[at.month]} {at.year}"
+
+
+def draw_day(day: DayResponse, beside: DayResponse | None = None) -> TimelineState:
+    """Return a day as a timeline, from midnight to midnight, near enough to see its footage.
+
+    Args:
+        beside: A day that is shown with the same hours.
+    """
     lanes: list[TimelineLane] = []
     for lane in day.lanes:
         spans = tuple(_span(stretch, stretch.video) for stretch in lane.stretches)
@@ -102,13 +114,48 @@ def draw_day(day: DayResponse) -> TimelineState:
         duration_s=DAY_S,
         start_at=f"{day.date}T00:00:00",
         lanes=tuple(lanes),
-        view=_view(day),
+        view=_view(day, *filter(None, [beside])),
         names=f"Timeline of {day.date}",
     )
 
 
-def _view(day: DayResponse) -> tuple[float, float]:
-    stretches = [stretch for lane in day.lanes for stretch in lane.stretches]
+def compare_days(day: DayResponse, other: DayResponse) -> TableData:
+    """Return what was filmed and how often what was seen on two days, source by source."""
+    pair = (day, other)
+    names = {lane.key: lane.name for both in pair for lane in both.lanes}
+    rows = []
+    for key, name in names.items():
+        lanes = [next((lane for lane in both.lanes if lane.key == key), None) for both in pair]
+        filmed = [format_duration(_filmed_s(lane)) if lane else "nothing" for lane in lanes]
+        rows.append((name, "filmed", *filmed))
+        counts = [Counter(map(_seen, lane.events)) if lane else Counter() for lane in lanes]
+        rows += [
+            (name, what, *(str(count[what]) for count in counts))
+            for what, _ in sum(counts, Counter[str]()).most_common()
+        ]
+    return TableData(
+        title=f"{name_day(day.date)} beside {name_day(other.date)}",
+        columns=("Source", "What", *(_short(both.date) for both in pair)),
+        rows=tuple(TableRow(key=f"{row[0]} {row[1]}", cells=row) for row in rows),
+    )
+
+
+def _filmed_s(lane: DayLane) -> float:
+    return sum(stretch.end_s - stretch.start_s for stretch in lane.stretches)
+
+
+def _seen(event: DayEvent) -> str:
+    """Return the thing that was seen; of words, and of movement, what kind of event it is."""
+    return event.label if event.kind == "object" else _KINDS[event.kind]
+
+
+def _short(day: str) -> str:
+    at = date.fromisoformat(day)
+    return f"{at:%a} {at.day} {_MONTHS[at.month][:3]}"
+
+
+def _view(*days: DayResponse) -> tuple[float, float]:
+    stretches = [stretch for day in days for lane in day.lanes for stretch in lane.stretches]
     if not stretches:
         return 0.0, DAY_S
     first = min(stretch.clock_s for stretch in stretches)

@@ -17,7 +17,7 @@ def _use_docs(page: Any, stage: RunningServer) -> None:
     asked: list[str] = []
     complaints: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.on("console", lambda line: line.type == "error" and complaints.append(line.text))
+    page.on("console", lambda line: complaints.append(line.text) if line.type == "error" else None)
     page.goto("/docs")
     for tag in ("videos", "ask", "probes", "tokens", "openai"):
         page.wait_for_selector(f"#operations-tag-{tag}")

@@ -86,6 +86,35 @@ def test_latest_day_is_opened_and_others_are_a_click_away(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
+def test_two_days_are_compared_by_their_address(page: Any) -> None:
+    ready(page, "/ui/moments?day=2026-03-01")
+    page.click("#lw-other-day input")
+    page.get_by_role("option", name="Monday 2 March 2026").click()
+    page.wait_for_function("location.search.includes('with=2026-03-02')")
+    ready(page, page.url)
+    page.wait_for_selector("#lw-other-lanes .tl-name:text-is('lane')")
+    rows = page.locator("#lw-compared tbody tr")
+    rows.nth(4).wait_for()
+    assert [row.split("\t")[:4] for row in rows.all_inner_texts()] == [
+        ["gate", "filmed", "40 seconds", "nothing"],
+        ["gate", "person", "1", "0"],
+        ["yard", "filmed", "40 seconds", "nothing"],
+        ["yard", "person", "1", "0"],
+        ["lane", "filmed", "nothing", "40 seconds"],
+    ]
+    views = page.locator("#lw-lanes .timeline, #lw-other-lanes .timeline").evaluate_all(
+        "(days) => days.map((day) => day.dataset.view)"
+    )
+    assert views[0] == views[1]
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    rect = page.locator("#lw-other-lanes .footage rect").bounding_box()
+    page.mouse.click(rect["x"] + rect["width"] / 2, rect["y"] + rect["height"] / 2)
+    page.wait_for_function("document.querySelector('#lw-video input')?.value === 'lane'")
+    page.click("#lw-other-day input")
+    page.get_by_role("option", name="no other day").click()
+    page.wait_for_selector("#lw-compared table", state="detached")
+
+
 def test_click_on_a_lane_plays_that_moment(page: Any) -> None:
     ready(page, "/ui/moments?day=2026-03-01")
     page.wait_for_selector("#lw-lanes .footage rect")

@@ -98,7 +98,7 @@ def test_citation_seeks_to_the_moment_that_proves_the_answer(
     page.wait_for_function("document.querySelector('video')?.readyState >= 1")
     said: list[str] = []
     # The stream of results belongs to the question; every event begins with a POST.
-    page.on("request", lambda asked: asked.method == "POST" and said.append(asked.url))
+    page.on("request", lambda asked: said.append(asked.url) if asked.method == "POST" else None)
     cite.click()
     page.wait_for_function("document.querySelector('video')?.currentTime > 0")
     start = float(cite.get_attribute("data-start"))

@@ -1,15 +1,21 @@
 """Player and timeline as one: pointer and keys, marks of a clip, zoom, what stands in the lanes."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
 from app.config.settings import load_settings
 from app.services.benchmarks.web import RunningServer, draw_clip
 from app.services.context import ServiceContext
+from app.services.evidence_check import check_evidence
+from app.services.wall_clock import ClockChange, change_clock
 from app.worker.foreground import ingest_now
 from engine.records import Observation, Observed, TimeSpan
+from storage.files import HomeFolder
 from tests.browser.stage import open_page, open_stage, ready, sign_in
 
 SECONDS = 60.0
@@ -19,7 +25,7 @@ VIEW = "document.querySelector('.tl-plot').getAttribute('viewBox')"
 
 @pytest.fixture(scope="module")
 def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """A recording in which a person was seen once."""
+    """A recording of a camera in which a person was seen once, and one that no camera made."""
     work = tmp_path_factory.mktemp("timeline")
     context = ServiceContext(load_settings({"sight.observers": []}, home=work / "home"))
     draw_clip(work / "gate.mp4", seed=42, seconds=SECONDS, height_px=180)
@@ -44,6 +50,14 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
             video=video, kind="object", model="by hand", labels=frozenset({"person"}), span=whole
         ),
     )
+    camera = context.catalog.cameras.add(name="Gate", address="rtsp://127.0.0.1:9/live")
+    context.catalog.cameras.change(camera.id, enabled=False)
+    context.catalog.videos.set_camera(video, camera.id)
+    gate = context.catalog.videos.get(video)
+    noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    change_clock(context, gate, ClockChange(start_at=noon, timezone="UTC"))
+    draw_clip(work / "drawn.mp4", seed=7, seconds=20.0, height_px=180)
+    ingest_now(context, [str(work / "drawn.mp4")])
     context.close()
     with open_stage(work / "home", observers=[]) as opened:
         yield opened
@@ -51,11 +65,19 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
 
 @pytest.fixture
 def page(server: RunningServer, browser: Any, state: Any) -> Iterator[Any]:
-    """The page of the recording, which is ready to play."""
+    """The page of the camera's recording, which is ready to play."""
     with open_page(browser, server, state, height=900) as opened:
-        ready(opened, "/ui/watch")
-        opened.wait_for_function("document.querySelector('video')?.readyState >= 1")
+        open_video(opened, "gate")
         yield opened
+
+
+def open_video(page: Any, name: str) -> None:
+    """Open a video by its name, and wait until it can be played."""
+    ready(page, "/ui/jobs")
+    videos = page.evaluate("fetch('/api/v1/videos').then((answer) => answer.json())")["videos"]
+    key = next(video["video_id"] for video in videos if video["name"] == name)
+    ready(page, f"/ui/watch?v={key}")
+    page.wait_for_function("document.querySelector('video')?.readyState >= 1")
 
 
 @pytest.fixture(scope="module")
@@ -90,16 +112,43 @@ def test_pointer_shows_the_still_and_what_was_seen_there(page: Any) -> None:
 
 
 def test_drag_marks_a_clip_that_can_be_saved(page: Any) -> None:
-    page.mouse.move(*at(page, 0.25))
-    page.mouse.down()
-    page.mouse.move(*at(page, 0.5), steps=4)
-    page.mouse.up()
+    mark(page)
     assert page.inner_text("[data-part=span]").startswith("0:15.0\N{EN DASH}0:30")
     with page.expect_download() as saved:
         page.click("[data-act=cut]")
     assert saved.value.suggested_filename.endswith(".mp4")
     page.click("[data-act=clear]")
     assert not page.is_visible("[data-part=clip]")
+
+
+def mark(page: Any) -> None:
+    """Mark what lies between a quarter and a half of the video."""
+    page.mouse.move(*at(page, 0.25))
+    page.mouse.down()
+    page.mouse.move(*at(page, 0.5), steps=4)
+    page.mouse.up()
+
+
+def test_marked_part_of_a_camera_is_exported_as_signed_evidence(page: Any, tmp_path: Path) -> None:
+    assert not page.locator("#lw-evidence .row").count()
+    mark(page)
+    with page.expect_download() as saved:
+        page.click("#lw-evidence >> text=Export evidence")
+    assert saved.value.suggested_filename == "evidence 2026-03-01 12.00.15.zip"
+    saved.value.save_as(tmp_path / "evidence.zip")
+    with ZipFile(tmp_path / "evidence.zip") as packed:
+        packed.extractall(tmp_path / "evidence")
+    checked = check_evidence(tmp_path / "evidence", HomeFolder(tmp_path / "nowhere"))
+    assert checked.clips == 1
+    page.click("[data-act=clear]")
+    page.wait_for_selector("#lw-evidence .row", state="detached")
+
+
+def test_video_that_no_camera_made_says_why_there_is_no_evidence(page: Any) -> None:
+    open_video(page, "drawn")
+    mark(page)
+    page.wait_for_selector("#lw-evidence :text('drawn is no recording of a camera')")
+    assert not page.locator("#lw-evidence a").count()
 
 
 def test_keys_mark_and_the_timeline_shows_it(page: Any) -> None:

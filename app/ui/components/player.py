@@ -82,11 +82,12 @@ class Player(OwnComponent):
     on any link of the page to `/ui/watch?v=ID&t=SECONDS&end=SECONDS` seeks without a word to the
     server where that video is open.
 
-    Events: `open`, with `video_id`, `start_s` and `end_s`, where it leads to another video.
+    Events: `open`, with `video_id`, `start_s` and `end_s`, where it leads to another video; `mark`,
+    with the same, where a part has been marked or is marked no more (times are then `None`).
     """
 
     script = "player"
-    triggers = ("open",)
+    triggers = ("open", "mark")
 
     def __init__(self, value: PlayerState | None = None, **options: Any) -> None:
         """Show a video, or nothing yet."""

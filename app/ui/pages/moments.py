@@ -20,8 +20,10 @@ from app.ui.chapter_lists import LISTS, draw_lists
 from app.ui.components.address import Address, read_query
 from app.ui.components.player import Player, PlayerSpan, PlayerState
 from app.ui.components.pulse import Pulse
+from app.ui.components.table import Table
 from app.ui.components.timeline import Timeline
-from app.ui.day import draw_calendar, draw_day, draw_day_head
+from app.ui.day import compare_days, draw_calendar, draw_day, draw_day_head, name_day
+from app.ui.evidence import add_evidence
 from app.ui.layout import line
 from app.ui.markup import heading, part, problem
 from app.ui.seen import ActionPanel, is_busy, is_read
@@ -70,10 +72,16 @@ class MomentsPage:
             with gr.Column(elem_classes=["day"]):
                 self._head = ActionPanel(elem_id="lw-day")
                 self._lanes = Timeline(elem_id="lw-lanes")
+                self._other = gr.Dropdown(
+                    [], label="Compare with", visible=False, elem_id="lw-other-day"
+                )
+                self._other_lanes = Timeline(elem_id="lw-other-lanes")
+                self._compared = Table(elem_id="lw-compared")
         with line("moments", visible=False) as self._stage:
             with gr.Column(elem_classes=["film"]):
                 self._player = Player()
                 self._strip = Timeline(elem_id="lw-strip")
+                add_evidence(self._context, self._player)
             with gr.Column(elem_classes=["lists"]):
                 self._lists = ActionPanel(elem_id="lw-lists")
         # The video, its day, the month of the calendar, and the list that is open.
@@ -87,17 +95,29 @@ class MomentsPage:
 
     def _wire(self, blocks: gr.Blocks) -> None:
         place = [self._title, self._picker.menu, self._days, self._calendar, self._head]
-        place += [self._lanes, self._stage, self._player, self._strip, self._lists]
+        place += [
+            self._lanes,
+            self._other,
+            self._other_lanes,
+            self._compared,
+            self._stage,
+            self._player,
+            self._strip,
+            self._lists,
+        ]
         shown = [*place, self._video, self._day, self._month, self._list, self._address]
         shown += [self._stamp, self._pulse]
-        now = [self._video, self._day, self._list]
+        now = [self._video, self._day, self._list, self._other]
         blocks.load(self.visit, None, shown, **PASSIVE)
         self._address.revisit(self.revisit, None, shown, **EVENT)
-        self._picker.menu.input(self.choose, [self._picker.menu, self._list], shown, **EVENT)
+        chosen = [self._picker.menu, self._list, self._other]
+        self._picker.menu.input(self.choose, chosen, shown, **EVENT)
         self._calendar.act(self.turn, now, shown, **EVENT)
         self._head.act(self.turn, now, shown, **EVENT)
         self._lanes.pick(self.open_moment, now, shown, **EVENT)
-        self._player.open(self.cross, now, shown, **EVENT)
+        self._other_lanes.pick(self.open_moment, now, shown, **EVENT)
+        self._other.input(self.compare, now, shown, **EVENT)
+        self._player.open(self.cross, [self._list], shown, **EVENT)
         self._lists.act(self.list_moments_of, now, shown, **EVENT)
         self._pulse.beat(self.follow, [*now, self._month, self._stamp], shown, **PASSIVE)
 
@@ -109,12 +129,19 @@ class MomentsPage:
         """Show what the address says after the user went back."""
         return self._show(read_query(event.query), request)
 
-    def choose(self, video: str, chosen: str, request: gr.Request) -> Update:
+    def choose(self, video: str, chosen: str, other: str, request: gr.Request) -> Update:
         """Show another video, and its day."""
-        return self._show({"v": video, "list": chosen}, request)
+        return self._show({"v": video, "list": chosen, "with": other}, request)
 
     def follow(
-        self, video: str, day: str, chosen: str, month: str, stamp: str, request: gr.Request
+        self,
+        video: str,
+        day: str,
+        chosen: str,
+        other: str,
+        month: str,
+        stamp: str,
+        request: gr.Request,
     ) -> Update:
         """Show what has been read and observed meanwhile."""
         if not video:
@@ -136,12 +163,18 @@ class MomentsPage:
                 self._lists: lists,
             }
             if day:
-                update |= self._show_day(principal, day, month)
+                update |= self._show_day(principal, day, other, month)
                 update[self._days] = gr.update(visible=True)
             return update
 
     def turn(
-        self, video: str, day: str, chosen: str, event: gr.EventData, request: gr.Request
+        self,
+        video: str,
+        day: str,
+        chosen: str,
+        other: str,
+        event: gr.EventData,
+        request: gr.Request,
     ) -> Update:
         """Show another day, or another month of the calendar."""
         with as_sentences(request):
@@ -149,12 +182,26 @@ class MomentsPage:
             if event.action == "month":
                 return self._turn_to(principal, event.key, day)
             return {
-                **self._show_day(principal, event.key),
-                self._address: {"day": event.key, "v": video, "list": chosen},
+                **self._show_day(principal, event.key, other),
+                self._address: _address(event.key, other, video, chosen),
+            }
+
+    def compare(self, video: str, day: str, chosen: str, other: str, request: gr.Request) -> Update:
+        """Show another day beside the one that is open, or none any more."""
+        with as_sentences(request):
+            return {
+                **self._show_day(require_reader(request), day, other),
+                self._address: _address(day, other, video, chosen),
             }
 
     def open_moment(
-        self, video: str, day: str, chosen: str, event: gr.EventData, request: gr.Request
+        self,
+        video: str,
+        day: str,
+        chosen: str,
+        other: str,
+        event: gr.EventData,
+        request: gr.Request,
     ) -> Update:
         """Play a moment of the day."""
         with as_sentences(request):
@@ -165,19 +212,23 @@ class MomentsPage:
                 return {self._player: PlayerState(video=item, time_s=time_s)}
             return {
                 **self._open(principal, event.video_id, time_s, chosen),
-                self._address: {"day": day, "v": event.video_id, "list": chosen},
+                self._address: _address(day, other, event.video_id, chosen),
             }
 
-    def cross(
-        self, video: str, day: str, chosen: str, event: gr.EventData, request: gr.Request
-    ) -> Update:
+    def cross(self, chosen: str, event: gr.EventData, request: gr.Request) -> Update:
         """Play a moment of another video."""
         with as_sentences(request):
             principal = require_reader(request)
             return self._open(principal, event.video_id, float(event.start_s), chosen)
 
     def list_moments_of(
-        self, video: str, day: str, chosen: str, event: gr.EventData, request: gr.Request
+        self,
+        video: str,
+        day: str,
+        chosen: str,
+        other: str,
+        event: gr.EventData,
+        request: gr.Request,
     ) -> Update:
         """Show another list."""
         with as_sentences(request):
@@ -187,7 +238,7 @@ class MomentsPage:
             return {
                 self._lists: lists,
                 self._list: event.key,
-                self._address: {"day": day, "v": video, "list": event.key},
+                self._address: _address(day, other, video, event.key),
             }
 
     def _show(self, state: Mapping[str, str], request: gr.Request) -> Update:
@@ -198,10 +249,11 @@ class MomentsPage:
             if not rows:
                 return self._bare(NOTHING_YET.replace("Watch and ask", "Moments"))
             days = list_days(self._context.services, access=principal).days
-            day, video = state.get("day", ""), state.get("v", "")
-            if day and not _DAY.fullmatch(day):
-                words = problem(f"{day[:40]} is no day", "A day is written as 2026-03-01.")
-                return self._bare(heading("Moments") + part(words))
+            day, other, video = (state.get(name, "") for name in ("day", "with", "v"))
+            for text in filter(None, (day, other)):
+                if not _DAY.fullmatch(text):
+                    words = problem(f"{text[:40]} is no day", "A day is written as 2026-03-01.")
+                    return self._bare(heading("Moments") + part(words))
             if video and video not in {row.id for row in rows}:
                 return self._bare(GONE)
             if not day and not video:
@@ -213,7 +265,7 @@ class MomentsPage:
             update: Update = {self._address: {**state, "day": day, "v": video}}
             update |= {self._days: gr.update(visible=bool(days)), self._title: heading("Moments")}
             if days:
-                update |= self._show_day(principal, day or days[-1].date)
+                update |= self._show_day(principal, day or days[-1].date, other)
             if not video:
                 video = self._first_of(principal, day)
             if not video:
@@ -249,15 +301,27 @@ class MomentsPage:
             self._stamp: strip_stamp(item, n_observed),
         }
 
-    def _show_day(self, principal: Principal, day: str, month: str = "") -> Update:
-        """Return a day with its lanes, and the month that it is in, or another one."""
+    def _show_day(self, principal: Principal, day: str, other: str = "", month: str = "") -> Update:
+        """Return a day with its lanes, the month that it is in, and a day beside it, if any."""
         services = self._context.services
         document = day_view(services, day, access=principal)
         days = list_days(services, access=principal).days
+        names = [(name_day(item.date), item.date) for item in reversed(days) if item.date != day]
+        if other == day:
+            other = ""
+        beside = day_view(services, other, access=principal) if other else None
+        if beside and beside.date not in {date for _, date in names}:
+            # Nothing was filmed then, which is an answer too.
+            names.append((name_day(beside.date), beside.date))
         return {
             self._head: draw_day_head(document, days),
-            self._lanes: draw_day(document),
+            self._lanes: draw_day(document, beside),
             self._day: document.date,
+            self._other: gr.update(
+                choices=[("no other day", ""), *names], value=other, visible=bool(names)
+            ),
+            self._other_lanes: draw_day(beside, document) if beside else "",
+            self._compared: compare_days(document, beside) if beside else "",
             **self._turn_to(principal, month or document.date[:7], document.date),
         }
 
@@ -301,3 +365,8 @@ class MomentsPage:
             for row in document.moments
         )
         return draw_lists(document, rows, chosen), spans
+
+
+def _address(day: str, other: str, video: str, chosen: str) -> dict[str, str]:
+    """Return the address of what is shown."""
+    return {"day": day, "with": other, "v": video, "list": chosen}

@@ -20,6 +20,7 @@ from app.ui.components.player import Player, PlayerSpan, PlayerState
 from app.ui.components.pulse import Pulse
 from app.ui.components.timeline import Timeline
 from app.ui.conversation import draw_starters
+from app.ui.evidence import add_evidence
 from app.ui.layout import line
 from app.ui.markup import part
 from app.ui.seen import ActionPanel, draw_seen, is_busy, list_rows
@@ -63,6 +64,7 @@ class WatchPage:
             with gr.Column(elem_classes=["film"]):
                 self._player = Player()
                 self._strip = Timeline()
+                add_evidence(self._context, self._player)
             with gr.Column(elem_classes=["side"]):
                 self._talk.draw()
             with gr.Column(elem_classes=["seen-place"]):

@@ -159,11 +159,13 @@ function step(by) {
 }
 
 function mark(wanted) {
+  const { start_s: start = null, end_s: end = null } = wanted;
+  if (end !== (marks.end_s ?? null) || (end && start !== marks.start_s))
+    trigger("mark", { video_id: source.video_id, start_s: start, end_s: end });
   marks = wanted;
-  const { start_s: start, end_s: end } = marks;
-  const words = [start, end].map((time) => (time === undefined ? "…" : clock(time, 1)));
+  const words = [start, end].map((time) => (time === null ? "…" : clock(time, 1)));
   part("span").textContent = words.join("–");
-  part("clip").hidden = start === undefined;
+  part("clip").hidden = start === null;
   screen.querySelector("[data-act=cut]").disabled = !(end > start);
   if (!marks.is_drawn) say("lw-marked", marks);
 }

@@ -15,15 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from app.cli.main import main
 from app.schemas.evidence import EvidenceManifest
-from app.services.camera_evidence import export_evidence, pack_evidence, sha256_of
+from app.services.camera_evidence import (
+    evidence_span,
+    export_evidence,
+    pack_evidence,
+    sha256_of,
+)
 from app.services.context import ServiceContext
 from app.services.evidence_check import check_evidence
 from app.services.recorder import segment_name
 from app.services.signing import public_pem
+from app.services.wall_clock import ClockChange, change_clock
 from engine.errors import InputRefusedError, NotFoundError
 from engine.media.fragments import read_layout
 from engine.media.recording import FeedRecorder, RecordedBytes
-from engine.records import VideoId
+from engine.records import TimeSpan, VideoId
 from storage.camera_records import CameraRow, SegmentRow
 from storage.files import HomeFolder
 from tests.support.synthetic import encoded_video, read_index
@@ -122,6 +128,26 @@ def test_span_over_cameras_is_clips_with_their_clocks_gaps_and_hashes(
     checked = check_evidence(out, HomeFolder(context.settings.home))
     assert (checked.clips, checked.is_key_known) == (3, True)
     assert "signed by this library" in checked.message
+
+
+def test_marked_part_of_a_video_is_a_span_of_its_camera(
+    context: ServiceContext, feed: Path, tmp_path: Path
+) -> None:
+    record(context, "Gate", feed, NOON)
+    (row,) = context.catalog.videos.list()
+    row = change_clock(context, row, ClockChange(start_at=NOON))
+    marked = TimeSpan(start_s=4.0, end_s=6.0)
+    span = evidence_span(context, row, marked)
+    assert (span.camera.name, span.start_at) == ("Gate", NOON + timedelta(seconds=4))
+    export_evidence(context, [span.camera], span.start_at, span.end_at, tmp_path / "out")
+    assert check_evidence(tmp_path / "out", HomeFolder(context.settings.home)).clips == 1
+    with pytest.raises(InputRefusedError, match="2 s, the limit is 1 s"):
+        evidence_span(context, row, marked, most_s=1.0)
+    with pytest.raises(InputRefusedError, match="nothing of Gate is recorded then"):
+        evidence_span(context, row, TimeSpan(start_s=60.0, end_s=66.0))
+    other = context.catalog.videos.add(name="drawn", uri="/nowhere/drawn.mp4")
+    with pytest.raises(InputRefusedError, match="drawn is no recording of a camera"):
+        evidence_span(context, other, marked)
 
 
 def test_archive_holds_what_the_folder_does(

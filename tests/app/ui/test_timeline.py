@@ -5,6 +5,7 @@ from typing import Any
 
 from app.schemas.days import DayEvent, DayItem, DayLane, DayResponse, DayStretch
 from app.ui.components.heat import HeatCell, HeatData, HeatMap, HeatTable
+from app.ui.components.table import Table
 from app.ui.components.timeline import (
     MOST_DRAWN,
     ActivityBar,
@@ -13,7 +14,7 @@ from app.ui.components.timeline import (
     TimelineLane,
     TimelineState,
 )
-from app.ui.day import DAY_S, draw_calendar, draw_day
+from app.ui.day import DAY_S, compare_days, draw_calendar, draw_day
 
 TRAP = '<img src=x onerror=alert(1)> ${1+1} "{{x}}"'
 
@@ -85,6 +86,47 @@ def test_day_is_shown_near_enough_to_see_its_footage() -> None:
     assert start_s < 43_200 < 43_260 < end_s
     assert end_s - start_s < 3_600
     assert "<img src=x" not in drawn(state)
+
+
+def day_of(date: str, name: str, *events: tuple[str, str, int]) -> DayResponse:
+    """A day with a minute of one source, in which events of a kind and label happened."""
+    at: dict[str, Any] = {"video_id": name, "video": name, "start": "", "end": ""}
+    at |= {"start_s": 0.0, "end_s": 60.0, "clock_s": 43_200.0}
+    seen = [
+        DayEvent(**at, kind=kind, label=label, text="", count=1, peak_s=0.0)
+        for kind, label, number in events
+        for _ in range(number)
+    ]
+    lane = DayLane(key=name, name=name, stretches=[DayStretch(**at)], events=seen)
+    return DayResponse(date=date, filmed_s=60.0, lanes=[lane])
+
+
+def test_days_are_compared_source_by_source() -> None:
+    day = day_of("2026-03-01", "gate", ("object", "person", 3), ("motion", "", 1))
+    other = day_of("2026-03-02", "gate", ("object", "person", 1), ("object", TRAP, 2))
+    table = compare_days(day, other)
+    assert table.columns == ("Source", "What", "Sun 1 Mar", "Mon 2 Mar")
+    assert [row.cells[1:] for row in table.rows] == [
+        ("filmed", "1 minute", "1 minute"),
+        ("person", "3", "1"),
+        (TRAP, "0", "2"),
+        ("movement", "1", "0"),
+    ]
+    assert "<img src=x" not in Table().postprocess(table)
+    elsewhere = compare_days(day, day_of("2026-03-02", "yard"))
+    assert [row.cells for row in elsewhere.rows if row.cells[1] == "filmed"] == [
+        ("gate", "filmed", "1 minute", "nothing"),
+        ("yard", "filmed", "nothing", "1 minute"),
+    ]
+
+
+def test_days_that_are_compared_show_the_same_hours() -> None:
+    day, other = day_of("2026-03-01", "gate"), day_of("2026-03-02", "gate")
+    other.lanes[0].stretches[0].clock_s = 3_600.0
+    view = draw_day(day, other).view
+    assert view == draw_day(other, day).view
+    assert view is not None
+    assert view[0] < 3_600 < 43_260 < view[1]
 
 
 def test_calendar_offers_days_with_footage_and_turns_the_year() -> None:
