@@ -28,7 +28,7 @@ from app.schemas.users import (
 )
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_session
 from app.ui.components.table import RowAction, Table, TableData, TableRow
-from app.ui.layout import line
+from app.ui.layout import folded, line
 from app.ui.markup import local_time, part
 from engine.plural import counted
 
@@ -50,7 +50,7 @@ class AccountPanels:
         ) as self._people:
             _title("People")
             self._users = Table()
-            with gr.Accordion("Add someone", open=False):
+            with folded("Add someone"):
                 self._name = gr.Textbox(label="Name", elem_id="lw-new-name")
                 self._first = _password("Password, 10 characters or more", "lw-new-password")
                 self._role = gr.Dropdown(ROLES, value="viewer", label="Role")
@@ -74,7 +74,7 @@ class AccountPanels:
         with gr.Column(elem_classes=["lw-card"], elem_id="lw-password"):
             _title("Your password")
             self._note = gr.HTML(apply_default_css=False)
-            with gr.Accordion("Change it", open=False):
+            with folded("Change it"):
                 self._current = _password("Present password, where there is one", "lw-current")
                 self._new = _password("New password, 10 characters or more", "lw-new")
                 self._ends = gr.Checkbox(label="End my tokens too")
@@ -83,7 +83,7 @@ class AccountPanels:
             _title("Tokens for programs")
             self._tokens = Table()
             self._secret = gr.HTML(apply_default_css=False)
-            with gr.Accordion("New token", open=False):
+            with folded("New token"):
                 self._purpose = gr.Textbox(label="What is it for", max_length=64)
                 self._days = gr.Textbox("90", label="Days until it ends")
                 self._writes = gr.Checkbox(label="It may change the library, not only look and ask")

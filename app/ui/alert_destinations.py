@@ -19,6 +19,7 @@ from app.schemas.destinations import CreateDestinationRequest, DeliveryItem, Des
 from app.services.accounts import list_accounts
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_session
 from app.ui.components.table import RowAction, Table, TableData, TableRow
+from app.ui.layout import folded
 from app.ui.markup import local_time, part, problem
 from engine.errors import LongwatchError
 
@@ -40,7 +41,7 @@ class DestinationPanels:
             gr.HTML(part(Markup("<h2>Destinations</h2>")), apply_default_css=False)
             self._places = Table()
             self._answer = gr.HTML(apply_default_css=False, elem_id="lw-destination-answer")
-            with gr.Accordion("Add a destination", open=False):
+            with folded("Add a destination"):
                 self._kind = gr.Dropdown(KINDS, value="webhook", label="Kind")
                 self._name = gr.Textbox(label="Name", elem_id="lw-destination-name")
                 self._address = gr.Textbox(

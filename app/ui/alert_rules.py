@@ -24,6 +24,7 @@ from app.timefmt import clock_text, format_duration, parse_time
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_session
 from app.ui.components.table import RowAction, Table, TableData, TableRow
 from app.ui.components.zone import ZoneDrawing, ZonePicture
+from app.ui.layout import folded, line
 from app.ui.markup import part, problem
 from engine.errors import InputRefusedError, LongwatchError
 from engine.plural import counted
@@ -55,7 +56,7 @@ class RulePanels:
             gr.HTML(part(Markup("<h2>Rules</h2>")), apply_default_css=False)
             self._rules = Table(elem_id="lw-rule-table")
             self._answer = gr.HTML(apply_default_css=False, elem_id="lw-rule-answer")
-            with gr.Accordion("Write a rule", open=False, elem_id="lw-rule-form") as self._form:
+            with folded("Write a rule", elem_id="lw-rule-form") as self._form:
                 self._draw_fields()
 
     def _draw_fields(self) -> None:
@@ -80,7 +81,7 @@ class RulePanels:
         self._too_long = gr.Textbox("10m", label="Too long is (without movement or picture)")
         self._cooldown = gr.Textbox("1m", label="At most one alert of a camera in")
         self._to = gr.Dropdown([], label="Send to (empty: listed here alone)", multiselect=True)
-        with gr.Row():
+        with line():
             self._try = gr.Button("Try on what was recorded", elem_id="lw-rule-try")
             self._save = gr.Button("Save", variant="primary", elem_id="lw-rule-save")
 

@@ -13,6 +13,7 @@ from app.ui.alert_rules import RulePanels
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
 from app.ui.components.alerts import AlertCards, AlertGallery
 from app.ui.components.pulse import Pulse
+from app.ui.layout import line
 from app.ui.markup import empty, heading
 
 SHOWN: Final = {
@@ -46,7 +47,7 @@ class AlertsPage:
         which = gr.Radio([*SHOWN], value="Unanswered", show_label=False, elem_id="lw-alerts-shown")
         gallery = AlertGallery(elem_id="lw-alerts")
         pulse = Pulse(EVERY_S)
-        with gr.Row(elem_classes=["settings"], visible=False, elem_id="lw-alert-admin") as admin:
+        with line("settings", visible=False, elem_id="lw-alert-admin") as admin:
             rules = RulePanels(self._context)
             rules.draw()
             destinations = DestinationPanels(self._context)

@@ -19,6 +19,7 @@ from app.schemas.cameras import (
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_reader, require_session
 from app.ui.components.cameras import CameraWall, CameraWallData
 from app.ui.components.pulse import Pulse
+from app.ui.layout import line
 from app.ui.markup import heading, part, problem
 from engine import plugins
 from engine.errors import LongwatchError
@@ -56,7 +57,7 @@ class CamerasPage:
             self._title = gr.HTML(_title("Add a camera"), apply_default_css=False)
             self._draw_fields()
             self._answer = gr.HTML(apply_default_css=False, elem_id="lw-camera-answer")
-            with gr.Row():
+            with line():
                 self._save = gr.Button("Save", variant="primary", elem_id="lw-camera-save")
                 self._test = gr.Button("Test the connection", elem_id="lw-camera-test")
                 self._leave = gr.Button("Leave it as it is", visible=False)
@@ -71,14 +72,14 @@ class CamerasPage:
         self._leave.click(self.show, None, shown, **EVENT)
 
     def _draw_fields(self) -> None:
-        with gr.Row():
+        with line("fields"):
             self._name = gr.Textbox(label="Name", max_length=120, elem_id="lw-camera-name")
             self._address = gr.Textbox(
                 label="Address, with name and password where it wants them",
                 placeholder="rtsp://name:password@host/path",
                 elem_id="lw-camera-address",
             )
-        with gr.Row():
+        with line("fields"):
             self._timezone = gr.Textbox(label="Zone", placeholder="Europe/Berlin")
             self._fps = gr.Textbox(label="Frames a second (empty: the setting)")
             self._watch = gr.Dropdown(
@@ -86,7 +87,7 @@ class CamerasPage:
                 label="Watched for (empty: the setting)",
                 multiselect=True,
             )
-        with gr.Row():
+        with line("fields"):
             self._records = gr.Checkbox(value=True, label="Record what it sends")
             self._transport = gr.Dropdown(
                 [
@@ -97,7 +98,7 @@ class CamerasPage:
                 value="auto",
                 label="RTSP over",
             )
-        with gr.Row():
+        with line("fields"):
             self._days = gr.Textbox(label="Days that recordings are kept")
             self._size = gr.Textbox(label="Most GiB of recordings")
             self._still_days = gr.Textbox(label="Days that stills are kept")
