@@ -1,5 +1,6 @@
 """Rules on the alerts page: how often each was right, a form with a zone to draw, dry runs."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import gradio as gr
@@ -93,11 +94,15 @@ class RulePanels:
         fields += [self._too_long, self._cooldown, self._to]
         blocks.load(self.show, None, shown, **PASSIVE)
         answered.then(self.show, None, shown, **EVENT)
-        self._rules.act(self.act, None, [*shown, self._answer, self._form, *fields], **EVENT)
+        form = [self._form, self._drawing, *fields]
+        self._rules.act(self.act, None, [*shown, self._answer, *form], **EVENT)
         places = [self._drawing, self._corners, self._direction]
         drawn = [self._place, self._videos, self._corners]
-        for changed in (self._place, self._videos, self._corners):
-            changed.change(self.draw_place, drawn, places, **EVENT)
+        # What is drawn itself needs no answer: one would be older than the hand that draws on.
+        for changed in (self._place.input, self._videos.input):
+            changed(self.draw_place, drawn, places, **EVENT)
+        for written in (self._corners.submit, self._corners.blur):
+            written(self.draw_place, drawn, places, **EVENT)
         self._drawing.draw(self.take_corners, None, self._corners, **EVENT)
         self._try.click(self.try_rule, set(fields), self._answer, **EVENT)
         self._save.click(self.save, set(fields), [*shown, self._answer], **EVENT)
@@ -114,23 +119,32 @@ class RulePanels:
         """Show the picture to draw on, and the corners as text."""
         with as_sentences(request):
             principal = require_session(request, admin=True)
-            is_placed = place != "Anywhere"
-            rows = self._context.videos(principal)
-            row = next((row for row in rows if not videos or row.id in videos), None)
-            picture = ""
-            if is_placed and row is not None:
-                middle_s = (row.duration_s or row.ingested_s) / 2
-                picture = f"/media/{row.id}/frame.jpg?t={middle_s:.1f}&w=640"
             try:
                 drawn = read_corners(corners or "")
             except ValueError:
                 drawn = []
-            shape = "line" if place == "Over a line" else "zone"
             return {
-                self._drawing: ZoneDrawing(picture=picture, corners=tuple(drawn), shape=shape),
-                self._corners: gr.update(visible=is_placed),
-                self._direction: gr.update(visible=shape == "line"),
+                self._drawing: self._drawn(principal, place, videos, drawn),
+                self._corners: gr.update(visible=place != "Anywhere"),
+                self._direction: gr.update(visible=place == "Over a line"),
             }
+
+    def _drawn(
+        self,
+        principal: Principal,
+        place: str,
+        videos: Sequence[str],
+        corners: Sequence[tuple[float, float]],
+    ) -> ZoneDrawing:
+        """Return corners over a still of the first video that they are for."""
+        rows = self._context.videos(principal)
+        row = next((row for row in rows if not videos or row.id in videos), None)
+        picture = ""
+        if place != "Anywhere" and row is not None:
+            middle_s = (row.duration_s or row.ingested_s) / 2
+            picture = f"/media/{row.id}/frame.jpg?t={middle_s:.1f}&w=640"
+        shape = "line" if place == "Over a line" else "zone"
+        return ZoneDrawing(picture=picture, corners=tuple(corners), shape=shape)
 
     def take_corners(self, event: gr.EventData) -> str:
         """Return what was drawn as text."""
@@ -151,7 +165,7 @@ class RulePanels:
                 return {self._answer: _tried(try_condition(context, principal, kept))}
             elif event.action == "edit":
                 rules = {rule.name: rule for rule in list_rules(context, principal).rules}
-                return self._filled(rules[name])
+                return self._filled(principal, rules[name])
             return {**self._shown(principal), self._answer: ""}
 
     def try_rule(self, values: dict[Any, Any], request: gr.Request) -> str:
@@ -226,7 +240,7 @@ class RulePanels:
             self._to: gr.update(choices=[item.name for item in places]),
         }
 
-    def _filled(self, rule: AlertRuleItem) -> Update:
+    def _filled(self, principal: Principal, rule: AlertRuleItem) -> Update:
         """Return the form with what a rule says."""
         condition = rule.condition
         place, drawn, direction = "Anywhere", [*condition.zone], "any"
@@ -244,8 +258,9 @@ class RulePanels:
             self._words: condition.words,
             self._videos: condition.videos,
             self._place: place,
-            self._corners: corners_text(drawn),
-            self._direction: direction,
+            self._drawing: self._drawn(principal, place, condition.videos, drawn),
+            self._corners: gr.update(value=corners_text(drawn), visible=place != "Anywhere"),
+            self._direction: gr.update(value=direction, visible=place == "Over a line"),
             self._days: condition.days,
             self._hours: condition.hours or "",
             self._sure: condition.sure,

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from app.schemas.common import VideoSpan
 from app.schemas.moments import MomentsResponse
 from app.schemas.observations import ObservationItem
-from app.ui.markup import NOTHING, clock, part, span_text
+from app.ui.markup import NOTHING, clock, part, span_text, still
 
 LISTS: Final = (
     ("chapters", "Chapters"),
@@ -53,12 +53,9 @@ def _chapters(document: MomentsResponse) -> Markup:
     if not document.moments:
         return _nothing("No chapter yet: they come with the observations.")
     return _lines(
-        Markup(
-            '<li>{}<img class="still" src="{}" alt="" loading="lazy" width="112" height="63">'
-            '<span><b>{}</b><span class="mono faint">{}</span></span></a></li>'
-        ).format(
+        Markup('<li>{}{}<span><b>{}</b><span class="mono faint">{}</span></span></a></li>').format(
             _open(row),
-            f"/media/{row.video_id}/frame.jpg?t={row.keyframe_s:.1f}&w=160",
+            still(f"/media/{row.video_id}/frame.jpg?t={row.keyframe_s:.1f}&w=160"),
             row.title,
             _time(row),
         )

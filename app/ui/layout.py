@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 from gradio.blocks import BlockContext
+from gradio.components import Component
 
 from app.ui.caller import PASSIVE
 
@@ -33,15 +34,19 @@ def folded(title: str, **options: Any) -> Iterator[gr.Accordion]:
     """
     with gr.Accordion(title, open=False, **options) as frame:
         yield frame
-    inside = [block for block in _blocks(frame) if block.visible is True]
-    for block in inside:
-        block.visible = False
-    shown = {block: gr.update(visible=True) for block in inside}
-    frame.expand(lambda: shown, None, inside, **PASSIVE)
+    inside = [component for component in _components(frame) if component.visible is True]
+    for component in inside:
+        component.visible = False
+
+    def unfold() -> dict[Component, object]:
+        return {component: gr.update(visible=True) for component in inside}
+
+    frame.expand(unfold, None, inside, **PASSIVE)
 
 
-def _blocks(around: BlockContext) -> Iterator[Any]:
+def _components(around: BlockContext) -> Iterator[Component]:
     for block in around.children:
-        yield block
         if isinstance(block, BlockContext):
-            yield from _blocks(block)
+            yield from _components(block)
+        elif isinstance(block, Component):
+            yield block

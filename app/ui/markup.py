@@ -59,7 +59,7 @@ def menu(key: str, label: str, face: Markup, items: Iterable[Markup], *, kind: s
         key: The id of the button.
         label: The button in words.
         face: What is seen of it.
-        items: A link or a button each.
+        items: A link or a button each (`menu_button`).
         kind: Classes of the button.
     """
     rows = Markup("").join(Markup("<li>{}</li>").format(item) for item in items)
@@ -68,6 +68,34 @@ def menu(key: str, label: str, face: Markup, items: Iterable[Markup], *, kind: s
         'aria-haspopup="true" popovertarget="{key}-items" aria-label="{label}">{face}</button>'
         '<ul popover id="{key}-items" data-walk="li > *" data-across="1">{rows}</ul></div>'
     ).format(kind=kind, key=key, label=label, face=face, rows=rows)
+
+
+def menu_button(name: str, text: str, /, *, kind: str = "", **data: str) -> Markup:
+    """Return an item of a menu, which is closed by it: its button has the focus again.
+
+    Args:
+        name: The id of the button of the menu.
+        data: Attributes that say what it does.
+    """
+    attributes = Markup("").join(
+        Markup(' data-{}="{}"').format(field, value) for field, value in data.items()
+    )
+    return Markup(
+        '<button type="button" class="quiet {}" popovertarget="{}-items" '
+        'popovertargetaction="hide"{}>{}</button>'
+    ).format(kind, name, attributes, text)
+
+
+def still(address: str, *, is_urgent: bool = False) -> Markup:
+    """Return the picture of a moment, and behind it what is shown where none is kept.
+
+    Args:
+        is_urgent: Whether it is fetched before it comes into view.
+    """
+    return Markup(
+        '<img class="still" src="{}" alt="" loading="{}" decoding="async" width="320" height="180">'
+        '<span class="still none">no picture is kept</span>'
+    ).format(address, "eager" if is_urgent else "lazy")
 
 
 def part(*markup: Markup, kind: str = "") -> str:

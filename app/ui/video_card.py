@@ -9,7 +9,7 @@ from app.schemas.jobs import JobItem
 from app.schemas.videos import VideoItem
 from app.services.access import FULL_ACCESS
 from app.ui.hints import web_hint
-from app.ui.markup import NOTHING, clock, filmed_text, icon, menu
+from app.ui.markup import NOTHING, clock, filmed_text, icon, menu, menu_button
 from app.ui.video_status import draw_chip, is_being_read, progress_text
 from storage.records import LabelTally
 
@@ -165,6 +165,7 @@ def _tags(video: VideoItem) -> Markup:
 
 
 def _menu(video: VideoItem, *, is_admin: bool) -> Markup:
+    name = f"menu-{video.video_id}"
     items = [Markup('<a class="button quiet" href="/ui/search?v={}">Search in it</a>')]
     items[0] = items[0].format(video.video_id)
     actions = [("details", "Details …")]
@@ -180,10 +181,13 @@ def _menu(video: VideoItem, *, is_admin: bool) -> Markup:
             actions.append(("caption", "Describe in words"))
         actions.append(("remove", "Delete …"))
     items += [
-        Markup(
-            '<button type="button" class="quiet{}" data-action="{}" data-key="{}">{}</button>'
-        ).format(" danger" if action == "remove" else "", action, video.video_id, text)
+        menu_button(
+            name,
+            text,
+            kind="danger" if action == "remove" else "",
+            action=action,
+            key=video.video_id,
+        )
         for action, text in actions
     ]
-    more = f"More for {video.name}"
-    return menu(f"menu-{video.video_id}", more, icon("more"), items, kind="icon")
+    return menu(name, f"More for {video.name}", icon("more"), items, kind="icon")

@@ -1,6 +1,7 @@
 """Pictures of every page for the README: `python -m tests.browser.screens [FOLDER]`.
 
-Video, questions and needles are drawn by the project; the answers are nano's own.
+Video, questions and needles are drawn by the project, what the camera films too; the answers are
+nano's own.
 """
 
 import sys
@@ -22,16 +23,23 @@ from tests.browser.stage import (
     ready,
     wait_until_read,
 )
+from tests.support.clock_camera import open_clock_camera
 
 CLIPS = (("Camera 1", 11, 150.0), ("Camera 2", 23, 120.0), ("Camera 3", 42, 180.0))
+DAYS = (1, 2, 2)
+YARD_S = 900.0
+"""Longer than the walk: the camera films while the pictures are taken."""
 WIDE, NARROW = (1280, 800), (375, 760)
 SHOTS = {
     "library": "/ui/",
+    "cameras": "/ui/cameras",
     "search": "/ui/search?q=a+red+car",
-    "moments": "/ui/moments",
+    "moments": "/ui/moments?day=2026-03-02&with=2026-03-01",
     "probe": "/ui/probe",
+    "alerts": "/ui/alerts",
     "jobs": "/ui/jobs",
     "settings": "/ui/settings",
+    "models": "/ui/models",
 }
 MAX_BYTES = 300_000
 
@@ -49,27 +57,34 @@ def main() -> None:
             found = draw_clip(work / f"{title}.mp4", seed=seed, seconds=seconds)
             if title == "Camera 3":
                 asked = next((one.text for one in found if one.kind == "code"), found[0].text)
+        yard = work / "yard.mp4"
+        draw_clip(yard, seed=5, seconds=YARD_S, fps=2.0, height_px=180)
         browser = play.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        with open_stage(work / "home", roots=work) as stage:
-            state = _prepare(browser, stage, work)
+        with (
+            open_clock_camera((yard, yard)) as camera,
+            open_stage(work / "home", roots=work) as stage,
+        ):
+            state = _prepare(browser, stage, work, camera.address)
             for theme in ("light", "dark"):
                 _walk(browser, stage, state, theme, asked, folder)
         browser.close()
 
 
-def _prepare(browser: Any, stage: Any, work: Path) -> Any:
-    """Sign in, add the clips, run a probe; the state of the signed-in browser."""
+def _prepare(browser: Any, stage: Any, work: Path, camera: str) -> Any:
+    """Sign in and fill the library; the state of the signed-in browser."""
     with open_page(browser, stage) as page:
         enter_by_link(page, stage)
-        _fill(page, work)
+        _fill(page, work, camera)
         return page.context.storage_state()
 
 
-def _fill(page: Any, work: Path) -> None:
-    """Have the clips read, and run a probe."""
-    for hour, (title, _, _) in enumerate(CLIPS, 9):
-        source = str(work / f"{title}.mp4")
-        _post(page, "/api/v1/videos", {"source": source, "start_at": f"2026-03-01T{hour:02d}:15"})
+def _fill(page: Any, work: Path, camera: str) -> None:
+    """Write a rule, have the clips read, run a probe, and let a camera film."""
+    rule = {"name": "movement", "condition": {"kind": "motion", "cooldown_s": 20}}
+    _post(page, "/api/v1/alert-rules", rule)
+    for hour, (day, (title, _, _)) in enumerate(zip(DAYS, CLIPS, strict=True), 9):
+        source, start_at = str(work / f"{title}.mp4"), f"2026-03-{day:02d}T{hour:02d}:15"
+        _post(page, "/api/v1/videos", {"source": source, "start_at": start_at})
     wait_until_read(page, len(CLIPS))
     order = {"lengths": [32, 64, 128], "depths": [0, 0.25, 0.5, 0.75, 1], "seeds": 3}
     _post(page, "/api/v1/probes", order)
@@ -79,6 +94,9 @@ def _fill(page: Any, work: Path) -> None:
         if all(job["state"] in {"done", "failed"} for job in jobs):
             break
         time.sleep(1)
+    _post(page, "/api/v1/cameras", {"name": "Yard", "address": camera})
+    ready(page, "/ui/cameras")
+    page.wait_for_selector("#lw-cameras .stills a >> nth=5", timeout=180_000)
 
 
 def _walk(browser: Any, stage: Any, state: Any, theme: str, asked: str, folder: Path) -> None:

@@ -104,6 +104,14 @@ def test_zone_is_drawn_tried_and_saved(page: Any) -> None:
     page.fill("#lw-rule-name [data-testid=textbox]", "zone")
     page.click("#lw-rule-save")
     page.wait_for_selector("#lw-rule-table >> text=zone")
+    # Opened again, the rule has its zone; corners that are typed are drawn.
+    ready(page, PATH)
+    page.click("#lw-rule-table tr:has-text('zone') [data-action=edit]")
+    page.wait_for_selector("#lw-rule-zone [data-corner='3']")
+    page.fill(corners, "0.2,0.2 0.8,0.2 0.5,0.8")
+    page.press(corners, "Enter")
+    page.wait_for_selector("#lw-rule-zone [data-corner='3']", state="detached")
+    assert page.locator("#lw-rule-zone [data-corner]").count() == 3
 
 
 def test_viewer_sees_no_rules_and_no_alert_of_what_was_not_granted(

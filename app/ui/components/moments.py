@@ -8,7 +8,7 @@ from markupsafe import Markup
 from app.schemas.verdicts import VerdictRequest
 from app.ui.components.base import OwnComponent
 from app.ui.components.verdicts import draw_verdict
-from app.ui.markup import NOTHING, clock, filmed_text, icon, part, span_text
+from app.ui.markup import NOTHING, clock, filmed_text, icon, part, span_text, still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class MomentGallery(OwnComponent):
     Events: `similar`, with `video_id` and `time_s` of the card whose likeness is asked for.
     """
 
-    script = "gallery"
+    script = "relay"
     triggers = ("similar",)
 
     def postprocess(self, value: MomentList | str | None) -> str:
@@ -90,8 +90,7 @@ def draw_card(card: MomentCard) -> Markup:
     query = urlencode({"v": card.video_id, "t": f"{card.start_s:.1f}"})
     return Markup(
         '<article class="moment{kind}"><a class="shot" href="/ui/watch?{query}" '
-        'aria-label="Open {words}"><img class="still" src="{still}" alt="" loading="lazy" '
-        'decoding="async" width="320" height="180"><span class="stamp">{span}</span>{badge}</a>'
+        'aria-label="Open {words}">{still}<span class="stamp">{span}</span>{badge}</a>'
         '<div class="about"><span title="{filmed}">{beside}</span>{verdict}'
         '<button type="button" class="quiet" data-event="similar" '
         'data-video_id="{video}" data-time_s="{time}" '
@@ -101,7 +100,7 @@ def draw_card(card: MomentCard) -> Markup:
         kind="" if card.is_confirmed else " unsure",
         query=query,
         words=words,
-        still=f"/media/{card.video_id}/frame.jpg?t={card.peak_s:.1f}&w=320",
+        still=still(f"/media/{card.video_id}/frame.jpg?t={card.peak_s:.1f}&w=320"),
         span=span,
         badge=shown,
         filmed=filmed,
@@ -131,16 +130,14 @@ def draw_shot(card: MomentCard, number: int | None = None, *, is_urgent: bool = 
     filmed = filmed_text(card.start_at, card.start_source) if card.start_at else card.video
     return Markup(
         '<article class="moment{}"><a class="shot" href="/ui/watch?{}" data-start="{}" '
-        'aria-label="Play {}"><img class="still" src="{}" alt="" loading="{}" decoding="async" '
-        'width="320" height="180"><span class="stamp">{}</span>{}{}</a>'
+        'aria-label="Play {}">{}<span class="stamp">{}</span>{}{}</a>'
         '<div class="about"><span title="{}">{}</span>{}</div></article>'
     ).format(
         "" if card.is_confirmed else " unsure",
         query,
         card.start_s,
         words,
-        f"/media/{card.video_id}/frame.jpg?t={card.peak_s:.1f}&w=320",
-        "eager" if is_urgent else "lazy",
+        still(f"/media/{card.video_id}/frame.jpg?t={card.peak_s:.1f}&w=320", is_urgent=is_urgent),
         span,
         cited if number else "",
         badge,

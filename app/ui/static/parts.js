@@ -82,20 +82,6 @@ export function pulse(element, { trigger, props, watch }) {
   beat(false);
 }
 
-// Cards of moments, of which some stills were not kept.
-export function gallery(element, { trigger }) {
-  relay(element, { trigger });
-  const replace = ({ target }) => {
-    if (!target.matches?.("img.still")) return;
-    const none = document.createElement("span");
-    none.className = "still none";
-    none.textContent = "no picture is kept";
-    target.replaceWith(none);
-  };
-  // Errors of pictures do not bubble.
-  element.addEventListener("error", replace, true);
-}
-
 // Buttons that confirm or reject a moment; pressed again, one takes its verdict back.
 export function verdicts(element, { trigger }) {
   document.addEventListener("click", ({ target }) => {

@@ -160,14 +160,14 @@ function step(by) {
 
 function mark(wanted) {
   const { start_s: start = null, end_s: end = null } = wanted;
-  if (end !== (marks.end_s ?? null) || (end && start !== marks.start_s))
+  if ("end_s" in marks || end !== null)
     trigger("mark", { video_id: source.video_id, start_s: start, end_s: end });
   marks = wanted;
   const words = [start, end].map((time) => (time === null ? "…" : clock(time, 1)));
   part("span").textContent = words.join("–");
   part("clip").hidden = start === null;
   screen.querySelector("[data-act=cut]").disabled = !(end > start);
-  if (!marks.is_drawn) say("lw-marked", marks);
+  say("lw-marked", marks);
 }
 
 const ACTS = {

@@ -9,13 +9,14 @@ export function shell(element) {
   main.ariaBusy = "false";
   element.addEventListener("click", ({ target }) => {
     const theme = target.closest("[data-colours]")?.dataset.colours;
-    if (theme) useColours(theme);
+    if (theme) document.documentElement.dataset.theme = localStorage["lw-theme"] = theme;
     if (target.closest("[data-sign-out]")) signOut();
   });
-  // What opens by an item of a menu gives the focus back to its button, which stays in sight.
-  document.addEventListener("click", ({ target }) =>
-    target.closest("[popover] li")?.closest("[popover]").hidePopover(),
-  );
+  // A picture that is not kept leaves its place to what stands behind it; errors do not bubble.
+  const leave = ({ target }) => {
+    if (target.matches?.("img.still, .tl-peek img")) target.hidden = true;
+  };
+  document.addEventListener("error", leave, true);
   document.addEventListener("keydown", walk);
   const look = () => {
     const title = main.querySelector("h1")?.textContent;
@@ -32,7 +33,7 @@ export function shell(element) {
 function walk(event) {
   const { target, key } = event;
   const place = target.closest?.("[data-walk]");
-  const menu = target.popoverTargetElement;
+  const menu = place ? null : target.popoverTargetElement;
   const items = [...((menu ?? place)?.querySelectorAll((menu ?? place).dataset.walk) ?? [])];
   const [here, last] = [items.indexOf(target), items.length - 1];
   const across = Number(place?.dataset.across);
@@ -45,11 +46,6 @@ function walk(event) {
   // Where one alone is a stop of the keyboard, that goes along.
   else [target.tabIndex, next.tabIndex] = [next.tabIndex, target.tabIndex];
   next.focus();
-}
-
-function useColours(theme) {
-  document.documentElement.dataset.theme = theme;
-  localStorage.setItem("lw-theme", theme);
 }
 
 function showTime(time) {

@@ -22,7 +22,6 @@ class Timeline {
       "click",
       ({ target: { dataset } }) => dataset.zoom && this.zoom(dataset.zoom),
     );
-    element.addEventListener("error", ({ target }) => (target.hidden = true), true);
     hear(
       "lw-time",
       ({ video_id: video, time_s: time }) => video === this.video && this.place(time),
@@ -171,7 +170,7 @@ class Timeline {
     if (from === null) return;
     if (!isDrawn) this.go(this.timeAt(x), y);
     else if (this.video) {
-      say("lw-marks", { ...this.chosen, is_drawn: true });
+      say("lw-marks", this.chosen);
       this.trigger("mark", this.chosen);
     } else this.zoom("in");
   }

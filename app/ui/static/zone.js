@@ -16,7 +16,6 @@ const share = (value) => Math.min(1, Math.max(0, Math.round(value * 1000) / 1000
 export function zone(element, { trigger, props, watch }) {
   const frame = element.querySelector(".zone-frame");
   const [picture, drawing, handles, template] = frame.children;
-  const told = [];
   let corners = [];
   let held = null;
   let timer = null;
@@ -40,18 +39,15 @@ export function zone(element, { trigger, props, watch }) {
     clearTimeout(timer);
     timer = setTimeout(() => {
       timer = null;
-      told.push(corners.join(" "));
-      trigger("draw", { corners: told.at(-1) });
+      trigger("draw", { corners: corners.join(" ") });
     }, TELL_AFTER_MS);
   };
   const show = () => {
     const { picture: still, corners: known = [] } = props.value ?? {};
     frame.parentElement.hidden = !still;
     if (still && picture.getAttribute("src") !== still) picture.src = still;
-    // What comes back of what was told is older than the hand that draws.
-    const echo = told.indexOf(known.join(" "));
-    if (echo >= 0) told.splice(0, echo + 1);
-    else if (held === null && !timer) corners = known;
+    // What is known there is older than a hand that draws.
+    if (held === null && !timer) corners = known;
     draw();
   };
   const moved = (idx, place) => change(corners.with(idx, place.map(share)));
