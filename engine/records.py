@@ -67,6 +67,10 @@ class TimeSpan:
 
 
 ALL_TIME = TimeSpan(start_s=0.0, end_s=math.inf)
+"""From the first frame to whenever a video ends."""
+
+Scope = Sequence[tuple[VideoId, TimeSpan]]
+"""Stretches of videos to look at; a video may be named more than once."""
 
 
 def moment_after(start_at: datetime, time_s: float) -> datetime:
@@ -75,12 +79,6 @@ def moment_after(start_at: datetime, time_s: float) -> datetime:
         return start_at + timedelta(seconds=time_s)
     except OverflowError:
         return datetime.max.replace(tzinfo=start_at.tzinfo)
-
-
-"""From the first frame to whenever a video ends."""
-
-Scope = Sequence[tuple[VideoId, TimeSpan]]
-"""Stretches of videos to look at; a video may be named more than once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -357,7 +355,7 @@ class Observation:
     """The frame that shows it best."""
     track: int | None = None
     """Number of a thing that was followed, unique in the video and model."""
-    boxes: tuple[Box, ...] = ()
+    boxes: Sequence[Box] = ()
     """Places of a track in time order, or of print; none for sound."""
     colours: tuple[str, ...] = ()
     """Names of the colours of its pixels, the most common first."""

@@ -1,11 +1,11 @@
 """Captions of chunks, and full-text search over their words."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Select, and_, delete, select
 
-from engine.records import Caption, ChunkRef, Fingerprint, TimeSpan, VideoId
+from engine.records import Caption, ChunkRef, Fingerprint, Scope, TimeSpan, VideoId
 from storage.database import Database
 from storage.full_text import MOST_WORDS, Within, holding, words_of
 from storage.records import CaptionMatch
@@ -56,7 +56,7 @@ class Captions:
     def matching(
         self,
         query: str,
-        within: Sequence[tuple[VideoId, TimeSpan]],
+        within: Scope | None,
         *,
         top: int | None = None,
     ) -> tuple[CaptionMatch, ...]:
@@ -67,7 +67,7 @@ class Captions:
 
         Args:
             query: As the user wrote it.
-            within: Only chunks that overlap these spans.
+            within: Only chunks that overlap these spans; everything when `None`.
             top: Most to return; all when `None`.
         """
         words = words_of(query)[:MOST_WORDS]

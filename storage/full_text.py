@@ -1,8 +1,8 @@
 """Full-text search over a table with a column `words`: FTS5 on SQLite, tsvector on PostgreSQL.
 
 Both bring words to their stems, so that "dog" finds "dogs". The index of SQLite is a virtual table
-beside each table (`captions_fts`, `observations_fts`) that triggers keep; that of PostgreSQL is
-over an expression. Both stand in migration 0007.
+beside each table (`captions_fts`, `observations_fts`; `said_fts` of print and speech alone) that
+triggers keep; that of PostgreSQL is over an expression. They stand in migrations 0007 and 0013.
 
 Decision: English stems for every language, because FTS5 has no other stemmer and footage does not
 say its language; words of other languages are found as they are written.
@@ -28,6 +28,7 @@ from sqlalchemy import (
     literal_column,
     select,
     table,
+    true,
     union_all,
 )
 from sqlalchemy.orm import InstrumentedAttribute
@@ -40,7 +41,9 @@ MOST_WORDS: Final = 32
 _FEW: Final = 64
 """Videos that are named one by one in a statement: thousands of names take longer than it."""
 
-Searchable = Literal["captions", "observations"]
+Searchable = Literal["captions", "observations", "said"]
+"""Tables, and of observations those of print and speech alone: in a large library most rows are of
+things, and a word such as "car" is in every tenth of them."""
 
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = re.compile(
@@ -74,16 +77,19 @@ class Within:
     """A scope by video, for questions that thousands of rows are asked.
 
     Args:
-        scope: Spans of videos.
+        scope: Spans of videos; everything when `None`.
     """
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope | None) -> None:
+        self.is_everything = scope is None
         self._spans: dict[str, list[TimeSpan]] = {}
-        for video, span in scope:
+        for video, span in scope or ():
             self._spans.setdefault(video, []).append(span)
 
     def has(self, video: "InstrumentedAttribute[str]", *, is_sqlite: bool) -> ColumnElement[bool]:
         """Return the condition that a column names a video of the scope."""
+        if self.is_everything:
+            return true()
         videos: Collection[str] = self._spans.keys()
         if len(videos) <= _FEW:
             return video.in_(videos)
@@ -95,7 +101,7 @@ class Within:
 
     def reaches(self, video: str, span: TimeSpan) -> bool:
         """Tell whether a span of a video reaches into the scope; a moment is a span too."""
-        return any(
+        return self.is_everything or any(
             span.overlap_s(bounds) > 0 or bounds.contains(span.start_s)
             for bounds in self._spans.get(video, ())
         )
@@ -110,8 +116,11 @@ def _rows_sqlite(name: Searchable, word: str) -> Select[int]:
 
 def _rows_postgresql(name: Searchable, word: str) -> Select[int]:
     # Written as the index has it: another expression would be a scan.
-    rows = table(name, column("id", Integer))
+    rows = table("observations" if name == "said" else name, column("id", Integer))
     english: ColumnClause[str] = literal_column("'english'::regconfig")
     document = func.to_tsvector(english, literal_column("words"))
     query = func.plainto_tsquery(english, word)
-    return select(rows.c.id).where(document.op("@@")(query))
+    rows_held = select(rows.c.id).where(document.op("@@")(query))
+    if name == "said":
+        return rows_held.where(literal_column("kind IN ('text', 'speech')"))
+    return rows_held

@@ -13,6 +13,7 @@ class ObservationTable(Base):
     __table_args__ = (
         Index("ix_observations_video_id_kind_start_s", "video_id", "kind", "start_s"),
         Index("ix_observations_video_id_kind_label", "video_id", "kind", "label"),
+        Index("ix_observations_kind_label_confidence", "kind", "label", "confidence"),
         {"sqlite_autoincrement": True},
     )
 

@@ -3,25 +3,27 @@
 Rows are a projection of the footage: `longwatch observe` makes them anew from stills and sound.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, Final, cast
 
 from sqlalchemy import (
     ColumnElement,
+    Select,
     String,
-    case,
     delete,
     false,
     func,
+    not_,
     or_,
     select,
+    true,
     update,
 )
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from engine.records import (
-    Box,
     Observation,
     ObservationKind,
     Observed,
@@ -30,24 +32,17 @@ from engine.records import (
     VideoId,
 )
 from storage.database import Database
-from storage.full_text import MOST_WORDS, Within, holding, words_of
+from storage.full_text import MOST_WORDS, Searchable, Within, holding, words_of
+from storage.observation_record import COLUMNS, observation_record, observation_row
 from storage.observation_tables import ObservationTable, ObservedTable
 from storage.records import ObservationMatch, ObservationTally, TextVector, UnreadText
 
-_BOX_DIGITS = 4
-"""Digits of a box's sides that are kept: a tenth of a pixel of a still."""
 _ROWS_AT_ONCE = 64
 """Rows that are fetched together where the first few may do."""
 
 
-_COLUMNS: Final = tuple(
-    getattr(ObservationTable, name)
-    for name in (
-        "video_id", "kind", "start_s", "end_s", "label", "text", "confidence", "model", "peak_s",
-        "track", "boxes", "colours", "heading", "n_seen", "n_looked",
-    )
-)  # fmt: skip
-"""The columns of an observation: read as they are, for mapped objects take three times as long."""
+_SAID: Final = frozenset[ObservationKind]({"text", "speech"})
+"""Kinds whose words have an index of their own: what detectors name is in nearly every row."""
 
 
 class Observations:
@@ -106,7 +101,7 @@ class Observations:
 
     def list(
         self,
-        within: Scope,
+        within: Scope | None,
         *,
         kinds: Collection[ObservationKind] | None = None,
         labels: Collection[str] | None = None,
@@ -116,42 +111,28 @@ class Observations:
         """Return the observations that reach into a scope, by video, then in time order.
 
         Args:
-            within: Spans of videos.
+            within: Spans of videos; everything when `None`.
             kinds: Only these; every kind when `None`.
             labels: Only these, in lower case; every label when `None`.
             colours: Rows of these go before others where there are more than `most`.
             most: Only so many, the surest; all when `None`.
         """
-        bounds, kept = Within(within), []
-        query = select(*_COLUMNS).where(*self._is_within(within, bounds, kinds))
+        bounds = Within(within)
+        query = select(*COLUMNS).where(*self._is_within(within, bounds, kinds))
         if labels is not None:
             query = query.where(ObservationTable.label.in_(labels))
-        if most is None:
+        with self._database.reading() as session:
+            if most is not None:
+                return _surest(session, query, bounds, colours, most)
             query = query.order_by(
                 ObservationTable.video_id, ObservationTable.start_s, ObservationTable.id
             )
-        else:
-            text = sql_cast(ObservationTable.colours, String)
-            has_colour = or_(*(text.contains(f'"{colour}"') for colour in colours), false())
-            query = query.order_by(
-                case((has_colour, 0), else_=1), ObservationTable.confidence.desc()
-            ).execution_options(yield_per=_ROWS_AT_ONCE)
-        # Closed where not all is read: a server keeps a cursor open for it.
-        with self._database.reading() as session, session.execute(query) as stored:
-            for row in stored:
-                observation = _observation(row)
-                if bounds.reaches(observation.video, observation.span):
-                    kept.append(observation)
-                if len(kept) == most:
-                    break
-        if most is not None:
-            kept.sort(key=lambda row: (row.video, row.span.start_s))
-        return tuple(kept)
+            return tuple(_reaching(session.execute(query), bounds))
 
     def matching(
         self,
         text: str,
-        within: Scope,
+        within: Scope | None,
         *,
         kinds: Collection[ObservationKind] | None = None,
         top: int | None = None,
@@ -163,7 +144,7 @@ class Observations:
 
         Args:
             text: As the user wrote it.
-            within: Spans of videos.
+            within: Spans of videos; everything when `None`.
             kinds: Only these; every kind when `None`.
             top: Most to return; all when `None`.
         """
@@ -171,9 +152,10 @@ class Observations:
         if not words:
             return ()
         bounds = Within(within)
-        held = holding("observations", words, is_sqlite=self._database.is_sqlite)
+        indexed: Searchable = "said" if kinds and _SAID.issuperset(kinds) else "observations"
+        held = holding(indexed, words, is_sqlite=self._database.is_sqlite)
         query = (
-            select(*_COLUMNS, held.c.held)
+            select(*COLUMNS, held.c.held)
             .join(held, held.c.id == ObservationTable.id)
             .where(*self._is_within(within, bounds, kinds))
             .order_by(
@@ -181,13 +163,14 @@ class Observations:
                 ObservationTable.confidence.desc(),
                 ObservationTable.video_id,
                 ObservationTable.start_s,
+                ObservationTable.id,
             )
             .execution_options(yield_per=_ROWS_AT_ONCE)
         )
         matches: list[ObservationMatch] = []
         with self._database.reading() as session, session.execute(query) as stored:
             for row in stored:
-                observation = _observation(row)
+                observation = observation_record(row)
                 if bounds.reaches(observation.video, observation.span):
                     share = row.held / len(words)
                     matches.append(ObservationMatch(observation=observation, share=share))
@@ -247,10 +230,18 @@ class Observations:
                 )
 
     def vectors(
-        self, within: Scope, model: str, *, kinds: Collection[ObservationKind] | None = None
+        self,
+        within: Scope | None,
+        model: str,
+        *,
+        kinds: Collection[ObservationKind] | None = None,
     ) -> tuple[TextVector, ...]:
         """Return the vectors of the texts in a scope, by video, then in time order.
 
+        Args:
+            within: Spans of videos; everything when `None`.
+            model: The encoder.
+            kinds: Only these; every kind when `None`.
         Cost: nothing of a row is read but its times, its text and its vector.
         """
         bounds = Within(within)
@@ -280,17 +271,19 @@ class Observations:
         Args:
             rows: At most a few hundred.
         """
-        query = select(ObservationTable).where(ObservationTable.id.in_(rows))
+        query = select(*COLUMNS, ObservationTable.id).where(ObservationTable.id.in_(rows))
         with self._database.reading() as session:
-            return {row.id: _observation(row) for row in session.scalars(query)}
+            return {row.id: observation_record(row) for row in session.execute(query)}
 
     def _is_within(
-        self, within: Scope, bounds: Within, kinds: Collection[ObservationKind] | None
+        self, within: Scope | None, bounds: Within, kinds: Collection[ObservationKind] | None
     ) -> tuple[ColumnElement[bool], ...]:
         """Return conditions that every row of a scope fulfils, and some beside it."""
         is_sqlite = self._database.is_sqlite
-        conditions = [bounds.has(ObservationTable.video_id, is_sqlite=is_sqlite)]
-        spans = [span for _, span in within]
+        conditions: list[ColumnElement[bool]] = []
+        if within is not None:
+            conditions.append(bounds.has(ObservationTable.video_id, is_sqlite=is_sqlite))
+        spans = [span for _, span in within or ()]
         if spans:
             # Rows outside the hull need not be read; infinity is no number on every database.
             end_s = max(span.end_s for span in spans)
@@ -300,6 +293,41 @@ class Observations:
         if kinds is not None:
             conditions.append(ObservationTable.kind.in_(kinds))
         return tuple(conditions)
+
+
+def _surest(
+    session: Session,
+    query: Select[Any],
+    bounds: Within,
+    colours: Collection[str],
+    most: int,
+) -> tuple[Observation, ...]:
+    """Return so many of the surest rows, those with a colour first, by video, then in time order.
+
+    Cost: in the order of an index where one label is asked for; no more is read than returned.
+    """
+    text = sql_cast(ObservationTable.colours, String)
+    has_colour = or_(*(text.contains(f'"{colour}"') for colour in colours), false())
+    kept: list[Observation] = []
+    for condition in (has_colour, not_(has_colour)) if colours else (true(),):
+        by_sureness = (
+            query.where(condition)
+            .order_by(ObservationTable.confidence.desc(), ObservationTable.id.desc())
+            .execution_options(yield_per=_ROWS_AT_ONCE)
+        )
+        # Closed where not all is read: a server keeps a cursor open for it.
+        with session.execute(by_sureness) as stored:
+            kept += islice(_reaching(stored, bounds), most - len(kept))
+        if len(kept) == most:
+            break
+    return tuple(sorted(kept, key=lambda row: (row.video, row.span.start_s)))
+
+
+def _reaching(stored: Iterable[Any], bounds: Within) -> Iterator[Observation]:
+    observations = map(observation_record, stored)
+    if bounds.is_everything:
+        return observations
+    return (row for row in observations if bounds.reaches(row.video, row.span))
 
 
 def _forget(session: Session, video: VideoId, kinds: Collection[ObservationKind]) -> None:
@@ -318,55 +346,7 @@ def _write(session: Session, rows: Sequence[Observation], observed: Observed) ->
             end_s=observed.span.end_s,
         )
     )
-    session.add_all(map(_row, rows))
-
-
-def _row(row: Observation) -> ObservationTable:
-    return ObservationTable(
-        video_id=row.video,
-        kind=row.kind,
-        start_s=row.span.start_s,
-        end_s=row.span.end_s,
-        label=row.label,
-        text=row.text,
-        words=" ".join(words_of(" ".join([*row.colours, row.label, row.heading, row.text]))),
-        confidence=row.confidence,
-        model=row.model,
-        peak_s=row.peak_s,
-        track=row.track,
-        boxes=[_sides(box) for box in row.boxes],
-        colours=[*row.colours],
-        heading=row.heading,
-        n_seen=row.n_seen,
-        n_looked=row.n_looked,
-    )
-
-
-def _sides(box: Box) -> list[float]:
-    sides = (box.left, box.top, box.right, box.bottom)
-    return [box.time_s, *(round(side, _BOX_DIGITS) for side in sides)]
-
-
-def _observation(row: Any) -> Observation:
-    return Observation(
-        video=VideoId(row.video_id),
-        kind=cast(ObservationKind, row.kind),
-        span=TimeSpan(start_s=row.start_s, end_s=row.end_s),
-        label=row.label,
-        text=row.text,
-        confidence=row.confidence,
-        model=row.model,
-        peak_s=row.peak_s,
-        track=row.track,
-        boxes=tuple(
-            Box(time_s=time_s, left=left, top=top, right=right, bottom=bottom)
-            for time_s, left, top, right, bottom in row.boxes
-        ),
-        colours=tuple(row.colours),
-        heading=row.heading,
-        n_seen=row.n_seen,
-        n_looked=row.n_looked,
-    )
+    session.add_all(map(observation_row, rows))
 
 
 def _observed(row: ObservedTable) -> Observed:

@@ -212,3 +212,69 @@ def test_a_scope_of_many_videos_keeps_others_out(catalog: Catalog) -> None:
     matches = catalog.observations.matching("person", scope)
     assert {match.observation.video for match in matches} == set(videos[:80])
     assert {match.observation.span.start_s for match in matches} == {1.0}
+
+
+def test_everything_is_what_a_scope_of_all_videos_takes(catalog: Catalog) -> None:
+    videos = [add_video(catalog, f"camera {idx}") for idx in range(3)]
+    for video in videos:
+        rows = [thing(video, at_s, "dog", colours=("brown",)) for at_s in (1.0, 8.0)]
+        catalog.observations.replace(video, "object", rows, reach(video, 60.0))
+        catalog.observations.extend([words(video, 4.0, "A dog!")], reach(video, 9.0, "speech"))
+    scope, observations = [(video, ALL_TIME) for video in videos], catalog.observations
+    assert observations.list(None) == observations.list(scope)
+    for most in (1, 4, 20):
+        found = observations.list(None, labels=["dog"], most=most)
+        assert found == observations.list(scope, labels=["dog"], most=most)
+        assert len(found) == min(most, 6)
+    assert observations.matching("dog", None) == observations.matching("dog", scope)
+    said = observations.matching("dog", None, kinds=["speech"])
+    assert said == observations.matching("dog", scope, kinds=["speech"])
+    assert len(said) == 3
+    assert observations.vectors(None, "none") == ()
+
+
+def test_rows_with_a_colour_go_before_surer_ones(catalog: Catalog) -> None:
+    video = add_video(catalog)
+    rows = [
+        replace(thing(video, float(idx), "car", colours=colours), confidence=confidence)
+        for idx, (colours, confidence) in enumerate(
+            [((), 0.9), (("red",), 0.4), (("blue",), 0.8), (("black", "red"), 0.5)]
+        )
+    ]
+    catalog.observations.replace(video, "object", rows, reach(video, 60.0))
+
+    def found(most: int) -> list[float]:
+        chosen = catalog.observations.list(None, labels=["car"], colours=["red"], most=most)
+        return [row.confidence for row in chosen]
+
+    assert found(1) == [0.5]
+    assert found(2) == [0.4, 0.5]
+    assert found(3) == [0.9, 0.4, 0.5]
+    assert found(9) == [0.9, 0.4, 0.8, 0.5]
+
+
+def test_boxes_are_those_that_were_written(catalog: Catalog) -> None:
+    video = add_video(catalog)
+    seen, said = thing(video, 1.0, "dog"), words(video, 2.0, "A dog!")
+    boxes = tuple(replace(seen.boxes[0], time_s=1.0 + step) for step in range(3))
+    seen = replace(seen, boxes=boxes)
+    catalog.observations.replace(video, "object", [seen], reach(video, 60.0))
+    catalog.observations.extend([said], reach(video, 9.0, "speech"))
+    stored, heard = catalog.observations.list(None)
+    assert (len(stored.boxes), len(heard.boxes)) == (3, 0)
+    assert (stored.boxes[-1], stored.boxes[:2], [*stored.boxes]) == (
+        boxes[-1], boxes[:2], [*boxes],
+    )  # fmt: skip
+    assert stored.boxes == boxes
+    assert {stored.boxes, boxes} == {boxes}
+
+
+def test_what_was_said_leaves_its_index_with_its_row(catalog: Catalog) -> None:
+    video = add_video(catalog)
+    catalog.observations.extend([words(video, 4.0, "A dog!")], reach(video, 9.0, "speech"))
+    catalog.observations.forget(video, ["speech"])
+    assert catalog.observations.matching("dog", None, kinds=["speech"]) == ()
+    catalog.observations.extend([words(video, 4.0, "Two cats.")], reach(video, 9.0, "speech"))
+    assert len(catalog.observations.matching("cat", None, kinds=["text", "speech"])) == 1
+    catalog.videos.remove(video)
+    assert catalog.observations.matching("cat", None, kinds=["speech"]) == ()
