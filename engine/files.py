@@ -142,6 +142,25 @@ def folder_times_ns(root: Path) -> dict[str, int]:
     return times_ns
 
 
+def note_change(folder: Path) -> None:
+    """Note by the time of a folder that something below it has changed."""
+    # Without a note it is found a minute later.
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def noted_at_ns(*folders: Path) -> int:
+    """Return when something last changed below folders, as `note_change` notes it; 0 without."""
+    return max(map(_changed_at_ns, folders))
+
+
+def _changed_at_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
 def is_out_of_space(error: OSError) -> bool:
     """Whether the disk, a quota or the largest file size was the limit."""
     return error.errno in _NO_SPACE

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from engine.cache.commit import commit_file, set_aside, set_aside_name
 from engine.errors import CorruptLatentsError, LimitExceededError, UnreachableError
-from engine.files import folder_times_ns, remove_folder
+from engine.files import folder_times_ns, note_change, noted_at_ns, remove_folder
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from engine.tensors import PackedChunk, PackedLatents
 
@@ -123,6 +123,7 @@ class DiskTier:
         path = self.path(chunk.ref.video, chunk.ref.ordinal)
         commit_file(path, content, durable=self._durable)
         set_aside_name(path).unlink(missing_ok=True)
+        note_change(self.root)
         return _committed(header, len(content))
 
     def put(self, chunk: PackedChunk) -> None:
@@ -151,6 +152,7 @@ class DiskTier:
     def drop(self, ref: ChunkRef) -> None:
         """Delete a chunk's file; nothing happens when there is none."""
         self.path(ref.video, ref.ordinal).unlink(missing_ok=True)
+        note_change(self.root)
 
     def verify(self, video: VideoId, ordinal: int) -> ChunkCommitted:
         """Read a chunk's file whole and return its record.
@@ -173,12 +175,14 @@ class DiskTier:
             UnreachableError: The folder cannot be written to.
         """
         set_aside(self.path(video, ordinal))
+        note_change(self.root)
 
     def remove(self, video: VideoId) -> None:
         """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
         self._attached.pop(video, None)
         for folder in self._readings(video):
             remove_folder(folder)
+        note_change(self.root)
 
     def remove_superseded(self, video: VideoId) -> None:
         """Delete what other pipelines than the present one of a video have read of it."""
@@ -186,6 +190,7 @@ class DiskTier:
         for folder in self._readings(video):
             if folder != present:
                 remove_folder(folder)
+        note_change(self.root)
 
     def sweep(self, video: VideoId) -> None:
         """Delete files that killed writers left half written."""
@@ -195,6 +200,10 @@ class DiskTier:
     def videos(self) -> tuple[VideoId, ...]:
         """Return the videos that have a folder here, and the attached ones, sorted."""
         return tuple(sorted(self.changes_ns()))
+
+    def noted_at_ns(self) -> int:
+        """Return when any chunk came or went, of whatever pipeline."""
+        return noted_at_ns(self.root, self.folder)
 
     def changes_ns(self) -> dict[VideoId, int]:
         """Return when a chunk of each video came or went.

@@ -92,6 +92,10 @@ class LatentCache:
         """Return the videos that have chunks here, sorted."""
         return self._disk.videos()
 
+    def noted_at_ns(self) -> int:
+        """Return when any chunk came or went, of whatever video."""
+        return self._disk.noted_at_ns()
+
     def changes_ns(self) -> dict[VideoId, int]:
         """Return when a chunk of each video came or went; nothing is listed or opened."""
         return self._disk.changes_ns()

@@ -21,7 +21,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from engine.cache.commit import commit_file
-from engine.files import folder_times_ns, remove_folder
+from engine.files import folder_times_ns, note_change, noted_at_ns, remove_folder
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 
 FORMAT: Final = 1
@@ -80,6 +80,7 @@ class VectorStore:
         content = save(tensors, metadata={"longwatch": json.dumps(header, sort_keys=True)})
         path = self.path(stored.chunk.video, stored.chunk.ordinal)
         commit_file(path, content, durable=self._durable)
+        note_change(self.folder)
 
     def get(self, video: VideoId, ordinal: int) -> StillVectors | None:
         """Read the vectors of a chunk; `None`, and a line in the log, when it has to be made again.
@@ -94,6 +95,7 @@ class VectorStore:
         except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
             _log.warning("%s is made again: %s", path, error)
             path.unlink(missing_ok=True)
+            note_change(self.folder)
             return None
 
     def reading(self, video: VideoId, ordinal: int) -> str | None:
@@ -110,6 +112,10 @@ class VectorStore:
     def videos(self) -> tuple[VideoId, ...]:
         """Return the videos that have a folder here, sorted."""
         return tuple(sorted(self.changes_ns()))
+
+    def noted_at_ns(self) -> int:
+        """Return when any file came or went, of whatever video."""
+        return noted_at_ns(self.folder)
 
     def changes_ns(self) -> dict[VideoId, int]:
         """Return when a file of each video came or went; nothing is listed or opened."""
@@ -138,6 +144,7 @@ class VectorStore:
     def drop(self, video: VideoId, ordinal: int) -> None:
         """Delete the vectors of a chunk; nothing happens when there are none."""
         self.path(video, ordinal).unlink(missing_ok=True)
+        note_change(self.folder)
 
     def forget(self, video: VideoId) -> None:
         """Delete all vectors of a video."""

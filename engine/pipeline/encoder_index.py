@@ -12,7 +12,7 @@ from engine import plugins
 from engine.cache.stills import Still, StillStore
 from engine.cache.vectors import StillVectors, VectorStore
 from engine.errors import CorruptStillsError, NotFoundError
-from engine.pipeline.follow import follow
+from engine.pipeline.follow import Followed, follow
 from engine.protocols import ImageTextEncoder, VectorIndex
 from engine.records import ChunkRef, TimeSpan, VideoId
 
@@ -30,7 +30,7 @@ class EncoderIndex:
     vectors: VectorStore
     index: VectorIndex
     index_path: Path
-    _indexed_at_ns: dict[VideoId, int] = field(default_factory=dict, repr=False)
+    _followed: Followed = field(default_factory=Followed, repr=False)
 
     def missing(self, stills: StillStore, video: VideoId) -> tuple[int, ...]:
         """Return the chunks whose stills have no vectors yet; nothing is opened."""
@@ -78,13 +78,14 @@ class EncoderIndex:
 
         Args:
             videos: Only these; `None` looks at all, and drops those that are gone.
-        Cost: one look at each video's folder; only new chunks are opened.
+        Cost: one look at each video's folder, or at none where nobody has written since the last;
+            only new chunks are opened.
         """
-        follow(self.index, self.vectors, self._indexed_at_ns, self._catch_up, videos)
+        follow(self.index, self.vectors, self._followed, self._catch_up, videos)
 
     def trust_marks(self) -> None:
         """Take over from a saved index which videos it holds whole."""
-        self._indexed_at_ns.update(self.index.marks)
+        self._followed.at_ns.update(self.index.marks)
 
     def drop_stale(self, stills: StillStore, video: VideoId) -> None:
         """Delete vectors of chunks that have no stills any more."""
@@ -97,18 +98,18 @@ class EncoderIndex:
         """Delete the vectors of a video."""
         self.vectors.forget(video)
         self.index.remove(video)
-        self._indexed_at_ns.pop(video, None)
+        self._followed.forget(video)
         self.save()
 
     def rebuild(self, video: VideoId) -> None:
         """Read the vectors of a video into the index anew, whatever it holds."""
         self.index.remove(video)
-        self._indexed_at_ns.pop(video, None)
+        self._followed.forget(video)
         self.refresh([video])
 
     def save(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
-        marks = dict(self._indexed_at_ns)
+        marks = dict(self._followed.at_ns)
         self.index.save(self.index_path, self.encoder.card.fingerprint, marks)
 
     def _catch_up(self, video: VideoId) -> None:

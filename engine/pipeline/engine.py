@@ -22,7 +22,7 @@ from engine.media.sample import THINNING_VERSION, SamplingConfig
 from engine.models.precision import suitable_dtype
 from engine.models.registry import load_model
 from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
-from engine.pipeline.follow import follow
+from engine.pipeline.follow import Followed, follow
 from engine.pipeline.world import (
     MOST_CHUNKS,
     ModelWorld,
@@ -60,8 +60,7 @@ class Engine:
     """The narrow world that the model knows; `None` for one that was trained on real footage."""
     left_out: dict[tuple[VideoId, int], int] = field(default_factory=dict, repr=False)
     """Damaged chunks that no question reaches, and when their files were written (ns)."""
-    _indexed_at_ns: dict[VideoId, int] = field(default_factory=dict, repr=False)
-    """Modification time of each video's folder up to which the index holds it."""
+    _followed: Followed = field(default_factory=Followed, repr=False)
     _phrases: list[Float32[Tensor, "phrase dim"]] = field(default_factory=list, repr=False)
     """Vectors of the phrases of the model's world, once they were needed."""
     _is_known: dict[VideoId, bool] = field(default_factory=dict, repr=False)
@@ -84,10 +83,10 @@ class Engine:
             videos: Only these; `None` looks at all, and drops those that are gone.
         A chunk whose vectors fail their checksum is left out, with a line in the log.
 
-        Cost: one look at each video's folder; only folders that changed are listed, and only
-            new chunks are opened.
+        Cost: one look at each video's folder, or at none where nobody has written since the last;
+            only folders that changed are listed, and only new chunks are opened.
         """
-        follow(self.index, self.cache, self._indexed_at_ns, self._catch_up, videos)
+        follow(self.index, self.cache, self._followed, self._catch_up, videos)
 
     def knows(self, *videos: VideoId) -> bool:
         """Return whether the model was trained on footage like that of any of some videos.
@@ -152,7 +151,7 @@ class Engine:
         A video that is attached may have been read anew since, so its vectors are read from its
         chunks. Of the others `refresh` looks at those whose folder has changed.
         """
-        self._indexed_at_ns.update(self.index.marks)
+        self._followed.at_ns.update(self.index.marks)
         for video in self.index.refs().videos:
             if self.cache.pipeline_of(video) != self.fingerprint:
                 self._drop_from_index(video)
@@ -175,7 +174,7 @@ class Engine:
         damaged = {video for video, _ in self.left_out}
         marks = {
             video: at_ns
-            for video, at_ns in list(self._indexed_at_ns.items())
+            for video, at_ns in list(self._followed.at_ns.items())
             if video not in damaged and self.cache.pipeline_of(video) == self.fingerprint
         }
         self.index.save(self.index_path, self.fingerprint, marks)
@@ -249,7 +248,7 @@ class Engine:
 
     def _drop_from_index(self, video: VideoId) -> None:
         self.index.remove(video)
-        self._indexed_at_ns.pop(video, None)
+        self._followed.forget(video)
         for chunk in [chunk for chunk in self.left_out if chunk[0] == video]:
             del self.left_out[chunk]
 

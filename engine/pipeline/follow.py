@@ -1,11 +1,22 @@
-"""An index follows the folders on disk, whichever process writes them."""
+"""An index follows the folders on disk, whichever process writes them.
 
+*Decision*: whoever writes below a folder of videos sets its time anew, and while that stands still
+no video is looked at. *Because* a look at each of thousands of folders costs every question
+milliseconds, and finds nothing nearly always. What was changed by hand is found within a minute.
+"""
+
+import math
+import time
 from collections.abc import Callable, Iterable
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from typing import Final, Protocol, runtime_checkable
 
 from engine.files import is_settled
 from engine.protocols import VectorIndex
 from engine.records import VideoId
+
+LOOK_AGAIN_S: Final = 60.0
+"""Seconds after which all folders are looked at though nobody says that he wrote."""
 
 
 @runtime_checkable
@@ -20,23 +31,57 @@ class ChangeTimes(Protocol):
         """Of one video; `None` when it is not here."""
         ...
 
+    def noted_at_ns(self) -> int:
+        """Of any of them, as whoever writes notes it; 0 where nobody has."""
+        ...
+
+
+@dataclass(slots=True)
+class Followed:
+    """Changes of the folders that an index holds."""
+
+    at_ns: dict[VideoId, int] = field(default_factory=dict)
+    """The change that it holds of each video."""
+    noted_at_ns: int = -1
+    """The change up to which it holds all of them; -1 where nobody knows."""
+    looked_at_s: float = -math.inf
+    """When all of them were looked at, on the clock of `time.monotonic`."""
+    n_forgotten: int = 0
+
+    def forget(self, video: VideoId) -> None:
+        """Have a video looked at anew."""
+        self.at_ns.pop(video, None)
+        self.noted_at_ns = -1
+        self.n_forgotten += 1
+
+    def is_abreast(self, noted_at_ns: int) -> bool:
+        """Tell whether nothing has changed since all were looked at, a moment ago."""
+        is_recent = time.monotonic() - self.looked_at_s < LOOK_AGAIN_S
+        return is_recent and noted_at_ns == self.noted_at_ns
+
 
 def follow(
     index: VectorIndex,
     folders: ChangeTimes,
-    indexed_at_ns: dict[VideoId, int],
+    followed: Followed,
     catch_up: Callable[[VideoId], None],
     videos: Iterable[VideoId] | None = None,
 ) -> None:
     """Bring an index up to what is on disk: what changed is caught up with, what is gone removed.
 
     Args:
-        indexed_at_ns: The change that the index holds of each video; brought up to date.
+        index: To bring up to date.
+        folders: Of the videos.
+        followed: How far it is; brought up to date.
         catch_up: Reads what is new of a video into the index.
         videos: Only these; `None` looks at all.
-    Cost: one look at each video's folder.
+    Cost: one look at each video's folder, or at none where nobody has written since the last.
     """
+    n_forgotten = followed.n_forgotten
     if videos is None:
+        looked_at_s, noted_at_ns = time.monotonic(), folders.noted_at_ns()
+        if followed.is_abreast(noted_at_ns):
+            return
         changes = folders.changes_ns()
         gone = set(index.refs().videos) - changes.keys()
     else:
@@ -45,8 +90,11 @@ def follow(
         gone = times_ns.keys() - changes.keys()
     for removed in gone:
         index.remove(removed)
-    new = [item for item in changes.items() if indexed_at_ns.get(item[0]) != item[1]]
+    new = [item for item in changes.items() if followed.at_ns.get(item[0]) != item[1]]
     for video, changed_at_ns in sorted(new):
         catch_up(video)
         if is_settled(changed_at_ns):
-            indexed_at_ns[video] = changed_at_ns
+            followed.at_ns[video] = changed_at_ns
+    # What another thread had forgotten meanwhile may not be among what was looked at.
+    if videos is None and is_settled(noted_at_ns) and n_forgotten == followed.n_forgotten:
+        followed.noted_at_ns, followed.looked_at_s = noted_at_ns, looked_at_s
