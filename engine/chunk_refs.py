@@ -7,7 +7,7 @@ from typing import overload
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from engine.records import ChunkRef, Scope, TimeSpan, VideoId
+from engine.records import ALL_TIME, ChunkRef, Scope, TimeSpan, VideoId
 
 
 class ChunkRefs(Sequence[ChunkRef]):
@@ -136,8 +136,19 @@ class ChunkRefs(Sequence[ChunkRef]):
         videos = [self.videos[idx] for idx in np.flatnonzero(counts)]
         return self._taken(videos, counts[counts > 0], np.flatnonzero(kept))
 
+    def are_within(self, scope: Scope) -> bool:
+        """Tell whether a scope takes all of every video here, each once."""
+        if len(scope) < len(self.videos):
+            return False
+        if not all(span is ALL_TIME or span == ALL_TIME for _, span in scope):
+            return False
+        named = {video for video, _ in scope}
+        return len(named) == len(scope) and named.issuperset(self.videos)
+
     def reaching_into(self, scope: Scope) -> "ChunkRefs":
         """Return the chunks that reach into a scope, in their order."""
+        if self.are_within(scope):
+            return self
         pairs, start_s, end_s = self.pairs(scope)
         is_within = (self.start_s[pairs] < end_s) & (start_s < self.end_s[pairs])
         kept = np.zeros(len(self), dtype=bool)

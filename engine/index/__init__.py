@@ -14,6 +14,10 @@ anything but in comparison with the others of its query, and one pass over the r
 with. *Because* a save that writes all of a million vectors, and a removal that looks at each of
 them, hold up whoever asks.
 
+*Decision*: a save writes what has no file, lists what was removed, and nothing else; segments are
+merged and rid of what was removed on a thread, in a folder of its own. *Because* one removed video
+had a save copy a gigabyte of others, and every ingest and removal saves.
+
 *Decision*: codes are made on a thread beside everything else. *Because* centres of a million
 vectors take half a minute, and neither an ingest nor a question may wait for them. The process that
 makes them ends when they are written.

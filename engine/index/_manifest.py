@@ -6,6 +6,7 @@ the old index or the new one.
     FOLDER/<name>.codes         short codes of the vectors of an archive
     FOLDER/<name>.mean.npy      overview of the segment of that name, with <name>.peak.npy
     FOLDER/lock                 held by the one process that saves
+    FOLDER/compacting           segments that are written anew, beside the lock of who does
 """
 
 import hashlib
@@ -27,6 +28,7 @@ except ImportError:  # Windows: two processes that save at once are not kept apa
     fcntl = None  # type: ignore[assignment]
 
 FORMAT: Final = 1
+COMPACTING: Final = "compacting"
 _NAME: Final = "manifest.json"
 
 
@@ -134,15 +136,33 @@ def only_writer(folder: Path) -> Iterator[None]:
     Raises:
         OSError: The folder cannot be written to.
     """
-    with (folder / "lock").open("wb") as lock:
-        if fcntl is not None:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(folder / "lock"):
         yield
+
+
+@contextmanager
+def locked(path: Path, *, waits: bool = True) -> Iterator[bool]:
+    """Hold a lock file; yield whether it is held, which it is unless another process has it.
+
+    Args:
+        path: In a folder that exists.
+        waits: Until another process gives it back.
+    Raises:
+        OSError: The file cannot be written to.
+    """
+    with path.open("wb") as lock:
+        is_held = True
+        if fcntl is not None:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
+            except BlockingIOError:
+                is_held = False
+        yield is_held
 
 
 def sweep(folder: Path, manifest: Manifest) -> None:
     """Delete what no list names any more; who has it mapped keeps it."""
-    kept = {*manifest.files, _NAME, "lock"}
+    kept = {*manifest.files, _NAME, "lock", COMPACTING, f"{COMPACTING}.lock"}
     for entry in manifest.segments:
         kept |= {path.name for path in overview_paths(folder / entry.name)}
     for path in folder.iterdir():

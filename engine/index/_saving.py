@@ -1,24 +1,22 @@
-"""The growing end of an index, and what a save makes of its segments."""
+"""The growing end of an index, and its files: a save writes what has none, and no more."""
 
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from engine.index._codes import Codes
 from engine.index._manifest import Manifest, SegmentEntry
 from engine.index._segment import Segment, StoredSegment, read_segment, write_segment
 from engine.index._table import CHUNK, ChunkColumns, TableView
-from engine.records import Fingerprint, VideoId
+from engine.records import ChunkRef, Fingerprint, VideoId
 
 MOST_ROWS: Final = 1 << 18
 """Rows of a segment that is not merged any further: 3 days of a camera at one frame a second."""
-MOST_REMOVED: Final = 0.25
-"""Share of removed rows from which a segment is written again without them."""
 _FIRST_CAPACITY: Final = 1024
 
 
@@ -29,6 +27,19 @@ class Snapshot:
     view: TableView
     segments: tuple[Segment, ...]
     codes: Codes | None
+
+    def unsaved(
+        self,
+    ) -> Iterator[tuple[ChunkRef, Float32[np.ndarray, "frame dim"], Float64[np.ndarray, " frame"]]]:
+        """Yield the chunks that have no file, in their order."""
+        for segment in self.segments:
+            if segment.name is not None:
+                continue
+            for idx in range(segment.first_chunk, segment.first_chunk + segment.n_chunks):
+                if self.view.is_kept[idx]:
+                    chunk = self.view.chunks[idx]
+                    rows = slice(int(chunk["place"]), int(chunk["place"] + chunk["n_rows"]))
+                    yield self.view.ref(idx), segment.vectors[rows], segment.pts_s[rows]
 
 
 class Tail:
@@ -71,163 +82,55 @@ class Tail:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Written:
-    """One segment that a save has written from one or several."""
-
-    name: str
-    kept: Int64[np.ndarray, " chunk"]
-    """The chunks of the view that it holds."""
-    chunks: np.ndarray
-    stored: StoredSegment | None
-    """`None` where nothing was left."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class SavedState:
-    """The segments and chunks after a save."""
-
-    segments: list[Segment]
-    chunks: np.ndarray
-    origin: Int64[np.ndarray, " chunk"]
-    """Of each chunk, its index in the view before."""
-
-    @classmethod
-    def joined(
-        cls,
-        taken: Snapshot,
-        groups: Sequence[Sequence[Segment]],
-        rewritten: Sequence[Written | None],
-    ) -> "SavedState":
-        """Join segments that stay with those that were written."""
-        segments: list[Segment] = []
-        columns, origin = [np.zeros(0, CHUNK)], [np.zeros(0, np.int64)]
-        first_chunk = 0
-        for group, written in zip(groups, rewritten, strict=True):
-            if written is None:
-                (segment,) = group
-                kept = np.arange(segment.first_chunk, segment.first_chunk + segment.n_chunks)
-                segments.append(replace(segment, first_chunk=first_chunk))
-                columns.append(taken.view.chunks[kept])
-            elif written.stored is not None:
-                kept = written.kept
-                segments.append(
-                    Segment(
-                        name=written.name,
-                        first_chunk=first_chunk,
-                        n_chunks=len(kept),
-                        vectors=written.stored.vectors,
-                        pts_s=written.stored.pts_s,
-                        overview=written.stored.overview,
-                    )
-                )
-                columns.append(written.chunks)
-            else:
-                continue
-            origin.append(kept)
-            first_chunk += len(kept)
-        return cls(segments=segments, chunks=np.concatenate(columns), origin=np.concatenate(origin))
-
-    def is_kept(self, before: TableView) -> np.ndarray:
-        """Return which chunks were not removed when the save began."""
-        return np.asarray(before.is_kept[self.origin])
-
-    def entries(self, before: TableView) -> tuple[SegmentEntry, ...]:
-        """Return the segments as a manifest lists them."""
-        is_kept, entries = self.is_kept(before), []
-        for segment in self.segments:
-            assert segment.name is not None, "every segment of a saved index has a file"
-            of_segment = is_kept[segment.first_chunk :][: segment.n_chunks]
-            removed = tuple(np.flatnonzero(~of_segment).tolist())
-            entries.append(SegmentEntry(name=segment.name, removed=removed))
-        return tuple(entries)
-
-
-def plan(taken: Snapshot, on_disk: frozenset[str] | None) -> list[list[Segment]]:
-    """Return the segments in groups: those of one group are written as one.
-
-    Args:
-        taken: The index.
-        on_disk: Files that are there; nothing is when `None`.
-    """
-    groups: list[list[Segment]] = []
-    is_written = False
-    for segment in reversed(taken.segments):
-        n_rows = len(segment.vectors)
-        has_no_file = segment.name is None or on_disk is None or segment.name not in on_disk
-        together = sum(len(other.vectors) for other in groups[-1]) if groups else 0
-        joins = is_written and (n_rows <= 2 * together or has_no_file)
-        if joins and n_rows + together <= MOST_ROWS:
-            groups[-1].append(segment)
-        else:
-            groups.append([segment])
-            is_written = has_no_file
-    return [group[::-1] for group in reversed(groups)]
-
-
-def rewrite(
+def save_segments(
     folder: Path,
     fingerprint: Fingerprint,
-    taken: Snapshot,
-    group: Sequence[Segment],
+    view: TableView,
+    segments: Iterable[Segment],
     dim: int,
-) -> Written | None:
-    """Write segments as one; `None` where the one of a group stays as it is.
+) -> dict[int, Segment]:
+    """Write segments as they stand, removed chunks too.
 
+    Returns:
+        Each with its file, by its first chunk.
     Raises:
-        OSError: The file cannot be written.
+        OSError: A file cannot be written.
     """
-    if len(group) == 1 and not _has_to_be_written(taken.view, group[0], folder):
-        return None
-    kept = np.concatenate(
-        [
-            segment.first_chunk
-            + np.flatnonzero(taken.view.is_kept[segment.first_chunk :][: segment.n_chunks])
-            for segment in group
-        ]
-    )
-    name = f"{secrets.token_hex(8)}.segment"
-    chunks = taken.view.chunks[kept].copy()
-    chunks["place"] = np.cumsum(chunks["n_rows"], dtype=np.int64) - chunks["n_rows"]
+    saved = {}
+    for segment in segments:
+        name, chunks = new_name(), view.chunks[segment.first_chunk :][: segment.n_chunks]
+        videos, stored = local_videos(view.videos, chunks)
+        rows = [(segment.vectors, segment.pts_s)]
+        write_segment(folder / name, fingerprint, videos, stored, rows, dim)
+        mapped = read_segment(folder / name, dim, fingerprint, verifies=False)
+        saved[segment.first_chunk] = replace(
+            segment, name=name, vectors=mapped.vectors, pts_s=mapped.pts_s, overview=None
+        )
+    return saved
+
+
+def entries_of(view: TableView, segments: Iterable[Segment]) -> tuple[SegmentEntry, ...]:
+    """Return segments that have files as a manifest lists them."""
+    entries = []
+    for segment in segments:
+        assert segment.name is not None, "every segment of a saved index has a file"
+        is_kept = view.is_kept[segment.first_chunk :][: segment.n_chunks]
+        removed = tuple(np.flatnonzero(~is_kept).tolist())
+        entries.append(SegmentEntry(name=segment.name, removed=removed))
+    return tuple(entries)
+
+
+def new_name() -> str:
+    """Return the name of a file of a segment that no other has."""
+    return f"{secrets.token_hex(8)}.segment"
+
+
+def local_videos(videos: Sequence[VideoId], chunks: np.ndarray) -> tuple[list[VideoId], np.ndarray]:
+    """Return the videos of some chunks, and these with indexes in that list."""
     codes, local = np.unique(chunks["video"], return_inverse=True)
-    videos = [taken.view.videos[code] for code in codes.tolist()]
     stored = chunks.copy()
     stored["video"] = local
-    if len(kept):
-        write_segment(
-            folder / name,
-            fingerprint,
-            videos,
-            stored,
-            _kept_rows(taken.view, group),
-            dim,
-        )
-        mapped = read_segment(folder / name, dim, fingerprint, verifies=False)
-    return Written(name=name, kept=kept, chunks=chunks, stored=mapped if len(kept) else None)
-
-
-def _has_to_be_written(view: TableView, segment: Segment, folder: Path) -> bool:
-    """Tell whether a segment has no file, or too much in its file that was removed."""
-    if segment.name is None or not (folder / segment.name).exists():
-        return True
-    bounds = slice(segment.first_chunk, segment.first_chunk + segment.n_chunks)
-    n_removed = int(view.chunks["n_rows"][bounds][~view.is_kept[bounds]].sum())
-    return n_removed > MOST_REMOVED * len(segment.vectors)
-
-
-def _kept_rows(
-    view: TableView, group: Sequence[Segment]
-) -> Iterable[tuple[Float32[np.ndarray, "row dim"], Float64[np.ndarray, " row"]]]:
-    """Yield the rows of segments that were not removed, in stretches of neighbours."""
-    for segment in group:
-        bounds = slice(segment.first_chunk, segment.first_chunk + segment.n_chunks)
-        chunks = view.chunks[bounds][view.is_kept[bounds]]
-        begin, end = chunks["place"], chunks["place"] + chunks["n_rows"]
-        breaks = np.flatnonzero(begin[1:] != end[:-1]) + 1
-        for stretch in np.split(np.arange(len(chunks)), breaks):
-            if len(stretch):
-                rows = slice(int(begin[stretch[0]]), int(end[stretch[-1]]))
-                yield segment.vectors[rows], segment.pts_s[rows]
+    return [videos[code] for code in codes.tolist()], stored
 
 
 def opened(

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Float64, Int64
+from torch import Tensor
 
 from engine.chunk_refs import ranges
 from engine.index._codes import WORTH_BYTES, Codes, selector
@@ -19,6 +20,7 @@ from engine.index._selection import (
     around,
     behind,
     best_chunks,
+    by_segment,
     gather_pts_s,
     multiply,
     near,
@@ -81,6 +83,20 @@ def frame_scores(
     return _in_order(taken, runs, scores)
 
 
+def frames_of(
+    taken: Snapshot, chunk: int
+) -> tuple[Float32[Tensor, "frame dim"], Float64[Tensor, " frame"]]:
+    """Return the vectors of the frames of a chunk, by its index in the view, and their times."""
+    count = taken.view.chunks["n_rows"][[chunk]].astype(np.int64)
+    runs = Runs(chunk=np.array([chunk]), first=np.zeros(1, np.int64), last=count)
+    ((segment, begin, end),) = by_segment(taken.view, taken.segments, runs)
+    rows = slice(int(begin[0]), int(end[0]))
+    return (
+        torch.from_numpy(np.array(segment.vectors[rows])),
+        torch.from_numpy(np.array(segment.pts_s[rows])),
+    )
+
+
 def _codes_for(taken: Snapshot, runs: Runs) -> Codes | None:
     """Return the codes to ask; `None` where a pass over the rows does as well."""
     if taken.codes is None or not taken.codes.is_useful:
@@ -116,23 +132,34 @@ def _promising(
         elif len(of_segment):
             seen.append(of_segment)
             estimates.append(segment.overview.estimates(queries, of_segment - segment.first_chunk))
-    likely = _best(np.concatenate(seen), np.concatenate(estimates, axis=1), rank, _LIKELY * most)
+    overviewed = np.concatenate(seen)
+    likely = overviewed[_best(_worth(rank, np.concatenate(estimates, axis=1)), _LIKELY * most)]
     looked_at = around(taken.view, runs, likely, reach=0)
-    scores = multiply(taken.view, taken.segments, looked_at, queries)
-    best = _best(np.repeat(looked_at.chunk, looked_at.counts), scores, rank, most)
+    worth = _worth(rank, multiply(taken.view, taken.segments, looked_at, queries))
+    # A scope may take two stretches of one chunk: it is as good as its best frame.
+    ends = np.cumsum(looked_at.counts)
+    first = np.flatnonzero(np.diff(looked_at.chunk, prepend=-1))
+    of_chunk = np.maximum.reduceat(worth, (ends - looked_at.counts)[first]) if len(worth) else worth
+    best = looked_at.chunk[first][_best(of_chunk, most)]
     return around(taken.view, runs, np.union1d(best, np.concatenate(unseen)), NEIGHBOURS)
 
 
-def _best(
-    chunk: Int64[np.ndarray, " scored"],
-    scores: Float32[np.ndarray, "query scored"],
-    rank: Rank,
-    most: int,
-) -> Int64[np.ndarray, " chosen"]:
-    """Return the chunks of the best scored ones, about so many; ascending, each once."""
-    order = torch.argsort(rank(torch.from_numpy(scores)), descending=True, stable=True).numpy()
-    _, first = np.unique(chunk[order], return_index=True)
-    return np.sort(chunk[order][np.sort(first)[:most]])
+def _worth(
+    rank: Rank, scores: Float32[np.ndarray, "query scored"]
+) -> Float32[np.ndarray, " scored"]:
+    """Return the worth of scored frames or chunks."""
+    return rank(torch.from_numpy(scores)).numpy()
+
+
+def _best(worth: Float32[np.ndarray, " scored"], most: int) -> Int64[np.ndarray, " chosen"]:
+    """Return the index of so many of the best, ascending; of equal ones the first."""
+    if len(worth) <= most:
+        return np.arange(len(worth))
+    # A partition, because all of an archive is sorted for nothing.
+    least = np.partition(worth, len(worth) - most)[len(worth) - most]
+    above = np.flatnonzero(worth > least)
+    equal = np.flatnonzero(worth == least)[: most - len(above)]
+    return np.sort(np.concatenate([above, equal]))
 
 
 def _proposed(

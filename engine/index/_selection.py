@@ -14,10 +14,10 @@ from engine.records import Hit, Scope, ScoreStats
 def select(view: TableView, segments: Sequence[Segment], scope: Scope | None) -> Runs:
     """Return the rows whose frames lie in a scope.
 
-    Cost: a few numbers for each chunk of the videos that the scope names; times of frames are
-        read only for chunks at the ends of spans.
+    Cost: a few numbers for each chunk of the videos that the scope names, and nothing where it
+        takes all of them; times of frames are read only for chunks at the ends of spans.
     """
-    if scope is None:
+    if scope is None or view.refs.are_within(scope):
         return view.everything
     places, start_s, end_s = view.refs.pairs(scope)
     chunk = view.order[places]

@@ -1,9 +1,10 @@
 """An index for archives: segments in files that are mapped, saved in proportion to what is new.
 
-Additions gather in memory and become a segment when the index is saved; small neighbours are
-merged, each into one about twice as large, so that a vector is copied a few times in its life. What
-is removed is crossed out at once and leaves its file when a quarter of that is gone. Questions look
-at a view that was taken in an instant: no change, save or merge makes them wait.
+Additions gather in memory and become a segment when the index is saved; behind a save small
+neighbours are merged, each into one about twice as large, so that a vector is copied a few times in
+its life. What is removed is crossed out at once and leaves its file when a quarter of that is gone.
+Questions look at a view that was taken in an instant: no change, save or merge makes them wait, and
+no save waits for a merge.
 
 Several processes may save one index. One at a time does; who finds that another has saved since
 takes that index, and makes its own changes to it again.
@@ -17,7 +18,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from jaxtyping import Float, Float32, Float64, Int64
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from engine.errors import DiskFullError, UnreachableError
 from engine.files import is_out_of_space, make_folder
 from engine.index import _coding, _file
 from engine.index._codes import Codes
+from engine.index._compaction import compact, is_any_due, only_compaction, publish
 from engine.index._manifest import (
     Manifest,
     SegmentEntry,
@@ -38,18 +39,16 @@ from engine.index._manifest import (
 from engine.index._overview import write_overview
 from engine.index._saving import (
     MOST_ROWS,
-    SavedState,
     Snapshot,
     Tail,
+    entries_of,
     opened,
-    plan,
     read_all,
-    rewrite,
+    save_segments,
 )
-from engine.index._search import frame_scores, search
+from engine.index._search import frame_scores, frames_of, search
 from engine.index._segment import Segment, StoredSegment
-from engine.index._selection import by_segment
-from engine.index._table import ChunkColumns, Runs, TableView
+from engine.index._table import ChunkColumns
 from engine.records import ChunkRef, Fingerprint, IndexResult, Scope, VideoId
 from engine.tensors import FrameScores, Rank
 
@@ -83,7 +82,9 @@ class SegmentedIndex:
         self._version: str | None = None
         self._marks: Mapping[VideoId, int] = {}
         self._codes: Codes | None = None
-        self._coding: threading.Thread | None = None
+        self._tidying: threading.Thread | None = None
+        self._generation = 0
+        """How often chunks got other places."""
         self._removed: set[tuple[VideoId, int]] = set()
         """Chunks of saved segments that were removed since the last save."""
 
@@ -138,16 +139,7 @@ class SegmentedIndex:
         with self._lock:
             chunks = self._table.find(video, ordinal)
             taken = self._snapshot()
-        if not len(chunks):
-            return None
-        count = taken.view.chunks["n_rows"][chunks].astype(np.int64)
-        runs = Runs(chunk=chunks, first=np.zeros(1, np.int64), last=count)
-        ((segment, begin, end),) = by_segment(taken.view, taken.segments, runs)
-        rows = slice(int(begin[0]), int(end[0]))
-        return (
-            torch.from_numpy(np.array(segment.vectors[rows])),
-            torch.from_numpy(np.array(segment.pts_s[rows])),
-        )
+        return frames_of(taken, int(chunks[0])) if len(chunks) else None
 
     def refs(self, within: Scope | None = None) -> ChunkRefs:
         """Return the chunks that reach into a scope, by video, then in time order."""
@@ -192,7 +184,7 @@ class SegmentedIndex:
                 with only_writer(folder):
                     self._save(folder, fingerprint, marks or {})
                 path.unlink(missing_ok=True)
-            self._code(folder)
+            self._tidy(folder, fingerprint)
         except OSError as error:
             if is_out_of_space(error):
                 raise DiskFullError(
@@ -213,27 +205,34 @@ class SegmentedIndex:
         return self._codes
 
     def settle(self) -> None:
-        """Wait until codes that are being made are in use."""
-        coding = self._coding
-        if coding is not None:
-            coding.join()
+        """Wait until what is written anew and codes that are being made are in use."""
+        tidying = self._tidying
+        if tidying is not None:
+            tidying.join()
 
-    def _code(self, folder: Path) -> None:
-        """Make codes of what has none, beside everything else, unless that is going on."""
+    def _tidy(self, folder: Path, fingerprint: Fingerprint) -> None:
+        """Compact segments and make codes of what has none, beside everything else."""
         with self._lock:
             taken = self._snapshot()
-            is_busy = self._coding is not None and self._coding.is_alive()
+            is_busy = self._tidying is not None and self._tidying.is_alive()
             if is_busy or not (
-                _coding.is_due(taken, self.dim) or _coding.without_overview(taken, self.dim)
+                is_any_due(taken)
+                or _coding.is_due(taken, self.dim)
+                or _coding.without_overview(taken, self.dim)
             ):
                 return
-            self._coding = threading.Thread(
-                target=self._renew, args=(folder, taken), name="index-codes"
+            self._tidying = threading.Thread(
+                target=self._renew, args=(folder, fingerprint), name="index-tidying"
             )
-            self._coding.start()
+            self._tidying.start()
 
-    def _renew(self, folder: Path, taken: Snapshot) -> None:
+    def _renew(self, folder: Path, fingerprint: Fingerprint) -> None:
         try:
+            self._compact(folder, fingerprint)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.warning("%s stays as it is: %s", folder, error)
+        try:
+            taken = self._snapshot()
             if _coding.is_due(taken, self.dim):
                 codes = _coding.renewed(taken, self.dim)
                 with self._saving, only_writer(folder):
@@ -281,43 +280,49 @@ class SegmentedIndex:
     def _remove(self, chunks: Int64[np.ndarray, " removed"]) -> None:
         if not len(chunks):
             return
-        view = self._table.view()
         saved = [segment for segment in self._segments if segment.name is not None]
         n_saved = sum(segment.n_chunks for segment in saved)
-        for idx in chunks[chunks < n_saved].tolist():
+        self._note_removed(chunks[chunks < n_saved])
+        self._table.remove(chunks)
+
+    def _note_removed(self, chunks: Int64[np.ndarray, " removed"]) -> None:
+        """Keep in mind which chunks of saved segments no save has listed as removed yet."""
+        view = self._table.view()
+        for idx in chunks.tolist():
             chunk = view.chunks[idx]
             self._removed.add((view.videos[int(chunk["video"])], int(chunk["ordinal"])))
-        self._table.remove(chunks)
 
     def _save(self, folder: Path, fingerprint: Fingerprint, marks: Mapping[VideoId, int]) -> None:
         on_disk = self._join_others(folder, fingerprint)
         with self._lock:
             self._seal()
-            taken = Snapshot(
-                view=self._table.view(), segments=tuple(self._segments), codes=self._codes
-            )
-            next_row = self._next_row
+            view, segments = self._table.view(), tuple(self._segments)
+            next_row, codes = self._next_row, self._codes
             removed = frozenset(self._removed)
-        groups = plan(taken, None if on_disk is None else on_disk.files)
-        is_saved = all(len(group) == 1 and group[0].name is not None for group in groups)
-        if on_disk is not None and is_saved and not removed and on_disk.marks == marks:
+        files = frozenset[str]() if on_disk is None else on_disk.files
+        new = [segment for segment in segments if segment.name not in files]
+        written = save_segments(folder, fingerprint, view, new, self.dim)
+        saved = [written.get(segment.first_chunk, segment) for segment in segments]
+        entries = entries_of(view, saved)
+        if on_disk is not None and (entries, marks) == (on_disk.segments, on_disk.marks):
             return
-        rewritten = [rewrite(folder, fingerprint, taken, group, self.dim) for group in groups]
-        state = SavedState.joined(taken, groups, rewritten)
         manifest = Manifest(
             fingerprint=fingerprint,
             next_row=next_row,
-            segments=state.entries(taken.view),
+            segments=entries,
             marks=marks,
-            codes=_coding.entry_of(taken.codes),
+            codes=_coding.entry_of(codes),
         )
         write_manifest(folder, manifest)
-        # Sorted before the lock is taken, which questions wait for.
-        table = ChunkColumns(taken.view.videos, state.chunks, state.is_kept(taken.view))
         with self._lock:
-            self._exchange(taken, state, table)
+            self._segments = [
+                written.get(segment.first_chunk, segment) for segment in self._segments
+            ]
             self._version = manifest.version
             self._removed -= removed
+            # What was removed while it was written is listed by the next save.
+            since = view.is_kept & ~self._table.view().is_kept[: len(view.chunks)]
+            self._note_removed(np.flatnonzero(since))
         sweep(folder, manifest)
 
     def _join_others(self, folder: Path, fingerprint: Fingerprint) -> Manifest | None:
@@ -332,27 +337,33 @@ class SegmentedIndex:
             return None
         return manifest
 
-    def _exchange(self, taken: Snapshot, state: SavedState, table: ChunkColumns) -> None:
-        """Put what was written in place of what it was written from; later changes stay."""
-        now = self._table.view()
-        before, n_before = taken.view, len(taken.view.chunks)
-        later_removed = np.flatnonzero(before.is_kept & ~now.is_kept[:n_before])
-        gone = np.flatnonzero(np.isin(state.origin, later_removed))
-        if len(gone):
-            table.remove(gone)
-        shift = len(state.chunks) - n_before
-        for idx in range(n_before, len(now.chunks)):
-            chunk = now.chunks[idx]
-            table.add(now.ref(idx), int(chunk["n_rows"]), int(chunk["row"]), int(chunk["place"]))
-            if not now.is_kept[idx]:
-                table.remove(np.array([idx + shift]))
-        later = [segment for segment in self._segments if segment.first_chunk >= n_before]
-        self._segments = [
-            *state.segments,
-            *(replace(segment, first_chunk=segment.first_chunk + shift) for segment in later),
-        ]
-        self._tail.first_chunk += shift
-        self._table = table
+    def _compact(self, folder: Path, fingerprint: Fingerprint) -> None:
+        """Write small segments as one, and those of which much was removed without it.
+
+        Raises:
+            OSError: They cannot be written; the index stays as it is.
+        """
+        with only_compaction(folder) as beside:
+            with self._lock:
+                taken, generation = self._snapshot(), self._generation
+            if beside is None:
+                return
+            compacted = compact(folder, beside, fingerprint, taken, self.dim)
+            if compacted is None:
+                return
+            with self._saving, only_writer(folder):
+                published = publish(folder, beside, compacted)
+                with self._lock:
+                    # Else the next save takes over what is on the disk.
+                    if published is not None and (generation, published.replaced) == (
+                        self._generation,
+                        self._version,
+                    ):
+                        table, shift = compacted.put_into(self._table.view())
+                        self._table, self._version = table, published.version
+                        self._segments = compacted.with_later(self._segments, shift)
+                        self._tail.first_chunk += shift
+                        self._generation += 1
 
     def _put(
         self, stored: Iterable[tuple[SegmentEntry, StoredSegment]], manifest: Manifest
@@ -364,6 +375,7 @@ class SegmentedIndex:
             self._tail = Tail(self.dim, first_chunk=len(table.view().chunks))
             self._next_row = max(manifest.next_row, table.next_row)
             self._version = manifest.version
+            self._generation += 1
 
     def _adopt(
         self, stored: Sequence[tuple[SegmentEntry, StoredSegment]], manifest: Manifest
@@ -374,21 +386,11 @@ class SegmentedIndex:
             self._put(stored, manifest)
             for video, ordinal in removed:
                 self._table.remove(self._table.find(video, ordinal))
-            for segment in own.segments:
-                if segment.name is None:
-                    self._append_again(own.view, segment)
-
-    def _append_again(self, view: TableView, segment: Segment) -> None:
-        for idx in range(segment.first_chunk, segment.first_chunk + segment.n_chunks):
-            if not view.is_kept[idx]:
-                continue
-            ref, chunk = view.ref(idx), view.chunks[idx]
-            chunks = self._table.find(ref.video, ref.ordinal)
-            if len(chunks) and self._table.view().ref(int(chunks[0])) == ref:
-                continue
-            self._remove(chunks)
-            rows = slice(int(chunk["place"]), int(chunk["place"] + chunk["n_rows"]))
-            self._append(ref, segment.vectors[rows], segment.pts_s[rows])
+            for ref, vectors, pts_s in own.unsaved():
+                chunks = self._table.find(ref.video, ref.ordinal)
+                if not len(chunks) or self._table.view().ref(int(chunks[0])) != ref:
+                    self._remove(chunks)
+                    self._append(ref, vectors, pts_s)
 
     def _take_over(self, earlier: "_file.StoredIndex") -> None:
         """Hold the contents of a file of an earlier version."""

@@ -13,7 +13,7 @@ _LEAST_S = 1e-3
 
 def searched_s(refs: ChunkRefs, scope: Scope | None) -> float:
     """Return the seconds of video that chunks cover inside a scope."""
-    if scope is None:
+    if scope is None or refs.are_within(scope):
         return float((refs.end_s - refs.start_s).sum())
     chunk, start_s, end_s = refs.pairs(scope)
     overlap_s = np.minimum(refs.end_s[chunk], end_s) - np.maximum(refs.start_s[chunk], start_s)

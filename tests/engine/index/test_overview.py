@@ -131,6 +131,23 @@ def test_few_frames_are_looked_at_and_the_best_are_among_them(
     assert torch.allclose(few.scores[:, best], same, atol=1e-6)
 
 
+def test_a_scope_of_everything_proposes_what_none_does(
+    overseen: tuple[SegmentedIndex, Path],
+) -> None:
+    index, _ = overseen
+    everything = [(video, ALL_TIME) for video in index.refs().videos]
+    of_scope, of_none = found(index, 20, everything), found(index, 20)
+    assert of_scope.pts_s.tolist() == of_none.pts_s.tolist()
+    assert torch.equal(of_scope.scores, of_none.scores)
+
+
+def test_the_best_are_those_of_a_full_sort() -> None:
+    worth = np.random.default_rng(0).integers(0, 9, 200).astype(np.float32)
+    for most in (1, 7, 60, 199, 200, 300):
+        expected = np.sort(np.argsort(-worth, kind="stable")[:most])
+        assert np.array_equal(_search._best(worth, most), expected)
+
+
 def test_a_filter_holds_in_an_overview(overseen: tuple[SegmentedIndex, Path]) -> None:
     index, _ = overseen
     within = [

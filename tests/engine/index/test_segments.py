@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from engine.index import _coding, _file, _saving, _search
+from engine.index import _coding, _compaction, _file, _saving, _search
+from engine.index._compaction import only_compaction
 from engine.index._manifest import folder_of
 from engine.index._rows import Rows
+from engine.index._segment import write_segment
 from engine.index.segments import SegmentedIndex, open_index
-from engine.records import ALL_TIME, ChunkRef, Fingerprint, Scope, TimeSpan, VideoId
+from engine.records import ALL_TIME, ChunkRef, Fingerprint, Hit, Scope, TimeSpan, VideoId
 from tests.support.kills import count_changes, moments, run_killed
 
 DIM = 16
@@ -67,6 +70,7 @@ def test_segments_stay_few_however_often_an_index_is_saved(tmp_path: Path) -> No
     for ordinal in range(64):
         add(index, "a", range(ordinal, ordinal + 1))
         index.save(path, PIPELINE)
+        index.settle()
     assert len(saved_files(path)) <= 7
     assert_same(open_index(DIM, path, PIPELINE), index)
 
@@ -96,8 +100,131 @@ def test_what_was_removed_leaves_the_file_when_it_is_much(tmp_path: Path) -> Non
     assert sum(file.stat().st_size for file in folder_of(path).glob("*.segment")) == size
     index.remove(VideoId("a"))
     index.save(path, PIPELINE)
+    index.settle()
     assert sum(file.stat().st_size for file in folder_of(path).glob("*.segment")) < size
     assert_same(open_index(DIM, path, PIPELINE), index)
+
+
+def written_bytes(path: Path, before: dict[str, int]) -> int:
+    new = saved_files(path).keys() - before.keys()
+    return sum((folder_of(path) / name).stat().st_size for name in new)
+
+
+def test_a_save_after_a_removal_costs_what_is_new(tmp_path: Path) -> None:
+    path = tmp_path / "a.index"
+    index = open_index(DIM, path, PIPELINE)
+    for video in ("a", "b", "c"):
+        add(index, video, range(400))
+    index.save(path, PIPELINE)
+    before = saved_files(path)
+    size = written_bytes(path, {})
+    # Held here, as by another process: what is left to compaction is not done.
+    with only_compaction(folder_of(path)):
+        index.remove(VideoId("a"))
+        index.save(path, PIPELINE)
+        index.settle()
+        assert saved_files(path) == before, "nothing but the list was written"
+        add(index, "d", range(2))
+        index.save(path, PIPELINE)
+        index.settle()
+        assert saved_files(path).items() > before.items()
+        assert written_bytes(path, before) < size / 20
+        again = open_index(DIM, path, PIPELINE)
+        assert again.refs().videos == ("b", "c", "d")
+        assert_same(again, index)
+    index.remove(VideoId("d"), 0)
+    index.save(path, PIPELINE)
+    index.settle()
+    assert not before.keys() & saved_files(path).keys()
+    assert written_bytes(path, {}) < 0.7 * size
+    assert_same(open_index(DIM, path, PIPELINE), index)
+
+
+def test_saves_and_removals_during_a_compaction_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.index"
+    index = open_index(DIM, path, PIPELINE)
+    for video in ("a", "b"):
+        add(index, video, range(20))
+    index.save(path, PIPELINE)
+    seen: list[tuple[Hit, ...]] = []
+
+    def meanwhile(*arguments: object) -> None:
+        write_segment(*arguments)  # type: ignore[arg-type]
+        if not seen:
+            seen.append(index.search(vectors("query")[0], 3).hits)
+            index.remove(VideoId("b"), 4)
+            add(index, "c", range(3))
+            index.save(path, PIPELINE)
+            index.remove(VideoId("b"), 5)
+            add(index, "d", range(1))
+
+    monkeypatch.setattr(_compaction, "write_segment", meanwhile)
+    index.remove(VideoId("a"))
+    index.save(path, PIPELINE)
+    index.settle()
+    assert len(seen[0]) == 3, "a question did not wait for the compaction"
+    saved = {ref("b", n) for n in range(20) if n != 4} | {ref("c", n) for n in range(3)}
+    assert set(open_index(DIM, path, PIPELINE).refs()) == saved
+    held = (saved - {ref("b", 5)}) | {ref("d", 0)}
+    assert set(index.refs()) == held
+    index.save(path, PIPELINE)
+    index.settle()
+    assert set(open_index(DIM, path, PIPELINE).refs()) == held
+    assert_same(open_index(DIM, path, PIPELINE), index)
+
+
+def test_a_compaction_keeps_what_another_process_has_saved_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.index"
+    index = open_index(DIM, path, PIPELINE)
+    for video in ("a", "b"):
+        add(index, video, range(20))
+    index.save(path, PIPELINE)
+    others: list[SegmentedIndex] = []
+
+    def meanwhile(*arguments: object) -> None:
+        write_segment(*arguments)  # type: ignore[arg-type]
+        if not others:
+            others.append(open_index(DIM, path, PIPELINE))
+            others[0].remove(VideoId("b"), 4)
+            add(others[0], "c", range(3))
+            others[0].save(path, PIPELINE)
+
+    monkeypatch.setattr(_compaction, "write_segment", meanwhile)
+    index.remove(VideoId("a"))
+    index.save(path, PIPELINE)
+    index.settle()
+    saved = {ref("b", n) for n in range(20) if n != 4} | {ref("c", n) for n in range(3)}
+    assert set(open_index(DIM, path, PIPELINE).refs()) == saved
+    add(index, "d", range(1))
+    index.save(path, PIPELINE)
+    index.settle()
+    assert set(index.refs()) == saved | {ref("d", 0)}
+    assert_same(open_index(DIM, path, PIPELINE), index)
+
+
+def test_a_removal_while_its_segment_is_saved_is_saved_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.index"
+    index, other = open_index(DIM, path, PIPELINE), open_index(DIM, path, PIPELINE)
+    add(index, "a", range(10))
+
+    def meanwhile(*arguments: object) -> None:
+        write_segment(*arguments)  # type: ignore[arg-type]
+        index.remove(VideoId("a"), 4)
+
+    monkeypatch.setattr(_saving, "write_segment", meanwhile)
+    index.save(path, PIPELINE)
+    monkeypatch.undo()
+    # What another process has saved since is taken over without what was removed here.
+    add(other, "b", range(1))
+    other.save(path, PIPELINE)
+    index.save(path, PIPELINE)
+    assert ref("a", 4) not in open_index(DIM, path, PIPELINE).refs()
 
 
 def test_two_processes_keep_what_the_other_has_saved(tmp_path: Path) -> None:
@@ -125,10 +252,10 @@ def test_additions_and_removals_during_a_save_are_kept(
     path = tmp_path / "a.index"
     index = open_index(DIM, path, PIPELINE)
     add(index, "a", range(10))
-    write, seen = _saving.write_segment, []
+    seen: list[tuple[Hit, ...]] = []
 
     def meanwhile(*arguments: object) -> None:
-        write(*arguments)  # type: ignore[arg-type]
+        write_segment(*arguments)  # type: ignore[arg-type]
         if not seen:
             seen.append(index.search(vectors("query")[0], 3).hits)
             add(index, "b", range(3))
@@ -178,17 +305,27 @@ def test_a_kill_leaves_the_index_before_or_after(tmp_path: Path) -> None:
     before = set(open_index(DIM, fresh("before"), PIPELINE).refs())
     after = set(changed(fresh("after")).refs())
     counted = fresh("counted")
-    n_changes = count_changes(counted.parent, lambda: changed(counted).save(counted, PIPELINE))
-    assert n_changes >= 3
+
+    def saved(path: Path) -> None:
+        index = changed(path)
+        index.save(path, PIPELINE)
+        # Half of it was removed: it is written anew.
+        index.settle()
+
+    n_changes = count_changes(counted.parent, lambda: saved(counted))
+    assert n_changes >= 12
     for number in moments(n_changes, None):
         path = fresh(f"killed-{number}")
-        run_killed(path.parent, lambda path=path: changed(path).save(path, PIPELINE), number)
+        run_killed(path.parent, partial(saved, path), number)
         left = open_index(DIM, path, PIPELINE)
         assert set(left.refs()) in (before, after)
         # The next save goes on from there, and sweeps up.
-        changed(path).save(path, PIPELINE)
-        assert set(open_index(DIM, path, PIPELINE).refs()) == after
-        assert len(list(folder_of(path).glob("*.part"))) == 0
+        saved(path)
+        again = open_index(DIM, path, PIPELINE)
+        assert set(again.refs()) == after
+        assert_same(again, changed(fresh(f"expected-{number}")))
+        files = {file.name for file in folder_of(path).iterdir()}
+        assert files - {"lock", "compacting.lock", "manifest.json"} == set(saved_files(path))
 
 
 @pytest.fixture
@@ -243,6 +380,23 @@ def test_a_filter_holds_inside_codes(coded: tuple[SegmentedIndex, Path]) -> None
     assert frames is not None
     hits = index.search(frames[0][0], 10, within=within).hits
     assert {hit.chunk.video for hit in hits} <= {video for video, _ in within}
+
+
+def test_a_scope_of_everything_asks_what_none_does(
+    coded: tuple[SegmentedIndex, Path],
+) -> None:
+    index, _ = coded
+    everything = [(video, ALL_TIME) for video in index.refs().videos]
+    query = vectors("query")[0]
+    assert index.refs(everything) is index.refs(None)
+    assert index.search(query, 10, within=everything) == index.search(query, 10)
+    exact = index.without_codes()
+    assert exact.search(query, 10, within=everything) == exact.search(query, 10)
+    # One more video, of which nothing is held, takes nothing away; one less does.
+    assert index.refs([*everything, (VideoId("empty"), ALL_TIME)]) is index.refs(None)
+    assert len(index.refs(everything[1:])) == len(index.refs()) - 12
+    cut = [(everything[0][0], TimeSpan(start_s=0.0, end_s=9.0)), *everything[1:]]
+    assert len(index.refs(cut)) == len(index.refs()) - 10
 
 
 def test_scores_of_coded_rows_have_the_mean_of_their_video(
