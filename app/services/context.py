@@ -5,12 +5,13 @@ The database is opened for everything, the model only for what reads, asks, sear
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.config.settings import Settings
 from app.config.settings_file import SettingsStore, Value
 from app.schemas.common import VideoLabel, VideoLabels
-from engine.records import Fingerprint, VideoId
+from engine.records import Fingerprint, Scope, VideoId
 from storage.catalog import Catalog, open_catalog
 from storage.files import HomeFolder
 from storage.records import VideoRow
@@ -21,6 +22,14 @@ if TYPE_CHECKING:
     from engine.pipeline.engine import Engine
     from engine.protocols import VideoModel
     from engine.sight.sentences import SentenceEncoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeLibrary:
+    """The scope of a library where nothing is filtered, for as long as no row changes."""
+
+    rows: Mapping[VideoId, VideoRow]
+    scope: Scope
 
 
 class ServiceContext:
@@ -46,6 +55,8 @@ class ServiceContext:
         self._stills: StillStore | None = None
         self._encoders_lock = threading.Lock()
         self._encoders: tuple[EncoderIndex, ...] | None = None
+        self.whole: WholeLibrary | None = None
+        """As `resolve_scope` made it last."""
 
     @property
     def settings(self) -> Settings:

@@ -11,7 +11,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from app.services.context import ServiceContext
-from app.services.scope import known_s
+from app.services.scope import known_s, narrowing
 from app.timefmt import local_moment
 from engine.errors import MissingCapabilityError
 from engine.pipeline.compose.footage import WatchedFootage, WatchedSpan
@@ -82,7 +82,7 @@ def gather_footage(
     if form is not None and is_large:
         rows = _rows_about(context, scope, form, vocabulary)
     else:
-        rows = observations.list(scope)
+        rows = observations.list(narrowing(context, scope))
     return WatchedFootage(
         watched=watched,
         rows=rows[:MAX_ROWS],
@@ -126,15 +126,15 @@ def _rows_about(
     context: ServiceContext, scope: Scope, form: QuestionForm, vocabulary: Vocabulary
 ) -> tuple[Observation, ...]:
     """Return the rows of the things that a question names, and words that it shares."""
-    observations = context.catalog.observations
+    observations, within = context.catalog.observations, narrowing(context, scope)
     labels: frozenset[str] = frozenset()
     for text in (form.subject, form.other):
         labels |= vocabulary.thing(split_phrase(text)[0]).labels
     things: tuple[Observation, ...] = ()
     if labels:
         most = None if form.kind in COUNTED else MOST_THINGS
-        things = observations.list(scope, kinds=["object"], labels=labels, most=most)
-    matches = observations.matching(form.text, scope, kinds=["text", "speech"], top=MOST_WORDS)
+        things = observations.list(within, kinds=["object"], labels=labels, most=most)
+    matches = observations.matching(form.text, within, kinds=["text", "speech"], top=MOST_WORDS)
     spoken = (match.observation for match in matches)
     return tuple(sorted((*things, *spoken), key=lambda row: (row.video, row.span.start_s)))
 
@@ -155,7 +155,7 @@ def _sentence_vectors(context: ServiceContext, scope: Scope) -> Encode:
 
     @lru_cache(maxsize=1)
     def stored() -> dict[str, bytes]:
-        texts = context.catalog.observations.vectors(scope, sentences.NAME)
+        texts = context.catalog.observations.vectors(narrowing(context, scope), sentences.NAME)
         return {text.text: text.vector for text in texts}
 
     def encode(texts: Sequence[str]) -> Float32[Tensor, "text dim"]:

@@ -10,7 +10,7 @@ from app.services.access import (
     find_video,
     visible_videos,
 )
-from app.services.context import ServiceContext
+from app.services.context import ServiceContext, WholeLibrary
 from app.services.hours import daily_spans, parse_hours
 from app.services.recordings import in_filmed_order, in_recorded_order
 from app.timefmt import to_utc
@@ -45,6 +45,10 @@ def resolve_scope(
         NotFoundError: A video that is not there, nothing is indexed, or nothing lies within the
             bounds.
     """
+    library = context.catalog.videos.by_id()
+    is_whole = not videos and not cameras and after is before is None and access.granted is None
+    if is_whole and context.whole is not None and context.whole.rows is library:
+        return context.whole.scope
     rows = [find_video(context, video, access) for video in videos]
     names = [row.name for row in rows] + list(cameras)
     rows += _filmed_by(context, cameras, access, besides=rows)
@@ -65,7 +69,16 @@ def resolve_scope(
             hint="`longwatch videos list` shows what there is; "
             "a bound on the wall clock needs a video whose start is known",
         )
+    if is_whole and context.catalog.videos.by_id() is library:
+        context.whole = WholeLibrary(rows=library, scope=scope)
     return scope
+
+
+def narrowing(context: ServiceContext, scope: Scope) -> Scope | None:
+    """Return a scope as the tables are asked by it: `None` where it takes all of every video."""
+    whole = context.whole
+    is_whole = whole is not None and scope is whole.scope and len(scope) == len(whole.rows)
+    return None if is_whole else scope
 
 
 def resolve_span(
@@ -167,6 +180,8 @@ def _bounded(row: VideoRow, after: Bound, before: Bound, zone: tzinfo | None) ->
         return None
     start_s = max(0.0, start_s)
     reaches_in = start_s < end_s and start_s < max(known_s(row), 1e-9)
+    if reaches_in and after is before is None:
+        return ALL_TIME
     return TimeSpan(start_s=start_s, end_s=end_s) if reaches_in else None
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.services.context import ServiceContext
+from app.services.scope import narrowing
 from engine.pipeline.fusion import Moment, surest_first
 from engine.pipeline.row_search import (
     LEAST_TEXT_COSINE,
@@ -46,15 +47,15 @@ def find_rows(
     Args:
         labels: Labels that were chosen by hand: then nothing but things that have them.
     """
-    store = context.catalog.observations
+    store, within = context.catalog.observations, narrowing(context, scope)
     if labels:
-        return label_moments(store.list(scope, kinds=["object"], labels=labels))
+        return label_moments(store.list(within, kinds=["object"], labels=labels))
     things: tuple[Observation, ...] = ()
     if wanted.labels:
         # Of things that have to be seen together, or absent, every row counts.
         is_alone = len(wanted.terms) == 1 and wanted.count == 1 and not wanted.negated
         things = store.list(
-            scope,
+            within,
             kinds=["object"],
             labels=wanted.labels,
             colours=wanted.colours,
@@ -65,19 +66,19 @@ def find_rows(
     kept += tuple(of_things[:_MOST_THINGS])
     kept += absence_moments(wanted, things, _reach(context, wanted, scope))
     n_words = len(words_of(query))
-    matches = store.matching(query, scope, kinds=_WORDS, top=_MOST_TEXTS)
+    matches = store.matching(query, within, kinds=_WORDS, top=_MOST_TEXTS)
     kept += text_moments((match.observation, match.share, n_words) for match in matches)
-    kept += _by_meaning(context, query, scope)
-    kept += _by_captions(context, query, scope, n_words)
+    kept += _by_meaning(context, query, within)
+    kept += _by_captions(context, query, within, n_words)
     if is_about_motion(query):
-        kept += motion_moments(query, store.list(scope, kinds=["motion"]))
+        kept += motion_moments(query, store.list(within, kinds=["motion"]))
     return tuple(kept)
 
 
-def _by_meaning(context: ServiceContext, query: str, scope: Scope) -> tuple[Moment, ...]:
+def _by_meaning(context: ServiceContext, query: str, within: Scope | None) -> tuple[Moment, ...]:
     """Return texts whose sentence vector is near the query's; none where no text has one."""
     observations = context.catalog.observations
-    texts = observations.vectors(scope, sentences.NAME, kinds=_WORDS)
+    texts = observations.vectors(within, sentences.NAME, kinds=_WORDS)
     if not texts:
         return ()
     packed = np.frombuffer(b"".join(text.vector for text in texts), "<f2")
@@ -93,14 +94,14 @@ def _by_meaning(context: ServiceContext, query: str, scope: Scope) -> tuple[Mome
 
 
 def _by_captions(
-    context: ServiceContext, query: str, scope: Scope, n_words: int
+    context: ServiceContext, query: str, within: Scope | None, n_words: int
 ) -> tuple[Moment, ...]:
     """Return the captions that hold words of a query.
 
     Captions of footage that the loaded model knows nothing about are left out: they tell of its
     own world, whatever the picture is.
     """
-    matches = context.catalog.captions.matching(query, scope, top=_MOST_TEXTS)
+    matches = context.catalog.captions.matching(query, within, top=_MOST_TEXTS)
     return caption_moments(
         (match.caption, match.share, n_words)
         for match in matches

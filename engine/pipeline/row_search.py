@@ -37,6 +37,8 @@ _MOST_AT_ONCE: Final = 20
 """Larger numbers in a query name something else: a year, a room."""
 LEAST_GAP_S: Final = 1.0
 """Shortest stretch without a thing that counts as its absence."""
+_FEW_ROWS: Final = 8
+"""Rows of a video up to which they are looked through one by one."""
 _WORDS_SAID: Final = 0.8
 """Log-odds a word of the query that a text holds; half of them missing takes all of it back."""
 LEAST_TEXT_COSINE: Final = 0.45
@@ -316,21 +318,27 @@ def _by_video(rows: Iterable[Observation]) -> dict[VideoId, list[Observation]]:
 
 
 class _Things:
-    """The rows of one term, with their times as columns: a busy hour has thousands."""
+    """The rows of one term by video: a busy hour has thousands, a library a few of each video."""
 
     def __init__(self, rows: Sequence[Observation], term: Term) -> None:
         labels = term.labels | term.wider_labels
         self.rows = [row for row in rows if row.kind == "object" and row.label in labels]
-        self._videos = np.array([row.video for row in self.rows], dtype=np.str_)
-        self._start_s = np.array([row.span.start_s for row in self.rows])
-        self._end_s = np.array([row.span.end_s for row in self.rows])
+        self._by_video = _by_video(self.rows)
+        self._times = {
+            video: np.array([(row.span.start_s, row.span.end_s) for row in of_video]).T
+            for video, of_video in self._by_video.items()
+            if len(of_video) > _FEW_ROWS
+        }
 
-    def beside(self, row: Observation) -> list[Observation]:
+    def beside(self, row: Observation) -> Sequence[Observation]:
         """Return the rows that share time with another one; that one too, if it is of them."""
-        starts_s = np.maximum(self._start_s, row.span.start_s)
-        shares = np.minimum(self._end_s, row.span.end_s) > starts_s
-        shared = (self.rows[idx] for idx in np.flatnonzero(shares & (self._videos == row.video)))
-        return list(shared)
+        of_video = self._by_video.get(row.video, ())
+        times = self._times.get(row.video)
+        if times is None:
+            return [other for other in of_video if other.span.overlap_s(row.span) > 0]
+        starts_s = np.maximum(times[0], row.span.start_s)
+        shares = np.minimum(times[1], row.span.end_s) > starts_s
+        return [of_video[idx] for idx in np.flatnonzero(shares).tolist()]
 
     def surest_beside(self, row: Observation) -> Observation | None:
         """Return the surest row that shares time with another one and is not that one."""

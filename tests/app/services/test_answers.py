@@ -14,7 +14,8 @@ from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.moments import list_moments
 from app.services.observed_footage import MANY_VIDEOS, gather_footage
-from app.services.scope import resolve_scope
+from app.services.scope import narrowing, resolve_scope
+from app.services.search import search
 from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.pipeline.fusion import Moment
@@ -105,6 +106,32 @@ def test_large_library_is_read_for_the_thing_alone(library: ServiceContext) -> N
     yard = [(video, span) for video, span in scope if video != near.id][:1]
     few = gather_footage(library, yard, nearest, asked_for)
     assert {row.label for row in few.rows} == {"car", "cat"}
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is there a dog?", "How many people come?", "What is said?", "Why is the sky so dark?"],
+)
+def test_a_scope_of_everything_is_answered_as_none_is(
+    library: ServiceContext, question: str
+) -> None:
+    everything = resolve_scope(library)
+    assert narrowing(library, everything) is None
+    assert resolve_scope(library) is everything, "it is made once while no row changes"
+    named = [*everything]
+    assert narrowing(library, named) is named
+    of_all, of_named = (ask(library, question, scope) for scope in (everything, named))
+    assert of_all.model_dump(exclude={"timing"}) == of_named.model_dump(exclude={"timing"})
+    found, expected = (search(library, question, scope) for scope in (everything, named))
+    assert found.model_dump(exclude={"timing"}) == expected.model_dump(exclude={"timing"})
+
+
+def test_a_video_that_is_no_part_of_a_scope_keeps_it_a_filter(library: ServiceContext) -> None:
+    row = library.catalog.videos.add(name="yard", uri="/yard.mp4")
+    note(library, row.id, track("cat", 1, 3, video=row.id))
+    scope = resolve_scope(library)
+    assert narrowing(library, scope) is scope
+    assert row.id not in {hit.video_id for hit in search(library, "a cat", scope).hits}
 
 
 def test_model_answers_what_no_row_grounds(library: ServiceContext) -> None:
