@@ -69,7 +69,9 @@ class VideoList:
             if not changed and len(columns) == len(self._columns):
                 return
             kept = {id: row for id, row in self._records.items() if id in columns}
-            self._records = kept | dict(_records(session, changed))
+            # A list of all would be longer than what it asks for.
+            ids = changed if len(changed) < len(columns) else None
+            self._records = kept | dict(_records(session, ids))
         self._columns = columns
         self._ordered = tuple(self._records[id] for id in columns if id in self._records)
         self._readings = {
@@ -77,8 +79,14 @@ class VideoList:
         }
 
 
-def _records(session: Session, ids: Sequence[VideoId]) -> Iterator[tuple[VideoId, VideoRow]]:
-    for start in range(0, len(ids), _MOST_IDS):
-        some = ids[start : start + _MOST_IDS]
-        for row in session.scalars(select(VideoTable).where(VideoTable.id.in_(some))):
+def _records(session: Session, ids: Sequence[VideoId] | None) -> Iterator[tuple[VideoId, VideoRow]]:
+    """Yield the records of some videos; of all when `None`."""
+    # Columns, for mapped objects take twice as long: whole libraries are read at a start.
+    query = select(*VideoTable.__table__.columns)
+    parts = [query]
+    if ids is not None:
+        starts = range(0, len(ids), _MOST_IDS)
+        parts = [query.where(VideoTable.id.in_(ids[start : start + _MOST_IDS])) for start in starts]
+    for part in parts:
+        for row in session.execute(part):
             yield VideoId(row.id), video_record(row)

@@ -1,6 +1,8 @@
 """The row of a video in the database to its record, and what a probe found into the row."""
 
-from typing import cast
+from typing import Any, cast
+
+from sqlalchemy import Row
 
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.records import (
@@ -51,8 +53,8 @@ def set_content(row: VideoTable, content: FileContent | None) -> None:
     row.body_digest = None if content is None else content.body_digest
 
 
-def video_record(row: VideoTable) -> VideoRow:
-    """Return the record of a row."""
+def video_record(row: VideoTable | Row[Any]) -> VideoRow:
+    """Return the record of a row, mapped or as its columns."""
     return VideoRow(
         id=VideoId(row.id),
         name=row.name,
@@ -86,13 +88,13 @@ def video_record(row: VideoTable) -> VideoRow:
     )
 
 
-def _content(row: VideoTable) -> FileContent | None:
+def _content(row: VideoTable | Row[Any]) -> FileContent | None:
     if row.size_bytes is None or row.body_digest is None:
         return None
     return FileContent(size_bytes=row.size_bytes, body_digest=row.body_digest)
 
 
-def _media(row: VideoTable) -> MediaInfo | None:
+def _media(row: VideoTable | Row[Any]) -> MediaInfo | None:
     if row.container is None:
         return None
     return MediaInfo(

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from app.services.answerer import answer_elsewhere
 from app.services.context import ServiceContext
 from app.services.observed_footage import gather_footage
 from app.services.scope import keep_hours
@@ -78,6 +77,9 @@ def answer_stream(
     if composed is not None and composed.verdict == "answered":
         yield from _told(engine, composed, footage, started)
     elif context.settings.answer.base_url is not None:
+        # Late: httpx, which only a server of the user's own needs.
+        from app.services.answerer import answer_elsewhere
+
         yield from answer_elsewhere(
             context,
             question,

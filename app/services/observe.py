@@ -19,6 +19,7 @@ from app.progress import JobControl
 from app.services.alert_gate import urgent_observers
 from app.services.context import ServiceContext
 from app.services.footage import LibraryFootage
+from app.services.job_kinds import OBSERVE
 from app.services.vectors import STAGE as VECTORS
 from app.services.vectors import embed_texts, encode_video, has_vectors
 from app.timefmt import format_offset
@@ -28,7 +29,6 @@ from engine.records import ALL_TIME, ChunkCommitted, Observed, TimeSpan
 from engine.sight.observer import Observer, ObserverConfig, kind_of, open_observer
 from storage.records import JobRow, JobState, VideoRow
 
-KIND: Final = "observe"
 LIVE_STEP_S: Final = 60.0
 """Footage of a camera between two looks at it: what it showed is found a minute later."""
 _NICE: Final = 10
@@ -71,7 +71,7 @@ def enqueue_observe(
         return None
     known: tuple[JobState, ...] = ("queued",) if has_more else ("queued", "running")
     for job in context.catalog.jobs.list(*known, video=video.id):
-        if job.kind == KIND and (not only or job.payload.get("observers") == names):
+        if job.kind == OBSERVE and (not only or job.payload.get("observers") == names):
             return job
     if again:
         context.catalog.observations.forget(
@@ -79,7 +79,7 @@ def enqueue_observe(
         )
     # Not in the stream of its ingest: that of a camera never ends.
     return context.catalog.jobs.add(
-        KIND, {"observers": names}, video=video.id, stream=f"{KIND}/{video.id}"
+        OBSERVE, {"observers": names}, video=video.id, stream=f"{OBSERVE}/{video.id}"
     )
 
 

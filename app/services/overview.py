@@ -3,9 +3,9 @@
 from app.schemas.observations import ObservedItem, OverviewResponse
 from app.services.access import FULL_ACCESS, Access, find_video
 from app.services.context import ServiceContext
+from app.services.job_kinds import OBSERVE
 from app.services.jobs import describe_job
 from app.services.observations import describe_observed
-from app.services.observe import KIND as OBSERVE
 from engine.records import ALL_TIME
 from storage.records import JobRow, VideoRow
 

@@ -16,7 +16,7 @@ from app.schemas.search import (
     SearchTiming,
 )
 from app.services.context import ServiceContext
-from app.services.observe import KIND as OBSERVE
+from app.services.job_kinds import OBSERVE
 from app.services.question_text import check_text, read_to_s
 from app.services.scope import is_heard, known_s
 from app.services.search_rows import find_rows
@@ -167,6 +167,8 @@ def find_moments(
             )
     moments = [*find_rows(context, query, wanted, scope, moments, labels=labels)]
     if has_model and engine.world is not None:
+        # All of them in one look at the index.
+        engine.knows(*{moment.video for moment in moments})
         # Of its world it knows more than eyes that were trained on photographs.
         moments = [
             moment

@@ -12,6 +12,7 @@ from app.progress import JobControl
 from app.services import captions, filming, filming_jobs, ingest, observe, previews, probes
 from app.services.alert_watch import watch_video
 from app.services.context import ServiceContext
+from app.services.job_kinds import OBSERVE
 from app.worker.worker import Handler, Worker
 from storage.records import JobRow
 
@@ -27,7 +28,7 @@ _USE_CASES: dict[str, Callable[[ServiceContext, JobRow, JobControl], None]] = {
     ingest.KIND: ingest.run_ingest,
     captions.KIND: captions.run_captions,
     filming_jobs.KIND: filming.run_filming,
-    observe.KIND: _observe_and_watch,
+    OBSERVE: _observe_and_watch,
     previews.KIND: previews.run_preview,
     probes.KIND: probes.run_probe,
 }
@@ -47,8 +48,8 @@ def open_observing_worker(context: ServiceContext) -> Worker:
     context.catalog.check_writable()
     return Worker(
         context.catalog.jobs,
-        {observe.KIND: partial(_observe_and_watch, context)},
-        background={observe.KIND: context.settings.sight.concurrent_observes},
+        {OBSERVE: partial(_observe_and_watch, context)},
+        background={OBSERVE: context.settings.sight.concurrent_observes},
     )
 
 
@@ -72,7 +73,7 @@ def open_worker(context: ServiceContext, *, stopping: threading.Event | None = N
         n_slots=settings.limits.concurrent_ingests,
         stopping=stopping,
         background={
-            observe.KIND: settings.sight.concurrent_observes,
+            OBSERVE: settings.sight.concurrent_observes,
             previews.KIND: 1,
             filming_jobs.KIND: settings.limits.cameras,
         },

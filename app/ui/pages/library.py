@@ -13,6 +13,7 @@ from app.api.auth import Principal
 from app.api.deps import AppContext
 from app.api.videos import caption_video, describe, ingest_video
 from app.schemas.videos import VideoItem
+from app.services.job_kinds import OBSERVE
 from app.services.jobs import cancel_job, describe_job, running_jobs
 from app.services.library import disk_room, places_in_recordings
 from app.services.library_query import (
@@ -22,7 +23,6 @@ from app.services.library_query import (
     labels_of,
     list_facets,
 )
-from app.services.observe import KIND as OBSERVE
 from app.services.sample import add_sample, is_sample, sample_questions
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
 from app.ui.components.address import Address, read_query

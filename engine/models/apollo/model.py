@@ -23,11 +23,10 @@ Differs from upstream, each on purpose:
   (checked against transformers from the same folder).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32
@@ -78,11 +77,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     parts = Folders.of(folder)
     write_byte_tokenizer(parts.llm, CONTROL)
     write_byte_tokenizer(parts.siglip, CONTROL, framed=True)
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family."""
-    return config.get("model_type") == "apollo"
 
 
 def card_of(

@@ -16,10 +16,9 @@ Differs from upstream, each on purpose:
 - Frame vectors come from a stand-alone CLIP with its text side, if one lies beside the weights.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -52,7 +51,7 @@ from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, Token, TokenLatents, VisualTokens
 
-__all__ = ["KEY_MAP", "VARIANTS", "Pllava", "build", "load", "recognises"]
+__all__ = ["KEY_MAP", "VARIANTS", "Pllava", "build", "load"]
 
 TINY_RANK = 8
 LONG_SIDE_PX = 640
@@ -124,15 +123,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     write_byte_tokenizer(folder, ("<pad>", VIDEO_TAG, "<s>", "</s>"), opened=True)
     clip = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
     write_byte_tokenizer(folder / RELEASED_TOWER, clip, framed=True)
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family."""
-    names = config.get("architectures") or ()
-    return "pooling_shape" in config or any(
-        name in {"PlavaForConditionalGeneration", "PllavaForConditionalGeneration"}
-        for name in names
-    )
 
 
 class Pllava(TokenModel):

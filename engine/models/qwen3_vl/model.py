@@ -16,10 +16,9 @@ Differs from upstream, each on purpose:
   the release has no space that words and pictures share, and without it they are mean features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, Int16, UInt8
@@ -139,11 +138,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     save_net(net, folder, variant="tiny", n_shards=2)
     write_byte_tokenizer(folder, TINY_CONTROL)
     write_siglip(folder / JOINT_TOWER, seed=seed)
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family."""
-    return config.get("model_type") == "qwen3_vl"
 
 
 def card_of(

@@ -14,10 +14,9 @@ Differs from upstream, each on purpose:
 - Frame vectors come from the published SigLIP with its text side, if it lies beside the weights.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, Int16, UInt8
@@ -121,11 +120,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     save_net(net, folder, variant="tiny", n_shards=2)
     write_byte_tokenizer(folder, TINY_CONTROL)
     write_siglip(folder / tower_name(_TINY), seed=seed)
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family."""
-    return config.get("model_type") == "smolvlm"
 
 
 def card_of(

@@ -13,11 +13,10 @@ Differs from upstream, each on purpose:
 - Frame vectors come from a stand-alone CLIP with its text side, if the tower's folder holds one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -115,11 +114,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     write_byte_tokenizer(
         folder / "clip", ("<|endoftext|>", "<|im_start|>", "<|im_end|>"), framed=True
     )
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family."""
-    return "beacon_window" in config
 
 
 class VideoXlStream:

@@ -20,10 +20,9 @@ Differs from upstream, each on purpose:
 Kept: a missing track is silence, and is heard; wide frames are cut or squashed, not padded.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float, Float32, UInt8
@@ -49,7 +48,7 @@ from engine.protocols import Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, TokenLatents, VisualTokens
 
-__all__ = ["KEY_MAP", "VARIANTS", "VideoLlama2", "build", "load", "recognises", "write_tiny"]
+__all__ = ["KEY_MAP", "VARIANTS", "VideoLlama2", "build", "load", "write_tiny"]
 
 _TINY_TOWER = TowerConfig(kind="siglip", vision=tiny.VISION)
 VARIANTS = {
@@ -132,14 +131,6 @@ def write_tiny(folder: Path, *, seed: int = 0) -> None:
     save_net(net, folder, variant="tiny", tower=whole, n_shards=2)
     write_byte_tokenizer(folder, ("<|endoftext|>", "<|im_start|>", "<|im_end|>"))
     write_byte_tokenizer(folder / TOWER_NAME, ("<pad>", "<s>", "</s>"), framed=True)
-
-
-def recognises(config: Mapping[str, Any]) -> bool:
-    """Tell whether a `config.json` is one of this family; early ones call themselves `mistral`."""
-    model_type = str(config.get("model_type", ""))
-    return model_type.startswith("videollama2") or (
-        model_type == "mistral" and "mm_projector_type" in config
-    )
 
 
 class VideoLlama2(TokenModel):

@@ -19,6 +19,7 @@ from engine.models.videollama2.checkpoint import load_net
 from engine.models.videollama2.model import VideoLlama2
 from engine.models.videollama2.net import build
 from engine.models.videollama2.prompts import MISTRAL_SYSTEM
+from engine.models.videollama2.recognise import recognises
 from engine.protocols import Sampling
 from engine.records import ChunkRef, TimeSpan, VideoId
 from engine.tensors import AudioWindow, ChunkLatents, FrameBatch
@@ -176,8 +177,8 @@ def test_config_without_a_field_is_a_sentence(folder: Path, tmp_path: Path) -> N
 
 
 def test_early_revisions_are_recognised() -> None:
-    assert videollama2.recognises({"model_type": "mistral", "mm_projector_type": "stc_connector"})
-    assert not videollama2.recognises({"model_type": "mistral"})
+    assert recognises({"model_type": "mistral", "mm_projector_type": "stc_connector"})
+    assert not recognises({"model_type": "mistral"})
 
 
 @pytest.mark.parametrize("n_frames", [1, 2, 3, 4])

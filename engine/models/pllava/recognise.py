@@ -1,0 +1,13 @@
+"""Recognition of this family by a config, without its code and what that imports."""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def recognises(config: Mapping[str, Any]) -> bool:
+    """Tell whether a `config.json` is one of this family."""
+    names = config.get("architectures") or ()
+    return "pooling_shape" in config or any(
+        name in {"PlavaForConditionalGeneration", "PllavaForConditionalGeneration"}
+        for name in names
+    )
