@@ -38,7 +38,11 @@ MANY_VIDEOS: Final = 40
 """Videos from which only rows of the thing that was asked for are read: a library of thousands
 has rows by the million, and an answer has a tenth of a second."""
 MOST_THINGS: Final = 200
-"""Rows of a thing that are read of so many videos, the surest: each may be looked at again."""
+"""Rows of a thing that are read of so many videos, the surest."""
+MOST_LOOKS: Final = 8
+"""Rows of a thing that are looked at again of so many videos, the surest: each look takes some 10
+to 20 ms of a core. Of the others none is sure unless it speaks for itself, however many there are.
+"""
 COUNTED: Final = frozenset({"how_many", "how_often", "how_long"})
 """Questions that every row counts for."""
 MOST_WORDS: Final = 50
@@ -97,6 +101,7 @@ def gather_footage(
             encoders=context.encoders,
         ),
         nearest=tuple(map(_evidence, nearest)),
+        most_looks=MOST_LOOKS if is_large else None,
         claimed=tuple(
             _evidence(item)
             for item in nearest

@@ -105,7 +105,8 @@ def videos_of_world(
     of_frame = frames.chunks.video_idx[frames.chunk.numpy()]
     for part in np.split(np.arange(len(of_frame)), np.flatnonzero(np.diff(of_frame)) + 1):
         video = frames.chunks.videos[int(of_frame[part[0]])]
-        verdicts[video] = bool(np.median(nearest[part]) >= world.least_cosine)
+        # NumPy's own median takes ten times as long for a hundred numbers.
+        verdicts[video] = statistics.median(nearest[part].tolist()) >= world.least_cosine
     return verdicts
 
 

@@ -121,6 +121,8 @@ class WatchedFootage:
     """The moments nearest to what the question names, best first: where to look again."""
     claimed: tuple[Evidence, ...] = ()
     """Those of them that an encoder claims: their look is what the question names."""
+    most_looks: int | None = None
+    """Rows of a thing that a classifier looks at again, the surest; `None` sets no bound."""
 
     @property
     def scope(self) -> Scope:

@@ -103,19 +103,32 @@ def grade(footage: WatchedFootage, thing: NamedThing) -> Graded:
 
 
 def grade_rows(footage: WatchedFootage, rows: Sequence[Observation]) -> Graded:
-    """Sort object rows by how sure they are."""
-    graded: dict[Certainty, list[Observation]] = {"sure": [], "likely": [], "doubtful": []}
-    for row in rows:
-        graded[certainty(footage, row)].append(row)
+    """Sort object rows by how sure they are.
+
+    Cost: a classifier's look at each row that needs one, at most `footage.most_looks`.
+    """
+    order: Sequence[int] = range(len(rows))
+    if footage.most_looks is not None:
+        # The surest are looked at: what is claimed of a large library rests on them.
+        order = sorted(order, key=lambda idx: -rows[idx].confidence)
+    n_looks = 0
+    verdicts: dict[int, Certainty] = {}
+    for idx in order:
+        verdict = _at_first_sight(footage, rows[idx])
+        if verdict is None:
+            may_look = footage.most_looks is None or n_looks < footage.most_looks
+            verdict = _at_second_sight(footage, rows[idx], may_look=may_look)
+            n_looks += 1
+        verdicts[idx] = verdict
     return Graded(
-        sure=tuple(graded["sure"]),
-        likely=tuple(graded["likely"]),
-        doubtful=tuple(graded["doubtful"]),
+        sure=tuple(row for idx, row in enumerate(rows) if verdicts[idx] == "sure"),
+        likely=tuple(row for idx, row in enumerate(rows) if verdicts[idx] == "likely"),
+        doubtful=tuple(row for idx, row in enumerate(rows) if verdicts[idx] == "doubtful"),
     )
 
 
-def certainty(footage: WatchedFootage, row: Observation) -> Certainty:
-    """Return how sure one object row is, with whatever can bear it out."""
+def _at_first_sight(footage: WatchedFootage, row: Observation) -> Certainty | None:
+    """Return how sure an object row is by itself; `None` where a look has to decide."""
     if not _is_plausible(footage, row):
         return "doubtful"
     persists = _persists(footage, row)
@@ -123,6 +136,18 @@ def certainty(footage: WatchedFootage, row: Observation) -> Certainty:
         if row.confidence >= PERSON_CONFIDENCE and (persists or row.confidence >= 0.8):
             return "sure"
         return "likely" if persists or row.confidence >= PERSON_CONFIDENCE else "doubtful"
+    # Cars from behind or from above are classes of none: they may speak for themselves.
+    if row.confidence >= LONE_CONFIDENCE and persists and row.label in FOUND_WELL:
+        return "sure"
+    return None
+
+
+def _at_second_sight(footage: WatchedFootage, row: Observation, *, may_look: bool) -> Certainty:
+    """Return how sure an object row is with whatever can bear it out."""
+    persists = _persists(footage, row)
+    at_most: Certainty = "likely" if persists and row.confidence >= 0.4 else "doubtful"
+    if not may_look:
+        return at_most
     posterior = _posterior(footage, row)
     if posterior is None:
         is_sure = row.confidence >= LONE_CONFIDENCE and persists
@@ -134,10 +159,7 @@ def certainty(footage: WatchedFootage, row: Observation) -> Certainty:
         return "sure"
     if row.confidence >= OTHER_CONFIDENCE and persists and posterior >= ABSENT_POSTERIOR:
         return "sure"
-    # Cars from behind or from above are classes of none: they may speak for themselves.
-    if row.confidence >= LONE_CONFIDENCE and persists and row.label in FOUND_WELL:
-        return "sure"
-    return "likely" if persists and row.confidence >= 0.4 else "doubtful"
+    return at_most
 
 
 def may_deny(footage: WatchedFootage, thing: NamedThing) -> bool:

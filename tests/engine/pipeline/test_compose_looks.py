@@ -7,6 +7,7 @@ import pytest
 
 from engine.pipeline.compose.composer import compose
 from engine.pipeline.compose.footage import Composed, Fit, NoSecondLook, WatchedFootage
+from engine.pipeline.compose.witnesses import grade_rows
 from engine.pipeline.question_kinds import read_question
 from engine.records import Box, Evidence, Scope, TimeSpan, VideoId
 from tests.support.observations import VIDEO, footage, track, vocabulary, words
@@ -52,6 +53,40 @@ def ask(seen: WatchedFootage, question: str) -> Composed:
     composed = compose(seen, read_question(question))
     assert composed is not None, question
     return composed
+
+
+class CountingLook(Look):
+    """A look that keeps in mind at which moments a classifier was asked."""
+
+    def __init__(self) -> None:
+        super().__init__("trailer truck", 0.7)
+        self.at_s: list[float] = []
+
+    def classes(self, video: VideoId, time_s: float, box: Box | None = None) -> Sequence[float]:
+        self.at_s.append(time_s)
+        return super().classes(video, time_s, box)
+
+
+def test_a_large_library_has_its_surest_rows_looked_at_and_no_more() -> None:
+    rows = [
+        track("truck", 10 * idx, 10 * idx + 5, confidence=0.5 + idx / 100, number=idx)
+        for idx in range(30)
+    ]
+    look = CountingLook()
+    everything = grade_rows(footage(*rows, look=look, duration_s=300), rows)
+    assert len(everything.sure) == len(look.at_s) == 30
+    look = CountingLook()
+    seen = replace(footage(*rows, look=look, duration_s=300), most_looks=3)
+    graded = grade_rows(seen, rows)
+    assert look.at_s == [row.peak_s for row in rows[:-4:-1]]
+    assert graded.sure == tuple(rows[-3:])
+    assert graded.likely == tuple(rows[:-3])
+
+
+def test_a_row_that_speaks_for_itself_is_not_looked_at() -> None:
+    row, look = track("truck", 0, 5, confidence=0.9), CountingLook()
+    assert grade_rows(footage(row, look=look, duration_s=10), [row]).sure == (row,)
+    assert not look.at_s
 
 
 def test_picture_is_in_colour_or_not() -> None:
