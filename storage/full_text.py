@@ -2,7 +2,7 @@
 
 Both bring words to their stems, so that "dog" finds "dogs". The index of SQLite is a virtual table
 beside each table (`captions_fts`, `observations_fts`; `said_fts` of print and speech alone) that
-triggers keep; that of PostgreSQL is over an expression. They stand in migrations 0007 and 0013.
+triggers keep; that of PostgreSQL is over an expression. They stand in migrations 0007 and 0014.
 
 Decision: English stems for every language, because FTS5 has no other stemmer and footage does not
 say its language; words of other languages are found as they are written.

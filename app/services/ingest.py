@@ -16,10 +16,11 @@ from app.config.engine_config import media_limits
 from app.config.settings import Settings
 from app.errors import hint_for
 from app.progress import JobControl
-from app.sandbox.reader import SandboxedReader, SandboxedSound, probe_foreign
+from app.sandbox.reader import SandboxedReader, SandboxedSound
 from app.schemas.videos import IngestItem
-from app.services.cameras import keep_address, resolve_references, source_address
+from app.services.cameras import source_address
 from app.services.context import ServiceContext
+from app.services.feeds import add_feed, ended_feed, is_feed, probe_source, status_of_stopped
 from app.services.library import check_name
 from app.services.observe import enqueue_observe, observe_camera
 from app.services.resume import INTERRUPTED, bring_rows_up
@@ -43,7 +44,7 @@ from engine.errors import (
     MediaRefusedError,
     SoundOnlyError,
 )
-from engine.media.address import is_live_uri, redact
+from engine.media.address import is_live_uri
 from engine.pipeline.ingest import ingest
 from engine.pipeline.resume import ResumePoint
 from engine.plural import counted
@@ -90,7 +91,7 @@ def add_source(
     chosen = None if name is None else check_name(name)
     zone = None if timezone is None else check_zone(timezone)
     if is_live_uri(source):
-        return _add_feed(context, source, name=chosen, clock=clock, timezone=zone)
+        return add_feed(context, source, name=chosen, clock=clock, timezone=zone)
     look = look_at(Path(source))
     known = _known(context, source, look)
     if known is not None:
@@ -124,30 +125,6 @@ def add_source(
     )
 
 
-def _add_feed(
-    context: ServiceContext,
-    source: str,
-    *,
-    name: str | None,
-    clock: StartClock | None,
-    timezone: str | None,
-) -> VideoRow:
-    videos = context.catalog.videos
-    video = videos.add(
-        name=name or redact(source),
-        uri=redact(source),
-        media=_probe(resolve_references(context, source), context.settings),
-        clock=clock,
-        timezone=kept_zone(context.settings, clock, timezone),
-    )
-    try:
-        keep_address(context, video, source)
-    except LongwatchError:
-        videos.remove(video.id)
-        raise
-    return video
-
-
 def _known(context: ServiceContext, source: str, look: FileLook) -> VideoRow | None:
     """Return the video that a file is already, brought up to where the file lies and ends now."""
     videos = context.catalog.videos
@@ -164,7 +141,7 @@ def _known(context: ServiceContext, source: str, look: FileLook) -> VideoRow | N
     if here.status in {"queued", "ingesting"}:
         # Whoever reads it finds the end as it is then; the next look finds what came later.
         return here
-    media = _probe(source, context.settings, here.video_track)
+    media = probe_source(source, context.settings, here.video_track)
     HomeFolder(context.settings.home).remove_previews(here.id)
     return videos.set_grown(here.id, identity=look.identity, content=look.content, media=media)
 
@@ -204,7 +181,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     status: VideoStatus
     _check_reserve(context.settings)
     is_resumed = video.status in INTERRUPTED
-    if is_live_uri(video.uri) and (ended := _ended_feed(context, video)) is not None:
+    if is_feed(video) and (ended := ended_feed(context, video)) is not None:
         return ended
     video = catalog.videos.begin_ingest(
         video.id,
@@ -231,14 +208,14 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         raise
     except KeyboardInterrupt:
         # The job goes back to the queue, and so does its video.
-        status = _status_of_stopped(context, video)
+        status = status_of_stopped(context, video)
         catalog.videos.end_ingest(video.id, status, wall_s=time.monotonic() - started)
         raise
     finally:
         engine.save_index()
     status = "ready"
     if control.should_stop():
-        status = "cancelled" if control.is_cancelled() else _status_of_stopped(context, video)
+        status = "cancelled" if control.is_cancelled() else status_of_stopped(context, video)
     else:
         # One reading answers: what another pipeline read before would never be asked again.
         engine.cache.remove_superseded(video.id)
@@ -251,33 +228,11 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     return context.catalog.videos.get(video.id)
 
 
-def _ended_feed(context: ServiceContext, video: VideoRow) -> VideoRow | None:
-    """Return the video of a feed that was read before, as it is; `None` where nothing is kept.
-
-    What it showed cannot be read again, and what it shows now is of another time.
-    """
-    if video.fingerprint == context.engine.fingerprint:
-        bring_rows_up(context, video, is_resumed=True)
-    video = context.catalog.videos.get(video.id)
-    if not video.n_chunks:
-        return None
-    if video.status in INTERRUPTED:
-        video = context.catalog.videos.end_ingest(video.id, "ready", wall_s=0.0)
-        save_sidecar(context, video)
-    return video
-
-
-def _status_of_stopped(context: ServiceContext, video: VideoRow) -> VideoStatus:
-    """Return what a video is that was stopped before its end: of a feed, that is its end."""
-    has_chunks = context.catalog.videos.get(video.id).n_chunks > 0
-    return "ready" if is_live_uri(video.uri) and has_chunks else "queued"
-
-
 def describe_interruption(context: ServiceContext) -> str:
     """Return what an interrupted ingest has kept, and how to go on."""
     videos = context.catalog.videos.list()
     latest = max(videos, key=lambda row: row.updated_at, default=None)
-    if latest is not None and latest.status == "ready" and is_live_uri(latest.uri):
+    if latest is not None and latest.status == "ready" and is_feed(latest):
         return (
             f"stopped; kept {counted(latest.n_chunks, 'chunk')} of {latest.name}, "
             f"{format_offset(latest.ingested_s)}, which can be asked about; "
@@ -316,15 +271,6 @@ def describe_ingest(context: ServiceContext, row: VideoRow) -> IngestItem:
     )
 
 
-def _probe(source: str, settings: Settings, video_track: int | None = None) -> MediaInfo:
-    """Return the facts of a source; one of sound alone is taken, for a model that hears."""
-    limits = media_limits(settings, video_track)
-    try:
-        return probe_foreign(source, limits)
-    except SoundOnlyError:
-        return probe_foreign(source, limits, sound_only=True)
-
-
 def _probe_track(
     source: str, settings: Settings, video_track: int | None
 ) -> tuple[MediaInfo, int | None]:
@@ -335,8 +281,8 @@ def _probe_track(
     usual = settings.media.video_track
     if video_track is None and usual is not None:
         with suppress(MediaRefusedError):
-            return _probe(source, settings, usual), usual
-    return _probe(source, settings, video_track), video_track
+            return probe_source(source, settings, usual), usual
+    return probe_source(source, settings, video_track), video_track
 
 
 def _read(

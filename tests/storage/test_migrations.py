@@ -160,6 +160,7 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
         },
     },
     "0013": {},
+    "0014": {},
 }  # fmt: skip
 """By revision, a row for each table that it added: parents before their children."""
 

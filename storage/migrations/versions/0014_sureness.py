@@ -6,8 +6,8 @@ said; of a library of thousands of videos neither may read every row of a thing.
 
 from alembic import op
 
-revision = "0013"
-down_revision = "0012"
+revision = "0014"
+down_revision = "0013"
 
 _SAID = "kind IN ('text', 'speech')"
 
