@@ -16,6 +16,8 @@ from storage.catalog import open_catalog
 QUESTION = "#lw-question [data-testid=textbox]"
 ANSWER = "#lw-chat .bot-row .message:not(.component) .prose"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE_MS = 120_000
+"""Longest wait for anything on a page: a machine that does other work is slow, not wrong."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"]
 
 
@@ -71,6 +73,7 @@ def open_page(
     with browser.new_context(
         base_url=server.address, storage_state=state, viewport=viewport, **options
     ) as context:
+        context.set_default_timeout(PATIENCE_MS)
         page = context.new_page()
         page.on("pageerror", lambda error: broken.append(str(error)))
         yield page
@@ -100,7 +103,7 @@ def enter_by_password(page: Any, name: str, password: str, path: str) -> None:
     page.wait_for_selector(".lw .bar")
 
 
-def ready(page: Any, path: str, *, within_s: float = 60.0) -> None:
+def ready(page: Any, path: str, *, within_s: float = PATIENCE_MS / 1000) -> None:
     """Open a page and wait until it shows what the address says; one that failed says with what."""
     asked, answered = set(), set()
 

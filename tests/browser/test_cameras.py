@@ -42,8 +42,8 @@ def test_admin_adds_a_camera_and_sees_it_film(
         page.click("#lw-camera-test")
         page.wait_for_selector("#lw-camera-answer :text('It answers: H264 160x96')")
         page.click("#lw-camera-save")
-        page.wait_for_selector("#lw-cameras .card :text('live')", timeout=120_000)
-        cover = page.wait_for_selector("#lw-cameras .cover img", timeout=120_000)
+        page.wait_for_selector("#lw-cameras .card :text('live')")
+        cover = page.wait_for_selector("#lw-cameras .cover img")
         page.wait_for_function(SHOWN, arg=cover)
         page.screenshot(path=tmp_path / "cameras.png", full_page=True)
         # The form is ready for the next one.
@@ -55,14 +55,13 @@ def test_admin_adds_a_camera_and_sees_it_film(
         page.wait_for_function(
             "() => { const video = document.querySelector('video');"
             " return video && video.readyState >= 2 && video.videoWidth === 160; }",
-            timeout=60_000,
         )
         page.screenshot(path=tmp_path / "plays.png")
         page.goto("/ui/cameras")
         camera.is_silent = True
-        page.wait_for_selector("#lw-cameras :text('sends nothing')", timeout=60_000)
+        page.wait_for_selector("#lw-cameras :text('sends nothing')")
         page.click("#lw-cameras button[data-action=off]")
-        page.wait_for_selector("#lw-cameras :text('it is switched off')", timeout=60_000)
+        page.wait_for_selector("#lw-cameras :text('it is switched off')")
         page.click("#lw-cameras button[data-action=edit]")
         page.wait_for_selector(":text('Change Gate')")
         page.fill(field("name"), "Front gate")

@@ -54,15 +54,15 @@ def test_sample_answers_the_first_question(page: Any) -> None:
     page.wait_for_selector("#lw-note:has-text('No video yet')")
     page.click("text=Try the sample")
     page.wait_for_selector("text=Drawing the sample")
-    page.wait_for_selector(".card", timeout=60_000)
-    page.wait_for_selector(".sample .chip", timeout=120_000)
+    page.wait_for_selector(".card")
+    page.wait_for_selector(".sample .chip")
     code = next(question for question in sample_questions() if "code" in question)
     page.click(f".sample .chip:has-text('{code}')")
     page.wait_for_function(
         "q => document.querySelector('#lw-question textarea')?.value === q", arg=code
     )
     page.press(QUESTION, "Enter")
-    page.wait_for_selector(".turn .evidence .shot", timeout=60_000)
+    page.wait_for_selector(".turn .evidence .shot")
     page.locator(ANSWER, has_text="33").wait_for()
 
 

@@ -77,7 +77,7 @@ def test_film_leaves_most_of_a_phone_to_its_answers(page: Any) -> None:
 
 
 def test_chapters_are_pictures_with_titles_below_a_summary(page: Any) -> None:
-    page.wait_for_selector(PERSON, timeout=90_000)
+    page.wait_for_selector(PERSON)
     page.locator(".seen .chip", has_text="chapters").click()
     page.wait_for_selector(".seen .evidence .moment")
     # The colour of the clothes is told where the pixels are sure of one.
@@ -86,10 +86,10 @@ def test_chapters_are_pictures_with_titles_below_a_summary(page: Any) -> None:
 
 
 def test_starter_question_is_of_this_video_and_answered_with_pictures(page: Any) -> None:
-    starter = page.wait_for_selector(".starters button", timeout=90_000)
+    starter = page.wait_for_selector(".starters button")
     assert starter.inner_text() == "How many people come by?"
     starter.click()
-    page.wait_for_selector(".turn .basis", timeout=30_000)
+    page.wait_for_selector(".turn .basis")
     assert page.inner_text(".turn .basis") == "Answered from objects"
     page.locator(ANSWER, has_text=re.compile("^2 visits")).wait_for()
     stills = page.locator(".turn .evidence img")
@@ -106,7 +106,7 @@ def test_starter_question_is_of_this_video_and_answered_with_pictures(page: Any)
 
 
 def test_refusal_cites_nothing_and_folds_the_nearest_moments(page: Any) -> None:
-    page.wait_for_selector(PERSON, timeout=90_000)
+    page.wait_for_selector(PERSON)
     turn = ask(page, "Is there a unicorn?")
     assert turn.locator(".basis").inner_text() == "Nothing here answers this"
     assert turn.locator(".number").count() == 0
@@ -125,7 +125,7 @@ def test_model_of_a_narrow_world_says_so_on_every_page_where_it_answers(page: An
 
 
 def test_jobs_name_what_observes(page: Any) -> None:
-    page.wait_for_selector(PERSON, timeout=90_000)
+    page.wait_for_selector(PERSON)
     ready(page, "/ui/jobs")
     row = page.locator("tr", has_text="observe").first
     row.wait_for()
@@ -134,9 +134,9 @@ def test_jobs_name_what_observes(page: Any) -> None:
 
 
 def test_search_keeps_what_is_found_apart_from_what_is_merely_near(page: Any) -> None:
-    page.wait_for_selector(PERSON, timeout=90_000)
+    page.wait_for_selector(PERSON)
     ready(page, "/ui/search?q=a+person")
-    page.wait_for_selector(".results .moment", timeout=60_000)
+    page.wait_for_selector(".results .moment")
     found = page.locator(".group").filter(has_text=re.compile("^Found"))
     assert found.locator(".moment.unsure").count() == 0
     assert found.locator(".moment .badge").first.inner_text() in {"look", "object"}
@@ -154,7 +154,7 @@ def test_search_keeps_what_is_found_apart_from_what_is_merely_near(page: Any) ->
 
 
 def test_search_for_what_is_not_there_claims_nothing(page: Any) -> None:
-    page.wait_for_selector(PERSON, timeout=90_000)
+    page.wait_for_selector(PERSON)
     ready(page, "/ui/search?q=a+unicorn")
-    page.wait_for_selector(".results .moment, .empty", timeout=60_000)
+    page.wait_for_selector(".results .moment, .empty")
     assert page.locator(".results .moment:not(.unsure)").count() == 0

@@ -81,7 +81,7 @@ def test_interrupted_upload_is_resumed_and_read(page: Any, clip: tuple[Path, str
         page.set_input_files("#lw-files", path)
     assert part.value.request.headers["upload-offset"] == "1000"
     assert part.value.status == 204
-    page.wait_for_selector(".card:has(img):not(:has(.going))", timeout=90_000)
+    page.wait_for_selector(".card:has(img):not(:has(.going))")
     assert len(wait_until_read(page, 1)) == 1
 
 
@@ -92,7 +92,7 @@ def test_citation_seeks_to_the_moment_that_proves_the_answer(
     ready(page, "/ui/watch")
     page.fill(QUESTION, question)
     page.press(QUESTION, "Enter")
-    cite = page.wait_for_selector(".turn .evidence .shot", timeout=30_000)
+    cite = page.wait_for_selector(".turn .evidence .shot")
     words = page.locator(ANSWER).last.inner_text()
     assert words.strip()
     page.wait_for_function("document.querySelector('video')?.readyState >= 1")
@@ -122,7 +122,7 @@ def test_answer_and_search_name_what_they_could_not_search(page: Any, stage: Run
     try:
         page.fill(QUESTION, "What happens?")
         page.press(QUESTION, "Enter")
-        line = page.wait_for_selector(".turn .left-out", timeout=30_000).inner_text()
+        line = page.wait_for_selector(".turn .left-out").inner_text()
         assert "Not searched: " in line
         assert "longwatch videos reindex" in line
         ready(page, "/ui/search")
@@ -163,7 +163,7 @@ def test_cell_of_a_probe_shows_its_needle(page: Any) -> None:
         for length in ("32", "64", "16"):
             page.locator("#lw-lengths").get_by_label(length, exact=True).click()
         page.click("#lw-run")
-    page.wait_for_selector(".heat button", timeout=90_000)
+    page.wait_for_selector(".heat button")
     page.locator(".heat button").first.click()
     page.wait_for_selector(".trial img")
     assert "asked" in page.inner_text(".trial")

@@ -60,7 +60,6 @@ def test_own_needles_are_uploaded_planted_and_shown(page: Any, tmp_path: Path) -
             (run) => run.settings.needles === name && run.cells.length === 3);
         }""",
         arg=f"upload/signs{width}",
-        timeout=90_000,
         polling=1000,
     )
     # The run that was ordered here is opened by itself.

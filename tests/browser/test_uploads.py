@@ -60,7 +60,7 @@ def test_upload_goes_on_when_the_network_is_back(page: Any, clips: list[Path]) -
     page.evaluate("import('/assets/vendor/tus.min.js')")
     page.context.set_offline(True)
     page.set_input_files("#lw-files", clips[1])
-    page.wait_for_selector(".upload:has-text('cannot be reached')", timeout=60_000)
+    page.wait_for_selector(".upload:has-text('cannot be reached')")
     page.context.set_offline(False)
     assert len(wait_until_read(page, 2)) == 2
     wait_for_uploads(page, 0)
