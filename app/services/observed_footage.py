@@ -40,9 +40,8 @@ has rows by the million, and an answer has a tenth of a second."""
 MOST_THINGS: Final = 200
 """Rows of a thing that are read of so many videos, the surest."""
 MOST_LOOKS: Final = 8
-"""Rows of a thing that are looked at again of so many videos, the surest: each look takes some 10
-to 20 ms of a core. Of the others none is sure unless it speaks for itself, however many there are.
-"""
+"""Rows of a thing that are looked at again of so many videos, the surest, until one is borne out:
+each look takes some 10 to 20 ms of a core, and a label has rows by the thousand."""
 COUNTED: Final = frozenset({"how_many", "how_often", "how_long"})
 """Questions that every row counts for."""
 MOST_WORDS: Final = 50

@@ -1,7 +1,7 @@
-"""Libraries that are drawn and never read: rows, latents, vectors and observations of any number.
+"""Libraries that are drawn and never read: rows, latents, vectors, stills and observations.
 
 No model looks at anything. Vectors lie around a few hundred centres, as scenes do that look alike;
-latents are the same numbers for every chunk, for no figure depends on them.
+latents and stills are the same for every chunk, for no figure depends on what is in them.
 """
 
 import time
@@ -19,6 +19,7 @@ from torch.nn.functional import normalize
 from app.config.engine_config import engine_config
 from app.services.context import ServiceContext
 from app.services.sidecar import save_sidecar
+from engine.cache.stills import Still, encode_still
 from engine.cache.vectors import StillVectors, VectorStore
 from engine.index.segments import SegmentedIndex
 from engine.media.frame import Frame
@@ -104,11 +105,11 @@ def draw_library(context: ServiceContext, videos: Iterator[DrawnVideo]) -> tuple
         (store, VectorStore(store.vectors.folder.parent, store.vectors.fingerprint, durable=False))
         for store in context.encoders
     )
-    latents = _latents(engine)
+    latents, picture = _latents(engine), _picture(context)
     drawn = []
     for number, video in enumerate(videos):
         generator = np.random.default_rng(number)
-        drawn.append(_draw(context, engine, stores, latents, video, generator))
+        drawn.append(_draw(context, engine, stores, latents, picture, video, generator))
     # What a running ingest would have saved, once folders are older than a tick of their clock.
     time.sleep(_CLOCK_TICK_S)
     engine.refresh()
@@ -128,6 +129,7 @@ def _draw(
     engine: Engine,
     stores: Sequence[tuple[EncoderIndex, VectorStore]],
     latents: KvLatents,
+    picture: Still,
     video: DrawnVideo,
     generator: np.random.Generator,
 ) -> VideoId:
@@ -166,6 +168,10 @@ def _draw(
         engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
         stats = SampleStats(frames_sampled=n_frames * (ordinal + 1))
         committed.append(engine.cache.put(kept, activity=float(generator.random()), stats=stats))
+        pictures = [Still(pts_s=pts_s, jpeg=picture.jpeg) for pts_s in kept.pts_s.tolist()]
+        context.stills.put(
+            row.id, ordinal, pictures, end_s=span.end_s, reading=engine.fingerprint, durable=False
+        )
         for store, vectors in stores:
             vectors.put(
                 StillVectors(
@@ -223,6 +229,14 @@ def _still_vectors(
     vectors[:, shown] = generator.random((count, _SHOWN), dtype=np.float32) ** 2
     vectors[:, -2:] = generator.uniform(1.0, 2.5, 2) + 0.05 * generator.random((count, 2))
     return torch.from_numpy(vectors)
+
+
+def _picture(context: ServiceContext) -> Still:
+    """Return one picture, which every still is: a question looks at some again."""
+    pixels = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
+    still = encode_still(pixels, 0.0, context.stills.config)
+    assert still is not None, "the picture has a size"
+    return still
 
 
 def _latents(engine: Engine) -> KvLatents:

@@ -122,7 +122,8 @@ class WatchedFootage:
     claimed: tuple[Evidence, ...] = ()
     """Those of them that an encoder claims: their look is what the question names."""
     most_looks: int | None = None
-    """Rows of a thing that a classifier looks at again, the surest; `None` sets no bound."""
+    """Rows of a thing that a classifier looks at again, the surest, until it bears one out; `None`
+    has all of them looked at."""
 
     @property
     def scope(self) -> Scope:

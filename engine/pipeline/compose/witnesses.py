@@ -111,15 +111,15 @@ def grade_rows(footage: WatchedFootage, rows: Sequence[Observation]) -> Graded:
     if footage.most_looks is not None:
         # The surest are looked at: what is claimed of a large library rests on them.
         order = sorted(order, key=lambda idx: -rows[idx].confidence)
-    n_looks = 0
-    verdicts: dict[int, Certainty] = {}
-    for idx in order:
-        verdict = _at_first_sight(footage, rows[idx])
-        if verdict is None:
-            may_look = footage.most_looks is None or n_looks < footage.most_looks
-            verdict = _at_second_sight(footage, rows[idx], may_look=may_look)
-            n_looks += 1
-        verdicts[idx] = verdict
+    verdicts = {idx: _at_first_sight(footage, rows[idx]) for idx in order}
+    is_borne_out, n_looks = "sure" in verdicts.values(), 0
+    for idx in (idx for idx in order if verdicts[idx] is None):
+        # One that is sure bears out the likely ones: it needs no other.
+        is_enough = is_borne_out or n_looks == footage.most_looks
+        may_look = footage.most_looks is None or not is_enough
+        verdicts[idx] = _at_second_sight(footage, rows[idx], may_look=may_look)
+        n_looks += may_look
+        is_borne_out = is_borne_out or verdicts[idx] == "sure"
     return Graded(
         sure=tuple(row for idx, row in enumerate(rows) if verdicts[idx] == "sure"),
         likely=tuple(row for idx, row in enumerate(rows) if verdicts[idx] == "likely"),
