@@ -8,7 +8,8 @@
     live               a camera's frames in parts with a wall clock, beside their recording
       feed_stamps      its time stamps held against when packets arrive
       recording        its packets as they come, in fragmented MP4 files
-      fragments        those files read, many as one; imports no av
+      sound_recording, muxed_bytes   the sound beside its pictures, as AAC
+      fragments, boxes   those files read, many as one; import no av
     stamps           time stamps made continuous where a file's clock steps or wraps
     packets          the compressed pictures of one stream
     gops, clock      packets in groups; when each of their pictures is shown

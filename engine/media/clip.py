@@ -28,6 +28,8 @@ from engine.records import TimeSpan
 
 # Of the packets from a keyframe to the start of a clip; beyond it the clip is encoded anew.
 _MAX_HELD_BYTES = 64 * 2**20
+# Fragments of our recordings hold a second, of one track after the other.
+_SOUND_BEHIND_S = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,12 +126,16 @@ class _Copy:
         find = self._seek_keyframe if self._stamps is None else self._read_to_keyframe
         key, following = find(start_s)
         yield key
+        # Sound may stand behind later pictures than those that it belongs to.
+        reaches_s = end_s + (_SOUND_BEHIND_S if len(self._out_streams) > 1 else 0.0)
         for stamped in following:
             if stamped.packet.stream_index != self._video_index:
                 if key.shown_s <= stamped.shown_s < end_s:
                     yield stamped
-            elif stamped.decoded_s >= end_s:
+            elif stamped.decoded_s >= reaches_s:
                 return
+            elif stamped.decoded_s >= end_s:
+                continue
             # Leading pictures refer to what was left out.
             elif stamped.shown_s >= key.shown_s:
                 yield stamped

@@ -162,23 +162,23 @@ class VideoDecoder:
         """
         end_s = float(self.end * self.tick_s)
         if self._keyframe_ticks:
-            self._warn(self._keyframe_note())
+            self.warn(self._keyframe_note())
         if self.counts.damaged:
-            self._warn(f"damaged packets or frames: {self.counts.damaged}")
+            self.warn(f"damaged packets or frames: {self.counts.damaged}")
         is_believed = duration_s is not None and not self.packets.clock_resets
         if (
             is_believed
             and duration_s is not None
             and duration_s - end_s > max(1.0, duration_s / 20)
         ):
-            self._warn(
+            self.warn(
                 f"the header promises {duration_s:.1f} s, but the picture ends at {end_s:.1f} s"
             )
         if self._source.container.format.name in _SILENT_CONTAINERS:
             unread_bytes = self._source.container.size - self.packets.read_up_to
             unread = unread_bytes / max(1, self._source.container.size)
             if unread > _UNREADABLE_TAIL and unread_bytes > _PADDING_BYTES:
-                self._warn(f"the last {unread:.0%} of the file hold nothing that can be read")
+                self.warn(f"the last {unread:.0%} of the file hold nothing that can be read")
 
     def _keyframe_note(self) -> str:
         """Return how much of the source was read at its keyframes, as a sentence."""
@@ -233,11 +233,11 @@ class VideoDecoder:
             if packet.pts is not None and not packet.is_discard
         ]
         if self.first.pts is None:
-            self._warn("it has no time stamps; times follow its nominal frame rate")
+            self.warn("it has no time stamps; times follow its nominal frame rate")
         elif stamps and (late_s := float((self.first.pts - stamps[0]) * self.tick_s)) > (
             _LATE_START_S
         ):
-            self._warn(
+            self.warn(
                 f"it starts between keyframes: the first {late_s:.2f} s cannot be decoded,"
                 " and times count from the first frame that can"
             )
@@ -386,7 +386,8 @@ class VideoDecoder:
             return frame.pts
         return frame.pts if frame.pts is not None else frame.dts
 
-    def _warn(self, text: str) -> None:
+    def warn(self, text: str) -> None:
+        """Add a warning, once."""
         if text not in self.warnings:
             self.warnings += (text,)
 

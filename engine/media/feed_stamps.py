@@ -26,6 +26,7 @@ _STANDS_S: Final = 0.9
 """A clock that does not go on for so long, while pictures come, stands still."""
 _WINDOW_S: Final = 20.0
 """Packets are late by what the network does in it; the least late of a while tells the clock."""
+_KEPT_SHIFTS: Final = 4
 _UNSTAMPED: Final = frozenset({"mpjpeg", "mjpeg", "h264", "hevc", "m4v", "mpegvideo"})
 """Containers whose time stamps FFmpeg counts at a rate that it assumes."""
 
@@ -58,6 +59,7 @@ class FeedStamps:
         self._held_back = _HELD_BACK.get(container, 0)
         self._n_steps, self._steps = 0, 0
         self._shift = 0
+        self._shifts: deque[int] = deque([0], maxlen=_KEPT_SHIFTS)
         self._last: int | None = None
         self._last_at, self._last_ticks = 0.0, 0
         self._least_late_s: float | None = None
@@ -117,7 +119,18 @@ class FeedStamps:
         self._note(packet.pts if packet.pts is not None else stamp, at_s)
         return is_reset
 
+    def sound_shift_s(self, stamp_s: float) -> float:
+        """Return what is added to a time stamp of the sound beside these pictures.
+
+        Around a moment at which the clock was set, packets of sound may be of before or after it.
+        """
+        last_s = (self._last or 0) * self._tick_s
+        shifts_s = [shift * self._tick_s for shift in self._shifts]
+        return min(shifts_s, key=lambda shift_s: abs(stamp_s + shift_s - last_s))
+
     def _move(self, packet: VideoPacket, shift: int) -> None:
+        if shift != self._shifts[-1]:
+            self._shifts.append(shift)
         self._shift = shift
         move(packet, shift)
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
-_BOX: Final = struct.Struct(">I4s")
+from engine.media.boxes import BOX, SOUND_TRACK, decode_at
+
 _KEY_FIRST: Final = 0x90000000
 _NOT_A_KEY: Final = 0x10000
 _MOST_ENTRIES: Final = 65_535
@@ -36,6 +37,9 @@ class Fragment:
     """Ticks over which its pictures are shown."""
     begins_with_key: bool
     """Whether a player may begin here."""
+    is_sound: bool
+    ticks_per_s: int
+    """Of its track."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +54,26 @@ class FragmentedFile:
     """Ticks from its zero to when its first picture is shown."""
 
     @property
+    def in_playing_order(self) -> list[Fragment]:
+        """The fragments so that whoever begins at a keyframe finds its sound behind it.
+
+        A fragment of sound stands behind those of pictures that begin before it ends.
+        """
+        return sorted(
+            self.fragments,
+            key=lambda part: (part.ticks + part.length * part.is_sound) / part.ticks_per_s,
+        )
+
+    @property
+    def last_pictures(self) -> Fragment | None:
+        """The last whole fragment of pictures."""
+        return next((part for part in reversed(self.fragments) if not part.is_sound), None)
+
+    @property
     def length_s(self) -> float:
-        """Seconds up to the end of the last whole fragment."""
-        if not self.fragments:
-            return 0.0
-        last = self.fragments[-1]
-        return (last.ticks + last.length) / self.ticks_per_s
+        """Seconds up to the end of the last whole fragment of pictures."""
+        last = self.last_pictures
+        return 0.0 if last is None else (last.ticks + last.length) / self.ticks_per_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +100,19 @@ def read_layout(path: Path) -> FragmentedFile:
 def _read_layout(path: Path, size: int) -> FragmentedFile:
     fragments: list[Fragment] = []
     header_bytes, ticks_per_s, moof, first_shown = 0, 0, None, 0
+    sound_ticks_per_s, has_pictures = 0, False
     with path.open("rb") as file:
         for kind, offset, n_bytes in _boxes(file, 0, size):
             if kind == b"moov":
                 header_bytes = offset + n_bytes
-                ticks_per_s = _ticks_per_s(_read(file, offset, min(n_bytes, _MAX_HEADER_BYTES)))
+                header = _read(file, offset, min(n_bytes, _MAX_HEADER_BYTES))
+                ticks_per_s, sound_ticks_per_s = _ticks_per_s(header)
             elif kind == b"moof":
                 box = _read(file, offset, min(n_bytes, _MAX_MOOF_BYTES))
-                moof = (offset, offset + _decode_at(box), _begins_with_key(box), _length(box))
-                first_shown = first_shown if fragments else _shown_behind(box)
+                moof = (offset, offset + decode_at(box), _begins_with_key(box), _length(box))
+                is_sound = _track(box) == SOUND_TRACK and sound_ticks_per_s > 0
+                if not has_pictures and not is_sound:
+                    first_shown, has_pictures = _shown_behind(box), True
             elif kind == b"mdat" and moof is not None:
                 (ticks,) = struct.unpack(">Q", _read(file, moof[1], 8))
                 fragments.append(
@@ -99,8 +121,10 @@ def _read_layout(path: Path, size: int) -> FragmentedFile:
                         n_bytes=offset + n_bytes - moof[0],
                         decode_at=moof[1],
                         ticks=ticks,
-                        begins_with_key=moof[2],
+                        begins_with_key=moof[2] and not is_sound,
                         length=moof[3],
+                        is_sound=is_sound,
+                        ticks_per_s=sound_ticks_per_s if is_sound else ticks_per_s,
                     )
                 )
                 moof = None
@@ -130,7 +154,7 @@ class JoinedRecording:
             ValueError: None of them holds any.
         """
         layouts = [(file, _layout_or_none(file.path)) for file in files]
-        kept = [(file, layout) for file, layout in layouts if layout and layout.fragments]
+        kept = [(file, layout) for file, layout in layouts if layout and layout.last_pictures]
         if not kept:
             raise ValueError("nothing was recorded")
         _, first = kept[0]
@@ -149,8 +173,11 @@ class JoinedRecording:
             header + _index(same, starts)
         ]
         for (_, layout), start in zip(same, starts, strict=True):
-            for fragment in layout.fragments:
-                ticks = struct.pack(">Q", max(0, start + fragment.ticks))
+            for fragment in layout.in_playing_order:
+                begins = start
+                if fragment.is_sound:
+                    begins = round(start * fragment.ticks_per_s / layout.ticks_per_s)
+                ticks = struct.pack(">Q", max(0, begins + fragment.ticks))
                 end = fragment.offset + fragment.n_bytes
                 self._pieces += [
                     (layout, fragment.offset, fragment.decode_at),
@@ -210,53 +237,62 @@ def _has_header(layout: FragmentedFile, header: bytes) -> bool:
 
 
 def _index(files: Sequence[tuple[RecordedFile, FragmentedFile]], starts: Sequence[int]) -> bytes:
-    """Return a `sidx` box with an entry a keyframe: a player seeks by it without reading all."""
-    stretches: list[list[int]] = []
-    for (_, layout), start in zip(files, starts, strict=True):
-        for fragment in layout.fragments:
-            if fragment.begins_with_key or not stretches:
-                stretches.append([start + fragment.ticks, 0])
-            stretches[-1][1] += fragment.n_bytes
+    """Return a `sidx` box with an entry a fragment: a player seeks by it without reading all.
+
+    FFmpeg goes from entry to entry, and passes over fragments that have none. Only keyframes have
+    a length, so that nobody begins at anything else.
+    """
+    fragments = [
+        (start + fragment.ticks, fragment)
+        for (_, layout), start in zip(files, starts, strict=True)
+        for fragment in layout.in_playing_order
+    ]
     # The count has 16 bits; behind it a player reads on by itself.
-    del stretches[_MOST_ENTRIES:]
-    last = files[-1][1].fragments[-1]
-    ends = [ticks for ticks, _ in stretches[1:]] + [starts[-1] + last.ticks + last.length]
-    entries = b"".join(
-        struct.pack(">III", n_bytes & 0x7FFFFFFF, max(0, end - ticks), _KEY_FIRST)
-        for (ticks, n_bytes), end in zip(stretches, ends, strict=True)
-    )
-    timescale, first = files[0][1].ticks_per_s, max(0, stretches[0][0])
-    body = struct.pack(">IIIQQHH", 1 << 24, 1, timescale, first, 0, 0, len(stretches))
-    return _BOX.pack(8 + len(body) + len(entries), b"sidx") + body + entries
+    del fragments[_MOST_ENTRIES:]
+    last = files[-1][1].last_pictures
+    assert last is not None, "a file without pictures is not joined"
+    key_at = [ticks for ticks, fragment in fragments if fragment.begins_with_key]
+    following = iter([*key_at[1:], starts[-1] + last.ticks + last.length])
+    entries = bytearray()
+    for ticks, fragment in fragments:
+        is_key = fragment.begins_with_key
+        length = max(0, next(following) - ticks) if is_key else 0
+        entries += struct.pack(
+            ">III", fragment.n_bytes & 0x7FFFFFFF, length, _KEY_FIRST if is_key else 0
+        )
+    timescale, first = files[0][1].ticks_per_s, max(0, key_at[0] if key_at else 0)
+    body = struct.pack(">IIIQQHH", 1 << 24, 1, timescale, first, 0, 0, len(fragments))
+    return BOX.pack(8 + len(body) + len(entries), b"sidx") + body + entries
 
 
 def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Yield kind, position and length of the whole boxes in a stretch of a file."""
     at = start
-    while at + _BOX.size <= end:
-        n_bytes, kind = _BOX.unpack(_read(file, at, _BOX.size))
+    while at + BOX.size <= end:
+        n_bytes, kind = BOX.unpack(_read(file, at, BOX.size))
         if n_bytes == 1 and at + 16 <= end:
-            (n_bytes,) = struct.unpack(">Q", _read(file, at + _BOX.size, 8))
-        if n_bytes < _BOX.size or at + n_bytes > end:
+            (n_bytes,) = struct.unpack(">Q", _read(file, at + BOX.size, 8))
+        if n_bytes < BOX.size or at + n_bytes > end:
             return
         yield kind, at, n_bytes
         at += n_bytes
 
 
-def _ticks_per_s(moov: bytes) -> int:
-    at = moov.find(b"mdhd")
-    if at < 0:
-        return 0
-    is_long = moov[at + 4] == 1
-    (ticks,) = struct.unpack_from(">I", moov, at + (24 if is_long else 16))
-    return int(ticks)
+def _ticks_per_s(moov: bytes) -> tuple[int, int]:
+    """Return the ticks of pictures, the first track, and of sound, the second; 0 for none."""
+    ticks, at = [0, 0], -1
+    for track in range(2):
+        at = moov.find(b"mdhd", at + 1)
+        if at < 0:
+            break
+        is_long = moov[at + 4] == 1
+        (ticks[track],) = struct.unpack_from(">I", moov, at + (24 if is_long else 16))
+    return ticks[0], ticks[1]
 
 
-def _decode_at(moof: bytes) -> int:
-    at = moof.find(b"tfdt")
-    if at < 0 or moof[at + 4] != 1:
-        raise ValueError("a fragment without a time of decoding of 64 bits")
-    return at + 8
+def _track(moof: bytes) -> int:
+    at = moof.find(b"tfhd")
+    return int.from_bytes(moof[at + 8 : at + 12], "big") if at >= 0 else 0
 
 
 def _shown_behind(moof: bytes) -> int:

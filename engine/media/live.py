@@ -11,9 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from av.audio.stream import AudioStream
+
 from engine.media.frame import Frame
 from engine.media.recording import RECORDED_CODECS, FeedRecorder, RecordedBytes
 from engine.media.sample import FrameReader, SamplingConfig
+from engine.media.sound_recording import can_record
 from engine.media.source import MediaLimits
 from engine.media.stamps import VideoPacket
 
@@ -73,8 +76,9 @@ class LiveReader:
         stream = decoder.stream
         self._tick_s, self._origin = float(decoder.tick_s), decoder.origin
         codec = self._reader.info.video_codec
+        sound = self._sound_stream() if live.records and codec in RECORDED_CODECS else None
         self._recorder = (
-            FeedRecorder(stream, on_recorded, segment_s=live.segment_s)
+            FeedRecorder(stream, on_recorded, segment_s=live.segment_s, sound=sound)
             if live.records and codec in RECORDED_CODECS
             else None
         )
@@ -84,6 +88,8 @@ class LiveReader:
         """Parts whose frames are still to come out of the decoder, with their beginnings."""
         self._shown, self._shown_from_s = 0, 0.0
         decoder.film(self._take)
+        if self._recorder is not None and sound is not None:
+            decoder.packets.hear(sound, self._recorder.take_sound)
 
     @property
     def reader(self) -> FrameReader:
@@ -106,6 +112,14 @@ class LiveReader:
         if self._recorder is not None:
             self._recorder.close()
         self._reader.close()
+
+    def _sound_stream(self) -> AudioStream | None:
+        """Return the sound that is recorded; what cannot be is said in the warnings."""
+        streams = self._reader.sound_streams
+        known = [stream for stream in streams if can_record(stream)]
+        if streams and not known:
+            self._reader.decoder.warn("its sound is not recorded: no decoder for it is accepted")
+        return known[0] if known else None
 
     def _take(self, packet: VideoPacket) -> None:
         """Take the next packet on its way to the decoder."""

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import cast
 
 import av
+from av.audio.stream import AudioStream
 from av.packet import Packet
+from av.stream import Discard
 
 from engine.errors import MediaDecodeError, MediaRefusedError
 from engine.media.feed_stamps import FeedStamps
 from engine.media.source import Source
-from engine.media.stamps import STAMP_BITS, PictureStamps, VideoPacket
+from engine.media.stamps import STAMP_BITS, AnyPacket, PictureStamps, VideoPacket
 
 _MAX_BAD_READS = 64
 _SLICE_TYPES = (1, 5)
@@ -47,6 +49,7 @@ class PacketReader:
         """Position in the file, in bytes, of the end of the last packet."""
         self.clock_resets = 0
         """How often the clock of the file was set anew up to the last packet."""
+        self._sound: tuple[AudioStream, Callable[[AnyPacket, float], None]] | None = None
         self._source = source
         self._counts = counts
         self._demuxed = self._demux()
@@ -83,6 +86,23 @@ class PacketReader:
             return packet
         raise StopIteration
 
+    def hear(self, stream: AudioStream, tap: Callable[[AnyPacket, float], None]) -> None:
+        """Have the packets of a live feed's sound shown to somebody, as they come.
+
+        Args:
+            tap: Called with each, and with what is to be added to its time stamp (s).
+        """
+        stream.discard = Discard.default
+        self._sound = (stream, tap)
+        self.restart()
+
+    def _tell_sound(self, packet: AnyPacket) -> None:
+        stamp = packet.pts if packet.pts is not None else packet.dts
+        if self._sound is None or self.feed_stamps is None or stamp is None or not packet.size:
+            return
+        stamp_s = float(stamp * packet.time_base)
+        self._sound[1](packet, self.feed_stamps.sound_shift_s(stamp_s))
+
     def restart(self) -> None:
         """Continue from where the container stands, after a seek or an error."""
         self._demuxed = self._demux()
@@ -104,8 +124,18 @@ class PacketReader:
             self._source.feed.on_wait = self.beat
 
     def _demux(self) -> Iterator[VideoPacket]:
+        if self._sound is not None:
+            return self._demux_both(self._sound[0])
         packets = self._source.container.demux(self._source.stream)
         return _stamped_once(packets) if self._source.container.format.name == "mpeg" else packets
+
+    def _demux_both(self, sound: AudioStream) -> Iterator[VideoPacket]:
+        picture = self._source.stream
+        for packet in self._source.container.demux([picture, sound]):
+            if packet.stream_index == picture.index:
+                yield cast(VideoPacket, packet)
+            else:
+                self._tell_sound(packet)
 
     def _note(self, packet: VideoPacket) -> None:
         if packet.has_sidedata("encryption_info"):

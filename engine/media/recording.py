@@ -1,32 +1,31 @@
 """Recording of a live feed: its packets as they come, in fragmented MP4 files of about a minute.
 
-Nothing is decoded or encoded. A fragment is given out about every second, and a file holds its
+No picture is decoded or encoded. A fragment is given out about every second, and a file holds its
 header first: what was written of one plays, wherever it was cut off.
 """
 
-import io
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
 import av
+from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
 from av.video.stream import VideoStream
 
-from engine.media.stamps import VideoPacket
+from engine.media.muxed_bytes import FRAGMENTED, MuxedBytes
+from engine.media.sound_recording import SoundTrack
+from engine.media.stamps import AnyPacket, VideoPacket
 
 SEGMENT_S: Final = 60.0
 """Least length of a file; it ends at the next keyframe."""
+_LONGEST_WAIT_S: Final = 1
+"""For the sound of a picture, which may stop."""
 RECORDED_CODECS: Final = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg"})
 """Those that an MP4 file holds as they are."""
-_FRAGMENT_US: Final = 1_000_000
-_OPTIONS: Final = {
-    "movflags": "frag_keyframe+empty_moov+default_base_moof",
-    "frag_duration": str(_FRAGMENT_US),
-    "flush_packets": "1",
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,17 @@ class RecordedBytes:
     data: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    packet: VideoPacket
+    origin: int
+    begins_part: bool
+
+    def decoded_s(self, tick_s: Fraction) -> Fraction:
+        stamp = self.packet.dts if self.packet.dts is not None else self.packet.pts
+        return (stamp or 0) * tick_s
+
+
 class FeedRecorder:
     """Writes packets of one stream into files, and hands out their bytes."""
 
@@ -53,19 +63,26 @@ class FeedRecorder:
         emit: Callable[[RecordedBytes], None],
         *,
         segment_s: float = SEGMENT_S,
+        sound: AudioStream | None = None,
     ) -> None:
         """Start before the first keyframe.
 
         Args:
+            sound: Recorded beside the pictures.
             emit: Called with every fragment, on the thread that calls `take`.
         """
         self._stream = stream
         self._tick_s = Fraction(stream.time_base or Fraction(1, 90_000))
         self._emit = emit
         self._segment_ticks = round(Fraction(segment_s) / self._tick_s)
+        self._sound = None if sound is None else SoundTrack(sound)
+        self._heard_s = Fraction(0)
+        self._waiting: deque[_Waiting] = deque()
+        """Pictures whose sound is still to come, in decoding order."""
+        self._header = b""
         self._container: OutputContainer | None = None
         self._track: Any = None
-        self._sink = _Sink()
+        self._sink = MuxedBytes()
         self._ordinal = -1
         self._zero = self._origin = self._first = 0
         self._last_dts = 0
@@ -80,13 +97,48 @@ class FeedRecorder:
         """
         if packet.pts is None and packet.dts is None:
             return
+        self._waiting.append(_Waiting(packet, origin, begins_part))
+        self._release()
+
+    def take_sound(self, packet: AnyPacket, shift_s: float) -> None:
+        """Record the next packet of sound.
+
+        Args:
+            shift_s: What is added to its time stamp, as to those of the pictures.
+        """
+        if self._sound is None:
+            return
+        for kept in self._sound.kept(packet, shift_s):
+            # A file that begins with a later picture has none of it.
+            self._heard_s = kept.start_s
+            self._release()
+            self._sound.take(kept)
+
+    def close(self) -> None:
+        """End the file that is open, if one is."""
+        while self._waiting:
+            self._record(self._waiting.popleft())
+        self._end_file()
+
+    def _release(self) -> None:
+        """Record the pictures that sound has come up to, or has left waiting for too long."""
+        while self._waiting:
+            first_s = self._waiting[0].decoded_s(self._tick_s)
+            newest_s = self._waiting[-1].decoded_s(self._tick_s)
+            waits = self._sound is not None and first_s > self._heard_s
+            if waits and newest_s - first_s < _LONGEST_WAIT_S:
+                return
+            self._record(self._waiting.popleft())
+
+    def _record(self, waiting: "_Waiting") -> None:
+        packet, origin, begins_part = waiting.packet, waiting.origin, waiting.begins_part
         dts = packet.dts if packet.dts is not None else packet.pts
         pts = packet.pts if packet.pts is not None else packet.dts
         assert dts is not None
         assert pts is not None
         is_due = self._container is None or dts - self._zero >= self._segment_ticks
         if packet.is_keyframe and (is_due or begins_part):
-            self.close()
+            self._end_file()
             self._open(dts, pts)
         if self._container is None:
             return
@@ -105,25 +157,31 @@ class FeedRecorder:
         # What comes out ends before this packet: it begins the next fragment.
         self._hand_out(end=dts, is_last=False)
 
-    def close(self) -> None:
-        """End the file that is open, if one is."""
+    def _end_file(self) -> None:
         if self._container is None:
             return
+        last_sound = b"" if self._sound is None else self._sound.close()
         self._container.close()
         self._container = None
-        self._hand_out(end=self._end, is_last=True)
+        self._hand_out(end=self._end, is_last=True, before=last_sound)
 
     def _open(self, dts: int, pts: int) -> None:
         self._first = pts
         self._zero, self._last_dts, self._end = dts, -1, 0
         self._ordinal += 1
-        self._sink = _Sink()
-        self._container = av.open(self._sink, "w", format="mp4", options=_OPTIONS)
+        self._sink = MuxedBytes()
+        self._container = av.open(self._sink, "w", format="mp4", options=FRAGMENTED)
         self._track = self._container.add_stream_from_template(self._stream)
         self._track.time_base = self._stream.time_base
+        if self._sound is not None:
+            self._container.start_encoding()
+            self._header = self._sound.open(self._sink.take(), dts * self._tick_s)
 
-    def _hand_out(self, *, end: int, is_last: bool) -> None:
+    def _hand_out(self, *, end: int, is_last: bool, before: bytes = b"") -> None:
         data = self._sink.take()
+        if self._sound is not None and (data or is_last):
+            data = self._header + before + self._sound.fragments() + data
+            self._header = b""
         if not data and not is_last:
             return
         start_s = float((self._first - self._origin) * self._tick_s)
@@ -136,26 +194,3 @@ class FeedRecorder:
                 data=data,
             )
         )
-
-
-class _Sink(io.RawIOBase):
-    """Memory that is written to and taken away, without a way back."""
-
-    def __init__(self) -> None:
-        self._data = bytearray()
-
-    def writable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def write(self, data: Any) -> int:
-        self._data += bytes(data)
-        return len(data)
-
-    def take(self) -> bytes:
-        """Return what was written since the last time."""
-        data = bytes(self._data)
-        self._data.clear()
-        return data

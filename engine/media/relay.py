@@ -89,9 +89,6 @@ class RtspRelay:
         while True:
             datagrams = self._way.sockets if self._way is not None else ()
             ready, _, _ = select.select([self._camera, reader, *datagrams], [], [])
-            if self._way is not None:
-                for packet in self._way.received():
-                    reader.sendall(packet)
             if reader in ready:
                 request = reader.recv(_BLOCK_BYTES)
                 if not request:
@@ -110,6 +107,10 @@ class RtspRelay:
                     # Before FFmpeg hears of it, and gives up.
                     self.refuses_transport |= answers.refuses_transport
                     reader.sendall(passed)
+            if self._way is not None:
+                # Behind the answers: FFmpeg throws away what comes before that to PLAY.
+                for packet in self._way.received():
+                    reader.sendall(packet)
 
     def _received(self) -> Iterator[bytes]:
         """Yield what has arrived from the camera, without waiting; empty at the end.

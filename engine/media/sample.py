@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
+from av.audio.stream import AudioStream
 from jaxtyping import UInt8
 
 from engine.errors import MediaDecodeError
@@ -138,6 +139,11 @@ class FrameReader:
     def decoder(self) -> VideoDecoder:
         """The decoder behind it."""
         return self._decoder
+
+    @property
+    def sound_streams(self) -> tuple[AudioStream, ...]:
+        """The tracks of sound beside the picture."""
+        return self._source.container.streams.audio
 
     @property
     def info(self) -> MediaInfo:

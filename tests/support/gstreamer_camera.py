@@ -1,6 +1,6 @@
 """GStreamer's RTSP server as a camera with a password: a process of the system's Python.
 
-Run as a script it serves a file: `python3 gstreamer_camera.py PORT FILE SCHEME`.
+Run as a script it serves a file: `python3 gstreamer_camera.py PORT FILE SCHEME TRANSPORT`.
 """
 
 import shutil
@@ -15,7 +15,7 @@ from pathlib import Path
 NAME, PASSWORD = "viewer", "s3cr/t@#?"
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Bindings of GStreamer come from the system's packages, for its own Python."""
-_NEEDED = "matroskademux h264parse rtph264pay"
+_NEEDED = "matroskademux h264parse rtph264pay audiotestsrc alawenc rtppcmapay"
 _CHECK = f"""
 import gi
 gi.require_version("GstRtspServer", "1.0")
@@ -39,9 +39,16 @@ def why_not() -> str | None:
 
 
 @contextmanager
-def open_gstreamer_camera(port: int, file: Path, scheme: str) -> Iterator[None]:
-    """Serve a Matroska file of H.264 in real time, from its beginning to each who connects."""
-    server = subprocess.Popen([SYSTEM_PYTHON, __file__, str(port), str(file), scheme])
+def open_gstreamer_camera(
+    port: int, file: Path, scheme: str, *, transport: str = "tcp"
+) -> Iterator[None]:
+    """Serve a Matroska file of H.264 in real time, from its beginning to each who connects.
+
+    Args:
+        transport: `tcp`, or `udp` alone, with a tone as G.711 beside the picture.
+    """
+    command = [SYSTEM_PYTHON, __file__, str(port), str(file), scheme, transport]
+    server = subprocess.Popen(command)
     try:
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline:
@@ -56,7 +63,7 @@ def open_gstreamer_camera(port: int, file: Path, scheme: str) -> Iterator[None]:
         server.wait()
 
 
-def _serve(port: str, file: str, scheme: str) -> None:
+def _serve(port: str, file: str, scheme: str, transport: str) -> None:
     import gi  # type: ignore[import-not-found]
 
     for name in ("Gst", "GstRtsp", "GstRtspServer"):
@@ -67,11 +74,14 @@ def _serve(port: str, file: str, scheme: str) -> None:
     server = GstRtspServer.RTSPServer()
     server.set_service(port)
     factory = GstRtspServer.RTSPMediaFactory()
-    factory.set_launch(
-        f"( filesrc location={file} ! matroskademux ! h264parse config-interval=1 "
-        "! rtph264pay name=pay0 pt=96 )"
+    picture = (
+        f"filesrc location={file} ! matroskademux ! h264parse config-interval=1 "
+        "! rtph264pay name=pay0 pt=96"
     )
-    factory.set_protocols(GstRtsp.RTSPLowerTrans.TCP)
+    tone = "audiotestsrc ! audio/x-raw,rate=8000,channels=1 ! alawenc ! rtppcmapay name=pay1 pt=8"
+    factory.set_launch(f"( {picture} {tone if transport == 'udp' else ''} )")
+    ways = GstRtsp.RTSPLowerTrans
+    factory.set_protocols(ways.UDP if transport == "udp" else ways.TCP)
     auth = GstRtspServer.RTSPAuth()
     token = GstRtspServer.RTSPToken()
     token.set_string("media.factory.role", "viewer")

@@ -129,6 +129,7 @@ def clapped_video(
     sound_from_s: float = 0.0,
     n_tracks: int = 1,
     fps: int = 25,
+    gop_frames: int = 12,
 ) -> Path:
     """Write a video with a click track: at each clap one white frame, and 10 ms of noise.
 
@@ -148,6 +149,7 @@ def clapped_video(
     with av.open(path, "w") as out:
         video = out.add_stream(video_codec, rate=fps)
         video.height, video.width, video.pix_fmt = 96, 160, "yuv420p"
+        video.gop_size = gop_frames
         tracks = [out.add_stream(audio_codec, rate=rate_hz, layout="mono") for _ in range(n_tracks)]
         for track in tracks:
             track.disposition = Disposition.default if track is tracks[-1] else Disposition(0)
@@ -165,6 +167,37 @@ def clapped_video(
             out.mux(track.encode(block))
             out.mux(track.encode(None))
     return path
+
+
+def clapping_feed(
+    folder: Path,
+    seconds: int,
+    container: str = "ts",
+    audio_codec: str = "aac",
+    rate_hz: int = 48_000,
+) -> bytes:
+    """Return what a camera sends that sees and hears claps: sound and picture as they come.
+
+    Its clock is at three seconds when it begins, and there is a keyframe every second.
+    """
+    folder.mkdir(exist_ok=True)
+    video = clapped_video(
+        folder / "all.mov",
+        seconds,
+        video_codec="libx264",
+        audio_codec=audio_codec,
+        rate_hz=rate_hz,
+        picture_from_s=3.0,
+        gop_frames=25,
+    )
+    path = folder / f"feed.{container}"
+    with av.open(video) as source, av.open(path, "w") as out:
+        tracks = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        packets = [packet for packet in source.demux() if packet.dts is not None]
+        for packet in sorted(packets, key=lambda packet: (packet.dts or 0) * packet.time_base):
+            packet.stream = tracks[packet.stream_index]
+            out.mux(packet)
+    return path.read_bytes()
 
 
 def claps(path: Path) -> tuple[list[float], list[float]]:

@@ -3,11 +3,13 @@
 import time
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 
 from app.services.camera_registry import add_camera
 from app.services.context import ServiceContext
+from app.services.playback import play_recording
 from app.services.timelines import parts_of
 from tests.app.services.conftest import open_library
 from tests.app.services.test_filming import filming, shown, wait_until
@@ -62,3 +64,38 @@ def test_rtsp_server_that_is_killed_three_times_is_one_timeline(
         assert library.catalog.segments.of_video(part.id)
     assert "s3cr" not in f"{item} {parts}"
     library.close()
+
+
+def test_rtsp_server_that_speaks_udp_alone_is_filmed_with_its_sound(
+    library: ServiceContext, tmp_path: Path
+) -> None:
+    clock, _ = drawn_clock(tmp_path / "clock")
+    port = 18556
+    gate = add_camera(library, "Gate", f"rtsp://viewer:s3cr%2Ft%40%23%3F@127.0.0.1:{port}/live")
+    with (
+        open_gstreamer_camera(port, clock, "digest", transport="udp"),
+        filming(library),
+    ):
+        wait_until(lambda: parts_of(library, gate) and parts_of(library, gate)[-1].ingested_s >= 6)
+        assert shown(library).state == "live"
+    (part,) = parts_of(library, gate)
+    times_s = library.stills.times(part.id)
+    indices = [read_index(library.stills.at(part.id, at).pixels()) for at in times_s]
+    # Datagrams that come before anybody listens are lost, and so may be the first second.
+    first_s = indices[0] / FPS
+    assert first_s <= 1
+    assert np.array(indices) / FPS - first_s == pytest.approx(np.array(times_s), abs=1 / FPS)
+    joined = play_recording(library, part)
+    played = tmp_path / "played.mp4"
+    played.write_bytes(b"".join(joined.read(0, joined.n_bytes)))
+    with av.open(played) as file:
+        picture, sound = file.streams
+        assert (picture.codec_context.name, sound.codec_context.name) == ("h264", "aac")
+        heard = [
+            frame.to_ndarray() for frame in file.decode(sound) if isinstance(frame, av.AudioFrame)
+        ]
+    samples = np.concatenate(heard, axis=1)[0]
+    assert samples.size / 8000 >= 4
+    # Behind where the encoder begins, the tone does not stop.
+    loudness = [np.abs(block).max() for block in np.array_split(samples[4000:-4000], 20)]
+    assert min(loudness) > 0.3

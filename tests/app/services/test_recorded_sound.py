@@ -1,0 +1,67 @@
+"""Sound of a camera that is filmed: played, cut by the wall clock, handed on as evidence."""
+
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from app.services.camera_evidence import export_evidence
+from app.services.camera_registry import add_camera
+from app.services.context import ServiceContext
+from app.services.playback import export_camera_clip, play_recording
+from app.services.timelines import parts_of
+from tests.app.services.conftest import open_library
+from tests.app.services.test_filming import filmed_s, filming, wait_until
+from tests.support.camera import open_camera
+from tests.support.synthetic import CLAP_EVERY_S, clapping_feed, claps
+
+SECONDS = 15
+IN_STEP_S = 0.045
+
+
+@pytest.fixture
+def library(tmp_path: Path, checkpoint: Path) -> Iterator[ServiceContext]:
+    opened = open_library(tmp_path / "home", checkpoint, allow_network=True)
+    yield opened
+    opened.close()
+
+
+def check_step(path: Path, n_claps: int) -> None:
+    seen, heard = claps(path)
+    assert len(seen) >= n_claps
+    assert heard == pytest.approx(seen, abs=IN_STEP_S)
+
+
+@pytest.mark.parametrize(
+    ("container", "audio_codec", "rate_hz"), [("ts", "aac", 48_000), ("flv", "pcm_alaw", 8_000)]
+)
+def test_sound_of_a_camera_stays_with_its_pictures(
+    library: ServiceContext, tmp_path: Path, container: str, audio_codec: str, rate_hz: int
+) -> None:
+    sent = clapping_feed(tmp_path / "sent", SECONDS, container, audio_codec, rate_hz)
+    held = threading.Event()
+    with open_camera([sent], held=held) as camera:
+        gate = add_camera(library, "Gate", camera.address(""))
+        with filming(library):
+            wait_until(lambda: filmed_s(library, gate) >= SECONDS - 3)
+        held.set()
+    (part,) = parts_of(library, gate)
+    assert part.media is not None
+    assert part.media.has_audio
+    assert part.start_at is not None
+    played = tmp_path / "played.mp4"
+    joined = play_recording(library, part)
+    played.write_bytes(b"".join(joined.read(0, joined.n_bytes)))
+    # The last second may have been on its way when filming was ended.
+    check_step(played, round(SECONDS / CLAP_EVERY_S) - 2)
+    # From the keyframe before, at 5, to 9 s: claps at 6 and 8.
+    start_at, end_at = (part.start_at + timedelta(seconds=at) for at in (5.5, 9.0))
+    clip = tmp_path / "clip.mp4"
+    export_camera_clip(library, gate, start_at, end_at, clip)
+    check_step(clip, 2)
+    out = tmp_path / "out"
+    export_evidence(library, [gate], start_at, end_at, out)
+    (handed_on,) = out.glob("*/*.mp4")
+    check_step(handed_on, 2)
