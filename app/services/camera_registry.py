@@ -35,6 +35,7 @@ from app.services.wall_clock import check_zone
 from app.timefmt import wall_clock
 from engine.errors import InputRefusedError, LongwatchError
 from engine.media.address import feed_uri, is_live_uri, redact
+from engine.plural import counted
 from engine.sight.observer import kind_of
 from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
 from storage.files import HomeFolder
@@ -221,7 +222,7 @@ def _describe(
     job: JobRow | None,
 ) -> CameraItem:
     zone = context.settings.media.zone(camera.timezone)
-    state, note = _state(camera, job)
+    state, note = _state(context, camera, job)
 
     def local(moment: datetime | None) -> str | None:
         return wall_clock(moment, 0.0, zone)
@@ -256,13 +257,18 @@ def _describe(
     )
 
 
-def _state(camera: CameraRow, job: JobRow | None) -> tuple[CameraState, str]:
+def _state(
+    context: ServiceContext, camera: CameraRow, job: JobRow | None
+) -> tuple[CameraState, str]:
     """Return how a camera is doing: what its row says counts while somebody films it."""
     if is_filmed(job):
         # Its address is for admins.
         return camera.state, camera.state_note.replace(camera.address, camera.name)
     if not camera.enabled:
         return "off", "it is switched off"
+    n_filmed = 0 if job is None else sum(map(is_filmed, filming_jobs(context).values()))
+    if n_filmed >= context.settings.limits.cameras:
+        return "off", f"it waits: {counted(n_filmed, 'camera')} filmed, the most (limits.cameras)"
     return "off", "nobody films it: it is filmed while a server or worker of the library runs"
 
 

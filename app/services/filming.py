@@ -24,7 +24,7 @@ from app.services.camera_files import save_camera
 from app.services.camera_retention import keep_within_limits
 from app.services.cameras import camera_address
 from app.services.context import ServiceContext
-from app.services.frame_queue import FrameQueue, PartFrames
+from app.services.frame_queue import FrameQueue, PartFrames, RecentDrops
 from app.services.observe import enqueue_observe, observe_camera
 from app.services.recorder import Recorder, correct_segments, settle_recordings
 from app.services.resume import INTERRUPTED, bring_rows_up
@@ -105,6 +105,7 @@ class CameraConnection:
         self._looked_at = time.monotonic()
         self._heard_at = time.monotonic()
         self._n_dropped = 0
+        self._drops = RecentDrops()
         self._outcome: LongwatchError | None = None
         self._ends = threading.Event()
         self.had_picture = False
@@ -218,9 +219,10 @@ class CameraConnection:
         if self._newest is None:
             return
         self._write_clocks()
-        self._say("live", self._recorder.trouble)
         dropped = self._queue.n_dropped - self._n_dropped
         self._n_dropped += dropped
+        self._drops.add(dropped, now)
+        self._say("live", self._recorder.trouble or self._drops.describe(now))
         self._context.catalog.cameras.count(
             self._camera.id, dropped=dropped, last_frame_at=datetime.now(UTC)
         )

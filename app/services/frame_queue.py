@@ -12,10 +12,36 @@ from typing import Final
 
 from app.sandbox.live import LiveFrame
 from engine.media.frame import Frame
+from engine.plural import counted
 from engine.records import MediaInfo, SampleStats
 
+RECENT_S: Final = 60.0
 MOST_BYTES: Final = 64 * 2**20
 """Of frames that wait, a camera: 24 of 1280x720, or 97 of 640x360."""
+
+
+class RecentDrops:
+    """Frames that were dropped within the last minute."""
+
+    def __init__(self) -> None:
+        self._drops: deque[tuple[float, int]] = deque()
+
+    def add(self, n: int, now_s: float) -> None:
+        """Note frames that were dropped by now."""
+        if n:
+            self._drops.append((now_s, n))
+
+    def describe(self, now_s: float) -> str:
+        """Return a sentence about them; empty where there are none."""
+        while self._drops and self._drops[0][0] < now_s - RECENT_S:
+            self._drops.popleft()
+        n_dropped = sum(n for _, n in self._drops)
+        if not n_dropped:
+            return ""
+        return (
+            f"it falls behind: {counted(n_dropped, 'frame')} of the last minute came faster than "
+            "they could be looked at"
+        )
 
 
 class FrameQueue:

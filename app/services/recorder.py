@@ -185,7 +185,7 @@ def read_segment(
         layout = read_layout(path)
     except (OSError, ValueError):
         return None
-    if not layout.fragments:
+    if layout.last_pictures is None:
         return None
     part = parts.get(VideoId(name["part"]))
     begins_at = None if part is None else part.start_at
@@ -215,7 +215,7 @@ def settle_segment(context: ServiceContext, row: SegmentRow, path: Path) -> None
         layout = read_layout(path)
     except (OSError, ValueError):
         layout = None
-    if layout is None or not layout.fragments:
+    if layout is None or layout.last_pictures is None:
         path.unlink(missing_ok=True)
         segments.remove(row.camera, [row.name])
         return

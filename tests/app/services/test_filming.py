@@ -24,7 +24,7 @@ from pydantic import ByteSize
 
 from app.schemas.cameras import CameraFields, CameraItem
 from app.services.access import find_camera
-from app.services.camera_registry import add_camera, change_camera, show_camera
+from app.services.camera_registry import add_camera, change_camera, list_cameras, show_camera
 from app.services.camera_retention import keep_within_limits
 from app.services.context import ServiceContext
 from app.services.library import export_clip, remove_video
@@ -383,3 +383,16 @@ def test_pictures_that_come_one_by_one_are_timed_by_arrival(library: ServiceCont
     with av.open(home.recording(gate.id, segment.name)) as file:
         indices = [read_index(frame.to_ndarray(format="rgb24")) for frame in file.decode(video=0)]
     assert indices == [*range(indices[0], indices[0] + len(indices))]
+
+
+def test_camera_beyond_the_limit_says_that_it_waits(
+    tmp_path: Path, checkpoint: Path, camera: ClockCamera
+) -> None:
+    library = open_library(tmp_path / "home", checkpoint, allow_network=True, limits__cameras=1)
+    add_camera(library, "Gate", camera.address)
+    add_camera(library, "Yard", camera.address)
+    with filming(library):
+        wait_until(lambda: "live" in {item.state for item in list_cameras(library).cameras})
+        (waiting,) = (item for item in list_cameras(library).cameras if item.state != "live")
+        assert "it waits: 1 camera filmed" in waiting.note
+    library.close()
