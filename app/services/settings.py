@@ -10,7 +10,7 @@ from app.schemas.settings import OutboundConnection, SettingFact, SettingsRespon
 from app.services.context import ServiceContext
 from app.services.destinations import list_destinations
 from app.services.retention import confirm_retention, expired_videos
-from engine.media.address import is_live_uri
+from engine.media.address import is_device_uri, is_live_uri
 from engine.plural import counted
 
 _ALERTS = "Alerts to a destination"
@@ -111,9 +111,9 @@ def _outbound(context: ServiceContext) -> list[OutboundConnection]:
             now=f"never by this server; models lie in {models_folder(settings)}",
         ),
         OutboundConnection(
-            what="Cameras (rtsp://)",
+            what="Cameras (rtsp://, and HTTP where it is allowed)",
             when="only those an admin adds, from the worker",
-            now=f"{sum(is_live_uri(row.uri) for row in context.catalog.videos.list())} added",
+            now=f"{_n_network_cameras(context)} added",
         ),
         OutboundConnection(
             what="HTTP(S) streams",
@@ -167,3 +167,9 @@ def _bytes(value: int | None) -> str:
     if value is None:
         return "chosen by the engine"
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
+
+
+def _n_network_cameras(context: ServiceContext) -> int:
+    addresses = {row.uri for row in context.catalog.videos.list()}
+    addresses |= {camera.address for camera in context.catalog.cameras.list()}
+    return sum(is_live_uri(uri) and not is_device_uri(uri) for uri in addresses)

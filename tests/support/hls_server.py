@@ -107,11 +107,10 @@ def segments(
         av.open(video) as source,
         av.open(playlist, "w", format="hls", options=options) as out,
     ):
-        stream = source.streams.video[0]
-        track = out.add_stream_from_template(stream)
-        for packet in source.demux(stream):
+        tracks = {stream.index: out.add_stream_from_template(stream) for stream in source.streams}
+        for packet in source.demux():
             if packet.dts is not None:
-                packet.stream = track
+                packet.stream = tracks[packet.stream_index]
                 out.mux(packet)
     lengths = [
         float(line[8:].rstrip(","))

@@ -7,12 +7,14 @@ import pytest
 
 from engine.errors import FeedRefusedError, MediaRefusedError, UnreachableError
 from engine.media.frame import Frame
+from engine.media.live import LiveConfig, LiveReader
 from engine.media.playlist import MediaPlaylist, PlaylistError, parse_playlist
+from engine.media.recording import RecordedBytes
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.source import MediaLimits
 from tests.support.camera import NAME, QUOTED_PASSWORD, Scheme
 from tests.support.hls_server import LiveWindow, open_hls_server, playlist, segments
-from tests.support.synthetic import encoded_video, read_index
+from tests.support.synthetic import clapping_feed, claps, encoded_video, read_index
 
 N, FPS = 100, 10
 EVERY = SamplingConfig(fps=1000.0, thin_static=False)
@@ -259,6 +261,37 @@ def test_server_that_counts_anew_is_connected_to_again(video: Path, tmp_path: Pa
     assert indices[10] < 50, "it is read from its newest segment again"
     times = [frame.pts_s for frame in frames]
     assert times == sorted(times)
+
+
+def test_sound_of_a_live_playlist_is_recorded_in_step(tmp_path: Path) -> None:
+    sent = tmp_path / "sent" / "feed.ts"
+    clapping_feed(sent.parent, 12)
+    pieces, _ = segments(sent, tmp_path / "cut")
+    # The second half comes first, with the clock set between them.
+    window = LiveWindow(
+        pieces[6:] + pieces[:6], began_at=time.time() - 1.5, ends=True, set_before=("6.ts",)
+    )
+    recorded = tmp_path / "recorded.mp4"
+
+    def keep(piece: RecordedBytes) -> None:
+        with recorded.open("ab") as file:
+            file.write(piece.data)
+
+    with open_hls_server(window.files()) as server:
+        reader = LiveReader(
+            server.address(),
+            SamplingConfig(),
+            LiveConfig(),
+            limits=LIMITS,
+            on_packet=lambda _: None,
+            on_part=lambda _: None,
+            on_recorded=keep,
+        )
+        list(reader)
+    # Sound is listened to once there is a picture.
+    seen, heard = ([at_s for at_s in times_s if at_s > 0.5] for times_s in claps(recorded))
+    assert len(seen) >= 4
+    assert heard == pytest.approx(seen, abs=0.05)
 
 
 @pytest.mark.parametrize("text", ["", "hello", "\0" * 9, "<html>", "[playlist]"])
