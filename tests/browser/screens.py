@@ -13,6 +13,8 @@ from typing import Any
 from PIL import Image
 
 from app.services.benchmarks.web import draw_clip
+from engine.media.encode import write_video
+from engine.synthetic.story import draw_story
 from tests.browser.stage import (
     FLAGS,
     QUESTION,
@@ -21,18 +23,19 @@ from tests.browser.stage import (
     open_page,
     open_stage,
     ready,
+    sign_in,
     wait_until_read,
 )
 from tests.support.clock_camera import open_clock_camera
 
 CLIPS = (("Camera 1", 11, 150.0), ("Camera 2", 23, 120.0), ("Camera 3", 42, 180.0))
 DAYS = (1, 2, 2)
-YARD_S = 900.0
-"""Longer than the walk: the camera films while the pictures are taken."""
-WIDE, NARROW = (1280, 800), (375, 760)
+YARD_S = 300.0
+"""The camera films while its pictures are taken."""
+THEMES = ("light", "dark")
+SIZES = (((1280, 800), ""), ((375, 760), "-phone"))
 SHOTS = {
     "library": "/ui/",
-    "cameras": "/ui/cameras",
     "search": "/ui/search?q=a+red+car",
     "moments": "/ui/moments?day=2026-03-02&with=2026-03-01",
     "probe": "/ui/probe",
@@ -57,29 +60,25 @@ def main() -> None:
             found = draw_clip(work / f"{title}.mp4", seed=seed, seconds=seconds)
             if title == "Camera 3":
                 asked = next((one.text for one in found if one.kind == "code"), found[0].text)
-        yard = work / "yard.mp4"
-        draw_clip(yard, seed=5, seconds=YARD_S, fps=2.0, height_px=180)
         browser = play.chromium.launch(executable_path=find_chromium(), args=FLAGS)
-        with (
-            open_clock_camera((yard, yard)) as camera,
-            open_stage(work / "home", roots=work) as stage,
-        ):
-            state = _prepare(browser, stage, work, camera.address)
-            for theme in ("light", "dark"):
+        with open_stage(work / "home", roots=work) as stage:
+            state = _prepare(browser, stage, work)
+            for theme in THEMES:
                 _walk(browser, stage, state, theme, asked, folder)
+        _film(browser, work, folder)
         browser.close()
 
 
-def _prepare(browser: Any, stage: Any, work: Path, camera: str) -> Any:
+def _prepare(browser: Any, stage: Any, work: Path) -> Any:
     """Sign in and fill the library; the state of the signed-in browser."""
     with open_page(browser, stage) as page:
         enter_by_link(page, stage)
-        _fill(page, work, camera)
+        _fill(page, work)
         return page.context.storage_state()
 
 
-def _fill(page: Any, work: Path, camera: str) -> None:
-    """Write a rule, have the clips read, run a probe, and let a camera film."""
+def _fill(page: Any, work: Path) -> None:
+    """Write a rule, have the clips read, and run a probe."""
     rule = {"name": "movement", "condition": {"kind": "motion", "cooldown_s": 20}}
     _post(page, "/api/v1/alert-rules", rule)
     for hour, (day, (title, _, _)) in enumerate(zip(DAYS, CLIPS, strict=True), 9):
@@ -94,13 +93,36 @@ def _fill(page: Any, work: Path, camera: str) -> None:
         if all(job["state"] in {"done", "failed"} for job in jobs):
             break
         time.sleep(1)
-    _post(page, "/api/v1/cameras", {"name": "Yard", "address": camera})
-    ready(page, "/ui/cameras")
-    page.wait_for_selector("#lw-cameras .stills a >> nth=5", timeout=180_000)
+
+
+def _film(browser: Any, work: Path, folder: Path) -> None:
+    """Show a camera while it films, from a server that may open its address."""
+    yard = work / "yard.mp4"
+    fps, n_frames = 2.0, round(2 * YARD_S)
+    story = draw_story(5, YARD_S, fps, height_px=180, width_px=320, events_per_minute=6.0)
+    # As cameras do, so that whoever connects soon has a picture.
+    write_video(yard, (story.frame(index / fps) for index in range(n_frames)), fps, gop_frames=4)
+    with (
+        open_clock_camera((yard, yard)) as camera,
+        open_stage(work / "yard", allows_network=True) as stage,
+    ):
+        state = sign_in(browser, stage)
+        with open_page(browser, stage, state) as page:
+            ready(page, "/ui/cameras")
+            _post(page, "/api/v1/cameras", {"name": "Yard", "address": camera.address})
+            page.wait_for_selector("#lw-cameras .stills a", timeout=180_000)
+        for theme in THEMES:
+            for (width, height), suffix in SIZES:
+                size = {"width": width, "height": height}
+                with open_page(browser, stage, state, color_scheme=theme, **size) as page:
+                    ready(page, "/ui/cameras")
+                    page.wait_for_selector("#lw-cameras .stills a")
+                    page.wait_for_timeout(1500)
+                    _shoot(page, folder / f"cameras-{theme}{suffix}.png")
 
 
 def _walk(browser: Any, stage: Any, state: Any, theme: str, asked: str, folder: Path) -> None:
-    for (width, height), suffix in ((WIDE, ""), (NARROW, "-phone")):
+    for (width, height), suffix in SIZES:
         size = {"width": width, "height": height}
         with open_page(browser, stage, state, color_scheme=theme, **size) as page:
             for name, path in SHOTS.items():

@@ -34,6 +34,7 @@ def open_stage(
     model: str = "nano",
     roots: Path | None = None,
     observers: Sequence[str] | None = None,
+    allows_network: bool = False,
 ) -> Iterator[RunningServer]:
     """Start a server that leaves processor and disk to the tests beside it."""
     environment = {
@@ -44,6 +45,8 @@ def open_stage(
     }
     if roots is not None:
         environment["LONGWATCH_PATHS__MEDIA_ROOTS"] = f'["{roots}"]'
+    if allows_network:
+        environment["LONGWATCH_ALLOW_NETWORK"] = "true"
     if observers is not None:
         environment["LONGWATCH_SIGHT__OBSERVERS"] = json.dumps([*observers])
     with start_server(home, model=model, environment=environment) as server:

@@ -14,9 +14,8 @@ SHOWN = "element => element.complete && element.naturalWidth > 0"
 
 
 @pytest.fixture
-def server(tmp_path: Path, browser: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
-    with open_stage(tmp_path / "home") as opened:
+def server(tmp_path: Path, browser: Any) -> Any:
+    with open_stage(tmp_path / "home", allows_network=True) as opened:
         yield opened
 
 
