@@ -68,7 +68,7 @@ class AccountPanels:
                     multiselect=True,
                     elem_id="lw-may-see-cameras",
                 )
-                with line():
+                with line("actions"):
                     self._save_user = gr.Button("Save", variant="primary")
                     self._remove = gr.Button("Remove this account", variant="stop")
         with gr.Column(elem_classes=["lw-card"], elem_id="lw-password"):

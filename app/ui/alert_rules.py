@@ -82,7 +82,7 @@ class RulePanels:
         self._too_long = gr.Textbox("10m", label="Too long is (without movement or picture)")
         self._cooldown = gr.Textbox("1m", label="At most one alert of a camera in")
         self._to = gr.Dropdown([], label="Send to (empty: listed here alone)", multiselect=True)
-        with line():
+        with line("actions"):
             self._try = gr.Button("Try on what was recorded", elem_id="lw-rule-try")
             self._save = gr.Button("Save", variant="primary", elem_id="lw-rule-save")
 

@@ -90,7 +90,6 @@ _LINES: Final = {
 
 _MEASURES: Final = {
     "block_border_width": "0px",
-    "block_border_width_dark": "0px",
     "block_label_border_width": "0px",
     "block_padding": "0px",
     "block_radius": "0px",
@@ -137,9 +136,9 @@ _MEASURES: Final = {
 def theme() -> gr.themes.Base:
     """Return the theme: paper and ink, thin lines, one accent, no shadows."""
     base = gr.themes.Base(font=SANS, font_mono=MONO, text_size="sm", radius_size="sm")
-    colours = _FILLS | _INKS | _LINES
+    values = _FILLS | _INKS | _LINES | _MEASURES
     # Our variables change with the theme of the page themselves.
     dark = {
-        f"{name}_dark": value for name, value in colours.items() if hasattr(base, f"{name}_dark")
+        f"{name}_dark": value for name, value in values.items() if hasattr(base, f"{name}_dark")
     }
-    return base.set(**colours, **dark, **_MEASURES)
+    return base.set(**values, **dark)

@@ -57,7 +57,7 @@ class CamerasPage:
             self._title = gr.HTML(_title("Add a camera"), apply_default_css=False)
             self._draw_fields()
             self._answer = gr.HTML(apply_default_css=False, elem_id="lw-camera-answer")
-            with line():
+            with line("actions"):
                 self._save = gr.Button("Save", variant="primary", elem_id="lw-camera-save")
                 self._test = gr.Button("Test the connection", elem_id="lw-camera-test")
                 self._leave = gr.Button("Leave it as it is", visible=False)
