@@ -39,6 +39,7 @@ class KeptCamera:
     fps: float | None
     watch: tuple[str, ...]
     records: bool
+    records_sound: bool
     transport: CameraTransport
     enabled: bool
     retention: CameraRetention
@@ -58,6 +59,7 @@ def write_camera_file(home: HomeFolder, row: CameraRow, *, has_sign_in: bool) ->
         "has_sign_in": has_sign_in,
         "watch": [*row.watch],
         "transport": row.transport,
+        "records_sound": row.records_sound,
         "retention": asdict(row.retention),
         "created_at": row.created_at.isoformat(),
     }
@@ -91,8 +93,9 @@ def _read(home: HomeFolder) -> Iterator[KeptCamera]:
                 **{name: facts[name] for name in _KEPT},
                 has_sign_in=facts["has_sign_in"],
                 watch=tuple(facts["watch"]),
-                # Files of earlier versions do not have it.
+                # Files of earlier versions do not have these.
                 transport=facts.get("transport", "auto"),
+                records_sound=facts.get("records_sound", True),
                 retention=CameraRetention(**facts["retention"]),
                 created_at=datetime.fromisoformat(facts["created_at"]),
             )

@@ -42,6 +42,8 @@ class CameraRow:
     """Observers that look at it; empty means those of the settings."""
     records: bool
     """Whether its pictures are kept as they are sent, beside stills and latents."""
+    records_sound: bool
+    """Whether its sound is kept beside them."""
     transport: CameraTransport
     """How it sends them over RTSP: `auto` is TCP, and UDP where it does that alone."""
     retention: CameraRetention

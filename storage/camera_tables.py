@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint
+from sqlalchemy import BigInteger, ForeignKey, Index, UniqueConstraint, true
 from sqlalchemy.orm import Mapped, mapped_column
 
 from storage.tables import Base, Serial
@@ -23,6 +23,7 @@ class CameraTable(Base):
     fps: Mapped[float | None]
     watch: Mapped[list[str]]
     records: Mapped[bool] = mapped_column(default=True)
+    records_sound: Mapped[bool] = mapped_column(default=True, server_default=true())
     transport: Mapped[str] = mapped_column(server_default="auto")
     segment_days: Mapped[float | None]
     segment_bytes: Mapped[int | None] = mapped_column(BigInteger)

@@ -35,6 +35,7 @@ class Cameras:
         fps: float | None = None,
         watch: tuple[str, ...] = (),
         records: bool = True,
+        records_sound: bool = True,
         transport: CameraTransport = "auto",
         retention: CameraRetention | None = None,
     ) -> CameraRow:
@@ -55,6 +56,7 @@ class Cameras:
             fps=fps,
             watch=[*watch],
             records=records,
+            records_sound=records_sound,
             transport=transport,
             enabled=True,
             state="off",
@@ -79,6 +81,7 @@ class Cameras:
             fps=kept.fps,
             watch=[*kept.watch],
             records=kept.records,
+            records_sound=kept.records_sound,
             transport=kept.transport,
             enabled=enabled,
             state="off",
@@ -223,6 +226,7 @@ def _camera(row: CameraTable) -> CameraRow:
         fps=row.fps,
         watch=tuple(row.watch),
         records=row.records,
+        records_sound=row.records_sound,
         transport=cast(CameraTransport, row.transport),
         retention=CameraRetention(
             segment_days=row.segment_days,

@@ -27,6 +27,9 @@ Watch = Annotated[
 Record = Annotated[
     bool | None, typer.Option("--record/--no-record", help="Whether its pictures are recorded.")
 ]
+Sound = Annotated[
+    bool | None, typer.Option("--sound/--no-sound", help="Whether its sound is recorded.")
+]
 Transport = Annotated[
     str | None,
     typer.Option(
@@ -59,6 +62,7 @@ def add_camera(
     fps: Fps = None,
     watch: Watch = None,
     record: Record = None,
+    sound: Sound = None,
     transport: Transport = None,
     recordings_days: RecordingDays = None,
     recordings_size: RecordingSize = None,
@@ -78,6 +82,7 @@ def add_camera(
         fps=fps,
         watch=watch,
         records=record,
+        records_sound=sound,
         transport=transport,
         recording_days=recordings_days,
         recording_bytes=recordings_size,
@@ -124,6 +129,7 @@ def change_camera(
     fps: Fps = None,
     watch: Watch = None,
     record: Record = None,
+    sound: Sound = None,
     transport: Transport = None,
     recordings_days: RecordingDays = None,
     recordings_size: RecordingSize = None,
@@ -144,6 +150,7 @@ def change_camera(
         fps=fps,
         watch=watch,
         records=record,
+        records_sound=sound,
         transport=transport,
         recording_days=recordings_days,
         recording_bytes=recordings_size,

@@ -57,6 +57,8 @@ class CameraItem(Schema):
     """Observers that look at it; empty means those of the settings."""
     records: bool
     """Whether its pictures are recorded as they are sent."""
+    records_sound: bool
+    """Whether its sound is recorded beside them."""
     transport: CameraTransport
     """How it sends them over RTSP; `auto` is TCP, and UDP where it does that alone."""
     retention: RetentionItem
@@ -115,6 +117,7 @@ class CameraFields(RequestModel):
     watch: list[str] | None = Field(default=None, max_length=16)
     """Observers that look at it; those of the settings when empty."""
     records: bool | None = None
+    records_sound: bool | None = None
     transport: CameraTransport | None = None
     """How it sends pictures over RTSP: `auto` is TCP, and UDP where it does that alone."""
     recording_days: float | None = _DAYS

@@ -72,6 +72,7 @@ def add_camera(
         fps=changes.get("fps"),
         watch=watch,
         records=changes.get("records") is not False,
+        records_sound=changes.get("records_sound") is not False,
         transport=changes.get("transport") or "auto",
         retention=_retention(CameraRetention(), changes),
     )
@@ -103,7 +104,7 @@ def change_camera(
     changed: dict[str, Any] = {
         key: changes[key] for key in ("timezone", "fps", "watch") if key in changes
     }
-    for key in ("records", "transport"):
+    for key in ("records", "records_sound", "transport"):
         if changes.get(key) is not None:
             changed[key] = changes[key]
     changed["retention"] = _retention(camera.retention, changes)
@@ -235,6 +236,7 @@ def _describe(
         fps=camera.fps,
         watch=[*camera.watch],
         records=camera.records,
+        records_sound=camera.records_sound,
         transport=camera.transport,
         retention=RetentionItem(
             **{field: getattr(camera.retention, key) for field, key in _RETENTION.items()}

@@ -123,7 +123,11 @@ class CameraConnection:
                     self._context.engine.sampling,
                     fps=self._camera.fps or self._context.engine.sampling.fps,
                 ),
-                LiveConfig(records=self._camera.records, segment_s=SEGMENT_S),
+                LiveConfig(
+                    records=self._camera.records,
+                    records_sound=self._camera.records_sound,
+                    segment_s=SEGMENT_S,
+                ),
                 limits=replace(
                     media_limits(self._context.settings), rtsp_transport=self._camera.transport
                 ),
@@ -338,7 +342,16 @@ def _way(context: ServiceContext, camera: CameraId) -> tuple[object, ...]:
     row = context.catalog.cameras.get(camera)
     # A new password leaves the address that is shown as it was.
     secret = HomeFolder(context.settings.home).read_secret(camera)
-    return row.enabled, row.address, secret, row.fps, row.records, row.timezone, row.transport
+    return (
+        row.enabled,
+        row.address,
+        secret,
+        row.fps,
+        row.records,
+        row.timezone,
+        row.transport,
+        row.records_sound,
+    )
 
 
 def _is_refusal(error: LongwatchError) -> bool:

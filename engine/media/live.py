@@ -33,6 +33,8 @@ class LiveConfig:
     """Choices of how a camera is filmed."""
 
     records: bool = True
+    records_sound: bool = True
+    """Whether sound is recorded beside the pictures."""
     segment_s: float = 60.0
     part_s: float = PART_S
 
@@ -76,10 +78,11 @@ class LiveReader:
         stream = decoder.stream
         self._tick_s, self._origin = float(decoder.tick_s), decoder.origin
         codec = self._reader.info.video_codec
-        sound = self._sound_stream() if live.records and codec in RECORDED_CODECS else None
+        is_recorded = live.records and codec in RECORDED_CODECS
+        sound = self._sound_stream() if is_recorded and live.records_sound else None
         self._recorder = (
             FeedRecorder(stream, on_recorded, segment_s=live.segment_s, sound=sound)
-            if live.records and codec in RECORDED_CODECS
+            if is_recorded
             else None
         )
         self.is_recorded = self._recorder is not None

@@ -89,6 +89,7 @@ class CamerasPage:
             )
         with line("fields"):
             self._records = gr.Checkbox(value=True, label="Record what it sends")
+            self._sound = gr.Checkbox(value=True, label="Record its sound")
             self._transport = gr.Dropdown(
                 [
                     ("TCP, and UDP where it sends that alone", "auto"),
@@ -111,7 +112,7 @@ class CamerasPage:
             self._latent_days: "latent_days",
         }
         self._fields = [self._name, self._address, *self._texts, self._watch]
-        self._fields += [self._records, self._transport, self._size]
+        self._fields += [self._records, self._sound, self._transport, self._size]
 
     def show(self, request: gr.Request) -> Update:
         """Show the cameras, and an empty form to those who may add one."""
@@ -184,6 +185,7 @@ class CamerasPage:
             "address": (texts[self._address] or "").strip(),
             "watch": texts[self._watch] or [],
             "records": bool(texts[self._records]),
+            "records_sound": bool(texts[self._sound]),
             "transport": texts[self._transport] or "auto",
             "recording_bytes": f"{size}GiB" if size else None,
         }
@@ -215,6 +217,7 @@ class CamerasPage:
             **{field: _text(values[name]) for field, name in self._texts.items()},
             self._watch: [] if camera is None else camera.watch,
             self._records: camera is None or camera.records,
+            self._sound: camera is None or camera.records_sound,
             self._transport: "auto" if camera is None else camera.transport,
             self._size: "" if size is None else f"{size / GIB:g}",
             self._answer: "",

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import av
 import pytest
 
+from app.schemas.cameras import CameraFields
 from app.services.camera_evidence import export_evidence
 from app.services.camera_registry import add_camera
 from app.services.context import ServiceContext
@@ -65,3 +67,19 @@ def test_sound_of_a_camera_stays_with_its_pictures(
     export_evidence(library, [gate], start_at, end_at, out)
     (handed_on,) = out.glob("*/*.mp4")
     check_step(handed_on, 2)
+
+
+def test_sound_that_shall_not_be_recorded_is_not(library: ServiceContext, tmp_path: Path) -> None:
+    sent = clapping_feed(tmp_path / "sent", SECONDS)
+    held = threading.Event()
+    with open_camera([sent], held=held) as camera:
+        gate = add_camera(library, "Gate", camera.address(""), CameraFields(records_sound=False))
+        with filming(library):
+            wait_until(lambda: filmed_s(library, gate) >= SECONDS - 3)
+        held.set()
+    (part,) = parts_of(library, gate)
+    played = tmp_path / "played.mp4"
+    joined = play_recording(library, part)
+    played.write_bytes(b"".join(joined.read(0, joined.n_bytes)))
+    with av.open(played) as file:
+        assert [stream.type for stream in file.streams] == ["video"]

@@ -1,4 +1,4 @@
-"""Transport of a camera over RTSP."""
+"""Transport of a camera over RTSP, and whether its sound is recorded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,4 +11,8 @@ def upgrade() -> None:
     """Forward only; until here cameras were asked for TCP alone."""
     op.add_column(
         "cameras", sa.Column("transport", sa.String(), nullable=False, server_default="auto")
+    )
+    op.add_column(
+        "cameras",
+        sa.Column("records_sound", sa.Boolean(), nullable=False, server_default=sa.true()),
     )
