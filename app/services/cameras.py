@@ -68,8 +68,16 @@ def source_address(context: ServiceContext, video: VideoRow) -> str:
         return video.uri
     if video.camera is not None:
         return camera_address(context, context.catalog.cameras.get(video.camera))
+    return resolve_references(context, kept_address(context, video))
+
+
+def kept_address(context: ServiceContext, video: VideoRow) -> str:
+    """Return the address of a feed as it was given, with its secrets or their names.
+
+    Not to be shown, logged or stored.
+    """
     secret = HomeFolder(context.settings.home).read_secret(video.id)
-    return video.uri if secret is None else resolve_references(context, secret)
+    return video.uri if secret is None else secret
 
 
 def resolve_references(context: ServiceContext, address: str) -> str:

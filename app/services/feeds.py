@@ -1,17 +1,26 @@
 """Feeds that are read as single videos: what a feed showed is not shown again."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
 from app.config.engine_config import media_limits
 from app.config.settings import Settings
-from app.sandbox.reader import probe_foreign
-from app.services.cameras import keep_address, resolve_references
+from app.sandbox.reader import SandboxedReader, probe_foreign
+from app.services.cameras import keep_address, kept_address, resolve_references
 from app.services.context import ServiceContext
-from app.services.resume import INTERRUPTED, bring_rows_up
-from app.services.sidecar import save_sidecar
+from app.services.resume import INTERRUPTED
 from app.services.wall_clock import kept_zone
 from engine.errors import LongwatchError, SoundOnlyError
 from engine.media.address import is_live_uri, redact
-from engine.records import MediaInfo
-from storage.records import StartClock, VideoRow, VideoStatus
+from engine.media.frame import Frame
+from engine.pipeline.resume import ResumePoint
+from engine.records import MediaInfo, SampleStats
+from storage.records import StartClock, VideoRow
+
+_LEAST_GAP_S: Final = 0.001
+"""Between the last frame of one connection and the first of the next."""
 
 
 def is_feed(video: VideoRow) -> bool:
@@ -27,8 +36,14 @@ def add_feed(
     clock: StartClock | None,
     timezone: str | None,
 ) -> VideoRow:
-    """Probe a feed and write it down as a video of its own; its secrets are kept apart."""
+    """Probe a feed and write it down; one whose reading was stopped is the same video, and goes on.
+
+    Its secrets are kept apart.
+    """
     videos = context.catalog.videos
+    known = _interrupted(context, source)
+    if known is not None and name in {None, known.name}:
+        return known
     video = videos.add(
         name=name or redact(source),
         uri=redact(source),
@@ -44,26 +59,50 @@ def add_feed(
     return video
 
 
-def ended_feed(context: ServiceContext, video: VideoRow) -> VideoRow | None:
-    """Return the video of a feed that was read before, as it is; `None` where nothing is kept.
+def _interrupted(context: ServiceContext, source: str) -> VideoRow | None:
+    """Return the video of a feed whose reading was stopped and goes on; `None` where none does.
 
-    What it showed cannot be read again, and what it shows now is of another time.
+    What another pipeline has read of it stays as it is: it is not shown again.
     """
-    if video.fingerprint == context.engine.fingerprint:
-        bring_rows_up(context, video, is_resumed=True)
-    video = context.catalog.videos.get(video.id)
-    if not video.n_chunks:
+    known = context.catalog.videos.find_at(redact(source))
+    if known is None or known.camera is not None or known.status not in INTERRUPTED:
         return None
-    if video.status in INTERRUPTED:
-        video = context.catalog.videos.end_ingest(video.id, "ready", wall_s=0.0)
-        save_sidecar(context, video)
-    return video
+    if kept_address(context, known) != source:
+        return None
+    is_same = known.fingerprint in {None, context.engine.fingerprint}
+    return known if is_same or not known.n_chunks else None
 
 
-def status_of_stopped(context: ServiceContext, video: VideoRow) -> VideoStatus:
-    """Return what a video is that was stopped before its end: of a feed, that is its end."""
-    has_chunks = context.catalog.videos.get(video.id).n_chunks > 0
-    return "ready" if is_feed(video) and has_chunks else "queued"
+class LaterFrames:
+    """The frames of a feed that is read on, at the times at which they are shown on its clock.
+
+    A feed counts from each connection; between two of them nobody looked, and that stays a gap.
+    """
+
+    def __init__(self, reader: SandboxedReader, behind_s: float) -> None:
+        self._reader = reader
+        self._behind_s = behind_s
+
+    @property
+    def info(self) -> MediaInfo:
+        """The source as far as it is known."""
+        return self._reader.info
+
+    @property
+    def stats(self) -> SampleStats:
+        """Counts of this connection."""
+        return self._reader.stats
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame in self._reader:
+            yield replace(frame, pts_s=frame.pts_s + self._behind_s)
+
+
+def elapsed_s(video: VideoRow, point: ResumePoint, now: datetime) -> float:
+    """Return how far behind its beginning a feed is that is read on now; never before its end."""
+    assert point.after_s is not None, "something was read of it"
+    on_the_clock_s = 0.0 if video.start_at is None else (now - video.start_at).total_seconds()
+    return max(on_the_clock_s, point.after_s + _LEAST_GAP_S)
 
 
 def probe_source(source: str, settings: Settings, video_track: int | None = None) -> MediaInfo:

@@ -20,7 +20,7 @@ from app.sandbox.reader import SandboxedReader, SandboxedSound
 from app.schemas.videos import IngestItem
 from app.services.cameras import source_address
 from app.services.context import ServiceContext
-from app.services.feeds import add_feed, ended_feed, is_feed, probe_source, status_of_stopped
+from app.services.feeds import LaterFrames, add_feed, elapsed_s, is_feed, probe_source
 from app.services.library import check_name
 from app.services.observe import enqueue_observe, observe_camera
 from app.services.resume import INTERRUPTED, bring_rows_up
@@ -45,7 +45,7 @@ from engine.errors import (
     SoundOnlyError,
 )
 from engine.media.address import is_live_uri
-from engine.pipeline.ingest import ingest
+from engine.pipeline.ingest import FrameSource, ingest
 from engine.pipeline.resume import ResumePoint
 from engine.plural import counted
 from engine.records import ChunkCommitted, MediaInfo, SampleStats, VideoId
@@ -178,11 +178,11 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     """
     started = time.monotonic()
     catalog, engine = context.catalog, context.engine
-    status: VideoStatus
     _check_reserve(context.settings)
     is_resumed = video.status in INTERRUPTED
-    if is_feed(video) and (ended := ended_feed(context, video)) is not None:
-        return ended
+    if is_feed(video) and video.n_chunks and video.fingerprint != engine.fingerprint:
+        # What another pipeline has read of it is not shown again: it stays, and has ended.
+        return catalog.videos.end_ingest(video.id, "ready", wall_s=0.0)
     video = catalog.videos.begin_ingest(
         video.id,
         fingerprint=engine.fingerprint,
@@ -199,7 +199,8 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     stats, warnings = None, video.warnings
     try:
         for point in points:
-            if not control.should_stop():
+            # What a feed showed cannot be read again.
+            if not control.should_stop() and not (point.n_chunks and is_feed(video)):
                 stats, warnings = _read(context, video, point, control)
     except LongwatchError as error:
         catalog.videos.end_ingest(
@@ -208,14 +209,13 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
         raise
     except KeyboardInterrupt:
         # The job goes back to the queue, and so does its video.
-        status = status_of_stopped(context, video)
-        catalog.videos.end_ingest(video.id, status, wall_s=time.monotonic() - started)
+        catalog.videos.end_ingest(video.id, "queued", wall_s=time.monotonic() - started)
         raise
     finally:
         engine.save_index()
-    status = "ready"
+    status: VideoStatus = "ready"
     if control.should_stop():
-        status = "cancelled" if control.is_cancelled() else status_of_stopped(context, video)
+        status = "cancelled" if control.is_cancelled() else "queued"
     else:
         # One reading answers: what another pipeline read before would never be asked again.
         engine.cache.remove_superseded(video.id)
@@ -230,15 +230,7 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
 
 def describe_interruption(context: ServiceContext) -> str:
     """Return what an interrupted ingest has kept, and how to go on."""
-    videos = context.catalog.videos.list()
-    latest = max(videos, key=lambda row: row.updated_at, default=None)
-    if latest is not None and latest.status == "ready" and is_feed(latest):
-        return (
-            f"stopped; kept {counted(latest.n_chunks, 'chunk')} of {latest.name}, "
-            f"{format_offset(latest.ingested_s)}, which can be asked about; "
-            "`longwatch cameras add` films on over restarts, on one timeline"
-        )
-    waiting = [row for row in videos if row.status == "queued"]
+    waiting = context.catalog.videos.list("queued")
     if not waiting:
         return "stopped; what was read and observed is kept, the same command or a worker goes on"
     row = max(waiting, key=lambda row: row.updated_at)
@@ -291,6 +283,7 @@ def _read(
     """Commit chunk after chunk; the counts and warnings that belong into the row."""
     engine, settings = context.engine, context.settings
     started, start_s = time.monotonic(), point.after_s or 0.0
+    goes_on = is_feed(video) and point.after_s is not None
     committed: ChunkCommitted | None = None
     sound_only = video.media is not None and not video.media.has_picture
     if sound_only and not engine.model.card.wants_audio:
@@ -302,9 +295,13 @@ def _read(
         source_address(context, video),
         engine.sampling,
         limits=media_limits(settings, video.video_track),
-        after_s=point.after_s,
+        after_s=None if goes_on else point.after_s,
         sound_only=sound_only,
     )
+    frames: FrameSource = reader
+    if goes_on:
+        start_s = elapsed_s(video, point, utc_now())
+        frames = LaterFrames(reader, start_s)
     if reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
         clock = StartClock(at=utc_now(), source="live")
         save_clock(context, video, clock, timezone=video.timezone)
@@ -313,7 +310,7 @@ def _read(
         chunks = ingest(
             engine,
             video.id,
-            reader,
+            frames,
             sound=sound,
             resume=point,
             before=_before(video, point),
@@ -325,8 +322,7 @@ def _read(
         for committed in chunks:
             context.catalog.chunks.commit(committed)
             ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s
-            elapsed_s = max(time.monotonic() - started, 1e-6)
-            factor = (position_s - start_s) / elapsed_s
+            factor = (position_s - start_s) / max(time.monotonic() - started, 1e-6)
             observe_camera(context, video, committed)
             control.progress(
                 position_s,

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -103,36 +104,54 @@ def test_interrupted_watching_says_what_is_kept(tmp_path: Path, checkpoint: Path
     assert re.search(r"stopped; kept \d+ chunks of yard, up to 0:0", said)
 
 
-def test_interrupted_feed_is_a_video_that_has_ended(
+def test_feed_that_is_stopped_goes_on_by_its_clock(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
-    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--fps", "5", "--no-observe"]
-    with open_mjpeg_camera([0.1]) as (address, _):
+    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--no-observe", "--fps"]
+    began: dict[int, float] = {}
+    with open_mjpeg_camera([0.1]) as (address, sent_at):
         # Whoever stops a camera's reading does so while the next picture is waited for.
-        for number in (1, 2):
-            code, said = stop_at_chunk(2, ["ingest", address, *words], tmp_path)
+        for number in (2, 8):
+            code, said = stop_at_chunk(number, ["ingest", address, *words, "5"], tmp_path)
             assert code == 130, said
             last = said.splitlines()[-1]
-            assert re.match(rf"stopped; kept \d+ chunks of .*/video{' 2' * (number == 2)},", last)
-            assert "goes on there" not in last
+            assert re.match(r"stopped; kept \d+ chunks of .*/video, up to ", last), said
+            assert last.endswith("the same command goes on there")
+            began[number] = sent_at[0]
             with open_catalog(f"sqlite:///{tmp_path / 'longwatch.db'}") as catalog:
-                rows = catalog.videos.list()
-            assert [row.status for row in rows] == ["ready"] * number
-            assert all(row.start_source == "live" for row in rows)
+                (row,) = catalog.videos.list()
+                assert row.fingerprint is not None
+                chunks = catalog.chunks.list(row.id, row.fingerprint)
+            assert (row.status, row.start_source) == ("queued", "live")
+        # Between the two nobody looked: what was shown then lies where the wall clock has it.
+        starts = [chunk.ref.span.start_s for chunk in chunks]
+        gaps = [after - before for before, after in pairwise(starts)]
+        assert starts == sorted(starts)
+        assert max(gaps) > 2
+        assert row.start_at is not None
+        later = starts[gaps.index(max(gaps)) + 1]
+        shown_at = row.start_at.timestamp() + later
+        assert shown_at == pytest.approx(began[8], abs=2.5)
+        # What another pipeline reads is a video of its own.
+        stop_at_chunk(2, ["ingest", address, *words, "4"], tmp_path)
+    with open_catalog(f"sqlite:///{tmp_path / 'longwatch.db'}") as catalog:
+        first, second = sorted(catalog.videos.list(), key=lambda row: row.created_at)
+    assert first.n_chunks == len(chunks)
+    assert second.name == f"{first.name} 2"
+    assert second.fingerprint != first.fingerprint
 
 
-def test_feed_whose_reader_was_killed_is_not_read_on_by_another_clock(
+def test_feed_of_another_pipeline_has_ended(
     tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
     words = ["--home", str(tmp_path), "--model", str(checkpoint), "--fps", "5", "--no-observe"]
     with open_mjpeg_camera([0.1]) as (address, _):
         stop_at_chunk(2, ["ingest", address, *words], tmp_path)
-        with closing(sqlite3.connect(tmp_path / "longwatch.db", timeout=30)) as database, database:
-            database.execute("UPDATE videos SET status = 'ingesting'")
         with closing(open_library(tmp_path, checkpoint, allow_network=True)) as context:
             (before,) = context.catalog.videos.list()
             open_worker(context).run(until_idle=True)
             (after,) = context.catalog.videos.list()
     assert (after.status, after.n_chunks) == ("ready", before.n_chunks)
+    assert after.fingerprint == before.fingerprint
