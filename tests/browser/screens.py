@@ -87,7 +87,7 @@ def _fill(page: Any, work: Path) -> None:
     wait_until_read(page, len(CLIPS))
     order = {"lengths": [32, 64, 128], "depths": [0, 0.25, 0.5, 0.75, 1], "seeds": 3}
     _post(page, "/api/v1/probes", order)
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         jobs = page.evaluate("fetch('/api/v1/jobs').then((answer) => answer.json())")["jobs"]
         if all(job["state"] in {"done", "failed"} for job in jobs):
