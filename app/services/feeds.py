@@ -42,7 +42,7 @@ def add_feed(
     """
     videos = context.catalog.videos
     known = _interrupted(context, source)
-    if known is not None and name in {None, known.name}:
+    if known is not None and name in {None, known.name} and clock is None:
         return known
     video = videos.add(
         name=name or redact(source),
@@ -99,10 +99,15 @@ class LaterFrames:
 
 
 def elapsed_s(video: VideoRow, point: ResumePoint, now: datetime) -> float:
-    """Return how far behind its beginning a feed is that is read on now; never before its end."""
+    """Return how far behind its beginning a feed is that is read on now; never before its end.
+
+    A clock that somebody has set may be of another time, and says nothing of when it was read.
+    """
     assert point.after_s is not None, "something was read of it"
-    on_the_clock_s = 0.0 if video.start_at is None else (now - video.start_at).total_seconds()
-    return max(on_the_clock_s, point.after_s + _LEAST_GAP_S)
+    least_s = point.after_s + _LEAST_GAP_S
+    if video.start_at is None or video.start_source != "live":
+        return least_s
+    return max(least_s, (now - video.start_at).total_seconds())
 
 
 def probe_source(source: str, settings: Settings, video_track: int | None = None) -> MediaInfo:
