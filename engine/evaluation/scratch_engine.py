@@ -59,7 +59,7 @@ def ingested_one_by_one(
             for _ in ingest(scratch, VIDEO, _RecordingFrames(recording)):
                 pass
             yield recording, scratch
-            scratch.forget(VIDEO)
+            scratch.forget(VIDEO, saves_index=False)
 
 
 @dataclass

@@ -194,11 +194,17 @@ class Engine:
             self.cache.drop(ChunkRef(video=video, ordinal=ordinal, span=ALL_TIME))
             self._drop_from_index(video)
 
-    def forget(self, video: VideoId) -> None:
-        """Delete a video's latents and vectors."""
+    def forget(self, video: VideoId, *, saves_index: bool = True) -> None:
+        """Delete a video's latents and vectors.
+
+        Args:
+            saves_index: Not for a library that is thrown away: behind a save the index is tidied
+                on a thread, in a folder that may be gone.
+        """
         self.cache.forget(video)
         self._drop_from_index(video)
-        self.save_index()
+        if saves_index:
+            self.save_index()
 
     def _leave_out(self, error: CorruptLatentsError) -> bool:
         """Take a chunk out of the index until its file is replaced; tell whether it was in it."""

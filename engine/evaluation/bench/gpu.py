@@ -123,7 +123,7 @@ def _calibrate(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[
     pinned = host.pin_memory() if devices.is_real(device) else host
     gemm_s = _seconds(device, lambda: left @ right)
     return {
-        "gemm_tflops": round(2 * side**3 / gemm_s / 1e12, 3),
+        "gemm_tflops": _three_digits(2 * side**3 / gemm_s / 1e12),
         "products_tflops": _products(plan, device, dtype),
         "attention_tflops": _attention(plan, device, dtype),
         "upload_pinned_gb_per_s": _gb_per_s(
@@ -150,7 +150,7 @@ def _products(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[s
         x = torch.randn(rows, n_in, device=device, dtype=dtype)
         weight = torch.randn(n_out, n_in, device=device, dtype=dtype)
         seconds = _seconds(device, functools.partial(F.linear, x, weight))
-        rates[name] = round(2 * rows * n_in * n_out / seconds / 1e12, 3)
+        rates[name] = _three_digits(2 * rows * n_in * n_out / seconds / 1e12)
     return rates
 
 
@@ -168,7 +168,7 @@ def _attention(plan: GpuPlan, device: torch.device, dtype: torch.dtype) -> dict[
         try:
             with sdpa_kernel([kernel]):
                 work = functools.partial(F.scaled_dot_product_attention, q, k, v, is_causal=True)
-                rates[name] = round(flop / _seconds(device, work) / 1e12, 3)
+                rates[name] = _three_digits(flop / _seconds(device, work) / 1e12)
         except RuntimeError:
             rates[name] = None
     return rates
@@ -179,7 +179,11 @@ def _rows_a_chunk(plan: GpuPlan) -> int:
 
 
 def _gb_per_s(plan: GpuPlan, seconds: float) -> float:
-    return round(plan.copied_bytes / seconds / 1e9, 2)
+    return _three_digits(plan.copied_bytes / seconds / 1e9)
+
+
+def _three_digits(rate: float) -> float:
+    return float(f"{rate:.3g}")
 
 
 def _seconds(device: torch.device, work: Callable[[], object]) -> float:
