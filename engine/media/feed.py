@@ -54,6 +54,8 @@ _UDP_OPTIONS: Final = {
     "overrun_nonfatal": "1",
     "buffer_size": "4194304",
 }
+_CONNECT_S: Final = 5.0
+"""Longest wait for a connection to a camera, which a machine that is there accepts at once."""
 _DENIED: Final = (av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError)
 
 
@@ -191,7 +193,8 @@ def _relay(
     port = parts.port or (322 if is_encrypted else 554)
     tls_name = parts.hostname if is_encrypted else None
     try:
-        camera = connect_camera(str(address), port, timeout_s=timeout_s[0], tls_name=tls_name)
+        connect_s = min(timeout_s[0], _CONNECT_S)
+        camera = connect_camera(str(address), port, timeout_s=connect_s, tls_name=tls_name)
         return RtspRelay(
             camera, accept_s=timeout_s[0], send_s=timeout_s[1], by_datagrams=by_datagrams
         )

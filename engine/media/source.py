@@ -50,7 +50,8 @@ class MediaLimits:
     max_fps: float = 240.0
     """Most frames a second that are read of a file; slow motion beyond it is sampled."""
     max_streams: int = 64
-    open_timeout_s: float = 5.0
+    open_timeout_s: float = 15.0
+    """Longest wait for the first answer of a feed: a recorder may have to wake its camera first."""
     read_timeout_s: float = 10.0
     allow_http: bool = False
     """Whether http(s) addresses may be opened; nothing is fetched otherwise."""

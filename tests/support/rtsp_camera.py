@@ -53,6 +53,7 @@ def open_rtsp_camera(
     redirect: str | None = None,
     redirect_at: str = "DESCRIBE",
     raw_redirect: bytes | None = None,
+    wakes_after_s: float = 0.0,
     by_datagrams: bool = False,
     disturb: Callable[[list[bytes]], list[bytes]] = list,
     tls: ssl.SSLContext | None = None,
@@ -64,6 +65,7 @@ def open_rtsp_camera(
         redirect: Where the requests of one method are sent instead.
         redirect_at: That method.
         raw_redirect: Sent in place of a well-formed redirect.
+        wakes_after_s: Silence before the first answer of a connection.
         by_datagrams: Whether it sends over UDP alone; pictures come a hundred a second then.
         disturb: What happens to all its datagrams on the way.
         tls: With a certificate, for a camera that speaks TLS alone.
@@ -72,6 +74,7 @@ def open_rtsp_camera(
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
+            time.sleep(wakes_after_s)
             while (request := self._request()) is not None:
                 method, url, headers = request
                 camera.requests.append((method, url))

@@ -93,6 +93,15 @@ def test_no_spelling_of_a_redirect_is_followed(part: bytes, answer: str) -> None
         assert inner.requests == []
 
 
+def test_camera_that_has_to_wake_first_is_waited_for(part: bytes) -> None:
+    limits = MediaLimits(reconnect_attempts=0)
+    with (
+        open_rtsp_camera([part], wakes_after_s=8.0) as camera,
+        FrameReader(camera.address(), EVERY, limits=limits) as reader,
+    ):
+        assert read_index(next(reader).pixels) == 0
+
+
 def test_camera_behind_tls_is_read(part: bytes, tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
