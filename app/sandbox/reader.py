@@ -9,7 +9,7 @@ little beside decoding and the pipe bounds what is buffered by itself. Measured:
 `app/services/benchmarks/decode.py`. Revisit when frames larger than 1280 px a side are the rule.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float32
@@ -21,6 +21,10 @@ from engine.media.sample import SamplingConfig
 from engine.media.source import MediaLimits
 from engine.media.subtitles import SubtitleCue
 from engine.records import MediaInfo, SampleStats, TimeSpan
+
+
+class ReadingStoppedError(Exception):
+    """Nobody wants more of a source that has not ended."""
 
 
 class SandboxedReader:
@@ -40,16 +44,22 @@ class SandboxedReader:
         sandbox: SandboxLimits | None = None,
         probe_only: bool = False,
         sound_only: bool = False,
+        is_wanted: Callable[[], bool] | None = None,
     ) -> None:
         """Start the child and wait until it has opened the source.
 
         Args:
+            is_wanted: Asked about once a second while nothing comes, as from a camera that is
+                away; where more is not wanted, `ReadingStoppedError` is raised.
             sound_only: Read a file without pictures, as `SoundFrames` does; the other arguments
                 are `FrameReader`'s.
         """
         self._child = Child(uri, config, limits, sandbox or SandboxLimits())
         self._stats = SampleStats()
         try:
+            self._is_wanted = is_wanted
+            if is_wanted is not None:
+                self._child.while_waiting = lambda _silent_s: self._go_on_if_wanted()
             self._child.ask(after_s=after_s, probe_only=probe_only, sound_only=sound_only)
             _, payload = self._child.message(INFO)
             self._info, self.walls = self._child.info(payload)
@@ -89,7 +99,13 @@ class SandboxedReader:
                 self._stats = unpacked_stats(STATS.unpack(payload))
             if kind == END:
                 self.close()
+            elif kind == BEAT:
+                self._go_on_if_wanted()
         raise StopIteration
+
+    def _go_on_if_wanted(self) -> None:
+        if self._is_wanted is not None and not self._is_wanted():
+            raise ReadingStoppedError
 
     def close(self) -> None:
         """End the child, and the iteration with it, on whichever thread; may be called twice.

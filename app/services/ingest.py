@@ -16,7 +16,7 @@ from app.config.engine_config import media_limits
 from app.config.settings import Settings
 from app.errors import hint_for
 from app.progress import JobControl
-from app.sandbox.reader import SandboxedReader, SandboxedSound
+from app.sandbox.reader import ReadingStoppedError, SandboxedReader, SandboxedSound
 from app.schemas.videos import IngestItem
 from app.services.cameras import source_address
 from app.services.context import ServiceContext
@@ -285,33 +285,35 @@ def _read(
     started, start_s = time.monotonic(), point.after_s or 0.0
     goes_on = is_feed(video) and point.after_s is not None
     committed: ChunkCommitted | None = None
+    warnings = video.warnings
     sound_only = video.media is not None and not video.media.has_picture
     if sound_only and not engine.model.card.wants_audio:
         if "speech" not in settings.sight.observers:
             raise SoundOnlyError(video.uri)
         # The model has nothing to look at; what is said is found by the observer of speech.
         return None, video.warnings
-    reader = SandboxedReader(
-        source_address(context, video),
-        engine.sampling,
-        limits=media_limits(settings, video.video_track),
-        after_s=None if goes_on else point.after_s,
-        sound_only=sound_only,
-    )
-    frames: FrameSource = reader
-    if goes_on:
-        start_s = elapsed_s(video, point, utc_now())
-        frames = LaterFrames(reader, start_s)
-    if reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
-        clock = StartClock(at=utc_now(), source="live")
-        save_clock(context, video, clock, timezone=video.timezone)
-    with ExitStack() as stack:
-        sound = stack.enter_context(_sound(context, video, reader))
+    address = source_address(context, video)
+    with suppress(ReadingStoppedError), ExitStack() as stack:
+        reader = SandboxedReader(
+            address,
+            engine.sampling,
+            limits=media_limits(settings, video.video_track),
+            after_s=None if goes_on else point.after_s,
+            sound_only=sound_only,
+            is_wanted=lambda: not control.should_stop(),
+        )
+        frames: FrameSource = reader
+        if goes_on:
+            start_s = elapsed_s(video, point, utc_now())
+            frames = LaterFrames(reader, start_s)
+        elif reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
+            clock = StartClock(at=utc_now(), source="live")
+            save_clock(context, video, clock, timezone=video.timezone)
         chunks = ingest(
             engine,
             video.id,
             frames,
-            sound=sound,
+            sound=stack.enter_context(_sound(context, video, reader)),
             resume=point,
             before=_before(video, point),
             stills=context.stills,
@@ -334,7 +336,8 @@ def _read(
                 _check_reserve(settings)
             if control.should_stop():
                 break
-        return (None if committed is None else committed.stats), reader.info.warnings
+        warnings = reader.info.warnings
+    return (None if committed is None else committed.stats), warnings
 
 
 def _sound(

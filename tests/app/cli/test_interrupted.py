@@ -155,3 +155,24 @@ def test_feed_of_another_pipeline_has_ended(
             (after,) = context.catalog.videos.list()
     assert (after.status, after.n_chunks) == ("ready", before.n_chunks)
     assert after.fingerprint == before.fingerprint
+
+
+def test_feed_that_is_away_is_left_at_once(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LONGWATCH_ALLOW_NETWORK", "true")
+    words = ["--home", str(tmp_path), "--model", str(checkpoint), "--fps", "5", "--no-observe"]
+    # After forty pictures nothing more is sent for as long as anybody waits.
+    pauses_s = [300.0 if number == 40 else 0.1 for number in range(41)]
+    with open_mjpeg_camera(pauses_s) as (address, sent_at):
+        command = [sys.executable, "-m", "app", "ingest", address, *words]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as running:
+            deadline = time.monotonic() + 120
+            while len(sent_at) < 40 or not [*tmp_path.glob("latents/*/*/00000002.safetensors")]:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            running.send_signal(signal.SIGINT)
+            # Less than after the silence of ten seconds that it waits for by itself.
+            said = running.communicate(timeout=8)[1]
+    assert running.returncode == 130, said
+    assert "the same command goes on there" in said
