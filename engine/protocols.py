@@ -236,6 +236,15 @@ class LatentTier(Protocol):
 
 
 @runtime_checkable
+class TidiesUp(Protocol):
+    """An index that works on a thread of its own behind a save."""
+
+    def settle(self) -> None:
+        """Wait until nothing of it is under way."""
+        ...
+
+
+@runtime_checkable
 class VectorIndex(Protocol):
     """Frame vectors of many videos, searchable with time and video filters."""
 

@@ -175,7 +175,9 @@ class ServiceContext:
         return engine is None or engine.cache.pipeline_of(row.id) == row.fingerprint
 
     def close(self) -> None:
-        """Give back connections; the context may be used again."""
+        """Give back connections, once nothing is under way; the context may be used again."""
+        if self._engine is not None:
+            self._engine.settle()
         if self._catalog is not None:
             self._catalog.close()
 

@@ -31,7 +31,7 @@ from engine.pipeline.world import (
     read_world,
     videos_of_world,
 )
-from engine.protocols import StepSharer, VectorIndex, VideoModel
+from engine.protocols import StepSharer, TidiesUp, VectorIndex, VideoModel
 from engine.records import ALL_TIME, ChunkRef, Fingerprint, ModelCard, VideoId
 
 _log = logging.getLogger(__name__)
@@ -178,6 +178,11 @@ class Engine:
             if video not in damaged and self.cache.pipeline_of(video) == self.fingerprint
         }
         self.index.save(self.index_path, self.fingerprint, marks)
+
+    def settle(self) -> None:
+        """Wait until nothing writes below the folder of the index: it may be removed then."""
+        if isinstance(self.index, TidiesUp):
+            self.index.settle()
 
     def set_aside(self, video: VideoId, ordinal: int) -> None:
         """Take a damaged chunk out of cache and index; `ingest` makes it again.
