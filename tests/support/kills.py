@@ -16,6 +16,9 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
+LONGEST_S = 300
+"""Life of a child. One that was forked while another thread held a lock waits for that for ever; it
+dies of this, which is a kill like any other."""
 _MOVES = ("os.rename", "os.remove", "os.rmdir", "os.mkdir")
 _STATEMENTS = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 
@@ -56,6 +59,7 @@ def _run(root: Path, work: Callable[[], object], on_change: Callable[[int], None
     if child == 0:
         code = 1
         try:
+            signal.alarm(LONGEST_S)
             _observe(root.resolve(), on_change)
             work()
             code = 0
