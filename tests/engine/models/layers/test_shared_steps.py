@@ -131,9 +131,13 @@ def test_eight_answers_at_once_are_those_of_eight_in_turn(
     expected = [list(answer(decoder, number)) for number in range(8)]
     sizes.clear()
     shared, got = SharedSteps(decoder), dict[int, list[Token]]()
+    all_here = threading.Barrier(8)
 
     def ask(number: int) -> None:
-        got[number] = list(answer(decoder, number, shared))
+        tokens = answer(decoder, number, shared)
+        got[number] = [next(tokens)]
+        all_here.wait()
+        got[number] += tokens
 
     at_once([partial(ask, number) for number in range(8)])
     for number, tokens in enumerate(expected):
@@ -143,7 +147,10 @@ def test_eight_answers_at_once_are_those_of_eight_in_turn(
             assert theirs.chunk_mass is not None
             torch.testing.assert_close(mine.chunk_mass, theirs.chunk_mass)
     assert sum(sizes) == 8 * (N_TOKENS - 1)
-    assert sizes.count(8) >= N_TOKENS // 2, "who shared one step shares the next"
+    # A thread of a busy machine may join late, but until the first answer ends nobody leaves.
+    before_any_ends = sizes[: N_TOKENS - 1]
+    assert before_any_ends == sorted(before_any_ends), "who shared one step shares the next"
+    assert max(sizes) > 1
 
 
 def test_answer_that_is_closed_holds_up_nobody(decoder: Decoder, sizes: list[int]) -> None:
