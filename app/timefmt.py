@@ -106,11 +106,9 @@ def wall_clock(start_at: datetime | None, time_s: float, zone: tzinfo | None = U
     Args:
         zone: Whose local time it is written in; this machine's when `None`.
     """
-    return (
-        None
-        if start_at is None
-        else local_moment(start_at, time_s, zone).isoformat(timespec="milliseconds")
-    )
+    if start_at is None:
+        return None
+    return local_moment(start_at, time_s, zone).isoformat(timespec="milliseconds")
 
 
 def local_moment(start_at: datetime, time_s: float, zone: tzinfo | None) -> datetime:

@@ -16,7 +16,7 @@ from engine.protocols import VectorIndex
 from engine.records import VideoId
 
 LOOK_AGAIN_S: Final = 60.0
-"""Seconds after which all folders are looked at though nobody says that he wrote."""
+"""Seconds after which all folders are looked at, although no change was noted."""
 
 
 @runtime_checkable

@@ -6,18 +6,18 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final, get_args
 
-import av
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from engine import device as devices
 from engine.cache.budget import CacheConfig
 from engine.cache.codec import pack, unpack
 from engine.evaluation.bench._released import GpuPlan, NoiseFrames
+from engine.media.encode import write_video
 from engine.media.sample import FrameReader, SamplingConfig
 from engine.media.source import MediaLimits
 from engine.models.registry import families, load_family, load_model
@@ -56,7 +56,8 @@ def measure_ingest(model: VideoXl, plan: GpuPlan, folder: Path) -> dict[str, Any
     document["overlapping_over_plain"] = round(beside / plain, 2)
     path = folder / "drawn.mp4"
     n_s = max(plan.n_chunks, 4 * model.card.chunk_frames)
-    _draw(path, size, n_s)
+    pictures = _moving(size, n_s * FILE_FPS)
+    write_video(path, pictures, float(FILE_FPS), gop_frames=2 * FILE_FPS, preset="ultrafast")
     engine = _engine(model, plan, folder / "file")
     with FrameReader(str(path), engine.sampling, limits=MediaLimits()) as reader:
         measured = _ingest(engine, reader, overlaps=True)
@@ -80,22 +81,14 @@ def _ingest(engine: Engine, frames: FrameSource, *, overlaps: bool) -> dict[str,
     return {"chunks": len(times) - 1, "frames_per_s": round(per_s, 2)}
 
 
-def _draw(path: Path, size_px: tuple[int, int], n_s: int) -> None:
-    """Make a file of H.264 with a texture that moves, with a keyframe every two seconds."""
+def _moving(size_px: tuple[int, int], n_frames: int) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """Yield pictures of a texture that moves."""
     height, width = size_px
     random = np.random.default_rng(0)
-    small = random.integers(0, 256, (height // 24, width // 24, 3), dtype=np.uint8)
-    texture = np.kron(small, np.ones((24, 24, 1), np.uint8))
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=FILE_FPS, options={"preset": "ultrafast"})
-        stream.width, stream.height, stream.pix_fmt = texture.shape[1], texture.shape[0], "yuv420p"
-        stream.codec_context.gop_size = 2 * FILE_FPS
-        stream.time_base = Fraction(1, FILE_FPS)
-        for idx in range(n_s * FILE_FPS):
-            pixels = np.roll(texture, 3 * idx, axis=1)
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+    small = random.integers(0, 256, (height // 24 + 1, width // 24 + 1, 3), dtype=np.uint8)
+    texture = np.kron(small, np.ones((24, 24, 1), np.uint8))[:height, :width]
+    for idx in range(n_frames):
+        yield np.ascontiguousarray(np.roll(texture, 3 * idx, axis=1))
 
 
 def measure_answers(model: VideoXl, plan: GpuPlan, folder: Path) -> dict[str, Any]:
