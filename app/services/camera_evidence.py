@@ -32,7 +32,7 @@ from app.services.access import FULL_ACCESS, Access, visible_cameras
 from app.services.alert_conditions import is_about
 from app.services.alert_rules import enabled_rules
 from app.services.context import ServiceContext
-from app.services.playback import RecordedClip, cut_recording
+from app.services.playback import RecordedClip, cut_recording, segments_within
 from app.services.recorder import named_part
 from app.services.signing import fingerprint, public_pem, signing_key
 from app.services.timelines import LEAST_GAP_S, parts_of
@@ -94,7 +94,7 @@ def evidence_span(
     if camera is None or start_at is None or end_at is None:
         raise InputRefusedError(f"{video.name} is no recording of a camera")
     _check_length(span.duration_s, most_s)
-    is_kept = _segments(context, camera, start_at, end_at) or any(
+    is_kept = segments_within(context, camera, start_at, end_at) or any(
         _files(parts_of(context, camera), start_at, end_at)
     )
     if not is_kept:
@@ -245,7 +245,7 @@ def _recorded_clips(
     folder: Path,
 ) -> Iterator[_WrittenClip]:
     """Cut what was recorded, one clip for each stretch without a break."""
-    for run in _runs(_segments(context, camera, start_at, end_at)):
+    for run in _runs(segments_within(context, camera, start_at, end_at)):
         path = _clip_path(folder, run[0].start_at)
         try:
             clip = cut_recording(context, camera.name, run, start_at, end_at, path)
@@ -254,17 +254,6 @@ def _recorded_clips(
             continue
         part = None if run[0].video is None else parts.get(run[0].video)
         yield clip, path, part
-
-
-def _segments(
-    context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime
-) -> list[SegmentRow]:
-    """Return the files of a recording that reach into a span."""
-    return [
-        segment
-        for segment in context.catalog.segments.list(camera.id, before=end_at)
-        if segment.is_open or segment.end_at > start_at
-    ]
 
 
 def _file_clips(

@@ -102,17 +102,24 @@ def export_camera_clip(
         raise InputRefusedError(f"the clip has {length_s:g} s, the limit is {most_s:g} s")
     if path.exists() and not may_replace:
         raise InputRefusedError(f"{path} is there already", hint="--force overwrites it")
-    segments = [
-        segment
-        for segment in context.catalog.segments.list(camera.id, before=end_at)
-        if segment.is_open or segment.end_at > start_at
-    ]
+    segments = segments_within(context, camera, start_at, end_at)
     clip = cut_recording(context, camera.name, segments, start_at, end_at, path)
     zone = context.settings.media.zone(camera.timezone)
     begins, ends = (
         clock_text(wall_clock(moment, 0.0, zone) or "") for moment in (clip.start_at, clip.end_at)
     )
     return MessageResponse(message=f"{path} holds {camera.name} from {begins} to {ends}")
+
+
+def segments_within(
+    context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime
+) -> list[SegmentRow]:
+    """Return the files of a recording that reach into a span, in time order."""
+    return [
+        segment
+        for segment in context.catalog.segments.list(camera.id, before=end_at)
+        if segment.is_open or segment.end_at > start_at
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
