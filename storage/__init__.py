@@ -5,19 +5,25 @@
                       cameras, segments -> camera_tables, tables, database
                       jobs, conversations, probes, accounts, uploads, verdicts -> tables, database
                       alert_rules, alerts, deliveries, destinations -> alert_tables, database
+                      objects -> object_tables, database
+                      leases, sign_in_failures, nodes, library_values -> server_tables, database
+    app -> object_store                                   (what lies in a bucket, if there is one)
+    app -> vectors -> vector_table -> vector_search -> vector_sql, vector_copy
+                      vector_sessions -> database         (pgvector; loaded where it is used)
     app -> files                                          (every path below the home folder)
+    jobs, deliveries -> clocks, notifications -> database (who is told of a change, and when it is)
     app -> records                                        (what goes in and comes out)
 
 The only folder that imports sqlalchemy; it never imports torch. Records go in and come out: those
-of `engine.records`, and those of `records.py` and `alert_records.py` for nouns that the engine does
-not know. The application opens a `Catalog` and imports records and `files`, nothing deeper.
+of `engine.records`, and those of `records.py` and its like for nouns that the engine does not
+know. The application opens a `Catalog` and imports records and `files`, nothing deeper.
 
 Decision: one file a noun behind `Catalog`, because one file for all of them passes 600 lines.
 Decision: counters of a video are stored in its row, not summed, because a page polls them every
 second and a day of video has 8 640 chunks; a test holds them equal to the sums. Revisit when a
 second writer of chunks appears.
-Decision: leases are compared with the clock of the worker, not of the database, so that tests
-need not sleep; workers on several machines must agree to a few seconds, leases last 30.
+Decision: leases are compared with the clock of the server where there is one, for those of several
+machines differ; with that of the only machine where the database is a file.
 Decision: SQLite begins every write with BEGIN IMMEDIATE, because a read that turns into a write
 half way fails at once under contention, whatever the busy timeout.
 """

@@ -27,15 +27,20 @@ from storage.alert_records import (
 )
 from storage.alert_tables import AlertRuleTable, AlertTable, AlertWatchTable, DeliveryTable
 from storage.database import Database
+from storage.deliveries import DELIVERIES
 from storage.kept_observations import keep_observation, kept_observation
+from storage.notifications import Notifications
 
 
 class Alerts:
     """The alerts of one database."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, database: Database, now: Callable[[], datetime], notifications: Notifications
+    ) -> None:
         self._database = database
         self._now = now
+        self._notifications = notifications
 
     def advance(
         self,
@@ -75,9 +80,11 @@ class Alerts:
             rows = [_new_row(rule, alert, now) for alert in alerts]
             session.add_all(rows)
             session.flush()
-            for row in rows:
-                if row.state == "open":
-                    session.add_all(_delivery(row.id, place, now) for place in destinations)
+            sent = [row for row in rows if row.state == "open"] if destinations else []
+            for row in sent:
+                session.add_all(_delivery(row.id, place, now) for place in destinations)
+            if sent:
+                self._notifications.publish_with(session, DELIVERIES)
             return tuple(map(_alert, rows))
 
     def list(

@@ -6,9 +6,9 @@ goes with what is recorded. It holds what somebody set; how the camera is doing 
 
 import json
 import logging
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from engine.errors import DiskFullError, UnreachableError
@@ -49,6 +49,8 @@ class KeptCamera:
 def write_camera_file(home: HomeFolder, row: CameraRow, *, has_sign_in: bool) -> None:
     """Write down what was set of a camera; its address in the row holds no secrets.
 
+    A file that says the same already stays as it is.
+
     Raises:
         DiskFullError: No space; an earlier file is untouched.
         UnreachableError: The folder cannot be written to.
@@ -64,9 +66,11 @@ def write_camera_file(home: HomeFolder, row: CameraRow, *, has_sign_in: bool) ->
         "created_at": row.created_at.isoformat(),
     }
     path = home.camera_file(row.id)
+    content = json.dumps(facts, indent=1, ensure_ascii=False).encode()
     try:
         make_folder(path.parent)
-        atomic_write_bytes(path, json.dumps(facts, indent=1, ensure_ascii=False).encode())
+        if not path.exists() or path.read_bytes() != content:
+            atomic_write_bytes(path, content)
     except OSError as error:
         if is_out_of_space(error):
             raise DiskFullError(f"no space left for {path}") from error
@@ -78,26 +82,33 @@ def read_camera_files(home: HomeFolder) -> tuple[KeptCamera, ...]:
 
     A file that cannot be understood is passed over, with a line in the log.
     """
-    return tuple(sorted(_read(home), key=lambda kept: (kept.created_at, kept.id)))
+    read = filter(None, map(_read, home.camera_files()))
+    return tuple(sorted(read, key=lambda kept: (kept.created_at, kept.id)))
 
 
-def _read(home: HomeFolder) -> Iterator[KeptCamera]:
-    for path in home.camera_files():
-        try:
-            facts = json.loads(path.read_bytes())
-            if facts["format"] != FORMAT:
-                raise ValueError(f"format {facts['format']}; this version reads {FORMAT}")
-            if facts["id"] != path.stem:
-                raise ValueError(f"it is about the camera {facts['id']!r}")
-            yield KeptCamera(
-                **{name: facts[name] for name in _KEPT},
-                has_sign_in=facts["has_sign_in"],
-                watch=tuple(facts["watch"]),
-                # Files of earlier versions do not have these.
-                transport=facts.get("transport", "auto"),
-                records_sound=facts.get("records_sound", True),
-                retention=CameraRetention(**facts["retention"]),
-                created_at=datetime.fromisoformat(facts["created_at"]),
-            )
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            _log.warning("%s is passed over: %s", path, error)
+def read_camera_file(home: HomeFolder, camera: CameraId) -> KeptCamera | None:
+    """Return a camera as its file describes it; `None` without one that can be understood."""
+    path = home.camera_file(camera)
+    return _read(path) if path.exists() else None
+
+
+def _read(path: Path) -> KeptCamera | None:
+    try:
+        facts = json.loads(path.read_bytes())
+        if facts["format"] != FORMAT:
+            raise ValueError(f"format {facts['format']}; this version reads {FORMAT}")
+        if facts["id"] != path.stem:
+            raise ValueError(f"it is about the camera {facts['id']!r}")
+        return KeptCamera(
+            **{name: facts[name] for name in _KEPT},
+            has_sign_in=facts["has_sign_in"],
+            watch=tuple(facts["watch"]),
+            # Files of earlier versions do not have these.
+            transport=facts.get("transport", "auto"),
+            records_sound=facts.get("records_sound", True),
+            retention=CameraRetention(**facts["retention"]),
+            created_at=datetime.fromisoformat(facts["created_at"]),
+        )
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        _log.warning("%s is passed over: %s", path, error)
+        return None

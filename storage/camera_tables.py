@@ -1,4 +1,4 @@
-"""Mapped classes of cameras, of who may see them, and of what they have recorded."""
+"""Mapped classes of cameras, of who may see them, of what they recorded and who films them."""
 
 from datetime import datetime
 
@@ -78,3 +78,14 @@ class SegmentTable(Base):
     n_bytes: Mapped[int] = mapped_column(BigInteger)
     is_open: Mapped[bool]
     """Whether it is being written."""
+
+
+class WorkerTable(Base):
+    """A worker that films cameras, and how many it has places for."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    places: Mapped[int]
+    started_at: Mapped[datetime]
+    seen_at: Mapped[datetime]

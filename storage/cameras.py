@@ -15,7 +15,8 @@ from storage.camera_file import KeptCamera
 from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
 from storage.camera_tables import CameraGrantTable, CameraTable
 from storage.database import Database
-from storage.records import CameraId, UserId
+from storage.fence import check_held
+from storage.records import CameraId, JobRow, UserId
 from storage.tables import VideoTable
 
 
@@ -138,10 +139,24 @@ class Cameras:
         except IntegrityError as error:
             raise _taken(str(changes.get("name"))) from error
 
-    def set_state(self, camera: CameraId, state: CameraState, note: str = "") -> CameraRow:
-        """Set how a camera is doing; since when changes only with the state itself."""
+    def set_state(
+        self,
+        camera: CameraId,
+        state: CameraState,
+        note: str = "",
+        *,
+        holder: JobRow | None = None,
+    ) -> CameraRow:
+        """Set how a camera is doing; since when changes only with the state itself.
+
+        Args:
+            holder: The job that films it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
             row = _locked(session, camera)
+            check_held(session, holder)
             if row.state != state:
                 row.state, row.state_since = state, self._now()
             row.state_note = note
@@ -154,6 +169,7 @@ class Cameras:
         connects: int = 0,
         dropped: int = 0,
         last_frame_at: datetime | None = None,
+        holder: JobRow | None = None,
     ) -> None:
         """Add to what is counted of a camera.
 
@@ -161,9 +177,13 @@ class Cameras:
             connects: Connections that brought a picture.
             dropped: Frames that nobody had time to look at.
             last_frame_at: The wall clock of the newest frame; `None` leaves it.
+            holder: The job that films it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
         """
         with self._database.writing() as session:
             row = _locked(session, camera)
+            check_held(session, holder)
             row.n_connects += connects
             row.frames_dropped += dropped
             row.last_frame_at = last_frame_at or row.last_frame_at

@@ -7,8 +7,9 @@ from sqlalchemy import Select, and_, delete, select
 
 from engine.records import Caption, ChunkRef, Fingerprint, Scope, TimeSpan, VideoId
 from storage.database import Database
+from storage.fence import check_held
 from storage.full_text import MOST_WORDS, Within, holding, words_of
-from storage.records import CaptionMatch
+from storage.records import CaptionMatch, JobRow
 from storage.tables import CaptionTable, VideoTable
 
 
@@ -19,11 +20,14 @@ class Captions:
         self._database = database
         self._now = now
 
-    def add(self, caption: Caption) -> None:
+    def add(self, caption: Caption, *, holder: JobRow | None = None) -> None:
         """Add a caption; an earlier one of the same chunk is replaced.
 
+        Args:
+            holder: The job that captions the video, as it was claimed.
         Raises:
             NotFoundError: The video was removed meanwhile.
+            LeaseLostError: Another worker has that job by now.
         """
         with self._database.writing() as session:
             session.execute(
@@ -46,6 +50,8 @@ class Captions:
                     created_at=self._now(),
                 )
             )
+            session.flush()
+            check_held(session, holder)
 
     def list(self, video: VideoId) -> tuple[Caption, ...]:
         """Return the captions of a video, in time order."""

@@ -10,10 +10,11 @@ from sqlalchemy import Select, delete, select
 from engine.errors import CorruptLatentsError
 from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from storage.database import Database
-from storage.records import VideoRow
+from storage.fence import check_held
+from storage.records import JobRow, VideoRow
 from storage.tables import ChunkTable
-from storage.video_record import video_record
-from storage.videos import lock_video, recount
+from storage.video_record import recount, video_record
+from storage.videos import lock_video
 
 _MOST_ORDINALS: Final = 500
 """Ordinals in one statement: databases bound the number of its parameters."""
@@ -26,18 +27,22 @@ class Chunks:
         self._database = database
         self._now = now
 
-    def commit(self, chunk: ChunkCommitted) -> bool:
+    def commit(self, chunk: ChunkCommitted, *, holder: JobRow | None = None) -> bool:
         """Add a chunk whose file is on disk, and count it if it is of the video's pipeline.
 
+        Args:
+            holder: The job that reads the video, as it was claimed.
         Returns:
             Whether it is new; the same chunk once more changes nothing.
         Raises:
             NotFoundError: The video was removed meanwhile.
+            LeaseLostError: Another worker has the job by now.
             CorruptLatentsError: The chunk is here already with other bytes.
         """
         key = (chunk.ref.video, chunk.fingerprint, chunk.ref.ordinal)
         with self._database.writing() as session:
             video = lock_video(session, chunk.ref.video)
+            check_held(session, holder)
             known = session.get(ChunkTable, key)
             if known is not None:
                 if known.checksum != chunk.checksum:
@@ -69,9 +74,18 @@ class Chunks:
         with self._database.reading() as session:
             return {ordinal: n_bytes for ordinal, n_bytes in session.execute(query)}
 
-    def keep_reading(self, video: VideoId, fingerprint: Fingerprint) -> None:
-        """Delete the rows of every other pipeline that has read a video."""
+    def keep_reading(
+        self, video: VideoId, fingerprint: Fingerprint, *, holder: JobRow | None = None
+    ) -> None:
+        """Delete the rows of every other pipeline that has read a video.
+
+        Args:
+            holder: The job that has read it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
+            check_held(session, holder)
             session.execute(
                 delete(ChunkTable).where(
                     ChunkTable.video_id == video, ChunkTable.fingerprint != fingerprint
@@ -84,6 +98,8 @@ class Chunks:
         fingerprint: Fingerprint,
         chunks: Iterable[ChunkCommitted],
         gone: Collection[int],
+        *,
+        holder: JobRow | None = None,
     ) -> None:
         """Bring the rows of one pipeline up to its files, where it is known which differ.
 
@@ -92,12 +108,16 @@ class Chunks:
             fingerprint: Of the pipeline.
             chunks: Files that have no row, or another one.
             gone: Ordinals of rows whose files are gone.
+            holder: The job that reads it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
         """
         files = {chunk.ref.ordinal: chunk for chunk in chunks}
         if not files and not gone:
             return
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             outdated = sorted({*files, *gone})
             for start in range(0, len(outdated), _MOST_ORDINALS):
                 session.execute(
@@ -114,14 +134,22 @@ class Chunks:
             row.updated_at = self._now()
 
     def replace(
-        self, video: VideoId, fingerprint: Fingerprint, chunks: Iterable[ChunkCommitted]
+        self,
+        video: VideoId,
+        fingerprint: Fingerprint,
+        chunks: Iterable[ChunkCommitted],
+        *,
+        holder: JobRow | None = None,
     ) -> VideoRow:
         """Rebuild the rows of one pipeline from what its files say.
 
         Rows of the same bytes as their file stay as they are: their counts may be newer.
 
+        Args:
+            holder: The job that reads it, as it was claimed.
         Raises:
             ValueError: A chunk is of another video or pipeline.
+            LeaseLostError: Another worker has that job by now.
         """
         files = {chunk.ref.ordinal: chunk for chunk in chunks}
         for chunk in files.values():
@@ -129,6 +157,7 @@ class Chunks:
                 raise ValueError(f"chunk {chunk.ref} does not belong to {video} {fingerprint}")
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             query = _of_pipeline(video, fingerprint)
             known = {known_row.ordinal: known_row for known_row in session.scalars(query)}
             kept = {at for at in known.keys() & files.keys() if _same_bytes(known[at], files[at])}

@@ -1,7 +1,7 @@
 """Conversations: questions, answers and the evidence of each."""
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -19,10 +19,16 @@ from engine.records import (
     TimeSpan,
     VideoId,
 )
+from storage.conversation_tables import (
+    ConversationTable,
+    EvidenceTable,
+    TurnImageTable,
+    TurnTable,
+)
 from storage.database import Database
 from storage.kept_observations import keep_observation, kept_observation
 from storage.records import MOST_GROUNDS, ConversationId, ConversationRow, TurnRow, UserId
-from storage.tables import ConversationTable, EvidenceTable, TurnTable, VideoTable
+from storage.tables import VideoTable
 
 
 class Conversations:
@@ -95,8 +101,19 @@ class Conversations:
             row = _row(session, conversation)
             session.execute(delete(ConversationTable).where(ConversationTable.id == row.id))
 
-    def add_turn(self, conversation: ConversationId, question: str, answer: Answer) -> TurnRow:
-        """Add a question and its answer; evidence of a video removed meanwhile is left out."""
+    def add_turn(
+        self,
+        conversation: ConversationId,
+        question: str,
+        answer: Answer,
+        *,
+        images: Sequence[bytes] = (),
+    ) -> TurnRow:
+        """Add a question and its answer; evidence of a video removed meanwhile is left out.
+
+        Args:
+            images: JPEGs of what was shown beside the question, in its order.
+        """
         now = self._now()
         with self._database.writing() as session:
             row = _row(session, conversation, lock=True)
@@ -128,6 +145,9 @@ class Conversations:
                 for rank, (item, is_nearest) in enumerate(moments)
                 if item.video in present
             ]
+            turn.images = [
+                TurnImageTable(place=place, jpeg=jpeg) for place, jpeg in enumerate(images)
+            ]
             session.add(turn)
             session.flush()
             return _turn(turn)
@@ -141,6 +161,23 @@ class Conversations:
         )
         with self._database.reading() as session:
             return tuple(map(_turn, session.scalars(query)))
+
+    def image(self, conversation: ConversationId, ordinal: int, place: int) -> bytes:
+        """Return the JPEG of an image that was shown beside a question.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        query = select(TurnImageTable.jpeg).where(
+            TurnImageTable.conversation_id == conversation,
+            TurnImageTable.ordinal == ordinal,
+            TurnImageTable.place == place,
+        )
+        with self._database.reading() as session:
+            jpeg = session.scalar(query)
+        if jpeg is None:
+            raise NotFoundError(f"no image {place} beside question {ordinal}")
+        return bytes(jpeg)
 
 
 def _row(
@@ -207,4 +244,5 @@ def _turn(row: TurnTable) -> TurnRow:
             total_ms=row.total_ms,
         ),
         created_at=row.created_at,
+        n_images=len(row.images),
     )

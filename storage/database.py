@@ -10,62 +10,70 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from engine.errors import (
-    DiskFullError,
     InputRefusedError,
     LongwatchError,
     MissingCapabilityError,
-    NotFoundError,
-    ReadOnlyError,
     StorageBusyError,
     UnreachableError,
 )
+from storage.database_errors import BUSY, no_space, read_only_error, translated
 from storage.read_only import ReadOnlyFile, is_full, is_writable
 
 BUSY_TIMEOUT_S = 10.0
 """Longest wait of a writer for another; a row takes milliseconds, so more than this is a stall."""
 
+CONNECTIONS = 10
+"""Most connections of a process to a server, which by default takes a hundred of all; a statement
+takes milliseconds, so a few serve many threads."""
+
+_KEPT_CONNECTIONS = 4
+"""Connections that stay open while nobody needs them."""
+_KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""A server that vanished without a word is noticed after a minute, not after hours."""
 _RETRY_S = 0.01
 _FILE = "sqlite:///"
 _BEGIN = "longwatch_begin"
-# Beginnings of SQLite's error names and of PostgreSQL's SQLSTATE codes.
-_BUSY = ("SQLITE_BUSY", "SQLITE_LOCKED", "55P03", "40P01", "40001", "57014")
-"""Locked, deadlocked, not serialisable, or out of time."""
-_FULL = ("SQLITE_FULL", "53100")
-_NO_PARENT = ("SQLITE_CONSTRAINT_FOREIGNKEY", "23503")
-_DAMAGED = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "XX001", "XX002")
-_AWAY = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_IOERR", "08", "28", "3D", "53", "57P")
-"""Missing, not writable, no such user or database, or shutting down."""
+_MARK = {True: "PRAGMA data_version", False: "SELECT pg_current_snapshot()::text"}
 
 
 class Database:
     """One SQLite file or PostgreSQL database."""
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        connections: int = CONNECTIONS,
+    ) -> None:
         """Prepare the connections; none is opened yet.
 
         Args:
             url: `sqlite:////abs/longwatch.db`, `postgresql://...`.
-            busy_timeout_s: How long a statement waits for a lock.
+            busy_timeout_s: How long a statement waits for a lock, or for a connection.
+            connections: Most connections to a server at a time, besides two that stay.
         Raises:
             UnreachableError: The address cannot be understood.
             MissingCapabilityError: The driver is not installed.
         """
         self._read_only = _read_only_file(url, busy_timeout_s)
-        self.engine = _engine(url, busy_timeout_s, self._read_only)
+        self.engine = _engine(url, busy_timeout_s, self._read_only, connections)
         self._writing = self.engine.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         self.where = _address(self.engine.url)
         self._watch_lock = threading.Lock()
-        self._watch: sqlite3.Connection | None = None
+        self._watch: Any = None
         self._n_watches = 0
 
     @property
@@ -73,28 +81,41 @@ class Database:
         """Whether this is a file, not a server."""
         return self.engine.dialect.name == "sqlite"
 
-    def change_mark(self) -> tuple[int, int] | None:
+    def change_mark(self) -> tuple[int, int | str] | None:
         """Return what differs whenever anybody has committed a change; `None` where nobody knows.
 
-        Of SQLite alone, where it takes microseconds.
+        Costs microseconds on SQLite. On PostgreSQL one question to the server: the snapshot is the
+        set of transactions whose changes are to be seen, and so the same only if no other has
+        ended meanwhile; a counter would move before its change can be seen, or hold up writers.
         """
-        if not self.is_sqlite or self._read_only is not None:
+        if self._read_only is not None:
             return None
         with self._watch_lock:
             try:
                 if self._watch is None:
-                    # One that never writes: the number tells of the changes of all others.
-                    self._watch = sqlite3.connect(self.where, check_same_thread=False)
+                    self._watch = self._open_watch()
                     self._n_watches += 1
-                (version,) = self._watch.execute("PRAGMA data_version").fetchone()
-            except sqlite3.Error:
+                (mark,) = self._watch.execute(_MARK[self.is_sqlite]).fetchone()
+            except (LongwatchError, self.driver_error):
+                self._close_watch()
                 return None
-            return self._n_watches, int(version)
+            return self._n_watches, mark
+
+    def _open_watch(self) -> Any:
+        if self.is_sqlite:
+            # One that never writes: the number tells of the changes of all others.
+            return sqlite3.connect(self.where, check_same_thread=False)
+        return self._open_own()
+
+    def _close_watch(self) -> None:
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watch.close()
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a transaction that is rolled back at the end: for reading alone."""
-        with self._translate_errors(), Session(self.engine) as session:
+        with self.translating(), Session(self.engine) as session:
             yield session
 
     @contextmanager
@@ -105,7 +126,7 @@ class Database:
             ReadOnlyError: The file cannot be written to.
         """
         self.check_writable()
-        with self._translate_errors(), Session(self._writing) as session, session.begin():
+        with self.translating(), Session(self._writing) as session, session.begin():
             yield session
 
     @contextmanager
@@ -116,16 +137,51 @@ class Database:
             ReadOnlyError: The file cannot be written to.
         """
         self.check_writable()
-        with self._translate_errors(), self._writing.begin() as connection:
+        with self.translating(), self._writing.begin() as connection:
             yield connection
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Open a transaction that sees the database as it is now until its end: for reading."""
+        options = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with self.translating(), self.engine.connect() as connection:
+            yield connection.execution_options(**options)
+
+    @contextmanager
+    def own_connection(self) -> Iterator[Any]:
+        """Open a connection of the driver, outside the pool, where each statement stands alone.
+
+        Of PostgreSQL alone.
+        """
+        connection = self._open_own()
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+    def _open_own(self) -> Any:
+        with self.translating():
+            pooled = self.engine.raw_connection()
+            connection = cast(Any, pooled.driver_connection)
+            pooled.detach()
+        connection.rollback()
+        connection.autocommit = True
+        return connection
+
+    @property
+    def driver_error(self) -> type[Exception]:
+        """The class of every error that the driver raises where nothing translates it."""
+        return cast(type[Exception], self.engine.dialect.loaded_dbapi.Error)
+
+    def server_time(self, session: Session) -> datetime:
+        """Return the time of the server, on which all machines agree; of PostgreSQL alone."""
+        return cast(datetime, session.scalars(select(func.clock_timestamp())).one())
 
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
         with self._watch_lock:
-            if self._watch is not None:
-                self._watch.close()
-                self._watch = None
+            self._close_watch()
         if self._read_only is not None:
             self._read_only.close()
 
@@ -138,14 +194,14 @@ class Database:
         """
         if self._read_only is not None:
             if is_writable(Path(self.where)):
-                raise _no_space(self.where)
-            raise ReadOnlyError(
-                f"{self.where} cannot be written to: the library can be listed, searched and asked",
-                hint="check its owner and rights, and whether its disk is mounted read-only",
+                raise no_space(self.where)
+            raise read_only_error(
+                self.where, "check its owner and rights, and whether its disk is mounted read-only"
             )
 
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def translating(self) -> Iterator[None]:
+        """Raise the errors of the driver as those of `engine.errors`, where they have one."""
         try:
             yield
         except PoolTimeoutError as error:
@@ -158,10 +214,10 @@ class Database:
                 hint="rename the file, or write it another way",
             ) from error
         except DBAPIError as error:
-            translated = _translated(error, self.where)
-            if translated is None:
+            sentence = translated(error, self.where)
+            if sentence is None:
                 raise
-            raise translated from error
+            raise sentence from error
 
 
 def _read_only_file(url: str, busy_timeout_s: float) -> ReadOnlyFile | None:
@@ -174,7 +230,9 @@ def _read_only_file(url: str, busy_timeout_s: float) -> ReadOnlyFile | None:
     return ReadOnlyFile(file, busy_timeout_s=busy_timeout_s)
 
 
-def _engine(url: str, busy_timeout_s: float, read_only: ReadOnlyFile | None) -> Engine:
+def _engine(
+    url: str, busy_timeout_s: float, read_only: ReadOnlyFile | None, connections: int
+) -> Engine:
     if url.startswith(_FILE):
         # Not parsed as an address: a folder may be called `what?`.
         file = Path(url.removeprefix(_FILE))
@@ -185,7 +243,7 @@ def _engine(url: str, busy_timeout_s: float, read_only: ReadOnlyFile | None) -> 
         # SQLAlchemy would choose psycopg2 for a bare `postgresql:`; the `pg` extra brings psycopg.
         parsed = make_url(re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", url))
         if parsed.get_backend_name() == "postgresql":
-            return _postgresql(parsed, busy_timeout_s)
+            return _postgresql(parsed, busy_timeout_s, connections)
     except ArgumentError:
         pass
     except ModuleNotFoundError as error:
@@ -200,7 +258,10 @@ def _engine(url: str, busy_timeout_s: float, read_only: ReadOnlyFile | None) -> 
 
 def _address(url: URL) -> str:
     """Return the address as users know it: the file, or the URL without its password."""
-    return url.database if url.database and url.get_backend_name() == "sqlite" else str(url)
+    if url.database and url.get_backend_name() == "sqlite":
+        return url.database
+    shown = url.difference_update_query(["password", "sslpassword"])
+    return str(shown.set(drivername=url.get_backend_name()))
 
 
 def _sqlite(file: Path, busy_timeout_s: float) -> Engine:
@@ -233,14 +294,18 @@ def _read_only_sqlite(file: Path, read_only: ReadOnlyFile) -> Engine:
     return engine
 
 
-def _postgresql(url: URL, busy_timeout_s: float) -> Engine:
+def _postgresql(url: URL, busy_timeout_s: float, connections: int) -> Engine:
     options = f"-c lock_timeout={round(busy_timeout_s * 1000)} -c timezone=utc"
     return create_engine(
         url,
         connect_args={
             "options": f"{url.query.get('options', '')} {options}",
             "connect_timeout": 10,
+            **_KEEPALIVES,
         },
+        pool_size=_KEPT_CONNECTIONS,
+        max_overflow=max(0, connections - _KEPT_CONNECTIONS),
+        pool_timeout=busy_timeout_s,
         # A server that restarted is noticed before a statement is lost to a dead connection.
         pool_pre_ping=True,
         hide_parameters=True,
@@ -270,7 +335,7 @@ def use_write_ahead_log(connection: sqlite3.Connection, *, busy_timeout_s: float
             connection.execute("PRAGMA journal_mode = WAL")
             return
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith(_BUSY) or time.monotonic() > end_s:
+            if not error.sqlite_errorname.startswith(BUSY) or time.monotonic() > end_s:
                 raise
         time.sleep(_RETRY_S)
 
@@ -282,42 +347,3 @@ def _begin_explicitly(connection: sqlite3.Connection, record: object) -> None:
 
 def _begin(connection: Connection) -> None:
     connection.exec_driver_sql(connection.get_execution_options().get(_BEGIN, "BEGIN"))
-
-
-def _no_space(where: str) -> DiskFullError:
-    return DiskFullError(
-        f"no space left for {where}", hint="free some space; what is stored is intact"
-    )
-
-
-def _translated(error: DBAPIError, where: str) -> LongwatchError | None:
-    """Return the error for what the world did to the database; `None` for a mistake of the code."""
-    cause = error.orig
-    code = getattr(cause, "sqlite_errorname", None) or getattr(cause, "sqlstate", None) or ""
-    reason = (str(cause).strip() or "no answer").splitlines()[0]
-    if code.startswith(_BUSY):
-        return StorageBusyError(
-            f"{where} is locked by another process",
-            hint="wait for it to finish, or stop it, and try again",
-        )
-    # SQLite calls it an I/O error where the index of its log finds no room.
-    is_unroomed = code.startswith("SQLITE_IOERR") and is_full(Path(where))
-    if code.startswith(_FULL) or is_unroomed:
-        return _no_space(where)
-    if code.startswith(_NO_PARENT):
-        return NotFoundError("what this belongs to does not exist, or was removed meanwhile")
-    if code.startswith(_DAMAGED):
-        return UnreachableError(
-            f"{where} is damaged or not a database of Longwatch",
-            hint="restore a backup, or move it away to start empty",
-        )
-    # A server that never answered has no code to give.
-    no_progress = isinstance(error, OperationalError) and not code
-    if no_progress or error.connection_invalidated or code.startswith(_AWAY):
-        return UnreachableError(
-            f"{where} cannot be used: {reason}",
-            hint="check that it exists and that you may read and write it",
-        )
-    if isinstance(error, DataError):
-        return InputRefusedError(f"this cannot be stored: {reason}")
-    return None

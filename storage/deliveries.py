@@ -5,15 +5,17 @@ queued --claim--> sending --settle--> delivered
   |---lease expires: the next claim sends again, and what it sends says that it may be a repeat
 
 A claim is written before anything is sent, so that a process that is killed in between leaves a
-mark. Nothing can be sent exactly once to somebody else; a repeat has the key of the first.
+mark. Nothing can be sent exactly once to somebody else; a repeat has the key of the first. Whoever
+sends is told of what is due (`storage/notifications.py`), and need not ask all the time.
 """
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from engine.errors import NotFoundError
@@ -25,15 +27,27 @@ from storage.alert_records import (
     DestinationId,
 )
 from storage.alert_tables import DeliveryTable
+from storage.clocks import LeaseClock
 from storage.database import Database
+from storage.notifications import Notifications
+
+DELIVERIES: Final = "deliveries"
+"""The topic under which it is told that something is due."""
 
 
 class Deliveries:
     """The outbox of one database."""
 
-    def __init__(self, database: Database, now: Callable[[], datetime]) -> None:
+    def __init__(self, database: Database, clock: LeaseClock, notifications: Notifications) -> None:
         self._database = database
-        self._now = now
+        self._clock = clock
+        self._notifications = notifications
+
+    @contextmanager
+    def hearing(self, hear: Callable[[], None]) -> Iterator[None]:
+        """Call `hear` whenever something may be due, by any process, while the body runs."""
+        with self._notifications.hearing(DELIVERIES, lambda _: hear()):
+            yield
 
     def claim(self, owner: str, *, lease_s: float) -> DeliveryRow | None:
         """Claim the oldest delivery that is due, or whose sender has died.
@@ -45,19 +59,18 @@ class Deliveries:
             owner: Names the process in the row.
             lease_s: How long the claim holds.
         """
-        now = self._now()
-        is_due = and_(DeliveryTable.state == "queued", DeliveryTable.run_at <= now)
-        is_left = and_(DeliveryTable.state == "sending", DeliveryTable.lease_until < now)
-        is_held = and_(DeliveryTable.state == "sending", DeliveryTable.lease_until >= now)
-        busy = select(DeliveryTable.destination_id).where(is_held)
-        query = (
-            select(DeliveryTable)
-            .where(or_(is_due, is_left), DeliveryTable.destination_id.not_in(busy))
-            .order_by(DeliveryTable.run_at, DeliveryTable.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
         with self._database.writing() as session:
+            now = self._clock(session)
+            is_due, is_left = _due(now), _left(now)
+            is_held = and_(DeliveryTable.state == "sending", DeliveryTable.lease_until >= now)
+            busy = select(DeliveryTable.destination_id).where(is_held)
+            query = (
+                select(DeliveryTable)
+                .where(or_(is_due, is_left), DeliveryTable.destination_id.not_in(busy))
+                .order_by(DeliveryTable.run_at, DeliveryTable.id)
+                .limit(1)
+                .with_for_update(skip_locked=True)
+            )
             row = session.scalar(query)
             if row is None:
                 return None
@@ -69,14 +82,19 @@ class Deliveries:
             session.flush()
             return _delivery(row)
 
-    def is_due(self) -> bool:
-        """Return whether a claim may find something; costs no write."""
-        now = self._now()
-        is_due = and_(DeliveryTable.state == "queued", DeliveryTable.run_at <= now)
-        is_left = and_(DeliveryTable.state == "sending", DeliveryTable.lease_until < now)
-        query = select(DeliveryTable.id).where(or_(is_due, is_left)).limit(1)
+    def due_in_s(self) -> float | None:
+        """Return the seconds until a claim may find something, 0 when it may now; costs no write.
+
+        `None` where nothing is on its way. What others are sending does not count.
+        """
+        waits = DeliveryTable.state == "queued"
         with self._database.reading() as session:
-            return session.scalar(query) is not None
+            now = self._clock(session)
+            query = select(DeliveryTable.id).where(or_(_due(now), _left(now))).limit(1)
+            if session.scalar(query) is not None:
+                return 0.0
+            run_at = session.scalar(select(func.min(DeliveryTable.run_at)).where(waits))
+            return None if run_at is None else max(0.0, (run_at - now).total_seconds())
 
     def abandon(self, is_dead: Callable[[str | None], bool]) -> int:
         """Let the next claim take over at once what dead processes were sending.
@@ -87,13 +105,14 @@ class Deliveries:
         with self._database.reading() as session:
             held = session.execute(
                 select(DeliveryTable.id, DeliveryTable.lease).where(
-                    DeliveryTable.state == "sending", DeliveryTable.lease_until >= self._now()
+                    DeliveryTable.state == "sending",
+                    DeliveryTable.lease_until >= self._clock(session),
                 )
             ).all()
         dead = [(identity, lease) for identity, lease in held if is_dead(lease)]
         for identity, lease in dead:
             with self._database.writing() as session:
-                past = self._now() - timedelta(seconds=1)
+                past = self._clock(session) - timedelta(seconds=1)
                 session.execute(
                     update(DeliveryTable)
                     .where(DeliveryTable.id == identity, DeliveryTable.lease == lease)
@@ -118,22 +137,22 @@ class Deliveries:
         Returns:
             Whether the claim was still held; a late sender changes nothing.
         """
-        now = self._now()
-        values: dict[str, Any] = {"lease": None, "lease_until": None, "error": error}
-        if error is None:
-            values |= {"state": "delivered", "ended_at": now}
-        elif retry_in_s is None:
-            values |= {"state": "dead", "ended_at": now}
-        else:
-            values |= {"state": "queued", "run_at": now + timedelta(seconds=retry_in_s)}
-        if error is not None and may_have_arrived:
-            values["is_repeat"] = True
         is_held = and_(
             DeliveryTable.id == delivery.id,
             DeliveryTable.state == "sending",
             DeliveryTable.lease == delivery.lease,
         )
         with self._database.writing() as session:
+            now = self._clock(session)
+            values: dict[str, Any] = {"lease": None, "lease_until": None, "error": error}
+            if error is None:
+                values |= {"state": "delivered", "ended_at": now}
+            elif retry_in_s is None:
+                values |= {"state": "dead", "ended_at": now}
+            else:
+                values |= {"state": "queued", "run_at": now + timedelta(seconds=retry_in_s)}
+            if error is not None and may_have_arrived:
+                values["is_repeat"] = True
             result = session.execute(update(DeliveryTable).where(is_held).values(**values))
             return cast(CursorResult[Any], result).rowcount == 1
 
@@ -178,9 +197,20 @@ class Deliveries:
             row = _row(session, delivery)
             if row.state in {"dead", "queued"}:
                 row.state, row.attempts, row.ended_at = "queued", 0, None
-                row.run_at = self._now()
+                row.run_at = self._clock(session)
+                self._notifications.publish_with(session, DELIVERIES)
             session.flush()
             return _delivery(row)
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    # A first attempt is due whatever the clock of the machine that raised the alert.
+    is_time = or_(DeliveryTable.attempts == 0, DeliveryTable.run_at <= now)
+    return and_(DeliveryTable.state == "queued", is_time)
+
+
+def _left(now: datetime) -> ColumnElement[bool]:
+    return and_(DeliveryTable.state == "sending", DeliveryTable.lease_until < now)
 
 
 def _row(session: Session, delivery: DeliveryId) -> DeliveryTable:

@@ -23,6 +23,10 @@
     recordings/<camera>/<moment>.mp4          what it sent, a minute a file, by app/services
     models/                                   checkpoints that were downloaded
     run/server.json, server.sock              how commands find the running server, app/ipc
+    run/<name>.mark                           by which nodes of a cluster know the folder
+
+Where an object store is configured, paths below `SHARED` are its keys too, and the files here are
+copies.
 
 Originals that were added from elsewhere on the disk stay where they are. Only ids and plain names
 become paths; anything else is a `ValueError`. Asking for a path creates nothing.
@@ -33,13 +37,19 @@ import shutil
 import stat
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from engine.errors import UnreachableError
 from engine.files import atomic_write, create_private
 from engine.records import Fingerprint, VideoId
 from storage.records import CameraId, ProbeRunId, UploadId
 
+SHARED: Final = ("latents", "stills", "vectors", "media", "recordings", "proxies", "cameras")
+"""Folders whose files several machines share; what else there is belongs to one machine."""
+SIDECAR: Final = "video.json"
+"""Name of what a reading says of its video."""
 _ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_UPLOAD = re.compile(r"[0-9a-f]{24}\.bin")
 _PLAIN_NAME = re.compile(r"\w[\w .-]{0,127}")
 
 
@@ -92,9 +102,58 @@ class HomeFolder:
                 hint="check its owner and rights, or set LONGWATCH_HOME",
             ) from error
 
+    def write_mark(self, name: str) -> None:
+        """Write a name by which another process knows this folder again, on whatever machine.
+
+        Raises:
+            UnreachableError: It cannot be written.
+        """
+        try:
+            self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+            create_private(self._mark(name))
+        except OSError as error:
+            raise UnreachableError(f"{self.run}: cannot be written: {error.strerror}") from error
+
+    def has_mark(self, name: str) -> bool:
+        """Return whether such a name was written into this folder."""
+        try:
+            return self._mark(name).exists()
+        except OSError:
+            return False
+
+    def remove_mark(self, name: str) -> None:
+        """Delete such a name; nothing happens where it is gone."""
+        self._mark(name).unlink(missing_ok=True)
+
+    def _mark(self, name: str) -> Path:
+        return self.run / f"{_checked(name)}.mark"
+
     def contains(self, path: str | Path) -> bool:
         """Return whether a path, or the address of a source, lies below the home folder."""
         return Path(path).is_relative_to(self.path)
+
+    def key(self, path: Path) -> str:
+        """Return a path below the home folder as the key of an object."""
+        return path.relative_to(self.path).as_posix()
+
+    def at_key(self, key: str) -> Path:
+        """Return the path that a key names.
+
+        Raises:
+            ValueError: It leads out of the home folder.
+        """
+        if not key or any(part in {"", ".", ".."} for part in key.split("/")):
+            raise ValueError(f"a key is a path below the home folder, not {key!r}")
+        return self.path / key
+
+    def local(self, uri: str) -> Path:
+        """Return where an original lies on this machine: an upload below this home, whoever has it.
+
+        Rows are shared by machines whose home folders lie elsewhere.
+        """
+        path = Path(uri)
+        is_upload = path.parent.name == self.media.name and _UPLOAD.fullmatch(path.name)
+        return self.media / path.name if is_upload else path
 
     def original(self, upload: UploadId) -> Path:
         """Return the path of an upload that is complete."""
@@ -119,7 +178,7 @@ class HomeFolder:
 
     def sidecar(self, fingerprint: Fingerprint, video: VideoId) -> Path:
         """Return the path of what a reading says of its video."""
-        return self.latents / _checked(fingerprint) / _checked(video) / "video.json"
+        return self.latents / _checked(fingerprint) / _checked(video) / SIDECAR
 
     def stills(self, video: VideoId) -> Path:
         """Return the folder of the stills of a video."""
@@ -264,7 +323,7 @@ class HomeFolder:
         Raises:
             UnreachableError: A file or folder cannot be deleted.
         """
-        original, proxy = Path(uri), self.proxy(video)
+        original, proxy = self.local(uri), self.proxy(video)
         is_uploaded = original.parent == self.media
         try:
             # Vectors of every encoder that ever looked at it.

@@ -1,8 +1,9 @@
 """Full-text search over a table with a column `words`: FTS5 on SQLite, tsvector on PostgreSQL.
 
-Both bring words to their stems, so that "dog" finds "dogs". The index of SQLite is a virtual table
-beside each table (`captions_fts`, `observations_fts`; `said_fts` of print and speech alone) that
-triggers keep; that of PostgreSQL is over an expression. They stand in migrations 0007 and 0014.
+Both bring words to their stems (Porter's), so that "dog" finds "dogs", leave out the marks of
+letters, and no word. The index of SQLite is a virtual table beside each table (`captions_fts`,
+`observations_fts`; `said_fts` of print and speech alone) that triggers keep; that of PostgreSQL is
+over an expression. They stand in migrations 0007, 0014 and 0015.
 
 Decision: English stems for every language, because FTS5 has no other stemmer and footage does not
 say its language; words of other languages are found as they are written.
@@ -10,6 +11,7 @@ say its language; words of other languages are found as they are written.
 
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 from typing import Final, Literal
 
@@ -45,6 +47,9 @@ Searchable = Literal["captions", "observations", "said"]
 """Tables, and of observations those of print and speech alone: in a large library most rows are of
 things, and a word such as "car" is in every tenth of them."""
 
+_MARKS: Final = "[\u0300-\u036f]+"
+# Written as the index has it: another expression would be a scan.
+_WITHOUT_MARKS: Final = f"regexp_replace(normalize({{}}, NFD), '{_MARKS}', '', 'g')"
 _WORD = re.compile(r"\w+")
 _STOP_WORDS = re.compile(
     "a|an|and|are|at|be|by|for|from|in|is|it|of|on|or|that|the|there|this|to|was|were|with"
@@ -114,12 +119,16 @@ def _rows_sqlite(name: Searchable, word: str) -> Select[int]:
     return select(index.c.rowid.label("id")).select_from(index).where(is_match)
 
 
+def _bare(word: str) -> str:
+    """Return a word without the marks of its letters, as the index of PostgreSQL holds it."""
+    return re.sub(_MARKS, "", unicodedata.normalize("NFD", word))
+
+
 def _rows_postgresql(name: Searchable, word: str) -> Select[int]:
-    # Written as the index has it: another expression would be a scan.
     rows = table("observations" if name == "said" else name, column("id", Integer))
-    english: ColumnClause[str] = literal_column("'english'::regconfig")
-    document = func.to_tsvector(english, literal_column("words"))
-    query = func.plainto_tsquery(english, word)
+    config: ColumnClause[str] = literal_column("'longwatch'::regconfig")
+    document = func.to_tsvector(config, literal_column(_WITHOUT_MARKS.format("words")))
+    query = func.plainto_tsquery(config, _bare(word))
     rows_held = select(rows.c.id).where(document.op("@@")(query))
     if name == "said":
         return rows_held.where(literal_column("kind IN ('text', 'speech')"))

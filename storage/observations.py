@@ -32,10 +32,11 @@ from engine.records import (
     VideoId,
 )
 from storage.database import Database
+from storage.fence import check_held
 from storage.full_text import MOST_WORDS, Searchable, Within, holding, words_of
 from storage.observation_record import COLUMNS, observation_record, observation_row
 from storage.observation_tables import ObservationTable, ObservedTable
-from storage.records import ObservationMatch, ObservationTally, TextVector, UnreadText
+from storage.records import JobRow, ObservationMatch, ObservationTally, TextVector, UnreadText
 
 _ROWS_AT_ONCE = 64
 """Rows that are fetched together where the first few may do."""
@@ -67,13 +68,18 @@ class Observations:
             _forget(session, video, [kind])
             _write(session, rows, observed)
 
-    def extend(self, rows: Sequence[Observation], observed: Observed) -> None:
+    def extend(
+        self, rows: Sequence[Observation], observed: Observed, *, holder: JobRow | None = None
+    ) -> None:
         """Add what an observer has found since, and move its reach, in one transaction.
 
         A row of a track that is there already replaces it: the thing is still in view.
 
+        Args:
+            holder: The job that observes it, as it was claimed.
         Raises:
             NotFoundError: The video was removed meanwhile.
+            LeaseLostError: Another worker has that job by now.
         """
         tracks = [row.track for row in rows if row.track is not None]
         is_open = (
@@ -85,11 +91,26 @@ class Observations:
             if tracks:
                 session.execute(delete(ObservationTable).where(*is_open))
             _write(session, rows, observed)
+            session.flush()
+            check_held(session, holder)
 
-    def forget(self, video: VideoId, kinds: Collection[ObservationKind]) -> None:
-        """Delete what observers said of a video, and their reach."""
+    def forget(
+        self,
+        video: VideoId,
+        kinds: Collection[ObservationKind],
+        *,
+        holder: JobRow | None = None,
+    ) -> None:
+        """Delete what observers said of a video, and their reach.
+
+        Args:
+            holder: The job that observes it anew, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
             _forget(session, video, kinds)
+            check_held(session, holder)
 
     def reach(self, video: VideoId | None = None) -> tuple[Observed, ...]:
         """Return how far observers have looked: at one video, or at all."""
@@ -214,12 +235,17 @@ class Observations:
         with self._database.reading() as session:
             return tuple(UnreadText(id=row, text=text) for row, text in session.execute(query))
 
-    def set_vectors(self, vectors: Mapping[int, bytes], model: str) -> None:
+    def set_vectors(
+        self, vectors: Mapping[int, bytes], model: str, *, holder: JobRow | None = None
+    ) -> None:
         """Write down vectors of texts by the ids of `without_vector`; rows that left are skipped.
 
         Args:
             vectors: Unit vectors as little-endian half floats.
             model: The encoder.
+            holder: The job that observes the video, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
         """
         with self._database.writing() as session:
             for row, vector in vectors.items():
@@ -228,6 +254,7 @@ class Observations:
                     .where(ObservationTable.id == row)
                     .values(vector=vector, vector_model=model)
                 )
+            check_held(session, holder)
 
     def vectors(
         self,

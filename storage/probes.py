@@ -11,7 +11,8 @@ from engine.errors import NotFoundError
 from engine.probe_records import ProbeCell, ProbeResult
 from engine.records import Recall
 from storage.database import Database
-from storage.records import JobId, Json, ProbeRunId, ProbeRunRow
+from storage.fence import check_held
+from storage.records import JobId, JobRow, Json, ProbeRunId, ProbeRunRow
 from storage.tables import ProbeCellTable, ProbeRunTable
 
 
@@ -23,12 +24,19 @@ class Probes:
         self._now = now
 
     def add(
-        self, result: ProbeResult, *, settings: Json | None = None, job: JobId | None = None
+        self, result: ProbeResult, *, settings: Json | None = None, holder: JobRow | None = None
     ) -> ProbeRunRow:
-        """Add a run with the cells it has; later ones follow by `add_cell`."""
+        """Add a run with the cells it has; later ones follow by `add_cell`.
+
+        Args:
+            holder: The job that makes it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
+            check_held(session, holder)
             row = ProbeRunTable(
-                job_id=job,
+                job_id=None if holder is None else holder.id,
                 haystack=result.haystack,
                 model=result.model,
                 compression_ratio=result.compression_ratio,
@@ -49,21 +57,25 @@ class Probes:
         *,
         wall_s: float,
         trials: Sequence[Json] = (),
+        holder: JobRow | None = None,
     ) -> int:
         """Append a cell to a run.
 
         Args:
             wall_s: Time of the whole run so far.
             trials: For each needle: what was asked, answered and retrieved.
+            holder: The job that makes the run, as it was claimed.
         Returns:
             Number of cells that the run has now.
         Raises:
             NotFoundError: The run was removed meanwhile.
+            LeaseLostError: Another worker has that job by now.
         """
         with self._database.writing() as session:
             row = session.get(ProbeRunTable, run, with_for_update=True)
             if row is None:
                 raise _no_run(run)
+            check_held(session, holder)
             row.wall_s = wall_s
             n_cells = session.scalar(
                 select(func.count()).select_from(ProbeCellTable).where(ProbeCellTable.run_id == run)

@@ -217,6 +217,11 @@ class JobRow:
     started_at: datetime | None
     ended_at: datetime | None
 
+    @property
+    def worker(self) -> str | None:
+        """The worker that has it; `None` of one that nobody does."""
+        return None if self.lease is None else self.lease.rpartition("#")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserRow:
@@ -307,6 +312,8 @@ class TurnRow:
     """`None` where an earlier version kept the answer."""
     nearest: tuple[Evidence, ...] = ()
     """Moments shown as not confirmed, without those of videos removed since."""
+    n_images: int = 0
+    """Still images that were shown beside the question."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """All videos as records, kept until the database changes: a question about a library of thousands
 must not make thousands of records again, several times over.
 
-What has changed is told by the rows themselves, column by column as the database holds them; only
-those that differ are made anew.
+What has changed is told by the rows themselves, by their versions or column by column as the
+database holds them; only those that differ are made anew.
 """
 
 import threading
@@ -27,6 +27,8 @@ class VideoList:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        # PostgreSQL names the version of a row; on SQLite the columns are read as fast.
+        self._version = "videos.*" if database.is_sqlite else "xmin, ctid"
         self._lock = threading.Lock()
         self._mark: object = None
         self._columns: dict[VideoId, tuple[Any, ...]] = {}
@@ -62,7 +64,7 @@ class VideoList:
             columns = {
                 VideoId(row[0]): tuple(row)
                 for row in session.connection().execute(
-                    text("SELECT id, videos.* FROM videos ORDER BY created_at, id")
+                    text(f"SELECT id, {self._version} FROM videos ORDER BY created_at, id")
                 )
             }
             changed = [id for id, row in columns.items() if self._columns.get(id) != row]

@@ -1,8 +1,9 @@
-"""The row of a video in the database to its record, and what a probe found into the row."""
+"""The row of a video in the database to its record, and what a probe or its chunks say into it."""
 
 from typing import Any, cast
 
-from sqlalchemy import Row
+from sqlalchemy import Row, func, select
+from sqlalchemy.orm import Session
 
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.records import (
@@ -14,7 +15,7 @@ from storage.records import (
     VideoRow,
     VideoStatus,
 )
-from storage.tables import VideoTable
+from storage.tables import ChunkTable, VideoTable
 
 
 def set_media(row: VideoTable, media: MediaInfo) -> None:
@@ -51,6 +52,23 @@ def set_content(row: VideoTable, content: FileContent | None) -> None:
     """Write the size of a file, and the digest of its body, into its row."""
     row.size_bytes = None if content is None else content.size_bytes
     row.body_digest = None if content is None else content.body_digest
+
+
+def recount(session: Session, row: VideoTable) -> None:
+    """Set the counters of a video to the sums over the chunk rows of its pipeline."""
+    of_pipeline = (ChunkTable.video_id == row.id, ChunkTable.fingerprint == row.fingerprint)
+    n_chunks, latent_bytes, end_s = session.execute(
+        select(func.count(), func.sum(ChunkTable.file_bytes), func.max(ChunkTable.end_s)).where(
+            *of_pipeline
+        )
+    ).one()
+    last = session.scalar(
+        select(ChunkTable).where(*of_pipeline).order_by(ChunkTable.ordinal.desc()).limit(1)
+    )
+    row.n_chunks = n_chunks
+    row.latent_bytes = int(latent_bytes or 0)
+    row.ingested_s = end_s or 0.0
+    row.stats = {} if last is None else last.stats
 
 
 def video_record(row: VideoTable | Row[Any]) -> VideoRow:

@@ -12,19 +12,21 @@ from sqlalchemy.orm import Session
 from engine.errors import StorageBusyError
 from engine.records import Fingerprint, MediaInfo, SampleStats, VideoId
 from storage.database import Database
+from storage.fence import check_held
 from storage.records import (
     CameraId,
     Failure,
     FileContent,
+    JobRow,
     LibraryTotals,
     StartClock,
     VideoRow,
     VideoStatus,
 )
-from storage.tables import ChunkTable, VideoTable
+from storage.tables import VideoTable
 from storage.video_list import VideoList
 from storage.video_names import free_name, meant_name, no_video
-from storage.video_record import set_clock, set_content, set_media, video_record
+from storage.video_record import recount, set_clock, set_content, set_media, video_record
 
 _NAME_TRIES = 8
 
@@ -51,6 +53,7 @@ class Videos:
         video_track: int | None = None,
         camera: CameraId | None = None,
         id: VideoId | None = None,
+        holder: JobRow | None = None,
     ) -> VideoRow:
         """Add a video with the status `queued`; a name that is taken gets a number behind it.
 
@@ -59,10 +62,14 @@ class Videos:
             clock: Wall clock of the first frame.
             content: Size of the file, by which it is known again when it has grown.
             id: Only to rebuild a row that was lost.
+            holder: The job that films it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
         """
         for _ in range(_NAME_TRIES):
             try:
                 with self._database.writing() as session:
+                    check_held(session, holder)
                     row = VideoTable(
                         id=id or VideoId(secrets.token_hex(6)),
                         name=free_name(session, name),
@@ -82,9 +89,11 @@ class Videos:
                     session.add(row)
                     return self._stored(session, row)
             except IntegrityError:
-                # Another process took the name between our look and our write.
+                # Another process took the name between our look and our write, or added the same.
                 if id is not None:
-                    raise
+                    raise StorageBusyError(
+                        f"video {id} was added by another process", hint="try again"
+                    ) from None
         raise StorageBusyError(f"every name like {name!r} is being taken", hint="try again")
 
     def restore(self, lost: VideoRow) -> VideoRow:
@@ -228,11 +237,23 @@ class Videos:
             return None if row is None else video_record(row)
 
     def set_clock(
-        self, video: VideoId, clock: StartClock | None, *, timezone: str | None
+        self,
+        video: VideoId,
+        clock: StartClock | None,
+        *,
+        timezone: str | None,
+        holder: JobRow | None = None,
     ) -> VideoRow:
-        """Set the wall clock of a video's first frame, and the zone it is shown in."""
+        """Set the wall clock of a video's first frame, and the zone it is shown in.
+
+        Args:
+            holder: The job that films it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             set_clock(row, clock)
             row.timezone = timezone
             return self._stored(session, row)
@@ -266,10 +287,18 @@ class Videos:
         model: str,
         sample_fps: float,
         compression_ratio: int,
+        holder: JobRow | None = None,
     ) -> VideoRow:
-        """Set the pipeline that reads a video; the counters become those of its chunks."""
+        """Set the pipeline that reads a video; the counters become those of its chunks.
+
+        Args:
+            holder: The job that reads it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             row.status = "ingesting"
             row.failure = None
             if row.fingerprint != fingerprint:
@@ -290,15 +319,20 @@ class Videos:
         stats: SampleStats | None = None,
         warnings: Collection[str] = (),
         failure: Failure | None = None,
+        holder: JobRow | None = None,
     ) -> VideoRow:
         """Record how an ingest ended.
 
         Args:
             wall_s: Duration of this run; added to that of earlier runs.
             stats: Counts at the end of the media, where they exceed those of the last chunk.
+            holder: The job that read it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
         """
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             row.status = status
             if status == "ready":
                 row.has_grown = False
@@ -323,10 +357,17 @@ class Videos:
             row.ingested_s = max(row.ingested_s, end_s)
             return self._stored(session, row)
 
-    def remove(self, video: VideoId) -> VideoRow:
-        """Delete a video with its chunks, jobs and evidence; the caller deletes its files."""
+    def remove(self, video: VideoId, *, holder: JobRow | None = None) -> VideoRow:
+        """Delete a video with its chunks, jobs and evidence; the caller deletes its files.
+
+        Args:
+            holder: The job that films it, as it was claimed.
+        Raises:
+            LeaseLostError: Another worker has that job by now.
+        """
         with self._database.writing() as session:
             row = lock_video(session, video)
+            check_held(session, holder)
             removed = video_record(row)
             session.execute(delete(VideoTable).where(VideoTable.id == video))
             return removed
@@ -356,20 +397,3 @@ def _is_among(videos: Collection[VideoId] | None) -> ColumnElement[bool]:
 def _is_shown() -> ColumnElement[bool]:
     """A video whose removal has begun is gone for everybody but who ends it."""
     return VideoTable.status != "removing"
-
-
-def recount(session: Session, row: VideoTable) -> None:
-    """Set the counters of a video to the sums over the chunk rows of its pipeline."""
-    of_pipeline = (ChunkTable.video_id == row.id, ChunkTable.fingerprint == row.fingerprint)
-    n_chunks, latent_bytes, end_s = session.execute(
-        select(func.count(), func.sum(ChunkTable.file_bytes), func.max(ChunkTable.end_s)).where(
-            *of_pipeline
-        )
-    ).one()
-    last = session.scalar(
-        select(ChunkTable).where(*of_pipeline).order_by(ChunkTable.ordinal.desc()).limit(1)
-    )
-    row.n_chunks = n_chunks
-    row.latent_bytes = int(latent_bytes or 0)
-    row.ingested_s = end_s or 0.0
-    row.stats = {} if last is None else last.stats

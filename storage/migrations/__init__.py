@@ -16,6 +16,10 @@ _LOCK = 0x10_46_57_AC
 """Key of the advisory lock on PostgreSQL; any constant that no other program uses."""
 
 
+COPYING = "copying:"
+"""Beginning of the version of a database that `storage/transfer.py` has not filled yet."""
+
+
 def revisions() -> tuple[str, ...]:
     """Return the revisions of every step, oldest first."""
     return tuple(sorted(file.name[:4] for file in (_FOLDER / "versions").glob("[0-9]*_*.py")))
@@ -32,9 +36,14 @@ def upgrade(database: Database, to: str = "head") -> None:
     """
     known = revisions()
     with database.reading() as session:
-        current = _revision(session.connection())
+        current = current_revision(session.connection())
     if current == known[-1]:
         return
+    if current is not None and current.startswith(COPYING):
+        raise UnreachableError(
+            f"{database.where} holds a copy of a library that is not complete",
+            hint="run `longwatch migrate` again: it goes on where it stopped",
+        )
     if current is not None and current not in known:
         raise UnreachableError(
             f"{database.where} has tables of version {current}, this Longwatch knows {known[-1]}",
@@ -46,7 +55,8 @@ def upgrade(database: Database, to: str = "head") -> None:
         _run(connection, to)
 
 
-def _revision(connection: Connection) -> str | None:
+def current_revision(connection: Connection) -> str | None:
+    """Return the version of the tables; `None` where there are none."""
     if not inspect(connection).has_table("alembic_version"):
         return None
     current: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
