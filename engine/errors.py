@@ -12,11 +12,14 @@
     |-- SettingsError              a settings file, variable or flag is not understood
     |-- UnreachableError           a file, service or address cannot be reached now
     |   |-- StorageBusyError       the database is locked by another process
+    |   |-- LeaseLostError         another process has the work of this one by now
     |   |-- ReadOnlyError          what is stored can be read and not be written to
     |   `-- DiskFullError          a write failed for lack of space
     |-- MissingCapabilityError     this machine lacks a package, codec or device
     |-- CorruptLatentsError        a stored chunk fails its checksum or format version
-    `-- CorruptStillsError         the stills of a chunk fail their checksum or format version
+    |   `-- AwayLatentsError     a stored chunk lies elsewhere and cannot be fetched now
+    |-- CorruptStillsError         the stills of a chunk fail their checksum or format version
+    `-- CorruptFileError           a file of a far store is not the one that was put there
 
 An error states facts; a hint says what can be done about the thing itself ("convert it to H.264").
 Exit codes, HTTP statuses, and hints that name a command or a setting are the shell's
@@ -136,6 +139,18 @@ class StorageBusyError(UnreachableError):
     code = "storage_busy"
 
 
+class LeaseLostError(UnreachableError):
+    """The work of this process was taken over by another, which goes on with it."""
+
+    code = "lease_lost"
+
+
+class TakenError(UnreachableError):
+    """Another writer of the same chunk came first; whoever goes on does so behind its bytes."""
+
+    code = "chunk_taken"
+
+
 class ReadOnlyError(UnreachableError):
     """A library that can be read and not be written to."""
 
@@ -165,6 +180,12 @@ class CorruptLatentsError(LongwatchError):
         self.chunk = chunk
 
 
+class AwayLatentsError(CorruptLatentsError):
+    """A stored chunk lies elsewhere, where nobody answers now; it may be as whole as ever."""
+
+    code = "away_latents"
+
+
 class CorruptStillsError(LongwatchError):
     """The stills of a chunk fail their checksum, or their format version."""
 
@@ -174,6 +195,12 @@ class CorruptStillsError(LongwatchError):
         super().__init__(f"{path}: {reason}")
         self.path = path
         self.reason = reason
+
+
+class CorruptFileError(LongwatchError):
+    """A file that was fetched from a far store is not the one that was put there."""
+
+    code = "corrupt_file"
 
 
 class MissingCapabilityError(LongwatchError):

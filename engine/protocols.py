@@ -3,7 +3,7 @@
 A model may be a `Captioner` and a `TokenCounter` too.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -25,8 +25,10 @@ from engine.records import (
 )
 from engine.tensors import (
     ChunkLatents,
+    ChunkVectors,
     FrameBatch,
     FrameScores,
+    ImageLatents,
     Latents,
     PackedChunk,
     Rank,
@@ -159,6 +161,36 @@ class Captioner(Protocol):
 
 
 @runtime_checkable
+class ReadsImages(Protocol):
+    """A family that may have been trained on still images, too."""
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether this checkpoint was."""
+        ...
+
+    def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
+        """Bring an RGB picture of any size into decoder space, as the release does.
+
+        Raises:
+            InputRefusedError: The family cannot show a picture of this shape.
+        """
+        ...
+
+    def generate(
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        sampling: Sampling,
+        *,
+        history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
+    ) -> Iterator[Token]:
+        """Answer about images, which stand first, and recalled chunks; there may be none."""
+        ...
+
+
+@runtime_checkable
 class ImageTextEncoder(Protocol):
     """A pair of towers, or what stands for one: pictures and words as vectors of one space.
 
@@ -245,6 +277,15 @@ class TidiesUp(Protocol):
 
 
 @runtime_checkable
+class SharedIndex(Protocol):
+    """An index that other machines write to: what one of them lacks may be there all the same."""
+
+    def removed_elsewhere(self) -> frozenset[VideoId]:
+        """Return the videos of which another process has removed something since the last call."""
+        ...
+
+
+@runtime_checkable
 class VectorIndex(Protocol):
     """Frame vectors of many videos, searchable with time and video filters."""
 
@@ -253,13 +294,11 @@ class VectorIndex(Protocol):
         """Vectors held."""
         ...
 
-    def add(
-        self,
-        chunk: ChunkRef,
-        vectors: Float[Tensor, "frame dim"],
-        pts_s: Float64[Tensor, " frame"],
-    ) -> None:
-        """Add the frames of a chunk; a chunk that is already there is replaced."""
+    def add(self, chunks: Iterable[ChunkVectors]) -> None:
+        """Add the frames of chunks; one that is already there is replaced.
+
+        Many of one video cost least at once: where each call is a transaction, they share some.
+        """
         ...
 
     def remove(self, video: VideoId, ordinal: int | None = None) -> None:

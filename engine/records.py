@@ -21,8 +21,8 @@ ObservationKind = Literal["object", "motion", "text", "speech"]
 """Source of a fact about footage: detector, segmentation, OCR, or speech and subtitles."""
 MomentKind = Literal["vector", "object", "text", "speech", "motion", "caption"]
 """Source of a moment that a search finds: vectors of stills, an observer, or a caption."""
-WeightFormat = Literal["native", "int8"]
-"""How the matrices of a decoder's layers are held: in the dtype of the model, or in 8 bits."""
+WeightFormat = Literal["native", "int8", "nf4"]
+"""How a decoder holds the matrices of its layers: in the dtype of the model, or in 8 or 4 bits."""
 LatentKind = Literal["tokens", "keys_values"]
 """What is kept of a chunk where a family leaves the choice: embeddings, or keys and values."""
 Storage = Literal["native", "int8", "int4", "int3"]
@@ -184,6 +184,9 @@ class Release:
     note: str = ""
     bytes_per_parameter: int | None = 2
     """As published; `None` where nobody here knows."""
+    layer_parameters: int = 0
+    """In matrices of the decoder's layers and experts, which take fewer bits; 0 where not known."""
+    expert_parameters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +271,7 @@ class Answer:
     """The moments nearest to the question, not confirmed, where nothing supports an answer."""
     model: str = ""
     """What answered where that is not the model of the card, such as a server of the user's."""
+    images: int = 0
 
     @property
     def model_name(self) -> str:

@@ -62,6 +62,8 @@ class FrameScores:
 
 Rank = Callable[[Float32[Tensor, "query frame"]], Float32[Tensor, " frame"]]
 """What frames are worth, from their inner products with queries: more is better."""
+ChunkVectors = tuple[ChunkRef, Float[Tensor, "_ dim"], Float64[Tensor, " _"]]
+"""A chunk with the vectors of its frames and their times."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +117,21 @@ class ChunkLatents:
     latents: Latents
     frame_vectors: Float32[Tensor, "frame dim"]
     pts_s: Float64[Tensor, " frame"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLatents:
+    """A still image in decoder space, to be read beside the chunks of a video."""
+
+    latents: tuple[Latents, ...]
+    """In the order in which they stand; one or several, as the family compresses."""
+    tiles: tuple[int, int] = (0, 0)
+    """Rows and columns that it was cut into; (0, 0) where it is shown whole only."""
+
+    @property
+    def n_latents(self) -> int:
+        """Latents along the sequence axis."""
+        return sum(part.n_latents for part in self.latents)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
