@@ -2,50 +2,36 @@
 
     ROOT/<pipeline fingerprint>/<video>/<ordinal>.safetensors
 
-The header names everything that a database row about the chunk says, so rows can be rebuilt from
-files. Each tensor has its own digest, and the checksum of the chunk covers header and digests:
-reading only the frame vectors verifies only those.
+`latent_file.py` knows what stands in it, `far.py` where else it may lie: on another machine a
+chunk's file is fetched when it is recalled, and for an index its vectors alone.
 """
 
-import hashlib
-import json
-import os
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from engine.cache.commit import commit_file, set_aside, set_aside_name
-from engine.errors import CorruptLatentsError, LimitExceededError, UnreachableError
-from engine.files import folder_times_ns, note_change, noted_at_ns, remove_folder
-from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
-from engine.tensors import PackedChunk, PackedLatents
+from engine.cache import latent_file
+from engine.cache.commit import set_aside, set_aside_name
+from engine.cache.far import ALONE, ChunkFolders, FarFiles
+from engine.cache.latent_file import ENDING, PipelineInfo, ReadRange, TensorFile
+from engine.errors import (
+    AwayLatentsError,
+    CorruptFileError,
+    CorruptLatentsError,
+    LimitExceededError,
+    UnreachableError,
+)
+from engine.files import note_change, noted_at_ns
+from engine.records import ChunkCommitted, ChunkRef, Fingerprint, SampleStats, VideoId
+from engine.tensors import PackedChunk
 
-FORMAT = 1
-"""Version of the file; readers refuse what they do not know."""
+_VIDEO_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
-_ENDING = ".safetensors"
-_VIDEO_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PipelineInfo:
-    """Facts that all files of one pipeline fingerprint share, written into each of them."""
-
-    fingerprint: Fingerprint
-    model: Fingerprint
-    """Of the checkpoint alone: latents of one model may be recalled together, however densely
-    they were sampled and however hard they were compressed."""
-    family: str
-    variant: str
-    compression_ratio: int
+_Result = TypeVar("_Result")
+_Reader = Callable[[dict[str, Any], TensorFile], _Result]
 
 
 class DiskTier:
@@ -59,6 +45,7 @@ class DiskTier:
         pipeline: Written into every file; a file of another fingerprint is refused.
         limit_bytes: Most bytes to keep; `None` leaves it to the disk.
         durable: Whether a write waits for the disk; only scratch caches do without.
+        far: The store that other machines share; none without.
     """
 
     def __init__(
@@ -68,6 +55,7 @@ class DiskTier:
         *,
         limit_bytes: int | None = None,
         durable: bool = True,
+        far: FarFiles = ALONE,
     ) -> None:
         self.root = root
         self.folder = root / pipeline.fingerprint
@@ -76,11 +64,12 @@ class DiskTier:
         self._limit_bytes = limit_bytes
         self._durable = durable
         self._counted_bytes: int | None = None
+        self._files = ChunkFolders(ENDING, far)
 
     @property
     def used_bytes(self) -> int:
-        """Bytes of all files, counted now."""
-        return sum(path.stat().st_size for path in self.folder.glob(f"*/*{_ENDING}"))
+        """Bytes of all files here, counted now."""
+        return sum(path.stat().st_size for path in self.folder.glob(f"*/*{ENDING}"))
 
     def pipeline_of(self, video: VideoId) -> Fingerprint:
         """Return the pipeline whose chunks of a video are read."""
@@ -96,7 +85,7 @@ class DiskTier:
         if fingerprint == self.pipeline.fingerprint:
             return True
         self._attached[video] = fingerprint
-        models = (_model_of(self.path(video, ordinal)) for ordinal in self.ordinals(video))
+        models = (self._model_of(self.path(video, ordinal)) for ordinal in self.ordinals(video))
         model = next((model for model in models if model is not None), None)
         # Chunks that are all damaged name no model: whoever repairs them must find them.
         if model in {self.pipeline.model, None}:
@@ -108,7 +97,7 @@ class DiskTier:
 
     def path(self, video: VideoId, ordinal: int) -> Path:
         """Return where a chunk lies, whether it is there or not."""
-        return self._video_folder(video) / f"{ordinal:08d}{_ENDING}"
+        return self._video_folder(video) / self._files.name(ordinal)
 
     def commit(self, chunk: PackedChunk, *, activity: float, stats: SampleStats) -> ChunkCommitted:
         """Write a chunk; when this returns, the chunk survives a loss of power.
@@ -116,42 +105,37 @@ class DiskTier:
         Raises:
             DiskFullError: No space; nothing that was stored before is touched.
             LimitExceededError: The tier's own limit is passed.
+            TakenError: Another machine has written it first; its file is here now.
+            UnreachableError: It is here, and cannot be brought to where other machines read it.
         """
-        header, tensors = self._describe(chunk, activity=activity, stats=stats)
-        content = save(dict(tensors), metadata={"longwatch": json.dumps(header, sort_keys=True)})
+        header, content = latent_file.describe(chunk, self.pipeline, activity=activity, stats=stats)
         self._check_limit(len(content))
         path = self.path(chunk.ref.video, chunk.ref.ordinal)
-        commit_file(path, content, durable=self._durable)
+        try:
+            self._files.commit(path, content, durable=self._durable, replaces=False)
+        finally:
+            note_change(self.root)
         set_aside_name(path).unlink(missing_ok=True)
-        note_change(self.root)
-        return _committed(header, len(content))
+        return latent_file.committed(header, len(content))
 
     def put(self, chunk: PackedChunk) -> None:
         """Write a chunk of which nothing but its tensors is known."""
         self.commit(chunk, activity=0.0, stats=SampleStats())
 
     def get(self, ref: ChunkRef) -> PackedChunk | None:
-        """Read a chunk, every byte verified; `None` when there is no file."""
+        """Read a chunk, every byte verified; `None` when there is no file.
+
+        Raises:
+            AwayLatentsError: It lies elsewhere, and cannot be fetched now.
+        """
         path = self.path(ref.video, ref.ordinal)
-        if not path.exists():
+        if not self._bring(path):
             return None
-        with self._open(path) as (header, file):
-            tensors = {name: _verified(path, header, file, name) for name in header["digests"]}
-        return PackedChunk(
-            ref=_ref(header),
-            frame_vectors=tensors.pop("frame_vectors"),
-            pts_s=tensors.pop("pts_s"),
-            latents=PackedLatents(
-                storage=header["storage"],
-                dtype=header["dtype"],
-                n_latents=header["n_latents"],
-                tensors=tuple(sorted(tensors.items())),
-            ),
-        )
+        return self._read(path, lambda header, file: latent_file.packed_chunk(path, header, file))
 
     def drop(self, ref: ChunkRef) -> None:
         """Delete a chunk's file; nothing happens when there is none."""
-        self.path(ref.video, ref.ordinal).unlink(missing_ok=True)
+        self._files.drop(self.path(ref.video, ref.ordinal))
         note_change(self.root)
 
     def verify(self, video: VideoId, ordinal: int) -> ChunkCommitted:
@@ -161,12 +145,17 @@ class DiskTier:
             CorruptLatentsError: Header or tensors fail their checksum, or are another chunk's.
         """
         path = self.path(video, ordinal)
-        with self._open(path) as (header, file):
+        self._bring(path)
+
+        def read(header: dict[str, Any], file: TensorFile) -> ChunkCommitted:
             if (header["video"], header["ordinal"]) != (video, ordinal):
-                raise _corrupt(path, f"it is chunk {header['ordinal']} of {header['video']}")
-            for name in header["digests"]:
-                _verified(path, header, file, name)
-            return _committed(header, path.stat().st_size)
+                raise latent_file.corrupt(
+                    path, f"it is chunk {header['ordinal']} of {header['video']}"
+                )
+            latent_file.packed_chunk(path, header, file)
+            return latent_file.committed(header, path.stat().st_size)
+
+        return self._read(path, read)
 
     def set_aside(self, video: VideoId, ordinal: int) -> None:
         """Give a damaged file another name, under which nothing reads it.
@@ -174,14 +163,16 @@ class DiskTier:
         Raises:
             UnreachableError: The folder cannot be written to.
         """
-        set_aside(self.path(video, ordinal))
+        path = self.path(video, ordinal)
+        set_aside(path)
+        self._files.drop(path)
         note_change(self.root)
 
     def remove(self, video: VideoId) -> None:
         """Delete every chunk of a video, of whatever pipeline; readers see all or nothing."""
         self._attached.pop(video, None)
         for folder in self._readings(video):
-            remove_folder(folder)
+            self._files.remove(folder)
         note_change(self.root)
 
     def remove_superseded(self, video: VideoId) -> None:
@@ -189,7 +180,7 @@ class DiskTier:
         present = self._video_folder(video)
         for folder in self._readings(video):
             if folder != present:
-                remove_folder(folder)
+                self._files.remove(folder)
         note_change(self.root)
 
     def sweep(self, video: VideoId) -> None:
@@ -203,7 +194,8 @@ class DiskTier:
 
     def noted_at_ns(self) -> int:
         """Return when any chunk came or went, of whatever pipeline."""
-        return noted_at_ns(self.root, self.folder)
+        far_ns = self._files.far.noted_at_ns(self.root)
+        return max(noted_at_ns(self.root, self.folder), far_ns)
 
     def changes_ns(self) -> dict[VideoId, int]:
         """Return when a chunk of each video came or went.
@@ -213,7 +205,7 @@ class DiskTier:
         # An attached video is read elsewhere, whatever lies here.
         changes = {
             VideoId(name): at_ns
-            for name, at_ns in folder_times_ns(self.folder).items()
+            for name, at_ns in self._files.changes_ns(self.folder).items()
             if name not in self._attached and _VIDEO_ID.fullmatch(name)
         }
         for video in self._attached:
@@ -224,40 +216,79 @@ class DiskTier:
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the ordinals of a video's committed chunks, sorted; nothing is opened."""
-        folder = self._video_folder(video)
-        if not folder.is_dir():
-            return ()
-        stems = (name[: -len(_ENDING)] for name in os.listdir(folder) if name.endswith(_ENDING))
-        return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
+        return self._files.ordinals(self._video_folder(video))
 
     def sizes(self, video: VideoId) -> dict[int, int]:
         """Return the bytes of each committed chunk's file, by ordinal; nothing is opened."""
-        with suppress(FileNotFoundError), os.scandir(self._video_folder(video)) as entries:
-            files = [(entry.name, entry) for entry in entries if entry.name.endswith(_ENDING)]
-            stems = ((name[: -len(_ENDING)], entry) for name, entry in files)
-            return {int(stem): entry.stat().st_size for stem, entry in stems if stem.isdecimal()}
-        return {}
+        return self._files.sizes(self._video_folder(video))
 
     def changed_at_ns(self, video: VideoId, ordinal: int | None = None) -> int | None:
         """Return when a chunk came or went, or this one was written; `None` when it is not here."""
-        path = self._video_folder(video) if ordinal is None else self.path(video, ordinal)
+        folder = self._video_folder(video)
+        if ordinal is None:
+            return self._files.changed_at_ns(folder)
         try:
-            return path.stat().st_mtime_ns
+            return self.path(video, ordinal).stat().st_mtime_ns
         except FileNotFoundError:
-            return None
+            file = self._files.far.files(folder).get(self._files.name(ordinal))
+            return None if file is None else file.written_ns
 
     def committed(self, video: VideoId, ordinal: int) -> ChunkCommitted:
         """Read the record that ingest yielded for a chunk, from the file's header alone."""
         path = self.path(video, ordinal)
-        with self._open(path) as (header, _):
-            return _committed(header, path.stat().st_size)
+        return self._read(
+            path, lambda header, _: latent_file.committed(header, self._files.size(path))
+        )
 
     def frame_vectors(self, video: VideoId, ordinal: int) -> tuple[ChunkRef, Tensor, Tensor]:
         """Read a chunk's place, frame vectors and times, verified, without its latents."""
         path = self.path(video, ordinal)
-        with self._open(path) as (header, file):
-            vectors = _verified(path, header, file, "frame_vectors")
-            return _ref(header), vectors, _verified(path, header, file, "pts_s")
+
+        def read(header: dict[str, Any], file: TensorFile) -> tuple[ChunkRef, Tensor, Tensor]:
+            vectors = latent_file.verified(path, header, file, "frame_vectors")
+            pts_s = latent_file.verified(path, header, file, "pts_s")
+            return latent_file.ref_of(header), vectors, pts_s
+
+        return self._read(path, read)
+
+    def _bring(self, path: Path) -> bool:
+        """Have the file of a chunk here; tell whether there is one."""
+        try:
+            return self._files.far.bring(path)
+        except UnreachableError as error:
+            raise latent_file.away(path, error) from error
+        except CorruptFileError as error:
+            raise latent_file.corrupt(path, error.message) from error
+
+    def _ranges(self, path: Path) -> ReadRange | None:
+        """Return the reader of a file that lies elsewhere alone; `None` for one that is here."""
+        far = self._files.far
+        if path.exists() or path.name not in far.files(path.parent):
+            return None
+        return lambda start, end: far.read(path, start, end)
+
+    def _model_of(self, path: Path) -> str | None:
+        return latent_file.model_of(path, self._ranges(path))
+
+    def _read(self, path: Path, read: _Reader[_Result]) -> _Result:
+        """Read from a chunk's file; one that is damaged here is fetched again first."""
+        model = self.pipeline.model
+        try:
+            with latent_file.open_chunk(path, model, self._ranges(path)) as (header, file):
+                return read(header, file)
+        except AwayLatentsError:
+            raise
+        except CorruptLatentsError:
+            try:
+                is_renewed = self._files.far.renew(path)
+            except UnreachableError as error:
+                raise latent_file.away(path, error) from error
+            except CorruptFileError as error:
+                raise latent_file.corrupt(path, error.message) from error
+            if not is_renewed:
+                raise
+        with latent_file.open_chunk(path, model) as (header, file):
+            return read(header, file)
 
     def _check_limit(self, more_bytes: int) -> None:
         """Refuse what passes the limit; files are counted anew only when it seems passed."""
@@ -284,108 +315,5 @@ class DiskTier:
         """Return the folders of a video, of whatever pipeline, and those half removed."""
         own = self._video_folder(video)
         killed = (path.with_name(video) for path in self.root.glob(f"*/.{video}.removed"))
-        return tuple(dict.fromkeys((own, *self.root.glob(f"*/{video}"), *killed)))
-
-    def _describe(
-        self, chunk: PackedChunk, *, activity: float, stats: SampleStats
-    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return the header, checksum included, and the tensors on the CPU."""
-        tensors = {"frame_vectors": chunk.frame_vectors, "pts_s": chunk.pts_s}
-        tensors.update(chunk.latents.tensors)
-        tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-        header: dict[str, Any] = {
-            "format": FORMAT,
-            **asdict(self.pipeline),
-            "video": chunk.ref.video,
-            "ordinal": chunk.ref.ordinal,
-            "start_s": chunk.ref.span.start_s,
-            "end_s": chunk.ref.span.end_s,
-            "n_frames": len(chunk.pts_s),
-            "n_latents": chunk.latents.n_latents,
-            "storage": chunk.latents.storage,
-            "dtype": chunk.latents.dtype,
-            "activity": activity,
-            "stats": asdict(stats),
-            "digests": {name: _digest(tensor) for name, tensor in tensors.items()},
-        }
-        return {**header, "checksum": _checksum(header)}, tensors
-
-    @contextmanager
-    def _open(self, path: Path) -> Iterator[tuple[dict[str, Any], safe_open]]:
-        """Open a file: its verified header, and the file to read tensors from."""
-        try:
-            with safe_open(path, framework="pt") as file:
-                yield self._header(path, file.metadata() or {}), file
-        except FileNotFoundError as error:
-            raise _corrupt(path, "the file is missing") from error
-        except SafetensorError as error:
-            raise _corrupt(path, f"not a readable chunk ({error})") from error
-        except OSError as error:
-            raise UnreachableError(f"{path}: cannot be read ({error.strerror})") from error
-
-    def _header(self, path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-        try:
-            header = json.loads(metadata["longwatch"])
-            version, checksum = header["format"], header.pop("checksum")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise _corrupt(path, "its header is not one of ours") from error
-        if version != FORMAT:
-            raise _corrupt(path, f"format {version}; this version reads {FORMAT}")
-        if checksum != _checksum(header):
-            raise _corrupt(path, "its header fails its checksum")
-        if header["fingerprint"] != path.parents[1].name:
-            raise _corrupt(path, f"it is of pipeline {header['fingerprint']}")
-        if header["model"] != self.pipeline.model:
-            raise _corrupt(path, f"it was made by the model {header['model']}")
-        return {**header, "checksum": checksum}
-
-
-def _model_of(path: Path) -> str | None:
-    """Return the model that made a chunk; `None` where the file cannot be read."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            model: str = json.loads((file.metadata() or {})["longwatch"])["model"]
-            return model
-    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _corrupt(path: Path, reason: str) -> CorruptLatentsError:
-    chunk = (path.parent.name, int(path.name.removesuffix(_ENDING)))
-    return CorruptLatentsError(str(path), reason, chunk=chunk)
-
-
-def _ref(header: Mapping[str, Any]) -> ChunkRef:
-    span = TimeSpan(start_s=header["start_s"], end_s=header["end_s"])
-    return ChunkRef(video=VideoId(header["video"]), ordinal=header["ordinal"], span=span)
-
-
-def _committed(header: Mapping[str, Any], file_bytes: int) -> ChunkCommitted:
-    return ChunkCommitted(
-        ref=_ref(header),
-        fingerprint=Fingerprint(header["fingerprint"]),
-        n_frames=header["n_frames"],
-        n_latents=header["n_latents"],
-        file_bytes=file_bytes,
-        checksum=header["checksum"],
-        activity=header["activity"],
-        stats=SampleStats(**header["stats"]),
-    )
-
-
-def _verified(path: Path, header: Mapping[str, Any], file: safe_open, name: str) -> Tensor:
-    tensor: Tensor = file.get_tensor(name)  # type: ignore[no-untyped-call]
-    if _digest(tensor) != header["digests"][name]:
-        raise _corrupt(path, f"its {name} fail their checksum")
-    return tensor
-
-
-def _digest(tensor: Tensor) -> str:
-    """SHA-256 over dtype, shape and bytes."""
-    digest = hashlib.sha256(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-    digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _checksum(header: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(header, sort_keys=True).encode()).hexdigest()
+        far = self._files.far.folders(self.root, video)
+        return tuple(dict.fromkeys((own, *self.root.glob(f"*/{video}"), *killed, *far)))

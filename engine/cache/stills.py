@@ -8,30 +8,24 @@ latents are on disk, and a camera does not show its past again.
 
 import io
 import math
-import os
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from engine.cache.commit import commit_file, set_aside, set_aside_name
+from engine.cache.commit import set_aside, set_aside_name
+from engine.cache.far import ALONE, ChunkFolders, FarFiles, FolderMemory
 from engine.cache.still_file import FORMAT, StillsHeader, pack_stills, read_header, read_jpeg
-from engine.errors import CorruptStillsError, NotFoundError
-from engine.files import is_settled, remove_folder
+from engine.errors import CorruptFileError, CorruptStillsError, NotFoundError
 from engine.records import Fingerprint, VideoId
 
 _ENDING = ".zip"
-
-T = TypeVar("T")
-_Memory = dict[VideoId, tuple[int, T]]
-"""Values by video, with the modification time of its folder that they belong to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,13 +120,18 @@ class StillStore:
     Args:
         root: Created with the first chunk.
         config: Size and quality of what `encode_still` makes for it.
+        far: The store that other machines share; none without. What it cannot hand over now is an
+            `UnreachableError` of whatever asked for it.
     """
 
-    def __init__(self, root: Path, config: StillConfig | None = None) -> None:
+    def __init__(
+        self, root: Path, config: StillConfig | None = None, *, far: FarFiles = ALONE
+    ) -> None:
         self.root = root
         self.config = config or StillConfig()
-        self._ordinals: _Memory[tuple[int, ...]] = {}
-        self._sizes: _Memory[int] = {}
+        self._files = ChunkFolders(_ENDING, far)
+        self._ordinals = FolderMemory[tuple[int, ...]](self._files, self._files.ordinals, ())
+        self._sizes = FolderMemory(self._files, self._sum_sizes, 0)
 
     def put(
         self,
@@ -169,7 +168,7 @@ class StillStore:
         )
         path = self.path(video, ordinal)
         jpegs = [still.jpeg for still in stills]
-        commit_file(path, pack_stills(header, jpegs), durable=durable)
+        self._files.commit(path, pack_stills(header, jpegs), durable=durable, replaces=True)
         set_aside_name(path).unlink(missing_ok=True)
 
     def keep_reading(self, video: VideoId, reading: Fingerprint) -> None:
@@ -189,22 +188,20 @@ class StillStore:
 
     def videos(self) -> tuple[VideoId, ...]:
         """Return the videos that have a folder here, sorted."""
-        if not self.root.is_dir():
-            return ()
-        names = (entry.name for entry in os.scandir(self.root) if entry.is_dir())
+        names = self._files.changes_ns(self.root)
         return tuple(VideoId(name) for name in sorted(names) if not name.startswith("."))
 
     def holds(self, video: VideoId) -> bool:
         """Tell whether a video has or had stills here; nothing is listed."""
-        return self._folder(video).is_dir()
+        return self._files.changed_at_ns(self._folder(video)) is not None
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the chunks of a video that have stills, sorted; nothing is opened."""
-        return self._remembered(self._ordinals, video, _list_ordinals, ())
+        return self._ordinals.value(self._folder(video))
 
     def used_bytes(self) -> int:
         """Return the bytes of all stills; only folders that have changed are looked into."""
-        return sum(self._remembered(self._sizes, video, _sum_sizes, 0) for video in self.videos())
+        return sum(self._sizes.value(self._folder(video)) for video in self.videos())
 
     def expire(
         self,
@@ -222,20 +219,22 @@ class StillStore:
         Returns:
             Bytes that were deleted.
         """
-        files = []
-        folders = map(self._folder, self.videos() if among is None else among)
-        for path in (path for folder in folders for path in folder.glob(f"*{_ENDING}")):
-            # Another process may delete it at this moment.
-            with suppress(FileNotFoundError):
-                status = path.stat()
-                files.append((status.st_mtime, status.st_size, path))
-        left_bytes = n_bytes = sum(size for _, size, _ in files)
+        files: dict[Path, tuple[int, int]] = {}
+        for folder in map(self._folder, self.videos() if among is None else among):
+            for name, file in self._files.far.files(folder).items():
+                files[folder / name] = (file.written_ns, file.n_bytes)
+            for path in folder.glob(f"*{_ENDING}"):
+                # Another process may delete it at this moment.
+                with suppress(FileNotFoundError):
+                    status = path.stat()
+                    files[path] = (status.st_mtime_ns, status.st_size)
+        left_bytes = n_bytes = sum(size for _, size in files.values())
         oldest = -math.inf if before is None else before.timestamp()
         most_bytes = math.inf if limit_bytes is None else limit_bytes
-        for written_at, size, path in sorted(files):
-            if written_at >= oldest and left_bytes <= most_bytes:
+        for path, (written_ns, size) in sorted(files.items(), key=lambda file: (file[1], file[0])):
+            if written_ns / 1e9 >= oldest and left_bytes <= most_bytes:
                 break
-            path.unlink(missing_ok=True)
+            self._files.drop(path)
             left_bytes -= size
         return n_bytes - left_bytes
 
@@ -247,7 +246,10 @@ class StillStore:
         """
         path = self.path(video, ordinal)
         try:
+            self._files.far.bring(path)
             status = path.stat()
+        except CorruptFileError as error:
+            raise CorruptStillsError(str(path), error.message) from error
         except FileNotFoundError as error:
             raise CorruptStillsError(str(path), "the file is missing") from error
         header = read_header(path, status.st_mtime_ns, status.st_size)
@@ -274,9 +276,13 @@ class StillStore:
             NotFoundError: It has none here.
             CorruptStillsError: The file is damaged.
         """
-        if not self.path(video, ordinal).exists():
-            raise NotFoundError(f"no stills of chunk {ordinal + 1} of {video} are kept")
-        header = self.header(video, ordinal)
+        try:
+            header = self.header(video, ordinal)
+        except CorruptStillsError as error:
+            if self.path(video, ordinal).exists() or ordinal in self.ordinals(video):
+                raise
+            missing = f"no stills of chunk {ordinal + 1} of {video} are kept"
+            raise NotFoundError(missing) from error
         return tuple(self._still(header, index) for index in range(len(header.times_s)))
 
     def at(self, video: VideoId, time_s: float) -> Still:
@@ -303,13 +309,15 @@ class StillStore:
         Raises:
             CorruptStillsError: A single byte of it is not as it was written.
         """
-        path = self.path(video, ordinal)
-        header = self.header(video, ordinal)
-        jpegs = [read_jpeg(path, header, index) for index in range(len(header.times_s))]
-        # Beyond the CRCs: names, dates and lengths stand in the file twice, and in no CRC.
-        if path.read_bytes() != pack_stills(header, jpegs):
-            raise CorruptStillsError(str(path), "it is not as it was written")
-        return header
+        try:
+            return self._verify(video, ordinal)
+        except CorruptStillsError as error:
+            try:
+                if not self._files.far.renew(self.path(video, ordinal)):
+                    raise
+            except CorruptFileError:
+                raise error from None
+        return self._verify(video, ordinal)
 
     def set_aside(self, video: VideoId, ordinal: int) -> None:
         """Give a damaged file another name, under which nothing reads it.
@@ -317,35 +325,33 @@ class StillStore:
         Raises:
             UnreachableError: The folder cannot be written to.
         """
-        set_aside(self.path(video, ordinal))
+        path = self.path(video, ordinal)
+        set_aside(path)
+        self._files.drop(path)
 
     def drop(self, video: VideoId, ordinal: int) -> None:
         """Delete the stills of a chunk; nothing happens when there are none."""
-        self.path(video, ordinal).unlink(missing_ok=True)
+        self._files.drop(self.path(video, ordinal))
 
     def forget(self, video: VideoId) -> None:
         """Delete all stills of a video."""
-        remove_folder(self._folder(video))
+        self._files.remove(self._folder(video))
 
     def path(self, video: VideoId, ordinal: int) -> Path:
         """Return where the stills of a chunk lie, whether they are there or not."""
-        return self._folder(video) / f"{ordinal:08d}{_ENDING}"
+        return self._folder(video) / self._files.name(ordinal)
 
-    def _remembered(
-        self, memory: _Memory[T], video: VideoId, look: Callable[[Path], T], nothing: T
-    ) -> T:
-        """Look into a video's folder, unless it has not changed since it was looked into."""
-        folder = self._folder(video)
-        try:
-            changed_at_ns = folder.stat().st_mtime_ns
-            looked_at_ns, value = memory.get(video, (-1, nothing))
-            if looked_at_ns != changed_at_ns:
-                value = look(folder)
-                if is_settled(changed_at_ns):
-                    memory[video] = changed_at_ns, value
-        except FileNotFoundError:
-            return nothing
-        return value
+    def _sum_sizes(self, folder: Path) -> int:
+        return sum(self._files.sizes(folder).values())
+
+    def _verify(self, video: VideoId, ordinal: int) -> StillsHeader:
+        path = self.path(video, ordinal)
+        header = self.header(video, ordinal)
+        jpegs = [read_jpeg(path, header, index) for index in range(len(header.times_s))]
+        # Beyond the CRCs: names, dates and lengths stand in the file twice, and in no CRC.
+        if path.read_bytes() != pack_stills(header, jpegs):
+            raise CorruptStillsError(str(path), "it is not as it was written")
+        return header
 
     def _folder(self, video: VideoId) -> Path:
         if not video or "/" in video or video.startswith("."):
@@ -378,15 +384,6 @@ class StillStore:
     def _still(self, header: StillsHeader, index: int) -> Still:
         path = self.path(header.video, header.ordinal)
         return Still(pts_s=header.times_s[index], jpeg=read_jpeg(path, header, index))
-
-
-def _list_ordinals(folder: Path) -> tuple[int, ...]:
-    stems = (name.removesuffix(_ENDING) for name in os.listdir(folder) if name.endswith(_ENDING))
-    return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
-
-
-def _sum_sizes(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.glob(f"*{_ENDING}"))
 
 
 class _HeaderError(Exception):

@@ -9,7 +9,6 @@ they follow from the stills; what is lost costs seconds, not footage.
 import hashlib
 import json
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,13 +19,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from engine.cache.commit import commit_file
-from engine.files import folder_times_ns, note_change, noted_at_ns, remove_folder
+from engine.cache.far import ALONE, ChunkFolders, FarFiles
+from engine.errors import CorruptFileError, UnreachableError
+from engine.files import note_change, noted_at_ns
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 
 FORMAT: Final = 1
 """Version of the file; one of another version is made again."""
 _ENDING = ".safetensors"
+_DAMAGED: Final = (SafetensorError, ValueError, KeyError, TypeError)
+"""What the reading of a file raises that is not as it was written."""
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +51,22 @@ class VectorStore:
         root: Folder of all encoders' vectors.
         fingerprint: Of the encoder.
         durable: Whether a write waits for the disk; only scratch stores do without.
+        far: The store that other machines share; none without. What it cannot hand over now is an
+            `UnreachableError` of whatever asked for it.
     """
 
-    def __init__(self, root: Path, fingerprint: Fingerprint, *, durable: bool = True) -> None:
+    def __init__(
+        self,
+        root: Path,
+        fingerprint: Fingerprint,
+        *,
+        durable: bool = True,
+        far: FarFiles = ALONE,
+    ) -> None:
         self.folder = root / fingerprint
         self.fingerprint = fingerprint
         self._durable = durable
+        self._files = ChunkFolders(_ENDING, far)
 
     def put(self, stored: StillVectors) -> None:
         """Write the vectors of a chunk; an earlier file of it is replaced.
@@ -79,23 +91,36 @@ class VectorStore:
         }
         content = save(tensors, metadata={"longwatch": json.dumps(header, sort_keys=True)})
         path = self.path(stored.chunk.video, stored.chunk.ordinal)
-        commit_file(path, content, durable=self._durable)
+        self._files.commit(path, content, durable=self._durable, replaces=True)
         note_change(self.folder)
 
     def get(self, video: VideoId, ordinal: int) -> StillVectors | None:
         """Read the vectors of a chunk; `None`, and a line in the log, when it has to be made again.
 
         A damaged file is deleted.
+
+        Raises:
+            UnreachableError: It cannot be read now.
         """
         path = self.path(video, ordinal)
         try:
+            if not self._files.far.bring(path):
+                return None
+            try:
+                return self._read(path, video, ordinal)
+            except _DAMAGED:
+                # The copy here; the one of all others may be whole.
+                if not self._files.far.renew(path):
+                    raise
             return self._read(path, video, ordinal)
         except FileNotFoundError:
             return None
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        except OSError as error:
+            # Too many open files, a disk that fails: that says nothing about what it holds.
+            raise UnreachableError(f"{path}: cannot be read ({error.strerror})") from error
+        except (CorruptFileError, *_DAMAGED) as error:
             _log.warning("%s is made again: %s", path, error)
-            path.unlink(missing_ok=True)
-            note_change(self.folder)
+            self.drop(video, ordinal)
             return None
 
     def reading(self, video: VideoId, ordinal: int) -> str | None:
@@ -103,10 +128,12 @@ class VectorStore:
 
         Cost: one header; the tensors are not read.
         """
+        path = self.path(video, ordinal)
         try:
-            with safe_open(self.path(video, ordinal), framework="pt") as file:
+            self._files.far.bring(path)
+            with safe_open(path, framework="pt") as file:
                 return str(json.loads((file.metadata() or {})["longwatch"])["reading"])
-        except (OSError, SafetensorError, ValueError, KeyError):
+        except (OSError, CorruptFileError, SafetensorError, ValueError, KeyError):
             return None
 
     def videos(self) -> tuple[VideoId, ...]:
@@ -115,46 +142,38 @@ class VectorStore:
 
     def noted_at_ns(self) -> int:
         """Return when any file came or went, of whatever video."""
-        return noted_at_ns(self.folder)
+        return max(noted_at_ns(self.folder), self._files.far.noted_at_ns(self.folder))
 
     def changes_ns(self) -> dict[VideoId, int]:
         """Return when a file of each video came or went; nothing is listed or opened."""
         return {
             VideoId(name): at_ns
-            for name, at_ns in folder_times_ns(self.folder).items()
+            for name, at_ns in self._files.changes_ns(self.folder).items()
             if not name.startswith(".")
         }
 
     def ordinals(self, video: VideoId) -> tuple[int, ...]:
         """Return the chunks of a video that have vectors, sorted; nothing is opened."""
-        try:
-            names = os.listdir(self.folder / video)
-        except FileNotFoundError:
-            return ()
-        stems = (name.removesuffix(_ENDING) for name in names if name.endswith(_ENDING))
-        return tuple(sorted(int(stem) for stem in stems if stem.isdecimal()))
+        return self._files.ordinals(self.folder / video)
 
     def changed_at_ns(self, video: VideoId) -> int | None:
         """Return when a file of a video last came or went; `None` without a folder."""
-        try:
-            return (self.folder / video).stat().st_mtime_ns
-        except FileNotFoundError:
-            return None
+        return self._files.changed_at_ns(self.folder / video)
 
     def drop(self, video: VideoId, ordinal: int) -> None:
         """Delete the vectors of a chunk; nothing happens when there are none."""
-        self.path(video, ordinal).unlink(missing_ok=True)
+        self._files.drop(self.path(video, ordinal))
         note_change(self.folder)
 
     def forget(self, video: VideoId) -> None:
         """Delete all vectors of a video."""
-        remove_folder(self.path(video, 0).parent)
+        self._files.remove(self.path(video, 0).parent)
 
     def path(self, video: VideoId, ordinal: int) -> Path:
         """Return where the vectors of a chunk lie, whether they are there or not."""
         if not video or "/" in video or video.startswith("."):
             raise ValueError(f"a video id is a plain name, not {video!r}")
-        return self.folder / video / f"{ordinal:08d}{_ENDING}"
+        return self.folder / video / self._files.name(ordinal)
 
     def _read(self, path: Path, video: VideoId, ordinal: int) -> StillVectors:
         with safe_open(path, framework="pt") as file:
