@@ -28,6 +28,17 @@ classes are no directions: codes found 0.2 of the ten nearest of those of real f
 0.93 at a sixth of the time of a pass over all rows, and what it misses is as good to 0.05 in
 log-odds. What it costs beside the vectors is a fifth of their bytes.
 
+*Decision*: two recalls are measured of codes: of the nearest of all rows, and of the nearest among
+rows too far apart to be pictures of one scene. *Because* a still resembles its scene, of which the
+index holds many rows, and codes serve whoever asks so; a phrase wants what is alike across scenes.
+With the second alone an archive of a million vectors of many unlike scenes had no codes at all.
+
+*Decision*: `pgvector` knows no SQL: it is handed a table that fulfils `VectorTable` of
+`engine/vector_rows.py`, which `storage/vectors.py` does, and the configuration brings the two
+together (`app/config/index_choice.py`). *Because* the engine knows no database, and where vectors
+lie is a choice of who installs it. `marks` and `save` mean there what they mean here; what others
+add or remove is asked for before every search, and `SharedIndex` says that others do.
+
 *Decision*: searches stay on the CPU even where FAISS has a GPU; it seeks the centres there.
 *Because* a search by codes takes a millisecond or two, and the card is the model's. *Not measured*:
 no GPU was there. *Revisit* when one is.

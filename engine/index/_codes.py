@@ -11,6 +11,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -50,29 +51,23 @@ _STEP_ROWS: Final = 1 << 15
 class Moments:
     """Sums over coded vectors, by which a query's scores are known without a look at them."""
 
-    counts: Mapping[VideoId, int]
-    sums: Mapping[VideoId, Float32[np.ndarray, " dim"]]
+    videos: tuple[VideoId, ...]
+    counts: Int64[np.ndarray, " video"]
+    sums: Float32[np.ndarray, "video dim"]
     gram: Float64[np.ndarray, "dim dim"]
     """Sum of the outer products of all vectors with themselves."""
 
     def of_query(
         self, query: Float32[np.ndarray, " dim"]
-    ) -> tuple[dict[VideoId, tuple[int, float]], float]:
-        """Return count and mean score of each video, and the deviation within videos."""
-        videos = list(self.counts)
-        counts = np.array([self.counts[video] for video in videos], dtype=np.float64)
-        sums = np.stack([self.sums[video] for video in videos])
-        means = (sums @ query).astype(np.float64) / counts
+    ) -> tuple[Float64[np.ndarray, " video"], float]:
+        """Return the sum of the scores of each video, and that of their squares around its mean."""
+        sums = (self.sums @ query).astype(np.float64)
         wide = query.astype(np.float64)
-        squares = float(wide @ self.gram @ wide) - float((counts * means**2).sum())
-        by_video = {
-            video: (int(count), float(mean))
-            for video, count, mean in zip(videos, counts, means, strict=True)
-        }
-        return by_video, math.sqrt(max(0.0, squares) / float(counts.sum()))
+        squares = float(wide @ self.gram @ wide) - float((sums**2 / self.counts).sum())
+        return sums, max(0.0, squares)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Codes:
     """Codes of the rows below `next_row`; it never changes, additions make another."""
 
@@ -83,6 +78,9 @@ class Codes:
     moments: tuple[Moments, ...]
     n_probe: int
     recall: float
+    """Share of the ten nearest of all rows that they find, for what resembles a row."""
+    scattered_recall: float
+    """The same of ten among rows too far apart to be pictures of one scene."""
     trained_rows: int
     """Rows of the index when its centres were sought."""
     next_row: int
@@ -91,6 +89,11 @@ class Codes:
     def is_useful(self) -> bool:
         """Whether they find enough to be asked."""
         return self.recall >= LEAST_RECALL
+
+    @property
+    def finds_scattered(self) -> bool:
+        """Whether they also find what is alike only by what it shows, as a phrase wants it."""
+        return self.is_useful and self.scattered_recall >= LEAST_RECALL
 
     @property
     def n_rows(self) -> int:
@@ -113,21 +116,41 @@ class Codes:
         best = np.argsort(-np.concatenate(scores), kind="stable")[:wanted]
         return joined[best][joined[best] >= 0]
 
+    @cached_property
+    def videos(self) -> Mapping[VideoId, int]:
+        """The videos of coded rows, each with its place in what `stats` returns."""
+        return {
+            video: idx
+            for idx, video in enumerate(
+                dict.fromkeys(video for moments in self.moments for video in moments.videos)
+            )
+        }
+
+    @cached_property
+    def counts(self) -> Int64[np.ndarray, " video"]:
+        """Coded rows of each video, removed ones too."""
+        counts = np.zeros(len(self.videos), np.int64)
+        for moments, places in zip(self.moments, self._places, strict=True):
+            counts[places] += moments.counts
+        return counts
+
+    @cached_property
+    def _places(self) -> tuple[Int64[np.ndarray, " video"], ...]:
+        return tuple(
+            np.array([self.videos[video] for video in moments.videos], dtype=np.int64)
+            for moments in self.moments
+        )
+
     def stats(
         self, query: Float32[np.ndarray, " dim"]
-    ) -> tuple[dict[VideoId, tuple[int, float]], float]:
-        """Return count and mean score of each video's coded rows, and the shared deviation."""
-        totals: dict[VideoId, tuple[int, float]] = {}
-        squares, n_rows = 0.0, 0
-        for moments in self.moments:
-            by_video, deviation = moments.of_query(query)
-            of_part = sum(count for count, _ in by_video.values())
-            squares, n_rows = squares + of_part * deviation**2, n_rows + of_part
-            for video, (count, mean) in by_video.items():
-                before, mean_before = totals.get(video, (0, 0.0))
-                both = before + count
-                totals[video] = (both, (before * mean_before + count * mean) / both)
-        return totals, math.sqrt(squares / max(1, n_rows))
+    ) -> tuple[Float64[np.ndarray, " video"], float]:
+        """Return the mean score of each video's coded rows, and the deviation that they share."""
+        totals, squares = np.zeros(len(self.videos)), 0.0
+        for moments, places in zip(self.moments, self._places, strict=True):
+            sums, of_part = moments.of_query(query)
+            totals[places] += sums
+            squares += of_part
+        return totals / self.counts, math.sqrt(squares / max(1, int(self.counts.sum())))
 
 
 Blocks = Iterator[tuple[VideoId, Int64[np.ndarray, " row"], Float32[np.ndarray, "row dim"]]]
@@ -185,33 +208,64 @@ def fill(empty: "faiss.IndexIVFRaBitQFastScan", blocks: Blocks) -> tuple[Any, Mo
         counts[video] = counts.get(video, 0) + len(rows)
         total = vectors.sum(axis=0, dtype=np.float64)
         sums[video] = (sums.get(video, 0.0) + total).astype(np.float32)
-    return index, Moments(counts=counts, sums=sums, gram=gram)
+    moments = Moments(
+        videos=tuple(counts),
+        counts=np.array([*counts.values()], dtype=np.int64),
+        sums=np.stack([*sums.values()]),
+        gram=gram,
+    )
+    return index, moments
 
 
-def tune(
-    index: Any, sample: Float32[np.ndarray, "row dim"], rows: Int64[np.ndarray, " row"]
-) -> tuple[int, float]:
-    """Return the fewest lists that find enough of the nearest rows, and the share they find.
-
-    Args:
-        index: With the rows of the sample in it, others too.
-        sample: Vectors among which the exact answer is sought; a few of them, disturbed, ask.
-        rows: Their numbers.
-    """
+def disturbed(sample: Float32[np.ndarray, "row dim"]) -> Float32[np.ndarray, "query dim"]:
+    """Return a few vectors of a sample with noise: queries whose nearest rows can be known."""
     generator = np.random.default_rng(0)
     chosen = generator.choice(len(sample), min(_QUERIES, len(sample)), replace=False)
     lengths = np.linalg.norm(sample[chosen], axis=1, keepdims=True) / math.sqrt(sample.shape[1])
     noise = generator.standard_normal((len(chosen), sample.shape[1])).astype(np.float32)
-    queries = np.ascontiguousarray(sample[chosen] + 0.3 * lengths * noise)
-    exact = np.argsort(-(queries @ sample.T), axis=1)[:, :_NEAREST]
-    kept = _selector(rows)
+    return np.ascontiguousarray(sample[chosen] + 0.3 * lengths * noise)
+
+
+def nearest(
+    queries: Float32[np.ndarray, "query dim"], blocks: Blocks
+) -> Int64[np.ndarray, "query nearest"]:
+    """Return the numbers of the rows that are nearest to each query, by a pass over all."""
+    scores = np.full((len(queries), _NEAREST), -np.inf, np.float32)
+    rows = np.full((len(queries), _NEAREST), -1, np.int64)
+    for _, numbers, vectors in blocks:
+        products = queries @ vectors.T
+        count = min(_NEAREST, len(numbers))
+        best = np.argpartition(-products, count - 1, axis=1)[:, :count]
+        scores = np.concatenate([scores, np.take_along_axis(products, best, axis=1)], axis=1)
+        rows = np.concatenate([rows, numbers[best]], axis=1)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :_NEAREST]
+        scores = np.take_along_axis(scores, order, axis=1)
+        rows = np.take_along_axis(rows, order, axis=1)
+    return rows
+
+
+def tune(
+    index: Any,
+    queries: Float32[np.ndarray, "query dim"],
+    exact: Int64[np.ndarray, "query nearest"],
+    among: Int64[np.ndarray, " row"] | None = None,
+) -> tuple[int, float]:
+    """Return the fewest lists that find enough of the nearest rows, and the share they find.
+
+    Args:
+        index: With rows in it.
+        queries: That ask.
+        exact: Numbers of the rows that are nearest to each, fewer than ten where it says -1.
+        among: Numbers of the rows among which these were sought; all when `None`.
+    """
+    kept = None if among is None else _selector(among)
     n_probe, recall = _PROBES[-1], 0.0
     for n_probe in _PROBES:
         _, matches = index.search(
-            queries, min(len(rows), _CANDIDATES * _NEAREST), params=_probing(n_probe, kept)
+            queries, min(int(index.ntotal), _CANDIDATES * _NEAREST), params=_probing(n_probe, kept)
         )
         shares = [
-            len(set(rows[best].tolist()) & set(listed.tolist())) / len(best)
+            float(np.isin(best[best >= 0], listed).mean())
             for best, listed in zip(exact, matches, strict=True)
         ]
         recall = float(np.mean(shares))
@@ -226,15 +280,14 @@ def write_part(path: Path, part: Any, moments: Moments) -> None:
     Raises:
         OSError: They cannot be written.
     """
-    videos = list(moments.counts)
     tensors = {
         "codes": faiss.serialize_index(part),
-        "counts": np.array([moments.counts[video] for video in videos], dtype=np.int64),
-        "sums": np.stack([moments.sums[video] for video in videos]),
+        "counts": moments.counts,
+        "sums": moments.sums,
         "gram": moments.gram,
     }
     with atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={"videos": json.dumps(videos)})
+        save_file(tensors, temporary, metadata={"videos": json.dumps(moments.videos)})
 
 
 def read_part(path: Path) -> tuple[Any, Moments]:
@@ -246,29 +299,32 @@ def read_part(path: Path) -> tuple[Any, Moments]:
             `SafetensorError`.
     """
     with safe_open(path, framework="numpy") as file:
-        videos = [VideoId(video) for video in json.loads((file.metadata() or {})["videos"])]
+        videos = tuple(map(VideoId, json.loads((file.metadata() or {})["videos"])))
         counts, sums = file.get_tensor("counts"), file.get_tensor("sums")
         part = faiss.deserialize_index(file.get_tensor("codes"))
         gram = file.get_tensor("gram")
-    return part, Moments(
-        counts=dict(zip(videos, counts.tolist(), strict=True)),
-        sums=dict(zip(videos, sums, strict=True)),
-        gram=gram,
-    )
+    if not len(videos) == len(counts) == len(sums):
+        raise ValueError("its sums are of other videos")
+    return part, Moments(videos=videos, counts=counts, sums=sums, gram=gram)
 
 
 def merged(codes: Sequence[tuple[Any, Moments]]) -> tuple[Any, Moments]:
     """Return several parts with the same centres as one."""
     first, *others = codes
-    part, moments = faiss.clone_index(first[0]), first[1]
-    counts, sums, gram = dict(moments.counts), dict(moments.sums), moments.gram.copy()
-    for index, added in others:
+    part = faiss.clone_index(first[0])
+    for index, _ in others:
         part.merge_from(faiss.clone_index(index), 0)
-        gram += added.gram
-        for video, count in added.counts.items():
-            counts[video] = counts.get(video, 0) + count
-            sums[video] = sums.get(video, np.float32(0)) + added.sums[video]
-    return part, Moments(counts=counts, sums=sums, gram=gram)
+    of_parts = [moments for _, moments in codes]
+    videos = dict.fromkeys(video for moments in of_parts for video in moments.videos)
+    place = {video: idx for idx, video in enumerate(videos)}
+    counts = np.zeros(len(place), np.int64)
+    sums = np.zeros((len(place), first[1].sums.shape[1]), np.float32)
+    for moments in of_parts:
+        places = [place[video] for video in moments.videos]
+        counts[places] += moments.counts
+        sums[places] += moments.sums
+    gram = np.sum([moments.gram for moments in of_parts], axis=0)
+    return part, Moments(videos=tuple(videos), counts=counts, sums=sums, gram=gram)
 
 
 def selector(is_kept: np.ndarray) -> "faiss.IDSelector":

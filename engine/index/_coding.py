@@ -23,9 +23,11 @@ from engine.index._codes import (
     Blocks,
     Codes,
     Moments,
+    disturbed,
     fill,
     lists_for,
     merged,
+    nearest,
     read_part,
     train,
     tune,
@@ -37,11 +39,14 @@ from engine.index._saving import Snapshot
 from engine.index._segment import Segment
 from engine.index._selection import behind, by_segment
 from engine.index._table import Runs
+from engine.records import VideoId
 
 _log = logging.getLogger(__name__)
 
 _TUNING_ROWS = 1 << 15
-"""Rows among which the exact answer is sought while the number of lists is chosen."""
+"""Rows of a trial, among which the exact answer is sought."""
+_STRETCH_ROWS = 1 << 8
+"""Rows of a trial that follow each other: four minutes at one frame a second."""
 
 
 def is_due(taken: Snapshot, dim: int) -> bool:
@@ -55,12 +60,12 @@ def is_due(taken: Snapshot, dim: int) -> bool:
 
 
 def without_overview(taken: Snapshot, dim: int) -> tuple[Segment, ...]:
-    """Return the saved segments of which an overview is due: of an archive whose codes are no use.
+    """Return the saved segments of which an overview is due: where codes do not serve phrases.
 
     Those of few rows are looked through one by one.
     """
     codes = taken.codes
-    if codes is None or codes.is_useful or 4 * dim * _saved(taken).n_rows < WORTH_BYTES:
+    if codes is None or codes.finds_scattered or 4 * dim * _saved(taken).n_rows < WORTH_BYTES:
         return ()
     return tuple(
         segment
@@ -102,16 +107,18 @@ def renewed(taken: Snapshot, dim: int) -> Codes:
         empty.reset()
         return _with_part(codes, *fill(empty, _blocks(taken, added)), next_row=next_row)
     rows = _spread(n_rows, max(_TUNING_ROWS, 64 * lists_for(n_rows)))
-    sample, numbers = _rows(taken, runs, rows, dim)
-    few = np.sort(np.random.default_rng(1).permutation(len(sample))[:_TUNING_ROWS])
-    # A trial on a part of the rows, because to code all of them for nothing takes minutes.
-    trial = train(sample[few], len(few))
-    trial.add_with_ids(sample[few], numbers[few])
-    n_probe, recall = tune(trial, sample[few], numbers[few])
+    sample, _ = _rows(taken, runs, rows, dim)
+    few = np.sort(np.random.default_rng(1).permutation(rows)[:_TUNING_ROWS])
+    # Trials on a part of the rows, because to code all of them for nothing takes minutes.
+    scattered_recall = _trial(taken, runs, few, dim)
+    recall, n_probe = scattered_recall, 1
+    if recall < LEAST_RECALL:
+        recall = _trial(taken, runs, _stretches(n_rows), dim)
     parts: tuple[tuple[Any, Moments], ...] = ()
     if recall >= LEAST_RECALL:
         part, moments = fill(train(sample, n_rows), _blocks(taken, runs))
-        n_probe, recall = tune(part, sample[few], numbers[few])
+        queries = disturbed(sample)
+        n_probe, recall = tune(part, queries, nearest(queries, _blocks(taken, runs)))
         # Of codes that are of no use only the finding is kept.
         parts = ((part, moments),) if recall >= LEAST_RECALL else ()
     return Codes(
@@ -120,9 +127,20 @@ def renewed(taken: Snapshot, dim: int) -> Codes:
         moments=tuple(moments for _, moments in parts),
         n_probe=n_probe,
         recall=recall,
+        scattered_recall=scattered_recall,
         trained_rows=n_rows,
         next_row=next_row,
     )
+
+
+def _trial(taken: Snapshot, runs: Runs, rows: Int64[np.ndarray, " row"], dim: int) -> float:
+    """Return the share of the nearest that codes of some rows find among them."""
+    sample, numbers = _rows(taken, runs, rows, dim)
+    trial = train(sample, len(sample))
+    trial.add_with_ids(sample, numbers)
+    queries = disturbed(sample)
+    exact = nearest(queries, iter([(VideoId(""), numbers, sample)]))
+    return tune(trial, queries, exact, numbers)[1]
 
 
 def publish(folder: Path, codes: Codes, version: str | None) -> tuple[Codes, str] | None:
@@ -161,6 +179,7 @@ def _with_part(codes: Codes, part: Any, moments: Moments, *, next_row: int) -> C
         moments=tuple(sums for _, sums in pairs),
         n_probe=codes.n_probe,
         recall=codes.recall,
+        scattered_recall=codes.scattered_recall,
         trained_rows=codes.trained_rows,
         next_row=next_row,
     )
@@ -184,6 +203,7 @@ def write_codes(folder: Path, codes: Codes) -> Codes:
         moments=codes.moments,
         n_probe=codes.n_probe,
         recall=codes.recall,
+        scattered_recall=codes.scattered_recall,
         trained_rows=codes.trained_rows,
         next_row=codes.next_row,
     )
@@ -196,6 +216,7 @@ def entry_of(codes: Codes | None) -> CodesEntry | None:
     return CodesEntry(
         n_probe=codes.n_probe,
         recall=codes.recall,
+        scattered_recall=codes.scattered_recall,
         trained_rows=codes.trained_rows,
         parts=tuple(name for name in codes.names if name is not None),
         next_row=codes.next_row,
@@ -219,6 +240,7 @@ def read_codes(folder: Path, entry: CodesEntry | None, dim: int) -> Codes | None
         moments=tuple(moments for _, moments in pairs),
         n_probe=entry.n_probe,
         recall=entry.recall,
+        scattered_recall=entry.scattered_recall,
         trained_rows=entry.trained_rows,
         next_row=entry.next_row,
     )
@@ -235,6 +257,14 @@ def _spread(n_rows: int, most: int) -> Int64[np.ndarray, " row"]:
     """Return so many of the rows, evenly over all."""
     step = max(1, -(-n_rows // most))
     return np.arange(0, n_rows, step)
+
+
+def _stretches(n_rows: int) -> Int64[np.ndarray, " row"]:
+    """Return rows in stretches long enough to hold whole scenes, evenly over all."""
+    n_stretches = _TUNING_ROWS // _STRETCH_ROWS
+    starts = np.linspace(0, max(0, n_rows - _STRETCH_ROWS), n_stretches).astype(np.int64)
+    rows = starts[:, None] + np.arange(_STRETCH_ROWS)
+    return np.unique(rows[rows < n_rows])
 
 
 def _rows(

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from engine.files import atomic_write_bytes
 from engine.index._overview import overview_paths
@@ -49,6 +49,8 @@ class CodesEntry:
     """Lists that a search looks into."""
     recall: float
     """Share of the ten nearest vectors that codes and re-ranking find, on vectors of the index."""
+    scattered_recall: float
+    """The same among vectors too far apart to be pictures of one scene."""
     trained_rows: int
     """Rows of the index when the centres of its lists were sought."""
     parts: tuple[str, ...]
@@ -114,8 +116,17 @@ def read_manifest(folder: Path) -> Manifest | None:
         segments=tuple(
             SegmentEntry(name=entry["name"], removed=tuple(entry["removed"])) for entry in segments
         ),
-        codes=None if codes is None else CodesEntry(**{**codes, "parts": tuple(codes["parts"])}),
+        codes=None if codes is None else _codes_entry(codes),
     )
+
+
+def _codes_entry(written: Mapping[str, Any]) -> CodesEntry | None:
+    if "scattered_recall" not in written:
+        # Before the two were told apart codes that failed by the one were not made: try again.
+        if not written["parts"]:
+            return None
+        written = {"scattered_recall": written["recall"], **written}
+    return CodesEntry(**{**written, "parts": tuple(written["parts"])})
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:

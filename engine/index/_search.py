@@ -75,7 +75,9 @@ def frame_scores(
     """
     runs = select(taken.view, taken.segments, within)
     codes = None if most is None else _codes_for(taken, runs)
-    if codes is not None and most is not None:
+    # Whoever has a ranking of its own asks by phrases, whose pictures are scattered.
+    is_scattered = codes is not None and rank is not None and not codes.finds_scattered
+    if codes is not None and most is not None and not is_scattered:
         runs = _proposed(taken, codes, runs, queries, most, reach=NEIGHBOURS)
     elif most is not None and rank is not None and _is_worth_it(taken, runs):
         runs = _promising(taken, runs, queries, most, rank)
@@ -202,14 +204,17 @@ def _joined(
     exact: Sequence[ScoreStats],
 ) -> tuple[ScoreStats, ...]:
     """Return the statistics of coded and other rows, of the videos of a scope."""
-    coded, deviation = codes.stats(query)
+    view = taken.view
+    coded_means, deviation = codes.stats(query)
     others = {video.video: video for video in exact}
+    videos = [view.videos[code] for code in view.videos_of(runs).tolist()]
+    places = np.array([codes.videos.get(video, -1) for video in videos], dtype=np.int64)
+    is_coded = places >= 0
+    counts = np.where(is_coded, codes.counts[places], 0)
+    means = np.where(is_coded, coded_means[places], 0.0)
     joined = []
-    for code in np.flatnonzero(np.bincount(taken.view.chunks["video"][runs.chunk])).tolist():
-        video = taken.view.videos[code]
-        count, mean = coded.get(video, (0, 0.0))
-        beside = others.get(video)
-        std = deviation
+    for video, count, mean in zip(videos, counts.tolist(), means.tolist(), strict=True):
+        beside, std = others.get(video), deviation
         if beside is not None:
             both = count + beside.n_frames
             mean = (count * mean + beside.n_frames * beside.mean) / both

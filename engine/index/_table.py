@@ -33,7 +33,7 @@ _ORDINAL_BITS: Final = 40
 _FIRST_CAPACITY: Final = 256
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Runs:
     """Rows in their order: of each chunk those from `first` to before `last`."""
 
@@ -42,7 +42,7 @@ class Runs:
     first: Int64[np.ndarray, " run"]
     last: Int64[np.ndarray, " run"]
 
-    @property
+    @cached_property
     def counts(self) -> Int64[np.ndarray, " run"]:
         """Rows of each run, at least one."""
         return np.asarray(self.last - self.first)
@@ -51,7 +51,7 @@ class Runs:
         """Return some of the runs."""
         return Runs(chunk=self.chunk[chosen], first=self.first[chosen], last=self.last[chosen])
 
-    @property
+    @cached_property
     def n_rows(self) -> int:
         """Rows of all of them."""
         return int(self.counts.sum())
@@ -88,6 +88,16 @@ class TableView:
         chunk = np.flatnonzero(self.is_kept & (self.chunks["n_rows"] > 0))
         last = self.chunks["n_rows"][chunk].astype(np.int64)
         return Runs(chunk=chunk, first=np.zeros(len(chunk), np.int64), last=last)
+
+    @cached_property
+    def _every_video(self) -> Int64[np.ndarray, " video"]:
+        return np.unique(self.chunks["video"][self.everything.chunk]).astype(np.int64)
+
+    def videos_of(self, runs: Runs) -> Int64[np.ndarray, " video"]:
+        """Return the index of each video that has rows in runs, ascending."""
+        if runs is self.everything:
+            return self._every_video
+        return np.flatnonzero(np.bincount(self.chunks["video"][runs.chunk]))
 
     @cached_property
     def place(self) -> Int64[np.ndarray, " chunk"]:

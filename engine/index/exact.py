@@ -1,7 +1,7 @@
 """Exhaustive inner product: small, slow, right; the oracle of the other backends."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,8 @@ from torch import Tensor
 from engine.chunk_refs import ChunkRefs
 from engine.index import _file
 from engine.index._rows import Rows
-from engine.records import ChunkRef, Fingerprint, IndexResult, Scope, VideoId
-from engine.tensors import FrameScores, Rank
+from engine.records import Fingerprint, IndexResult, Scope, VideoId
+from engine.tensors import ChunkVectors, FrameScores, Rank
 
 
 def open_index(dim: int, path: Path, fingerprint: Fingerprint | None = None) -> "ExactIndex":
@@ -36,19 +36,15 @@ class ExactIndex:
         """Vectors held."""
         return len(self._vectors)
 
-    def add(
-        self,
-        chunk: ChunkRef,
-        vectors: Float[Tensor, "frame dim"],
-        pts_s: Float64[Tensor, " frame"],
-    ) -> None:
-        """Add the frames of a chunk; a chunk that is already there is replaced."""
-        with self._lock:
-            if chunk in self._rows:
-                self._keep(~self._rows.rows_of(chunk.video, chunk.ordinal))
-            self._rows.add(chunk, pts_s.numpy())
+    def add(self, chunks: Iterable[ChunkVectors]) -> None:
+        """Add the frames of chunks; one that is already there is replaced."""
+        for chunk, vectors, pts_s in chunks:
             added = vectors.float().cpu().numpy()
-            self._vectors = np.concatenate([self._vectors, added])
+            with self._lock:
+                if chunk in self._rows:
+                    self._keep(~self._rows.rows_of(chunk.video, chunk.ordinal))
+                self._rows.add(chunk, pts_s.numpy())
+                self._vectors = np.concatenate([self._vectors, added])
 
     def remove(self, video: VideoId, ordinal: int | None = None) -> None:
         """Forget a video, or one of its chunks."""

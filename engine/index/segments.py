@@ -50,7 +50,7 @@ from engine.index._search import frame_scores, frames_of, search
 from engine.index._segment import Segment, StoredSegment
 from engine.index._table import ChunkColumns
 from engine.records import ChunkRef, Fingerprint, IndexResult, Scope, VideoId
-from engine.tensors import FrameScores, Rank
+from engine.tensors import ChunkVectors, FrameScores, Rank
 
 _log = logging.getLogger(__name__)
 
@@ -94,17 +94,13 @@ class SegmentedIndex:
         with self._lock:
             return self._table.n_rows
 
-    def add(
-        self,
-        chunk: ChunkRef,
-        vectors: Float[Tensor, "frame dim"],
-        pts_s: Float64[Tensor, " frame"],
-    ) -> None:
-        """Add the frames of a chunk; a chunk that is already there is replaced."""
-        added = vectors.float().cpu().numpy()
-        with self._lock:
-            self._remove(self._table.find(chunk.video, chunk.ordinal))
-            self._append(chunk, added, pts_s.numpy())
+    def add(self, chunks: Iterable[ChunkVectors]) -> None:
+        """Add the frames of chunks; one that is already there is replaced."""
+        for chunk, vectors, pts_s in chunks:
+            added = vectors.float().cpu().numpy()
+            with self._lock:
+                self._remove(self._table.find(chunk.video, chunk.ordinal))
+                self._append(chunk, added, pts_s.numpy())
 
     def remove(self, video: VideoId, ordinal: int | None = None) -> None:
         """Forget a video, or one of its chunks."""
