@@ -54,6 +54,11 @@ def is_live_uri(uri: str) -> bool:
     return _LIVE.match(uri) is not None
 
 
+def is_address(source: str) -> bool:
+    """Return whether a source is written as an address, of whatever kind, and not as a path."""
+    return is_live_uri(feed_uri(source)) or _ADDRESS.match(source) is not None
+
+
 def feed_uri(source: str) -> str:
     """Return a source as a uri: the device of a webcam as an address, anything else as it is."""
     match = _DEVICE.fullmatch(source.strip())
@@ -94,7 +99,7 @@ def parse_address(uri: str) -> SplitResult:
         MediaRefusedError: It can be read in two ways, so that a password could be taken for a
             host or a path.
     """
-    hint = "write / ? # @ in a name, password or path as %2F %3F %23 %40"
+    hint = "write / ? # @ and spaces in a name, password or path as %2F %3F %23 %40 %20"
     address = uri.strip()
     try:
         parts = urlsplit(address)
@@ -159,6 +164,14 @@ def resolve_host(host: str, shown: str) -> IpAddress:
                 shown, f"the address {address} is not opened", hint="give the camera's own address"
             )
     return addresses[0]
+
+
+def nearness(address: IpAddress) -> int:
+    """Return how near an address is: 0 in the open net, 1 in networks at home, 2 here."""
+    plain = _unwrapped(address)
+    if plain.is_loopback:
+        return 2
+    return 0 if plain.is_global else 1
 
 
 def _shown_parameter(match: re.Match[str]) -> str:

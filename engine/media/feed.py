@@ -7,7 +7,7 @@ for, and connects nowhere. The segments of a playlist are fetched here, and FFmp
 
 import ipaddress
 from typing import Final, Literal
-from urllib.parse import SplitResult, urlunsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import av
 from av.container import InputContainer
@@ -29,6 +29,7 @@ from engine.media.address import (
 )
 from engine.media.hls import MP4, HlsFeed, is_playlist
 from engine.media.relay import RtspRelay, connect_camera
+from engine.media.unreachable import unreachable
 from engine.media.webcam import open_webcam
 
 RtspTransport = Literal["auto", "tcp", "udp"]
@@ -177,8 +178,8 @@ def _open_segments(feed: HlsFeed, shown: str, options: dict[str, str]) -> InputC
             options=options | {"protocol_whitelist": "none", "format_whitelist": feed.container},
             metadata_errors="replace",
         )
-    except (av.FFmpegError, OSError, ValueError):
-        raise _unreachable(shown) from None
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise unreachable(shown, error, is_web=True) from None
 
 
 def _relay(
@@ -198,8 +199,8 @@ def _relay(
         return RtspRelay(
             camera, accept_s=timeout_s[0], send_s=timeout_s[1], by_datagrams=by_datagrams
         )
-    except (OSError, ValueError):
-        raise _unreachable(shown) from None
+    except (OSError, ValueError) as error:
+        raise unreachable(shown, error, is_web=False) from None
 
 
 def _web_address(parts: SplitResult, address: IpAddress) -> str:
@@ -239,15 +240,9 @@ def _open(
             else f"{shown}: the camera wants a name and a password",
             hint="write them before the host: rtsp://name:password@host/..., with %40 for @",
         ) from None
-    except (av.FFmpegError, OSError, ValueError):
-        raise _unreachable(shown) from None
-
-
-def _unreachable(shown: str) -> UnreachableError:
-    return UnreachableError(
-        f"{shown}: nobody answers there with video",
-        hint="check the address, the camera and the network",
-    )
+    except (av.FFmpegError, OSError, ValueError) as error:
+        is_web = urlsplit(address).scheme in WEB_SCHEMES
+        raise unreachable(shown, error, is_web=is_web) from None
 
 
 def _is_literal(host: str) -> bool:

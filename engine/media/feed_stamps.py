@@ -62,6 +62,7 @@ class FeedStamps:
         self._shifts: deque[int] = deque([0], maxlen=_KEPT_SHIFTS)
         self._last: int | None = None
         self._last_at, self._last_ticks = 0.0, 0
+        self._is_unstamped_so_far = True
         self._least_late_s: float | None = None
         self._late: deque[tuple[float, float]] = deque()
         self._pending: deque[tuple[float, float]] = deque()
@@ -109,6 +110,12 @@ class FeedStamps:
                 self._late.clear()
                 self._pending.clear()
                 self._least_late_s = None
+            elif self._is_unstamped_so_far and self._last is not None:
+                # FFmpeg's reader of RTP leaves the first picture without a time, and may give the
+                # second the time of the first.
+                least = self._last + self._frame_ticks
+                self._shift = 0 if stamp > self._last else least - stamp
+            self._is_unstamped_so_far = False
             self._move(packet, self._shift)
             stamp += self._shift
         if self._last is not None and not is_reset:

@@ -9,12 +9,15 @@ Source: ISO/IEC 14496-12, 8.8.12 (tfdt) and 8.16.3 (sidx).
 
 import functools
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 from engine.media.boxes import BOX, SOUND_TRACK, decode_at
+
+ReadRange = Callable[[int, int], bytes]
+"""Returns the bytes from a start to an end of a file."""
 
 _KEY_FIRST: Final = 0x90000000
 _NOT_A_KEY: Final = 0x10000
@@ -47,11 +50,19 @@ class FragmentedFile:
     """The layout of one file."""
 
     path: Path
-    header_bytes: int
+    header: bytes
+    """What stands before the fragments."""
     ticks_per_s: int
     fragments: tuple[Fragment, ...]
     first_shown: int
     """Ticks from its zero to when its first picture is shown."""
+    read: ReadRange | None = None
+    """Reads a part of a file that lies elsewhere; `None` opens the path."""
+
+    @property
+    def header_bytes(self) -> int:
+        """Length of what stands before the fragments."""
+        return len(self.header)
 
     @property
     def in_playing_order(self) -> list[Fragment]:
@@ -83,30 +94,33 @@ class RecordedFile:
     path: Path
     start_s: float
     """Of its first picture."""
+    layout: FragmentedFile | None = None
+    """Of a file that lies elsewhere; `None` reads it from the path."""
 
 
-def read_layout(path: Path) -> FragmentedFile:
+def read_layout(path: Path, *, keeps: bool = True) -> FragmentedFile:
     """Return the layout of a file.
 
+    Args:
+        keeps: Whether it stays in memory, for whoever plays the file: 16 kB a minute of a camera.
     Raises:
         OSError: It is not there.
         ValueError: It is no fragmented MP4 file.
     Cost: two small reads for each fragment; a file that has not grown is not read again.
     """
-    return _read_layout(path, path.stat().st_size)
+    read = _kept_layout if keeps else _read_layout
+    return read(path, path.stat().st_size)
 
 
-@functools.lru_cache(maxsize=4096)
 def _read_layout(path: Path, size: int) -> FragmentedFile:
     fragments: list[Fragment] = []
-    header_bytes, ticks_per_s, moof, first_shown = 0, 0, None, 0
+    header, ticks_per_s, moof, first_shown = b"", 0, None, 0
     sound_ticks_per_s, has_pictures = 0, False
     with path.open("rb") as file:
         for kind, offset, n_bytes in _boxes(file, 0, size):
             if kind == b"moov":
-                header_bytes = offset + n_bytes
-                header = _read(file, offset, min(n_bytes, _MAX_HEADER_BYTES))
-                ticks_per_s, sound_ticks_per_s = _ticks_per_s(header)
+                header = _read(file, 0, min(offset + n_bytes, _MAX_HEADER_BYTES))
+                ticks_per_s, sound_ticks_per_s = _ticks_per_s(header[offset:])
             elif kind == b"moof":
                 box = _read(file, offset, min(n_bytes, _MAX_MOOF_BYTES))
                 moof = (offset, offset + decode_at(box), _begins_with_key(box), _length(box))
@@ -128,15 +142,18 @@ def _read_layout(path: Path, size: int) -> FragmentedFile:
                     )
                 )
                 moof = None
-    if not header_bytes or not ticks_per_s:
+    if not header or not ticks_per_s:
         raise ValueError(f"{path.name} has no header of a recording")
     return FragmentedFile(
         path=path,
-        header_bytes=header_bytes,
+        header=header,
         ticks_per_s=ticks_per_s,
         fragments=tuple(fragments),
         first_shown=first_shown,
     )
+
+
+_kept_layout = functools.lru_cache(maxsize=4096)(_read_layout)
 
 
 class JoinedRecording:
@@ -153,14 +170,12 @@ class JoinedRecording:
         Raises:
             ValueError: None of them holds any.
         """
-        layouts = [(file, _layout_or_none(file.path)) for file in files]
+        layouts = [(file, file.layout or _layout_or_none(file.path)) for file in files]
         kept = [(file, layout) for file, layout in layouts if layout and layout.last_pictures]
         if not kept:
             raise ValueError("nothing was recorded")
         _, first = kept[0]
-        with first.path.open("rb") as opened:
-            header = _read(opened, 0, first.header_bytes)
-        same = [(file, layout) for file, layout in kept if _has_header(layout, header)]
+        same = [(file, layout) for file, layout in kept if layout.header == first.header]
         starts = [
             round(file.start_s * layout.ticks_per_s) - layout.first_shown for file, layout in same
         ]
@@ -170,7 +185,7 @@ class JoinedRecording:
         """When the clock of the part is at 0: pictures are decoded before that, where some wait for
         later ones."""
         self._pieces: list[bytes | tuple[FragmentedFile, int, int]] = [
-            header + _index(same, starts)
+            first.header + _index(same, starts)
         ]
         for (_, layout), start in zip(same, starts, strict=True):
             for fragment in layout.in_playing_order:
@@ -204,6 +219,8 @@ class JoinedRecording:
                 if low < high:
                     if isinstance(piece, bytes):
                         yield piece[low - at : high - at]
+                    elif (read := piece[0].read) is not None:
+                        yield read(piece[1] + low - at, piece[1] + high - at)
                     else:
                         layout, offset, _ = piece
                         if opened is None or opened.name != str(layout.path):
@@ -227,13 +244,6 @@ def _layout_or_none(path: Path) -> FragmentedFile | None:
     except (OSError, ValueError):
         # Deleted by age meanwhile, or cut off before its header was whole.
         return None
-
-
-def _has_header(layout: FragmentedFile, header: bytes) -> bool:
-    if layout.header_bytes != len(header):
-        return False
-    with layout.path.open("rb") as file:
-        return _read(file, 0, len(header)) == header
 
 
 def _index(files: Sequence[tuple[RecordedFile, FragmentedFile]], starts: Sequence[int]) -> bytes:

@@ -20,6 +20,7 @@ from torch import Tensor
 from engine.errors import MediaDecodeError, MissingCapabilityError
 from engine.media.frame import Frame
 from engine.media.sample import SamplingConfig, StaticThinning
+from engine.media.stillness import LEARNED_S
 from engine.records import MediaInfo, SampleStats
 
 BATCH_FRAMES = 16
@@ -104,7 +105,8 @@ class CardReader:
         """Yield multiples of 1/fps up to the end, some at a time."""
         duration_s = self.info.duration_s or 0.0
         fps = self.config.fps
-        first = 0 if self.after_s is None else int(self.after_s * fps)
+        learned_s = LEARNED_S if self.config.thin_static else 0.0
+        first = 0 if self.after_s is None else max(0, int((self.after_s - learned_s) * fps))
         n = int(np.ceil(duration_s * fps))
         for start in range(first, n, BATCH_FRAMES):
             yield [idx / fps for idx in range(start, min(n, start + BATCH_FRAMES))]

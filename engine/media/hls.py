@@ -1,8 +1,9 @@
-"""HLS as one stream of bytes: segments fetched one after the other from the address checked.
+"""HLS as one stream of bytes: segments fetched one after the other from addresses that are checked.
 
 Decision: playlists are read here and not by FFmpeg, which looks hosts up by itself, follows
-redirects, and opens whatever a playlist names. Everything comes from the scheme, host and port of
-the first address; FFmpeg is given bytes, and the one container that they are in.
+redirects, and opens whatever a playlist names. Each host that a playlist names is checked as that
+of a camera is (engine/media/fetch.py); FFmpeg is given bytes, and the one container that they are
+in. So segments are deciphered here too, where they are encrypted with AES-128.
 Decision: a segment is fetched whole before any of it is handed on, so that one that breaks off is
 fetched again and never torn.
 Decision: where a playlist says that the clock was set, or segments were missed, the reader of time
@@ -26,6 +27,7 @@ from engine.media.playlist import (
     PlaylistError,
     PlaylistSegment,
     Resource,
+    SegmentKey,
     Variant,
     parse_playlist,
 )
@@ -35,6 +37,8 @@ MP4: Final = "mov,mp4,m4a,3gp,3g2,mj2"
 _MAX_PLAYLIST_BYTES: Final = 1 << 24
 """A day in segments of a second, with long names."""
 _MAX_SEGMENT_BYTES: Final = 1 << 28
+_KEY_BYTES: Final = 16
+_KEPT_KEYS: Final = 16
 _ATTEMPTS: Final = 4
 """At a segment, after half a second, 1 and 2 seconds."""
 _LOST_AFTER: Final = 2.5
@@ -78,7 +82,8 @@ class HlsFeed:
         Raises:
             UnreachableError: There is no playlist, or no segment.
             FeedRefusedError: It wants a name and a password, or others.
-            MediaRefusedError: It names another address, is encrypted, or holds no video.
+            MediaRefusedError: It names an address that is not opened, is encrypted in another way
+                than AES-128, or holds no video.
         """
         self._shown = shown
         self._read_timeout_s = timeout_s[1]
@@ -100,6 +105,7 @@ class HlsFeed:
         first = segments[0 if self.is_whole else -1] if segments else None
         self._next = 0 if first is None else first.sequence
         self._last: PlaylistSegment | None = None
+        self._keys: dict[str, bytes] = {}
         self._header: bytes = b""
         self._data = memoryview(b"")
         self._position = 0
@@ -175,8 +181,8 @@ class HlsFeed:
 
     def _take(self, segment: PlaylistSegment) -> bool:
         """Fetch a segment; return False for one that is gone."""
-        header = b"" if segment.header is None else self._fetched(segment.header)
-        data = self._fetched(segment.resource)
+        header = b"" if segment.header is None else self._plain(segment.header, segment.sequence)
+        data = self._plain(segment.resource, segment.sequence)
         if data is None or header is None:
             return False
         if self._header and header != self._header:
@@ -202,14 +208,38 @@ class HlsFeed:
         self._position += len(self._data)
         return True
 
-    def _fetched(self, resource: Resource) -> bytes | None:
+    def _plain(self, resource: Resource, sequence: int) -> bytes | None:
+        """Return what a resource holds, deciphered; `None` where a live feed has it no more."""
+        data = self._fetched(resource, _MAX_SEGMENT_BYTES)
+        key = None if data is None or resource.key is None else self._key(resource.key)
+        if data is None or resource.key is None or key is None:
+            return data if resource.key is None else None
+        iv = sequence.to_bytes(_KEY_BYTES, "big") if resource.key.iv is None else resource.key.iv
+        try:
+            return _deciphered(data, key, iv)
+        except ValueError:
+            raise MediaRefusedError(
+                self._shown, "its segments do not fit the key that its playlist names"
+            ) from None
+
+    def _key(self, named: SegmentKey) -> bytes | None:
+        """Return a key; it is fetched once. `None` where a live feed has it no more."""
+        address = self._fetcher.resolved(self._base, named.uri)
+        if address not in self._keys:
+            key = self._fetched(Resource(uri=named.uri), _KEY_BYTES)
+            if key is None:
+                return None
+            while len(self._keys) >= _KEPT_KEYS:
+                self._keys.pop(next(iter(self._keys)))
+            self._keys[address] = key
+        return self._keys[address]
+
+    def _fetched(self, resource: Resource, max_bytes: int) -> bytes | None:
         """Return what a resource holds; `None` where a live feed has it no more."""
         address = self._fetcher.resolved(self._base, resource.uri)
         for attempt in range(_ATTEMPTS):
             try:
-                return self._fetcher.fetch(
-                    address, _MAX_SEGMENT_BYTES, span=resource.span, beat=self._beat
-                )
+                return self._fetcher.fetch(address, max_bytes, span=resource.span, beat=self._beat)
             except FeedRefusedError:
                 raise
             except GoneError:
@@ -269,6 +299,24 @@ class HlsFeed:
 def is_playlist(parts: SplitResult) -> bool:
     """Return whether an address is that of a playlist, by the end of its path."""
     return parts.path.lower().endswith((".m3u8", ".m3u"))
+
+
+def _deciphered(data: bytes, key: bytes, iv: bytes) -> bytes:
+    """Return plain bytes of AES-128 in CBC mode, padded as PKCS7 has it.
+
+    Raises:
+        ValueError: It is of another length or padding, or the key is.
+    """
+    # Late: few feeds are encrypted.
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+    from cryptography.hazmat.primitives.padding import PKCS7
+
+    if len(key) != _KEY_BYTES:
+        raise ValueError(f"a key of {len(key)} bytes")
+    decryptor = Cipher(algorithms.AES128(key), modes.CBC(iv)).decryptor()
+    unpadder = PKCS7(algorithms.AES128.block_size).unpadder()
+    padded = decryptor.update(data) + decryptor.finalize()
+    return unpadder.update(padded) + unpadder.finalize()
 
 
 def _container(head: bytes, shown: str) -> str:

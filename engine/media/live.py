@@ -86,7 +86,7 @@ class LiveReader:
             else None
         )
         self.is_recorded = self._recorder is not None
-        self._part = LivePart(ordinal=-1, start_at_s=0.0)
+        self._parts = PartClock(live.part_s)
         self._begins: deque[tuple[int, float]] = deque()
         """Parts whose frames are still to come out of the decoder, with their beginnings."""
         self._shown, self._shown_from_s = 0, 0.0
@@ -129,40 +129,69 @@ class LiveReader:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or stamp < self._origin:
             return
-        is_first = self._part.ordinal < 0
-        begins = is_first or (packet.is_keyframe and self._wants_part(stamp))
+        is_first = self._parts.part is None
+        start = self._origin if is_first else stamp
+        known = self._parts.part
+        part = self._parts.take(
+            start * self._tick_s, self._zero_at_s(), may_begin=is_first or packet.is_keyframe
+        )
+        begins = known is None or part.ordinal != known.ordinal
         if begins:
-            self._begin(self._origin if is_first else stamp)
-        self._settle()
+            self._part_origin = start
+            self._begins.append((part.ordinal, (start - self._origin) * self._tick_s))
+        if part != known:
+            self._on_part(part)
         if self._recorder is not None:
             self._recorder.take(packet, origin=self._part_origin, begins_part=begins)
 
     _part_origin = 0
 
-    def _begin(self, start: int) -> None:
-        ordinal = self._part.ordinal + 1
-        self._part_origin = start
-        self._begins.append((ordinal, (start - self._origin) * self._tick_s))
-        self._part = LivePart(ordinal=ordinal, start_at_s=self._start_at_s())
-        self._on_part(self._part)
-
-    def _wants_part(self, stamp: int) -> bool:
-        length_s = (stamp - self._part_origin) * self._tick_s
-        drift_s = abs(self._start_at_s() - self._part.start_at_s)
-        return length_s >= self._live.part_s or (length_s > SETTLES_S and drift_s > MOST_DRIFT_S)
-
-    def _settle(self) -> None:
-        """Correct the beginning of a part that is young."""
-        start_at_s = self._start_at_s()
-        is_young = time.time() - self._part.start_at_s < SETTLES_S
-        is_off = abs(start_at_s - self._part.start_at_s) > _LEAST_CORRECTION_S
-        if is_young and is_off:
-            self._part = replace(self._part, start_at_s=start_at_s)
-            self._on_part(self._part)
-
-    def _start_at_s(self) -> float:
-        """Return when the first frame of the part was filmed, as far as is known by now."""
+    def _zero_at_s(self) -> float:
+        """Return when a picture of time stamp 0 was filmed, as far as is known by now."""
         stamps = self._reader.decoder.packets.feed_stamps
         assert stamps is not None, "a live source has them"
-        zero_at_s = stamps.zero_at_s + time.time() - time.monotonic()
-        return zero_at_s + self._part_origin * self._tick_s
+        return stamps.zero_at_s + time.time() - time.monotonic()
+
+
+class PartClock:
+    """Beginnings of the parts of a connection, and when they were filmed.
+
+    How old a part is, its stamps tell: the clock of this machine may be set back by an hour.
+    """
+
+    def __init__(self, part_s: float) -> None:
+        """Begin before the first part.
+
+        Args:
+            part_s: Longest part.
+        """
+        self._part_s = part_s
+        self._from_s = 0.0
+        self.part: LivePart | None = None
+        """The latest part, as far as it is known."""
+
+    def take(self, stamp_s: float, zero_at_s: float, *, may_begin: bool) -> LivePart:
+        """Return the part of the next packet, which may begin with it or be known better by it.
+
+        Args:
+            stamp_s: Its time on the clock of the connection.
+            zero_at_s: When that clock was at 0, in seconds since 1970, as far as is known by now.
+            may_begin: Whether a part may begin with it.
+        """
+        part = self.part
+        if part is None:
+            return self._begin(0, stamp_s, zero_at_s)
+        length_s = stamp_s - self._from_s
+        start_at_s = zero_at_s + self._from_s
+        off_s = abs(start_at_s - part.start_at_s)
+        is_old = length_s > SETTLES_S
+        if may_begin and (length_s >= self._part_s or (is_old and off_s > MOST_DRIFT_S)):
+            return self._begin(part.ordinal + 1, stamp_s, zero_at_s)
+        if not is_old and off_s > _LEAST_CORRECTION_S:
+            part = self.part = replace(part, start_at_s=start_at_s)
+        return part
+
+    def _begin(self, ordinal: int, stamp_s: float, zero_at_s: float) -> LivePart:
+        self._from_s = stamp_s
+        self.part = LivePart(ordinal=ordinal, start_at_s=zero_at_s + stamp_s)
+        return self.part

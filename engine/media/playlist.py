@@ -11,11 +11,22 @@ from typing import Final
 
 _MAX_TARGET_S: Final = 300.0
 _ATTRIBUTE: Final = re.compile(r'([A-Z0-9-]+)=("[^"]*"|[^",]*)')
+_IV: Final = re.compile(r"0[xX]([0-9a-fA-F]{1,32})")
 _RANGE: Final = re.compile(r"(\d{1,15})(?:@(\d{1,15}))?")
 
 
 class PlaylistError(ValueError):
     """Text that is no playlist, or one of a kind that is not read; the message says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentKey:
+    """The key that segments are encrypted with: AES-128 in CBC mode."""
+
+    uri: str
+    """Of the 16 bytes of the key."""
+    iv: bytes | None
+    """16 bytes; `None` means the number of the segment."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +37,8 @@ class Resource:
     """As the playlist has it, which is relative to its own address."""
     span: tuple[int, int] | None = None
     """First byte and number of bytes, of a part of a file."""
+    key: SegmentKey | None = None
+    """Where it is encrypted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +84,7 @@ def parse_playlist(text: str) -> MediaPlaylist | tuple[Variant, ...]:
     """Return the segments of a playlist, or the playlists that it offers.
 
     Raises:
-        PlaylistError: It is none, is encrypted, or makes no sense.
+        PlaylistError: It is none, is encrypted in another way than AES-128, or makes no sense.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").splitlines()]
     if not lines or lines[0] != "#EXTM3U":
@@ -99,6 +112,7 @@ def _media(lines: list[str]) -> MediaPlaylist:
     sequence, target_s, has_ended = 0, 0.0, False
     length_s, is_clock_set, is_missing = 0.0, False, False
     header: Resource | None = None
+    key: SegmentKey | None = None
     span_text, span_end = "", 0
     for line in lines:
         tag, _, value = line.partition(":")
@@ -112,12 +126,16 @@ def _media(lines: list[str]) -> MediaPlaylist:
             is_clock_set = True
         elif tag == "#EXT-X-GAP":
             is_missing = True
-        elif tag == "#EXT-X-KEY" and _attributes(line).get("METHOD") != "NONE":
-            raise PlaylistError("it is encrypted")
+        elif tag == "#EXT-X-KEY":
+            key = _key(_attributes(line))
         elif tag == "#EXT-X-MAP":
             attributes = _attributes(line)
+            if key is not None and key.iv is None:
+                raise PlaylistError("it is encrypted, and does not say how it begins")
             header = Resource(
-                uri=attributes.get("URI", ""), span=_span(attributes.get("BYTERANGE", ""), 0)
+                uri=attributes.get("URI", ""),
+                span=_span(attributes.get("BYTERANGE", ""), 0),
+                key=key,
             )
         elif tag == "#EXT-X-BYTERANGE":
             span_text = value
@@ -128,7 +146,7 @@ def _media(lines: list[str]) -> MediaPlaylist:
             segments.append(
                 PlaylistSegment(
                     sequence=sequence + len(segments),
-                    resource=Resource(uri=line, span=span),
+                    resource=Resource(uri=line, span=span, key=key),
                     length_s=length_s,
                     is_clock_set=is_clock_set,
                     is_missing=is_missing,
@@ -140,6 +158,20 @@ def _media(lines: list[str]) -> MediaPlaylist:
     longest_s = max((segment.length_s for segment in segments), default=0.0)
     target_s = min(_MAX_TARGET_S, max(target_s, longest_s, 0.5))
     return MediaPlaylist(segments=tuple(segments), target_s=target_s, has_ended=has_ended)
+
+
+def _key(attributes: dict[str, str]) -> SegmentKey | None:
+    method, iv = attributes.get("METHOD", ""), _IV.fullmatch(attributes.get("IV", ""))
+    if method == "NONE":
+        return None
+    if method != "AES-128" or attributes.get("KEYFORMAT", "identity") != "identity":
+        raise PlaylistError("it is encrypted in a way that is not read here")
+    if "IV" in attributes and iv is None:
+        raise PlaylistError("it is encrypted, and does not say how it begins")
+    return SegmentKey(
+        uri=attributes.get("URI", ""),
+        iv=None if iv is None else bytes.fromhex(iv[1].rjust(32, "0")),
+    )
 
 
 def _attributes(line: str) -> dict[str, str]:

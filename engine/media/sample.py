@@ -28,9 +28,10 @@ from engine.media.decode import VideoDecoder
 from engine.media.describe import describe
 from engine.media.frame import Frame, FrameConverter
 from engine.media.source import MediaLimits, open_source
+from engine.media.stillness import LEARNED_S, Stillness, change
 from engine.records import MediaInfo, SampleStats
 
-THINNING_VERSION = 2
+THINNING_VERSION = 3
 """Of the rule by which `StaticThinning` leaves frames out: latents of two rules never mix."""
 
 
@@ -49,9 +50,9 @@ class SamplingConfig:
     thin_static: bool = True
     """Leave out frames that look like the last one kept."""
     static_threshold: float = 0.03
-    """`change` below which a frame counts as static. Measured on a fixed indoor camera, frames
-    1 s apart: 95 % of empty moments lie below 0.026; a thing of 2 cells of 2304 that differs by
-    a quarter of the grey scale lies above 0.038."""
+    """`change` below which a frame counts as static; a dark picture's own light and noise may
+    lower it. Measured on a fixed indoor camera, frames 1 s apart: 95 % of empty moments lie below
+    0.026; a thing of 2 cells of 2304 that differs by a quarter of the grey scale, above 0.038."""
     heartbeat_s: float = 30.0
     """While nothing changes, one frame is kept this often."""
     group_frames: int = 10
@@ -132,7 +133,10 @@ class FrameReader:
         rate = Fraction(fps).limit_denominator(1_000_000)
         self._per_tick = rate * self._decoder.tick_s
         self._keyframe_ticks = math.floor(Fraction(config.keyframe_s) / self._decoder.tick_s)
-        self._thinning = StaticThinning(config, after_s=after_s)
+        self._learned_s = LEARNED_S if config.thin_static else 0.0
+        self._thinning = StaticThinning(
+            config, after_s=after_s, closes_groups=films or self._opened.is_live
+        )
         self._frames = self._read()
 
     @property
@@ -204,7 +208,8 @@ class FrameReader:
         if start < 0 or not on_grid(start, end, self._per_tick, is_last=is_last):
             return False
         # The frame at `after_s` itself is what thinning compares the next one with.
-        return self._after_s is None or float(start * self._decoder.tick_s) >= self._after_s
+        after_s = self._after_s
+        return after_s is None or float(start * self._decoder.tick_s) >= after_s - self._learned_s
 
 
 class StaticThinning:
@@ -221,18 +226,27 @@ class StaticThinning:
     anywhere), and nothing more where nothing happens.
     Revisit when: a model is trained on thinned video.
 
-    What follows a group depends on the group's last frame alone, so that reading may resume
-    behind any group.
+    What follows a group depends on its last frame and the noise of `LEARNED_S` before it alone, so
+    that reading may resume behind any group.
     """
 
-    def __init__(self, config: SamplingConfig, *, after_s: float | None = None) -> None:
+    def __init__(
+        self, config: SamplingConfig, *, after_s: float | None = None, closes_groups: bool = False
+    ) -> None:
         """Begin, or go on behind the last frame of a group.
 
         Args:
-            after_s: Time of that frame; it has to be shown to `keeps` once more.
+            after_s: Time of that frame; it has to be shown to `keeps` once more, behind what lies
+                up to `LEARNED_S` before it.
+            closes_groups: Whether the frame behind a full group of changes is kept, still as it may
+                be: a chunk ends where the next begins, and one that shows somebody who went by must
+                not wait for a heartbeat while it is filmed. Costs a frame for each stretch that
+                becomes still.
         """
         self._config = config
         self._after_s = after_s
+        self._closes_groups = closes_groups
+        self._stillness = Stillness(config.static_threshold)
         self._kept: UInt8[np.ndarray, "h w"] | None = None
         self._kept_s = 0.0
         self._in_group = 0
@@ -243,17 +257,20 @@ class StaticThinning:
     def keeps(self, pts_s: float, thumbnail: UInt8[np.ndarray, "h w"]) -> bool:
         """Return whether to give this frame out; remembers it if so."""
         config = self._config
+        self._stillness.learn(pts_s, thumbnail)
         if self._after_s is not None and pts_s <= self._after_s:
             self._kept, self._kept_s = thumbnail, pts_s
             return False
         is_static = (
             config.thin_static
             and self._kept is not None
-            and change(self._kept, thumbnail) < config.static_threshold
+            and change(self._kept, thumbnail) < self._stillness.least_change(self._kept)
         )
         is_open = 0 < self._in_group < config.group_frames
         may_leave_out = self._is_still_group or not is_open
-        if is_static and may_leave_out and pts_s - self._kept_s < config.heartbeat_s:
+        closes = self._closes_groups and self._in_group > 0 and not self._is_still_group
+        is_due = closes or pts_s - self._kept_s >= config.heartbeat_s
+        if is_static and may_leave_out and not is_due:
             return False
         self.starts_chunk = is_open and self._is_still_group and not is_static
         if self.starts_chunk or not is_open:
@@ -273,16 +290,6 @@ def on_grid(start: int, end: int, per_tick: Fraction, *, is_last: bool = False) 
     if is_last:
         end = max(start + 1, end - math.floor(_TAIL / per_tick))
     return math.ceil(start * per_tick) < end * per_tick
-
-
-def change(before: UInt8[np.ndarray, "h w"], now: UInt8[np.ndarray, "h w"]) -> float:
-    """Return how much the most changed 16 cells of a 64x36 grey picture differ, in [0, 1].
-
-    The mean over all cells would miss a person far away; the single most changed is noise.
-    """
-    differences = np.abs(before.astype(np.int16) - now.astype(np.int16)).ravel()
-    n = max(1, differences.size // 144)
-    return float(np.partition(differences, -n)[-n:].mean()) / 255
 
 
 def probe(uri: str, limits: MediaLimits) -> MediaInfo:
