@@ -12,7 +12,7 @@ left out.
 """
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import median
 
@@ -40,11 +40,20 @@ from engine.models.token_model import (
     TokenModel,
     chunk_positions,
     kind_of,
+    prefill_chunks,
     prefilled_opening,
 )
-from engine.protocols import Stream
-from engine.records import ChunkRef, LatentKind, ModelCard, TimeSpan, VideoId
-from engine.tensors import ChunkLatents, KvLatents, Latents, TokenLatents, VisualTokens
+from engine.protocols import Sampling, Stream
+from engine.records import ChunkRef, LatentKind, ModelCard, TimeSpan, Turn, VideoId
+from engine.tensors import (
+    ChunkLatents,
+    ImageLatents,
+    KvLatents,
+    Latents,
+    Token,
+    TokenLatents,
+    VisualTokens,
+)
 
 MASK_ENTRIES = 1 << 24
 """Entries of a mask of text among recalled latents; 64 MiB at most in float32."""
@@ -79,6 +88,36 @@ class FrameModel(TokenModel):
         self, tokens: VisualTokens
     ) -> tuple[Float[Tensor, "part token width"], Int16[Tensor, "token 2"] | None]:
         """Return the tokens of a chunk by the parts that the prompt shows, and their places."""
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether still images are read: by all of these."""
+        return True
+
+    @abstractmethod
+    def prompt(
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
+    ) -> Prompt:
+        """Write the prompt of a question around images, then recalled chunks."""
+
+    def generate(
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        sampling: Sampling,
+        *,
+        history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
+    ) -> Iterator[Token]:
+        """Answer about images, which stand first, and recalled chunks, token by token."""
+        prompt = self.prompt(question, recalled, history, images)
+        shown = [latents for image in images for latents in image.latents]
+        embeddings = [latents for latents in shown if isinstance(latents, TokenLatents)]
+        yield from self._generate(prompt, recalled, sampling, embeddings)
 
     @abstractmethod
     def scoring_prompt(self, question: str) -> Prompt:
@@ -170,18 +209,28 @@ class FrameModel(TokenModel):
         )
 
     def _prefilled(
-        self, prompt: Prompt, recalled: Sequence[ChunkLatents], max_tokens: int
+        self,
+        prompt: Prompt,
+        recalled: Sequence[ChunkLatents],
+        max_tokens: int,
+        images: Sequence[TokenLatents] = (),
     ) -> tuple[KvBuffer, list[list[range]]]:
         if self.kind == "tokens":
-            return super()._prefilled(prompt, recalled, max_tokens)
+            return super()._prefilled(prompt, recalled, max_tokens, images)
         latents = [_require_keys_values(chunk) for chunk in recalled]
         n_latents = sum(chunk.n_latents for chunk in latents)
         n_text = len(prompt.before) + sum(map(len, prompt.labels)) + len(prompt.after)
-        buffer = self.decoder.buffer(n_latents + n_text + max_tokens)
-        if prompt.before:
-            self.decoder.extend(embed_ids(self.decoder, prompt.before)[None], buffer)
+        head, rest = prompt.split_at(len(images))
+        # Images are read anew for each question, so they run like text, before all chunks.
+        buffer, _ = prefill_chunks(
+            self.decoder,
+            head,
+            [image.embeddings for image in images],
+            [image.places for image in images],
+            max_tokens=n_latents + n_text + max_tokens,
+        )
         labels, chunks = _Labels(buffer.n), list[list[range]]()
-        for chunk, texts in zip(latents, prompt.labels_of(len(latents)), strict=True):
+        for chunk, texts in zip(latents, rest.labels_of(len(latents)), strict=True):
             start = buffer.n
             for part, text in zip(split_parts(chunk.n_latents, len(texts)), texts, strict=True):
                 labels.add(text, buffer)

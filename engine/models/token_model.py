@@ -165,15 +165,24 @@ class TokenModel(ABC):
         yield from self._generate(self.prompt(question, recalled, history), recalled, sampling)
 
     def _generate(
-        self, prompt: Prompt, recalled: Sequence[ChunkLatents], sampling: Sampling
+        self,
+        prompt: Prompt,
+        recalled: Sequence[ChunkLatents],
+        sampling: Sampling,
+        images: Sequence[TokenLatents] = (),
     ) -> Iterator[Token]:
         """Answer a prompt, with the attention on each recalled chunk.
 
+        Args:
+            prompt: Around images, then chunks.
+            recalled: In time order.
+            sampling: How tokens are drawn.
+            images: Each a piece of the prompt like a chunk.
         Raises:
             TypeError: A chunk holds keys and values instead of embeddings.
         """
         with torch.inference_mode(), devices.lane(self.device, "answer"):
-            buffer, parts = self._prefilled(prompt, recalled, sampling.max_tokens)
+            buffer, parts = self._prefilled(prompt, recalled, sampling.max_tokens, images)
             rows = embed_ids(self.decoder, prompt.after)
         tokens = generate(
             self.decoder,
@@ -190,21 +199,26 @@ class TokenModel(ABC):
             yield replace(token, chunk_mass=_summed(token.chunk_mass, counts))
 
     def _prefilled(
-        self, prompt: Prompt, recalled: Sequence[ChunkLatents], max_tokens: int
+        self,
+        prompt: Prompt,
+        recalled: Sequence[ChunkLatents],
+        max_tokens: int,
+        images: Sequence[TokenLatents] = (),
     ) -> tuple[KvBuffer, list[list[range]]]:
         """Run a prompt up to its last chunk.
 
         Returns:
             The KV cache, and where the parts of each chunk lie in it.
         """
-        latents = [_require_embeddings(chunk) for chunk in recalled]
-        return prefill_chunks(
+        latents = [*images, *(_require_embeddings(chunk) for chunk in recalled)]
+        buffer, parts = prefill_chunks(
             self.decoder,
             prompt,
             [part.embeddings for part in latents],
             [part.places for part in latents],
             max_tokens=max_tokens,
         )
+        return buffer, parts[len(images) :]
 
 
 def prefill_chunks(

@@ -197,9 +197,13 @@ class Attention(nn.Module):
     ) -> Float[Tensor, "clip position width"]:
         """Attend from every position to all of its clip."""
         query, key, value = self.qkv(hidden).chunk(3, dim=-1)
+        # In training products may be in bfloat16; norms are in the dtype of their weights.
+        query, key = (
+            norm(part.to(norm.weight.dtype))
+            for norm, part in ((self.query_norm, query), (self.key_norm, key))
+        )
         query, key, value = (
-            part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
-            for part in (self.query_norm(query), self.key_norm(key), value)
+            part.unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)
         )
         mixed = functional.scaled_dot_product_attention(query, key, value)
         out: Tensor = self.out(mixed.transpose(1, 2).flatten(2))

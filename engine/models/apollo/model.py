@@ -38,8 +38,8 @@ from engine.models.apollo.net import VARIANTS as VARIANTS
 from engine.models.apollo.net import ApolloConfig, ApolloNet
 from engine.models.apollo.net import build as build
 from engine.models.apollo.prompts import TEMPLATE, introduce
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -125,6 +125,7 @@ RELEASES = tuple(
             fingerprint=Fingerprint(""),
             vector_dim=VARIANTS[variant].vision.siglip.vision["hidden_size"],
         ),
+        layer_parameters=VARIANTS[variant].decoder.layer_parameters,
         fps=2.0,
         towers=(f"google/{SIGLIP}",),
         note="taken offline by its authors; only re-uploads exist",
@@ -244,9 +245,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net, parts, raw = load_net(folder, device, dtype), Folders.of(folder), read_config(folder)
     files = find_published(folder, parts.siglip.name, tower)
     if files is not None and not net.vision.siglip.has_text:
         net.vision.siglip, net.joint = load_joint(net.vision.siglip, files)

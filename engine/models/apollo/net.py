@@ -19,11 +19,11 @@ from engine.models.apollo.internvideo2 import (
 )
 from engine.models.apollo.resampler import Connector, ConnectorConfig
 from engine.models.layers import preprocess
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.towers import Tower, TowerConfig
-from engine.models.layers.weights import materialise
 
 SELECT_LAYER = -2
 """Both towers give the output of the last block but one, without a final norm."""

@@ -16,4 +16,6 @@ splice            visual tokens in the place of placeholders, for training
 tokenizer         text to ids and back, chat templates
 weights           strict checkpoint loading and writing, key maps, fingerprints
 lora              low-rank adapters fused at load time
+int8 nf4 weight_formats   matrices in 8 and in 4 bits
+allocation                memory of a net: at once, or matrix by matrix, turned as it is read
 """

@@ -5,8 +5,9 @@ of q and k normed), with a tied or an untied head; and Mixtral, whose MLP is a m
 decoder may own a second set of q, k, v projections for summary tokens, which `video_xl/vst` uses.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -214,6 +215,13 @@ class Layer(nn.Module):
                 config.width, {"gate": config.mlp_width, "up": config.mlp_width}, bias=False
             )
             self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+
+    def forward(self, compute: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """Return `compute(self, *inputs)`: training calls a layer so, that hooks may see the call.
+
+        Weights that are sharded over processes are gathered for the time of it.
+        """
+        return compute(self, *inputs)
 
     def mlp(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
         """Apply the norm and the MLP, without the residual."""

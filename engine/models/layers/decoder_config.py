@@ -60,6 +60,18 @@ class DecoderConfig:
             )
 
     @property
+    def expert_parameters(self) -> int:
+        """Weights of all experts of all layers."""
+        return self.n_layers * self.n_experts * 3 * self.width * self.mlp_width
+
+    @property
+    def layer_parameters(self) -> int:
+        """Weights in the matrices of all layers, experts included, a router left out."""
+        attention = 2 * self.width * self.head_dim * (self.n_heads + self.n_kv_heads)
+        mlp = 0 if self.n_experts else 3 * self.width * self.mlp_width
+        return self.n_layers * (attention + mlp) + self.expert_parameters
+
+    @property
     def n_groups(self) -> int:
         """Query heads for each key and value head."""
         return self.n_heads // self.n_kv_heads

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from engine.errors import WeightsError
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.expert_budget import ExpertBudget
@@ -15,7 +16,6 @@ from engine.models.layers.weights import (
     PICKLES,
     fill,
     headers_only,
-    materialise,
     read_file,
     tensor_files,
 )

@@ -21,8 +21,8 @@ FINGERPRINT_DIGITS = 24
 MEMO_NAME = ".fingerprints.json"
 MEMO_FROM_BYTES = 256 << 20
 """Below this, hashing takes less time than it would take to be sure that nothing changed."""
-HASHED_VALUES = 1 << 24
-"""Values that are widened to float32 at once: 64 MiB."""
+HASHED_VALUES = 1 << 22
+"""Values that are widened to float32 at once: 16 MiB."""
 
 
 def weight_files(*folders: Path | None) -> tuple[Path, ...]:

@@ -51,6 +51,24 @@ class Prompt:
         rest = iter(labels)
         return [[next(rest) for _ in range(count)] for count in counts]
 
+    def split_at(self, n_chunks: int) -> "tuple[Prompt, Prompt]":
+        """Return what stands up to the first chunks, and the rest without an opening."""
+        counts = list(self.parts[:n_chunks]) or [1] * n_chunks
+        n_parts = sum(counts)
+        head = Prompt(
+            before=self.before,
+            labels=self.labels[:n_parts],
+            parts=self.parts[:n_chunks],
+            after=(),
+        )
+        rest = Prompt(
+            before=(),
+            labels=self.labels[n_parts:],
+            parts=self.parts[n_chunks:],
+            after=self.after,
+        )
+        return head, rest
+
 
 class Positions:
     """Positions of a growing sequence, for a decoder that turns by one or by three.

@@ -1,11 +1,11 @@
 """Splicing: visual tokens take the place of placeholders among the embeddings of text."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 PLACEHOLDER_ID = -200
@@ -20,17 +20,26 @@ class PaddedBatch:
 
     embeddings: Float[Tensor, "sample token width"]
     labels: Int64[Tensor, "sample token"]
+    """Where they were given."""
     is_real: Bool[Tensor, "sample token"]
     """False where a sample is padded."""
 
 
+Embed = Callable[[Tensor], Tensor]
+"""A decoder's table, or what adds a step to it: ids to rows."""
+
+
 def splice(
-    embed: nn.Embedding,
+    embed: Embed,
     ids: Int64[Tensor, " token"],
     visual: Float[Tensor, "visual width"],
 ) -> Float[Tensor, "token width"]:
     """Embed a prompt; its placeholders take the visual tokens in order.
 
+    Args:
+        embed: The decoder's table.
+        ids: On the host, from where they go to the device of the visual tokens, or there already.
+        visual: On the device of the table.
     Raises:
         ValueError: There are not as many placeholders as visual tokens.
     """
@@ -39,13 +48,13 @@ def splice(
     if n_placeholders != len(visual):
         raise ValueError(f"{n_placeholders} placeholders for {len(visual)} visual tokens")
     # Id 0 stands in for placeholders, which no table has; their rows are overwritten.
-    rows = embed(ids.masked_fill(is_visual, 0))
-    spliced: Tensor = rows.masked_scatter(is_visual[:, None], visual.to(rows))
+    rows = embed(ids.masked_fill(is_visual, 0).to(visual.device))
+    spliced: Tensor = rows.masked_scatter(is_visual.to(visual.device)[:, None], visual.to(rows))
     return spliced
 
 
 def splice_batch(
-    embed: nn.Embedding,
+    embed: Embed,
     samples: Sequence[tuple[Int64[Tensor, " _"], Float[Tensor, "_ width"]]],
     labels: Sequence[Int64[Tensor, " _"]],
     *,

@@ -14,10 +14,10 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.errors import MissingCapabilityError
+from engine.models.layers.allocation import materialise
 from engine.models.layers.preprocess import PixelConfig, prepare
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower, TowerFiles, find_tower, load_tower
-from engine.models.layers.weights import materialise
 
 VISION_BATCH = 32
 """Frames a pass of the tower: its activations, not the decoder's, would set the memory limit."""

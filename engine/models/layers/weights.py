@@ -9,8 +9,9 @@ fill their rows. The same map read backwards names what we save.
 import json
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +25,15 @@ from torch import Tensor, nn
 
 from engine.errors import NotFoundError, WeightsError
 from engine.files import atomic_write, atomic_write_bytes
+from engine.models.layers.allocation import matrix_store
 from engine.models.layers.fused_linear import FusedLinear
 
 KeyMap = Sequence[tuple[str, str]]
 INDEX_NAME = "model.safetensors.index.json"
 PICKLES = frozenset({".bin", ".pt", ".pth"})
 """Endings of torch's own format; read with nothing but tensors allowed."""
+MAPPED_BYTES = 32 << 20
+"""Read of a file before it is opened anew."""
 _reads_headers = ContextVar("reads_headers", default=False)
 _STARS = re.compile(r"(\*\*|\*)")
 
@@ -38,8 +42,14 @@ _STARS = re.compile(r"(\*\*|\*)")
 class Slot:
     """A place that one released tensor fills: a parameter, or some of its rows."""
 
-    parameter: nn.Parameter
+    owner: nn.Module
+    name: str
     rows: slice
+
+    @property
+    def parameter(self) -> nn.Parameter:
+        """The parameter of its owner; it is another one once that has memory."""
+        return self.owner.get_parameter(self.name)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -54,13 +64,13 @@ def slots(module: nn.Module) -> dict[str, Slot]:
     by_name: dict[str, Slot] = {}
     for prefix, owner in module.named_modules():
         dot = f"{prefix}." if prefix else ""
-        for name, parameter in owner.named_parameters(recurse=False):
+        for name, _ in owner.named_parameters(recurse=False):
             if not isinstance(owner, FusedLinear):
-                by_name[f"{dot}{name}"] = Slot(parameter, slice(None))
+                by_name[f"{dot}{name}"] = Slot(owner, name, slice(None))
                 continue
             start = 0
             for part, n_rows in owner.parts.items():
-                by_name[f"{dot}{part}.{name}"] = Slot(parameter, slice(start, start + n_rows))
+                by_name[f"{dot}{part}.{name}"] = Slot(owner, name, slice(start, start + n_rows))
                 start += n_rows
     return by_name
 
@@ -151,8 +161,7 @@ def tensor_files(folder: Path) -> dict[str, Path]:
 
 def shape_of(folder: Path, key: str) -> tuple[int, ...] | None:
     """Read the shape of one tensor of a checkpoint folder from a header; `None` if unknown."""
-    safe = sorted(folder.glob("model*.safetensors"))
-    for path in safe:
+    for path in sorted(folder.glob("model*.safetensors")):
         with _opened(path) as file:
             if key in file.keys():  # noqa: SIM118
                 return tuple(file.get_slice(key).get_shape())
@@ -164,11 +173,19 @@ def read_tensors(
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield the wanted tensors of a checkpoint folder, one at a time, on the CPU.
 
+    Those of safetensors come by their names, so that parts of a layer stand together wherever the
+    shards have them.
+
     Raises:
         WeightsError: No files, or one that cannot be read.
     """
-    for path in files_of(folder):
+    pickles = [path for path in files_of(folder) if path.suffix in PICKLES]
+    for path in pickles:
         yield from read_file(path, wanted=wanted)
+    if not pickles:
+        yield from _read(
+            (key, path) for key, path in sorted(tensor_files(folder).items()) if wanted(key)
+        )
 
 
 def read_file(
@@ -184,9 +201,23 @@ def read_file(
         yield from ((key, tensor) for key, tensor in tensors.items() if wanted(key))
         return
     with _opened(path) as file:
-        for key in file.keys():  # noqa: SIM118
-            if wanted(key):
-                yield key, _shaped(file, key) if _reads_headers.get() else file.get_tensor(key)
+        keys = [key for key in file.keys() if wanted(key)]  # noqa: SIM118
+    yield from _read((key, path) for key in keys)
+
+
+def _read(places: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Tensor]]:
+    """Yield tensors of safetensors; what was read of a file leaves memory piece by piece."""
+    with ExitStack() as stack:
+        path, n_bytes = None, 0
+        for key, home in places:
+            if home != path or n_bytes > MAPPED_BYTES:
+                # A file stays mapped, page by page that was touched, until it is closed.
+                stack.close()
+                file = stack.enter_context(_opened(home))
+                path, n_bytes = home, 0
+            tensor = _shaped(file, key) if _reads_headers.get() else file.get_tensor(key)
+            n_bytes += tensor.nbytes
+            yield key, tensor
 
 
 @contextmanager
@@ -267,22 +298,25 @@ def fill(
     source: str,
     cut_rows: Mapping[str, int] | None = None,
     optional: str = "",
-) -> frozenset[str]:
+) -> dict[str, bool]:
     """Copy released tensors into a module, strictly both ways.
 
     Args:
-        module: Its parameters have memory and a dtype; tensors are cast to it.
+        module: Its parameters have memory and a dtype, or get them as `matrices_in` says; tensors
+            are cast to it.
         tensors: Released names and tensors, in any order.
         key_map: Rules from released names to ours.
         source: What to call the checkpoint in an error.
         cut_rows: For these of our names, rows beyond this count are ignored.
         optional: Regular expression of our names that may stay unfilled; the caller sees to them.
     Returns:
-        Our names that were filled.
+        Of each of our names, whether it was filled.
     Raises:
         WeightsError: Keys without a home, slots without a key, or wrong shapes; the first three.
     """
-    by_name, filled = slots(module), set[str]()
+    by_name, store = slots(module), matrix_store()
+    filled = dict.fromkeys(by_name, False)
+    n_open = Counter(slot.owner for slot in by_name.values())
     unknown, misshapen = list[str](), list[str]()
     for key, tensor in tensors:
         name = translate(key, key_map)
@@ -297,13 +331,18 @@ def fill(
         if tuple(value.shape) != slot.shape:
             misshapen.append(f"{key} is {list(tensor.shape)}, not {list(slot.shape)}")
             continue
+        if store is not None:
+            store.open(slot.owner)
         with torch.no_grad():
             target = slot.parameter[slot.rows] if slot.parameter.dim() else slot.parameter
             target.copy_(value)
-        filled.add(name)
-    missing = [n for n in by_name if n not in filled and not re.fullmatch(optional, n)]
+        n_open[slot.owner] -= not filled[name]
+        filled[name] = True
+        if store is not None and not n_open[slot.owner]:
+            store.close(slot.owner)
+    missing = [n for n, done in filled.items() if not done and not re.fullmatch(optional, n)]
     _refuse(source, missing=missing, unknown=unknown, misshapen=misshapen)
-    return frozenset(filled)
+    return filled
 
 
 def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1) -> None:
@@ -337,35 +376,6 @@ def save(module: nn.Module, folder: Path, key_map: KeyMap, *, n_shards: int = 1)
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a JSON file of a checkpoint folder."""
     atomic_write_bytes(path, json.dumps(values, indent=1).encode())
-
-
-def materialise(
-    module: nn.Module, device: torch.device, dtype: torch.dtype | None, *, but: str = ""
-) -> None:
-    """Give a module built on the meta device uninitialised memory.
-
-    Args:
-        module: On the meta device.
-        device: Where its parameters get their memory.
-        dtype: Of the parameters; `None` keeps each one's own.
-        but: Regular expression of names that stay without memory.
-
-    Written out, because `to_empty` imports torch's compiler and sympy: 1 s of CPU.
-    """
-    # The old ones are held on to, so that no new one is born with the id of one that is gone.
-    pairs: dict[int, tuple[nn.Parameter, nn.Parameter]] = {}
-    for prefix, owner in module.named_modules():
-        for name, old in list(owner.named_parameters(recurse=False)):
-            if but and re.fullmatch(but, f"{prefix}.{name}"):
-                continue
-            # A parameter that two modules share stays shared.
-            if id(old) not in pairs:
-                memory = torch.empty(old.shape, dtype=dtype or old.dtype, device=device)
-                pairs[id(old)] = old, nn.Parameter(memory, requires_grad=old.requires_grad)
-            setattr(owner, name, pairs[id(old)][1])
-        for name, buffer in list(owner.named_buffers(recurse=False)):
-            kind = dtype if dtype and buffer.is_floating_point() else buffer.dtype
-            setattr(owner, name, torch.empty(buffer.shape, dtype=kind, device=device))
 
 
 @cache

@@ -25,8 +25,8 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from engine.models import tiny
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig, fit, prepare, resize
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -98,10 +98,16 @@ RELEASES = tuple(
             vector_dim=768,
             max_positions=4096,
         ),
+        layer_parameters=layers,
         fps=1.0,
         towers=(f"openai/{RELEASED_TOWER}",),
     )
-    for size, width in (("7b", 4096), ("13b", 5120), ("34b", 7168))
+    for size, width, layers in (
+        ("7b", 4096, 32 * (4 * 4096**2 + 3 * 4096 * 11_008)),
+        ("13b", 5120, 40 * (4 * 5120**2 + 3 * 5120 * 13_824)),
+        # Yi's has grouped heads.
+        ("34b", 7168, 60 * (2 * 7168**2 + 2 * 7168 * 1024 + 3 * 7168 * 20_480)),
+    )
 )
 
 
@@ -240,9 +246,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, alpha=alpha, base=base)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net = load_net(folder, device, dtype, alpha=alpha, base=base)
     raw = read_config(folder)
     files = find_tower(folder, raw.get("mm_vision_tower", RELEASED_TOWER), tower)
     net.tower, net.joint = load_joint(net.tower, files)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
@@ -23,7 +24,6 @@ from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import (
     fill,
     keys_of,
-    materialise,
     read_config,
     read_tensors,
     save,

@@ -27,8 +27,8 @@ from torch import Tensor
 from engine.models import tiny
 from engine.models.frame_checkpoint import Parts, read_parts
 from engine.models.frame_model import FrameModel, latent_bytes
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import normalise
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -39,6 +39,7 @@ from engine.models.layers.text_image import (
     mean_vectors,
 )
 from engine.models.qwen3_vl.frames import CHUNK_FRAMES, FrameConfig, fit
+from engine.models.qwen3_vl.images import ImageConfig, fit_image, read_image_config
 from engine.models.qwen3_vl.net import (
     JOINT_DIM,
     JOINT_TOWER,
@@ -54,7 +55,7 @@ from engine.models.qwen3_vl.prompts import introduce as introduce
 from engine.models.qwen3_vl.vision import VisionConfig, places_of
 from engine.models.tiny import randomise, write_byte_tokenizer, write_siglip
 from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn, WeightFormat
-from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
+from engine.tensors import ChunkLatents, FrameBatch, ImageLatents, TokenLatents, VisualTokens
 
 LABEL_TOKENS = 12
 """Tokens that the released tokenizer takes for the text around a pair of frames: one a digit."""
@@ -191,6 +192,7 @@ RELEASES = tuple(
             fingerprint=Fingerprint(""),
             vector_dim=JOINT_DIM,
         ),
+        layer_parameters=VARIANTS[variant].decoder.layer_parameters,
         fps=2.0,
         towers=(f"google/{JOINT_TOWER}",),
     )
@@ -205,7 +207,7 @@ RELEASES = tuple(
 class Qwen3Vl(FrameModel):
     """Qwen3-VL as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
-    def __init__(self, net: Qwen3VlNet, parts: Parts) -> None:
+    def __init__(self, net: Qwen3VlNet, parts: Parts, images: ImageConfig) -> None:
         card = card_of(
             net.config,
             variant=parts.variant,
@@ -215,7 +217,7 @@ class Qwen3Vl(FrameModel):
             latents=parts.latents,
         )
         super().__init__(net.decoder, parts, card=card)
-        self.net = net
+        self.net, self.images = net, images
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -263,12 +265,27 @@ class Qwen3Vl(FrameModel):
         """Count the pairs of frames."""
         return -(-len(chunk.pts_s) // PAIR)
 
+    @torch.inference_mode()
+    def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
+        """Run a picture in its own aspect; it stands for both frames of a pair."""
+        fitted = fit_image(pixels, self.images)
+        config, factor = self.net.config.frames, self.images.factor_px
+        ready = normalise(fitted.expand(PAIR, -1, -1, -1), config.mean, config.std, self.device)
+        tokens, _ = self.net.tower(ready.to(self.dtype))
+        places = places_of((fitted.shape[2] // factor, fitted.shape[3] // factor))
+        return ImageLatents(latents=(TokenLatents(embeddings=tokens[0], places=places),))
+
     def prompt(
-        self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
     ) -> Prompt:
-        """Write the text around pairs of frames, which says their times, and the conversation."""
-        labels = [label for chunk in recalled for label in introduce(chunk.pts_s.tolist())]
-        parts = [self.parts_of(chunk) for chunk in recalled]
+        """Write the text around images and timed pairs of frames, and the conversation."""
+        times = [label for chunk in recalled for label in introduce(chunk.pts_s.tolist())]
+        labels = [*(OPEN for _ in images), *times]
+        parts = [*(1 for _ in images), *(self.parts_of(chunk) for chunk in recalled)]
         return around_pairs(self.tokenizer, labels, parts, question, history)
 
     def scoring_prompt(self, question: str) -> Prompt:
@@ -297,12 +314,13 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, tower=tower)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net = load_net(folder, device, dtype, tower=tower)
     files = find_published(folder, JOINT_TOWER, tower)
 
     def open_text(home: Path | None) -> TextEncoder:
         return TextEncoder(None, net.joint, home, width=net.config.vision.width)
 
-    return Qwen3Vl(net, read_parts(net, asdict(net.config), folder, files, latents, open_text))
+    parts = read_parts(net, asdict(net.config), folder, files, latents, open_text)
+    factor_px = net.config.frames.factor_px
+    return Qwen3Vl(net, parts, read_image_config(folder, factor_px=factor_px))

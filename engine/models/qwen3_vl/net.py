@@ -10,12 +10,12 @@ from torch import nn
 
 from engine.models.frame_checkpoint import load_strictly
 from engine.models.layers import decoder as decoders
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.text_image import find_published, open_joint
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import (
-    materialise,
     moved,
     read_config,
     save,

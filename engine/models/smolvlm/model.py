@@ -25,8 +25,8 @@ from torch import Tensor
 from engine.models import tiny
 from engine.models.frame_checkpoint import Parts, read_parts
 from engine.models.frame_model import FrameModel, latent_bytes
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -36,6 +36,7 @@ from engine.models.layers.text_image import (
 )
 from engine.models.layers.towers import TowerConfig
 from engine.models.smolvlm.frames import FrameConfig, fit
+from engine.models.smolvlm.images import ImageConfig, cut, picture_labels, read_image_config
 from engine.models.smolvlm.net import KEY_MAP as KEY_MAP
 from engine.models.smolvlm.net import (
     VISION,
@@ -51,7 +52,7 @@ from engine.models.smolvlm.prompts import BORDER, END, START, WHOLE, around_fram
 from engine.models.smolvlm.prompts import introduce as introduce
 from engine.models.tiny import randomise, write_byte_tokenizer, write_siglip
 from engine.records import Fingerprint, LatentKind, ModelCard, Release, Turn, WeightFormat
-from engine.tensors import ChunkLatents, FrameBatch, VisualTokens
+from engine.tensors import ChunkLatents, FrameBatch, ImageLatents, TokenLatents, VisualTokens
 
 CHUNK_FRAMES = 8
 """Frames of a chunk, our choice: eight seconds at the released rate, and an eighth of the frames
@@ -169,6 +170,7 @@ RELEASES = tuple(
             fingerprint=Fingerprint(""),
             vector_dim=VARIANTS[variant].tower.vision["hidden_size"],
         ),
+        layer_parameters=VARIANTS[variant].decoder.layer_parameters,
         fps=1.0,
         towers=(f"google/{tower_name(VARIANTS[variant])}",),
         bytes_per_parameter=bytes_per_parameter,
@@ -185,7 +187,7 @@ RELEASES = tuple(
 class SmolVlm(FrameModel):
     """SmolVLM2 as a `VideoModel`: weights and a tokenizer, nothing that changes."""
 
-    def __init__(self, net: SmolVlmNet, parts: Parts) -> None:
+    def __init__(self, net: SmolVlmNet, parts: Parts, images: ImageConfig) -> None:
         card = card_of(
             net.config,
             variant=parts.variant,
@@ -197,7 +199,7 @@ class SmolVlm(FrameModel):
         end = parts.tokenizer.id_of(END)
         stop = frozenset(() if end is None else (end,))
         super().__init__(net.decoder, parts, card=card, stop=stop)
-        self.net = net
+        self.net, self.images = net, images
 
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
@@ -230,14 +232,32 @@ class SmolVlm(FrameModel):
         """Count the frames."""
         return len(chunk.pts_s)
 
+    @torch.inference_mode()
+    def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
+        """Run the tiles of a picture, and the whole of it, like frames."""
+        tiles, grid = cut(pixels, self.images)
+        tokens, _ = encode_in_batches(tiles, self._encode)
+        return ImageLatents(latents=(TokenLatents(embeddings=tokens.flatten(0, 1)),), tiles=grid)
+
     def prompt(
-        self, question: str, recalled: Sequence[ChunkLatents], history: Sequence[Turn] = ()
+        self,
+        question: str,
+        recalled: Sequence[ChunkLatents],
+        history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
     ) -> Prompt:
-        """Write the text around frames, with their number and times, and the conversation."""
+        """Write the text around images and frames, their number and times, the conversation."""
         times_s = [time_s for chunk in recalled for time_s in chunk.pts_s.tolist()]
         ends_s = max((chunk.ref.span.end_s for chunk in recalled), default=0.0)
         parts = [self.parts_of(chunk) for chunk in recalled]
-        return around_frames(self.tokenizer, introduce(times_s, ends_s), parts, question, history)
+        return around_frames(
+            self.tokenizer,
+            introduce(times_s, ends_s),
+            parts,
+            question,
+            history,
+            [picture_labels(image.tiles) for image in images],
+        )
 
     def scoring_prompt(self, question: str) -> Prompt:
         """Write a prompt around frames whose times are left out."""
@@ -265,12 +285,12 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, tower=tower)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net = load_net(folder, device, dtype, tower=tower)
     files = published(folder, net.config, tower)
 
     def open_text(home: Path | None) -> TextEncoder:
         return TextEncoder(net.tower, net.joint, home)
 
-    return SmolVlm(net, read_parts(net, asdict(net.config), folder, files, latents, open_text))
+    parts = read_parts(net, asdict(net.config), folder, files, latents, open_text)
+    return SmolVlm(net, parts, read_image_config(folder, net.config.frames))

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 from engine.errors import WeightsError
 from engine.models.frame_checkpoint import load_strictly
 from engine.models.layers import decoder as decoders
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.encoder import SIGLIP_VISION
 from engine.models.layers.text_image import find_published, load_joint, mean_vectors
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles
 from engine.models.layers.weights import (
-    materialise,
     moved,
     read_config,
     save,

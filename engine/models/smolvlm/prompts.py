@@ -41,6 +41,7 @@ def around_frames(
     parts: Sequence[int],
     question: str,
     history: Sequence[Turn] = (),
+    pictures: Sequence[Sequence[str]] = (),
 ) -> Prompt:
     """Write a conversation about frames.
 
@@ -50,14 +51,30 @@ def around_frames(
         parts: Frames of each chunk.
         question: As people type it.
         history: Earlier turns, oldest first.
+        pictures: Text before each tile of each still image; these stand before the frames.
     """
-    before, *between = labels or ("",)
+    # Behind every picture its border stands, which begins the text of the next piece.
+    tiles = [
+        (BORDER if number and not index else "") + label
+        for number, picture in enumerate(pictures)
+        for index, label in enumerate(picture)
+    ]
+    frames = [(BORDER if tiles and not index else "") + label for index, label in enumerate(labels)]
+    before, *between = [*tiles, *frames] or ("",)
+    # The chat template leaves the space out where a turn begins with a picture.
+    opening = f"{START}User:" if tiles else f"{START}User: "
     return Prompt(
-        before=tokenizer.control(f"{START}User: {before}"),
+        before=tokenizer.control(opening + before),
         # The first frame's label belongs to the opening, which is encoded in one piece.
-        labels=[[], *(tokenizer.control(label) for label in between)] if labels else [],
-        parts=parts,
-        after=_behind(tokenizer, question, history, has_video=bool(labels)),
+        labels=[[], *(tokenizer.control(label) for label in between)] if tiles or labels else [],
+        parts=[*(len(picture) for picture in pictures), *parts],
+        after=_behind(
+            tokenizer,
+            question,
+            history,
+            is_bordered=bool(tiles or labels),
+            has_video=bool(labels),
+        ),
     )
 
 
@@ -65,15 +82,20 @@ def around_one(tokenizer: Tokenizer, question: str) -> Prompt:
     """Write a question about frames that are shown without times, for the scoring of candidates."""
     return Prompt(
         before=tokenizer.control(f"{START}User: {BORDER}{WHOLE}"),
-        after=_behind(tokenizer, question, (), has_video=True),
+        after=_behind(tokenizer, question, (), is_bordered=True, has_video=True),
     )
 
 
 def _behind(
-    tokenizer: Tokenizer, question: str, history: Sequence[Turn], *, has_video: bool
+    tokenizer: Tokenizer,
+    question: str,
+    history: Sequence[Turn],
+    *,
+    is_bordered: bool,
+    has_video: bool,
 ) -> list[int]:
     """Encode what follows the last frame: earlier turns, question, opening of the answer."""
-    ids = tokenizer.control(BORDER) if has_video else []
+    ids = tokenizer.control(BORDER) if is_bordered else []
     # Text up to a control token is encoded in one piece, as upstream encodes the whole prompt.
     opening = "\n\n" if has_video else ""
     end = tokenizer.control(END)

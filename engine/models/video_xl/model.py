@@ -4,6 +4,7 @@ Paper arXiv:2409.14485; weights `sy1998/Video_XL` (subfolder `VideoXL_weight_8`)
 against VectorSpaceLab/Video-XL at 6e3dc89 by the cases of `tests/golden/video_xl`.
 
 Differs from upstream, each on purpose:
+- Still images may be several, beside video or without: upstream reads one, without video.
 - A chunk that ends in a remainder gets a last VST; upstream drops the tokens behind the last one.
 - The compression ratio belongs to a stream, and every random draw has a seed.
 - Questions may recall any chunks, and may follow earlier turns or stand without video.
@@ -25,9 +26,9 @@ from torch import Tensor
 from engine import device as devices
 from engine.errors import WeightsError
 from engine.models import tiny
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
 from engine.models.layers.generate import generate, stepwise
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import PixelConfig, fit, prepare
 from engine.models.layers.shared_steps import SharedSteps
 from engine.models.layers.text_image import TextEncoder, encode_in_batches
@@ -35,6 +36,7 @@ from engine.models.layers.tokenizer import QWEN, Tokenizer
 from engine.models.layers.towers import Tower, TowerConfig, find_tower
 from engine.models.layers.weights import read_config
 from engine.models.tiny import randomise, write_byte_tokenizer
+from engine.models.video_xl.images import cut, tile_sizes
 from engine.models.video_xl.net import KEY_MAP as KEY_MAP
 from engine.models.video_xl.net import (
     VideoXlConfig,
@@ -55,7 +57,15 @@ from engine.models.video_xl.vst import (
 )
 from engine.protocols import Sampling, Stream
 from engine.records import Fingerprint, ModelCard, Release, Turn, WeightFormat
-from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, Token, VisualTokens
+from engine.tensors import (
+    ChunkLatents,
+    FrameBatch,
+    ImageLatents,
+    KvLatents,
+    Latents,
+    Token,
+    VisualTokens,
+)
 
 _TINY_CLIP = TowerConfig(
     kind="clip", vision=tiny.VISION, text=tiny.text_config(24, 32), vector_dim=16
@@ -90,6 +100,8 @@ RELEASES = (
             vector_dim=768,
             max_positions=32_768,
         ),
+        # Qwen2-7B's, and projections of VSTs beside those of q, k and v.
+        layer_parameters=6_525_288_448 + 462_422_016,
         fps=1.0,
         towers=("openai/clip-vit-large-patch14-336",),
         note="trained at ratios 2, 4 and 8; 16 is extrapolation",
@@ -145,10 +157,12 @@ class VideoXl:
         *,
         variant: str,
         fingerprint: Fingerprint,
+        image_sizes: Sequence[tuple[int, int]] = (),
     ) -> None:
         assert net.config.vision is not None
         assert net.tower is not None
         self.net, self.tokenizer, self.text_encoder = net, tokenizer, text_encoder
+        self._image_sizes = tuple(image_sizes)
         config, vision, sizes = net.config, net.config.vision, net.config.decoder
         weight = net.decoder.embed.weight
         self.device, self.dtype = weight.device, weight.dtype
@@ -256,6 +270,32 @@ class VideoXl:
             full_latents=self.card.latents_per_chunk,
         )
 
+    @property
+    def reads_images(self) -> bool:
+        """Whether the checkpoint was trained on still images; nano was not."""
+        return bool(self._image_sizes)
+
+    @torch.inference_mode()
+    def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
+        """Compress the tiles of a picture like the frames of a video of its own."""
+        assert self._image_sizes, "whoever calls has asked reads_images"
+        assert self.net.config.vision is not None
+        side_px = self.net.config.vision.pixels.size_px
+        tiles, grid = cut(pixels, self._image_sizes, side_px)
+        tokens = self.encode(FrameBatch(pixels=tiles, pts_s=torch.zeros(len(tiles)).double()))
+        stream, latents = self.open_stream(), list[KvLatents]()
+        for start in range(0, len(tiles), self.card.chunk_frames):
+            window = slice(start, start + self.card.chunk_frames)
+            part = replace(
+                tokens,
+                embeddings=tokens.embeddings[window],
+                frame_vectors=tokens.frame_vectors[window],
+                pts_s=tokens.pts_s[window],
+            )
+            latents.append(self.compress(part, stream))
+            stream.remember(latents[-1])
+        return ImageLatents(latents=tuple(latents), tiles=grid)
+
     def generate(
         self,
         question: str,
@@ -263,12 +303,14 @@ class VideoXl:
         sampling: Sampling,
         *,
         history: Sequence[Turn] = (),
+        images: Sequence[ImageLatents] = (),
     ) -> Iterator[Token]:
-        """Answer from recalled chunks, in the order given, token by token."""
+        """Answer about images, which stand first, and recalled chunks, token by token."""
         decoder = self.net.decoder
         with torch.inference_mode(), devices.lane(self.device, "answer"):
             prompt = self._embed(QWEN.after_video(self.tokenizer, question, history))
-            latents = [_require_kv(chunk.latents) for chunk in recalled]
+            shown = [_require_kv(part) for image in images for part in image.latents]
+            latents = [*shown, *(_require_kv(chunk.latents) for chunk in recalled)]
             # Room for prompt and answer at once, so that no token makes the cache grow and move.
             n_more = prompt.shape[0] + sampling.max_tokens
             cache = open_cache(decoder, self._sink, latents, n_more=n_more)
@@ -280,7 +322,7 @@ class VideoXl:
             self.tokenizer,
             sampling,
             stop=self._stop,
-            chunks=[range(start, end) for start, end in pairwise(ends)],
+            chunks=[range(start, end) for start, end in pairwise(ends)][len(shown) :],
             shared=self._steps,
         )
         yield from stepwise(tokens, self.device)
@@ -309,9 +351,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, tower=tower)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net = load_net(folder, device, dtype, tower=tower)
     raw = read_config(folder)
     if net.config.vision is None:
         raise WeightsError(f"{folder} has no vision tower: config.json lacks mm_vision_tower")
@@ -321,6 +362,7 @@ def load(
         net,
         Tokenizer.load(folder),
         TextEncoder(net.tower, net.joint, files.folder),
+        image_sizes=tile_sizes(raw, net.config.vision.pixels.size_px),
         variant=str(raw.get("variant", folder.name)),
         fingerprint=fingerprint_weights(
             {"config": raw, "pixels": asdict(net.config.vision.pixels)},

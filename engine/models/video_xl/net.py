@@ -1,6 +1,7 @@
 """Video-XL's net: sizes, key map, and the strict loader of its checkpoint folders."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
@@ -20,11 +22,9 @@ from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tow
 from engine.models.layers.weights import (
     fill,
     keys_of,
-    materialise,
     read_config,
     read_tensors,
     save,
-    slots,
     under,
     without_tied_head,
     write_json,
@@ -180,45 +180,64 @@ def load_net(
     rows = config.decoder.vocab_size
     filled = fill(
         net,
-        read_tensors(folder),
+        stored_tensors(folder, config.eos_ids),
         without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         # Tables may be padded beyond the vocabulary.
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},
         optional=_MAY_MISS,
     )
-    _complete_vst(net, filled, folder)
     if files is not None:
         _complete_towers(net, filled, files, folder)
     return net
+
+
+def stored_tensors(folder: Path, eos_ids: Sequence[int]) -> Iterator[tuple[str, Tensor]]:
+    """Read a checkpoint; one without summary tokens starts them from its base projections.
+
+    Raises:
+        WeightsError: It has none, and no end token whose embedding they could take.
+    """
+    if any(_OF_VST in key for key in keys_of(folder)):
+        yield from read_tensors(folder)
+        return
+    if not eos_ids:
+        raise WeightsError(f"{folder} has neither summary-token weights nor an eos_token_id")
+    for key, tensor in read_tensors(folder):
+        yield key, tensor
+        if key == _EMBEDDING:
+            yield "model.beacon_embed_tokens.weight", tensor[eos_ids[0]][None]
+        elif match := _BASE.fullmatch(key):
+            yield f"{match[1]}beacon_{match[2]}", tensor
 
 
 def save_net(net: VideoXlNet, folder: Path, *, variant: str, n_shards: int = 1) -> None:
     """Write config and weights as a checkpoint folder that `load_net` reads; no tokenizers.
 
     A tower with a text side goes to the subfolder `clip` as a full CLIP; a vision tower alone
-    goes under the decoder's keys, as released.
+    goes under the decoder's keys, as released. A net without a tower is its decoder alone.
     """
     config, tower = net.config, net.joint or net.tower
-    assert config.vision is not None
-    assert tower is not None
-    assert net.projector is not None
-    part = nn.ModuleDict({"decoder": net.decoder, "projector": net.projector})
+    part = nn.ModuleDict({"decoder": net.decoder})
+    if net.projector is not None:
+        part["projector"] = net.projector
     if net.tower is not None and (net.joint is not None or not net.tower.has_text):
         part["tower"] = nn.ModuleDict({"vision_model": net.tower.vision_model})
     save(part, folder, KEY_MAP, n_shards=n_shards)
+    write_json(folder / "config.json", _to_json(config, variant))
+    if config.vision is None or tower is None:
+        return
     clip = folder / TOWER_NAME
     clip.mkdir(exist_ok=True)
     if tower.has_text:
         save(tower, clip, (("**", "**"),))
-    write_json(folder / "config.json", _to_json(config, variant))
     write_json(clip / "config.json", tower.config.to_json())
     write_json(clip / "preprocessor_config.json", config.vision.pixels.to_json())
 
 
 def _to_json(config: VideoXlConfig, variant: str) -> dict[str, Any]:
     vision, ratios = config.vision, list(config.compression_ratios)
-    assert vision is not None
+    sees = {} if vision is None else _vision_json(vision)
     return {
         "architectures": ["LlavaQwenForCausalLM"],
         "model_type": "llava_qwen",
@@ -238,6 +257,12 @@ def _to_json(config: VideoXlConfig, variant: str) -> dict[str, Any]:
         "beacon_pos": "interleave",
         "beacon_parallel_window": 1,
         "beacon_accum": True,
+        **sees,
+    }
+
+
+def _vision_json(vision: VisionConfig) -> dict[str, Any]:
+    return {
         "mm_vision_tower": TOWER_NAME,
         "mm_hidden_size": vision.tower.vision["hidden_size"],
         "mm_projector_type": "mlp2x_gelu",
@@ -250,8 +275,11 @@ def _to_json(config: VideoXlConfig, variant: str) -> dict[str, Any]:
     }
 
 
-_MAY_MISS = r"decoder\.vst_embed|decoder\..*\.vst_qkv\..*|tower\..*"
+_MAY_MISS = r"tower\..*"
 """Slots that `load_net` fills from elsewhere when a checkpoint lacks them altogether."""
+_OF_VST = ".beacon_"
+_BASE = re.compile(r"(model\.layers\.\d+\.self_attn\.)([qkv]_proj\..*)")
+_EMBEDDING = "model.embed_tokens.weight"
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:
@@ -294,19 +322,6 @@ def _vision(folder: Path, raw: Mapping[str, Any], files: TowerFiles) -> VisionCo
     )
 
 
-def _complete_vst(net: VideoXlNet, filled: frozenset[str], folder: Path) -> None:
-    """Start summary tokens from the base projections when a checkpoint has none."""
-    ours = [name for name in slots(net) if "vst_" in name]
-    missing = [name for name in ours if name not in filled]
-    if not missing:
-        return
-    if len(missing) < len(ours):
-        raise WeightsError(f"{folder} lacks some of its summary-token weights: {missing[0]}, ...")
-    if not net.config.eos_ids:
-        raise WeightsError(f"{folder} has neither summary-token weights nor an eos_token_id")
-    copy_base_to_vst(net)
-
-
 def copy_base_to_vst(net: VideoXlNet) -> None:
     """Give summary tokens the base projections, and the embedding of the first end token."""
     decoder = net.decoder
@@ -319,12 +334,12 @@ def copy_base_to_vst(net: VideoXlNet) -> None:
 
 
 def _complete_towers(
-    net: VideoXlNet, filled: frozenset[str], files: TowerFiles, folder: Path
+    net: VideoXlNet, filled: Mapping[str, bool], files: TowerFiles, folder: Path
 ) -> None:
     """Fill the tower from its own folder where the checkpoint lacks it; else join the two."""
     assert net.tower is not None
-    ours = [name for name in slots(net) if name.startswith("tower.")]
-    missing = [name for name in ours if name not in filled]
+    ours = [name for name in filled if name.startswith("tower.")]
+    missing = [name for name in ours if not filled[name]]
     if missing and len(missing) < len(ours):
         raise WeightsError(f"{folder} lacks some of its tower's weights: {missing[0]}, ...")
     if not missing:

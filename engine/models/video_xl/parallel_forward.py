@@ -179,9 +179,9 @@ def parallel_forward(
     x = torch.cat((rows, decoder.vst_embed.expand(rows.shape[0], layout.n_vst, -1)), 1)
     for layer in decoder.stack():
         if gradient_checkpointing:
-            x = checkpoint(_layer, layer, x, layout, rope, cached_rope, use_reentrant=False)
+            x = checkpoint(layer, _layer, x, layout, rope, cached_rope, use_reentrant=False)
         else:
-            x = _layer(layer, x, layout, rope, cached_rope)
+            x = layer(_layer, x, layout, rope, cached_rope)
     out: Tensor = decoder.norm(x[:, : layout.n_given])
     return out
 

@@ -339,6 +339,24 @@ def _layer(
         vst = layer.attention_norm(x[x.shape[0] - plan.n_vst :])
         k, v = attention.split_kv(attention.vst_qkv.project_kv(vst)[None])
         return x, k, v
+    rows, k_vst, v_vst = _attended(x, depth, layer, buffer, layout, n_behind)
+    x = add_product(x if n_behind != 1 else x[plan.n_raw :], rows, attention.out)
+    # The MLP is where most is held: nothing of the attention is by then.
+    del rows
+    return add_mlp(x, layer), k_vst, v_vst
+
+
+def _attended(
+    x: Tensor,
+    depth: int,
+    layer: Layer,
+    buffer: KvBuffer,
+    layout: _ChunkLayout,
+    n_behind: int | None,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return what the rows of a layer attend to, and the VSTs' keys and values."""
+    plan, attention = layout.plan, layer.attention
+    assert attention.vst_qkv is not None
     normed = layer.attention_norm(x)
     vst_rows = attention.vst_qkv(normed[plan.n_raw :])
     q, k_vst, v_vst = attention.split(vst_rows[None])
@@ -348,10 +366,12 @@ def _layer(
         pairs = torch.cat((raw_rows, vst_rows[:, vst_rows.shape[1] - raw_rows.shape[1] :]))
         _, keys, values = layout.write(buffer, depth, pairs, 0)
         mixed = attend(apply_rope(q, layout.vst_rope), keys, values, layout.vst_mask)
-        rows, x = mixed.transpose(1, 2).flatten(2)[0], x[plan.n_raw :]
-    else:
-        grouped = torch.cat((attention.qkv(normed[: plan.n_raw]), vst_rows))
-        q, keys, values = layout.write(buffer, depth, grouped, attention.shape[0])
-        rows = layout.attend(q, keys, values)
-    x = add_product(x, rows, attention.out)
-    return add_mlp(x, layer), k_vst, v_vst
+        return mixed.transpose(1, 2).flatten(2)[0], k_vst, v_vst
+    q, keys, values = layout.write(
+        buffer,
+        depth,
+        torch.cat((attention.qkv(normed[: plan.n_raw]), vst_rows)),
+        attention.shape[0],
+    )
+    del normed
+    return layout.attend(q, keys, values), k_vst, v_vst

@@ -50,7 +50,9 @@ def filter_banks(samples: Float32[Tensor, " sample"]) -> Float32[Tensor, "time m
     before = torch.cat([frames[:, :1], frames[:, :-1]], dim=1)
     windowed = (frames - PRE_EMPHASIS * before) * _povey_window().to(samples.device)
     power = torch.fft.rfft(windowed, n=FFT_SAMPLES).abs().square()
-    energies = power[:, :-1] @ _mel_triangles().to(samples.device)
+    # Where training has products in bfloat16, this one is no part of the net.
+    with torch.autocast(samples.device.type, enabled=False):
+        energies = power[:, :-1] @ _mel_triangles().to(samples.device)
     log_energies: Tensor = energies.clamp_min(torch.finfo(torch.float32).eps).log()
     return log_energies
 

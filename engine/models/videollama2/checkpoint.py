@@ -35,7 +35,6 @@ from engine.models.layers.weights import (
     read_tensors,
     save,
     shape_of,
-    slots,
     under,
     without_tied_head,
     write_json,
@@ -289,9 +288,11 @@ def _decoder(folder: Path, raw: Mapping[str, Any]) -> DecoderConfig:
 
 def _hearing(folder: Path, raw: Mapping[str, Any]) -> HearingConfig:
     # Derived configs name the projector's kind wrongly; its keys do not lie.
+    # A config alone, by which memory is planned, stands for a release.
+    is_bare = not any(folder.glob("*.safetensors")) and not any(folder.glob("*.bin"))
     n_linear = sum(
         key.startswith("model.mm_projector_a.") and key.endswith("weight")
-        for key in keys_of(folder)
+        for key in (() if is_bare else keys_of(folder))
     )
     return HearingConfig(
         tower=BeatsConfig.from_json(raw.get("audio_config", {})),
@@ -306,11 +307,11 @@ def _stated_tower(raw: Mapping[str, Any]) -> TowerConfig:
 
 
 def _complete_tower(
-    net: VideoLlama2Net, filled: frozenset[str], files: TowerFiles | None, folder: Path
+    net: VideoLlama2Net, filled: Mapping[str, bool], files: TowerFiles | None, folder: Path
 ) -> None:
     """Fill the tower from its own folder when the checkpoint leaves it out altogether."""
-    ours = [name for name in slots(net) if name.startswith("tower.")]
-    missing = [name for name in ours if name not in filled]
+    ours = [name for name in filled if name.startswith("tower.")]
+    missing = [name for name in ours if not filled[name]]
     if not missing:
         return
     if len(missing) < len(ours):

@@ -29,9 +29,9 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.models import tiny
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.fingerprint import fingerprint_weights, weight_files
-from engine.models.layers.int8 import store_int8
 from engine.models.layers.preprocess import fit, prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -80,6 +80,11 @@ BEST_AT = "sound and picture together; short events that convolution over time k
 _CLIP, _SIGLIP = "openai/clip-vit-large-patch14-336", "google/siglip-so400m-patch14-384"
 _MIXTURE = "a mixture of 256 experts of 352 MB; a budget may hold some of them"
 """32 layers of 8, each of three matrices of 4096 x 14336 in 16 bits."""
+_MIXED = ("VideoLLaMA2-8x7B",)
+_EXPERTS = 32 * 3 * 4096 * 14_336
+"""Weights of one expert in all layers, which are those of Mistral's MLP."""
+_MISTRAL = 32 * (2 * 4096**2 + 2 * 4096 * 1024) + _EXPERTS
+_QWEN2 = 28 * (2 * 3584**2 + 2 * 3584 * 512 + 3 * 3584 * 18_944)
 RELEASES = tuple(
     Release(
         repository=f"DAMO-NLP-SG/{name}",
@@ -98,6 +103,8 @@ RELEASES = tuple(
             wants_audio=name.endswith("AV"),
             fixed_latents=n_latents,
         ),
+        layer_parameters=_QWEN2 if width == 3584 else _MISTRAL + (name in _MIXED) * 7 * _EXPERTS,
+        expert_parameters=8 * _EXPERTS if name in _MIXED else 0,
         fps=1.0,
         towers=(tower,),
         note=note,
@@ -269,9 +276,8 @@ def load(
     Raises:
         WeightsError: It does not fit, key by key.
     """
-    net = load_net(folder, device, dtype, tower=tower, base=base, experts=experts)
-    if weights == "int8":
-        store_int8(net.decoder)
+    with matrices_in(weights):
+        net = load_net(folder, device, dtype, tower=tower, base=base, experts=experts)
     files = find_files(folder, tower)
     if files is not None:
         net.tower, net.joint = load_joint(net.tower, files)

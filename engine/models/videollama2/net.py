@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.expert_files import EXPERT_NAMES, ExpertFiles
@@ -15,7 +16,6 @@ from engine.models.layers.experts import ExpertPool
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
-from engine.models.layers.weights import materialise
 from engine.models.videollama2.beats import (
     HOP_SAMPLES,
     N_MELS,
@@ -148,7 +148,7 @@ class VideoLlama2Net(nn.Module):
         """Turn filter banks into audio tokens; upstream rounds the banks to bfloat16."""
         assert self.audio_tower is not None
         assert self.audio_projector is not None
-        weight = self.decoder.embed.weight
+        weight = self.audio_tower.patch_embedding.weight
         rounded = banks.to(torch.bfloat16).to(weight.device, weight.dtype)
         tokens: Tensor = self.audio_projector(self.audio_tower(rounded))
         return tokens
