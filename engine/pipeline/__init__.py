@@ -6,6 +6,9 @@
     encode          frames -> chunks, resized on the host -> visual tokens
     ingest          visual tokens -> latents -> cache (disk first), index; steps may overlap
     query           question -> Query: the phrases to look for, and whether one moment can answer it
+    question_wording  slips, denials and several questions in one -> plain wording
+    question_times  the part of the footage, the second or the hours that a question names
+    question_days   the day that it names, on a local clock
     question_kinds  a question's words -> its kind, what it names, the moment it is about
     world           whether footage is of the narrow world that a model knows
     retrieve        Query -> one index pass a phrase -> hits, and the chunks to recall

@@ -14,7 +14,7 @@ from engine.pipeline.evidence import combine, from_attention, from_hits, within_
 from engine.pipeline.query import parse
 from engine.pipeline.retrieve import Retrieved, retrieve
 from engine.pipeline.scoring import SUPPORTED
-from engine.protocols import Sampling
+from engine.protocols import ReadsImages, Sampling
 from engine.records import (
     Answer,
     AnswerTiming,
@@ -27,7 +27,7 @@ from engine.records import (
     VideoId,
     VideoStretch,
 )
-from engine.tensors import ChunkLatents, Token
+from engine.tensors import ChunkLatents, ImageLatents, Token
 
 PROMPT_TOKENS = 64
 """Room for the chat template around a question: Qwen2's takes 24 tokens."""
@@ -66,6 +66,7 @@ def answer(
     observations: Sequence[Observation] = (),
     instructions: str = "",
     with_remark: bool = True,
+    images: Sequence[ImageLatents] = (),
 ) -> Iterator[Token | Answer]:
     """Answer from what is stored: tokens as they come, then the Answer, which is the last.
 
@@ -81,6 +82,8 @@ def answer(
         observations: Rows of the scope; those of the recalled moments stand before the question.
         instructions: How to answer; they stand before everything and are not searched for.
         with_remark: Whether an answer of the model that nothing supports says so behind it.
+        images: Still images to show before the chunks, to a model that reads them; then it always
+            answers.
     Raises:
         NotFoundError: The scope holds no chunk.
         CorruptLatentsError: Every chunk of the scope is damaged; one among others is left out.
@@ -94,6 +97,7 @@ def answer(
         sampling,
         history,
         n_note_chars=NOTE_CHARS if observations else 0,
+        n_image_latents=sum(image.n_latents for image in images),
     )
 
     def read() -> _Ready:
@@ -105,7 +109,7 @@ def answer(
             max_latents=max_latents,
             read_to_s=read_to_s,
         )
-        is_silent = recall is None and _is_unsupported(retrieved)
+        is_silent = recall is None and not images and _is_unsupported(retrieved)
         recalled = None if is_silent else engine.cache.recall(retrieved.chunks)
         nearest = from_hits(engine, retrieved, least_support=0.0)[:NEAREST] if is_silent else ()
         by_hits = from_hits(engine, retrieved)
@@ -116,7 +120,9 @@ def answer(
     first_token_ms, texts, masses = None, [], []
     prompt = with_notes(question, retrieved.chunks, observations)
     prompt = f"{instructions}\n{prompt}" if instructions else prompt
-    for token in _generate(engine, prompt, ready, sampling, history, with_remark=with_remark):
+    for token in _generate(
+        engine, prompt, ready, sampling, history, images, with_remark=with_remark and not images
+    ):
         first_token_ms = first_token_ms or _since_ms(started)
         texts.append(token.text)
         if token.chunk_mass is not None:
@@ -138,6 +144,46 @@ def answer(
         left_out=retrieved.left_out,
         answered_by="nothing" if ready.recalled is None else "model",
         nearest=ready.nearest,
+        images=len(images),
+    )
+
+
+def answer_images(
+    engine: Engine,
+    question: str,
+    images: Sequence[ImageLatents],
+    sampling: Sampling,
+    *,
+    history: Sequence[Turn] = (),
+) -> Iterator[Token | Answer]:
+    """Answer about still images alone: nothing is searched, and no evidence is shown.
+
+    Args:
+        engine: Whose model reads images.
+        question: One sentence.
+        images: At least one.
+        sampling: How tokens are drawn.
+        history: Earlier turns, oldest first.
+    """
+    started, first_token_ms, texts = time.perf_counter(), None, []
+    model = engine.model
+    assert isinstance(model, ReadsImages), "whoever calls has asked reads_images"
+    for token in model.generate(question, (), sampling, history=history, images=images):
+        first_token_ms = first_token_ms or _since_ms(started)
+        texts.append(token.text)
+        yield token
+    total_ms = _since_ms(started)
+    yield Answer(
+        text="".join(texts).strip(),
+        evidence=(),
+        card=model.card,
+        timing=AnswerTiming(
+            retrieve_ms=0.0, first_token_ms=first_token_ms or total_ms, total_ms=total_ms
+        ),
+        searched_s=0.0,
+        recalled_chunks=0,
+        recall="top",
+        images=len(images),
     )
 
 
@@ -197,6 +243,7 @@ def _generate(
     ready: _Ready,
     sampling: Sampling,
     history: Sequence[Turn],
+    images: Sequence[ImageLatents],
     *,
     with_remark: bool,
 ) -> Iterator[Token]:
@@ -206,7 +253,13 @@ def _generate(
         text = not_found(retrieved.searched_s, retrieved.left_out)
         yield Token(text=text, chunk_mass=None)
         return
-    yield from engine.model.generate(question, ready.recalled, sampling, history=history)
+    model = engine.model
+    if images and isinstance(model, ReadsImages):
+        yield from model.generate(
+            question, ready.recalled, sampling, history=history, images=images
+        )
+    else:
+        yield from model.generate(question, ready.recalled, sampling, history=history)
     if with_remark and _is_unsupported(retrieved):
         searched = f"{spell_duration(retrieved.searched_s)} of video"
         rest = _unsearched(retrieved.left_out)
@@ -228,13 +281,14 @@ def _max_latents(
     history: Sequence[Turn],
     *,
     n_note_chars: int,
+    n_image_latents: int,
 ) -> int:
     """Return how many latents the positions hold beside prompt, history and answer.
 
     No tokenizer makes more tokens than there are bytes, so this errs on the safe side.
     """
     texts = [question, *(text for turn in history for text in (turn.question, turn.answer))]
-    n_text_tokens = sum(len(text.encode()) for text in texts) + n_note_chars
+    n_text_tokens = sum(len(text.encode()) for text in texts) + n_note_chars + n_image_latents
     n_reserved = PROMPT_TOKENS * (1 + len(history)) + n_text_tokens + sampling.max_tokens
     return max(1, engine.model.card.max_positions - n_reserved)
 

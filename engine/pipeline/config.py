@@ -1,13 +1,16 @@
 """Configuration of an engine: which model, how hard it compresses, how it retrieves."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Literal, get_args
 
 from engine.cache.budget import CacheConfig
+from engine.errors import InputRefusedError
 from engine.media.sample import SamplingConfig
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.records import LatentKind, WeightFormat
+from engine.vector_rows import VectorTables
 
 PAST_CHUNKS = 8
 """Chunks a new one looks back on unless told otherwise: a view of 32 latents gave the same
@@ -93,6 +96,8 @@ class EngineConfig:
     latents_folder: Path
     index_folder: Path
     index_backend: str = DEFAULT_INDEX
+    vector_tables: VectorTables | None = None
+    """The database, for a backend that keeps vectors in one."""
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
     cache: CacheConfig = field(default_factory=CacheConfig)
     retrieval: RetrievalConfig | None = None
@@ -100,3 +105,19 @@ class EngineConfig:
     else the defaults."""
     durable: bool = True
     """Whether a chunk waits for the disk; only scratch caches do without."""
+
+
+def read_calibration(folder: Path) -> RetrievalConfig:
+    """Read what was measured for a checkpoint; the defaults where nothing was.
+
+    Raises:
+        InputRefusedError: Its file holds something else.
+    """
+    path = folder / "retrieval.json"
+    if not path.is_file():
+        return RetrievalConfig()
+    try:
+        return RetrievalConfig(**json.loads(path.read_text()))
+    except (TypeError, ValueError) as error:
+        known = ", ".join(item.name for item in fields(RetrievalConfig))
+        raise InputRefusedError(f"{path}: {error}", hint=f"it may hold {known}") from error

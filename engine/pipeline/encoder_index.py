@@ -1,20 +1,22 @@
 """One image-text encoder with its vectors and its index: apart from the model that answers."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
-from engine import index as index_backends
-from engine import plugins
+from engine.cache.far import ALONE, FarFiles
 from engine.cache.stills import Still, StillStore
 from engine.cache.vectors import StillVectors, VectorStore
-from engine.errors import CorruptStillsError, NotFoundError
+from engine.errors import CorruptStillsError, NotFoundError, UnreachableError
 from engine.pipeline.follow import Followed, follow
+from engine.pipeline.open_index import open_index
 from engine.protocols import ImageTextEncoder, VectorIndex
 from engine.records import ChunkRef, TimeSpan, VideoId
+from engine.tensors import ChunkVectors
+from engine.vector_rows import VectorTables
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +52,18 @@ class EncoderIndex:
             return self.vectors.reading(video, ordinal) != reading
         return False
 
-    def encode(self, stills: StillStore, video: VideoId, ordinal: int) -> ChunkRef | None:
+    def encode(
+        self,
+        stills: StillStore,
+        video: VideoId,
+        ordinal: int,
+        *,
+        check: Callable[[], object] = lambda: None,
+    ) -> ChunkRef | None:
         """Make the vectors of a chunk's stills; `None` where the stills are gone or damaged.
 
+        Args:
+            check: Called right before they are written; nothing is where it raises.
         Raises:
             DiskFullError: No space for the vectors.
         """
@@ -68,6 +79,7 @@ class EncoderIndex:
         chunk = ChunkRef(
             video=video, ordinal=ordinal, span=TimeSpan(start_s=float(pts_s[0]), end_s=end_s)
         )
+        check()
         self.vectors.put(
             StillVectors(chunk=chunk, reading=header.reading, vectors=vectors, pts_s=pts_s)
         )
@@ -112,7 +124,7 @@ class EncoderIndex:
         marks = dict(self._followed.at_ns)
         self.index.save(self.index_path, self.encoder.card.fingerprint, marks)
 
-    def _catch_up(self, video: VideoId) -> None:
+    def _catch_up(self, video: VideoId) -> bool:
         # In this order: what another thread commits in between is on disk before it is indexed.
         refs = self.index.refs()
         indexed = set(refs.ordinals[refs.of_video(video)].tolist())
@@ -120,14 +132,32 @@ class EncoderIndex:
         if indexed - on_disk:
             self.index.remove(video)
             indexed = set()
-        for ordinal in sorted(on_disk - indexed):
-            stored = self.vectors.get(video, ordinal)
-            if stored is not None:
-                self.index.add(stored.chunk, stored.vectors.float(), stored.pts_s)
+        away: list[UnreachableError] = []
+
+        def readable() -> Iterator[ChunkVectors]:
+            for ordinal in sorted(on_disk - indexed):
+                try:
+                    stored = self.vectors.get(video, ordinal)
+                except UnreachableError as error:
+                    # Searches say that they leave it out; the next one tries again.
+                    _log.warning("left out of the index for now: %s", error)
+                    away.append(error)
+                    return
+                if stored is not None:
+                    yield stored.chunk, stored.vectors.float(), stored.pts_s
+
+        self.index.add(readable())
+        return not away
 
 
 def open_encoder_index(
-    encoder: ImageTextEncoder, *, vectors_folder: Path, index_folder: Path, backend: str
+    encoder: ImageTextEncoder,
+    *,
+    vectors_folder: Path,
+    index_folder: Path,
+    backend: str,
+    tables: VectorTables | None = None,
+    far: FarFiles = ALONE,
 ) -> EncoderIndex:
     """Open the vectors and the index of an encoder, and catch up with what is on disk.
 
@@ -136,14 +166,15 @@ def open_encoder_index(
         vectors_folder: Of all encoders.
         index_folder: Of all indexes.
         backend: A module of `engine/index`.
+        tables: The database, for a backend that keeps vectors in one.
+        far: The store of vectors that other machines share; none without.
     """
     card = encoder.card
     path = index_folder / f"{card.fingerprint}.index"
-    opened = plugins.load(index_backends, backend, defines=("open_index",))
     encoder_index = EncoderIndex(
         encoder=encoder,
-        vectors=VectorStore(vectors_folder, card.fingerprint),
-        index=opened.open_index(card.dim, path, card.fingerprint),
+        vectors=VectorStore(vectors_folder, card.fingerprint, far=far),
+        index=open_index(backend, card.dim, path, card.fingerprint, tables),
         index_path=path,
     )
     encoder_index.trust_marks()

@@ -1,10 +1,8 @@
 """The running engine, and its assembly: the one place that picks device, family, tiers, index."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -12,17 +10,27 @@ import torch
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from engine import index, plugins
 from engine.cache.budget import CacheConfig
-from engine.cache.disk import DiskTier, PipelineInfo
+from engine.cache.disk import DiskTier
+from engine.cache.far import ALONE, FarFiles
+from engine.cache.latent_file import PipelineInfo
 from engine.cache.tiered import LatentCache
 from engine.device import CPU, cache_bytes, pick_device, prepare_device
-from engine.errors import CorruptLatentsError, InputRefusedError
-from engine.media.sample import THINNING_VERSION, SamplingConfig
+from engine.errors import AwayLatentsError, CorruptLatentsError, UnreachableError
+from engine.media.sample import SamplingConfig
 from engine.models.precision import suitable_dtype
 from engine.models.registry import load_model
-from engine.pipeline.config import PAST_CHUNKS, EngineConfig, ModelConfig, RetrievalConfig
+from engine.pipeline.config import (
+    PAST_CHUNKS,
+    EngineConfig,
+    ModelConfig,
+    RetrievalConfig,
+    read_calibration,
+)
+from engine.pipeline.fingerprint import pipeline_fingerprint
 from engine.pipeline.follow import Followed, follow
+from engine.pipeline.open_index import open_index
+from engine.pipeline.turns import Turns, turns_at
 from engine.pipeline.world import (
     MOST_CHUNKS,
     ModelWorld,
@@ -31,8 +39,9 @@ from engine.pipeline.world import (
     read_world,
     videos_of_world,
 )
-from engine.protocols import StepSharer, TidiesUp, VectorIndex, VideoModel
+from engine.protocols import SharedIndex, StepSharer, TidiesUp, VectorIndex, VideoModel
 from engine.records import ALL_TIME, ChunkRef, Fingerprint, ModelCard, VideoId
+from engine.tensors import ChunkVectors
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +69,11 @@ class Engine:
     """The narrow world that the model knows; `None` for one that was trained on real footage."""
     left_out: dict[tuple[VideoId, int], int] = field(default_factory=dict, repr=False)
     """Damaged chunks that no question reaches, and when their files were written (ns)."""
+    away: set[tuple[VideoId, int]] = field(default_factory=set, repr=False)
+    """Chunks that lie elsewhere, where nobody answered when they were last wanted."""
+    tower_turns: Turns = field(default_factory=Turns, repr=False)
+    compress_turns: Turns = field(default_factory=Turns, repr=False)
+    """Videos that are read beside each other take turns, chunk by chunk."""
     _followed: Followed = field(default_factory=Followed, repr=False)
     _phrases: list[Float32[Tensor, "phrase dim"]] = field(default_factory=list, repr=False)
     """Vectors of the phrases of the model's world, once they were needed."""
@@ -153,7 +167,12 @@ class Engine:
         """
         self._followed.at_ns.update(self.index.marks)
         for video in self.index.refs().videos:
-            if self.cache.pipeline_of(video) != self.fingerprint:
+            if self.cache.pipeline_of(video) == self.fingerprint:
+                continue
+            if isinstance(self.index, SharedIndex):
+                # Others ask it now: what it holds is compared with the chunks, and stays meanwhile.
+                self._followed.forget(video)
+            else:
                 self._drop_from_index(video)
 
     def without_damaged(self, work: Callable[[], _Result]) -> _Result:
@@ -171,7 +190,7 @@ class Engine:
 
     def save_index(self) -> None:
         """Save the index, so that the next process opens one file instead of one per chunk."""
-        damaged = {video for video, _ in self.left_out}
+        damaged = {video for video, _ in (*self.left_out, *self.away)}
         marks = {
             video: at_ns
             for video, at_ns in list(self._followed.at_ns.items())
@@ -184,12 +203,14 @@ class Engine:
         if isinstance(self.index, TidiesUp):
             self.index.settle()
 
-    def set_aside(self, video: VideoId, ordinal: int) -> None:
+    def set_aside(self, video: VideoId, ordinal: int, damage: CorruptLatentsError) -> None:
         """Take a damaged chunk out of cache and index; `ingest` makes it again.
 
         Raises:
-            UnreachableError: Its file cannot be renamed.
+            UnreachableError: Its file cannot be renamed, or not be fetched now: it may be whole.
         """
+        if isinstance(damage, AwayLatentsError):
+            raise UnreachableError(damage.reason) from damage
         self.cache.set_aside(video, ordinal)
         self._drop_from_index(video)
 
@@ -202,9 +223,7 @@ class Engine:
     def forget(self, video: VideoId, *, saves_index: bool = True) -> None:
         """Delete a video's latents and vectors.
 
-        Args:
-            saves_index: Not for a library that is thrown away: behind a save the index is tidied
-                on a thread, in a folder that may be gone.
+        The index of a library that is thrown away is not saved: a thread would tidy up behind it.
         """
         self.cache.forget(video)
         self._drop_from_index(video)
@@ -216,6 +235,8 @@ class Engine:
         if error.chunk is None:
             return False
         video, ordinal = VideoId(error.chunk[0]), error.chunk[1]
+        if isinstance(error, AwayLatentsError):
+            return self._leave_out_for_now(error, video, ordinal)
         changed_at_ns = self.cache.changed_at_ns(video, ordinal)
         is_indexed = self.index.refs().find(video, ordinal) is not None
         if changed_at_ns is not None:
@@ -223,6 +244,15 @@ class Engine:
             self.left_out[video, ordinal] = changed_at_ns
         self.index.remove(video, ordinal)
         _log.warning("left out of the index: %s", error)
+        return is_indexed
+
+    def _leave_out_for_now(self, error: AwayLatentsError, video: VideoId, ordinal: int) -> bool:
+        """Take a chunk that cannot be fetched out of the index until the next question."""
+        is_indexed = self.index.refs().find(video, ordinal) is not None
+        self.away.add((video, ordinal))
+        self._followed.forget(video)
+        self.index.remove(video, ordinal)
+        _log.warning("left out for now: %s", error)
         return is_indexed
 
     def _is_stored(self, ref: ChunkRef) -> bool:
@@ -234,7 +264,8 @@ class Engine:
         except CorruptLatentsError:
             return True
 
-    def _catch_up(self, video: VideoId) -> None:
+    def _catch_up(self, video: VideoId) -> bool:
+        self._come_back(video)
         # In this order: what another thread commits in between is on disk before it is indexed.
         refs = self.index.refs()
         at = refs.of_video(video)
@@ -244,22 +275,34 @@ class Engine:
         if indexed - on_disk or (indexed and not self._is_stored(refs[at.stop - 1])):
             self.index.remove(video)
             indexed = set()
-        for ordinal in sorted(on_disk - indexed):
+        self.index.add(self._readable(video, sorted(on_disk - indexed)))
+        return not any(away == video for away, _ in self.away)
+
+    def _readable(self, video: VideoId, ordinals: Iterable[int]) -> Iterator[ChunkVectors]:
+        for ordinal in ordinals:
             if (video, ordinal) in self.left_out:
                 if self.left_out[video, ordinal] == self.cache.changed_at_ns(video, ordinal):
                     continue
                 del self.left_out[video, ordinal]
             try:
-                self.index.add(*self.cache.frame_vectors(video, ordinal))
+                yield self.cache.frame_vectors(video, ordinal)
+            except AwayLatentsError as error:
+                self._leave_out_for_now(error, video, ordinal)
             except CorruptLatentsError as error:
                 # A chunk that was deleted since it was listed is no damage. A damaged one is left
                 # out: everything else must stay usable, its repair and removal too.
                 if ordinal in self.cache.ordinals(video):
                     self._leave_out(error)
 
+    def _come_back(self, video: VideoId) -> None:
+        """Have the chunks of a video that were away tried again."""
+        for chunk in [chunk for chunk in self.away if chunk[0] == video]:
+            self.away.discard(chunk)
+
     def _drop_from_index(self, video: VideoId) -> None:
         self.index.remove(video)
         self._followed.forget(video)
+        self._come_back(video)
         for chunk in [chunk for chunk in self.left_out if chunk[0] == video]:
             del self.left_out[chunk]
 
@@ -269,6 +312,7 @@ def assemble(
     *,
     model: VideoModel | None = None,
     homes: Mapping[VideoId, Fingerprint] | None = None,
+    far: FarFiles = ALONE,
 ) -> Engine:
     """Load the model, open cache and index, and catch up with the chunks on disk.
 
@@ -276,6 +320,7 @@ def assemble(
         config: Everything.
         model: One that is loaded already; `None` loads `config.model.folder`.
         homes: The pipeline that read each video; those of the same model are attached.
+        far: The store of latents that other machines share; none without.
     Raises:
         WeightsError: The checkpoint does not fit its family.
         MissingCapabilityError: The device that was asked for is not there.
@@ -287,7 +332,7 @@ def assemble(
     ratio = config.model.compression_ratio or model.card.compression_ratio
     max_past_latents = _max_past_latents(config.model, model.card, ratio)
     sampling = replace(config.sampling, group_frames=model.card.chunk_frames)
-    fingerprint = _fingerprint(config, model.card, sampling, ratio, max_past_latents)
+    fingerprint = pipeline_fingerprint(config, model.card, sampling, ratio, max_past_latents)
     disk = DiskTier(
         config.latents_folder,
         PipelineInfo(
@@ -299,23 +344,27 @@ def assemble(
         ),
         limit_bytes=config.cache.disk_bytes,
         durable=config.durable,
+        far=far,
     )
     for video, pipeline in (homes or {}).items():
         disk.attach(video, pipeline)
-    backend = plugins.load(index, config.index_backend, defines=("open_index",))
     path = config.index_folder / f"{fingerprint}.index"
     engine = Engine(
         config=config,
         model=model,
         cache=LatentCache(disk, _with_device_bytes(config.cache, device), device),
-        index=backend.open_index(model.card.vector_dim, path, fingerprint),
-        retrieval=config.retrieval or _calibrated(config.model.folder),
+        index=open_index(
+            config.index_backend, model.card.vector_dim, path, fingerprint, config.vector_tables
+        ),
+        retrieval=config.retrieval or read_calibration(config.model.folder),
         sampling=sampling,
         fingerprint=fingerprint,
         compression_ratio=ratio,
         max_past_latents=max_past_latents,
         device=device,
         world=read_world(config.model.folder),
+        tower_turns=turns_at(device),
+        compress_turns=turns_at(device),
     )
     engine.trust_marks()
     engine.refresh()
@@ -349,42 +398,3 @@ def _max_past_latents(config: ModelConfig, card: ModelCard, ratio: int) -> int |
     if config.max_past_latents == "auto":
         return PAST_CHUNKS * -(-card.chunk_frames * card.tokens_per_frame // ratio)
     return config.max_past_latents
-
-
-def _fingerprint(
-    config: EngineConfig,
-    card: ModelCard,
-    sampling: SamplingConfig,
-    ratio: int,
-    max_past_latents: int | None,
-) -> Fingerprint:
-    """Hash everything that shapes latents: change any of it and the past is encoded anew."""
-    sampled = asdict(sampling)
-    if not sampling.keyframe_s:
-        # It came later, and changed nothing for those who leave it.
-        del sampled["keyframe_s"]
-    if sampling.thin_static:
-        sampled["thinning_version"] = THINNING_VERSION
-    shaping = {
-        "model": card.fingerprint,
-        "latent_bytes": card.latent_bytes,
-        "chunk_frames": card.chunk_frames,
-        "compression_ratio": ratio,
-        "max_past_latents": max_past_latents,
-        "storage": config.cache.storage,
-        "sampling": sampled,
-    }
-    digest = hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
-    return Fingerprint(digest[:32])
-
-
-def _calibrated(folder: Path) -> RetrievalConfig:
-    """Read what was measured for a checkpoint, else take the defaults."""
-    path = folder / "retrieval.json"
-    if not path.is_file():
-        return RetrievalConfig()
-    try:
-        return RetrievalConfig(**json.loads(path.read_text()))
-    except (TypeError, ValueError) as error:
-        known = ", ".join(item.name for item in fields(RetrievalConfig))
-        raise InputRefusedError(f"{path}: {error}", hint=f"it may hold {known}") from error

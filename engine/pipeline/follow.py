@@ -3,6 +3,10 @@
 *Decision*: whoever writes below a folder of videos sets its time anew, and while that stands still
 no video is looked at. *Because* a look at each of thousands of folders costs every question
 milliseconds, and finds nothing nearly always. What was changed by hand is found within a minute.
+
+*Decision*: from an index that others write to, nothing is removed because its folder is not here.
+*Because* whoever deletes a video removes it there too, and a folder that is not mounted must not
+empty the index of everybody.
 """
 
 import math
@@ -12,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 from engine.files import is_settled
-from engine.protocols import VectorIndex
+from engine.protocols import SharedIndex, VectorIndex
 from engine.records import VideoId
 
 LOOK_AGAIN_S: Final = 60.0
@@ -64,7 +68,7 @@ def follow(
     index: VectorIndex,
     folders: ChangeTimes,
     followed: Followed,
-    catch_up: Callable[[VideoId], None],
+    catch_up: Callable[[VideoId], bool],
     videos: Iterable[VideoId] | None = None,
 ) -> None:
     """Bring an index up to what is on disk: what changed is caught up with, what is gone removed.
@@ -73,28 +77,42 @@ def follow(
         index: To bring up to date.
         folders: Of the videos.
         followed: How far it is; brought up to date.
-        catch_up: Reads what is new of a video into the index.
+        catch_up: Reads what is new of a video into the index; tells whether all could be read that
+            ever will be, else it is asked again.
         videos: Only these; `None` looks at all.
     Cost: one look at each video's folder, or at none where nobody has written since the last.
     """
+    is_shared = isinstance(index, SharedIndex)
+    if isinstance(index, SharedIndex):
+        for video in index.removed_elsewhere():
+            followed.forget(video)
     n_forgotten = followed.n_forgotten
     if videos is None:
         looked_at_s, noted_at_ns = time.monotonic(), folders.noted_at_ns()
         if followed.is_abreast(noted_at_ns):
             return
+        # In this order: what another thread adds in between has its folder before it is indexed.
+        indexed = set() if is_shared else set(index.refs().videos)
         changes = folders.changes_ns()
-        gone = set(index.refs().videos) - changes.keys()
+        gone = indexed - changes.keys()
     else:
         times_ns = {video: folders.changed_at_ns(video) for video in videos}
         changes = {video: at_ns for video, at_ns in times_ns.items() if at_ns is not None}
-        gone = times_ns.keys() - changes.keys()
+        gone = set() if is_shared else times_ns.keys() - changes.keys()
     for removed in gone:
         index.remove(removed)
     new = [item for item in changes.items() if followed.at_ns.get(item[0]) != item[1]]
+    is_whole = True
     for video, changed_at_ns in sorted(new):
-        catch_up(video)
-        if is_settled(changed_at_ns):
+        has_all = catch_up(video)
+        if folders.changed_at_ns(video) is None:
+            # Deleted meanwhile: what was read of it before must not come back.
+            index.remove(video)
+            continue
+        is_whole = is_whole and has_all
+        if has_all and is_settled(changed_at_ns):
             followed.at_ns[video] = changed_at_ns
     # What another thread had forgotten meanwhile may not be among what was looked at.
-    if videos is None and is_settled(noted_at_ns) and n_forgotten == followed.n_forgotten:
+    is_current = is_whole and n_forgotten == followed.n_forgotten
+    if videos is None and is_settled(noted_at_ns) and is_current:
         followed.noted_at_ns, followed.looked_at_s = noted_at_ns, looked_at_s

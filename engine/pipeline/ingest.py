@@ -168,7 +168,7 @@ def _folded(
         stream = _open_stream(engine, video, ordinal)
     for chunk in chunks:
         n_frames += len(chunk.tokens.pts_s)
-        with devices.lane(engine.device, "compress"):
+        with engine.compress_turns.taken(), devices.lane(engine.device, "compress"):
             latents = engine.model.compress(chunk.tokens, stream)
             stream.remember(engine.cache.as_stored(latents))
             # Whoever commits this chunk reads it from another thread.
@@ -192,7 +192,7 @@ def _committed(engine: Engine, chunks: Iterable[_FoldedChunk]) -> Iterator[Chunk
         # The file holds only counts that a resumed run repeats exactly.
         stats = SampleStats(frames_sampled=chunk.n_frames)
         committed = engine.cache.put(kept, activity=chunk.activity, stats=stats)
-        engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
+        engine.index.add([(kept.ref, kept.frame_vectors, kept.pts_s)])
         yield committed
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from engine.pipeline.question_kinds import QuestionForm, read_question
+from engine.pipeline.question_wording import plain, split_questions
 from engine.records import Recall, Turn
 
 _OPTIONS = re.compile(r"(?:^|\s)(?:options?:|\(A\)|A[.)])\s.*", re.IGNORECASE | re.DOTALL)
@@ -33,6 +34,7 @@ _BETWEEN_THINGS = re.compile(r"\s*(?:[,:]|\bor\b|\bbefore\b|\bafter\b|\bthan\b)\
 
 _LEAD = re.compile(
     r"""^(?:
+        (?:and|(?:what|how)\ about)\s+ |
         (?:please|can\ you|could\ you|tell\ me|show\ me|find|describe|show|look\ for)\s+ |
         (?:at\ what\ time|what\ time|in\ (?:what|which)\ \w+|when|where|who)\s+ |
         (?:how(?:\ (?:many|much|often|long|far|old))?|why)\s+ |
@@ -71,6 +73,11 @@ _EMPTY_WORD = re.compile(
 )
 """Words of asking, and of recordings in general."""
 
+_IS_TWO_SENTENCES = re.compile(r"\?\s+\w")
+_MORE = re.compile(r"^(?:and(?: also)?|or|what about|how about|and what about)\b", re.IGNORECASE)
+"""Words by which a thing alone takes up the question before it."""
+
+_PRONOUN = re.compile(r"(?:of )?(?:it|they|them|he|she|him|her|these|those|that|this)")
 _POINTS_BACK = re.compile(r"\b(it|its|they|them|their|he|she|his|her)\b", re.IGNORECASE)
 
 
@@ -100,10 +107,13 @@ def parse(question: str, history: Sequence[Turn] = ()) -> Query:
         question: One sentence; options may follow it.
         history: Earlier turns, oldest first.
     """
-    text = strip_options(question)
+    before = _asked_before(history)
+    text = _completed(strip_options(question), before)
     target = text
-    if history and _POINTS_BACK.search(text) and not names_something(phrase(text)):
-        target = strip_options(history[-1].question)
+    if _points_back(text):
+        # Over other questions that point back, to the one that names what is meant.
+        named = (earlier for earlier in reversed(before) if not _points_back(earlier))
+        target = next((earlier for earlier in named if names_something(phrase(earlier))), text)
     phrases = tuple(part for part in _split(target) if names_something(part))
     is_whole = len(phrases) < 2 and (not phrases or _WHOLE.search(target) is not None)
     # "How many of them are there?" counts, whatever the question that it points back to did.
@@ -111,8 +121,33 @@ def parse(question: str, history: Sequence[Turn] = ()) -> Query:
     recall: Recall = "overview" if is_whole or counts_back else "top"
     form = read_question(text)
     if target != text:
-        form = replace(form, subject=phrase(target))
+        form = replace(form, subject=read_question(target).subject or phrase(target))
     return Query(question=question, phrases=phrases, recall=recall, form=form)
+
+
+def parts_of(question: str, history: Sequence[Turn] = ()) -> tuple[Query, ...]:
+    """Read a text that may ask several questions, each in the light of those before it.
+
+    Returns:
+        One query where it asks one thing, or offers answers to choose from.
+    """
+    texts = split_questions(question) if strip_options(question) == question.strip() else ()
+    if len(texts) < 2:
+        return (parse(question, history),)
+    before = [*history, *(Turn(question=part, answer="") for part in texts)]
+    queries = tuple(parse(part, before[: len(history) + idx]) for idx, part in enumerate(texts))
+    if any(query.form.kind == "other" for query in queries):
+        return (parse(question, history),)
+    if _IS_TWO_SENTENCES.search(question):
+        return queries
+    # "People or cars in the last minute": the time stands once and is of both.
+    whole = read_question(question)
+    return tuple(
+        query
+        if query.form.at is not None or query.form.between is not None
+        else replace(query, form=replace(query.form, at=whole.at, between=whole.between))
+        for query in queries
+    )
 
 
 def parse_search(text: str) -> Query:
@@ -153,6 +188,36 @@ def phrase(question: str) -> str:
 def names_something(text: str) -> bool:
     """Return whether a text holds a word beyond those of asking and of recordings in general."""
     return any(not _EMPTY_WORD.fullmatch(word) for word in re.findall(r"[\w']+", text))
+
+
+def _asked_before(history: Sequence[Turn]) -> list[str]:
+    """Return earlier questions, oldest first, each complete and by itself."""
+    texts: list[str] = []
+    for turn in history:
+        for part in split_questions(strip_options(turn.question)):
+            texts.append(_completed(part, texts))
+    return texts
+
+
+def _points_back(question: str) -> bool:
+    """Return whether a question names what it is about by "it" or "them" alone."""
+    if _PRONOUN.fullmatch(read_question(question).subject):
+        return True
+    return _POINTS_BACK.search(question) is not None and not names_something(phrase(question))
+
+
+def _completed(text: str, before: Sequence[str]) -> str:
+    """Return "and a cat?" as the question before it asks it: "is there a cat"."""
+    added = _MORE.search(text)
+    thing = text[added.end() :].strip(" ?.!") if added else ""
+    if not thing or not before or read_question(thing).kind != "other":
+        return text
+    # Its time is taken up too.
+    form, wording = read_question(before[-1]), plain(before[-1])
+    is_whole = form.kind in {"other", "said", "summary", "describe"}
+    if is_whole or not form.subject or form.subject not in wording:
+        return text
+    return wording.replace(form.subject, thing, 1)
 
 
 def _split(stem: str) -> tuple[str, ...]:

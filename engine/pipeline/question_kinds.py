@@ -8,6 +8,10 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
+from engine.pipeline.question_days import cut_day
+from engine.pipeline.question_times import Edge, FootagePart, cut_times
+from engine.pipeline.question_wording import plain, without_denial
+
 QuestionKind = Literal[
     "is_there",
     "how_many",
@@ -29,7 +33,6 @@ QuestionKind = Literal[
     "summary",
     "other",
 ]
-Edge = Literal["start", "end"]
 Extreme = Literal["first", "last", "longest", "shortest", "nearest"]
 Relation = Literal["before", "after"]
 
@@ -45,14 +48,16 @@ class QuestionForm:
     """What it asks about, "the red car"; empty where it names nothing."""
     other: str = ""
     """The second thing of a comparison."""
+    is_negated: bool = False
+    """Whether it denies what it asks: "isn't there a dog?" a "yes" would answer either way."""
     is_absence: bool = False
     """Whether it asks for the time without the thing: "out of the picture", "empty"."""
     edge: Edge | None = None
     """The coming or the going of the thing: "enters", "leaves"."""
     extreme: Extreme | None = None
     """Which of several: "the first person"."""
-    at: Edge | float | None = None
-    """The part of the footage, or its second: "at the start", "at 0:10"."""
+    at: Edge | FootagePart | float | None = None
+    """The part of the footage, or its second: "at the start", "after 0:20", "at 0:10"."""
     is_at_once: bool = False
     """Whether things at the same time are counted: "at once", "in the room"."""
     quoted: str = ""
@@ -60,7 +65,15 @@ class QuestionForm:
     relation: Relation | None = None
     """Before or after the thing."""
     between: tuple[str, str] | None = None
-    """Two times of a clock, as `22:00` and `06:00`: of the day, or offsets in a video without."""
+    """Two times of a clock, as `22:00` and `06:00`. Where `at` is given too, the words may mean
+    either: an offset, where the footage reaches so far, else a time of the day."""
+    day: str = ""
+    """Words for a day, "yesterday", as `question_days.find_day` takes them."""
+
+    @property
+    def is_about_a_moment(self) -> bool:
+        """Whether it is about one moment, at which things are counted together."""
+        return self.at is not None and not isinstance(self.at, FootagePart)
 
 
 _FOOTAGE: Final = (
@@ -167,50 +180,18 @@ _RULES: Final[tuple[tuple[QuestionKind, str], ...]] = (
 )  # fmt: skip
 _COMPILED: Final = tuple((kind, re.compile(pattern)) for kind, pattern in _RULES)
 
-_POLITE: Final = re.compile(
-    r"^(?:(?:please|hey|hi|hello|ok|so|and|now|then|well|also),? |"
-    r"(?:can|could|would|will) you (?:please )?(?:tell|show)(?: me| us)?,? |(?:tell|show) (?:me|"
-    r"us),? "
-    r"(?!about)|do you know |i(?:'d| would)? (?:like|want) to know |i wonder |"
-    rf"in (?:the|this) {_FOOTAGE},? )+"
-)
-_PREPOSITION: Final = re.compile(
-    r"^(?:by|with|in|on|to|into|from|at|under|behind|for|towards?|during) (?=what|which|whom)"
-)
 _IN_FOOTAGE: Final = re.compile(
     rf"(?<!out),? (?:anywhere |ever )?(?:in|of|during|throughout) (?:the |this )?(?:whole |"
     rf"entire )?"
     rf"(?:{_FOOTAGE}|room)$"
 )
-_AT_START: Final = re.compile(
-    r",? ?\b(?:(?:at|in|from) the (?:very )?(?:start|beginning|outset|first frame|first second)"
-    r"(?: of the \w+)?|initially)\b"
-)
-_AT_END: Final = re.compile(
-    r",? ?\b(?:(?:at|in|by|on|until) the (?:very )?(?:end|close|last frame|last second)"
-    r"(?: of the \w+)?|finally)\b"
-)
-_AT_CLOCK: Final = re.compile(
-    r",? ?(?:\b(?:at|around|about|near) )*(?:(?P<hours>\d{1,2}):)?(?P<minutes>\d{1,3}):"
-    r"(?P<seconds>\d{2}(?:\.\d+)?)\b"
-)
-_AT_SECONDS: Final = re.compile(
-    r",? ?(?:\b(?:at|around|about|near) )*(?:second (?P<n>\d+(?:\.\d+)?)|(?P<m>\d+(?:\.\d+)?) ?"
-    r"(?:s|secs?|seconds?)\b)(?: (?:in|into the \w+))?"
-)
-_TIME_OF_DAY: Final = (
-    r"(?P<hour_{0}>\d{{1,2}})(?:[:.](?P<minute_{0}>\d\d))? ?(?P<half_{0}>[ap]\.?m\b\.?)?"
-)
-_BETWEEN: Final = re.compile(
-    rf",? ?\b(?:between|from) {_TIME_OF_DAY.format(1)} ?(?:o'clock )?(?:and|to|until|till|-) ?"
-    rf"{_TIME_OF_DAY.format(2)}(?: o'clock)?(?! ?(?:s|sec|seconds?|min|minutes?)\b)"
-)
-_NIGHT: Final = re.compile(r",? ?\b(?:overnight|last night|(?:during|in) the night|at night)\b")
 _LEAD: Final = re.compile(
     rf"^(?:(?:{_BE}|{_DO}|has|have|had|can|could|will|would|be|been|there|we|you|i|"
     r"one(?= see| hear)|see|seen|"
     r"ever|also|only|just|still|exactly|of|does|about|on|for|that|the time) )+|^about$"
 )
+_IT: Final = re.compile(r"^(?:it|this|that|these|those|they) (?=(?:an?|the|any|some) )")
+"""Of "is it a dog": what follows names the thing."""
 _THERE: Final = re.compile(
     rf" (?:{_BE} |can be |could be |have |has |be |been |to be |ever |first |last |still |also |"
     rf"now )*"
@@ -265,19 +246,18 @@ def read_question(question: str) -> QuestionForm:
         question: One sentence or phrase.
     """
     quoted = _quoted(question)
-    text = " ".join(question.lower().replace("\u2019", "'").split()).strip(" ?.!,;:")
-    text = re.sub(r"\b(what|who|where|when|there|how|which)'s\b", r"\1 is", text)
-    text = _PREPOSITION.sub("", _POLITE.sub("", text)) or text
-    between, text = _between(text)
-    at, text = _moment(text)
+    text, day = cut_day(plain(question))
+    text, at, between = cut_times(text)
+    text, is_negated = without_denial(text)
     stem = _IN_FOOTAGE.sub("", text)
     for kind, pattern in _COMPILED:
         match = pattern.search(stem) or pattern.search(text)
         if match is not None:
             form = _form(kind, text, match)
-            return replace(form, at=at, quoted=quoted, between=between)
-    form = QuestionForm(kind="other", text=text, subject=_trim(stem))
-    return replace(form, at=at, quoted=quoted, between=between)
+            break
+    else:
+        form = QuestionForm(kind="other", text=text, subject=_trim(stem))
+    return replace(form, at=at, quoted=quoted, between=between, is_negated=is_negated, day=day)
 
 
 def _form(kind: QuestionKind, text: str, match: re.Match[str]) -> QuestionForm:
@@ -306,53 +286,12 @@ def _form(kind: QuestionKind, text: str, match: re.Match[str]) -> QuestionForm:
 
 def _trim(raw: str) -> str:
     """Return the words for a thing, without the verbs of being and coming around them."""
-    text = " ".join(raw.split())
+    text = _IT.sub("", " ".join(raw.split()))
     before = ""
     while text != before:
         before = text
         text = _LEAD.sub("", _THERE.sub("", f" {text}").strip(" ,?."))
     return re.sub(r"\b(?:first|last|earliest|latest|longest|shortest)\b ?", "", text).strip()
-
-
-def _moment(text: str) -> tuple[Edge | float | None, str]:
-    """Return the moment that a question names, and the question without it."""
-    for pattern, at in ((_AT_START, "start"), (_AT_END, "end")):
-        match = pattern.search(text)
-        if match is not None and len(match.group()) < len(text):
-            edge: Edge = "start" if at == "start" else "end"
-            return edge, _cut(text, match)
-    match = _AT_CLOCK.search(text)
-    if match is not None:
-        hours, minutes, seconds = (
-            float(match[name] or 0) for name in ("hours", "minutes", "seconds")
-        )
-        return hours * 3600 + minutes * 60 + seconds, _cut(text, match)
-    match = _AT_SECONDS.search(text)
-    if match is not None:
-        return float(match["n"] or match["m"]), _cut(text, match)
-    return None, text
-
-
-def _between(text: str) -> tuple[tuple[str, str] | None, str]:
-    """Return two times of a clock that a question names, and the question without them."""
-    match = _BETWEEN.search(text)
-    if match is None:
-        night = _NIGHT.search(text)
-        return (None, text) if night is None else (("22:00", "06:00"), _cut(text, night))
-    times = [
-        _of_day(match[f"hour_{idx}"], match[f"minute_{idx}"], match[f"half_{idx}"] or "")
-        for idx in (1, 2)
-    ]
-    return (times[0], times[1]), _cut(text, match)
-
-
-def _of_day(hour: str, minute: str | None, half: str) -> str:
-    hours = int(hour) % 12 + 12 * (half[:1] == "p") if half else int(hour)
-    return f"{hours:02d}:{int(minute or 0):02d}"
-
-
-def _cut(text: str, match: re.Match[str]) -> str:
-    return " ".join((text[: match.start()] + " " + text[match.end() :]).split())
 
 
 def _quoted(question: str) -> str:

@@ -45,8 +45,8 @@ def resume_points(
         try:
             for start in starts:
                 points[start] = _behind(engine, video, whole, start)
-        except CorruptLatentsError:
-            engine.set_aside(video, start - 1)
+        except CorruptLatentsError as error:
+            engine.set_aside(video, start - 1, error)
             continue
         return tuple(points[start] for start in starts)
 
@@ -85,8 +85,8 @@ def _whole_chunks(engine: Engine, video: VideoId, known_bytes: Mapping[int, int]
             if known_bytes.get(ordinal) != n_bytes:
                 engine.cache.committed(video, ordinal)
             whole.add(ordinal)
-        except CorruptLatentsError:
-            engine.set_aside(video, ordinal)
+        except CorruptLatentsError as error:
+            engine.set_aside(video, ordinal, error)
     return frozenset(whole)
 
 

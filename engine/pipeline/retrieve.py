@@ -10,6 +10,7 @@ from torch import Tensor
 
 from engine.chunk_refs import ChunkRefs
 from engine.errors import (
+    AwayLatentsError,
     CorruptLatentsError,
     LongwatchError,
     MissingCapabilityError,
@@ -154,6 +155,8 @@ def _nothing_to_search(engine: Engine, missing: Sequence[VideoStretch]) -> Longw
     """Return the reason why a scope holds no chunk: footage was lost, or was never there."""
     if missing:
         folder = str(engine.config.latents_folder)
+        if engine.away:
+            return AwayLatentsError(folder, "no chunk of what was asked for can be fetched now")
         return CorruptLatentsError(folder, "no chunk of what was asked for can be used")
     return NotFoundError(
         "there is no video to search here", hint="ingest a video first, or widen the filters"

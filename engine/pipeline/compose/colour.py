@@ -58,7 +58,7 @@ def colour(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
         return by_rows
     shown = in_order(footage, form)
     composed = _by_class(shown, subject) or _by_region(shown, subject.thing.noun)
-    return composed or (None if subject.thing.is_known else unknown(subject))
+    return composed or (None if subject.thing.is_known else unknown(subject, form))
 
 
 def _by_rows(

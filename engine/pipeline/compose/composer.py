@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 from engine.pipeline.compose import (
@@ -15,9 +16,12 @@ from engine.pipeline.compose import (
     presence,
     words,
 )
-from engine.pipeline.compose.footage import Composed, WatchedFootage
+from engine.pipeline.compose.footage import Composed, WatchedFootage, WatchedSpan
+from engine.pipeline.compose.sentences import listed, sentence, stretch
+from engine.pipeline.compose.subjects import find_subject
 from engine.pipeline.question_kinds import QuestionForm, QuestionKind
-from engine.records import TimeSpan
+from engine.pipeline.question_times import Edge, FootagePart
+from engine.records import TimeSpan, VideoId
 
 Answerer = Callable[[WatchedFootage, QuestionForm], Composed | None]
 
@@ -57,6 +61,12 @@ _ABOUT_COLOUR: Final = re.compile(
     r"^(?:is|are|was) (?:this|it|the (?:picture|video|film|clip|footage|image|recording))\b.*"
     r"(?:in colou?r|black and white|monochrome)"
 )
+_EXCLUDES: Final = re.compile(r"\b(?:not|\w+n't|without|except|other than|never|nothing|none)\b")
+_OF_THINGS: Final = frozenset(
+    ("is_there", "how_many", "how_often", "how_long", "what", "colour", "which_longest")
+)
+_NOT_TOLD: Final = "What is not so, or not there, cannot be told from what was recognised."
+_YES_OR_NO: Final = re.compile(r"^(?:Yes|No)(?=[:,]).*?: ")
 
 
 def compose(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
@@ -69,12 +79,28 @@ def compose(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
         A sentence with its evidence and how far it holds; `None` where rows say nothing to it.
     """
     part = footage if form.at is None else _at(footage, form)
+    if footage.watched and not part.watched:
+        return _beyond(footage)
+    if _EXCLUDES.search(form.text) and not form.is_absence and form.kind in _OF_THINGS:
+        return Composed(text=_NOT_TOLD, verdict="unknown")
+    composed = _compose(part, form)
+    if composed is None or not form.is_negated:
+        return composed
+    # To "isn't there a dog?" a "yes" may mean either; what is in view does not.
+    return replace(composed, text=sentence(_YES_OR_NO.sub("", composed.text)))
+
+
+def _compose(part: WatchedFootage, form: QuestionForm) -> Composed | None:
     if form.quoted and form.kind in {"when", "is_there", "how_often", "other"}:
         quoted = words.when_read(part, form)
         if quoted is not None:
             return quoted
     if _ABOUT_COLOUR.search(form.text):
         return colour.is_in_colour(part, form)
+    if form.kind == "other" and form.subject == form.text:
+        # "A dog", or "dogs": the name of a thing alone asks whether it is there.
+        is_named = find_subject(part, form.subject).thing.is_known
+        form = replace(form, kind="is_there") if is_named else form
     answerer = _ANSWERERS.get(form.kind)
     composed = answerer(part, form) if answerer else None
     if form.kind in _SPOKEN_OF and (composed is None or composed.verdict == "unknown"):
@@ -87,17 +113,71 @@ def compose(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
 
 
 def _at(footage: WatchedFootage, form: QuestionForm) -> WatchedFootage:
-    """Return the part of the footage that a question is about: an end of it, or a second."""
+    """Return the part of the footage that a question is about: an end of it, a part or a second."""
     if isinstance(form.at, float):
         return footage.within(TimeSpan(start_s=max(0.0, form.at - 0.75), end_s=form.at + 0.75))
-    if not footage.watched:
-        return footage
-    start_s = min(item.span.start_s for item in footage.watched)
-    end_s = max(item.span.end_s for item in footage.watched)
-    edge_s = min(max(EDGE_SHARE * (end_s - start_s), LEAST_EDGE_S), EDGE_S, end_s - start_s)
-    part = (
-        TimeSpan(start_s=start_s, end_s=start_s + edge_s)
-        if form.at == "start"
-        else TimeSpan(start_s=end_s - edge_s, end_s=end_s)
+    part = form.at
+    if not isinstance(part, FootagePart):
+        return footage.within(
+            _by_timeline(footage, lambda start_s, end_s: _edge(part, start_s, end_s))
+        )
+    if part.unit == "s":
+        return footage.within(TimeSpan(start_s=part.start, end_s=part.end), cuts_rows=True)
+    return footage.within(
+        _by_timeline(footage, lambda start_s, end_s: _stretch(part, start_s, end_s)), cuts_rows=True
     )
-    return footage.within(part)
+
+
+def _by_timeline(
+    footage: WatchedFootage, part_of: Callable[[float, float], TimeSpan]
+) -> dict[VideoId, TimeSpan]:
+    """Return a part of each video: of itself, or of all that its camera filmed.
+
+    Args:
+        part_of: Returns the part of a timeline that begins and ends at such times, in seconds.
+    """
+    timelines: dict[str, list[WatchedSpan]] = {}
+    for item in footage.watched:
+        key = item.video if item.camera is None or item.start_at is None else item.camera
+        timelines.setdefault(key, []).append(item)
+    parts = {}
+    for items in timelines.values():
+        offsets_s = [_offset_s(items[0], item) for item in items]
+        start_s = min(item.span.start_s + by_s for item, by_s in zip(items, offsets_s, strict=True))
+        end_s = max(item.span.end_s + by_s for item, by_s in zip(items, offsets_s, strict=True))
+        part = part_of(start_s, end_s)
+        for item, by_s in zip(items, offsets_s, strict=True):
+            if part.end_s > by_s:
+                own = max(0.0, part.start_s - by_s), part.end_s - by_s
+                parts[item.video] = TimeSpan(start_s=own[0], end_s=own[1])
+    return parts
+
+
+def _offset_s(first: WatchedSpan, item: WatchedSpan) -> float:
+    """Return how long after a video another of the same camera begins."""
+    if first.start_at is None or item.start_at is None:
+        return 0.0
+    return (item.start_at - first.start_at).total_seconds()
+
+
+def _edge(edge: Edge | None, start_s: float, end_s: float) -> TimeSpan:
+    """Return the beginning or the end of footage that begins and ends at such times."""
+    edge_s = min(max(EDGE_SHARE * (end_s - start_s), LEAST_EDGE_S), EDGE_S, end_s - start_s)
+    if edge == "start":
+        return TimeSpan(start_s=start_s, end_s=start_s + edge_s)
+    return TimeSpan(start_s=end_s - edge_s, end_s=end_s)
+
+
+def _stretch(part: FootagePart, start_s: float, end_s: float) -> TimeSpan:
+    """Return a part of footage that begins and ends at such times."""
+    if part.unit == "s_before_end":
+        return TimeSpan(start_s=max(start_s, end_s - part.end), end_s=end_s)
+    length_s = end_s - start_s
+    return TimeSpan(start_s=start_s + part.start * length_s, end_s=start_s + part.end * length_s)
+
+
+def _beyond(footage: WatchedFootage) -> Composed:
+    """Say that nothing is known of the time that a question names: it may not be read yet."""
+    spans = [stretch(footage, item.video, item.span) for item in footage.watched]
+    text = f"nothing is known of that time; what was asked about lies {listed(spans)}"
+    return Composed(text=sentence(text), verdict="unknown")

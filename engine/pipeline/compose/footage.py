@@ -105,6 +105,8 @@ class WatchedSpan:
     """Ends where the video ends."""
     start_at: datetime | None = None
     """The first frame on the wall clock, in the zone that times are told in."""
+    camera: str | None = None
+    """Whose timeline it lies on, with other videos; a file by itself has its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -186,16 +188,32 @@ class WatchedFootage:
             for item in self.watched
         )
 
-    def within(self, part: TimeSpan) -> "WatchedFootage":
-        """Return what reaches into a stretch of media time, in every video."""
+    def within(
+        self, part: TimeSpan | Mapping[VideoId, TimeSpan], *, cuts_rows: bool = False
+    ) -> "WatchedFootage":
+        """Return what reaches into a stretch of media time, in every video or each in its own.
+
+        Args:
+            part: The stretch; it may have no end. Of a video that is not named nothing is left.
+            cuts_rows: Whether a row or a claim that goes on beyond the stretch ends with it, so
+                that times and lengths are of the stretch alone.
+        """
+
+        def of(video: VideoId) -> TimeSpan:
+            return part if isinstance(part, TimeSpan) else part.get(video, _NEVER)
+
         watched = tuple(
-            replace(item, span=_cut(item.span, part))
+            replace(item, span=_cut(item.span, of(item.video)))
             for item in self.watched
-            if item.span.overlap_s(part) > 0
+            if item.span.overlap_s(of(item.video)) > 0
         )
-        rows = tuple(row for row in self.rows if row.span.overlap_s(part) > 0)
-        claimed = tuple(item for item in self.claimed if item.span.overlap_s(part) > 0)
-        nearest = tuple(item for item in self.nearest if part.contains(item.keyframe_s))
+        rows = tuple(row for row in self.rows if row.span.overlap_s(of(row.video)) > 0)
+        if cuts_rows:
+            rows = tuple(replace(row, span=_cut(row.span, of(row.video))) for row in rows)
+        claimed = tuple(item for item in self.claimed if item.span.overlap_s(of(item.video)) > 0)
+        if cuts_rows:
+            claimed = tuple(_cut_evidence(item, of(item.video)) for item in claimed)
+        nearest = tuple(item for item in self.nearest if of(item.video).contains(item.keyframe_s))
         return replace(self, watched=watched, rows=rows, claimed=claimed, nearest=nearest)
 
     @cached_property
@@ -221,5 +239,14 @@ class Composed:
     """In the order of the sentence; empty where there is nothing to show."""
 
 
+_NEVER = TimeSpan(start_s=0.0, end_s=0.0)
+
+
 def _cut(span: TimeSpan, part: TimeSpan) -> TimeSpan:
     return TimeSpan(start_s=max(span.start_s, part.start_s), end_s=min(span.end_s, part.end_s))
+
+
+def _cut_evidence(item: Evidence, part: TimeSpan) -> Evidence:
+    span = _cut(item.span, part)
+    keyframe_s = min(max(item.keyframe_s, span.start_s), span.end_s)
+    return replace(item, span=span, keyframe_s=keyframe_s)

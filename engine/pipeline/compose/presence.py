@@ -17,6 +17,7 @@ from engine.pipeline.compose.sentences import (
     seconds,
     sentence,
     stretch,
+    was,
 )
 from engine.pipeline.compose.subjects import Subject, find_subject, unknown
 from engine.pipeline.compose.visits import (
@@ -41,7 +42,7 @@ def is_there(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     """Answer whether a thing is in the footage: yes, no, perhaps, or that nothing could tell."""
     subject = find_subject(footage, form.subject)
     if not subject.thing.is_known:
-        return unknown(subject)
+        return unknown(subject, form)
     if not subject.is_borne_out():
         return _leaves(footage, subject, form) or _undecided_doing(footage, subject)
     rows = subject.matching()
@@ -64,7 +65,7 @@ def when(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     """Answer when a thing is in view, comes, goes, or is away."""
     subject = find_subject(footage, form.subject)
     if not subject.thing.is_known:
-        return unknown(subject)
+        return unknown(subject, form)
     if not subject.is_borne_out():
         return _undecided_doing(footage, subject)
     rows = subject.matching(is_given=True)
@@ -161,9 +162,10 @@ def how_many(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
         return None
     # What stands still is counted at one time: its track only breaks where the detector blinks.
     can_come = bool(subject.thing.labels & MOVERS)
-    if not can_come or form.at is not None or (form.is_at_once and count > 1) or len(visits) == 1:
+    is_together = form.is_about_a_moment or (form.is_at_once and count > 1)
+    if not can_come or is_together or len(visits) == 1:
         span = stretch(footage, together.video, together.span)
-        come = can_come and form.at is None and len(visits) > count
+        come = can_come and not form.is_about_a_moment and len(visits) > count
         more = f"; {counted(len(visits), 'visit')} in all" if come else ""
         text = f"{counted(count, subject.noun)} at once, {span}{more}{subject.caveat()}"
         proof = evidence_of(together.rows, span=together.span)
@@ -328,7 +330,10 @@ def _not_confirmed(
     if may_say_no and may_deny(footage, subject.thing):
         noun = subject.noun if not subject.thing.is_person else "person"
         return Composed(text=sentence(f"no: no {noun} was recognised in {searched} of video"))
-    text = f"{name} was not recognised in {searched} of video, which does not rule it out"
+    text = f"{name} {was(name)} not recognised in {searched} of video, which does not rule it out"
+    if footage.is_one_video and not footage.has_reach("object"):
+        text = f"so far {name} {was(name)} not recognised: not all of {searched} of video has been "
+        text += "looked over for objects"
     moved = unnamed_motion(footage)
     if moved:
         first = moved[0]

@@ -12,7 +12,12 @@ _IRREGULAR = {
     "person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice",
     "goose": "geese", "knife": "knives", "sheep": "sheep", "skis": "skis", "scissors": "scissors",
     "people": "people", "fish": "fish", "broccoli": "broccoli", "luggage": "luggage",
-    **{word: word for word in ("coffee", "tea", "water", "food", "bread", "snow", "grass")},
+    **{word: word for word in (
+        "coffee", "tea", "water", "food", "bread", "snow", "grass", "smoke", "rain", "fog", "mist",
+        "ice", "sand", "dust", "mud", "blood", "hair", "furniture", "rubbish", "garbage", "trash",
+        "money", "music", "paper", "wood", "lightning", "sunlight", "weather", "milk", "wine",
+        "beer", "rice", "cheese", "meat", "fruit", "sugar", "salt",
+    )},
     "policeman": "policemen", "clothes": "clothes", "traffic": "traffic", "anyone": "people",
     "anybody": "people", "someone": "people", "somebody": "people", "nobody": "people",
 }  # fmt: skip
@@ -76,11 +81,19 @@ def counted(count: int, noun: str) -> str:
 
 
 def article(noun: str) -> str:
-    """Return a noun with its indefinite article; plurals have none."""
+    """Return a noun with its indefinite article; plurals have none, and anyone is a person."""
+    if noun != "people" and _IRREGULAR.get(noun) == "people":
+        return "a person"
     if plural(noun) == noun:
         return noun
     has_vowel = noun[:1] in set("aeiou") and not noun.startswith(("uni", "eu", "one", "use"))
     return f"{'an' if has_vowel else 'a'} {noun}"
+
+
+def was(noun: str) -> str:
+    """Return the verb that a noun takes: "were" after a plural."""
+    is_plural = plural(noun) == noun and (noun.endswith("s") or noun == "people")
+    return "were" if is_plural else "was"
 
 
 def seconds(duration_s: float) -> str:

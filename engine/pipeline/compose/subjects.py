@@ -9,6 +9,7 @@ from engine.pipeline.compose.footage import Composed, WatchedFootage
 from engine.pipeline.compose.sentences import article, sentence
 from engine.pipeline.compose.visits import box_at, centre, has_moved
 from engine.pipeline.compose.witnesses import MOVERS, Graded, grade, grade_rows, unnamed_motion
+from engine.pipeline.question_kinds import QuestionForm
 from engine.records import Observation
 from engine.sight.thing_words import NamedThing, colour_words, split_phrase, verb_stem
 from engine.sight.word_groups import word_set
@@ -24,6 +25,10 @@ _POSTURES: Final = word_set("stand sit lie hang wait use wear dress park")
 """Doings that do not matter to a number of things: whoever asks how many sit wants those seen."""
 _HAIR: Final = re.compile(r"(?:[\w-]+ ){0,3}hair\b|\b(?:blonde?|ginger)\b")
 _PRONOUNS: Final = frozenset(["it", "they", "this", "that", "these", "those", "them", "one"])
+_AGAIN: Final = re.compile(r"\b(?:back|again|return\w*)\b")
+_DEFINITE: Final = re.compile(
+    r"^(?:the|this|that|his|her|their|its|my|any(?:one|body)|some(?:one|body)) "
+)
 _IT: Final = frozenset(("it", "the object", "the thing", "the item", "this", "the main object"))
 _MOST_MOVED: Final = 8
 """Motions that may stand for a thing: of more nobody means all of them."""
@@ -77,7 +82,8 @@ class Subject:
             is_counted: Whether only their number is asked for.
         """
         allowed = _COMING | _MOVING | (_POSTURES if is_counted else frozenset({"wear", "dress"}))
-        return not self.doing or self.doing in allowed
+        # One track does not tell that something came back.
+        return not self.doing or (self.doing in allowed and not _AGAIN.search(self.rest))
 
     def matching(self, *, is_given: bool = False) -> tuple[Observation, ...]:
         """Return the rows with most of the asked colours and on the asked side.
@@ -177,16 +183,20 @@ def _is_on(row: Observation, side: str) -> bool:
     return mean < 0.45 if side == "left" else mean > 0.55
 
 
-def unknown(subject: Subject) -> Composed:
-    """Return the sentence for a thing, or a doing of "it", that nothing here can recognise."""
+def unknown(subject: Subject, form: QuestionForm) -> Composed:
+    """Return the sentence for a thing, or for what is said of one, that nothing can recognise."""
     name = subject.thing.phrase
     if not name or name in _PRONOUNS:
-        doing = subject.rest or "this"
-        return Composed(
-            text=sentence(f"nothing here can recognise doings such as \u201c{doing}\u201d"),
-            verdict="unknown",
-        )
-    return Composed(text=sentence(f"nothing here can recognise {article(name)}"), verdict="unknown")
+        doing = subject.rest or form.text
+        text = f"nothing here can recognise doings such as \u201c{doing}\u201d"
+    elif _DEFINITE.search(form.subject) and form.kind == "is_there":
+        # "Is the door locked?" asks for more than a door.
+        text = f"nothing here can tell \u201c{form.text}\u201d"
+    else:
+        text = f"nothing here can recognise {article(name)}"
+        likely = subject.thing.resembles
+        text += f"; was {article(likely)} meant?" if likely else ""
+    return Composed(text=sentence(text), verdict="unknown")
 
 
 def _said_colours(thing: NamedThing, rest: str) -> tuple[str, ...]:

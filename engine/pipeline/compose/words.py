@@ -156,7 +156,7 @@ def read(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     words = " ".join(dict.fromkeys(row.text for row in together))
     span = stretch(footage, anchor.video, anchor.span)
     # Of one moment no other print is told.
-    others = [] if form.at is not None else [row for row in rows if row not in together]
+    others = [] if form.is_about_a_moment else [row for row in rows if row not in together]
     quotes = listed([quote(row.text, most=60) for row in others[:MOST_QUOTED]])
     more = f"; also {quotes}" if others else ""
     text = f"it reads {quote(words)} {span}{more}"
