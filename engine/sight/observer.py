@@ -57,6 +57,11 @@ class Footage(Protocol):
         """Whether there is a sound track, though it may be out of reach."""
         ...
 
+    @property
+    def sound_end_s(self) -> float:
+        """End of what can be heard now; before `end_s` while files of a camera are to come."""
+        ...
+
     def stills(self, after_s: float) -> Iterator[TimedImage]:
         """Yield the sampled frames from a time on; static stretches are one picture."""
         ...

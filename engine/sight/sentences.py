@@ -112,11 +112,17 @@ class Bert(nn.Module):
         width = words.shape[1]
         n_layers = len({name.split(".")[2] for name in weights if name.startswith("encoder.layer")})
         inner = weights["encoder.layer.0.intermediate.dense.weight"].shape[0]
-        self.word = nn.Embedding(*words.shape)
-        self.position = nn.Embedding(*weights["embeddings.position_embeddings.weight"].shape)
-        self.segment = nn.Embedding(*weights["embeddings.token_type_embeddings.weight"].shape)
-        self.norm = nn.LayerNorm(width, eps=_NORM_EPS)
-        self.layers = nn.ModuleList(_Layer(width, inner, n_heads) for _ in range(n_layers))
+        positions = weights["embeddings.position_embeddings.weight"]
+        segments = weights["embeddings.token_type_embeddings.weight"]
+        self.word, self.position, self.segment = (
+            nn.Embedding(table.shape[0], table.shape[1], _weight=table)
+            for table in (words, positions, segments)
+        )
+        # Without memory: what it would be born with is drawn at random, and replaced. (Of a table
+        # torch would load its compiler for that, which takes a second.)
+        with torch.device("meta"):
+            self.norm = nn.LayerNorm(width, eps=_NORM_EPS)
+            self.layers = nn.ModuleList(_Layer(width, inner, n_heads) for _ in range(n_layers))
         self._fill(weights)
 
     def forward(
@@ -136,13 +142,15 @@ class Bert(nn.Module):
             for name, value in weights.items()
             if name != "embeddings.position_ids" and not name.startswith("pooler.")
         }
+        placed = {}
         for name, parameter in self.named_parameters():
             released = _released(name)
             if released not in unplaced or unplaced[released].shape != parameter.shape:
                 raise WeightsError(f"the sentence encoder's weights lack {released}, or its shape")
-            parameter.data = unplaced.pop(released)
+            placed[name] = unplaced.pop(released)
         if unplaced:
             raise WeightsError(f"no place in the sentence encoder for {', '.join([*unplaced][:3])}")
+        self.load_state_dict(placed, assign=True)
 
 
 class _Layer(nn.Module):

@@ -7,6 +7,7 @@ best a person): then what is recognised is less than what was asked, and an answ
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Final
 
@@ -88,6 +89,10 @@ _GROUP_OF: Final = re.compile(
 _WORD: Final = re.compile(r"[a-z0-9][a-z0-9'-]*")
 
 
+ALIKE: Final = 0.7
+"""Share of letters in common from which an unknown word may be a label that was misspelled."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedThing:
     """A thing that somebody asks for, in labels that observers state."""
@@ -107,6 +112,8 @@ class NamedThing:
     """Words that none of the labels covers: "toy" of "toy frog"."""
     colours: tuple[str, ...] = ()
     """Colours that were asked for, as observers name them."""
+    resembles: str = ""
+    """The label that is spelled nearly so, of a thing that no label stands for: "bycicle"."""
 
     @property
     def is_known(self) -> bool:
@@ -167,7 +174,9 @@ class Vocabulary:
                     unchecked=unchecked,
                     colours=colours,
                 )
-        return NamedThing(phrase=bare, noun=singular(kept[-1] if kept else stem), colours=colours)
+        noun = singular(kept[-1] if kept else stem)
+        near = get_close_matches(noun, self.labels, n=1, cutoff=ALIKE) if len(noun) > 3 else []
+        return NamedThing(phrase=bare, noun=noun, colours=colours, resembles="".join(near))
 
     def classes_of(self, label: str) -> frozenset[int]:
         """Return the classes that mean a detector's label: those that can bear it out."""

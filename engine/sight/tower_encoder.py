@@ -12,13 +12,13 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from engine.errors import InputRefusedError, WeightsError
+from engine.models.layers.allocation import materialise
 from engine.models.layers.fingerprint import FINGERPRINT_DIGITS, fingerprint_weights
 from engine.models.layers.preprocess import PixelConfig, prepare
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Kind, Tower, TowerConfig, load_tower
 from engine.models.layers.weights import (
     files_of,
-    materialise,
     read_config,
     read_tensors,
 )

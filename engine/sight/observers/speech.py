@@ -77,16 +77,19 @@ class SpeechObserver:
         if not footage.has_sound:
             yield Step(end_s=footage.end_s)
             return
-        language, start_s, end_s = self._language, after_s, footage.end_s
-        while start_s < end_s - _END_SLACK_S:
+        language, start_s, end_s = self._language, after_s, footage.sound_end_s
+        has_more = end_s < footage.end_s
+        # A sentence at the end of what a camera has sent so far is heard with what follows it.
+        least_s = _MIN_BLOCK_S if has_more else _END_SLACK_S
+        while start_s < end_s - least_s:
             block_end_s = min(start_s + BLOCK_S, end_s)
             samples = footage.sound(TimeSpan(start_s=start_s, end_s=block_end_s))
             if samples is None:
-                # It cannot be block: nothing is stated, not even that nobody spoke.
+                # It cannot be heard: nothing is stated, not even that nobody spoke.
                 return
             cut_s = block_end_s
             stretches = _speech(samples)
-            if block_end_s < end_s:
+            if block_end_s < end_s or has_more:
                 cut_s = start_s + _pause_in(stretches, block_end_s - start_s)
             words: list[_Word] = []
             if any(stretch_s < cut_s - start_s for stretch_s, _ in stretches):
@@ -98,7 +101,8 @@ class SpeechObserver:
                 rows=tuple(row for row in rows if row.confidence >= _LOWEST_CONFIDENCE),
             )
             start_s = cut_s
-        yield Step(end_s=end_s)
+        if not has_more:
+            yield Step(end_s=end_s)
 
     def _transcribe(
         self, samples: Float32[np.ndarray, " sample"], start_s: float, language: str | None
