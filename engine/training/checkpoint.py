@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from engine.errors import DiskFullError, UnreachableError, WeightsError
 from engine.files import atomic_write, is_out_of_space
+from engine.training.sharding import is_sharded, part_of
 
 FILE = "checkpoint.pt"
 PREVIOUS = "checkpoint.previous.pt"
@@ -21,15 +22,31 @@ VERSION = 1
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
+def training_state(model: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
+    """Return the values that steps change.
+
+    Args:
+        model: With its buffers.
+        optimiser: Of the model's parameters.
+    """
+    return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
+
+
 def save_checkpoint(
     folder: Path, model: nn.Module, optimiser: Optimizer, step: int, *, plan: Mapping[str, Any]
+) -> None:
+    """Write a checkpoint of what is not sharded; as `save_state`."""
+    save_state(folder, training_state(model, optimiser), step, plan=plan)
+
+
+def save_state(
+    folder: Path, values: Mapping[str, Any], step: int, *, plan: Mapping[str, Any]
 ) -> None:
     """Write everything that the next step depends on; a kill or a lost disk leaves the old file.
 
     Args:
         folder: Created if missing.
-        model: With its buffers.
-        optimiser: Of the model's parameters.
+        values: Of `training_state`, whole.
         step: Steps done.
         plan: Numbers that must not change between runs; compared when resuming.
     Raises:
@@ -38,13 +55,7 @@ def save_checkpoint(
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
-    state = {
-        "version": VERSION,
-        "step": step,
-        "plan": dict(plan),
-        "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
-    }
+    state = {"version": VERSION, "step": step, "plan": dict(plan), **values}
     with (
         writing(folder, step),
         atomic_write(path, single_writer=True) as temporary,
@@ -85,7 +96,8 @@ def load_checkpoint(
 
     Args:
         folder: As it was saved to.
-        model: Of the same shapes; may lie on another device.
+        model: Of the same shapes; may lie on another device, or in parts over processes, each of
+            which then reads its own.
         optimiser: Of the model's parameters.
         plan: As of the run that goes on.
         older_defaults: Values of fields that the plan of an older checkpoint does not have.
@@ -99,7 +111,7 @@ def load_checkpoint(
     path = folder / FILE
     if not path.is_file():
         return 0
-    state = _read(path)
+    state = _read(path, is_mapped=is_sharded(model))
     saved = {**older_defaults, **state["plan"]}
     changed = sorted(key for key in {*saved, *plan} if saved.get(key, ...) != plan.get(key, ...))
     if changed:
@@ -108,12 +120,22 @@ def load_checkpoint(
         )
         raise _of_another_run(path, ", ".join(differences))
     try:
-        model.load_state_dict(state["model"])
-        optimiser.load_state_dict(state["optimiser"])
+        model.load_state_dict(_parts(state["model"], model))
+        optimiser.load_state_dict(_optimiser_parts(state["optimiser"], optimiser))
     except (RuntimeError, ValueError) as error:
         raise _of_another_run(path, "the model has other parts or shapes") from error
     step: int = state["step"]
     return step
+
+
+def load_learnt(folder: Path, model: nn.Module) -> None:
+    """Give a model the weights of a checkpoint, to be exported.
+
+    Args:
+        folder: Of a run.
+        model: The parts that learnt, on the CPU.
+    """
+    model.load_state_dict(_read(folder / FILE, is_mapped=True)["model"])
 
 
 def set_aside(folder: Path) -> None:
@@ -122,7 +144,24 @@ def set_aside(folder: Path) -> None:
         (folder / FILE).replace(folder / PREVIOUS)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _parts(saved: Mapping[str, Any], model: nn.Module) -> dict[str, Any]:
+    own = model.state_dict()
+    return {
+        name: part_of(value, own[name]) if name in own else value for name, value in saved.items()
+    }
+
+
+def _optimiser_parts(saved: Mapping[str, Any], optimiser: Optimizer) -> dict[str, Any]:
+    """Return the optimiser's state, its tensors in parts where their parameters are."""
+    weights = [weight for group in optimiser.param_groups for weight in group["params"]]
+    parts = {
+        number: {name: part_of(value, weights[number]) for name, value in values.items()}
+        for number, values in saved["state"].items()
+    }
+    return {**saved, "state": parts}
+
+
+def _read(path: Path, *, is_mapped: bool) -> dict[str, Any]:
     try:
         # torch checks no checksum: a flipped bit would go on learning.
         with zipfile.ZipFile(path) as file:
@@ -132,7 +171,8 @@ def _read(path: Path) -> dict[str, Any]:
     if damaged is not None:
         raise _is_damaged(path, f"bad checksum in {damaged}")
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        # Mapped, a process's memory takes only the parts that it reads.
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except (RuntimeError, pickle.UnpicklingError) as error:
         raise _of_another_run(path, "it is no checkpoint of a run") from error
     if not isinstance(state, dict) or state.get("version") != VERSION:

@@ -8,10 +8,12 @@ stage they end. A run of one process is the same thing with nobody to wait for.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +21,8 @@ from torch import Tensor, nn
 from engine.errors import MissingCapabilityError
 
 _Line = TypeVar("_Line")
+_Result = TypeVar("_Result")
+_is_sharding = ContextVar("is_sharding", default=False)
 _PATIENCE = timedelta(days=1)
 """Time that a process waits for another: one alone draws frames and measures scores. The launcher
 notices a process that dies, and ends the others."""
@@ -40,6 +44,8 @@ class Processes:
     index: int = 0
     """0 is the main one: it alone writes files and reports."""
     count: int = 1
+    is_sharding: bool = False
+    """Whether each is to hold a part of the weights, and not all of them."""
 
     @property
     def is_main(self) -> bool:
@@ -117,9 +123,49 @@ class Processes:
         return bool(broadcast(flag))
 
 
-def join() -> Processes:
-    """Meet the other processes that the launcher has started.
+@runtime_checkable
+class WeightsOverProcesses(Protocol):
+    """The weights of a stage, wherever they lie, and what the processes exchange of them."""
 
+    def settle(self, processes: Processes) -> None:
+        """Give every process what it needs of the main one's weights, before the first step."""
+        ...
+
+    def run(self, compute: Callable[[], _Result]) -> _Result:
+        """Return what `compute` returns, with all weights at hand."""
+        ...
+
+    def average_gradients(self) -> None:
+        """Complete the gradients of a step."""
+        ...
+
+
+class CopiedWeights:
+    """Weights that every process holds whole."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self._module, self._processes = module, Processes()
+
+    def settle(self, processes: Processes) -> None:
+        """Give every process the main one's weights and buffers."""
+        self._processes = processes
+        processes.equalise(self._module)
+
+    def run(self, compute: Callable[[], _Result]) -> _Result:
+        """Return what `compute` returns."""
+        return compute()
+
+    def average_gradients(self) -> None:
+        """Replace gradients by their mean over the processes."""
+        self._processes.average_gradients(self._module)
+
+
+@contextmanager
+def joined(*, shard: bool = False) -> Iterator[Processes]:
+    """Meet the other processes that the launcher has started, and part from them at the end.
+
+    Args:
+        shard: Whether they are to share one copy of the weights.
     Raises:
         MissingCapabilityError: The package that joins them is not installed.
     """
@@ -135,7 +181,14 @@ def join() -> Processes:
         PartialState(backend="cuda:nccl,cpu:gloo", timeout=_PATIENCE)
     else:
         PartialState(cpu=True, timeout=_PATIENCE)
-    return current()
+    before = _is_sharding.set(shard)
+    try:
+        yield current()
+    finally:
+        _is_sharding.reset(before)
+        # Its threads may hold tensors that Python knows: one that gives such a tensor back while
+        # the interpreter ends aborts the process.
+        torch.distributed.destroy_process_group()
 
 
 def current() -> Processes:
@@ -143,7 +196,9 @@ def current() -> Processes:
     group = torch.distributed
     if not (group.is_available() and group.is_initialized()):
         return Processes()
-    return Processes(index=group.get_rank(), count=group.get_world_size())
+    return Processes(
+        index=group.get_rank(), count=group.get_world_size(), is_sharding=_is_sharding.get()
+    )
 
 
 def run_together(

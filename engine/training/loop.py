@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -15,9 +16,16 @@ from torch.optim import AdamW
 
 from engine.errors import InputRefusedError
 from engine.files import atomic_write
-from engine.training.checkpoint import load_checkpoint, save_checkpoint, set_aside, writing
+from engine.training.checkpoint import (
+    load_checkpoint,
+    save_state,
+    set_aside,
+    training_state,
+    writing,
+)
 from engine.training.curves import Curves, Series, write_curves
-from engine.training.distributed import Processes, current
+from engine.training.distributed import CopiedWeights, Processes, WeightsOverProcesses, current
+from engine.training.sharding import gather_state
 
 PROGRESS = "progress.jsonl"
 UNIFORM_LR: Mapping[str, float] = MappingProxyType({"": 1.0})
@@ -105,10 +113,12 @@ def run_stage(
     resume: bool,
     lr_shares: Mapping[str, float] = UNIFORM_LR,
     betas: tuple[float, float] = (0.9, 0.98),
+    weights: WeightsOverProcesses | None = None,
+    measures_before: bool = False,
 ) -> Iterator[Progress]:
     """Train until `n_steps`, yielding progress; killed at any moment, a resumed run ends the same.
 
-    Processes that have met (`distributed.join`) take turns at the micro-batches: two of them end
+    Processes that have met (`distributed.joined`) take turns at the micro-batches: two of them end
     with the weights of one that accumulates two.
 
     Args:
@@ -120,21 +130,28 @@ def run_stage(
         lr_shares: Shares of the learning rate by prefix of parameter names; the first that fits
             counts.
         betas: Decay rates of AdamW's running means of gradients and of their squares.
+        weights: How the processes hold the module; `None` gives each a copy.
+        measures_before: Yield first what the scores are before any step, under names that end in
+            `_before`; the first of them is the line's loss.
     Raises:
         WeightsError: The checkpoint is damaged, or of another run.
-        InputRefusedError: The loss is no number any more; the last checkpoint stands.
+        InputRefusedError: The loss is no number any more, and the last checkpoint stands; or the
+            weights are to be sharded, and the stage cannot do that.
         DiskFullError: No space; the last checkpoint stands.
     """
     processes, module = current(), stage.module
-    device = next(module.parameters()).device
-    optimiser = AdamW(_groups(module, config, lr_shares), lr=config.learning_rate, betas=betas)
+    weights = weights or _copied(stage, processes)
     plan = _plan(config, processes, lr_shares, betas)
     output.mkdir(parents=True, exist_ok=True)
     if processes.is_main and not resume:
         set_aside(output)
     processes.begin_stage()
+    weights.settle(processes)
+    device = next(module.parameters()).device
+    if measures_before:
+        yield _before(stage, config, _measured(stage, module, weights, processes))
+    optimiser = AdamW(_groups(module, config, lr_shares), lr=config.learning_rate, betas=betas)
     step = load_checkpoint(output, module, optimiser, plan=plan, older_defaults=_OLDER_DEFAULTS)
-    processes.equalise(module)
     lines = _cut_progress(output, step, processes)
     yield from lines[-1:]
     started = time.monotonic() - (lines[-1].wall_s if lines else 0.0)
@@ -147,11 +164,11 @@ def run_stage(
         for number in range(config.accumulate):
             micro = (step * config.accumulate + number) * processes.count + processes.index
             torch.manual_seed(config.seed * 1_000_003 + micro)
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.use_bf16):
-                loss = stage.loss(micro, config.n_steps * plan["accumulate"])
+            with autocast(device, use_bf16=config.use_bf16):
+                loss = weights.run(partial(stage.loss, micro, config.n_steps * plan["accumulate"]))
             (loss / config.accumulate).backward()  # type: ignore[no-untyped-call]
             losses.append(loss.detach())
-        processes.average_gradients(module)
+        weights.average_gradients()
         nn.utils.clip_grad_norm_(module.parameters(), config.clip_norm)
         optimiser.step()
         step += 1
@@ -165,16 +182,14 @@ def run_stage(
             loss=_finite(processes.mean(losses), stage, step),
             learning_rate=rate,
             wall_s=time.monotonic() - started,
-            scores=_measured(stage, module) if is_saving and processes.is_main else {},
+            scores=_measured(stage, module, weights, processes) if is_saving else {},
         )
         losses.clear()
+        values = gather_state(training_state(module, optimiser)) if is_saving else {}
         if processes.is_main:
-            # The checkpoint comes last: what a kill in between leaves is written again.
-            with writing(output, step):
-                _append(output, line)
-                if is_saving:
-                    write_curves(_curves(read_progress(output)), output)
-                    save_checkpoint(output, module, optimiser, step, plan=plan)
+            _write(output, line, values, plan)
+        # Gathered, they take as much of the host's memory as the whole model and its optimiser.
+        del values
         yield line
     processes.end_stage()
 
@@ -186,6 +201,13 @@ def read_progress(output: Path) -> tuple[Progress, ...]:
         return ()
     complete = path.read_text(encoding="utf-8").rpartition("\n")[0]
     return tuple(Progress(**json.loads(line)) for line in complete.splitlines())
+
+
+def autocast(device: torch.device, *, use_bf16: bool) -> torch.autocast:
+    """Return the context of a task's products: in bfloat16, or as their tensors are."""
+    # The cache would keep a 16-bit copy of every weight: all of them, where each is to have a part.
+    has_cache = False if current().is_sharding else None
+    return torch.autocast(device.type, torch.bfloat16, enabled=use_bf16, cache_enabled=has_cache)
 
 
 _OLDER_DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -237,12 +259,50 @@ def _set_rate(optimiser: AdamW, step: int, config: LoopConfig) -> float:
     return rate
 
 
-def _measured(stage: TrainingTask, module: nn.Module) -> Mapping[str, float]:
+def _copied(stage: TrainingTask, processes: Processes) -> WeightsOverProcesses:
+    """Return the weights of a stage that says nothing about them: a copy in every process."""
+    if processes.is_sharding:
+        raise InputRefusedError(
+            f"{stage.name!r} cannot shard its weights over processes",
+            hint="start the processes without FSDP: each then holds them whole",
+        )
+    return CopiedWeights(stage.module)
+
+
+def _measured(
+    stage: TrainingTask, module: nn.Module, weights: WeightsOverProcesses, processes: Processes
+) -> Mapping[str, float]:
+    """Return the scores, in the main process; all take part where each has but a part."""
+    if not (processes.is_main or processes.is_sharding):
+        return {}
     module.eval()
     with torch.no_grad():
-        scores = stage.scores()
+        scores = weights.run(stage.scores)
     module.train()
     return scores
+
+
+def _before(stage: TrainingTask, config: LoopConfig, scores: Mapping[str, float]) -> Progress:
+    """Return the line of what was measured before the first step."""
+    return Progress(
+        stage=stage.name,
+        step=0,
+        n_steps=config.n_steps,
+        loss=next(iter(scores.values()), math.nan),
+        scores={f"{name}_before": value for name, value in scores.items()},
+    )
+
+
+def _write(
+    output: Path, line: Progress, values: Mapping[str, Any], plan: Mapping[str, Any]
+) -> None:
+    """Write a line, and where there are values to save, curves and checkpoint."""
+    with writing(output, line.step):
+        _append(output, line)
+        if values:
+            write_curves(_curves(read_progress(output)), output)
+            # The checkpoint comes last: what a kill in between leaves is written again.
+            save_state(output, values, line.step, plan=plan)
 
 
 def _append(output: Path, line: Progress) -> None:

@@ -193,6 +193,23 @@ def _introductions(turn: ClipTurn, clips: Sequence[FrameBatch]) -> Sequence[str]
 def _visual_tokens(net: ApolloNet, clips: Sequence[FrameBatch]) -> Float[Tensor, "visual width"]:
     if not clips:
         return net.decoder.embed.weight.new_zeros(0, net.config.decoder.width)
-    prepared = [net.vision.prepare(clip.pixels) for clip in clips]
+    return _tokens_of(net, [net.vision.prepare(clip.pixels) for clip in clips])
+
+
+def longest_visual(net: ApolloNet, stage: StageConfig) -> Float[Tensor, "visual width"]:
+    """Return the visual tokens of as many clips as a sample may give, of pixels without content."""
+    vision, weight = net.vision.config, net.vision.internvideo2.positions
+    shape = (1, vision.grid[0], 3)
+    sides = (vision.siglip.vision["image_size"], vision.internvideo2.image_px)
+    prepared = [
+        tuple(weight.new_empty(*shape, side, side) for side in sides)
+        for _ in range(stage.max_clips)
+    ]
+    return _tokens_of(net, prepared)
+
+
+def _tokens_of(
+    net: ApolloNet, prepared: Sequence[tuple[Tensor, ...]]
+) -> Float[Tensor, "visual width"]:
     still, moving = (torch.cat(part) for part in zip(*prepared, strict=True))
     return net.vision.clip_tokens(still, moving).flatten(0, 1)

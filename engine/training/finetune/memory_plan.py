@@ -1,23 +1,15 @@
 """Memory that a Video-XL stage will need, before it starts: a step on tensors without memory.
 
-The net is built from its config, its parts are chosen and adapted by the code that trains, and one
-micro-batch of the longest samples runs forwards and backwards with every byte counted. No weight is
-read and no GPU is needed.
-
-Left out: what the allocator wastes between blocks, and the libraries' own working memory.
+The net is built from its config, and its parts are chosen and adapted by the code that trains. No
+weight is read and no GPU is needed; `step_memory` counts.
 """
-
-from collections.abc import Iterator
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from engine.device import pick_device
 from engine.models.layers.towers import Tower, find_tower
-from engine.models.layers.weights import materialise, read_config
+from engine.models.layers.weights import read_config
 from engine.models.video_xl.net import VideoXlConfig, VideoXlNet, build, read
 from engine.models.video_xl.parallel_forward import (
     Layout,
@@ -26,7 +18,16 @@ from engine.models.video_xl.parallel_forward import (
     parallel_forward,
 )
 from engine.training.finetune.causal_loss import run_causal
+from engine.training.finetune.precision import plans_bf16
 from engine.training.finetune.stage_config import select_parts
+from engine.training.finetune.step_memory import (
+    LABELLED_TOKENS,
+    META,
+    TEXT_TOKENS,
+    StepSizes,
+    TrainingMemory,
+    count_memory,
+)
 from engine.training.finetune.trainer import tower_features
 from engine.training.finetune.video_xl import TOWER_BATCH, VideoXlStage
 from engine.training.finetune.video_xl_trainer import (
@@ -34,63 +35,26 @@ from engine.training.finetune.video_xl_trainer import (
     adjust_stage,
     named_parts,
     set_dtypes,
+    used_parts,
 )
 from engine.training.live_bytes import LiveBytes
-from engine.training.loop import Progress
-
-TEXT_TOKENS = 256
-"""Of a sample's conversation, beside its media."""
-LABELLED_TOKENS = 128
-"""Of these, answers: the head runs where there is a label alone."""
-CPU, META = torch.device("cpu"), torch.device("meta")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingMemory:
-    """Bytes of one process, by what they are for."""
-
-    stage: str
-    n_parameters: int
-    n_learning: int
-    """Parameters that learn."""
-    n_tokens: int
-    """Of the longest sample."""
-    samples: int
-    """In a micro-batch."""
-    is_checkpointing: bool
-    """Whether layers are computed again in the backward pass."""
-    is_bf16: bool
-    """Whether products are in bfloat16, and frozen weights with them."""
-    weights_bytes: int
-    """All of them, adapters included."""
-    adapters_bytes: int
-    gradients_bytes: int
-    optimiser_bytes: int
-    """AdamW's two means of every number that learns."""
-    working_bytes: int
-    """Most that a micro-batch holds beside them: activations, 16-bit copies, passing gradients; or
-    the optimiser in its step, if that is more."""
-
-    @property
-    def total_bytes(self) -> int:
-        """All of it together."""
-        held = self.weights_bytes + self.gradients_bytes + self.optimiser_bytes
-        return held + self.working_bytes
-
-
-def plan_memory(config: VideoXlTuning, stage: VideoXlStage) -> TrainingMemory:
+def plan_memory(
+    config: VideoXlTuning, stage: VideoXlStage, *, n_processes: int = 1
+) -> TrainingMemory:
     """Count what a stage will hold on an accelerator.
 
     Args:
         config: The settings; their model needs its config files alone.
         stage: As the recipe states it, before the settings adjust it.
+        n_processes: More than one share the weights.
     Raises:
         WeightsError: The config does not fit Video-XL.
     Cost: seconds, most of them for loading what traces without memory.
     """
     stage = adjust_stage(stage, config)
-    # Without a word in the settings, as on any card that this is for.
-    is_bf16 = config.bf16 is not False
+    is_bf16 = plans_bf16(config)
     named = read_config(config.model).get("mm_vision_tower")
     files = find_tower(config.model, named, None) if named else None
     sizes = read(config.model, files)
@@ -99,62 +63,39 @@ def plan_memory(config: VideoXlTuning, stage: VideoXlStage) -> TrainingMemory:
     if stage.ratios:
         spec = SequenceSpec(n_prefix=0, chunks=chunks, texts=(), is_closed=True)
         layout = build_layout(spec)
-    net = build(sizes, META, torch.float32)
+    is_small = is_bf16 and not stage.trains("decoder.")
+    net = build(sizes, META, torch.bfloat16 if is_small else torch.float32)
     if files is not None and files.config.text is not None and not _has_text(net):
         # The tower of search, which a release may share with the decoder: then there is less.
         with META:
-            net.joint = Tower(files.config)
-    set_dtypes(net, stage, is_small=is_bf16 and not stage.trains("decoder."))
+            net.joint = Tower(files.config).to(net.decoder.embed.weight.dtype)
+    set_dtypes(net, stage, is_small=is_small)
+    # Before some of them share a byte.
+    n_parameters = sum(weight.numel() for weight in net.parameters())
     root = named_parts(net, config.low_rank, seed=config.seed)
+    if n_processes > 1:
+        root = used_parts(root)
     module, _ = select_parts(root, stage)
-    module.train()
-    # Layouts are real: what they hold decides what is run.
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        materialise(root, CPU, None)
-        learning = [weight for weight in module.parameters() if weight.requires_grad]
-        for weight in learning:
-            # As a micro-batch meets them that is not the first of its step.
-            weight.grad = torch.empty_like(weight)
-        work = _Work(net, stage, layout, n_tokens, is_bf16=is_bf16)
-        peak_bytes = work.peak_bytes(config.samples_per_step)
-    whole = {id(weight): weight for weight in root.parameters()}.values()
-    adapters = root.get_submodule("adapters").parameters() if config.low_rank else ()
-    learning_bytes = sum(weight.nbytes for weight in learning)
-    return TrainingMemory(
+    adapters = tuple(root.get_submodule("adapters").parameters()) if config.low_rank else ()
+    work = _Work(net, stage, layout, n_tokens, is_bf16=is_bf16, has_cache=n_processes == 1)
+    step = StepSizes(
         stage=stage.name,
-        n_parameters=sum(weight.numel() for weight in whole),
-        n_learning=sum(weight.numel() for weight in learning),
+        root=root,
+        module=module,
+        layers=net.decoder.stack(),
+        n_parameters=n_parameters + sum(weight.numel() for weight in adapters),
+        adapters=adapters,
         n_tokens=n_tokens,
         samples=config.samples_per_step,
         is_checkpointing=stage.gradient_checkpointing,
         is_bf16=is_bf16,
-        weights_bytes=sum(weight.nbytes for weight in whole),
-        adapters_bytes=sum(weight.nbytes for weight in adapters),
-        gradients_bytes=learning_bytes,
-        optimiser_bytes=2 * learning_bytes,
-        # torch's AdamW on a card computes all updates before it applies them.
-        working_bytes=max(peak_bytes, learning_bytes),
+        peak_bytes=lambda: work.peak_bytes(config.samples_per_step),
     )
+    return count_memory(step, n_processes=n_processes)
 
 
 def _has_text(net: VideoXlNet) -> bool:
     return net.tower is not None and net.tower.has_text
-
-
-def announce(config: VideoXlTuning, stage: VideoXlStage) -> Iterator[Progress]:
-    """Yield a line with the plan, where a run goes to an accelerator, whose memory is short."""
-    if pick_device(config.device).type == "cpu":
-        return
-    plan = plan_memory(config, stage)
-    parts = {
-        "weights": plan.weights_bytes,
-        "gradients": plan.gradients_bytes,
-        "optimiser": plan.optimiser_bytes,
-        "working": plan.working_bytes,
-    }
-    sums = ", ".join(f"{name} {n_bytes / 1e9:.1f} GB" for name, n_bytes in parts.items())
-    note = f"memory planned: {plan.total_bytes / 1e9:.1f} GB ({sums})"
-    yield Progress(stage="memory", step=0, n_steps=0, note=note)
 
 
 def _chunks(sizes: VideoXlConfig, stage: VideoXlStage) -> tuple[int, tuple[tuple[int, int], ...]]:
@@ -180,9 +121,10 @@ class _Work:
         n_tokens: int,
         *,
         is_bf16: bool,
+        has_cache: bool,
     ) -> None:
         self._net, self._stage, self._layout = net, stage, layout
-        self._n_tokens, self._is_bf16 = n_tokens, is_bf16
+        self._n_tokens, self._is_bf16, self._has_cache = n_tokens, is_bf16, has_cache
 
     def peak_bytes(self, n_samples: int) -> int:
         """Return the most that a micro-batch holds: every sample is held until the backward pass.
@@ -191,7 +133,9 @@ class _Work:
         """
         n_run = min(2, n_samples)
         with LiveBytes() as live:
-            with torch.autocast("cpu", torch.bfloat16, enabled=self._is_bf16):
+            with torch.autocast(
+                "cpu", torch.bfloat16, enabled=self._is_bf16, cache_enabled=self._has_cache
+            ):
                 losses, held = [], [0]
                 for _ in range(n_run):
                     losses.append(self._loss())
@@ -222,10 +166,10 @@ class _Work:
         assert net.projector is not None
         side = int(vision.tower.vision["image_size"])
         pixels = torch.empty(self._stage.max_frames, 3, side, side)
-        weight = next(net.tower.vision_model.parameters())
-        batches = (batch.to(weight) for batch in torch.split(pixels, TOWER_BATCH))
         with torch.set_grad_enabled(self._stage.trains("tower.")):
-            features = tower_features(net.tower, batches, vision.select_layer)
+            features = tower_features(
+                net.tower, torch.split(pixels, TOWER_BATCH), vision.select_layer
+            )
         n_text = min(TEXT_TOKENS, self._n_tokens)
         n_visual = self._n_tokens - n_text
         visual = net.projector(features).flatten(0, 1)[:n_visual]

@@ -35,6 +35,12 @@ class TuningConfig:
     samples_per_step: int = 4
     held_out: tuple[SampleSource, ...] = ()
     """Samples to measure on, never learnt, written as `data` is; empty holds out a tenth of it."""
+    device: str = "auto"
+    bf16: bool | None = None
+    """Products in bfloat16; `None` where the device is built for it."""
+    gradient_checkpointing: bool | None = None
+    """Whether the decoder's layers are computed again in the backward pass, to save memory; `None`
+    takes the value of the stage."""
 
     def __post_init__(self) -> None:
         for name in ("steps", "samples_per_step"):
@@ -44,6 +50,9 @@ class TuningConfig:
         rate = self.learning_rate
         if rate is not None and (not isinstance(rate, int | float) or rate <= 0):
             raise ValueError(f"learning_rate must be a number above 0, not {rate!r}")
+        for name in ("bf16", "gradient_checkpointing"):
+            if getattr(self, name) not in (None, False, True):
+                raise ValueError(f"{name} must be true or false, not {getattr(self, name)!r}")
 
     @property
     def data_files(self) -> str:
@@ -109,6 +118,12 @@ def find_stage(stages: Sequence[_Stage], config: TuningConfig) -> _Stage:
             return stage
     known = ", ".join(stage.name for stage in stages)
     raise InputRefusedError(f"no stage {config.stage!r}; there are {known}")
+
+
+def recomputes_layers(stage: StageConfig, config: TuningConfig) -> bool:
+    """Say whether layers are computed again in the backward pass."""
+    wanted = config.gradient_checkpointing
+    return stage.gradient_checkpointing if wanted is None else wanted
 
 
 def read_split(config: TuningConfig) -> tuple[SampleFile, tuple[Sample, ...]]:

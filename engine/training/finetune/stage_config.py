@@ -31,6 +31,8 @@ class StageConfig:
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     max_gradient_norm: float = 1.0
+    gradient_checkpointing: bool = False
+    """Whether the decoder's layers are computed again in the backward pass, to save memory."""
 
     def __post_init__(self) -> None:
         total = sum(self.mixture.values())

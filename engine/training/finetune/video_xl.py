@@ -34,6 +34,7 @@ from engine.training.data.samples import Sample
 from engine.training.finetune.causal_loss import run_causal
 from engine.training.finetune.stage_config import StageConfig
 from engine.training.finetune.trainer import tower_features
+from engine.training.loop import autocast
 
 FPS = 1.0
 """Rate of the frames that a sample's are chosen from."""
@@ -58,7 +59,6 @@ class VideoXlStage(StageConfig):
     max_frames: int = 128
     """Of one sample; longer videos are thinned evenly."""
     gradient_checkpointing: bool = True
-    """Whether layers are computed again in the backward pass, to save memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,24 +146,26 @@ class VideoXlTask:
         module: nn.Module,
         samples: TaskSamples,
         *,
+        device: torch.device | None = None,
         is_bf16: bool = False,
         seed: int = 0,
     ) -> None:
         """Bind a net to its samples.
 
         Args:
-            net: On its device.
+            net: On its device, or to be sharded.
             tokenizer: The checkpoint's.
             stage: Template, ratios and frames of the samples.
             module: The parts that learn.
             samples: To learn and to measure.
+            device: Where a net computes that is to be sharded; otherwise its own.
             is_bf16: Products in bfloat16.
             seed: Of draws.
         """
         self.name, self.module = stage.name, module
         self._net, self._tokenizer, self._stage = net, tokenizer, stage
         self._samples, self._is_bf16, self._seed = samples, is_bf16, seed
-        self._device = net.decoder.embed.weight.device
+        self._device = device or net.decoder.embed.weight.device
         self._is_tower_learning = stage.trains("tower.")
         self._cache = _TensorCache(CACHE_BYTES)
 
@@ -189,7 +191,7 @@ class VideoXlTask:
     def sample_loss(self, sample: Sample, random: np.random.Generator | None) -> Float[Tensor, ""]:
         """Return the loss of one sample, at drawn ratios or without a generator at the default."""
         net, stage = self._net, self._stage
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bf16):
+        with autocast(self._device, use_bf16=self._is_bf16):
             return sequence_loss(
                 net.decoder,
                 self._parts(sample),
@@ -244,9 +246,7 @@ class VideoXlTask:
         tower, vision = self._net.tower, self._net.config.vision
         assert tower is not None
         assert vision is not None
-        weight = next(tower.vision_model.parameters())
-        batches = (batch.to(weight) for batch in torch.split(pixels, TOWER_BATCH))
-        return tower_features(tower, batches, vision.select_layer)
+        return tower_features(tower, torch.split(pixels, TOWER_BATCH), vision.select_layer)
 
     def _pixels(self, path: Path, max_frames: int) -> Float[Tensor, "frame 3 h w"]:
         vision = self._net.config.vision

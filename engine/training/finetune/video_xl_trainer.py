@@ -2,7 +2,8 @@
 
     full      decoder, projector (and tower, if set) learn in float32
     low rank  adapters on every projection, the VSTs' q, k, v and embedding, projector; on export
-              the adapters are merged, so that the checkpoint loads like any other
+              the adapters are merged, so that the checkpoint loads like any other; the projections
+              beside them may be held in 4 bits (QLoRA)
     align     the projector alone, behind a plain decoder
 
 Decision: what does not learn stays in bfloat16 on an accelerator and in float32 on the CPU,
@@ -11,33 +12,40 @@ because a frozen 7B then takes 17 GB instead of 34, and small models on a CPU lo
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import nn
 
 from engine.device import pick_device
 from engine.errors import InputRefusedError
+from engine.models.layers.allocation import matrices_in
 from engine.models.layers.decoder import Decoder, RmsNorm
+from engine.models.layers.nf4 import Nf4Linear
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import keys_of, read_tensors
 from engine.models.video_xl.net import VideoXlNet, load_net, save_net
+from engine.training.checkpoint import load_learnt
 from engine.training.data.samples import BadSample, Sample, SampleFile
+from engine.training.distributed import current
 from engine.training.finetune.export import CARD, copy_other_files, export_note
-from engine.training.finetune.lora import LowRankConfig, add_adapters, merge_adapters
+from engine.training.finetune.lora import BaseFormat, LowRankConfig, add_adapters, merge_adapters
 from engine.training.finetune.mixture import (
     WeightedSamples,
     group_by_kind,
     kind_of,
     kind_shares,
 )
-from engine.training.finetune.settings import TuningConfig
+from engine.training.finetune.precision import holds_bf16, uses_bf16
+from engine.training.finetune.settings import TuningConfig, recomputes_layers
 from engine.training.finetune.stage_config import select_parts
 from engine.training.finetune.trainer import loop_config, report_bad
 from engine.training.finetune.video_xl import TaskSamples, VideoXlStage, VideoXlTask
 from engine.training.loop import Progress, run_stage
+from engine.training.sharding import CPU, ShardedWeights, open_to_shard
 
 TEXT_SHARE = (0.10, 0.14)
 """Of samples without media among those a decoder learns from: more and less were worse for Apollo
@@ -55,11 +63,7 @@ class VideoXlTuning(TuningConfig):
     compression_ratios: Sequence[int] = ()
     train_tower: bool | None = None
     lora: Mapping[str, Any] | None = None
-    """`rank`, `alpha` and `dropout` of adapters; `None` trains the decoder whole."""
-    gradient_checkpointing: bool | None = None
-    bf16: bool | None = None
-    """Products in bfloat16; `None` where the device is built for it."""
-    device: str = "auto"
+    """`rank`, `alpha`, `dropout` and `base` of adapters; `None` trains the decoder whole."""
     seed: int = 0
     accumulate: int = 1
     """Micro-batches of `samples_per_step` samples before a step is taken."""
@@ -94,8 +98,11 @@ class VideoXlTuning(TuningConfig):
             rank = values.pop("rank")
             if not isinstance(rank, int):
                 raise ValueError(f"rank must be a whole number, not {rank!r}")
+            base, known = values.pop("base", "native"), get_args(BaseFormat)
+            if base not in known:
+                raise ValueError(f"base must be one of {', '.join(known)}, not {base!r}")
             return LowRankConfig(
-                rank=rank, **{name: float(value) for name, value in values.items()}
+                rank=rank, base=base, **{name: float(value) for name, value in values.items()}
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InputRefusedError(
@@ -114,9 +121,6 @@ def adjust_stage(stage: VideoXlStage, config: VideoXlTuning) -> VideoXlStage:
         rates.pop("tower.", None)
     if config.train_tower:
         rates["tower."] = max(rates.values())
-    checkpointing = config.gradient_checkpointing
-    if checkpointing is None:
-        checkpointing = stage.gradient_checkpointing
     # A stage without VSTs stays without.
     ratios = tuple(config.compression_ratios) if stage.ratios else ()
     return replace(
@@ -124,7 +128,7 @@ def adjust_stage(stage: VideoXlStage, config: VideoXlTuning) -> VideoXlStage:
         rates=rates,
         ratios=ratios or stage.ratios,
         max_frames=config.max_frames or stage.max_frames,
-        gradient_checkpointing=checkpointing,
+        gradient_checkpointing=recomputes_layers(stage, config),
     )
 
 
@@ -149,7 +153,7 @@ def train(
     Raises:
         InputRefusedError: Nothing in the data suits the stage.
     """
-    stage, low_rank = adjust_stage(stage, config), config.low_rank
+    stage = adjust_stage(stage, config)
     read = without_unsuitable(read, stage)
     yield from report_bad(read.bad)
     if not read.samples:
@@ -158,10 +162,14 @@ def train(
         )
     if stage.trains("decoder.") or stage.trains("adapters."):
         yield from advise_on_text(read.samples)
-    device = pick_device(config.device)
-    is_bf16 = has_fast_bf16(device) if config.bf16 is None else config.bf16
-    net = _load(config.model, device, stage, is_bf16=is_bf16)
-    root = named_parts(net, low_rank, seed=config.seed)
+    device, is_sharding = pick_device(config.device), current().is_sharding
+    is_bf16 = uses_bf16(config, device)
+    open_net = partial(_open, config, stage, is_small=holds_bf16(device, is_bf16=is_bf16))
+    if is_sharding:
+        # 4 bits are made of values, here as there.
+        net, root = open_to_shard(open_net, needs_values=_is_in_4_bits(config))
+    else:
+        net, root = open_net(device)
     module, lr_shares = select_parts(root, stage)
     samples = TaskSamples(
         draw=WeightedSamples(read.samples).draw,
@@ -172,8 +180,9 @@ def train(
         },
     )
     tokenizer = Tokenizer.load(config.model)
-    task = VideoXlTask(net, tokenizer, stage, module, samples, is_bf16=is_bf16, seed=config.seed)
-    yield _measure_before(task, config)
+    task = VideoXlTask(
+        net, tokenizer, stage, module, samples, device=device, is_bf16=is_bf16, seed=config.seed
+    )
     loop = loop_config(
         stage,
         config,
@@ -182,7 +191,23 @@ def train(
         use_bf16=is_bf16,
         accumulate=config.accumulate,
     )
-    yield from run_stage(task, loop, output, resume=resume, lr_shares=lr_shares, betas=stage.betas)
+    # So that a run shows what it has changed.
+    yield from run_stage(
+        task,
+        loop,
+        output,
+        resume=resume,
+        lr_shares=lr_shares,
+        betas=stage.betas,
+        weights=(
+            ShardedWeights(used_parts(root), net.decoder.stack(), device) if is_sharding else None
+        ),
+        measures_before=True,
+    )
+    if is_sharding:
+        # The parts of this process are no net; the checkpoint has all that was learnt.
+        net, root = open_net(CPU)
+        load_learnt(output, select_parts(root, stage)[0])
     folder = output / "model"
     folder.mkdir(exist_ok=True)
     export(net, config.model, folder, variant=output.name)
@@ -192,7 +217,10 @@ def train(
 
 def model_card(name: str, stage: VideoXlStage, config: VideoXlTuning, read: SampleFile) -> str:
     """Return the text of the new checkpoint's model card."""
-    method = "adapters, merged" if config.lora is not None else "whole"
+    method = "whole"
+    if config.low_rank is not None:
+        base = " over 4 bits" if config.low_rank.base == "nf4" else ""
+        method = f"adapters{base}, merged"
     return (
         f"# {name}\n\n"
         f"Trained from `{config.model.name}`, stage `{stage.name}`, decoder {method}: "
@@ -233,15 +261,7 @@ def advise_on_text(samples: Sequence[Sample]) -> Iterator[Progress]:
     yield Progress(stage="data", step=0, n_steps=0, note=note)
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Say whether a device computes products faster in bfloat16 than in float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-
-
-def named_parts(net: VideoXlNet, low_rank: LowRankConfig | None, *, seed: int) -> nn.Module:
+def named_parts(net: VideoXlNet, low_rank: LowRankConfig | None, *, seed: int) -> nn.ModuleDict:
     """Return the net's parts by the names that stages use, with new adapters if configured."""
     parts: dict[str, nn.Module] = {"net": net, "decoder": net.decoder}
     for name in ("projector", "tower"):
@@ -267,36 +287,54 @@ def export(net: VideoXlNet, source: Path, folder: Path, *, variant: str) -> None
     """Write a checkpoint in the released layout and in the dtype of the one it came from.
 
     Args:
-        net: Adapters in it are merged; nothing can be learnt afterwards.
+        net: Adapters in it are merged, over 4 bits into the weights of `source` as they are read
+            again; nothing can be learnt afterwards.
         source: The checkpoint that training began from; its other files are copied.
         folder: Exists.
         variant: The new model's name.
     """
-    merge_adapters(net.decoder)
-    net.to(_dtype_of(source))
+    dtype, is_in_4_bits = _dtype_of(source), any(isinstance(m, Nf4Linear) for m in net.modules())
+    read = load_net(source, torch.device("cpu"), dtype).decoder if is_in_4_bits else None
+    merge_adapters(net.decoder, read=read)
+    net.to(dtype)
     n_bytes = sum(parameter.nbytes for parameter in net.parameters())
     save_net(net, folder, variant=variant, n_shards=1 + n_bytes // SHARD_BYTES)
     copy_other_files(source, folder)
 
 
-def _load(folder: Path, device: torch.device, stage: VideoXlStage, *, is_bf16: bool) -> VideoXlNet:
+def _open(
+    config: VideoXlTuning, stage: VideoXlStage, device: torch.device, *, is_small: bool
+) -> tuple[VideoXlNet, nn.ModuleDict]:
     """Load the net, its learning parts in float32; a tower that learns is split from search's."""
-    is_frozen = not stage.trains("decoder.")
-    is_small = is_bf16 and is_frozen and device.type == "cuda"
-    net = load_net(folder, device, torch.bfloat16 if is_small else torch.float32)
+    is_small = is_small and not stage.trains("decoder.")
+    low_rank = config.low_rank
+    # Made of the values on a CPU, 4 bits are the same wherever they go.
+    read_to = CPU if _is_in_4_bits(config) else device
+    with matrices_in("native" if low_rank is None else low_rank.base, but=r".*\.vst_qkv"):
+        net = load_net(config.model, read_to, torch.bfloat16 if is_small else torch.float32)
     if net.tower is None or net.projector is None:
-        raise InputRefusedError(f"{folder} has no vision tower, which training needs")
+        raise InputRefusedError(f"{config.model} has no vision tower, which training needs")
     set_dtypes(net, stage, is_small=is_small)
-    return net
+    root = named_parts(net, low_rank, seed=config.seed)
+    return net, root if read_to == device else root.to(device)
+
+
+def _is_in_4_bits(config: VideoXlTuning) -> bool:
+    return config.low_rank is not None and config.low_rank.base == "nf4"
+
+
+def used_parts(root: nn.ModuleDict) -> nn.ModuleDict:
+    """Return the parts that a loss uses: a tower of search stays where it is."""
+    return nn.ModuleDict({name: part for name, part in root.items() if name != "net"})
 
 
 def set_dtypes(net: VideoXlNet, stage: VideoXlStage, *, is_small: bool) -> None:
     """Put what learns into float32, and split a tower that learns from search's.
 
     Args:
-        net: Loaded, with a tower.
+        net: In one dtype, with a tower.
         stage: What learns.
-        is_small: Whether what does not learn is in bfloat16.
+        is_small: Whether that dtype is bfloat16.
     """
     assert net.tower is not None
     assert net.projector is not None
@@ -304,7 +342,6 @@ def set_dtypes(net: VideoXlNet, stage: VideoXlStage, *, is_small: bool) -> None:
         split_towers(net)
     if not is_small:
         return
-    net.bfloat16()
     for module in net.modules():
         # In float32: norms and what learns. Frozen matrices are what fills the memory.
         if isinstance(module, RmsNorm):
@@ -328,18 +365,6 @@ def split_towers(net: VideoXlNet) -> None:
     own = Tower(tower.config.vision_only()).to(weight)
     own.vision_model.load_state_dict(tower.vision_model.state_dict())
     net.tower, net.joint = own, tower
-
-
-def _measure_before(task: VideoXlTask, config: VideoXlTuning) -> Progress:
-    """Measure the losses before the first step, so that a run shows what it has changed."""
-    scores = task.scores()
-    return Progress(
-        stage=task.name,
-        step=0,
-        n_steps=config.steps,
-        loss=scores["loss_of_all"],
-        scores={f"{name}_before": value for name, value in scores.items()},
-    )
 
 
 def _dtype_of(folder: Path) -> torch.dtype:

@@ -4,6 +4,7 @@ Source: arXiv:2406.07476v3 and upstream's scripts at c0bb03a and 8cedfbd; the re
 differs.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from engine.media.source import MediaLimits
 from engine.models.layers.preprocess import prepare
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.weights import save
+from engine.models.videollama2.beats import N_MELS, bank_rows
 from engine.models.videollama2.checkpoint import KEY_MAP
 from engine.models.videollama2.net import VideoLlama2Net
 from engine.models.videollama2.prompts import LAYOUTS, Layout
@@ -110,11 +112,34 @@ def media_tokens(
 
 def _video_tokens(net: VideoLlama2Net, path: Path) -> Float[Tensor, "visual width"]:
     """Return the tokens of one chunk of a video's frames; gradients reach the connector."""
-    weight = net.decoder.embed.weight
     prepared = [
-        prepare(as_pixels(frame), net.config.pixels).to(weight)
+        prepare(as_pixels(frame), net.config.pixels)
         for frame in spread(read_frames(path, fps=FPS), net.config.chunk_frames)
     ]
+    return _compressed(net, prepared)
+
+
+def longest_visual(net: VideoLlama2Net, stage: StageConfig) -> Float[Tensor, "visual width"]:
+    """Return the tokens of a full chunk and a full window of sound, of what the stage learns from.
+
+    Frames and sound have no content.
+    """
+    kinds, parts = set(stage.mixture), []
+    weight = net.decoder.embed.weight
+    if kinds - {"text", "audio"}:
+        side = net.config.pixels.size_px
+        parts.append(
+            _compressed(net, [weight.new_empty(1, 3, side, side)] * net.config.chunk_frames)
+        )
+    if kinds & {"audio", "audio_video"}:
+        hearing = net.config.hearing
+        assert hearing is not None
+        rows = bank_rows(hearing.window_samples)
+        parts.append(net.tokens_of(torch.empty(rows, N_MELS)))
+    return torch.cat(parts)
+
+
+def _compressed(net: VideoLlama2Net, prepared: Sequence[Tensor]) -> Float[Tensor, "visual width"]:
     with torch.no_grad():
         features = tower_features(net.tower, prepared, net.config.select_layer)
     return net.compress(net.connector.project_frames(features))

@@ -64,8 +64,8 @@ class VariantStage(DecoderStage):
     ) -> None:
         super().__init__(
             decoder_config(plan.decoder, tokenizer),
-            _without_stories(features),
-            _without_stories(held_out),
+            without_stories(features),
+            without_stories(held_out),
             tokenizer,
             n_chunks=plan.decoder.n_chunks,
             seed=plan.seed,
@@ -78,7 +78,7 @@ class VariantStage(DecoderStage):
         return {f"{kind}@4": right / n for kind, (right, n) in counts.items()}
 
 
-def _without_stories(features: Features) -> Features:
+def without_stories(features: Features) -> Features:
     """Leave out stories: nano learns to count from them, which is no part of the comparison."""
     facts = features.facts
     plain = Facts(clips=facts.clips, events=facts.events, cards=facts.cards, n_real=facts.n_real)

@@ -48,6 +48,7 @@ from engine.training.nano.summary import (
     DIRECTION,
     FRAME_TOKENS,
     SummaryHeads,
+    shown_frames,
     summary_labels,
     summary_loss,
 )
@@ -127,6 +128,8 @@ class DecoderStage:
     """Chunks recalled, to contexts in a step and questions each."""
     has_summary: bool = True
     """Whether VSTs are supervised beside the answers; not where the heads know nothing yet."""
+    ratio: int | None = None
+    """Visual tokens a kept row in every step; `None` draws it."""
 
     def __init__(
         self,
@@ -148,20 +151,34 @@ class DecoderStage:
         self.strategy: KeepStrategy = KeepVsts()
         self._n_chunks, self._seed = n_chunks, seed
         self._packer = QuestionPacker(tokenizer)
-        self._first_part, self._draws = 0.0, 32
+        self._parts, self._draws = (0.0, 1.0), 32
 
     def polish(self, kinds: Mapping[str, float]) -> None:
         """Go on with the weights there are: other draws, the curriculum's end, other weights."""
         self.name, self.kinds = "polish", kinds
-        self._first_part, self._draws = POLISH_FROM, 34
+        self.go_on((POLISH_FROM, 1.0), draws=34)
+
+    def go_on(self, parts: tuple[float, float], *, draws: int) -> None:
+        """Train the next schedule over a part of the curriculum.
+
+        Args:
+            parts: Its beginning and end in the curriculum, 0 to 1.
+            draws: Tells the draws of its steps from those of other schedules.
+        """
+        self._parts, self._draws = parts, draws
 
     def loss(self, step: int, n_steps: int) -> Tensor:
         """Return the loss over answers plus summary supervision, which weighs less at the end."""
         rng = np.random.default_rng([self._seed, self._draws, step])
-        part = self._first_part + (1 - self._first_part) * step / n_steps
+        first, last = self._parts
+        part = first + (last - first) * step / n_steps
         facts = self.features.facts
         recall = draw_recall(rng, part, with_stories=len(facts.stories) > 0)
-        recall = replace(recall, n_chunks=min(recall.n_chunks, self._n_chunks))
+        recall = replace(
+            recall,
+            n_chunks=min(recall.n_chunks, self._n_chunks),
+            ratio=self.ratio or recall.ratio,
+        )
         chunks = draw_step_chunks(rng, facts, self._n_chunks, is_story=recall.is_story)
         per_video = draw_chunks_per_video(rng, recall, len(chunks))
         tokens = self._visual_tokens(self.features, chunks, rng)
@@ -264,7 +281,9 @@ class DecoderStage:
     def _visual_tokens(
         self, features: Features, chunks: Sequence[Chunk], rng: np.random.Generator
     ) -> Float[Tensor, "chunk token width"]:
-        return self.module.project(gather_features(features, chunks, rng).float())
+        gathered = gather_features(features, chunks, rng)
+        shown = torch.from_numpy(shown_frames(self.strategy.frame_every))
+        return self.module.project(gathered[:, shown].float())
 
     def _compress(
         self, tokens: Float[Tensor, "chunk token width"], per_video: int, ratio: int, past: int
@@ -306,7 +325,9 @@ class DecoderStage:
     def _single_frame_loss(self, tokens: Tensor, chunks: Sequence[Chunk]) -> Float[Tensor, ""]:
         """Return the loss of naming single frames from their visual tokens."""
         pooled = tokens.view(len(tokens), CHUNK_FRAMES, FRAME_TOKENS, -1).mean(2)
-        labels = summary_labels(chunks, self.features.facts, FRAME_TOKENS)
+        labels = summary_labels(
+            chunks, self.features.facts, FRAME_TOKENS, frame_every=self.strategy.frame_every
+        )
         labels[..., DIRECTION] = -1  # One frame alone need not tell a direction.
         return summary_loss(self.module.early(pooled), labels)
 

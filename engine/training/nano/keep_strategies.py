@@ -34,6 +34,8 @@ class KeepStrategy(ABC):
     """One way to keep a chunk."""
 
     title: ClassVar[str]
+    frame_every: int = 1
+    """One frame in so many is sampled, and shown until the next."""
 
     @abstractmethod
     def keep(
@@ -59,6 +61,9 @@ class KeepVsts(KeepStrategy):
 
     title = "VST"
 
+    def __init__(self, frame_every: int = 1) -> None:
+        self.frame_every = frame_every
+
     def keep(
         self, decoder: Decoder, tokens: Videos, sink: LayerKv, ratio: int, past: int
     ) -> CompressedVideos:
@@ -68,7 +73,7 @@ class KeepVsts(KeepStrategy):
 
     def labels(self, chunks: Sequence[Chunk], facts: Facts, ratio: int) -> Labels:
         """Return what the frames show that end with each VST."""
-        return summary_labels(chunks, facts, ratio)
+        return summary_labels(chunks, facts, ratio, frame_every=self.frame_every)
 
 
 class KeepPooled(KeepStrategy):

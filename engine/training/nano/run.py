@@ -117,11 +117,11 @@ def run_nano(plan: NanoPlan, output: Path, *, resume: bool) -> Iterator[Progress
         # Those of an earlier vision tower would be taken for this one's.
         train_features.unlink(missing_ok=True)
         test_features.unlink(missing_ok=True)
-    tokenizer = _vocabulary(output / "vocabulary.json")
+    tokenizer = open_vocabulary(output / "vocabulary.json")
     yield Progress(stage="bank", step=0, n_steps=1, note="drawing frames")
     train = build_bank(output / BANK / "train", plan.bank, plan.seed, held_out=False)
     test = build_bank(output / BANK / "test", plan.bank, plan.seed, held_out=True)
-    clip_stage = ClipStage(plan.clip.sizes, _labelled_frames(train), _labelled_frames(test),
+    clip_stage = ClipStage(plan.clip.sizes, labelled_frames(train), labelled_frames(test),
                            tokenizer, batch=plan.clip.batch, seed=plan.seed)  # fmt: skip
     yield from run_stage(clip_stage, plan.clip.loop, output / CLIP, resume=resume)
     yield Progress(stage="features", step=0, n_steps=1, note="running the tower over the bank")
@@ -176,7 +176,8 @@ class FrameBank:
     story_events: np.ndarray[Any, np.dtype[np.int16]]
 
 
-def _vocabulary(path: Path) -> Tokenizer:
+def open_vocabulary(path: Path) -> Tokenizer:
+    """Return the tokenizer of a run, trained where there is none yet."""
     if not path.is_file():
         with atomic_write(path, single_writer=True) as temporary:
             train_vocabulary().save(str(temporary))
@@ -254,7 +255,8 @@ def _footage(
     return read_footage(plan.footage, names, seed, n)
 
 
-def _labelled_frames(bank: FrameBank) -> LabelledFrames:
+def labelled_frames(bank: FrameBank) -> LabelledFrames:
+    """Return what a vision tower learns from, of a bank."""
     real = bank.real.reshape(-1, SIDE_PX, SIDE_PX, 3)
     return LabelledFrames(
         cards=bank.cards,

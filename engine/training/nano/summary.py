@@ -46,14 +46,23 @@ class SummaryHeads(nn.Module):
         return list(self.heads(self.norm(rows)).split(list(SUMMARY_CLASSES), -1))
 
 
+def shown_frames(frame_every: int) -> Int64[np.ndarray, " frame"]:
+    """Return which frame of its chunk each one shows where one in `frame_every` is sampled.
+
+    A sampled frame stands for those up to the next, so that a chunk keeps its length and tokens.
+    """
+    return np.arange(CHUNK_FRAMES) // frame_every * frame_every
+
+
 def summary_labels(
-    chunks: Sequence[Chunk], facts: Facts, ratio: int
+    chunks: Sequence[Chunk], facts: Facts, ratio: int, *, frame_every: int = 1
 ) -> Int64[Tensor, "chunk vst fact"]:
     """Return what each VST must name of the frames that end with it, -1 where nothing is known."""
+    shown = shown_frames(frame_every)
     n_vst = CHUNK_TOKENS // ratio
     labels = np.full((len(chunks), n_vst, len(SUMMARY_CLASSES)), -1, dtype=np.int64)
     for idx, chunk in enumerate(chunks):
-        rows = frame_facts(chunk, facts)
+        rows = frame_facts(chunk, facts)[shown]
         for vst in range(n_vst):
             start, end = vst * ratio, (vst + 1) * ratio
             own = [at for at in range(CHUNK_FRAMES) if start < FRAME_TOKENS * (at + 1) <= end]

@@ -12,16 +12,19 @@ all other settings are listed in `recipes/video_xl.py`. Bad samples are named in
 of progress and skipped. The new model lies in `runs/finetune/model`.
 
 A large checkpoint needs `"lora": {"rank": 64, "alpha": 16}` and an accelerator, which
-`"device": "auto"` takes where there is one. `longwatch train finetune --plan` counts the memory
-first, on a machine without one.
+`"device": "auto"` takes where there is one; on a small one also `"base": "nf4"` among them, which
+keeps the frozen decoder in 4 bits (`pip install 'longwatch[nf4]'`). `longwatch train finetune
+--plan` counts the memory first, on a machine without one.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from engine.models.video_xl.net import read as read_config
-from engine.training.finetune.memory_plan import TrainingMemory, announce, plan_memory
+from engine.training.finetune.memory_plan import plan_memory
 from engine.training.finetune.settings import read_settings, read_usable
+from engine.training.finetune.step_memory import TrainingMemory, announce
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress
@@ -30,10 +33,10 @@ CONFIG = "finetune.json"
 RATE = 2e-4
 
 
-def plan(output: Path) -> TrainingMemory:
+def plan(output: Path, n_processes: int = 1) -> TrainingMemory:
     """Count the memory of a run on an accelerator, without one."""
     config = read_settings(output / CONFIG, VideoXlTuning)
-    return plan_memory(config, _stage(config))
+    return plan_memory(config, _stage(config), n_processes=n_processes)
 
 
 def run(output: Path, resume: bool) -> Iterator[Progress]:
@@ -41,7 +44,7 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
     config = read_settings(output / CONFIG, VideoXlTuning)
     read = read_usable(config.data)
     held_out = read_usable(config.held_out).samples if config.held_out else ()
-    yield from announce(config, _stage(config))
+    yield from announce(config, partial(plan, output))
     yield from train(config, _stage(config), read, held_out, output, resume=resume)
 
 

@@ -17,9 +17,9 @@ The first stage may start from a checkpoint without summary tokens: they begin a
 file beside `media` will do as `data`; weights say how often a source's samples are drawn.
 Optional, with what they are otherwise: `learning_rate`, `max_frames`, `compression_ratios`,
 `train_tower`, `gradient_checkpointing` (the stage's), `lora` (none; `{"rank": 64, "alpha": 16}`
-keeps the decoder and learns adapters, merged at the end), `bf16` (where the device is built for
-it), `device` ("auto"), `accumulate` (1), `save_every` (100), `seed`, `held_out` (a tenth of
-`data`).
+keeps the decoder and learns adapters, merged at the end; with `"base": "nf4"` the decoder is kept
+in 4 bits meanwhile), `bf16` (where the device is built for it), `device` ("auto"), `accumulate`
+(1), `save_every` (100), `seed`, `held_out` (a tenth of `data`).
 
 Source: arXiv:2409.14485 and upstream's scripts at 6e3dc89: AdamW, weight decay 0, warm-up 0.03,
 cosine, bf16, a ratio drawn for every window; the release stopped at step 15000. The number of
@@ -32,10 +32,12 @@ tower of search stays as it is, the decoder's own learns.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from engine.training.finetune.memory_plan import TrainingMemory, announce, plan_memory
+from engine.training.finetune.memory_plan import plan_memory
 from engine.training.finetune.settings import find_stage, read_settings, read_split
+from engine.training.finetune.step_memory import TrainingMemory, announce
 from engine.training.finetune.video_xl import VideoXlStage
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, train
 from engine.training.loop import Progress
@@ -58,10 +60,10 @@ STAGES = (
 """In order; a batch is one GPU's."""
 
 
-def plan(output: Path) -> TrainingMemory:
+def plan(output: Path, n_processes: int = 1) -> TrainingMemory:
     """Count the memory of a stage on an accelerator, without one."""
     config = read_settings(output / CONFIG, VideoXlTuning)
-    return plan_memory(config, find_stage(STAGES, config))
+    return plan_memory(config, find_stage(STAGES, config), n_processes=n_processes)
 
 
 def run(output: Path, resume: bool) -> Iterator[Progress]:
@@ -69,5 +71,5 @@ def run(output: Path, resume: bool) -> Iterator[Progress]:
     config = read_settings(output / CONFIG, VideoXlTuning)
     stage = find_stage(STAGES, config)
     read, held_out = read_split(config)
-    yield from announce(config, stage)
+    yield from announce(config, partial(plan, output))
     yield from train(config, stage, read, held_out, output, resume=resume)

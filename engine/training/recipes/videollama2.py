@@ -14,8 +14,10 @@ once for every stage, each beginning from the `model` that the last one left:
 | `audio_tune` | BEATs, audio projector | 2e-5 | 2048 (scripts: 128) | 698 K |
 | `joint` | all but the vision tower | 2e-5 | 128 (scripts) | 836 K |
 
-Optional: `learning_rate`, `samples_per_step`, `held_out` (else a tenth of `data`). Paths are
-relative to the file. The sound of an `audio` file is read, in `joint` also that of a
+Optional: `learning_rate`, `samples_per_step`, `held_out` (else a tenth of `data`), `device`
+("auto"), `bf16` (where the device is built for it), `gradient_checkpointing` (false; true computes
+the decoder's layers again in the backward pass, to save memory). Paths are relative to the file.
+The sound of an `audio` file is read, in `joint` also that of a
 `video` with a sound track. Audio stages need a checkpoint with an audio tower.
 
 Source: arXiv:2406.07476v3 section 3.3 and upstream's scripts at c0bb03a and 8cedfbd: AdamW, weight
@@ -29,17 +31,20 @@ layouts of `models.videollama2.prompts`; frames are chosen from two a second.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from engine.errors import InputRefusedError
 from engine.models.layers.tokenizer import Tokenizer
-from engine.models.videollama2.checkpoint import load_net
+from engine.models.videollama2.checkpoint import find_files, load_net, read
+from engine.models.videollama2.net import VideoLlama2Net, build
 from engine.training.finetune.settings import TuningConfig, find_stage, read_settings
 from engine.training.finetune.stage_config import Kind, StageConfig
-from engine.training.finetune.trainer import tune
-from engine.training.finetune.videollama2 import trainable
+from engine.training.finetune.step_memory import META, TrainingMemory, announce, plan_causal
+from engine.training.finetune.trainer import TrainableModel, tune
+from engine.training.finetune.videollama2 import longest_visual, trainable
 from engine.training.loop import Progress
 
 CONFIG = "videollama2.json"
@@ -97,12 +102,37 @@ STAGES = (
 """In order; the paper's batches and most epochs."""
 
 
+def plan(output: Path, n_processes: int = 1) -> TrainingMemory:
+    """Count the memory of a stage on one device, without weights."""
+    config = read_settings(output / CONFIG, TuningConfig)
+    stage = find_stage(STAGES, config)
+    net = build(read(config.model, find_files(config.model)), META, torch.float32)
+    _check_hearing(config, stage, net)
+    return plan_causal(
+        net,
+        net.decoder,
+        partial(longest_visual, net, stage),
+        stage,
+        config,
+        max_tokens=net.config.decoder.max_positions,
+        n_processes=n_processes,
+    )
+
+
 def run(output: Path, resume: bool) -> Iterator[Progress]:
     """Train one stage; the last line names the checkpoint's folder."""
     config = read_settings(output / CONFIG, TuningConfig)
     stage = find_stage(STAGES, config)
-    net = load_net(config.model, torch.device("cpu"), torch.float32)
+    yield from announce(config, partial(plan, output))
+    yield from tune(partial(_open, config, stage), stage, config, output, resume=resume)
+
+
+def _open(config: TuningConfig, stage: StageConfig, device: torch.device) -> TrainableModel:
+    net = load_net(config.model, device, torch.float32)
+    _check_hearing(config, stage, net)
+    return trainable(net, Tokenizer.load(config.model), stage)
+
+
+def _check_hearing(config: TuningConfig, stage: StageConfig, net: VideoLlama2Net) -> None:
     if stage.trains("audio_projector.") and net.config.hearing is None:
         raise InputRefusedError(f"{config.model} has no audio tower, which {stage.name!r} trains")
-    model = trainable(net, Tokenizer.load(config.model), stage)
-    yield from tune(model, stage, config, output, resume=resume)
