@@ -1,6 +1,7 @@
 """Rows of published annotation files: JSON, JSON lines, CSV, and parquet where pyarrow is there."""
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -48,6 +49,14 @@ class Entry:
             raise InputRefusedError(f"{self.where}: {key!r} is no list")
         return list(value)
 
+    def option(self, key: str, n_options: int) -> int:
+        """Return the number of an option, from 0.
+
+        Raises:
+            InputRefusedError: There is none, or no option has that number.
+        """
+        return option_number(self[key], n_options, self.where)
+
     def rows(self, key: str) -> "list[Entry]":
         """Return a list of nested entries."""
         return [
@@ -87,13 +96,17 @@ def read_annotations(path: Path) -> Iterator[Entry]:
     if path.suffix == ".parquet":
         entries = _read_parquet(path)
     elif path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
-            entries = list(csv.DictReader(file))
+        yield from _read_table(path)
+        return
     elif path.suffix == ".jsonl":
-        lines = path.read_text(encoding="utf-8").splitlines()
-        entries = [_parse(line, path) for line in lines if line.strip()]
+        # At line feeds alone: texts hold other characters that end a line elsewhere.
+        for number, line in enumerate(_text_of(path).split("\n"), start=1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield _row(_parse(line, where), where)
+        return
     else:
-        entries = _parse(path.read_text(encoding="utf-8"), path)
+        entries = _parse(_text_of(path), str(path))
         if not isinstance(entries, list):
             raise InputRefusedError(f"{path} holds no list")
     for number, entry in enumerate(entries, start=1):
@@ -106,10 +119,31 @@ def read_object(path: Path) -> Mapping[str, Any]:
     Raises:
         InputRefusedError: It holds none.
     """
-    content = _parse(path.read_text(encoding="utf-8"), path)
+    content = _parse(_text_of(path), str(path))
     if not isinstance(content, dict):
         raise InputRefusedError(f"{path} holds no object")
     return content
+
+
+def option_number(value: Any, n_options: int, where: str) -> int:
+    """Return the number of an option, from 0.
+
+    Args:
+        value: As a file has it: a number, or a text of one.
+        n_options: Options of the question.
+        where: What to call the entry in an error.
+    Raises:
+        InputRefusedError: No option has that number.
+    """
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = -1.0
+    if number not in range(n_options):
+        raise InputRefusedError(
+            f"{where}: the right option must be a number from 0 to {n_options - 1}, not {value!r}"
+        )
+    return int(number)
 
 
 def find_media(folders: tuple[Path, ...], name: str) -> Path:
@@ -122,11 +156,41 @@ def find_media(folders: tuple[Path, ...], name: str) -> Path:
     return folders[0] / name
 
 
-def _parse(text: str, path: Path) -> Any:
+def _text_of(path: Path) -> str:
+    """Return the text of a file; a mark of its byte order is no part of it."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise InputRefusedError(
+            f"{path}, line {line} is no UTF-8", hint="save the file as UTF-8"
+        ) from error
+
+
+def _parse(text: str, where: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as error:
-        raise InputRefusedError(f"{path} is no JSON: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputRefusedError(f"{where} is no JSON: {error}") from error
+
+
+def _read_table(path: Path) -> Iterator[Entry]:
+    """Yield the rows of a CSV file; one whose columns are not those of the head is refused.
+
+    A comma that nobody quoted would move every text behind it.
+    """
+    reader = csv.DictReader(io.StringIO(_text_of(path), newline=""), strict=True)
+    try:
+        for entry in reader:
+            where = f"{path}, line {reader.line_num}"
+            if None in entry or None in entry.values():
+                raise InputRefusedError(
+                    f"{where} has not the {len(reader.fieldnames or ())} columns of the first line"
+                )
+            yield _row(entry, where)
+    except csv.Error as error:
+        raise InputRefusedError(f"{path}, line {reader.line_num}: {error}") from error
 
 
 def _row(entry: Any, where: str) -> Entry:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
 
+from engine.errors import InputRefusedError
 from engine.records import TimeSpan
 
 EVERYTHING = "all"
@@ -93,3 +94,25 @@ class Benchmark(Protocol):
     def score(self, answer: str, question: BenchmarkQuestion) -> float:
         """Return how right an answer is, in [0, 1]; 0 where it names no choice."""
         ...
+
+
+def read_questions(benchmark: Benchmark, root: Path) -> tuple[BenchmarkQuestion, ...]:
+    """Read every item of a local copy, and check that each can be answered and counted once.
+
+    Before the first one is asked: a file that is damaged at its end would else cost the hours
+    until then.
+
+    Raises:
+        InputRefusedError: No annotation file, one that cannot be read, two items of one id, or a
+            right answer that is none of the choices.
+    """
+    items, numbers = tuple(benchmark.questions(root)), dict[str, int]()
+    for number, item in enumerate(items, start=1):
+        first = numbers.setdefault(item.id, number)
+        if first != number:
+            raise InputRefusedError(f"questions {first} and {number} have the same id {item.id!r}")
+        if benchmark.choose(item.answer, item) != item.answer:
+            raise InputRefusedError(
+                f"question {number} ({item.id}): its right answer {item.answer!r} is no choice"
+            )
+    return items

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from engine.errors import InputRefusedError
 from engine.evaluation.baselines import BASELINES, ask_without_memory
-from engine.evaluation.benchmark import Benchmark, BenchmarkQuestion
+from engine.evaluation.benchmark import Benchmark, BenchmarkQuestion, read_questions
 from engine.evaluation.ingest_once import OpenVideo, ingest_once
 from engine.evaluation.metrics import best_iou, covered, recall_at
 from engine.files import atomic_write_bytes
@@ -89,14 +89,17 @@ def run(
             missing.
         open_video: How a video is opened.
         recall: For every question; `None` decides by its wording.
+    Raises:
+        InputRefusedError: The annotations are damaged; nothing was asked.
     """
+    items = read_questions(benchmark, root)
     kept = [result for result in read(results) if result.missing is None]
     done = {result.id for result in kept}
     unreadable: dict[Path, str] = {}
     results.parent.mkdir(parents=True, exist_ok=True)
     # A line that a kill cut off goes first: the next record would be appended to it.
     atomic_write_bytes(results, "".join(map(dump, kept)).encode())
-    for question in benchmark.questions(root):
+    for question in items:
         if question.id in done:
             continue
         result = _ask_of(engine, benchmark, question, open_video, recall, unreadable)

@@ -89,7 +89,7 @@ def _add_video(
         last = min(first + CHUNK_FRAMES, n_frames)
         span = TimeSpan(start_s=float(first), end_s=float(last))
         chunk = ChunkRef(video=video, ordinal=ordinal, span=span)
-        index.add(chunk, vectors[first:last], pts_s[first:last])
+        index.add([(chunk, vectors[first:last], pts_s[first:last])])
 
 
 def _search(index: SegmentedIndex, path: Path) -> dict[str, Any]:

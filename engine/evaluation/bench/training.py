@@ -8,10 +8,9 @@ compared by their norm.
 import time
 from typing import Any
 
-import psutil
 import torch
 
-from engine.evaluation.bench._process import in_fresh_process, peak_rss_bytes
+from engine.evaluation.bench._process import forget_peak, in_fresh_process, peak_rss_bytes
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.video_xl.parallel_forward import SequenceSpec, build_layout, parallel_forward
@@ -68,7 +67,7 @@ def _run(gradient_checkpointing: bool, frames: int, threads: int) -> dict[str, f
     layout = build_layout(
         SequenceSpec(n_prefix=PREFIX, chunks=chunks, texts=(TEXT,), is_closed=True)
     )
-    before, started = psutil.Process().memory_info().rss, time.process_time()
+    before, started = forget_peak(), time.process_time()
     hidden = parallel_forward(decoder, rows, layout, gradient_checkpointing=gradient_checkpointing)
     decoder.logits(hidden[0, -TEXT:]).square().mean().backward()  # type: ignore[no-untyped-call]
     cpu_s, peak = time.process_time() - started, peak_rss_bytes()

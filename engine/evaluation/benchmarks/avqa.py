@@ -32,7 +32,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
             video=find_media((root / "videos", root), str(row["video_name"])),
             text=f"{row['question_text']}\n{dotted(options)}\n"
             "Answer with the option's letter from the given choices directly.",
-            answer=letter_of(int(row["answer"])),
+            answer=letter_of(row.option("answer", len(options))),
             options=options,
             task=str(row["question_relation"]),
             groups=(str(row["question_type"]),),

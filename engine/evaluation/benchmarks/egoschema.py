@@ -14,6 +14,7 @@ from engine.evaluation.annotations import (
     Entry,
     find_annotations,
     find_media,
+    option_number,
     read_annotations,
     read_object,
 )
@@ -52,7 +53,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
             id=name,
             video=find_media((root / "videos", root), name),
             text=f"{row['question']}\n{dotted(options)}\n{_TAIL}",
-            answer=letter_of(int(right)),
+            answer=letter_of(option_number(right, _N_OPTIONS, row.where)),
             options=options,
         )
 

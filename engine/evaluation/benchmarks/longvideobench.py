@@ -41,7 +41,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
             video=find_media((root / "videos", root), str(row["video_path"])),
             text=f"{row['question']}\n{dotted(options)}\n"
             "Answer with the option's letter from the given choices directly.",
-            answer=letter_of(int(row["correct_choice"])),
+            answer=letter_of(row.option("correct_choice", len(options))),
             options=options,
             task=f"{row['duration_group']} s",
             groups=(str(row["question_category"]),),

@@ -51,7 +51,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
             video=file,
             text=f"{str(row['question']).strip()}\n{dotted(options)}\n"
             "Answer with the option's letter from the given choices directly.",
-            answer=letter_of(int(row["answer"])),
+            answer=letter_of(row.option("answer", _N_OPTIONS)),
             options=options,
             task=_KINDS.get(kind[:1], kind),
         )

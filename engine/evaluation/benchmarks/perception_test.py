@@ -42,11 +42,11 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
     for video, row in _rows(path):
         options = row.texts("options")
         yield BenchmarkQuestion(
-            id=f"{video}/{row.get('question_id', row.get('id'))}",
+            id=f"{video}/{row['question_id' if 'question_id' in row.values else 'id']}",
             video=find_media((root / "videos", root), video),
             text=f"{row['question']}\n{dotted(options)}\n"
             "Answer with the option's letter from the given choices directly.",
-            answer=letter_of(int(row["answer_id"])),
+            answer=letter_of(row.option("answer_id", len(options))),
             options=options,
             task=str(row["area"]),
             groups=(str(row["reasoning"]),),
