@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.errors import (
+    AwayLatentsError,
+    CorruptFileError,
     CorruptLatentsError,
     CorruptStillsError,
     DiskFullError,
@@ -75,7 +77,9 @@ ERROR_RULES: Final[Mapping[type[LongwatchError], ErrorRule]] = {
         exit_code=5, status=422, hint="`longwatch models check FOLDER` lists what does not fit"
     ),
     NetworkDisabledError: ErrorRule(
-        exit_code=5, status=422, hint="download the file first, or set allow_network = true"
+        exit_code=5,
+        status=422,
+        hint="set allow_network = true; a file may be downloaded first instead",
     ),
     NotFoundError: ErrorRule(exit_code=2, status=404),
     SettingsError: ErrorRule(exit_code=2, status=422),
@@ -90,6 +94,12 @@ ERROR_RULES: Final[Mapping[type[LongwatchError], ErrorRule]] = {
         hint="run `longwatch videos reindex`, then ingest the video again",
     ),
     CorruptStillsError: ErrorRule(exit_code=3, status=500, hint="run `longwatch videos reindex`"),
+    AwayLatentsError: ErrorRule(
+        exit_code=3, status=503, hint="`longwatch objects status` says whether the store answers"
+    ),
+    CorruptFileError: ErrorRule(
+        exit_code=3, status=500, hint="`longwatch objects verify` names what is damaged"
+    ),
     MissingCapabilityError: ErrorRule(exit_code=4, status=501),
 }
 

@@ -133,7 +133,7 @@ def _extra(attributes: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: mask(value) if isinstance(value, str) else value
         for name, value in attributes.items()
-        if name not in _STANDARD
+        if name not in _STANDARD and not name.startswith("_")
     }
 
 

@@ -6,9 +6,12 @@ uvicorn -> AccessLogMiddleware -> AuthMiddleware -> BodyLimitMiddleware
          worker thread: ingest, previews, probes (app/worker/worker.py)
 """
 
+import atexit
 import logging
 import os
+import shutil
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,6 +37,7 @@ from app.api import (
     models,
     moments,
     needles,
+    nodes,
     observations,
     openai,
     probes,
@@ -69,9 +73,11 @@ from app.schemas.services import ServeResponse
 from app.services.context import ServiceContext
 from app.services.filming_jobs import enqueue_all_filming
 from app.services.library import finish_removals
+from app.services.objects import objects_loop
 from app.services.previews import enqueue_missing_previews
 from app.services.retention import retention_loop
-from app.services.uploads import finish_uploads
+from app.services.servers import beside_others, takes_turn
+from app.services.uploads import PartLocks, finish_uploads
 from app.version import product_version
 from app.worker.alerts import alerts_running
 from app.worker.handlers import open_worker
@@ -84,8 +90,16 @@ _log = logging.getLogger(__name__)
 MAX_CONNECTIONS: Final = 500
 """Connections at a time, below the 1024 files that a process may usually open; the next ones are
 answered with status 503."""
-OPEN_ROUTERS: Final = (health, sign_in)
-"""Routes that ask for no session, but for `/metrics`, which says so itself."""
+START_S: Final = 30.0
+"""Seconds in which a second server that starts leaves the tidying to the first."""
+FINISH_S: Final = 20
+"""Seconds that requests which go on have once the server is told to stop; whoever takes a video at
+the pace of its playback would otherwise keep the jobs of this process from being handed back."""
+HAND_BACK_S: Final = 20.0
+"""Seconds in which jobs are handed back behind that."""
+OPEN_ROUTERS: Final = (health, sign_in, nodes.router)
+"""Routes that ask for no session, but for `/metrics`, which says so itself; those of other servers
+ask for a signature."""
 ROUTERS: Final = (
     media.router,
     uploads.router,
@@ -179,6 +193,7 @@ def uvicorn_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         server_header=False,
         http=HeaderTimeoutProtocol,
         limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=FINISH_S,
         # Left to itself, uvicorn believes whatever 127.0.0.1 says about a client's address.
         proxy_headers=bool(proxies),
         forwarded_allow_ips=proxies,
@@ -248,6 +263,7 @@ def create_app(
             shares_steps=lambda: services.shares_steps,
         ),
         with_worker=with_worker,
+        parts=PartLocks(services),
     )
     install_error_handlers(app)
     for router in OPEN_ROUTERS:
@@ -263,7 +279,12 @@ def create_app(
     if with_pages:
         _mount_pages(app, app.state.context)
     bounded = BodyLimitMiddleware(app)
-    gate = AuthMiddleware(bounded, sessions, hosts=LOOPBACK if is_local else None)
+    gate = AuthMiddleware(
+        bounded,
+        sessions,
+        hosts=LOOPBACK if is_local else None,
+        media_origin=app.state.context.settings.objects.signed_origin,
+    )
     return AccessLogMiddleware(gate)
 
 
@@ -278,7 +299,16 @@ def _mount_pages(app: FastAPI, context: AppContext) -> None:
     # Figures of every event that nobody asks for here: a table of 10,000 rows, made anew each time.
     os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
     os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", str(2**31))
+    # What pages are sent lies in a folder of this process until its end: that which Gradio would
+    # take is one for all users of the machine.
+    if not os.environ.get("GRADIO_TEMP_DIR"):
+        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="longwatch-pages-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
     # Late: Gradio reads the environment above when it is imported.
+    from app.ui.gradio_import import import_gradio
+
+    import_gradio()
+    # Late: it imports Gradio too.
     from app.ui.site import mount_pages
 
     mount_pages(app, "/ui", context)
@@ -291,15 +321,21 @@ _TERMINAL = UserId("terminal")
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: AppContext = app.state.context
-    finish_removals(context.services)
-    finish_uploads(context.services)
+    # Of servers that start together one looks after what earlier ones left.
+    if takes_turn(context.services, "start", lease_s=START_S):
+        finish_removals(context.services)
+        finish_uploads(context.services, context.parts)
     if not context.with_worker:
-        yield
+        with beside_others(context.services), objects_loop(context.services):
+            yield
         return
-    enqueue_missing_previews(context.services)
-    enqueue_all_filming(context.services)
+    if takes_turn(context.services, "start of work", lease_s=START_S):
+        enqueue_missing_previews(context.services)
+        enqueue_all_filming(context.services)
     with (
+        beside_others(context.services),
         retention_loop(context.services),
+        objects_loop(context.services),
         alerts_running(context.services),
         _working(open_worker(context.services)),
     ):
@@ -335,7 +371,7 @@ def _working(worker: Worker) -> Iterator[None]:
     finally:
         worker.stop()
         # What is not handed back in time is taken over from the last committed chunk.
-        thread.join(timeout=20)
+        thread.join(timeout=HAND_BACK_S)
 
 
 def _listen(host: str, port: int) -> socket.socket:

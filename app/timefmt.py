@@ -22,6 +22,13 @@ def format_offset(time_s: float) -> str:
     return f"{hour}:{minute:02d}:{second:02d}.{milliseconds:03d}"
 
 
+def format_clock(time_s: float) -> str:
+    """Return a media time (s) as people read it, `M:SS` or `H:MM:SS`."""
+    minutes, seconds = divmod(max(0, int(time_s)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
 def format_duration(duration_s: float) -> str:
     """Return a length in words, such as `3.2 hours`, `12 minutes`, `8 seconds`."""
     for unit_s, word in ((3600, "hour"), (60, "minute")):

@@ -12,6 +12,7 @@ Routes, commands and pages call these and translate; nothing here knows a web re
     captions, probes, needles     what is made of a video
     pictures, stills, previews    what is seen of it
     accounts, credentials, settings, retention, jobs   a server and its people
+    servers, nodes, spread        several servers of one library, and what they ask each other
     evaluation, models, training, vico, bench      measuring and making models
 
 Decision: functions that take a context, not methods of one class, because a class of forty methods

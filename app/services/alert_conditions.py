@@ -26,12 +26,15 @@ OBSERVED: Final[dict[str, ObservationKind]] = {
     "no_motion": "motion",
 }
 """The observer that states what a kind of rule is about."""
+OF_CAMERAS: Final = frozenset({"no_picture", "no_recording"})
+"""Kinds that are about how a camera is doing, and judged by the clock."""
 _WITH_WORDS: Final = frozenset({"object", "text", "speech", "phrase"})
 _WITH_PLACE: Final = frozenset({"object", "motion"})
 _IN_WORDS: Final = {
     "motion": "anything that moves",
     "no_motion": "nothing moves",
     "no_picture": "no picture comes",
+    "no_recording": "nothing is recorded",
 }
 
 
@@ -72,9 +75,9 @@ def check_condition(context: ServiceContext, condition: AlertCondition) -> Alert
     place_of(condition)
     for name in condition.destinations:
         context.catalog.destinations.find(name)
-    if condition.kind == "no_picture" and condition.videos:
+    if condition.kind in OF_CAMERAS and condition.videos:
         raise InputRefusedError(
-            "recordings send no pictures: only cameras fall silent", hint="name cameras, or none"
+            f"a rule about {condition.kind} is about cameras alone", hint="name cameras, or none"
         )
     videos = [find_video(context, video).id for video in condition.videos]
     cameras = [find_camera(context, camera).id for camera in condition.cameras]
@@ -203,7 +206,7 @@ def describe_condition(condition: AlertCondition, names: Sequence[str]) -> str:
         "speech": f"somebody says {condition.words!r}",
     }.get(condition.kind, condition.kind)
     parts = [subject]
-    if condition.kind in {"no_motion", "no_picture"}:
+    if condition.kind in {"no_motion", *OF_CAMERAS}:
         parts[0] += f" for {seconds_text(condition.too_long_s)}"
     if condition.zone:
         parts.append("in its zone")

@@ -15,6 +15,7 @@ from typing import Final
 from app.schemas.alerts import AlertCondition
 from app.services.alert_conditions import (
     OBSERVED,
+    OF_CAMERAS,
     place_of,
     read_object,
     schedule_spans,
@@ -87,7 +88,7 @@ def judge(
     context: ServiceContext, condition: AlertCondition, video: VideoRow, event: AlertEvent
 ) -> AlertVerdict:
     """Return the verdict on an event, with its reason in words."""
-    if condition.kind == "no_picture":
+    if condition.kind in OF_CAMERAS:
         return AlertVerdict(judged_by="clock", reason=_reason(condition, event))
     if condition.kind != "phrase":
         return AlertVerdict(judged_by="observations", reason=_reason(condition, event))
@@ -149,6 +150,8 @@ def _sightings(
         return quiet_sightings(busy, looked, condition.too_long_s)
     if condition.kind == "no_picture":
         return quiet_sightings(_filmed(context, video), looked, condition.too_long_s)
+    if condition.kind == "no_recording":
+        return quiet_sightings(_recorded(context, video), looked, condition.too_long_s)
     if condition.kind == "phrase":
         return moment_sightings(_moments(context, condition, video, looked))
     kind = OBSERVED[condition.kind]
@@ -170,7 +173,7 @@ def _moments(
 
 def _lookback_s(condition: AlertCondition) -> float:
     """Return how much of what came before a stretch has a say in it."""
-    if condition.kind in {"no_motion", "no_picture"}:
+    if condition.kind in {"no_motion", *OF_CAMERAS}:
         return condition.too_long_s + JOIN_S
     return max(JOIN_S, condition.least_s) + JOIN_S
 
@@ -196,6 +199,15 @@ def _filmed(context: ServiceContext, video: VideoRow) -> list[TimeSpan]:
     return [TimeSpan(start_s=0.0, end_s=end_s)]
 
 
+def _recorded(context: ServiceContext, video: VideoRow) -> list[TimeSpan]:
+    """Return when something was recorded of a part; what has left by age or size since was too."""
+    segments = context.catalog.segments.of_video(video.id)
+    if not segments and video.status == "ready":
+        return [TimeSpan(start_s=0.0, end_s=video.ingested_s)]
+    spans = [TimeSpan(start_s=row.start_s, end_s=row.end_s) for row in segments]
+    return [TimeSpan(start_s=0.0, end_s=spans[0].start_s), *spans] if spans else []
+
+
 def _ask(context: ServiceContext, question: str, video: VideoId, span: TimeSpan) -> Answer | None:
     sampling = Sampling(max_tokens=_VERDICT_TOKENS)
     try:
@@ -217,6 +229,8 @@ def _reason(condition: AlertCondition, event: AlertEvent) -> str:
         return f"nothing moved for {seconds_text(condition.too_long_s)}"
     if condition.kind == "no_picture":
         return f"no picture came for {seconds_text(condition.too_long_s)}"
+    if condition.kind == "no_recording":
+        return f"nothing was recorded for {seconds_text(condition.too_long_s)}"
     if condition.kind == "phrase":
         return f"it looks like {condition.words!r}"
     place = " in its zone" if condition.zone else ""

@@ -8,6 +8,7 @@ from typing import Final
 from app.config.settings import Settings
 from app.services.alert_conditions import OBSERVED, is_about, read_condition, schedule_spans
 from app.services.context import ServiceContext
+from engine.media.sample import SamplingConfig
 from engine.records import ChunkCommitted
 from engine.sight.observer import kind_of
 from storage.records import VideoRow
@@ -15,7 +16,7 @@ from storage.records import VideoRow
 LEAST_ACTIVITY: Final = 0.002
 """Mean change between the frames of a chunk, as a share of the grey scale, from which something
 happened in it: half a step of an 8-bit picture. Of the six visits at a table the stillest chunk had
-0.008."""
+0.008; in a dark room, or far away, somebody changes less than that."""
 VECTORS: Final = "vectors"
 """The stage of observing in which encoders look at stills."""
 
@@ -25,7 +26,7 @@ def urgent_observers(
 ) -> tuple[str, ...]:
     """Return the observers that have to look at a chunk at once, for some rule; none mostly."""
     rules = context.catalog.alert_rules.list(enabled_only=True)
-    if not rules or committed.activity < LEAST_ACTIVITY:
+    if not rules or not shows_change(committed, context.engine.sampling):
         return ()
     videos = context.catalog.videos.list()
     row = context.catalog.videos.get(video.id)
@@ -37,6 +38,19 @@ def urgent_observers(
         if schedule_spans(context, condition, row, committed.ref.span):
             names |= dict.fromkeys(observers_of(context.settings, condition.kind))
     return tuple(names)
+
+
+def shows_change(committed: ChunkCommitted, sampling: SamplingConfig) -> bool:
+    """Return whether something may have happened in a chunk.
+
+    Frames of a still camera are a heartbeat apart. Where they follow each other sooner, thinning
+    found a change among them, however little it is beside the whole picture.
+    """
+    if committed.activity >= LEAST_ACTIVITY:
+        return True
+    apart_s = committed.ref.span.duration_s / max(1, committed.n_frames)
+    is_dense = committed.n_frames > 1 and apart_s < sampling.heartbeat_s / 2
+    return sampling.thin_static and is_dense
 
 
 def observers_of(settings: Settings, kind: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ def reach_s(context: ServiceContext, condition: AlertCondition, video: VideoRow)
     """Return how far a video can be judged by a condition: as far as its eyes have looked."""
     if condition.kind == "no_picture":
         return silence_end_s(context, video)
+    if condition.kind == "no_recording":
+        return video.ingested_s if video.camera is not None else 0.0
     kinds = {row.kind: row.span.end_s for row in context.catalog.observations.reach(video.id)}
     if condition.kind in OBSERVED:
         return kinds.get(OBSERVED[condition.kind], 0.0)

@@ -1,12 +1,11 @@
 """An answerer of the administrator's own: moments found here go to a server, its answer streams.
 
 The server speaks OpenAI's chat completions (Ollama, vLLM, llama.cpp, LM Studio). It gets the
-question, the last turns, and for each moment its time, what observers state of it and a still, and
-is told to cite moments as [1], [2]. A citation of a moment that was not sent is no evidence. What
-fails is a sentence with the nearest moments, never a lost question.
+question with the images beside it, the last turns, and for each moment its time, what observers
+state of it and a still, and is told to cite moments as [1], [2]. A citation of a moment that was
+not sent is no evidence. What fails is a sentence with the nearest moments, never a lost question.
 """
 
-import base64
 import json
 import re
 import time
@@ -17,6 +16,7 @@ import httpx
 
 from app.config.answer_settings import AnswerSettings
 from app.services.context import ServiceContext
+from app.services.images import Picture, as_address, draw_jpeg
 from engine.errors import LongwatchError, UnreachableError
 from engine.pipeline.compose.footage import Composed, WatchedFootage
 from engine.pipeline.compose.sentences import clock, evidence_of, note_of
@@ -31,6 +31,11 @@ INSTRUCTION: Final = (
     "plain sentences from these moments alone, and cite the moments that show it by their numbers, "
     "like [1]. If they do not show the answer, say so."
 )
+ABOUT_IMAGES: Final = (
+    "You answer questions about the images that are given. Answer in one to three plain sentences "
+    "from them alone. If they do not show the answer, say so."
+)
+BESIDE: Final = "Images of whoever asks, which are no moments of the footage:"
 MAX_NOTES: Final = 6
 """Observations told of one moment: a busy street has dozens."""
 NOTES_CHARS: Final = 500
@@ -45,34 +50,37 @@ _CITATION: Final = re.compile(r"\[(\d{1,2})\]")
 def answer_elsewhere(
     context: ServiceContext,
     question: str,
-    footage: WatchedFootage,
+    footage: WatchedFootage | None,
     composed: Composed | None,
     *,
     history: Sequence[Turn] = (),
     sampling: Sampling | None = None,
     instructions: str = "",
+    pictures: Sequence[Picture] = (),
 ) -> Iterator[Token | Answer]:
     """Yield the words of the configured server as they come, then the Answer.
 
     Args:
         context: Whose settings name the server; one has to be configured.
         question: As it was asked.
-        footage: With the moments nearest to the question.
+        footage: With the moments nearest to the question; `None` where images alone are asked
+            about.
         composed: What observations hint at, whose moments are sent first.
         history: Earlier turns, oldest first.
         sampling: Its length and temperature are passed on; those of the settings when `None`.
         instructions: How to answer; they follow our own.
+        pictures: Images beside the question, all of which are sent.
     """
     started = time.perf_counter()
     settings = context.settings.answer
-    moments = choose_moments(footage, composed, settings.stills)
+    moments = () if footage is None else choose_moments(footage, composed, settings.stills)
     retrieve_ms = _since_ms(started)
     words: list[str] = []
     first_ms: float | None = None
     failure = ""
     try:
         request = build_request(
-            context, question, footage, moments, history, sampling, instructions
+            context, question, footage, moments, history, sampling, instructions, pictures
         )
         for text in stream_words(settings, request):
             first_ms = first_ms or _since_ms(started)
@@ -95,12 +103,13 @@ def answer_elsewhere(
             first_token_ms=first_ms or _since_ms(started),
             total_ms=_since_ms(started),
         ),
-        searched_s=footage.duration_s,
+        searched_s=0.0 if footage is None else footage.duration_s,
         recalled_chunks=0,
         recall="top",
         answered_by="nothing" if failure else "model",
         nearest=() if cited else moments,
         model=f"{settings.model} at {settings.host}",
+        images=len(pictures),
     )
 
 
@@ -132,22 +141,27 @@ def cited_moments(text: str, moments: Sequence[Evidence]) -> tuple[Evidence, ...
 def build_request(
     context: ServiceContext,
     question: str,
-    footage: WatchedFootage,
+    footage: WatchedFootage | None,
     moments: Sequence[Evidence],
     history: Sequence[Turn],
     sampling: Sampling | None = None,
     instructions: str = "",
+    pictures: Sequence[Picture] = (),
 ) -> dict[str, Any]:
     """Return the request of chat completions: everything that leaves this machine."""
     content: list[dict[str, Any]] = []
     for number, moment in enumerate(moments, start=1):
+        assert footage is not None, "moments are of footage"
         content.append({"type": "text", "text": f"[{number}] {_describe(footage, moment)}"})
         still = _still(context, moment)
         if still is not None:
-            url = f"data:image/jpeg;base64,{base64.b64encode(still).decode()}"
-            content.append({"type": "image_url", "image_url": {"url": url}})
+            content.append(_image_part(still))
+    if pictures and footage is not None:
+        content.append({"type": "text", "text": BESIDE})
+    content += [_image_part(draw_jpeg(picture)) for picture in pictures]
     content.append({"type": "text", "text": question})
-    system = "\n".join(filter(None, (INSTRUCTION, instructions)))
+    ours = ABOUT_IMAGES if footage is None else INSTRUCTION
+    system = "\n".join(filter(None, (ours, instructions)))
     messages: list[dict[str, Any]] = [{"role": "system", "content": system}]
     for turn in history[-MAX_TURNS:]:
         messages.append({"role": "user", "content": turn.question})
@@ -238,6 +252,10 @@ def _headers(settings: AnswerSettings) -> dict[str, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UnreachableError(f"the key file {settings.api_key_file} cannot be read") from error
     return {"Authorization": f"Bearer {key}"}
+
+
+def _image_part(jpeg: bytes) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": as_address(jpeg)}}
 
 
 def _describe(footage: WatchedFootage, moment: Evidence) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 from app.schemas.ask import AnswerResponse, describe_answer
 from app.services.answers import answer_stream
 from app.services.context import ServiceContext
+from app.services.images import Picture
 from app.services.question_text import check_text, read_to_s
 from app.services.timelines import gaps_in_scope
 from engine.errors import LimitExceededError
@@ -63,9 +64,12 @@ def ask(
     history: Sequence[Turn] = (),
     recall: Recall | None = None,
     on_token: Callable[[str], None] = lambda text: None,
+    pictures: Sequence[Picture] = (),
 ) -> AnswerResponse:
     """Answer a question; `on_token` gets the words as they come."""
-    for step in ask_stream(context, question, scope, history=history, recall=recall):
+    for step in ask_stream(
+        context, question, scope, history=history, recall=recall, pictures=pictures
+    ):
         if isinstance(step, Answer):
             return describe_answer(
                 question,
@@ -87,6 +91,7 @@ def ask_stream(
     recall: Recall | None = None,
     sampling: Sampling | None = None,
     instructions: str = "",
+    pictures: Sequence[Picture] = (),
 ) -> Iterator[Token | Answer]:
     """Return the tokens of an answer as they come, then the Answer.
 
@@ -94,6 +99,7 @@ def ask_stream(
         recall: Which chunks the model reads; when given, the model answers and nothing else.
         sampling: How a model draws tokens; greedy and of the settings' length when `None`.
         instructions: How a model shall answer, beside the question.
+        pictures: Still images to show to the model; with an empty scope nothing else is asked.
     """
     check_question(context, question)
     # Before the engine looks: what is written down by then is on the disk when it does.
@@ -107,6 +113,7 @@ def ask_stream(
         read_to_s=read_s,
         sampling=sampling,
         instructions=instructions,
+        pictures=pictures,
     )
 
 

@@ -21,10 +21,10 @@ from typing import Any, Final
 from app.config.settings import Settings
 from app.schemas.common import MessageResponse
 from app.services.context import ServiceContext
+from app.services.objects import n_away
 from engine.errors import (
     DiskFullError,
     InputRefusedError,
-    MissingCapabilityError,
     NotFoundError,
     UnreachableError,
 )
@@ -38,6 +38,7 @@ from engine.files import (
 from engine.plural import counted
 from storage.backup import copy_database
 from storage.files import HomeFolder
+from storage.transfer import check_empty, copy_library
 
 FORMAT: Final = 1
 """Version of the list; a backup of another version is refused."""
@@ -51,16 +52,10 @@ def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
 
     Raises:
         InputRefusedError: The folder lies inside the home folder.
-        MissingCapabilityError: The database is a server's, which has tools of its own.
         DiskFullError: No space; an earlier backup in this folder stays whole.
     """
     home = HomeFolder(context.settings.home)
     rows = context.catalog.videos.list()
-    if not home.database.exists():
-        raise MissingCapabilityError(
-            "the database is not a file below the home folder",
-            hint="back it up with pg_dump, and copy the home folder",
-        )
     if folder.resolve().is_relative_to(home.path.resolve()):
         raise InputRefusedError(
             f"{folder} lies inside the library", hint="choose a folder outside, on another disk"
@@ -69,7 +64,7 @@ def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
         make_folder(folder, private=True)
         # The database first: a row whose files are missing could not be mended.
         snapshot = folder / f".{home.database.name}"
-        copy_database(home.database, snapshot)
+        _copy_rows(context.settings, snapshot)
         files = {home.database.name: _keep(folder, snapshot)}
         snapshot.unlink()
         for path in _files(home):
@@ -88,10 +83,15 @@ def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
         raise _translated(error, folder) from error
     n_bytes = sum(file["bytes"] for file in files.values())
     n_outside = sum(not home.contains(row.uri) for row in rows)
-    outside = f"; not in it: originals outside the library, of {counted(n_outside, 'video')}"
+    n_in_store = n_away(context, files)
+    left_out = [
+        f"originals outside the library, of {counted(n_outside, 'video')}" if n_outside else "",
+        f"{counted(n_in_store, 'file')} in the object store alone" if n_in_store else "",
+    ]
+    what = " and ".join(filter(None, left_out))
     return MessageResponse(
         message=f"{folder} holds {counted(len(rows), 'video')} in {counted(len(files), 'file')}, "
-        f"{n_bytes / 1e6:.1f} MB{outside if n_outside else ''}"
+        f"{n_bytes / 1e6:.1f} MB{what and f'; not in it: {what}'}"
     )
 
 
@@ -100,7 +100,8 @@ def restore(settings: Settings, folder: Path) -> MessageResponse:
 
     Raises:
         NotFoundError: There is no backup in the folder.
-        InputRefusedError: The home folder is not empty, or a file of the backup is damaged.
+        InputRefusedError: The home folder or the server's database is not empty, or a file of the
+            backup is damaged.
     """
     home = HomeFolder(settings.home)
     listed = _read_list(folder)
@@ -108,6 +109,8 @@ def restore(settings: Settings, folder: Path) -> MessageResponse:
         raise InputRefusedError(
             f"{home.path} is not empty", hint="name an empty folder with --home"
         )
+    if settings.database_url is not None:
+        check_empty(settings.catalog_url)
     files: Mapping[str, Mapping[str, Any]] = listed["files"]
     try:
         # The database last: a home without it is one that was not restored to its end.
@@ -115,11 +118,29 @@ def restore(settings: Settings, folder: Path) -> MessageResponse:
             _bring_back(folder, files[name], home.path / name)
     except OSError as error:
         raise _translated(error, home.path) from error
+    _bring_back_rows(settings)
     n_videos = _follow_home(settings, Path(listed["home"]))
     return MessageResponse(
         message=f"{home.path} holds {counted(n_videos, 'video')} again; "
         "`longwatch videos reindex` verifies their chunks"
     )
+
+
+def _copy_rows(settings: Settings, snapshot: Path) -> None:
+    """Copy the database as it stands now into a file, whatever kind it is."""
+    if settings.database_url is None:
+        copy_database(HomeFolder(settings.home).database, snapshot)
+        return
+    snapshot.unlink(missing_ok=True)
+    copy_library(settings.catalog_url, f"sqlite:///{snapshot}", is_in_use=True)
+
+
+def _bring_back_rows(settings: Settings) -> None:
+    """Move the rows of a restored file to the server that the settings name, if they name one."""
+    file = HomeFolder(settings.home).database
+    if settings.database_url is not None:
+        copy_library(f"sqlite:///{file}", settings.catalog_url)
+        file.unlink()
 
 
 def _files(home: HomeFolder) -> Iterator[Path]:

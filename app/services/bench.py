@@ -8,6 +8,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import torch
 from app.schemas.evaluation import BenchResponse
 from app.services import benchmarks
 from engine import plugins
-from engine.errors import NotFoundError
+from engine.errors import InputRefusedError, NotFoundError
 from engine.evaluation import bench
 from engine.files import atomic_write
 
@@ -27,7 +28,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_benchmarks(
-    name: str | None, *, model: str | None, say: Callable[[str], None]
+    name: str | None,
+    *,
+    model: str | None,
+    say: Callable[[str], None],
+    database_url: str | None = None,
+    upstream: Path | None = None,
+    upstream_python: Path | None = None,
 ) -> BenchResponse:
     """Run benchmarks and write their figures down by machine.
 
@@ -35,21 +42,41 @@ def run_benchmarks(
         name: One of `benchmark_names`; all when `None`.
         model: What the benchmarks that need one load; the settings' when `None`.
         say: Hears what is running.
+        database_url: A PostgreSQL for those that need one; without it all others are run.
+        upstream: A clone of the published code, for `prefill`.
+        upstream_python: The interpreter for it.
     Raises:
         NotFoundError: No such benchmark.
+        InputRefusedError: It needs a PostgreSQL, and none is named; or the code cannot be used.
     """
+    code = {"upstream": upstream, "upstream_python": upstream_python}
     known = benchmark_names()
     if name is not None and name not in known:
         raise NotFoundError(f"no benchmark {name!r}", hint=f"there are {', '.join(known)}")
+    if any(code.values()) and (upstream is None or name not in (None, "prefill")):
+        raise InputRefusedError(
+            "the published code is run beside prefill alone, and needs its clone and interpreter",
+            hint="longwatch bench prefill --upstream DIR --upstream-python FILE",
+        )
     figures: dict[str, dict[str, Any]] = {}
     path = results_folder(_ROOT)
     for chosen in known if name is None else [name]:
-        say(f"measuring {chosen} ...")
         package = next(package for package in PACKAGES if chosen in plugins.names(package))
         module = plugins.load(package, chosen, defines=("measure",))
         brief = getattr(module, "BRIEF", {}) if name is None else {}
+        where: dict[str, Any] = code if chosen == "prefill" else {}
+        if getattr(module, "NEEDS_DATABASE", False):
+            if database_url is None and name is None:
+                continue
+            if database_url is None:
+                raise InputRefusedError(
+                    f"{chosen} is measured on a PostgreSQL, and none is named",
+                    hint="longwatch bench pgvector --database-url postgresql://user@host/name",
+                )
+            where = {"database_url": database_url}
+        say(f"measuring {chosen} ...")
         started, load = time.monotonic(), _load()
-        measured = module.measure(model=model, **brief)
+        measured = module.measure(model=model, **brief, **where)
         figures[chosen] = {
             "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
             "command": "longwatch bench" if brief else f"longwatch bench {chosen}",
@@ -58,8 +85,8 @@ def run_benchmarks(
             **measured,
         }
         # One after the other: what is measured stays where a later one fails.
-        path = write_figures(results_folder(_ROOT), _machine(), figures)
-    return BenchResponse(machine=_machine(), figures=figures, file=str(path))
+        path = write_figures(results_folder(_ROOT), machine_name(), figures)
+    return BenchResponse(machine=machine_name(), figures=figures, file=str(path))
 
 
 def benchmark_names() -> tuple[str, ...]:
@@ -85,7 +112,8 @@ def write_figures(folder: Path, machine: str, figures: dict[str, dict[str, Any]]
         The file.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{machine.replace(' ', '-').lower()}.json"
+    words = re.sub(r"\((?:r|tm)\)", "", machine.lower()).split()
+    path = folder / f"{'-'.join(words)}.json"
     earlier = json.loads(path.read_text(encoding="utf-8"))["figures"] if path.is_file() else {}
     document = {"machine": machine, "figures": {**earlier, **figures}}
     with atomic_write(path) as temporary:
@@ -100,7 +128,7 @@ def _load() -> float | None:
     return round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None
 
 
-def _machine() -> str:
+def machine_name() -> str:
     """Return processor and accelerator, as one would name the machine in a table."""
     if torch.cuda.is_available():
         return str(torch.cuda.get_device_name())

@@ -32,9 +32,10 @@ from app.services.access import FULL_ACCESS, Access, visible_cameras
 from app.services.alert_conditions import is_about
 from app.services.alert_rules import enabled_rules
 from app.services.context import ServiceContext
+from app.services.originals import has_original, held_original
 from app.services.playback import RecordedClip, cut_recording, segments_within
 from app.services.recorder import named_part
-from app.services.signing import fingerprint, public_pem, signing_key
+from app.services.signing import fingerprint, library_key, public_pem
 from app.services.timelines import LEAST_GAP_S, parts_of
 from app.version import product_version
 from engine.errors import (
@@ -46,7 +47,6 @@ from engine.errors import (
     UnreachableError,
 )
 from engine.files import is_out_of_space
-from engine.media.address import is_live_uri
 from engine.plural import counted
 from engine.records import TimeSpan, VideoId
 from storage.camera_records import CameraRow, SegmentRow
@@ -57,6 +57,8 @@ MANIFEST: Final = "manifest.json"
 SIGNATURE: Final = "manifest.sig"
 PUBLIC_KEY: Final = "public-key.pem"
 
+MOST_CAMERAS: Final = 64
+"""Cameras of one archive that is asked for over the web."""
 LEAST_UNRECORDED_S: Final = 1.0
 """Shorter stretches without a clip are not listed: a recording is written in fragments of a
 second, and the end of one is known no better."""
@@ -70,6 +72,8 @@ class EvidenceSpan:
     camera: CameraRow
     start_at: datetime
     end_at: datetime
+    beside: tuple[CameraRow, ...]
+    """Other cameras of which something is kept then."""
 
 
 def evidence_span(
@@ -94,12 +98,11 @@ def evidence_span(
     if camera is None or start_at is None or end_at is None:
         raise InputRefusedError(f"{video.name} is no recording of a camera")
     _check_length(span.duration_s, most_s)
-    is_kept = segments_within(context, camera, start_at, end_at) or any(
-        _files(parts_of(context, camera), start_at, end_at)
-    )
-    if not is_kept:
+    kept = [row for row in cameras.values() if _is_kept(context, row, start_at, end_at)]
+    if camera not in kept:
         raise InputRefusedError(f"nothing of {camera.name} is recorded then")
-    return EvidenceSpan(camera=camera, start_at=start_at, end_at=end_at)
+    beside = tuple(row for row in kept if row.id != camera.id)
+    return EvidenceSpan(camera=camera, start_at=start_at, end_at=end_at, beside=beside)
 
 
 def export_evidence(
@@ -127,7 +130,7 @@ def export_evidence(
     _check_length(length_s, most_s)
     if folder.exists():
         raise InputRefusedError(f"{folder} is there already", hint="name a new folder")
-    key = signing_key(HomeFolder(context.settings.home))
+    key = library_key(context)
     part = folder.with_name(f".{folder.name}.part")
     try:
         part.mkdir(parents=True)
@@ -200,6 +203,15 @@ def _check_length(length_s: float, most_s: float | None) -> None:
         raise InputRefusedError(f"the span has {length_s:g} s, the limit is {most_s:g} s")
 
 
+def _is_kept(
+    context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime
+) -> bool:
+    """Return whether anything of a camera is kept of a span."""
+    return bool(segments_within(context, camera, start_at, end_at)) or any(
+        _files(context, parts_of(context, camera), start_at, end_at)
+    )
+
+
 def _export_camera(
     context: ServiceContext, camera: CameraRow, start_at: datetime, end_at: datetime, folder: Path
 ) -> ExportedCameraItem:
@@ -246,7 +258,7 @@ def _recorded_clips(
 ) -> Iterator[_WrittenClip]:
     """Cut what was recorded, one clip for each stretch without a break."""
     for run in _runs(segments_within(context, camera, start_at, end_at)):
-        path = _clip_path(folder, run[0].start_at)
+        path = _clip_path(folder, max(start_at, run[0].start_at))
         try:
             clip = cut_recording(context, camera.name, run, start_at, end_at, path)
         except (NotFoundError, MediaRefusedError):
@@ -267,11 +279,12 @@ def _file_clips(
     # Late: the decoder, which a list of cameras does without.
     from engine.media.clip import cut
 
-    for part, span in _files(parts, start_at, end_at):
+    for part, span in _files(context, parts, start_at, end_at):
         path = _clip_path(folder, part.at(span.start_s) or start_at)
         limits = media_limits(context.settings, part.video_track)
         try:
-            clip = cut(part.uri, span, path, limits=limits)
+            with held_original(context, part) as original:
+                clip = cut(str(original), span, path, limits=limits)
         except MediaRefusedError:
             continue
         begins_at, ends_at = part.at(clip.span.start_s), part.at(clip.span.end_s)
@@ -282,11 +295,11 @@ def _file_clips(
 
 
 def _files(
-    parts: Iterable[VideoRow], start_at: datetime, end_at: datetime
+    context: ServiceContext, parts: Iterable[VideoRow], start_at: datetime, end_at: datetime
 ) -> Iterator[tuple[VideoRow, TimeSpan]]:
     """Yield the files of a recorder that reach into a span, with what they hold of it."""
     for part in parts:
-        if part.start_at is None or is_live_uri(part.uri) or not Path(part.uri).is_file():
+        if part.start_at is None or not has_original(context, part):
             continue
         start_s = max(0.0, (start_at - part.start_at).total_seconds())
         end_s = (end_at - part.start_at).total_seconds()

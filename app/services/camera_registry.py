@@ -6,6 +6,7 @@ exact; the wall clock joins them. Whoever may see a camera sees all its videos, 
 of another.
 """
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -28,13 +29,13 @@ from app.services.access import FULL_ACCESS, Access, find_camera, visible_camera
 from app.services.camera_files import save_camera
 from app.services.cameras import camera_address, keep_camera_address, resolve_references
 from app.services.context import ServiceContext
-from app.services.filming_jobs import enqueue_filming, filming_jobs, is_filmed
+from app.services.filming_jobs import enqueue_filming, filming_jobs, is_filmed, shown_worker
 from app.services.library import check_name, remove_video
 from app.services.timelines import parts_by_camera, parts_of, stretches
 from app.services.wall_clock import check_zone
 from app.timefmt import wall_clock
 from engine.errors import InputRefusedError, LongwatchError
-from engine.media.address import feed_uri, is_live_uri, redact
+from engine.media.address import feed_uri, is_device_uri, is_live_uri, parse_address, redact
 from engine.plural import counted
 from engine.sight.observer import kind_of
 from storage.camera_records import CameraRetention, CameraRow, CameraState, CameraTransport
@@ -134,14 +135,19 @@ def remove_camera(
     parts = parts_of(context, camera)
     n_bytes = context.catalog.segments.total_bytes(camera.id)
     if (parts or n_bytes) and not with_footage:
+        name = shlex.quote(camera.name)
         raise InputRefusedError(
             f"{camera.name} has filmed, and what it has filmed would be deleted with it",
-            hint="`cameras set --off` stops it and keeps all; `cameras rm --footage` deletes it",
+            hint=f"`longwatch cameras set {name} --off` stops it and keeps all; "
+            f"`longwatch cameras rm {name} --footage` deletes it",
         )
     context.catalog.cameras.change(camera.id, enabled=False)
     for part in parts:
         remove_video(context, part)
-    HomeFolder(context.settings.home).remove_camera(camera.id)
+    home = HomeFolder(context.settings.home)
+    context.far.drop_folder(home.recordings / camera.id)
+    context.far.drop(home.camera_file(camera.id))
+    home.remove_camera(camera.id)
     context.catalog.cameras.remove(camera.id)
     return MessageResponse(message=f"{camera.name} is deleted")
 
@@ -245,6 +251,7 @@ def _describe(
         state=state,
         since=local(camera.state_since) or "",
         note=note,
+        worker=shown_worker(job) if is_filmed(context, job) and access.granted is None else None,
         last_frame_at=local(camera.last_frame_at),
         last_picture_url=_last_picture_url(parts),
         pictures=_pictures(parts, zone),
@@ -263,13 +270,15 @@ def _state(
     context: ServiceContext, camera: CameraRow, job: JobRow | None
 ) -> tuple[CameraState, str]:
     """Return how a camera is doing: what its row says counts while somebody films it."""
-    if is_filmed(job):
+    if is_filmed(context, job):
         # Its address is for admins.
         return camera.state, camera.state_note.replace(camera.address, camera.name)
     if not camera.enabled:
         return "off", "it is switched off"
-    n_filmed = 0 if job is None else sum(map(is_filmed, filming_jobs(context).values()))
-    if n_filmed >= context.settings.limits.cameras:
+    jobs = {} if job is None else filming_jobs(context)
+    n_filmed = sum(is_filmed(context, other) for other in jobs.values())
+    present = context.catalog.workers.present(silent_s=context.settings.workers.camera_lease_s)
+    if n_filmed and n_filmed >= sum(worker.places for worker in present):
         return "off", f"it waits: {counted(n_filmed, 'camera')} filmed, the most (limits.cameras)"
     return "off", "nobody films it: it is filmed while a server or worker of the library runs"
 
@@ -316,7 +325,9 @@ def _checked_address(context: ServiceContext, address: str) -> str:
             " /dev/video0",
         )
     # What it names must be there now, not at night when the camera comes back.
-    resolve_references(context, address)
+    resolved = resolve_references(context, address)
+    if not is_device_uri(resolved):
+        parse_address(resolved)
     return address
 
 

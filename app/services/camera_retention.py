@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from app.services.context import ServiceContext
 from app.services.library import remove_video
+from app.services.objects import drop_recordings
 from app.services.timelines import parts_of
 from storage.camera_records import CameraRow, SegmentRow
 from storage.files import HomeFolder
@@ -58,8 +59,8 @@ def _expire_segments(context: ServiceContext, camera: CameraRow, now: datetime) 
         gone.append(row)
         left_bytes -= row.n_bytes
     home = HomeFolder(context.settings.home)
-    for row in gone:
-        home.recording(camera.id, row.name).unlink(missing_ok=True)
+    paths = [home.recording(camera.id, row.name) for row in gone]
+    drop_recordings(context, paths)
     context.catalog.segments.remove(camera.id, [row.name for row in gone])
     return len(gone)
 

@@ -49,10 +49,13 @@ def keep_camera_address(context: ServiceContext, camera: CameraRow, address: str
     HomeFolder(context.settings.home).write_secret(camera.id, address)
 
 
-def has_sign_in(context: ServiceContext, camera: CameraRow) -> bool:
-    """Return whether the address of a camera holds secrets, or names some."""
+def has_sign_in(context: ServiceContext, camera: CameraRow) -> bool | None:
+    """Return whether the address of a camera holds secrets, or names some.
+
+    `None` where it is not kept here: another machine has it, or it is lost.
+    """
     secret = HomeFolder(context.settings.home).read_secret(camera.id)
-    return secret is not None and secret != camera.address
+    return None if secret is None else secret != camera.address
 
 
 def source_address(context: ServiceContext, video: VideoRow) -> str:

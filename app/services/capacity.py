@@ -18,9 +18,16 @@ from typing import Final
 import psutil
 
 from app.config.settings import Settings
-from app.schemas.capacity import CapacityNeed, CapacityPlan, CapacityRates, CapacityResponse
+from app.schemas.capacity import (
+    CapacityFleet,
+    CapacityNeed,
+    CapacityPlan,
+    CapacityRates,
+    CapacityResponse,
+)
 from app.services.benchmarks._footage import draw_footage
 from app.services.benchmarks.decode import cpu_s
+from app.services.capacity_fleet import plan_fleet, spell_fleet
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
 from engine.cache.budget import CacheConfig
@@ -186,13 +193,25 @@ def judge(
             detail=_residency(rates, plan, machine),
         ),
     ]
+    fleet = _fleet(plan, rates, needs, card)
     return CapacityResponse(
         plan=plan,
         rates=rates,
         needs=needs,
-        fits=all(need.fits for need in needs),
-        changes=_changes(plan, rates, machine, needs, card),
+        fits=fleet is None,
+        changes=[*_changes(plan, rates, machine, needs, card), *spell_fleet(fleet)],
+        fleet=fleet,
     )
+
+
+def _fleet(
+    plan: CapacityPlan, rates: CapacityRates, needs: list[CapacityNeed], card: ModelCard
+) -> CapacityFleet | None:
+    """Return how many machines a plan takes; `None` where this one is enough."""
+    if all(need.fits for need in needs):
+        return None
+    speed, _, codes, _ = needs
+    return plan_fleet(plan, rates, card, most_frames_per_s=speed.available, codes=codes)
 
 
 def _measure(settings: Settings, fps: float, model: VideoModel | None, minutes: int) -> Measured:

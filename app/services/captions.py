@@ -36,7 +36,7 @@ def run_captions(context: ServiceContext, job: JobRow, control: JobControl) -> N
     control.progress(n_done, video.n_chunks)
     sampling = Sampling(max_tokens=context.settings.limits.answer_tokens)
     for written in caption(context.engine, video.id, known=known, sampling=sampling):
-        context.catalog.captions.add(written)
+        context.catalog.captions.add(written, holder=job)
         n_done += 1
         # A camera may have been read further meanwhile.
         total = max(n_done, video.n_chunks)

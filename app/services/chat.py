@@ -7,10 +7,17 @@ from itertools import accumulate, takewhile
 from typing import Final
 from urllib.parse import unquote
 
-from app.schemas.openai import ChatCompletionRequest, ChatMessage, TextPart, VideoPart
+from app.schemas.openai import (
+    ChatCompletionRequest,
+    ChatMessage,
+    ImagePart,
+    TextPart,
+    VideoPart,
+)
 from app.services.access import Access, find_named_video
 from app.services.ask import check_question, count_tokens
 from app.services.context import ServiceContext
+from app.services.images import Picture, check_takes_images, read_addresses
 from app.services.scope import resolve_scope, resolve_span
 from engine.errors import InputRefusedError, NotFoundError
 from engine.protocols import Sampling
@@ -37,6 +44,8 @@ class Chat:
     """Of the answer, where the client says so."""
     n_prompt_tokens: int
     """Of all messages as text; latents are not counted."""
+    pictures: tuple[Picture, ...] = ()
+    """Still images of all messages, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +84,13 @@ def read_chat(context: ServiceContext, request: ChatCompletionRequest, access: A
         instructions,
         *(part for turn in history for part in (turn.question, turn.answer)),
     ]
+    pictures = _read_pictures(context, request.messages)
     return Chat(
+        pictures=pictures,
         question=question,
         history=history,
         instructions=instructions,
-        scope=_read_scope(context, access, request.messages),
+        scope=_read_scope(context, access, request.messages, has_images=bool(pictures)),
         sampling=Sampling(
             max_tokens=min([most, *limits]),
             temperature=request.temperature or 0.0,
@@ -221,7 +232,24 @@ def _text(message: ChatMessage) -> str:
     return "\n".join(part.text for part in message.content if isinstance(part, TextPart))
 
 
-def _read_scope(context: ServiceContext, access: Access, messages: Sequence[ChatMessage]) -> Scope:
+def _read_pictures(context: ServiceContext, messages: Sequence[ChatMessage]) -> tuple[Picture, ...]:
+    urls = [
+        part.image_url.url
+        for message in messages
+        if isinstance(message.content, list)
+        for part in message.content
+        if isinstance(part, ImagePart)
+    ]
+    if not urls:
+        return ()
+    check_takes_images(context)
+    return read_addresses(context, urls)
+
+
+def _read_scope(
+    context: ServiceContext, access: Access, messages: Sequence[ChatMessage], *, has_images: bool
+) -> Scope:
+    """Return the spans that are named; nothing where images are, else all that may be seen."""
     urls = [
         part.video_url.url
         for message in messages
@@ -230,7 +258,7 @@ def _read_scope(context: ServiceContext, access: Access, messages: Sequence[Chat
         if isinstance(part, VideoPart)
     ]
     if not urls:
-        return resolve_scope(context, access=access)
+        return () if has_images else resolve_scope(context, access=access)
     return tuple(_span(context, access, url) for url in urls)
 
 

@@ -3,6 +3,9 @@
 The database is opened for everything, the model only for what reads, asks, searches or probes.
 """
 
+import os
+import platform
+import secrets
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,13 +13,16 @@ from typing import TYPE_CHECKING
 
 from app.config.settings import Settings
 from app.config.settings_file import SettingsStore, Value
-from app.schemas.common import VideoLabel, VideoLabels
+from app.schemas.common import LeftOutReason, VideoLabel, VideoLabels
+from engine.cache.far import ALONE, FarFiles
 from engine.records import Fingerprint, Scope, VideoId
 from storage.catalog import Catalog, open_catalog
 from storage.files import HomeFolder
 from storage.records import VideoRow
 
 if TYPE_CHECKING:
+    from app.config.index_choice import IndexChoice
+    from app.services.home_objects import HomeObjects
     from engine.cache.stills import StillStore
     from engine.pipeline.encoder_index import EncoderIndex
     from engine.pipeline.engine import Engine
@@ -41,6 +47,8 @@ class ServiceContext:
 
     def __init__(self, settings: Settings, *, model: "VideoModel | None" = None) -> None:
         self._settings = SettingsStore(settings)
+        self.process = f"{platform.node()}:{os.getpid()}:{secrets.token_hex(4)}"
+        """Name of this process among all that share the library."""
         # Weights that are loaded already, of the same settings: they are large.
         self._model = model
         self._catalog_lock = threading.Lock()
@@ -53,6 +61,10 @@ class ServiceContext:
         self._attached: Mapping[VideoId, Fingerprint] = {}
         self._stills_lock = threading.Lock()
         self._stills: StillStore | None = None
+        self._objects_lock = threading.Lock()
+        self._objects: HomeObjects | None = None
+        self._index_lock = threading.Lock()
+        self._index_choice: IndexChoice | None = None
         self._encoders_lock = threading.Lock()
         self._encoders: tuple[EncoderIndex, ...] | None = None
         self.whole: WholeLibrary | None = None
@@ -95,15 +107,62 @@ class ServiceContext:
                 from app.config.engine_config import choose_threads, engine_config
                 from engine.pipeline.engine import assemble
 
-                config = engine_config(self.settings)
+                config = engine_config(self.settings, self.index_choice)
                 choose_threads(config.model.folder)
-                self._engine = assemble(config, homes=readings, model=self._model)
+                self._engine = assemble(config, homes=readings, model=self._model, far=self.far)
             elif readings is not self._attached:
                 # Another process may have read a video anew since.
                 for video, fingerprint in readings.items() - self._attached.items():
                     self._engine.attach(video, fingerprint)
             self._attached = readings
             return self._engine
+
+    @property
+    def objects(self) -> "HomeObjects | None":
+        """The object store behind the home folder; `None` where none is configured.
+
+        Raises:
+            MissingCapabilityError: Its package is not installed.
+            SettingsError: Its address cannot be understood.
+        """
+        address = self.settings.objects.address
+        if address is None:
+            return None
+        with self._objects_lock:
+            if self._objects is None:
+                # Late: of use only with an object store.
+                from app.services.home_copies import waits_for_store
+                from app.services.home_objects import HomeObjects
+                from storage.object_store import ObjectStore
+
+                self._objects = HomeObjects(
+                    HomeFolder(self.settings.home),
+                    ObjectStore(address),
+                    self.catalog.objects,
+                    budget_bytes=int(self.settings.objects.cache_bytes),
+                    waits=waits_for_store(self.catalog),
+                )
+            return self._objects
+
+    @property
+    def far(self) -> FarFiles:
+        """The files that other machines share with this one; none without an object store."""
+        return self.objects or ALONE
+
+    @property
+    def index_choice(self) -> "IndexChoice":
+        """The place of vectors: one database for the model's and those of all encoders.
+
+        Raises:
+            LongwatchError: As `choose_index`.
+        """
+        with self._index_lock:
+            if self._index_choice is None:
+                # Late: the configuration of an engine, which a list of videos does without.
+                from app.config.index_choice import choose_index
+
+                self._index_choice = choose_index(self.settings)
+            return self._index_choice
 
     @property
     def shares_steps(self) -> bool:
@@ -122,7 +181,8 @@ class ServiceContext:
 
                 stills = self.settings.stills
                 config = StillConfig(max_side_px=stills.max_side_px, quality=stills.quality)
-                self._stills = StillStore(HomeFolder(self.settings.home).still_chunks, config)
+                folder = HomeFolder(self.settings.home).still_chunks
+                self._stills = StillStore(folder, config, far=self.far)
             return self._stills
 
     @property
@@ -138,7 +198,7 @@ class ServiceContext:
                 # Late: torch, which everything but search and encoding does without.
                 from app.config.encoder_config import open_encoders
 
-                self._encoders = open_encoders(self.settings)
+                self._encoders = open_encoders(self.settings, self.index_choice, far=self.far)
             return self._encoders
 
     @property
@@ -164,10 +224,17 @@ class ServiceContext:
         return VideoLabel(
             name=row.name,
             start_at=row.start_at,
-            left_out_because="damaged" if self._is_searched(row) else "other_model",
+            left_out_because=self._left_out_because(row),
             start_source=row.start_source,
             zone=self.settings.media.zone(row.timezone),
         )
+
+    def _left_out_because(self, row: VideoRow) -> LeftOutReason:
+        if not self._is_searched(row):
+            return "other_model"
+        engine = self._engine
+        is_away = engine is not None and any(video == row.id for video, _ in engine.away)
+        return "away" if is_away else "damaged"
 
     def _is_searched(self, row: VideoRow) -> bool:
         """Tell whether the loaded model reads what was read of a video; so until one is loaded."""
@@ -178,6 +245,8 @@ class ServiceContext:
         """Give back connections, once nothing is under way; the context may be used again."""
         if self._engine is not None:
             self._engine.settle()
+        if self._index_choice is not None and self._index_choice.tables is not None:
+            self._index_choice.tables.close()
         if self._catalog is not None:
             self._catalog.close()
 

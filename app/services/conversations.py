@@ -1,6 +1,7 @@
 """Conversations: questions with their answers, kept for the user who asked them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from app.schemas.ask import EvidenceItem, describe_evidence, describe_timing
@@ -18,6 +19,15 @@ TURNS_KEPT_IN_MIND: Final = 4
 TITLE_CHARS: Final = 80
 MAX_LISTED: Final = 100
 MAX_CHAPTER_CONVERSATIONS: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptTurn:
+    """Place of a question and its answer that were written down."""
+
+    conversation_id: ConversationId
+    image_urls: tuple[str, ...]
+    """Of the images beside the question, in their order."""
 
 
 def list_conversations(
@@ -95,19 +105,37 @@ def keep_turn(
     videos: Sequence[str],
     question: str,
     answer: Answer,
-) -> ConversationId:
+    *,
+    images: Sequence[bytes] = (),
+) -> KeptTurn:
     """Write down a question and its answer, in a new conversation if there is none.
 
     Args:
         videos: Those a new conversation is about; all when empty.
+        images: JPEGs of what was shown beside the question (`images.draw_kept`).
     """
     conversations = context.catalog.conversations
     if conversation is None:
         title = " ".join(question.split())[:TITLE_CHARS]
         named = tuple(VideoId(video) for video in videos)
         conversation = conversations.add(title, user=user, videos=named)
-    conversations.add_turn(conversation.id, question, answer)
-    return conversation.id
+    turn = conversations.add_turn(conversation.id, question, answer, images=images)
+    return KeptTurn(conversation_id=conversation.id, image_urls=_image_urls(conversation.id, turn))
+
+
+def turn_image(
+    context: ServiceContext, user: UserId, conversation_id: str, turn: int, image: int
+) -> bytes:
+    """Return the JPEG of an image that a user showed beside a question.
+
+    Args:
+        turn: The place of the question in its conversation, from 0.
+        image: Its place among the images of that question, from 0.
+    Raises:
+        NotFoundError: The user has no such conversation, or it no such image.
+    """
+    row = find_conversation(context, user, conversation_id)
+    return context.catalog.conversations.image(row.id, turn, image)
 
 
 def list_chapters(
@@ -141,7 +169,7 @@ def _with_turns(
     turns = context.catalog.conversations.turns(row.id)
     return ConversationResponse(
         **_describe(row, access, accounts).model_dump(),
-        turns=[_describe_turn(turn, labels, access) for turn in turns],
+        turns=[_describe_turn(row.id, turn, labels, access) for turn in turns],
     )
 
 
@@ -157,9 +185,12 @@ def _describe(
     )
 
 
-def _describe_turn(turn: TurnRow, labels: VideoLabels, access: Access) -> TurnItem:
+def _describe_turn(
+    conversation: ConversationId, turn: TurnRow, labels: VideoLabels, access: Access
+) -> TurnItem:
     return TurnItem(
         question=turn.question,
+        image_urls=[*_image_urls(conversation, turn)],
         answer=turn.answer,
         answered_by=turn.answered_by,
         evidence=_visible(turn.evidence, labels, access),
@@ -172,6 +203,11 @@ def _describe_turn(turn: TurnRow, labels: VideoLabels, access: Access) -> TurnIt
         timing=describe_timing(turn.timing),
         created_at=turn.created_at.isoformat(),
     )
+
+
+def _image_urls(conversation: ConversationId, turn: TurnRow) -> tuple[str, ...]:
+    base = f"/api/v1/conversations/{conversation}/turns/{turn.ordinal}/images"
+    return tuple(f"{base}/{place}.jpg" for place in range(turn.n_images))
 
 
 def _visible(

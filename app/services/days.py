@@ -11,7 +11,7 @@ not the camera, sees that part by its own name.
 
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -19,6 +19,9 @@ from typing import Any, Final
 
 from app.schemas.common import VideoLabels, describe_span
 from app.schemas.days import (
+    ComparedDaysResponse,
+    ComparedSource,
+    DayCount,
     DayEvent,
     DayItem,
     DayLane,
@@ -42,10 +45,13 @@ from engine.errors import InputRefusedError
 from engine.records import Observation, TimeSpan, VideoId
 from storage.records import CameraId, VideoRow
 
+MIDNIGHT: Final = time()
+NOON: Final = time(12)
 JOIN_S: Final = 20.0
 """Observations of one label nearer than this are one event: a track breaks behind a post."""
 MOST_EVENTS: Final = 2_000
 """Events of a lane; a busy street has more visits in a day, and the surest are kept."""
+_KINDS: Final = {"motion": "movement", "text": "print", "speech": "speech"}
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _MONTH: Final = re.compile(r"\d{4}-\d\d", re.ASCII)
 
@@ -56,6 +62,7 @@ class _Part:
 
     row: VideoRow
     span: TimeSpan
+    day: date
     clock_s: float
     """Seconds of the day when it begins."""
 
@@ -79,12 +86,14 @@ def day_view(
     day: str,
     *,
     videos: Sequence[str] = (),
+    night: bool = False,
     access: Access = FULL_ACCESS,
 ) -> DayResponse:
     """Return what was filmed on a day, and what was seen in it.
 
     Args:
         day: As `2026-03-01`, in local time where each video was filmed.
+        night: Whether the night that begins on that day is meant, from noon to noon.
         videos: As `find_video` takes them; all that can be seen when empty.
     Raises:
         InputRefusedError: This is no day.
@@ -95,8 +104,8 @@ def day_view(
     parts = [
         part
         for row in (rows if videos else visible_videos(context, access))
-        for part in _parts(context, row)
-        if _date_of(context, part) == wanted
+        for part in _parts(context, row, NOON if night else MIDNIGHT)
+        if part.day == wanted
     ]
     labels = context.labels()
     observations = context.catalog.observations.list([(part.row.id, part.span) for part in parts])
@@ -113,6 +122,7 @@ def day_view(
         lane.events += _events(part, by_video[part.row.id], labels)
     return DayResponse(
         date=wanted.isoformat(),
+        is_night=night,
         filmed_s=sum(part.span.duration_s for part in parts),
         lanes=list(lanes.values()),
     )
@@ -129,13 +139,48 @@ def _source(
     return row.id, row.name
 
 
+def compare_days(day: DayResponse, other: DayResponse) -> ComparedDaysResponse:
+    """Return what was filmed and how often what was seen on two days, source by source."""
+    first, second = ({lane.key: lane for lane in both.lanes} for both in (day, other))
+    return ComparedDaysResponse(
+        dates=[day.date, other.date],
+        sources=[_compared(key, [first.get(key), second.get(key)]) for key in {**first, **second}],
+    )
+
+
+def _compared(key: str, lanes: Sequence[DayLane | None]) -> ComparedSource:
+    counts = [Counter(map(_seen, lane.events)) if lane else Counter() for lane in lanes]
+    return ComparedSource(
+        key=key,
+        name=next(lane.name for lane in lanes if lane),
+        filmed_s=[
+            sum(row.end_s - row.start_s for row in lane.stretches) if lane else 0.0
+            for lane in lanes
+        ],
+        seen=[
+            DayCount(what=what, counts=[count[what] for count in counts])
+            for what, _ in sum(counts, Counter[str]()).most_common()
+        ],
+    )
+
+
+def _seen(event: DayEvent) -> str:
+    """Return the thing that was seen; of words, and of movement, what kind of event it is."""
+    return event.label if event.kind == "object" else _KINDS[event.kind]
+
+
 def list_days(
-    context: ServiceContext, month: str | None = None, *, access: Access = FULL_ACCESS
+    context: ServiceContext,
+    month: str | None = None,
+    *,
+    night: bool = False,
+    access: Access = FULL_ACCESS,
 ) -> DaysResponse:
     """Return the days of which there is footage, in local time where it was filmed.
 
     Args:
         month: Only those of a month, as `2026-03`.
+        night: Whether nights are counted, as in `day_view`.
     Raises:
         InputRefusedError: This is no month.
     """
@@ -143,8 +188,8 @@ def list_days(
         raise InputRefusedError(f"{month!r} is no month", hint="write it as 2026-03")
     filmed: dict[str, list[float]] = defaultdict(list)
     for row in visible_videos(context, access):
-        for part in _parts(context, row):
-            filmed[_date_of(context, part).isoformat()].append(part.span.duration_s)
+        for part in _parts(context, row, NOON if night else MIDNIGHT):
+            filmed[part.day.isoformat()].append(part.span.duration_s)
     return DaysResponse(
         days=[
             DayItem(date=day, videos=len(lengths), filmed_s=sum(lengths))
@@ -154,8 +199,12 @@ def list_days(
     )
 
 
-def _parts(context: ServiceContext, row: VideoRow) -> Iterator[_Part]:
-    """Yield the parts of a video, a day each; none of a video without a clock."""
+def _parts(context: ServiceContext, row: VideoRow, begins: time) -> Iterator[_Part]:
+    """Yield the parts of a video, a day each; none of a video without a clock.
+
+    Args:
+        begins: Time of day with which a day begins: `MIDNIGHT`, or `NOON` of nights.
+    """
     end_s = known_s(row)
     if row.start_at is None or end_s <= 0:
         return
@@ -163,26 +212,22 @@ def _parts(context: ServiceContext, row: VideoRow) -> Iterator[_Part]:
     start_s = 0.0
     while start_s < end_s:
         local = local_moment(row.start_at, start_s, zone)
-        left_s = _until_midnight_s(local)
+        left_s = _until_next_s(local, begins)
         span = TimeSpan(start_s=start_s, end_s=min(end_s, start_s + max(left_s, 1.0)))
-        clock_s = local.hour * 3600.0 + local.minute * 60 + local.second + local.microsecond / 1e6
-        yield _Part(row=row, span=span, clock_s=clock_s)
+        clock_s = (local.hour - begins.hour) % 24 * 3600.0 + local.minute * 60 + local.second
+        is_before = local.time() < begins and local.date() > date.min
+        day = local.date() - timedelta(days=1) if is_before else local.date()
+        yield _Part(row=row, span=span, day=day, clock_s=clock_s + local.microsecond / 1e6)
         start_s = span.end_s
 
 
-def _until_midnight_s(local: datetime) -> float:
+def _until_next_s(local: datetime, begins: time) -> float:
+    """Return the seconds until a time of day comes next."""
     if local.date() == date.max:
         return math.inf
-    midnight = datetime.combine(local.date() + timedelta(days=1), time(), local.tzinfo)
+    day = local.date() + timedelta(days=local.time() >= begins)
     # Both in UTC: the difference of local times would count an hour that was skipped.
-    return midnight.timestamp() - local.timestamp()
-
-
-def _date_of(context: ServiceContext, part: _Part) -> date:
-    start_at = part.row.start_at
-    assert start_at is not None, "a part has a clock"
-    zone = context.settings.media.zone(part.row.timezone)
-    return local_moment(start_at, part.span.start_s, zone).date()
+    return datetime.combine(day, begins, local.tzinfo).timestamp() - local.timestamp()
 
 
 def _described(part: _Part, span: TimeSpan, labels: VideoLabels) -> dict[str, Any]:

@@ -21,20 +21,21 @@ from app.config.engine_config import media_limits
 from app.progress import JobControl
 from app.sandbox.live import LiveChild, LiveFrame
 from app.services.camera_files import save_camera
+from app.services.camera_parts import finish_part, settle_parts
 from app.services.camera_retention import keep_within_limits
 from app.services.cameras import camera_address
 from app.services.context import ServiceContext
 from app.services.frame_queue import FrameQueue, PartFrames, RecentDrops
-from app.services.observe import enqueue_observe, observe_camera
-from app.services.recorder import Recorder, correct_segments, settle_recordings
-from app.services.resume import INTERRUPTED, bring_rows_up
+from app.services.observe import observe_camera
+from app.services.recorder import Recorder
 from app.services.sidecar import save_sidecar
-from app.services.timelines import parts_of
 from app.services.wall_clock import kept_zone
 from app.timefmt import clock_text, wall_clock
+from engine.allocator import MemoryReturn
 from engine.errors import (
     FeedRefusedError,
     InputRefusedError,
+    LeaseLostError,
     LongwatchError,
     MediaDecodeError,
     UnreachableError,
@@ -43,7 +44,7 @@ from engine.media.live import LiveConfig, LivePart
 from engine.media.recording import SEGMENT_S, RecordedBytes
 from engine.pipeline.ingest import ingest
 from engine.pipeline.resume import ResumePoint
-from engine.records import MediaInfo, SampleStats, VideoId
+from engine.records import ChunkCommitted, MediaInfo, SampleStats
 from storage.camera_records import CameraRow, CameraState
 from storage.files import HomeFolder
 from storage.records import CameraId, JobRow, StartClock, VideoRow
@@ -57,6 +58,8 @@ LONGEST_PAUSE_S: Final = 60.0
 _PAUSE_STEP_S: Final = 0.3
 SAVE_INDEX_EVERY: Final = 64
 """Chunks between two saves of the index."""
+_memory: Final = MemoryReturn(60.0)
+"""Shared by all cameras of this process, whose memory it is."""
 _BEGINNING: Final = ResumePoint(ordinal=0, after_s=None, frames_sampled=0)
 
 
@@ -67,36 +70,40 @@ def run_filming(context: ServiceContext, job: JobRow, control: JobControl) -> No
     # Cameras of earlier versions have no file; a full disk stops nobody from filming.
     with suppress(UnreachableError):
         save_camera(context, cameras.get(camera_id))
-    settle_parts(context, cameras.get(camera_id))
+    settle_parts(context, cameras.get(camera_id), holder=job)
     pause_s = FIRST_PAUSE_S
     try:
         while not control.should_stop():
             camera = cameras.get(camera_id)
             if not camera.enabled:
                 return
-            connection = CameraConnection(context, camera, control)
+            connection = CameraConnection(context, camera, control, job)
             outcome = connection.film()
             if outcome is None:
                 continue
             if connection.had_picture:
                 pause_s = FIRST_PAUSE_S
-                cameras.set_state(camera_id, "starting", f"connecting again: {outcome.message}")
+                note = f"connecting again: {outcome.message}"
+                cameras.set_state(camera_id, "starting", note, holder=job)
             else:
                 state: CameraState = "refused" if _is_refusal(outcome) else "unreachable"
-                cameras.set_state(camera_id, state, _sentence(outcome))
+                cameras.set_state(camera_id, state, _sentence(outcome), holder=job)
             _pause(context, camera_id, control, pause_s)
             pause_s = min(LONGEST_PAUSE_S, pause_s * 2)
     finally:
-        _switch_off(context, camera_id)
+        _switch_off(context, camera_id, job)
 
 
 class CameraConnection:
     """One connection to a camera, from its first picture to its end."""
 
-    def __init__(self, context: ServiceContext, camera: CameraRow, control: JobControl) -> None:
+    def __init__(
+        self, context: ServiceContext, camera: CameraRow, control: JobControl, holder: JobRow
+    ) -> None:
         self._context = context
         self._camera = camera
         self._control = control
+        self._holder = holder
         self._way = _way(context, camera.id)
         self._queue = FrameQueue()
         self._parts: dict[int, _Part] = {}
@@ -138,7 +145,7 @@ class CameraConnection:
         except LongwatchError as error:
             return error
         self.had_picture = True
-        self._context.catalog.cameras.count(self._camera.id, connects=1)
+        self._context.catalog.cameras.count(self._camera.id, connects=1, holder=self._holder)
         with child:
             drain = threading.Thread(target=self._drain, args=(child,), name="filming")
             drain.start()
@@ -157,7 +164,8 @@ class CameraConnection:
         """Take what comes from the camera, whatever the model does; on a thread of its own."""
         try:
             for message in child.messages():
-                if self._ends.is_set():
+                # What a worker that lost the camera meanwhile still hears is another's to keep.
+                if self._ends.is_set() or self._control.should_stop():
                     return
                 self._heard_at = time.monotonic()
                 if isinstance(message, LivePart):
@@ -190,7 +198,7 @@ class CameraConnection:
             if part.start_at != part.written_at:
                 clock = StartClock(at=part.start_at, source="live")
                 self._context.catalog.videos.set_clock(
-                    part.video.id, clock, timezone=part.video.timezone
+                    part.video.id, clock, timezone=part.video.timezone, holder=self._holder
                 )
                 part.written_at = part.start_at
 
@@ -206,6 +214,7 @@ class CameraConnection:
             clock=clock,
             timezone=timezone,
             camera=camera.id,
+            holder=self._holder,
         )
 
     def _record(self, piece: RecordedBytes) -> None:
@@ -228,7 +237,10 @@ class CameraConnection:
         self._drops.add(dropped, now)
         self._say("live", self._recorder.trouble or self._drops.describe(now))
         self._context.catalog.cameras.count(
-            self._camera.id, dropped=dropped, last_frame_at=datetime.now(UTC)
+            self._camera.id,
+            dropped=dropped,
+            last_frame_at=datetime.now(UTC),
+            holder=self._holder,
         )
 
     def _while_waiting(self, silent_s: float) -> None:
@@ -245,7 +257,7 @@ class CameraConnection:
             raise _NobodyWantsMoreError
 
     def _say(self, state: CameraState, note: str) -> None:
-        self._context.catalog.cameras.set_state(self._camera.id, state, note)
+        self._context.catalog.cameras.set_state(self._camera.id, state, note, holder=self._holder)
         self._state = state
 
     def _keep_within_limits(self) -> None:
@@ -268,15 +280,22 @@ class CameraConnection:
             model=f"{engine.model.card.family}/{engine.model.card.variant}",
             sample_fps=self._camera.fps or engine.sampling.fps,
             compression_ratio=engine.compression_ratio,
+            holder=self._holder,
         )
         save_sidecar(context, video)
         engine.attach(video.id, engine.fingerprint)
         started = time.monotonic()
         try:
             for committed in ingest(
-                engine, video.id, frames, resume=_BEGINNING, stills=context.stills
+                engine,
+                video.id,
+                frames,
+                resume=_BEGINNING,
+                stills=context.stills,
+                trim_chunks=None,
             ):
-                context.catalog.chunks.commit(committed)
+                self._commit(committed)
+                _memory.beat()
                 span, ordinal = committed.ref.span, committed.ref.ordinal
                 observe_camera(context, video, committed, self._camera.watch)
                 self._control.progress(span.end_s, None, f"{self._camera.name}: {self._state}")
@@ -287,10 +306,30 @@ class CameraConnection:
             part.wall_s += time.monotonic() - started
             part.stats = frames.stats
 
+    def _commit(self, committed: ChunkCommitted) -> None:
+        chunks = self._context.catalog.chunks
+        try:
+            chunks.commit(committed, holder=self._holder)
+        except LeaseLostError:
+            # Whoever films it now has counted the chunks of this part, and this is none of them.
+            known = chunks.file_bytes(committed.ref.video, committed.fingerprint)
+            if committed.ref.ordinal not in known:
+                self._context.engine.drop_last(committed.ref.video)
+            raise
+
     def _finish_parts(self) -> None:
+        # Whoever films the camera now has ended them, if that is another.
+        self._context.catalog.jobs.check_held(self._holder)
         self._write_clocks()
         for part in self._parts.values():
-            finish_part(self._context, self._camera, part.video.id, part.stats, wall_s=part.wall_s)
+            finish_part(
+                self._context,
+                self._camera,
+                part.video.id,
+                part.stats,
+                wall_s=part.wall_s,
+                holder=self._holder,
+            )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -301,36 +340,6 @@ class _Part:
     """The beginning as its row has it."""
     stats: SampleStats = field(default_factory=SampleStats)
     wall_s: float = 0.0
-
-
-def settle_parts(context: ServiceContext, camera: CameraRow) -> None:
-    """End the parts that a killed process was reading: what a camera showed is not shown again."""
-    settle_recordings(context, camera)
-    for row in parts_of(context, camera):
-        if row.status in INTERRUPTED and row.media is not None and row.media.is_live:
-            if row.fingerprint == context.engine.fingerprint:
-                bring_rows_up(context, row, is_resumed=True)
-            finish_part(context, camera, row.id, None, wall_s=0.0)
-
-
-def finish_part(
-    context: ServiceContext,
-    camera: CameraRow,
-    video: VideoId,
-    stats: SampleStats | None,
-    *,
-    wall_s: float,
-) -> None:
-    """Write down that a part has ended; one of which nothing is kept is removed."""
-    row = context.catalog.videos.get(video)
-    if not row.n_chunks and not context.catalog.segments.of_video(video):
-        context.catalog.videos.remove(video)
-        return
-    correct_segments(context, row)
-    row = context.catalog.videos.end_ingest(video, "ready", wall_s=wall_s, stats=stats)
-    if row.fingerprint is not None:
-        save_sidecar(context, row)
-        enqueue_observe(context, row, camera.watch, has_more=True)
 
 
 class _NobodyWantsMoreError(Exception):
@@ -374,8 +383,7 @@ def _pause(context: ServiceContext, camera: CameraId, control: JobControl, pause
             return
 
 
-def _switch_off(context: ServiceContext, camera: CameraId) -> None:
-    try:
-        context.catalog.cameras.set_state(camera, "off")
-    except UnreachableError:
-        return
+def _switch_off(context: ServiceContext, camera: CameraId, holder: JobRow) -> None:
+    # Of a camera that another worker films by now the state is that worker's to say.
+    with suppress(UnreachableError):
+        context.catalog.cameras.set_state(camera, "off", holder=holder)

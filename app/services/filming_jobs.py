@@ -1,10 +1,10 @@
 """Jobs that film cameras: one for each camera that is switched on, for as long as it is."""
 
+import re
 from typing import Final
 
 from app.services.context import ServiceContext
 from storage.camera_records import CameraRow
-from storage.catalog import utc_now
 from storage.records import CameraId, JobRow
 
 KIND: Final = "film"
@@ -32,8 +32,14 @@ def filming_jobs(context: ServiceContext) -> dict[CameraId, JobRow]:
     return {CameraId(job.payload["camera"]): job for job in jobs if job.kind == KIND}
 
 
-def is_filmed(job: JobRow | None) -> bool:
+def shown_worker(job: JobRow | None) -> str | None:
+    """Return the worker that has a job as people read it: machine and process."""
+    if job is None or job.worker is None:
+        return None
+    # Between the two stands the number of the container, which nobody looks for.
+    return re.sub(r"/[\w.-]+(?=:\d+$)", "", job.worker)
+
+
+def is_filmed(context: ServiceContext, job: JobRow | None) -> bool:
     """Return whether a worker has a camera's job in hand; one that was killed has not for long."""
-    if job is None or job.state != "running":
-        return False
-    return job.lease_until is None or job.lease_until > utc_now()
+    return job is not None and job.state == "running" and not context.catalog.jobs.is_silent(job)

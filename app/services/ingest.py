@@ -9,6 +9,7 @@ import shutil
 import time
 from collections.abc import Collection
 from contextlib import AbstractContextManager, ExitStack, closing, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +23,9 @@ from app.services.cameras import source_address
 from app.services.context import ServiceContext
 from app.services.feeds import LaterFrames, add_feed, elapsed_s, is_feed, probe_source
 from app.services.library import check_name
+from app.services.objects import publish_video
 from app.services.observe import enqueue_observe, observe_camera
+from app.services.originals import held_file, original_path
 from app.services.resume import INTERRUPTED, bring_rows_up
 from app.services.sidecar import save_sidecar
 from app.services.sources import FileLook, has_grown, look_at
@@ -36,10 +39,11 @@ from app.services.wall_clock import (
     read_clock,
     save_clock,
 )
-from app.timefmt import format_offset, wall_clock
+from app.timefmt import format_clock, wall_clock
 from engine.errors import (
     DiskFullError,
     InputRefusedError,
+    LeaseLostError,
     LongwatchError,
     MediaRefusedError,
     SoundOnlyError,
@@ -52,8 +56,6 @@ from engine.records import ChunkCommitted, MediaInfo, SampleStats, VideoId
 from storage.catalog import utc_now
 from storage.files import HomeFolder
 from storage.records import Failure, JobRow, StartClock, VideoRow, VideoStatus
-
-KIND: Final = "ingest"
 
 SAVE_INDEX_EVERY: Final = 256
 """Chunks between two saves of the index: what a crash leaves out is read from the latent files."""
@@ -154,26 +156,27 @@ def _check_track(video: VideoRow, video_track: int | None) -> None:
         )
 
 
-def enqueue_ingest(context: ServiceContext, video: VideoRow) -> JobRow:
-    """Queue the reading of a video; a job that waits or runs already is returned."""
-    for job in context.catalog.jobs.list("queued", "running", video=video.id):
-        if job.kind == KIND:
-            return job
-    return context.catalog.jobs.add(KIND, {}, video=video.id, stream=video.id)
-
-
 def run_ingest(context: ServiceContext, job: JobRow, control: JobControl) -> None:
     """Read the video of a job."""
     assert job.video is not None, "an ingest job belongs to a video"
-    video = read_video(context, context.catalog.videos.get(job.video), control)
+    video = read_video(context, context.catalog.videos.get(job.video), control, holder=job)
     if video.status == "ready":
         enqueue_observe(context, video, has_more=True)
 
 
-def read_video(context: ServiceContext, video: VideoRow, control: JobControl) -> VideoRow:
+def read_video(
+    context: ServiceContext,
+    video: VideoRow,
+    control: JobControl,
+    *,
+    holder: JobRow | None = None,
+) -> VideoRow:
     """Ingest a video from where it stands to its end, or until it has to stop.
 
+    Args:
+        holder: The job that it is read for: a worker that has lost it to another changes nothing.
     Raises:
+        LeaseLostError: Another worker reads it by now.
         LongwatchError: It cannot go on; what was committed stays, and the row says why.
     """
     started = time.monotonic()
@@ -182,34 +185,38 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     is_resumed = video.status in INTERRUPTED
     if is_feed(video) and video.n_chunks and video.fingerprint != engine.fingerprint:
         # What another pipeline has read of it is not shown again: it stays, and has ended.
-        return catalog.videos.end_ingest(video.id, "ready", wall_s=0.0)
+        return catalog.videos.end_ingest(video.id, "ready", wall_s=0.0, holder=holder)
     video = catalog.videos.begin_ingest(
         video.id,
         fingerprint=engine.fingerprint,
         model=f"{engine.model.card.family}/{engine.model.card.variant}",
         sample_fps=engine.sampling.fps,
         compression_ratio=engine.compression_ratio,
+        holder=holder,
     )
     save_sidecar(context, video)
     engine.attach(video.id, engine.fingerprint)
     if video.has_grown:
         # Its last chunk ended where the file did then; read whole, it is as if never disturbed.
         engine.drop_last(video.id)
-    points = bring_rows_up(context, video, is_resumed=is_resumed)
     stats, warnings = None, video.warnings
+    end = partial(catalog.videos.end_ingest, video.id, holder=holder)
     try:
+        # What an object store did not take in time: a row may only speak of what is there.
+        publish_video(context, video)
+        points = bring_rows_up(context, video, is_resumed=is_resumed, holder=holder)
         for point in points:
             # What a feed showed cannot be read again.
             if not control.should_stop() and not (point.n_chunks and is_feed(video)):
-                stats, warnings = _read(context, video, point, control)
+                stats, warnings = _read(context, video, point, control, holder)
+    except LeaseLostError:
+        raise
     except LongwatchError as error:
-        catalog.videos.end_ingest(
-            video.id, "failed", wall_s=time.monotonic() - started, failure=_failure(error)
-        )
+        end("failed", wall_s=time.monotonic() - started, failure=_failure(error))
         raise
     except KeyboardInterrupt:
         # The job goes back to the queue, and so does its video.
-        catalog.videos.end_ingest(video.id, "queued", wall_s=time.monotonic() - started)
+        end("queued", wall_s=time.monotonic() - started)
         raise
     finally:
         engine.save_index()
@@ -217,12 +224,11 @@ def read_video(context: ServiceContext, video: VideoRow, control: JobControl) ->
     if control.should_stop():
         status = "cancelled" if control.is_cancelled() else "queued"
     else:
+        catalog.jobs.check_held(holder)
         # One reading answers: what another pipeline read before would never be asked again.
         engine.cache.remove_superseded(video.id)
-        catalog.chunks.keep_reading(video.id, engine.fingerprint)
-    video = catalog.videos.end_ingest(
-        video.id, status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings
-    )
+        catalog.chunks.keep_reading(video.id, engine.fingerprint, holder=holder)
+    video = end(status, wall_s=time.monotonic() - started, stats=stats, warnings=warnings)
     save_sidecar(context, video)
     follow_chapters(context, video)
     return context.catalog.videos.get(video.id)
@@ -236,7 +242,7 @@ def describe_interruption(context: ServiceContext) -> str:
     row = max(waiting, key=lambda row: row.updated_at)
     return (
         f"stopped; kept {counted(row.n_chunks, 'chunk')} of {row.name}, up to "
-        f"{format_offset(row.ingested_s)}, which can be asked about; the same command goes on there"
+        f"{format_clock(row.ingested_s)}, which can be asked about; the same command goes on there"
     )
 
 
@@ -278,7 +284,11 @@ def _probe_track(
 
 
 def _read(
-    context: ServiceContext, video: VideoRow, point: ResumePoint, control: JobControl
+    context: ServiceContext,
+    video: VideoRow,
+    point: ResumePoint,
+    control: JobControl,
+    holder: JobRow | None,
 ) -> tuple[SampleStats | None, tuple[str, ...]]:
     """Commit chunk after chunk; the counts and warnings that belong into the row."""
     engine, settings = context.engine, context.settings
@@ -294,6 +304,9 @@ def _read(
         return None, video.warnings
     address = source_address(context, video)
     with suppress(ReadingStoppedError), ExitStack() as stack:
+        if not is_live_uri(video.uri):
+            original = original_path(context, video)
+            address = str(stack.enter_context(held_file(context, original)))
         reader = SandboxedReader(
             address,
             engine.sampling,
@@ -308,7 +321,7 @@ def _read(
             frames = LaterFrames(reader, start_s)
         elif reader.info.is_live and point.ordinal == 0 and video.start_source in {None, "live"}:
             clock = StartClock(at=utc_now(), source="live")
-            save_clock(context, video, clock, timezone=video.timezone)
+            save_clock(context, video, clock, timezone=video.timezone, holder=holder)
         chunks = ingest(
             engine,
             video.id,
@@ -322,7 +335,7 @@ def _read(
         stack.enter_context(closing(chunks))
         stack.enter_context(closing(reader))
         for committed in chunks:
-            context.catalog.chunks.commit(committed)
+            context.catalog.chunks.commit(committed, holder=holder)
             ordinal, position_s = committed.ref.ordinal, committed.ref.span.end_s
             factor = (position_s - start_s) / max(time.monotonic() - started, 1e-6)
             observe_camera(context, video, committed)
@@ -347,7 +360,8 @@ def _sound(
     hears = context.engine.model.card.wants_audio and reader.info.has_audio
     if not hears or is_live_uri(video.uri):
         return nullcontext()
-    return SandboxedSound(video.uri, limits=media_limits(context.settings, video.video_track))
+    address = str(original_path(context, video))
+    return SandboxedSound(address, limits=media_limits(context.settings, video.video_track))
 
 
 def _before(video: VideoRow, point: ResumePoint) -> SampleStats | None:

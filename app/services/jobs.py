@@ -5,7 +5,8 @@ from typing import Final
 from app.schemas.jobs import JobItem
 from app.services.access import FULL_ACCESS, Access, visible_text
 from app.services.context import ServiceContext
-from app.services.ingest import KIND as INGEST
+from app.services.filming_jobs import shown_worker
+from app.services.ingest_jobs import KIND as INGEST
 from engine.errors import NotFoundError
 from engine.records import VideoId
 from storage.records import JobId, JobRow
@@ -68,6 +69,7 @@ def describe_job(context: ServiceContext, job: JobRow, access: Access = FULL_ACC
         created_at=job.created_at.isoformat(),
         started_at=None if job.started_at is None else job.started_at.isoformat(),
         ended_at=None if job.ended_at is None else job.ended_at.isoformat(),
+        worker=shown_worker(job) if access.granted is None else None,
     )
 
 

@@ -24,7 +24,9 @@ from app.services.access import (
 )
 from app.services.context import ServiceContext
 from app.services.library_query import NO_QUERY, LibraryQuery, find_videos
+from app.services.objects import remove_video_objects
 from app.services.observations import describe_observed
+from app.services.originals import held_file, original_path
 from app.services.recordings import in_recorded_order, may_be_part, recordings
 from app.services.sidecar import save_sidecar
 from app.services.tags import changed_tags, tag_video
@@ -41,7 +43,7 @@ MAX_NAME_CHARS = 120
 
 
 def check_name(name: str) -> str:
-    """Return the name of a video without spaces around it.
+    """Return the name of a video or camera without spaces around it.
 
     Raises:
         InputRefusedError: It is empty, too long, or holds control characters.
@@ -49,7 +51,7 @@ def check_name(name: str) -> str:
     shown = name.strip()
     if not 0 < len(shown) <= MAX_NAME_CHARS or not shown.isprintable():
         raise InputRefusedError(
-            f"{shown[:MAX_NAME_CHARS]!r} cannot be the name of a video",
+            f"{shown[:MAX_NAME_CHARS]!r} cannot be a name",
             hint=f"use 1 to {MAX_NAME_CHARS} characters on one line",
         )
     return shown
@@ -254,13 +256,13 @@ def remove_video(
     context.catalog.videos.set_status(video.id, "removing")
     engine.forget(video.id)
     context.stills.forget(video.id)
-    is_uploaded = HomeFolder(context.settings.home).remove_video(video.id, video.uri)
-    if video.camera is not None and not keeps_recording:
-        files = context.catalog.segments.of_video(video.id)
-        for file in files:
-            HomeFolder(context.settings.home).recording(file.camera, file.name).unlink(
-                missing_ok=True
-            )
+    home = HomeFolder(context.settings.home)
+    is_uploaded = home.remove_video(video.id, video.uri)
+    is_recorded = video.camera is not None and not keeps_recording
+    files = context.catalog.segments.of_video(video.id) if is_recorded else ()
+    recorded = [home.recording(file.camera, file.name) for file in files]
+    remove_video_objects(context, video, recorded)
+    if is_recorded and video.camera is not None:
         context.catalog.segments.remove(video.camera, [file.name for file in files])
     context.catalog.videos.remove(video.id)
     fate = "its upload is deleted" if is_uploaded else f"{video.uri} was left alone"
@@ -301,7 +303,7 @@ def export_clip(
 
     start_s, end_s = span_s
     if end_s <= start_s:
-        raise InputRefusedError(f"the clip ends at {end_s} s, before it starts at {start_s} s")
+        raise InputRefusedError(f"the clip ends at {end_s:g} s, before it starts at {start_s:g} s")
     if most_s is not None and end_s - start_s > most_s:
         raise InputRefusedError(
             f"the clip has {end_s - start_s:g} s, the limit is {most_s:g} s",
@@ -325,7 +327,8 @@ def export_clip(
         behind_s = span.end_s - inside.end_s
         kept = TimeSpan(start_s=clip.span.start_s + behind_s, end_s=clip.span.end_s + behind_s)
     else:
-        clip = cut(video.uri, span, path, limits=limits)
+        with held_file(context, original_path(context, video)) as original:
+            clip = cut(str(original), span, path, limits=limits)
         kept = clip.span
     moment = describe_span(video.id, kept, context.labels())
     how = "encoded again" if clip.reencoded else "copied"

@@ -66,7 +66,13 @@ def list_models(settings: Settings) -> ModelsResponse:
     ]
     machine = model_machine(settings)
     items = [*local, *published, *_encoders()]
-    return ModelsResponse(models=[judge_fit(item, machine) for item in items])
+    known = {release.repository: release for release in registry.releases()}
+    return ModelsResponse(
+        models=[
+            judge_fit(item, machine, release=known.get(item.name), weights=settings.weights)
+            for item in items
+        ]
+    )
 
 
 def show_models(context: ServiceContext, access: Access = FULL_ACCESS) -> ModelOverviewResponse:

@@ -22,8 +22,8 @@ from app.services.footage import LibraryFootage
 from app.services.job_kinds import OBSERVE
 from app.services.vectors import STAGE as VECTORS
 from app.services.vectors import embed_texts, encode_video, has_vectors
-from app.timefmt import format_offset
-from engine.errors import LongwatchError, NotFoundError
+from app.timefmt import format_clock
+from engine.errors import LeaseLostError, LongwatchError, NotFoundError
 from engine.media.address import is_live_uri
 from engine.records import ALL_TIME, ChunkCommitted, Observed, TimeSpan
 from engine.sight.observer import Observer, ObserverConfig, kind_of, open_observer
@@ -51,16 +51,17 @@ def enqueue_observe(
     *,
     again: bool = False,
     has_more: bool = False,
+    urgent: bool = False,
 ) -> JobRow | None:
-    """Queue the observing of a video; one that waits or runs already is returned.
+    """Queue the observing of a video; one of the same that waits or runs already is returned.
 
     Args:
-        only: Observers; those of the settings when empty. Of a job that waits they are the first
-            one's.
+        only: Observers; those of the settings when empty.
         again: Whether to delete first what they said before; of a job that waits or runs already
             nothing is taken away.
         has_more: Whether more was read just now: a job that runs has passed some of it by, and
             another is queued behind it.
+        urgent: Whether jobs that run give way to it, behind their next step.
     Returns:
         `None` where the settings name neither an observer nor an encoder of stills.
     Raises:
@@ -71,15 +72,16 @@ def enqueue_observe(
         return None
     known: tuple[JobState, ...] = ("queued",) if has_more else ("queued", "running")
     for job in context.catalog.jobs.list(*known, video=video.id):
-        if job.kind == OBSERVE and (not only or job.payload.get("observers") == names):
+        if job.kind == OBSERVE and job.payload.get("observers") == names:
             return job
     if again:
         context.catalog.observations.forget(
             video.id, [kind_of(name) for name in names if name != VECTORS]
         )
     # Not in the stream of its ingest: that of a camera never ends.
+    payload: dict[str, object] = {"observers": names, **({"urgent": True} if urgent else {})}
     return context.catalog.jobs.add(
-        OBSERVE, {"observers": names}, video=video.id, stream=f"{OBSERVE}/{video.id}"
+        OBSERVE, payload, video=video.id, stream=f"{OBSERVE}/{video.id}"
     )
 
 
@@ -98,9 +100,19 @@ def run_observe(
     assert job.video is not None, "observing belongs to a video"
     video = context.catalog.videos.get(job.video)
     names = [str(name) for name in job.payload.get("observers") or stages(context.settings)]
-    _at_low_priority(
-        lambda: observe(context, video, names, control, on_step=lambda: on_step(video))
+    rest = _at_low_priority(
+        lambda: observe(
+            context,
+            video,
+            names,
+            control,
+            on_step=lambda: on_step(video),
+            gives_way=lambda: not job.payload.get("urgent") and _is_any_urgent(context),
+            holder=job,
+        )
     )
+    if rest:
+        enqueue_observe(context, video, rest, has_more=True)
 
 
 def observe(
@@ -110,39 +122,88 @@ def observe(
     control: JobControl,
     *,
     on_step: OnStep = nothing_to_do,
-) -> None:
+    gives_way: Callable[[], bool] = lambda: False,
+    holder: JobRow | None = None,
+) -> Sequence[str]:
     """Run observers over a video, one after the other; `vectors` stands for the encoders.
 
     Args:
         on_step: Called whenever more was observed and is written down.
+        gives_way: Asked behind every step whether something else comes first.
+        holder: The job that observes it: a worker that has lost it to another changes nothing.
+    Returns:
+        Those that are left because something else comes first.
     Raises:
+        LeaseLostError: Another worker observes it by now.
         LongwatchError: Every one of them failed; else the last progress names those that did.
     """
     config = observer_config(context.settings)
+    work = _GivingWay(control, gives_way)
     failures: dict[str, LongwatchError] = {}
     with LibraryFootage(context, video) as footage:
         for idx, name in enumerate(names):
-            if control.should_stop():
-                return
+            if work.should_stop():
+                return names[idx:] if work.gave_way else ()
             try:
                 if name == VECTORS:
-                    encode_video(context, video, control, stage=(idx, len(names)))
+                    encode_video(context, video, work, stage=(idx, len(names)), holder=holder)
                     on_step()
-                    continue
-                observer = open_observer(name, config)
-                stage = (name, idx, len(names))
-                _run_stage(context, footage, observer, control, stage=stage, on_step=on_step)
-            except NotFoundError:
-                # The video was removed meanwhile, or there is no such observer: nothing goes on.
+                else:
+                    _run_stage(
+                        context,
+                        footage,
+                        open_observer(name, config),
+                        work,
+                        stage=(name, idx, len(names)),
+                        on_step=on_step,
+                        holder=holder,
+                    )
+            except (NotFoundError, LeaseLostError):
+                # The video was removed, or another worker has it, or there is no such observer:
+                # nothing goes on.
                 raise
             except LongwatchError as error:
                 failures[name] = error
+            if work.gave_way:
+                # It goes on from where it stopped.
+                return names[idx:]
         if failures and len(failures) == len(names):
             raise next(iter(failures.values()))
-        embed_texts(context, video.id)
-        if not control.should_stop():
+        embed_texts(context, video.id, holder=holder)
+        if not work.should_stop():
             end_s = footage.end_s * len(names)
-            control.progress(end_s, end_s, describe_failures(failures) or "everything observed")
+            work.progress(end_s, end_s, describe_failures(failures) or "everything observed")
+    return ()
+
+
+class _GivingWay:
+    """A job that stops for another, though not before it has come a step further."""
+
+    def __init__(self, job: JobControl, gives_way: Callable[[], bool]) -> None:
+        self._job, self._gives_way = job, gives_way
+        self._has_moved = False
+        self.gave_way = False
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Pass progress on."""
+        self._has_moved = True
+        self._job.progress(done, total, note)
+
+    def is_cancelled(self) -> bool:
+        """Tell whether somebody cancelled it."""
+        return self._job.is_cancelled()
+
+    def should_stop(self) -> bool:
+        """Tell whether it ends here, for whatever reason."""
+        if self._job.should_stop():
+            return True
+        self.gave_way = self.gave_way or (self._has_moved and self._gives_way())
+        return self.gave_way
+
+
+def _is_any_urgent(context: ServiceContext) -> bool:
+    jobs = context.catalog.jobs.list("queued")
+    return any(job.kind == OBSERVE and job.payload.get("urgent") for job in jobs)
 
 
 def is_observed(context: ServiceContext, video: VideoRow) -> bool:
@@ -192,6 +253,7 @@ def _run_stage(
     *,
     stage: tuple[str, int, int],
     on_step: OnStep,
+    holder: JobRow | None,
 ) -> None:
     """Run one observer from where it stopped; a change of its model begins anew.
 
@@ -205,7 +267,7 @@ def _run_stage(
     observations = context.catalog.observations
     reach = {row.kind: row for row in observations.reach(footage.video)}.get(observer.kind)
     if reach is not None and reach.model != observer.model:
-        observations.forget(footage.video, [observer.kind])
+        observations.forget(footage.video, [observer.kind], holder=holder)
         reach = None
     after_s = 0.0 if reach is None else reach.span.end_s
     end_s = footage.end_s
@@ -220,10 +282,10 @@ def _run_stage(
             labels=observer.labels,
             span=TimeSpan(start_s=0.0, end_s=max(after_s, step.end_s)),
         )
-        observations.extend(step.rows, observed)
+        observations.extend(step.rows, observed, holder=holder)
         on_step()
         end_s = max(end_s, step.end_s)
-        note = f"{name}: {format_offset(step.end_s)} of {format_offset(end_s)}"
+        note = f"{name}: {format_clock(step.end_s)} of {format_clock(end_s)}"
         control.progress(idx * end_s + step.end_s, n_stages * end_s, note)
         if control.should_stop():
             return
@@ -264,4 +326,4 @@ def observe_camera(
     if span.start_s // LIVE_STEP_S != span.end_s // LIVE_STEP_S:
         enqueue_observe(context, video, only, has_more=True)
     elif names := urgent_observers(context, video, committed):
-        enqueue_observe(context, video, names, has_more=True)
+        enqueue_observe(context, video, names, has_more=True, urgent=True)

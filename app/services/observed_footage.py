@@ -1,6 +1,7 @@
 """Everything known of the footage that a question is about, gathered for a composed answer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -18,7 +19,7 @@ from engine.pipeline.compose.footage import WatchedFootage, WatchedSpan
 from engine.pipeline.fusion import Moment
 from engine.pipeline.question_kinds import QuestionForm
 from engine.pipeline.second_look import Encode, StillsLook
-from engine.records import Box, Evidence, Observation, Scope, TimeSpan
+from engine.records import Box, Evidence, Observation, Scope, TimeSpan, VideoId
 from engine.sight import parts, sentences
 from engine.sight.thing_words import Vocabulary, split_phrase
 from storage.records import VideoRow
@@ -72,6 +73,7 @@ def gather_footage(
                 end_s=max(span.start_s, min(span.end_s, known_s(videos[video]))),
             ),
             start_at=_local_start(context, videos[video]),
+            camera=videos[video].camera,
         )
         for video, span in scope
         if video in videos
@@ -88,7 +90,7 @@ def gather_footage(
         rows = observations.list(narrowing(context, scope))
     return WatchedFootage(
         watched=watched,
-        rows=rows[:MAX_ROWS],
+        rows=_within(rows[:MAX_ROWS], scope),
         reach=reach,
         vocabulary=vocabulary,
         look=StillsLook(
@@ -106,6 +108,30 @@ def gather_footage(
             for item in nearest
             if item.is_claimed and item.kind == "vector" and item.score >= LEAST_CLAIM
         ),
+    )
+
+
+def _within(rows: Sequence[Observation], scope: Scope) -> tuple[Observation, ...]:
+    """Return rows as far as they lie in a scope, a part for each stretch that they reach into.
+
+    Else "who came between 22:00 and 6:00" would tell of minutes before, and count their length.
+    """
+    spans: dict[VideoId, list[TimeSpan]] = {}
+    for video, span in scope:
+        spans.setdefault(video, []).append(span)
+    return tuple(
+        row
+        if span.start_s <= row.span.start_s and row.span.end_s <= span.end_s
+        else replace(
+            row,
+            span=TimeSpan(
+                start_s=max(row.span.start_s, span.start_s),
+                end_s=min(row.span.end_s, span.end_s),
+            ),
+        )
+        for row in rows
+        for span in spans.get(row.video, ())
+        if row.span.overlap_s(span) > 0 or span.contains(row.span.start_s)
     )
 
 

@@ -21,7 +21,7 @@ def find_orphans(context: ServiceContext) -> tuple[Orphan, ...]:
     home = HomeFolder(context.settings.home)
     uploads = context.catalog.uploads.list()
     videos = [*context.catalog.videos.list(), *context.catalog.videos.list("removing")]
-    owned = {Path(video.uri) for video in videos}
+    owned = {home.local(video.uri) for video in videos}
     for upload in uploads:
         owned.add(home.upload_part(upload.id))
         if upload.video is None:

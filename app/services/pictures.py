@@ -14,6 +14,7 @@ from typing import Final
 from PIL import Image
 
 from app.services.context import ServiceContext
+from app.services.originals import has_original
 from app.services.playback import is_recorded
 from app.services.stills import check_width
 from engine.cache.stills import Still, encode_still
@@ -115,7 +116,7 @@ def _still_at(context: ServiceContext, video: VideoId, time_s: float) -> Still |
 def _has_more_pixels(context: ServiceContext, row: VideoRow, longest_px: int) -> bool:
     if row.media is None:
         return False
-    if not is_recorded(context, row) and not Path(row.uri).is_file():
+    if not is_recorded(context, row) and not has_original(context, row):
         return False
     return max(row.media.width_px, row.media.height_px) > longest_px
 

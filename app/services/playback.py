@@ -15,9 +15,11 @@ from tempfile import TemporaryDirectory
 from app.config.engine_config import media_limits
 from app.schemas.common import MessageResponse
 from app.services.context import ServiceContext
+from app.services.originals import is_stored
 from app.timefmt import clock_text, wall_clock
 from engine.errors import InputRefusedError, NotFoundError
-from engine.media.fragments import JoinedRecording, RecordedFile
+from engine.media.fragments import FragmentedFile, JoinedRecording, RecordedFile
+from engine.media.kept_layout import layout_path, read_kept_layout
 from engine.records import TimeSpan
 from storage.camera_records import CameraRow, SegmentRow
 from storage.files import HomeFolder
@@ -193,6 +195,11 @@ def _join(
     *,
     by_wall_clock: bool = False,
 ) -> JoinedRecording:
+    home = HomeFolder(context.settings.home)
+    paths = [home.recording(segment.camera, segment.name) for segment in segments]
+    if context.objects is not None:
+        # Of files that lie in the object store alone; what is played of them is read from there.
+        context.objects.bring_all(layout_path(path) for path in paths if not path.exists())
     try:
         first_at = segments[0].start_at if segments else None
         return JoinedRecording(
@@ -218,4 +225,21 @@ def _file(
     context: ServiceContext, segment: SegmentRow, *, start_s: float | None = None
 ) -> RecordedFile:
     path = HomeFolder(context.settings.home).recording(segment.camera, segment.name)
-    return RecordedFile(path=path, start_s=segment.start_s if start_s is None else start_s)
+    return RecordedFile(
+        path=path,
+        start_s=segment.start_s if start_s is None else start_s,
+        layout=_stored_layout(context, path),
+    )
+
+
+def _stored_layout(context: ServiceContext, path: Path) -> FragmentedFile | None:
+    """Return the layout of a file that lies in the object store alone; `None` of any other."""
+    objects = context.objects
+    if objects is None or path.exists() or not is_stored(context, path):
+        return None
+    try:
+        return read_kept_layout(path, lambda start, end: objects.read(path, start, end))
+    except (OSError, ValueError):
+        # It was not put there with its layout: fetched whole it has one.
+        objects.bring(path)
+        return None

@@ -7,7 +7,6 @@ import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -17,11 +16,8 @@ from app.progress import JobControl
 from app.sandbox.channel import SoundShape
 from app.sandbox.reader import SandboxedReader, SandboxedSound
 from app.services.context import ServiceContext
-from app.services.stills import (
-    original_file,
-    proxy_file,
-    shows_original,
-)
+from app.services.originals import has_original, held_original
+from app.services.stills import has_copy, proxy_file, shows_original
 from engine.cache.stills import Still, encode_still
 from engine.errors import CorruptLatentsError, LongwatchError
 from engine.media.address import is_live_uri
@@ -63,7 +59,7 @@ def run_preview(context: ServiceContext, job: JobRow, control: JobControl) -> No
     assert job.video is not None, "a preview belongs to a video"
     video = context.catalog.videos.get(job.video)
     if lacks_stills(context, video):
-        fill_stills(context, video, control)
+        fill_stills(context, video, control, holder=job)
     if not control.should_stop() and _needs_copy(context, video):
         _make_copy(context, video, control)
 
@@ -77,16 +73,27 @@ def lacks_stills(context: ServiceContext, video: VideoRow) -> bool:
     if keeping.days is not None or keeping.disk_bytes is not None:
         return False
     has_picture = video.media is None or video.media.has_picture
-    if is_live_uri(video.uri) or not has_picture or not Path(video.uri).is_file():
+    if not has_picture or not has_original(context, video):
         return False
     return bool(_without_stills(context, video))
 
 
-def fill_stills(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
+def fill_stills(
+    context: ServiceContext,
+    video: VideoRow,
+    control: JobControl,
+    *,
+    holder: JobRow | None = None,
+) -> None:
     """Make the stills that are missing, by reading the original once more.
 
     They are those that ingest would have kept, byte for byte. A video that another model has read
     is left alone: nothing here can read which frames it sampled.
+
+    Args:
+        holder: The job that makes them: a worker that has lost it to another changes nothing.
+    Raises:
+        LeaseLostError: Another worker makes them by now.
     """
     engine = context.engine
     missing = _without_stills(context, video)
@@ -99,13 +106,16 @@ def fill_stills(context: ServiceContext, video: VideoRow, control: JobControl) -
     gathered: dict[int, list[Still]] = {ordinal: [] for ordinal in missing}
     by_time = {time_s: ordinal for ordinal, times_s in wanted.items() for time_s in times_s}
     first_s = min(by_time, default=0.0)
-    with SandboxedReader(
-        str(original_file(video)),
-        config,
-        limits=media_limits(context.settings, video.video_track),
-        # What lies before is not decoded.
-        after_s=math.nextafter(first_s, 0.0) if first_s > 0 else None,
-    ) as reader:
+    with (
+        held_original(context, video) as original,
+        SandboxedReader(
+            str(original),
+            config,
+            limits=media_limits(context.settings, video.video_track),
+            # What lies before is not decoded.
+            after_s=math.nextafter(first_s, 0.0) if first_s > 0 else None,
+        ) as reader,
+    ):
         for frame in reader:
             if control.should_stop() or not by_time:
                 return
@@ -116,6 +126,8 @@ def fill_stills(context: ServiceContext, video: VideoRow, control: JobControl) -
             if still is not None:
                 gathered[ordinal].append(still)
             if len(gathered[ordinal]) == len(wanted[ordinal]):
+                # A file has no transaction: the last moment before it is the best there is.
+                context.catalog.jobs.check_held(holder)
                 context.stills.put(
                     video.id,
                     ordinal,
@@ -153,8 +165,7 @@ def _missing(context: ServiceContext, video: VideoRow) -> bool:
 
 
 def _needs_copy(context: ServiceContext, video: VideoRow) -> bool:
-    has_copy = proxy_file(context.settings.home, video.id).is_file()
-    return not has_copy and not shows_original(video)
+    return not has_copy(context, video.id) and not shows_original(video)
 
 
 def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) -> None:
@@ -166,11 +177,12 @@ def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) ->
     config = SamplingConfig(fps=fps, thin_static=False, group_frames=1, max_side_px=COPY_SIDE_PX)
     target = proxy_file(context.settings.home, video.id)
     target.parent.mkdir(parents=True, exist_ok=True)
-    original, limits = str(original_file(video)), media_limits(context.settings, video.video_track)
+    limits = media_limits(context.settings, video.video_track)
     shape = SoundShape(rate_hz=SOUND_RATE_HZ, layout="stereo")
     with (
-        SandboxedReader(original, config, limits=limits) as reader,
-        SandboxedSound(original, limits=limits, shape=shape) as sound,
+        held_original(context, video) as original,
+        SandboxedReader(str(original), config, limits=limits) as reader,
+        SandboxedSound(str(original), limits=limits, shape=shape) as sound,
     ):
         track = Sound(
             read=_sound_reader(sound, video, control), end_s=reader.info.duration_s or 0.0
@@ -188,6 +200,7 @@ def _make_copy(context: ServiceContext, video: VideoRow, control: JobControl) ->
             )
         except _StoppedError:
             return
+    context.far.publish(target, replaces=True)
 
 
 class _StoppedError(Exception):

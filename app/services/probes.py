@@ -172,7 +172,7 @@ def run_probe(context: ServiceContext, job: JobRow, control: JobControl) -> None
     if len(run.result.cells) == order.n_cells:
         return
     with open_haystack(context, order.haystack, max(order.lengths)) as haystack:
-        _fill(context, run, order, needles, haystack, control)
+        _fill(context, run, order, needles, haystack, control, job)
     if control.is_cancelled():
         remove_run(context, run.id)
 
@@ -279,7 +279,7 @@ def _begin(
         compression_ratio=order.ratio or context.engine.compression_ratio,
         recall=order.recall,
     )
-    run = context.catalog.probes.add(empty, settings={**asdict(order), **made_with}, job=job.id)
+    run = context.catalog.probes.add(empty, settings={**asdict(order), **made_with}, holder=job)
     if order.needles is not None:
         _keep_stills(HomeFolder(context.settings.home), run.id, needles)
     return run
@@ -292,6 +292,7 @@ def _fill(
     needles: tuple[Needle, ...],
     haystack: tuple[str, Iterator[Frame]],
     control: JobControl,
+    holder: JobRow,
 ) -> None:
     """Measure the cells that are missing, and write down each as it is done."""
     total, measured = order.n_cells, run.result.cells
@@ -312,7 +313,9 @@ def _fill(
         if isinstance(step, ProbeCell):
             trials = [_trial(seed, needles[seed], finding) for seed, finding in enumerate(findings)]
             wall_s = run.result.wall_s + time.perf_counter() - began
-            n_done = context.catalog.probes.add_cell(run.id, step, wall_s=wall_s, trials=trials)
+            n_done = context.catalog.probes.add_cell(
+                run.id, step, wall_s=wall_s, trials=trials, holder=holder
+            )
             findings.clear()
             control.progress(n_done, total, f"cell {n_done} of {total}")
         if control.should_stop():

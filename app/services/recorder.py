@@ -182,7 +182,7 @@ def read_segment(
         return None
     try:
         named_at = datetime.strptime(f"{name['moment']}000+0000", "%Y%m%dT%H%M%S.%f%z")
-        layout = read_layout(path)
+        layout = read_layout(path, keeps=False)
     except (OSError, ValueError):
         return None
     if layout.last_pictures is None:
@@ -212,7 +212,7 @@ def settle_segment(context: ServiceContext, row: SegmentRow, path: Path) -> None
     """Bring the row of a file that no longer grows up to what the file holds."""
     segments = context.catalog.segments
     try:
-        layout = read_layout(path)
+        layout = read_layout(path, keeps=False)
     except (OSError, ValueError):
         layout = None
     if layout is None or layout.last_pictures is None:
@@ -227,6 +227,9 @@ def settle_segment(context: ServiceContext, row: SegmentRow, path: Path) -> None
             is_open=False,
         )
     )
+    if context.objects is not None:
+        # Later, on a thread of its own: a slow store must not hold up what a camera sends.
+        context.objects.postponed.add(path)
 
 
 def correct_segments(context: ServiceContext, part: VideoRow) -> None:

@@ -2,12 +2,12 @@
 
 import shlex
 from collections.abc import Collection
-from pathlib import Path
 
 from app.schemas.common import MessageResponse
 from app.services.camera_files import restore_cameras, restore_recordings
 from app.services.context import ServiceContext
 from app.services.library import finish_removals
+from app.services.originals import has_original
 from app.services.previews import enqueue_preview
 from app.services.sidecar import restore_rows, save_sidecar
 from app.services.vectors import rebuild_indexes
@@ -77,8 +77,8 @@ def _verify(engine: Engine, video: VideoId) -> tuple[ChunkCommitted, ...]:
     for ordinal in engine.cache.ordinals(video):
         try:
             whole.append(engine.cache.verify(video, ordinal))
-        except CorruptLatentsError:
-            engine.set_aside(video, ordinal)
+        except CorruptLatentsError as error:
+            engine.set_aside(video, ordinal, error)
     return tuple(whole)
 
 
@@ -115,7 +115,7 @@ def _mark(
         if row.status == "ready":
             videos.end_ingest(row.id, "ready", wall_s=0.0, warnings={*row.warnings, warning})
         return [f"{row.name}: {warning}"]
-    if Path(row.uri).is_file():
+    if has_original(context, row):
         hint = f"`longwatch ingest {shlex.quote(row.uri)}` reads what is missing"
     else:
         lost += f", and the original {row.uri} is gone"

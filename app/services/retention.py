@@ -6,12 +6,12 @@ that somebody adds today is wanted today.
 Decision: a retention that is shorter than the one in force, written into a file or the
 environment, deletes nothing that the old one would keep until somebody has confirmed it or
 `GRACE_HOURS` have passed: a wrong number in a file must not cost a library. What is in force lies
-in a file of the home folder, because it outlives the process that first saw the new number.
+in a file of the home folder, because it outlives the process that first saw the new number; where
+several servers share a library it lies in the database, and one of them deletes for all.
 """
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,16 +19,19 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from app.schemas.common import MessageResponse
+from app.services.background import repeating
 from app.services.camera_retention import keep_within_limits
 from app.services.context import ServiceContext
 from app.services.library import remove_video
-from engine.errors import LongwatchError, UnreachableError
+from app.services.servers import takes_turn
+from engine.errors import UnreachableError
 from engine.files import atomic_write_bytes
 from storage.files import HomeFolder
 from storage.records import VideoRow
 
 CHECK_EVERY_S: Final = 3600.0
 GRACE_HOURS: Final = 24
+_STATE: Final = "retention"
 
 _log = logging.getLogger(__name__)
 
@@ -115,7 +118,10 @@ class _State:
 def _read_state(context: ServiceContext) -> _State:
     """Return what was kept; where that cannot be read, nothing is in force."""
     try:
-        kept = json.loads(HomeFolder(context.settings.home).retention.read_bytes())
+        if context.catalog.is_shared:
+            kept = context.catalog.values.get(_STATE)
+        else:
+            kept = json.loads(HomeFolder(context.settings.home).retention.read_bytes())
         at = kept["wanted_at"]
         return _State(
             days=None if kept["days"] is None else float(kept["days"]),
@@ -134,6 +140,9 @@ def _keep_state(context: ServiceContext, state: _State, before: _State | None) -
         "wanted_days": state.wanted_days,
         "wanted_at": None if state.wanted_at is None else state.wanted_at.isoformat(),
     }
+    if context.catalog.is_shared:
+        context.catalog.values.put({_STATE: kept})
+        return state
     home = HomeFolder(context.settings.home)
     home.create()
     path = home.retention
@@ -166,24 +175,16 @@ def delete_old_stills(context: ServiceContext, now: datetime) -> int:
 @contextmanager
 def retention_loop(context: ServiceContext) -> Iterator[None]:
     """Delete what is expired every hour while the body runs; settings may change meanwhile."""
-    over = threading.Event()
 
     def look() -> None:
-        while not over.is_set():
-            try:
-                delete_expired(context, datetime.now(UTC))
-                delete_old_stills(context, datetime.now(UTC))
-                for camera in context.catalog.cameras.list():
-                    keep_within_limits(context, camera, datetime.now(UTC))
-            except LongwatchError as error:
-                # A busy database or a slow disk: the next hour tries again.
-                _log.warning("what is expired could not be deleted: %s", error)
-            over.wait(CHECK_EVERY_S)
+        # Of each home by whoever has it.
+        delete_old_stills(context, datetime.now(UTC))
+        if takes_turn(context, "retention", lease_s=0.9 * CHECK_EVERY_S):
+            delete_expired(context, datetime.now(UTC))
+            for camera in context.catalog.cameras.list():
+                keep_within_limits(context, camera, datetime.now(UTC))
 
-    thread = threading.Thread(target=look, name="retention", daemon=True)
-    thread.start()
-    try:
+    # A busy database or a slow disk: the next hour tries again.
+    trouble = "what is expired could not be deleted"
+    with repeating(look, name="retention", every_s=CHECK_EVERY_S, trouble=trouble):
         yield
-    finally:
-        over.set()
-        thread.join(timeout=20)

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from app.services.context import ServiceContext
-from app.services.ingest import add_source, enqueue_ingest
+from app.services.ingest import add_source
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.previews import enqueue_preview
 from engine.files import fsync_rename, make_folder
 from storage.files import HomeFolder

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final, cast, get_args
 
+from app.config.index_choice import SHARED
 from app.config.sight_settings import MODEL_ENCODER
 from app.schemas.common import VideoLabels, describe_left_out, describe_span
 from app.schemas.search import (
@@ -17,9 +18,11 @@ from app.schemas.search import (
 )
 from app.services.context import ServiceContext
 from app.services.job_kinds import OBSERVE
+from app.services.nodes import spread_scope
 from app.services.question_text import check_text, read_to_s
 from app.services.scope import is_heard, known_s
 from app.services.search_rows import find_rows
+from app.services.spread import find_everywhere
 from app.services.timelines import gaps_in_scope
 from app.services.vectors import describe_encoders
 from engine.errors import InputRefusedError
@@ -139,6 +142,7 @@ def find_moments(
     *,
     kinds: Collection[MomentKind] = (),
     labels: Collection[str] = (),
+    is_alone: bool = False,
 ) -> tuple[tuple[Moment, ...], SearchResult]:
     """Return the fused moments of all sources, best first, and the answering model's own result.
 
@@ -146,7 +150,22 @@ def find_moments(
         top: Most moments to return.
         kinds: Only moments of these sources; all when empty.
         labels: Only things with these labels; all when empty.
+        is_alone: Ask no other server, wherever the latents lie.
     """
+    spread = None if is_alone else spread_scope(context, scope)
+    # One index for all finds everything from here, whoever has the latents.
+    if spread is not None and context.index_choice.backend != SHARED:
+        return find_everywhere(
+            context,
+            spread,
+            query,
+            top,
+            kinds=kinds,
+            labels=labels,
+            here=lambda part: find_moments(
+                context, query, part, top, kinds=kinds, labels=labels, is_alone=True
+            ),
+        )
     wanted = read_query(query)
     engine = context.engine
     has_model = MODEL_ENCODER in context.settings.sight.encoder

@@ -10,10 +10,12 @@ from app.schemas.settings import OutboundConnection, SettingFact, SettingsRespon
 from app.services.context import ServiceContext
 from app.services.destinations import list_destinations
 from app.services.retention import confirm_retention, expired_videos
+from app.services.servers import publish_settings
 from engine.media.address import is_device_uri, is_live_uri
 from engine.plural import counted
 
 _ALERTS = "Alerts to a destination"
+_ENGINES_OWN = "chosen by the engine"
 _WHEN_RAISED = "only to destinations an admin adds, by rules that name them"
 
 
@@ -55,6 +57,7 @@ def update_settings(
                 hint="send the change again, confirmed, to delete them",
             )
     lines = context.change_settings(changes)
+    publish_settings(context, dict(changes))
     if "retention.days" in changes:
         # Somebody was asked, or nothing is deleted by it.
         confirm_retention(context)
@@ -70,7 +73,8 @@ def _facts(context: ServiceContext, with_worker: bool) -> list[SettingFact]:
     limits, cache = settings.limits, settings.cache
     lines = [
         ("Model", settings.model, "model"),
-        ("Device", f"{settings.device}, {settings.dtype}", "device, dtype"),
+        ("Device", _unless_auto(settings.device), "device"),
+        ("Number format", _unless_auto(settings.dtype), "dtype"),
         ("Frames sampled per second", f"{settings.sampling.fps:g}", "sampling.fps"),
         ("Static frames are skipped", _yes(settings.sampling.thin_static), "sampling.thin_static"),
         (
@@ -121,9 +125,15 @@ def _outbound(context: ServiceContext) -> list[OutboundConnection]:
             now="allowed" if settings.allow_network else "refused",
         ),
         OutboundConnection(
-            what="Questions, stills and observations to an answerer of your own",
-            when="only with answer.base_url, for questions that observations do not answer",
+            what="Questions with their images, stills and observations to an answerer of your own",
+            when="only with answer.base_url, for questions that come with images or that "
+            "observations do not answer",
             now=f"to {settings.answer.host}" if settings.answer.host else "not configured",
+        ),
+        OutboundConnection(
+            what="Files of the library to an object store of your own",
+            when="only with objects.url: latents, stills, vectors, uploads, recordings, copies",
+            now=f"to {settings.objects.url}" if settings.objects.url else "not configured",
         ),
         *_destinations(context),
         OutboundConnection(
@@ -155,6 +165,10 @@ def _yes(value: bool) -> str:
     return "yes" if value else "no"
 
 
+def _unless_auto(value: str) -> str:
+    return _ENGINES_OWN if value == "auto" else value
+
+
 def _unless_limited(value: int | None) -> str:
     return "as many as there are" if value is None else _bytes(value)
 
@@ -165,7 +179,7 @@ def _own_or(value: object) -> str:
 
 def _bytes(value: int | None) -> str:
     if value is None:
-        return "chosen by the engine"
+        return _ENGINES_OWN
     return f"{value / 2**30:.1f} GiB" if value >= 2**30 else f"{value / 2**20:.0f} MiB"
 
 

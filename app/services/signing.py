@@ -15,11 +15,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, UnreachableError
 from engine.files import atomic_write_bytes, create_private
 from storage.files import HomeFolder
 
 MOST_KEY_BYTES: Final = 10_000
+_KEY: Final = "evidence_key"
 
 
 def signing_key(home: HomeFolder) -> Ed25519PrivateKey:
@@ -46,6 +48,29 @@ def signing_key(home: HomeFolder) -> Ed25519PrivateKey:
     except OSError as error:
         raise UnreachableError(f"{path.parent}: cannot be written ({error.strerror})") from error
     return key
+
+
+def library_key(context: ServiceContext) -> Ed25519PrivateKey:
+    """Return the key of a library that several servers may share: all of them sign with one.
+
+    Its fingerprint stands in the database, the key itself in files alone.
+
+    Raises:
+        UnreachableError: It lies on another server, or as `signing_key`.
+    """
+    home = HomeFolder(context.settings.home)
+    if not context.catalog.is_shared:
+        return signing_key(home)
+    known = context.catalog.values.get(_KEY)
+    if known is None or home.signing_key.exists():
+        key = signing_key(home)
+        own = fingerprint(key.public_key())
+        if context.catalog.values.claim(_KEY, own) == own:
+            return key
+    raise UnreachableError(
+        f"{home.signing_key}: the key that signs for this library lies on another server",
+        hint="copy the folder keys/ from there, or export there",
+    )
 
 
 def public_pem(key: Ed25519PublicKey) -> bytes:

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from app.config.settings import Settings
 from app.schemas.videos import MediaRootsResponse
 from engine.errors import InputRefusedError, LongwatchError, MediaRefusedError, UnreachableError
-from engine.media.address import feed_uri, is_live_uri, redact
+from engine.media.address import feed_uri, is_address, is_live_uri, redact
 from engine.media.chapters import file_order
 from engine.plural import counted
 from storage.records import FileContent, VideoRow
@@ -54,16 +54,24 @@ def expand(sources: list[str]) -> Iterator[str]:
 
     Raises:
         UnreachableError: No such file or folder.
-        InputRefusedError: A folder without media.
+        InputRefusedError: A folder without media, or an address of another kind.
     """
     for source in map(feed_uri, sources):
         path = Path(source).expanduser()
         if is_live_uri(source):
             yield source
+        elif not source.strip():
+            # To pathlib it is the working folder: a variable that is not set would have it read.
+            raise UnreachableError("an empty path names no file", hint="check the path")
         elif _is(path, Path.is_dir):
             yield from _media_in(path)
         elif _is(path, Path.exists):
             yield str(path.resolve())
+        elif is_address(source):
+            raise InputRefusedError(
+                f"{redact(source)!r} is no address that is read",
+                hint="rtsp(s)://, http(s)://, udp:// and /dev/video0 are; give a file by its path",
+            )
         else:
             raise UnreachableError(f"no file or folder {_shown(source)!r}", hint="check the path")
 

@@ -14,8 +14,15 @@ from app.config.engine_config import media_limits
 from app.sandbox.channel import SandboxLimits
 from app.sandbox.reader import frame_at_foreign
 from app.services.context import ServiceContext
+from app.services.originals import (
+    has_original,
+    held_file,
+    held_original,
+    is_stored,
+    original_path,
+)
 from app.services.playback import recording_at, recording_shift_s
-from engine.errors import InputRefusedError, NotFoundError, UnreachableError
+from engine.errors import InputRefusedError
 from engine.files import atomic_write
 from engine.media.address import is_live_uri
 from engine.records import MediaInfo, VideoId
@@ -45,23 +52,6 @@ _SOUND_TYPES = {
     "webm": "audio/webm",
 }
 """Of files without a moving picture, of which no copy is made: browsers play all of these."""
-
-
-def original_file(row: VideoRow) -> Path:
-    """Return the path of the original.
-
-    Raises:
-        NotFoundError: A live source, which keeps none.
-        UnreachableError: The file was moved.
-    """
-    if is_live_uri(row.uri):
-        raise NotFoundError(f"{row.name} is a live source: of this moment nothing is kept")
-    path = Path(row.uri)
-    if not path.is_file():
-        raise UnreachableError(
-            f"the file of {row.name} is gone", hint="answers and search work without it"
-        )
-    return path
 
 
 def media_type(media: MediaInfo | None) -> str:
@@ -94,20 +84,29 @@ def proxy_file(home: Path, video: VideoId) -> Path:
     return HomeFolder(home).proxy(video)
 
 
-def find_playable(home: Path, row: VideoRow) -> Path | None:
-    """Return what a browser can play: the copy, else the original if it will do."""
-    proxy = proxy_file(home, row.id)
-    if proxy.is_file():
-        return proxy
-    return Path(row.uri) if shows_original(row) and Path(row.uri).is_file() else None
+def has_copy(context: ServiceContext, video: VideoId) -> bool:
+    """Tell whether there is a playback copy, here or in the object store."""
+    proxy = proxy_file(context.settings.home, video)
+    return proxy.is_file() or is_stored(context, proxy)
+
+
+def find_playable(context: ServiceContext, row: VideoRow) -> Path | None:
+    """Return what a browser can play: the copy, else the original if it will do.
+
+    It may lie in the object store alone.
+    """
+    if has_copy(context, row.id):
+        return proxy_file(context.settings.home, row.id)
+    return (
+        original_path(context, row) if shows_original(row) and has_original(context, row) else None
+    )
 
 
 def play_offset_s(context: ServiceContext, row: VideoRow) -> float:
     """Return when the first frame is shown by the player's clock; a copy begins with it."""
-    home = context.settings.home
     if row.camera is not None and is_live_uri(row.uri):
         return recording_shift_s(context, row)
-    if row.media is None or proxy_file(home, row.id).is_file():
+    if row.media is None or has_copy(context, row.id):
         return 0.0
     return row.media.first_frame_s
 
@@ -137,21 +136,23 @@ def make_still(context: ServiceContext, row: VideoRow, time_s: float, width_px: 
     """Decode one frame in a child process and keep it; behind the end it is the last one."""
     home = context.settings.home
     target = still_file(home, row.id, time_s, width_px)
-    copy = proxy_file(home, row.id)
-    has_copy = copy.is_file()
+    is_copy = has_copy(context, row.id)
     moment_s = round(time_s * GRID_FPS) / GRID_FPS
     recorded = recording_at(context, row, moment_s)
     if recorded is not None:
-        source, moment_s = recorded.path, moment_s - recorded.start_s
+        held, moment_s = held_file(context, recorded.path), moment_s - recorded.start_s
+    elif is_copy:
+        held = held_file(context, proxy_file(home, row.id))
     else:
-        source = copy if has_copy else original_file(row)
-    frame = frame_at_foreign(
-        str(source),
-        moment_s,
-        limits=media_limits(context.settings, None if has_copy else row.video_track),
-        max_side_px=width_px,
-        sandbox=_STILL_LIMITS,
-    )
+        held = held_original(context, row)
+    with held as source:
+        frame = frame_at_foreign(
+            str(source),
+            moment_s,
+            limits=media_limits(context.settings, None if is_copy else row.video_track),
+            max_side_px=width_px,
+            sandbox=_STILL_LIMITS,
+        )
     _write_still(frame.pixels, target)
     return target
 

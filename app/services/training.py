@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,7 @@ from engine import plugins
 from engine.errors import InputRefusedError
 
 if TYPE_CHECKING:
-    from engine.training.finetune.memory_plan import TrainingMemory
+    from engine.training.finetune.step_memory import TrainingMemory
     from engine.training.loop import Progress
 
 MODEL_FOLDER: Final = "model"
@@ -48,30 +49,32 @@ def train_recipe(
     """
     # Late for their weight: torch, and what trains.
     from engine.training import recipes
-    from engine.training.distributed import join, run_together
+    from engine.training.distributed import current, joined, run_together
 
     recipe = plugins.load(recipes, name, defines=("run",))
-    # A launcher's word about the processes that it has started; it configures nothing.
-    is_main = int(os.environ.get("WORLD_SIZE") or 1) == 1 or join().is_main
+    # A launcher's words about the processes that it has started; they configure nothing else.
+    shard = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    is_alone = int(os.environ.get("WORLD_SIZE") or 1) == 1
     folder = output / name
     measured: dict[str, float] = {}
     n_steps = skipped = 0
-    for line in run_together(recipe.run, folder, resume=resume):
-        n_steps = max(n_steps, line.step)
-        measured.update(line.scores)
-        skipped += line.skipped
-        if line.n_steps:
-            report(
-                ProgressUpdate(
-                    what=f"{name}: {line.stage}",
-                    done=line.step,
-                    total=line.n_steps,
-                    note=line.note or _standing(line),
+    with nullcontext(current()) if is_alone else joined(shard=shard) as processes:
+        for line in run_together(recipe.run, folder, resume=resume):
+            n_steps = max(n_steps, line.step)
+            measured.update(line.scores)
+            skipped += line.skipped
+            if line.n_steps:
+                report(
+                    ProgressUpdate(
+                        what=f"{name}: {line.stage}",
+                        done=line.step,
+                        total=line.n_steps,
+                        note=line.note or standing(line),
+                    )
                 )
-            )
-        else:
-            say(f"{name}: {line.note}")
-    if not is_main:
+            else:
+                say(f"{name}: {line.note}")
+    if not processes.is_main:
         return None
     model = folder / MODEL_FOLDER
     return TrainResponse(
@@ -85,13 +88,16 @@ def train_recipe(
     )
 
 
-def plan_recipe(name: str, output: Path, *, card_bytes: int) -> MemoryPlanResponse:
+def plan_recipe(
+    name: str, output: Path, *, card_bytes: int, processes: int = 1
+) -> MemoryPlanResponse:
     """Count the memory that a recipe's run will hold on an accelerator, without one.
 
     Args:
         name: A file of `engine/training/recipes` that can say so.
         output: Above the folder of the run, which holds its settings.
         card_bytes: Memory of the card.
+        processes: More than one share the weights, and the bytes are those of one of them.
     Raises:
         NotFoundError: No such recipe; the message lists what there is.
         InputRefusedError: The recipe cannot say, or its settings do not fit.
@@ -109,7 +115,7 @@ def plan_recipe(name: str, output: Path, *, card_bytes: int) -> MemoryPlanRespon
         raise InputRefusedError(
             f"the recipe {name} has no memory plan; there is one of {', '.join(able)}"
         )
-    plan: TrainingMemory = recipe.plan(output / name)
+    plan: TrainingMemory = recipe.plan(output / name, processes)
     return MemoryPlanResponse(
         recipe=name,
         stage=plan.stage,
@@ -119,6 +125,7 @@ def plan_recipe(name: str, output: Path, *, card_bytes: int) -> MemoryPlanRespon
         samples=plan.samples,
         gradient_checkpointing=plan.is_checkpointing,
         bf16=plan.is_bf16,
+        processes=plan.n_processes,
         weights_bytes=plan.weights_bytes,
         adapters_bytes=plan.adapters_bytes,
         gradients_bytes=plan.gradients_bytes,
@@ -142,7 +149,7 @@ def describe_interruption(name: str, output: Path) -> str:
     return f"stopped; the last checkpoint below {folder} is kept; `{command}` goes on there"
 
 
-def _standing(line: "Progress") -> str:
+def standing(line: "Progress") -> str:
     """Return loss, rate, speed and the time that is left at that speed."""
     rate = f"step {line.step}, loss {line.loss:.3f}, rate {line.learning_rate:.1e}"
     if not line.wall_s:

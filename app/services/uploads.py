@@ -4,15 +4,19 @@ Decision: a part is written straight to its place in one file below `uploads/` a
 database only when it is on the disk; the whole file is then renamed into `media/`, never copied.
 A kill between the two costs at most the part under way; one before the whole file became a video
 is made up for at the next start, or when the sender asks again.
+Decision: where several servers share a library, a part is written under a lease in the database,
+renewed before every block; a server that was killed keeps an upload from the others for as long.
 """
 
 import logging
 import os
 import re
+import secrets
 import shutil
 import threading
+import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from io import FileIO
@@ -22,7 +26,8 @@ from typing import Final
 from app.config.settings import Settings
 from app.errors import ConflictError, hint_for
 from app.services.context import ServiceContext
-from app.services.ingest import add_source, enqueue_ingest
+from app.services.ingest import add_source
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.library import MAX_NAME_CHARS
 from app.services.previews import enqueue_preview
 from engine.errors import (
@@ -31,6 +36,7 @@ from engine.errors import (
     LimitExceededError,
     LongwatchError,
     NotFoundError,
+    UnreachableError,
 )
 from engine.files import fsync_rename, make_folder
 from storage.catalog import utc_now
@@ -44,50 +50,119 @@ KEPT_DAYS: Final = 7
 NOTED_EVERY_BYTES: Final = 32 << 20
 """Bytes on disk between two notes in the database while one long part arrives."""
 MAX_OPEN_UPLOADS: Final = 32
+PART_LEASE_S: Final = 15.0
+"""Seconds without a block after which another server may write: a sender that was cut off comes
+back sooner than that, and is told to wait."""
+_BUSY_PART: Final = "another part of this upload is being written"
+_GO_ON: Final = "ask with HEAD where to go on"
 
 _announcing = threading.Lock()
 
 
 class PartLocks:
-    """One part of an upload at a time: two tabs must not write over each other."""
+    """One part of an upload at a time: two tabs, or two servers, must not write over each other."""
 
-    def __init__(self) -> None:
+    def __init__(self, context: ServiceContext | None = None) -> None:
+        """Begin with nothing held.
+
+        Args:
+            context: Of a library that other servers may write to as well.
+        """
+        self._context = context
         self._busy: set[UploadId] = set()
         self._changing = threading.Lock()
 
     @contextmanager
-    def hold(self, upload: UploadId) -> Iterator[None]:
+    def hold(self, upload: UploadId) -> Iterator["PartLock"]:
         """Keep every other part of an upload out while the body runs.
+
+        Raises:
+            ConflictError: Another part is being written.
+        """
+        lock = self.take(upload)
+        try:
+            yield lock
+        finally:
+            lock.release()
+
+    def take(self, upload: UploadId) -> "PartLock":
+        """Return the lock of an upload, which is to be released.
 
         Raises:
             ConflictError: Another part is being written.
         """
         with self._changing:
             if upload in self._busy:
-                raise ConflictError("another part of this upload is being written")
+                raise ConflictError(_BUSY_PART, hint=_GO_ON)
             self._busy.add(upload)
+        lock = PartLock(upload, self._context, lambda: self._busy.discard(upload))
         try:
-            yield
-        finally:
-            with self._changing:
-                self._busy.discard(upload)
+            lock.renew()
+        except BaseException:
+            lock.release()
+            raise
+        return lock
+
+
+class PartLock:
+    """The right to write a part of one upload."""
+
+    def __init__(
+        self, upload: UploadId, context: ServiceContext | None, let_go: Callable[[], None]
+    ) -> None:
+        is_shared = context is not None and context.catalog.is_shared
+        self._leases = context.catalog.leases if context is not None and is_shared else None
+        self._name, self._owner = f"upload {upload}", secrets.token_hex(8)
+        self._let_go = let_go
+        self._renewed_s = float("-inf")
+
+    def renew(self) -> None:
+        """Keep the servers beside this one out for longer.
+
+        Raises:
+            ConflictError: One of them has taken the upload over.
+        """
+        if self._leases is None or time.monotonic() - self._renewed_s < PART_LEASE_S / 3:
+            return
+        if not self._leases.take(self._name, self._owner, lease_s=PART_LEASE_S):
+            raise ConflictError(_BUSY_PART, hint=_GO_ON)
+        self._renewed_s = time.monotonic()
+
+    def release(self) -> None:
+        """Let the next part in."""
+        self._let_go()
+        if self._leases is not None:
+            self._leases.release(self._name, self._owner)
 
 
 class UploadPart:
     """A part under way, written behind what is here already; `close` it in any case."""
 
-    def __init__(self, context: ServiceContext, row: UploadRow, offset_bytes: int) -> None:
+    def __init__(
+        self,
+        context: ServiceContext,
+        row: UploadRow,
+        offset_bytes: int,
+        lock: PartLock | None = None,
+    ) -> None:
         """Open the file at the place where the part begins; a complete one takes only nothing.
 
+        Args:
+            context: Of the library.
+            row: The upload as it stands.
+            offset_bytes: Where the part begins, as its sender says.
+            lock: Keeps other servers out while blocks come.
         Raises:
             ConflictError: The part does not begin where the file ends.
             DiskFullError: Less than the reserve is free.
+            UnreachableError: What has arrived so far lies on another server.
         """
         if offset_bytes != row.offset_bytes:
             raise ConflictError(
                 f"the part begins at byte {offset_bytes}, the file ends at {row.offset_bytes}",
-                hint="ask with HEAD where to go on",
+                hint=_GO_ON,
             )
+        self._lock = lock
         self._uploads, self._row = context.catalog.uploads, row
         self._reserve_bytes = int(context.settings.limits.disk_reserve_bytes)
         self._noted = self._position = offset_bytes
@@ -95,6 +170,8 @@ class UploadPart:
         self._folder = part.parent
         self._file: FileIO | None = None
         if not row.is_complete:
+            if not part.exists():
+                raise _elsewhere(row)
             _check_room(self._folder, 0, self._reserve_bytes)
             # A complete one may lie in `media/` already.
             self._file = FileIO(part, "r+b")
@@ -105,6 +182,7 @@ class UploadPart:
 
         Raises:
             InputRefusedError: More arrives than was announced.
+            ConflictError: Another server has taken the upload over.
             DiskFullError: The disk takes no more; what was written before stays.
         """
         if self._position + len(block) > self._row.size_bytes:
@@ -113,6 +191,8 @@ class UploadPart:
             )
         if self._file is None:
             return
+        if self._lock is not None:
+            self._lock.renew()
         view = memoryview(block)
         while view:
             try:
@@ -141,13 +221,15 @@ class UploadPart:
         if self._file is not None and self._position > self._noted:
             # On the disk first: what the database promises has to be there after a power cut.
             os.fdatasync(self._file.fileno())
-            self._uploads.advance(
+            is_noted = self._uploads.advance(
                 self._row.id,
                 from_bytes=self._noted,
                 to_bytes=self._position,
                 expires_at=_expiry(),
             )
             self._noted = self._position
+            if not is_noted:
+                raise ConflictError(_BUSY_PART, hint=_GO_ON)
 
 
 def announce_upload(
@@ -211,6 +293,7 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     Raises:
         InputRefusedError: It is no video that can be read.
         NotFoundError: Its bytes are gone; the upload is removed.
+        UnreachableError: Its bytes may lie on another server.
     """
     if row.video is not None:
         return context.catalog.videos.get(row.video)
@@ -219,6 +302,8 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     part = _part_file(context.settings, row.id)
     if part.exists():
         fsync_rename(part, target)
+    elif not target.exists() and context.catalog.is_shared:
+        raise _elsewhere(row)
     elif not target.exists():
         context.catalog.uploads.remove(row.id)
         raise NotFoundError(f"{row.name}: what was uploaded is gone", hint="upload it again")
@@ -233,6 +318,9 @@ def admit_upload(context: ServiceContext, row: UploadRow) -> VideoRow:
     if video.uri != str(target):
         # The same content is here already: the older file is the one that counts.
         target.unlink(missing_ok=True)
+    else:
+        # Before a job is queued: whichever machine takes it finds the file.
+        context.far.publish(target, replaces=False)
     context.catalog.uploads.link_video(row.id, video.id)
     if video.status in {"queued", "failed", "cancelled"}:
         enqueue_ingest(context, video)
@@ -248,12 +336,13 @@ def remove_upload(context: ServiceContext, row: UploadRow) -> None:
     context.catalog.uploads.remove(row.id)
 
 
-def finish_uploads(context: ServiceContext) -> None:
+def finish_uploads(context: ServiceContext, locks: PartLocks) -> None:
     """Take in the files that were complete when a server was killed, and delete expired uploads."""
     for row in context.catalog.uploads.list():
         if row.is_complete and row.video is None:
             try:
-                video = admit_upload(context, row)
+                with locks.hold(row.id):
+                    video = admit_upload(context, context.catalog.uploads.get(row.id))
                 _log.info("upload %s, complete since an earlier run, is video %s", row.id, video.id)
             except LongwatchError as error:
                 _log.warning("upload %s could not be taken in: %s", row.id, error)
@@ -274,6 +363,13 @@ def clean_name(name: str) -> str:
     stem, dot, suffix = shown.rpartition(".")
     shown = stem if dot and len(suffix) <= 5 and stem else shown
     return shown[:MAX_NAME_CHARS].strip() or "upload"
+
+
+def _elsewhere(row: UploadRow) -> UnreachableError:
+    return UnreachableError(
+        f"{row.name}: what has arrived of this upload is not on this server",
+        hint="share the folder uploads/ among the servers, or cancel the upload and begin again",
+    )
 
 
 def _part_file(settings: Settings, upload: UploadId) -> Path:

@@ -3,6 +3,7 @@
 Only stills are read: another encoder needs no look at the video.
 """
 
+from functools import partial
 from typing import Final
 
 from app.config.sight_settings import MODEL_ENCODER
@@ -11,7 +12,7 @@ from app.schemas.search import EncoderItem
 from app.services.context import ServiceContext
 from engine.records import VideoId
 from engine.sight import sentences
-from storage.records import VideoRow
+from storage.records import JobRow, VideoRow
 
 STAGE: Final = "vectors"
 KNOWS_DRAWN: Final = (
@@ -31,6 +32,7 @@ def encode_video(
     control: JobControl,
     *,
     stage: tuple[int, int] = (0, 1),
+    holder: JobRow | None = None,
 ) -> None:
     """Make the vectors of a video's stills that are missing, with every encoder of the settings.
 
@@ -38,13 +40,18 @@ def encode_video(
 
     Args:
         stage: Position among the stages of a job, and how many there are.
+        holder: That job: a worker that has lost it to another changes nothing.
     Raises:
+        LeaseLostError: Another worker makes them by now.
         LongwatchError: A part of an encoder is missing, or the disk is full; what was written
             stays.
     """
     idx, n_stages = stage
     length_s = video.duration_s or video.ingested_s
+    # Files have no transaction: the last moment before each is the best there is.
+    check = partial(context.catalog.jobs.check_held, holder)
     for encoder_index in context.encoders:
+        check()
         if encoder_index.is_stale(context.stills, video.id):
             encoder_index.forget(video.id)
         encoder_index.drop_stale(context.stills, video.id)
@@ -52,7 +59,7 @@ def encode_video(
         for n_done, ordinal in enumerate(missing, start=1):
             if control.should_stop():
                 break
-            chunk = encoder_index.encode(context.stills, video.id, ordinal)
+            chunk = encoder_index.encode(context.stills, video.id, ordinal, check=check)
             if chunk is not None:
                 note = f"{STAGE}: {encoder_index.encoder.card.name}, {n_done} of {len(missing)}"
                 done_s = idx * length_s + chunk.span.end_s
@@ -80,8 +87,14 @@ def rebuild_indexes(context: ServiceContext) -> None:
         encoder_index.save()
 
 
-def embed_texts(context: ServiceContext, video: VideoId) -> int:
-    """Make the sentence vectors of a video's print and speech that have none; return how many."""
+def embed_texts(context: ServiceContext, video: VideoId, *, holder: JobRow | None = None) -> int:
+    """Make the sentence vectors of a video's print and speech that have none; return how many.
+
+    Args:
+        holder: The job that observes it: a worker that has lost it to another changes nothing.
+    Raises:
+        LeaseLostError: Another worker observes it by now.
+    """
     rows = context.catalog.observations.without_vector(video, sentences.NAME)
     for start in range(0, len(rows), TEXTS_AT_ONCE):
         batch = rows[start : start + TEXTS_AT_ONCE]
@@ -92,6 +105,7 @@ def embed_texts(context: ServiceContext, video: VideoId) -> int:
                 for row, vector in zip(batch, vectors, strict=True)
             },
             sentences.NAME,
+            holder=holder,
         )
     return len(rows)
 

@@ -48,7 +48,7 @@ def give_verdict(
         InputRefusedError: The moment ends before it starts, or nothing had been asked.
     """
     if request.end_s < request.start_s:
-        raise InputRefusedError(f"a moment from {request.start_s} s ends at {request.end_s} s")
+        raise InputRefusedError(f"a moment from {request.start_s:g} s ends at {request.end_s:g} s")
     if not request.query.strip():
         raise InputRefusedError("a verdict needs the query that the moment answers")
     row = find_video(context, request.video_id, access)

@@ -21,7 +21,7 @@ from engine.errors import InputRefusedError
 from engine.media.chapters import chapter_of
 from engine.media.wall_clock import RECORDER_TAG, clock_of_name, clock_of_tags
 from engine.records import MediaInfo
-from storage.records import StartClock, StartSource, VideoRow
+from storage.records import JobRow, StartClock, StartSource, VideoRow
 
 OWN_CLOCKS: Final[frozenset[StartSource | None]] = frozenset({"recorder", "file_name"})
 """Clocks of the recorder itself, which hold where a folder is given one start for all."""
@@ -137,12 +137,23 @@ def change_clock(context: ServiceContext, video: VideoRow, change: ClockChange) 
 
 
 def save_clock(
-    context: ServiceContext, video: VideoRow, clock: StartClock | None, *, timezone: str | None
+    context: ServiceContext,
+    video: VideoRow,
+    clock: StartClock | None,
+    *,
+    timezone: str | None,
+    holder: JobRow | None = None,
 ) -> VideoRow:
-    """Write a wall clock down, beside the latents too, and have later chapters follow."""
+    """Write a wall clock down, beside the latents too, and have later chapters follow.
+
+    Args:
+        holder: The job that reads the video, where one finds its clock.
+    Raises:
+        LeaseLostError: Another worker has that job by now.
+    """
     if (clock, timezone) == (video.clock, video.timezone):
         return video
-    row = context.catalog.videos.set_clock(video.id, clock, timezone=timezone)
+    row = context.catalog.videos.set_clock(video.id, clock, timezone=timezone, holder=holder)
     save_sidecar(context, row)
     follow_chapters(context, row)
     return row

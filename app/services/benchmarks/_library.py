@@ -99,7 +99,7 @@ def camera_days(n_cameras: int, n_days: int) -> Iterator[DrawnVideo]:
 def draw_library(context: ServiceContext, videos: Iterator[DrawnVideo]) -> tuple[VideoId, ...]:
     """Write videos into a library as ingest and observers would leave them; return their ids."""
     # Nothing waits for the disk: the whole library is thrown away.
-    config = replace(engine_config(context.settings), durable=False)
+    config = replace(engine_config(context.settings, context.index_choice), durable=False)
     engine = assemble(config, model=context.engine.model)
     stores = tuple(
         (store, VectorStore(store.vectors.folder.parent, store.vectors.fingerprint, durable=False))
@@ -165,7 +165,7 @@ def _draw(
         )
         ref = ChunkRef(video=row.id, ordinal=ordinal, span=span)
         kept = _chunk(engine, ref, latents, generator)
-        engine.index.add(kept.ref, kept.frame_vectors, kept.pts_s)
+        engine.index.add([(kept.ref, kept.frame_vectors, kept.pts_s)])
         stats = SampleStats(frames_sampled=n_frames * (ordinal + 1))
         committed.append(engine.cache.put(kept, activity=float(generator.random()), stats=stats))
         pictures = [Still(pts_s=pts_s, jpeg=picture.jpeg) for pts_s in kept.pts_s.tolist()]

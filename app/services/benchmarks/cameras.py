@@ -2,11 +2,13 @@
 
 Cameras are drawn clips that are sent over HTTP in real time, each to a camera of a library of its
 own; the whole product films them: sandboxed readers, recording, the model, the catalog. Figures:
-frames that were sampled, looked at and dropped, the slowest and the fastest camera, and resident
-memory of this process and of all readers, after a third of the time and at the end.
+frames that were sampled, looked at and dropped, the slowest and the fastest camera, and memory of
+this process and of all readers minute by minute, with the load of the machine beside it, because
+an hour of a machine that does other work too says less.
 """
 
 import http.server
+import os
 import socketserver
 import tempfile
 import threading
@@ -30,7 +32,9 @@ from engine.media.encode import write_video
 from storage.camera_records import CameraRow
 
 N_CAMERAS: Final = 8
-SECONDS: Final = 180.0
+SECONDS: Final = 3600.0
+BRIEF: Final = {"seconds": 180.0}
+SAMPLE_S: Final = 60.0
 CLIP_S: Final = 60
 FPS: Final = 15
 SIZE_PX: Final = (360, 640)
@@ -58,10 +62,9 @@ def measure(
             while any(row.state != "live" for row in context.catalog.cameras.list()):
                 time.sleep(0.5)
             all_live_s = time.monotonic() - started
-            time.sleep(seconds / 3)
-            early_bytes, cpu_s = _resident_bytes(), _cpu_s()
-            time.sleep(seconds * 2 / 3)
-            late_bytes, cpu_s = _resident_bytes(), _cpu_s() - cpu_s
+            started, cpu_s = time.monotonic(), _cpu_s()
+            samples = _watch(context, seconds)
+            filmed_for_s, cpu_s = time.monotonic() - started, _cpu_s() - cpu_s
         finally:
             for camera in filming:
                 camera.stop()
@@ -77,6 +80,7 @@ def measure(
     sampled = sum(part.stats.frames_sampled for part in parts)
     dropped = sum(item.frames_dropped for item in items)
     filmed_s = [item.filmed_s for item in items]
+    early = next(sample for sample in samples if sample["at_s"] >= seconds / 3)
     return {
         "cameras": cameras,
         "seconds": seconds,
@@ -89,11 +93,34 @@ def measure(
         "filmed_least_s": round(min(filmed_s), 1),
         "filmed_most_s": round(max(filmed_s), 1),
         "recorded_bytes": sum(item.recorded_bytes for item in items),
-        "resident_third_bytes": early_bytes,
-        "resident_end_bytes": late_bytes,
-        "resident_growth": round(late_bytes / early_bytes - 1, 4),
-        "cores_busy": round(cpu_s / (seconds * 2 / 3), 2),
+        "resident_third_bytes": early["resident_bytes"],
+        "resident_end_bytes": samples[-1]["resident_bytes"],
+        "resident_growth": round(samples[-1]["resident_bytes"] / early["resident_bytes"] - 1, 4),
+        "cores_busy": round(cpu_s / filmed_for_s, 2),
+        "samples": samples,
     }
+
+
+def _watch(context: ServiceContext, seconds: float) -> list[dict[str, Any]]:
+    """Return memory, load and drops of every minute of a while, and of its end."""
+    started = time.monotonic()
+    samples: list[dict[str, Any]] = []
+    while not samples or samples[-1]["at_s"] < seconds:
+        due_s = min(seconds, (len(samples) + 1) * min(SAMPLE_S, seconds / 3))
+        time.sleep(max(0.0, started + due_s - time.monotonic()))
+        here_bytes, readers_bytes = _resident_bytes()
+        rows = context.catalog.cameras.list()
+        samples.append(
+            {
+                "at_s": due_s,
+                "resident_bytes": here_bytes + readers_bytes,
+                "readers_bytes": readers_bytes,
+                "frames_dropped": sum(row.frames_dropped for row in rows),
+                "live": sum(row.state == "live" for row in rows),
+                "load": round(os.getloadavg()[0], 1),
+            }
+        )
+    return samples
 
 
 class _Filming(Undisturbed):
@@ -185,19 +212,28 @@ class _Flushed:
         return len(data)
 
 
-def _processes() -> list[psutil.Process]:
+def _resident_bytes() -> tuple[int, int]:
+    """Return memory of this process and of its readers that no file or other process is behind."""
     this = psutil.Process()
-    return [this, *this.children(recursive=True)]
+    return _own_bytes(this), sum(map(_own_bytes, this.children(recursive=True)))
 
 
-def _resident_bytes() -> int:
-    """Return memory of this process and its readers that no file or other process stands behind."""
-    total = 0
-    for process in _processes():
+def _own_bytes(process: psutil.Process) -> int:
+    try:
         state = process.memory_info()
-        total += state.rss - getattr(state, "shared", 0)
-    return int(total)
+    except psutil.NoSuchProcess:
+        return 0
+    return int(state.rss - getattr(state, "shared", 0))
 
 
 def _cpu_s() -> float:
-    return float(sum(sum(process.cpu_times()[:2]) for process in _processes()))
+    """Return processor seconds of this process and of all that it has begun."""
+    this = psutil.Process()
+    total_s = 0.0
+    for process in [this, *this.children(recursive=True)]:
+        try:
+            times = process.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total_s += times.user + times.system
+    return total_s

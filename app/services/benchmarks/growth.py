@@ -1,10 +1,12 @@
 """Memory of a day of one camera: a drawn stream read as fast as it goes, chunk after chunk.
 
-Two processes read the same stream side by side: one returns free memory to the system as ingest
-does, one leaves it to the C library. Figures: anonymous resident memory ten minutes into the
-stream and at its end (pages of files, among them the vectors of a saved index, come and go as the
-kernel likes), what the tiers of latents are known to hold of the difference, and how much of the
-growth is left without them.
+Processes read the same stream side by side. One has a host tier that is full within ten minutes:
+whatever grows in it has no bound. One has the tier of the settings, which fills all day, and one
+leaves free memory to the C library instead of returning it to the system as ingest does. Figures:
+anonymous resident memory ten minutes into the stream and at its end (pages of files, among them
+the vectors of a saved index, come and go as the kernel likes), what the tiers of latents are known
+to hold of the difference, and how much of the growth is left without them; small tensors take more
+memory than their bytes, of nano a fifth.
 """
 
 import multiprocessing
@@ -26,22 +28,26 @@ from engine.records import VideoId
 CAMERA: Final = VideoId("camera")
 FIRST_S: Final = 600.0
 """From here on memory is to stay as it is."""
+FULL_TIER_BYTES: Final = 1 << 20
 BRIEF: Final = {"hours": 2.0}
 """What all benchmarks together measure of this one."""
 
 
 def measure(*, model: str | None = None, hours: float = 24.0) -> dict[str, Any]:
-    """Read a drawn stream of one frame a second, with and without returns of free memory.
+    """Read a drawn stream of one frame a second, in each of the ways.
 
     Args:
         model: That reads it; the settings' when `None`.
         hours: Length of the stream, more than a sixth of an hour.
     """
-    ways = {"": TRIM_CHUNKS, "_left_to_the_library": None}
+    ways: dict[str, tuple[int | None, int | None]] = {
+        "_full_tier": (TRIM_CHUNKS, FULL_TIER_BYTES),
+        "": (TRIM_CHUNKS, None),
+        "_left_to_the_library": (None, None),
+    }
     with multiprocessing.get_context("spawn").Pool(len(ways)) as pool:
         jobs = {
-            suffix: pool.apply_async(_read, (model, hours, trim_chunks))
-            for suffix, trim_chunks in ways.items()
+            suffix: pool.apply_async(_read, (model, hours, *way)) for suffix, way in ways.items()
         }
         runs = {suffix: job.get() for suffix, job in jobs.items()}
     figures = {
@@ -50,10 +56,14 @@ def measure(*, model: str | None = None, hours: float = 24.0) -> dict[str, Any]:
     return {"hours": hours, **figures}
 
 
-def _read(model: str | None, hours: float, trim_chunks: int | None) -> dict[str, Any]:
+def _read(
+    model: str | None, hours: float, trim_chunks: int | None, host_bytes: int | None
+) -> dict[str, Any]:
     frames = DrawnStream(round(hours * 3600))
+    tier = {} if host_bytes is None else {"cache.host_bytes": host_bytes}
     with tempfile.TemporaryDirectory() as folder:
-        context = ServiceContext(load_settings({"model": model}, home=Path(folder) / "home"))
+        settings = load_settings({"model": model, **tier}, home=Path(folder) / "home")
+        context = ServiceContext(settings)
         engine = scratch_engine(context.engine, Path(folder) / "day")
         chunks = ingest(engine, CAMERA, frames, stills=context.stills, trim_chunks=trim_chunks)
         first_bytes = first_held = 0

@@ -3,7 +3,7 @@
 Figures of each command, from a process of its own to its end: the least wall and processor seconds
 of several rounds. The commands take turns, so that a machine that is busy for a while is busy for
 all of them; on such a machine the processor seconds say more. Those
-`at a server` are done by a running one.
+`at a server` are done by a running one; of `serve` they are those until it says where it listens.
 """
 
 import tempfile
@@ -11,6 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
+
+import psutil
 
 from app.services.benchmarks._command import time_command
 from app.services.benchmarks._footage import draw_minute
@@ -43,6 +45,8 @@ def measure(*, model: str | None = None, n_rounds: int = 5) -> dict[str, Any]:
         clip = draw_minute(Path(name) / "clip.mp4", fps=5, size_px=(184, 320))
         time_command(["ingest", str(clip)], home, model)
         figures = _least(COLD, home, model, n_rounds)
+        starts = [_serve(home, model) for _ in range(n_rounds)]
+        figures["serve"] = {key: min(start[key] for start in starts) for key in starts[0]}
         with start_server(home, model=model):
             _wait_for(HomeFolder(home).run / "server.json")
             # The first question loads the model.
@@ -61,6 +65,15 @@ def _least(
             earlier = least.get(name, figures)
             least[name] = {key: min(earlier[key], value) for key, value in figures.items()}
     return least
+
+
+def _serve(home: Path, model: str) -> dict[str, float]:
+    """Start a server and return what it took until its link can be opened."""
+    started = time.perf_counter()
+    with start_server(home, model=model) as server:
+        wall_s = time.perf_counter() - started
+        spent = psutil.Process(server.process.pid).cpu_times()
+    return {"wall_s": round(wall_s, 3), "cpu_s": round(spent.user + spent.system, 3)}
 
 
 def _wait_for(path: Path, timeout_s: float = 60.0) -> None:

@@ -71,7 +71,7 @@ def measure(
         settings = f"[paths]\nmedia_roots = [{json.dumps(str(work))}]\n"
         with (
             start_server(work / "home", settings=settings) as server,
-            _sign_in(server) as client,
+            sign_in(server) as client,
         ):
             short = _add(client, work / "short.mp4")
             _wait_for(client, short)
@@ -83,6 +83,8 @@ def measure(
             reading = _crowd(client, short, texts, n_people)
             status = client.get(f"/api/v1/videos/{long}").json()["status"]
             _wait_for(client, long)
+            # What observers hold belongs to no upload.
+            _wait_until_idle(client)
             return {
                 "page_ms_alone": statistics.median(quiet_ms),
                 "asking": idle,
@@ -160,10 +162,13 @@ def _read_link(process: "subprocess.Popen[str]", log: Path) -> str:
 
 
 @contextmanager
-def _sign_in(server: RunningServer) -> Iterator[httpx.Client]:
+def sign_in(server: RunningServer) -> Iterator[httpx.Client]:
     """Open a client with the cookie and the token of a session."""
     with httpx.Client(base_url=server.address, timeout=300) as client:
-        client.get(server.link)
+        token = server.link.partition("token=")[2]
+        answer = client.post("/sign-in/link", data={"token": token})
+        if not answer.is_redirect:
+            raise RuntimeError(f"the link does not sign in: {answer.status_code} {answer.text}")
         client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
         yield client
 
@@ -184,6 +189,17 @@ def _wait_for(client: httpx.Client, video: str, *, n_chunks: int | None = None) 
         if row["status"] == "ready" or (n_chunks and row["chunks"] >= n_chunks):
             return
         time.sleep(0.2)
+
+
+def _wait_until_idle(client: httpx.Client) -> None:
+    """Wait until no job is left."""
+    while any(job["state"] in {"queued", "running"} for job in _jobs(client)):
+        time.sleep(0.5)
+
+
+def _jobs(client: httpx.Client) -> list[dict[str, Any]]:
+    jobs: list[dict[str, Any]] = client.get("/api/v1/jobs").json()["jobs"]
+    return jobs
 
 
 def _page_ms(client: httpx.Client) -> float:

@@ -6,6 +6,9 @@ be connected to, the addresses where clouds tell their machines secrets may not.
 
 import socket
 import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from engine.errors import LongwatchError
@@ -13,6 +16,8 @@ from engine.media.address import resolve_host
 
 CONNECT_S: Final = 10.0
 """Longest wait for a connection."""
+LONGEST_S: Final = 60.0
+"""Longest answer to one attempt: well within its lease, so that nobody else makes it meanwhile."""
 
 
 def dial(host: str, port: int, shown: str, *, timeout_s: float = CONNECT_S) -> socket.socket:
@@ -25,6 +30,32 @@ def dial(host: str, port: int, shown: str, *, timeout_s: float = CONNECT_S) -> s
         OSError: It does not answer.
     """
     return socket.create_connection((str(resolve_host(host, shown)), port), timeout=timeout_s)
+
+
+@contextmanager
+def cut_off(close: Callable[[], None]) -> Iterator[threading.Event]:
+    """Close a connection that the body holds for longer than `LONGEST_S`.
+
+    A limit for each read is none for somebody who answers a byte at a time.
+
+    Args:
+        close: Makes the body fail; called on another thread.
+    Yields:
+        What is set where that was done.
+    """
+    was_cut = threading.Event()
+
+    def cut() -> None:
+        was_cut.set()
+        close()
+
+    timer = threading.Timer(LONGEST_S, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield was_cut
+    finally:
+        timer.cancel()
 
 
 def secured(plain: socket.socket, host: str) -> ssl.SSLSocket:

@@ -14,7 +14,7 @@ from typing import Final
 
 import httpx
 
-from app.services.delivery.dial import CONNECT_S, sentence
+from app.services.delivery.dial import CONNECT_S, cut_off, sentence
 from app.services.delivery.message import AlertMessage
 from app.services.delivery.outcome import DELIVERED, Outcome
 from app.services.destinations import DestinationSecret
@@ -54,11 +54,14 @@ def post(secret: DestinationSecret, message: AlertMessage, shown: str) -> Outcom
     netloc = url.netloc.decode()
     try:
         address = resolve_host(url.host, shown)
-        with httpx.Client(
-            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-            trust_env=False,
-            follow_redirects=False,
-        ) as client:
+        with (
+            httpx.Client(
+                timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+                trust_env=False,
+                follow_redirects=False,
+            ) as client,
+            cut_off(client.close) as was_cut,
+        ):
             # To the address that was checked, under the name that it was asked by.
             request = client.build_request(
                 "POST",
@@ -76,7 +79,8 @@ def post(secret: DestinationSecret, message: AlertMessage, shown: str) -> Outcom
         return Outcome(error=f"{shown}: {sentence(error.__cause__ or error)}")
     except httpx.HTTPError as error:
         # What was sent may be there.
-        reason = "it does not answer" if isinstance(error, httpx.TimeoutException) else "cut off"
+        is_late = isinstance(error, httpx.TimeoutException) or was_cut.is_set()
+        reason = "it does not answer" if is_late else "cut off"
         return Outcome(error=f"{shown}: {reason}", may_have_arrived=True)
     return _outcome(status, pause, shown)
 
