@@ -19,6 +19,7 @@
     settings    settings that can be changed in the browser; capacity for a plan of cameras
     health      liveness, readiness, metrics
     openai      /v1/chat/completions
+    nodes       questions of the other servers of a library, signed; no part of the public API
 
 Decision: no route reads or writes the catalog itself, because a rule that stands in a route does
 not hold for the command beside it (`tests/app/test_rules.py` walks every entrance).

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from app.api.audit import audit
 from app.api.auth import Principal
 from app.api.deps import AppContext, Ctx, CurrentUser
-from app.api.openapi import failures
+from app.api.openapi import content, failures
 from app.api.questions import (
     PreparedQuestion,
     answer_steps,
@@ -19,6 +19,7 @@ from app.api.questions import (
     search_moments,
 )
 from app.schemas.ask import AskRequest, AskResponse
+from app.schemas.common import RowNumber
 from app.schemas.conversations import (
     ConversationResponse,
     ConversationsResponse,
@@ -83,6 +84,24 @@ def get_conversation(
     return conversations.show_conversation(
         context.services, principal.user.id, principal, conversation_id
     )
+
+
+@router.get(
+    "/conversations/{conversation_id}/turns/{turn}/images/{image}.jpg",
+    tags=["conversations"],
+    summary="Get an image beside a question",
+    response_class=Response,
+    responses=content("image/jpeg"),
+)
+def get_image(
+    context: Ctx, principal: CurrentUser, conversation_id: str, turn: RowNumber, image: RowNumber
+) -> Response:
+    """Return an image that was shown beside a question, as it is kept with the conversation."""
+    jpeg = conversations.turn_image(
+        context.services, principal.user.id, conversation_id, turn, image
+    )
+    headers = {"cache-control": "private, max-age=86400"}
+    return Response(jpeg, media_type="image/jpeg", headers=headers)
 
 
 @router.delete(

@@ -4,29 +4,32 @@ request -> allowed host? -> authenticate -> same origin? -> signed in or open pa
 
 Decision: the gate is one ASGI layer around everything, closed unless a path is named open, because
 Gradio's own routes carry no login check on some paths. Of Gradio only pages, their files and their
-events are let through: its uploads, files, streams and proxies have no use here.
+events are let through, and to a session the pictures that it puts beside a question, which
+`app/ui/session_guard.py` tells apart: other files, streams and proxies have no use here.
 Decision: a state change with a cookie needs the same origin and, on the API, the token of the
 session; a bearer token needs neither, because no browser sends it by itself.
 """
 
 import hmac
-import json
 import logging
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.cookies import CookieError, SimpleCookie
 from typing import Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.brand import NO_PAGE
 from app.api.rate_limit import SignInRateLimit
+from app.api.rejection import Rejection
 from app.errors import NotAllowedError
 from app.services.credentials import hash_secret, matches, new_secret
 from engine.records import VideoId
@@ -42,18 +45,22 @@ LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _log = logging.getLogger(__name__)
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN = re.compile(r"/(healthz|readyz|sign-in(?:/link)?|favicon\.(?:svg|ico)|assets/[\w./-]+)")
+# The routes of other servers check who signed a request themselves.
+_OPEN = re.compile(
+    r"/(healthz|readyz|sign-in(?:/link)?|sign-out|favicon\.(?:svg|ico)|assets/[\w./-]+"
+    r"|internal/v1/(search|answer))"
+)
 _GRADIO = re.compile(
     r"/ui/?((cameras|watch|moments|search|probe|alerts|jobs|settings|models)/?)?"
     r"|/ui/(assets|static)/[\w./@-]+"
     r"|/ui/(theme\.css|config/?|manifest\.json|gradio_api/(startup-events|info))"
-    r"|/ui/gradio_api/(queue/data|mcp/?|mcp/schema|call/\w{1,64}/\w{1,64})"
+    r"|/ui/gradio_api/(queue/data|mcp/?|mcp/schema|call/\w{1,64}/\w{1,64}|file=/.+)"
 )
 # Files whose names or folders change with their contents.
 _KEPT = re.compile(r"/ui/assets/|/assets/[0-9a-f]{12}/")
 # Events of the pages and calls of the named endpoints. Their handlers take the user from the
 # request and ask the services, as routes do (`app/ui/caller.py`).
-_GRADIO_CALLS = re.compile(r"/ui/gradio_api/(queue/join|cancel|(run|call)/\w{1,64}|mcp)/?")
+_GRADIO_CALLS = re.compile(r"/ui/gradio_api/(queue/join|cancel|(run|call)/\w{1,64}|mcp|upload)/?")
 _LINK = "(link)"
 """Name under which failed links are counted; no account can have it."""
 _API = ("/api/", "/v1/", "/media/", "/metrics")
@@ -109,7 +116,9 @@ class SessionService:
     def __init__(self, catalog: Catalog, *, clock: Callable[[], float]) -> None:
         self._accounts = catalog.accounts
         self._cameras = catalog.cameras
-        self._rate_limit = SignInRateLimit(clock)
+        # Several servers count in one place, by the clock that all of them have.
+        store = catalog.sign_in_failures if catalog.is_shared else None
+        self._rate_limit = SignInRateLimit(time.time if store else clock, store)
 
     def sign_in(self, name: str, password: str, address: str) -> tuple[str, UserRow]:
         """Open a session by name and password.
@@ -218,17 +227,25 @@ class AuthMiddleware:
     """Puts a `Principal` on every request that may pass, and answers the others itself."""
 
     def __init__(
-        self, app: ASGIApp, sessions: SessionService, *, hosts: frozenset[str] | None
+        self,
+        app: ASGIApp,
+        sessions: SessionService,
+        *,
+        hosts: frozenset[str] | None,
+        media_origin: str | None = None,
     ) -> None:
         """Guard an application.
 
         Args:
+            media_origin: Another origin that videos may come from; none without.
             hosts: Names this server answers to; `None` for any. A server on loopback takes only
                 loopback names, so that no foreign page reaches it by re-pointing its own name.
         """
         self._app = app
         self._sessions = sessions
         self._hosts = hosts
+        # A page may follow the address of a video to there, and nowhere else.
+        self._policy = _POLICY.replace("media-src", f"media-src {media_origin or ''}".rstrip())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it with the reason why not."""
@@ -238,81 +255,37 @@ class AuthMiddleware:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
             return
-        guarded = _with_headers(scope, send)
+        guarded = _with_headers(scope, send, self._policy)
         rejection = await self._check(scope)
         if rejection is None:
             await self._app(scope, receive, guarded)
         else:
-            await rejection(guarded)
+            await rejection(scope["path"], guarded)
 
-    async def _check(self, scope: Scope) -> "_Rejection | None":
+    async def _check(self, scope: Scope) -> Rejection | None:
         headers, path, method = Headers(scope=scope), scope["path"], scope["method"]
         if self._hosts is not None and _host_name(headers) not in self._hosts:
-            return _Rejection(421, "wrong_host", "this server does not answer to this host name")
+            return Rejection(421, "wrong_host", "this server does not answer to this host name")
         principal = await run_in_threadpool(self._sessions.authenticate, headers)
         scope.setdefault("state", {})["principal"] = principal
         if method not in _SAFE_METHODS and not _same_origin(headers, principal):
-            return _Rejection(403, "cross_site", "this request came from another site")
+            return Rejection(403, "cross_site", "this request came from another site")
         if _OPEN.fullmatch(path):
             return None
         if principal is None:
-            return _Rejection.for_anonymous(path, scope, headers)
+            return Rejection.for_anonymous(path, scope, headers)
         if principal.scopes is not None and not _in_scope(principal.scopes, method, path):
-            return _Rejection(403, "scope", "the scopes of this token do not allow this")
+            return Rejection(403, "scope", "the scopes of this token do not allow this")
         if path.startswith("/ui") and not _is_of_pages(method, path):
             is_opened = method == "GET" and "text/html" in headers.get("accept", "")
-            return _Rejection(
-                404, "not_found", "no such page", page=_NO_PAGE if is_opened else None
-            )
+            page = NO_PAGE if is_opened else None
+            return Rejection(404, "not_found", "no such page", page=page)
         if method not in _SAFE_METHODS and principal.csrf and path.startswith(_API):
             # Bytes, because strings that are not ASCII cannot be compared this way.
             given = headers.get(CSRF_HEADER, "").encode()
             if not hmac.compare_digest(given, principal.csrf.encode()):
-                return _Rejection(403, "csrf", f"the header {CSRF_HEADER} is missing or wrong")
+                return Rejection(403, "csrf", f"the header {CSRF_HEADER} is missing or wrong")
         return None
-
-
-_NO_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>No such page · Longwatch</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/assets/tokens.css">
-<link rel="stylesheet" href="/assets/shell.css"><link rel="stylesheet" href="/assets/sign-in.css">
-</head><body><div class="lw door"><main><h1>There is no such page</h1>
-<p class="muted">The address may be mistyped, or the page has moved.</p>
-<p><a class="button" href="/ui/">Open the library</a></p></main></div></body></html>"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Rejection:
-    status: int
-    code: str
-    message: str
-    location: str | None = None
-    page: str | None = None
-    """What a browser shows in place of the message."""
-
-    @classmethod
-    def for_anonymous(cls, path: str, scope: Scope, headers: Headers) -> "_Rejection":
-        """Return a redirect to the sign-in page for browsers, status 401 for programs."""
-        if scope["method"] == "GET" and "text/html" in headers.get("accept", ""):
-            query = scope.get("query_string", b"").decode("latin-1")
-            target = quote(path + (f"?{query}" if query else ""), safe="")
-            return cls(303, "sign_in", "sign in first", f"/sign-in?next={target}")
-        return cls(401, "sign_in", "sign in first")
-
-    async def __call__(self, send: Send) -> None:
-        body = json.dumps({"error": {"code": self.code, "message": self.message}}).encode()
-        kind = "application/json"
-        if self.page is not None:
-            body, kind = self.page.encode(), "text/html; charset=utf-8"
-        headers = {"content-type": kind, "content-length": str(len(body))}
-        if self.location is not None:
-            headers["location"] = self.location
-        if self.status == 401:
-            headers["www-authenticate"] = 'Bearer realm="longwatch"'
-        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": self.status, "headers": raw})
-        await send({"type": "http.response.body", "body": body})
 
 
 def cookie_secret(headers: Mapping[str, str]) -> str | None:
@@ -369,14 +342,14 @@ def _same_origin(headers: Headers, principal: Principal | None) -> bool:
     return origin is None or urlsplit(origin).netloc == headers.get("host")
 
 
-def _with_headers(scope: Scope, send: Send) -> Send:
+def _with_headers(scope: Scope, send: Send, policy: str) -> Send:
     """Add the security headers to every answer."""
     path = scope["path"]
 
     async def sender(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
-            headers["content-security-policy"] = _POLICY
+            headers["content-security-policy"] = policy
             headers["x-content-type-options"] = "nosniff"
             headers["referrer-policy"] = "same-origin"
             headers["cross-origin-resource-policy"] = "same-origin"

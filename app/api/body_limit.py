@@ -19,12 +19,18 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 MAX_SIGN_IN_BYTES: Final = 64 << 10
 MAX_BODY_BYTES: Final = 2 << 20
+MAX_QUESTION_BYTES: Final = 24 << 20
+"""Of a question with images: the most that `limits.image_bytes` allows, in base64."""
 HEADERS_TIMEOUT_S: Final = 10.0
 """Longest wait for the head of a request, which a browser sends at once."""
 BODY_TIMEOUT_S: Final = 30.0
 """Longest wait for a whole small body, and for the next piece of an upload."""
 
 _WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+_QUESTIONS: Final = re.compile(
+    r"/api/v1/ask|/v1/chat/completions"
+    r"|/ui/gradio_api/(upload|mcp/?|queue/join|(run|call)/ask(_stream)?)"
+)
 _STREAMED: Final = re.compile(r"/api/v1/(uploads|needles)/[^/]+")
 
 
@@ -44,6 +50,8 @@ class BodyLimitMiddleware:
             await self._app(scope, self._with_timeout(receive), send)
             return
         most_bytes = MAX_SIGN_IN_BYTES if scope["path"].startswith("/sign-in") else MAX_BODY_BYTES
+        if _QUESTIONS.fullmatch(scope["path"]):
+            most_bytes = MAX_QUESTION_BYTES
         announced = Headers(scope=scope).get("content-length", "0")
         if not announced.isdecimal() or int(announced) > most_bytes:
             await _refuse(send, 413, "too_large", f"a body has at most {most_bytes} bytes here")

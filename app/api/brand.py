@@ -21,6 +21,17 @@ THEME_SCRIPT: Final = (
     "(matchMedia('(prefers-color-scheme: dark)').matches?'dark':'light')})()"
 )
 
+NO_PAGE: Final = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>No such page · Longwatch</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="/favicon.svg"><link rel="stylesheet" href="/assets/tokens.css">
+<link rel="stylesheet" href="/assets/shell.css"><link rel="stylesheet" href="/assets/sign-in.css">
+<script>{THEME_SCRIPT}</script></head><body>
+<div class="lw door"><main><h1>There is no such page</h1>
+<p class="muted">The address may be mistyped, or the page has moved.</p>
+<p><a class="button" href="/ui/">Open the library</a></p></main></div></body></html>"""
+"""What a browser shows for an address of no page."""
+
 
 @cache
 def assets_path() -> str:

@@ -20,9 +20,14 @@ from app.schemas.cameras import (
     ChangeCameraRequest,
     TryCameraRequest,
 )
-from app.services import camera_registry
+from app.schemas.discovery import (
+    CameraStreamsRequest,
+    CameraStreamsResponse,
+    FoundCamerasResponse,
+)
+from app.services import camera_discovery, camera_registry
 from app.services.access import find_camera
-from app.services.camera_evidence import pack_evidence
+from app.services.camera_evidence import MOST_CAMERAS, pack_evidence
 from app.services.playback import export_camera_clip
 from app.timefmt import to_utc
 
@@ -49,6 +54,20 @@ def try_address(
 ) -> CameraTrialResponse:
     """Connect to an address and tell what it sends; nothing is kept."""
     return camera_registry.try_address(context.services, body.address)
+
+
+@router.post("/cameras/discover", summary="List cameras of a network")
+def discover_cameras(context: Ctx, principal: CurrentAdmin) -> FoundCamerasResponse:
+    """Call for ONVIF devices on the networks of the server; nobody is sent a sign-in."""
+    return camera_discovery.find_cameras()
+
+
+@router.post("/cameras/streams", summary="List streams of a device")
+def list_streams(
+    context: Ctx, principal: CurrentAdmin, body: CameraStreamsRequest
+) -> CameraStreamsResponse:
+    """Ask one ONVIF device for its streams; nothing is kept."""
+    return camera_discovery.list_streams(context.services, body)
 
 
 @router.get("/cameras/{camera_id}", summary="Get a camera")
@@ -99,7 +118,9 @@ async def get_camera_clip(
 async def get_evidence(
     context: Ctx,
     principal: CurrentAdmin,
-    camera: Annotated[list[str], Query(description="IDs or names.", min_length=1, max_length=64)],
+    camera: Annotated[
+        list[str], Query(description="IDs or names.", min_length=1, max_length=MOST_CAMERAS)
+    ],
     start: Annotated[datetime, Query(description="Without a zone, local time of the first.")],
     end: Annotated[datetime, Query()],
 ) -> FileResponse:

@@ -71,6 +71,9 @@ class AppContext:
     frames: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """Limits the stills that are decoded at once, each in a process of its own."""
 
+    node_turn: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(1))
+    """Questions of other servers, one at a time."""
+
     capacity: CapacityPlanner = field(default_factory=CapacityPlanner)
 
     @property

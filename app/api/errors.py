@@ -1,9 +1,10 @@
 """Exception handlers: errors become a status, a code, a sentence and a hint; never a traceback.
 
-Below `/v1/` OpenAI's clients listen, who expect the fields `type` and `param` beside these.
+Below `/v1/` they have the shape of `openai_errors`.
 """
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -11,18 +12,12 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from app.api.access_log import bug_message
+from app.api.openai_errors import error_body
 from app.errors import rule_for
 from app.logging import REQUEST_ID
 from app.schemas.errors import ErrorDetail, ErrorResponse, describe_error
 from app.services.access import visible_text
 from engine.errors import LongwatchError
-
-_OPENAI_TYPES: Final = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
 
 
 def install_error_handlers(app: FastAPI) -> None:
@@ -44,14 +39,50 @@ def _domain_error(request: Request, error: Exception) -> JSONResponse:
 
 def openai_error(error: LongwatchError) -> dict[str, Any]:
     """Return an error as OpenAI's clients read one."""
-    return _as_openai(describe_error(error), rule_for(error).status)
+    detail = describe_error(error).error.model_dump()
+    return error_body("/v1/", rule_for(error).status, detail)
 
 
 def _malformed(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"][1:]) or str(first["loc"][0])
-    return _answer(request, 422, "malformed", f"{where}: {first['msg']}", param=where)
+    fault = _likeliest(error.errors())
+    if fault["type"] == "json_invalid":
+        message = f"the body is not JSON: {fault['ctx']['error']} at character {fault['loc'][-1]}"
+        return _answer(request, 422, "malformed", message)
+    if fault["loc"] == ("body",):
+        message = "the body must be a JSON object, sent with Content-Type: application/json"
+        return _answer(request, 422, "malformed", message)
+    where = ".".join(map(str, _place(fault["loc"], error.body))) or str(fault["loc"][0])
+    return _answer(request, 422, "malformed", f"{where}: {fault['msg']}", param=where)
+
+
+def _likeliest(faults: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the fault to tell of: the first, or of a field that may be of several types, the one
+    of the type that was sent.
+
+    Such a field has a fault for each type; all but one say that it is of another.
+    """
+    place = faults[0]["loc"][:-1]
+    of_field = [fault for fault in faults if fault["loc"][: len(place)] == place]
+    if len(place) < 2:
+        of_field = [faults[0]]
+    return max(of_field, key=lambda fault: (not fault["type"].endswith("_type"), len(fault["loc"])))
+
+
+def _place(loc: Sequence[str | int], body: Any) -> list[str | int]:
+    """Return where in a body a fault lies, without the names of types that pydantic adds."""
+    *path, last = loc[1:] or ("",)
+    if loc[0] != "body":
+        return [*path, last]
+    place: list[str | int] = []
+    for idx, part in enumerate((*path, last)):
+        is_inside = isinstance(body, dict | list) and isinstance(part, int) == isinstance(
+            body, list
+        )
+        if is_inside and (isinstance(part, int) or part in body or idx == len(path)):
+            place.append(part)
+            body = body[part] if isinstance(part, int) or part in body else None
+    return place
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
@@ -79,12 +110,5 @@ def _answer(
 def _respond(
     request: Request, status: int, body: ErrorResponse, *, param: str | None = None
 ) -> JSONResponse:
-    is_openai = request.url.path.startswith("/v1/")
-    document = _as_openai(body, status, param=param) if is_openai else body.model_dump()
-    return JSONResponse(document, status)
-
-
-def _as_openai(body: ErrorResponse, status: int, *, param: str | None = None) -> dict[str, Any]:
     detail = body.error.model_dump()
-    kind = "server_error" if status >= 500 else "invalid_request_error"
-    return {"error": {**detail, "type": _OPENAI_TYPES.get(status, kind), "param": param}}
+    return JSONResponse(error_body(request.url.path, status, detail, param=param), status)

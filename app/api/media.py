@@ -10,13 +10,13 @@ worker (`app/services/previews.py`); until then the page says so, and stills and
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
 import anyio.to_thread
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 
@@ -27,13 +27,14 @@ from app.schemas.common import Seconds
 from app.services.captions import caption_rows
 from app.services.conversations import list_chapters
 from app.services.library import export_clip
+from app.services.originals import check_original
 from app.services.pictures import kept_still, sprite_sheet
 from app.services.playback import play_recording
 from app.services.stills import (
     browser_plays,
+    has_copy,
     make_still,
     media_type,
-    original_file,
     play_offset_s,
     proxy_file,
     still_file,
@@ -47,6 +48,8 @@ from storage.files import HomeFolder
 MAX_CLIP_S: Final = 600.0
 _LEAST_CUE_S: Final = 0.5
 _CUE_CHARS: Final = 120
+_STORE_BYTES: Final = 2 << 20
+"""Read of an object at a time: a player that seeks has asked for little that it does not want."""
 _IMMUTABLE = {"cache-control": "private, max-age=86400"}
 _CHANGING = {"cache-control": "private, no-cache"}
 _SUFFIXES = {
@@ -67,15 +70,24 @@ router = APIRouter(prefix="/media", tags=["media"])
     response_class=FileResponse,
     responses=content("video/*"),
 )
-async def get_original(context: Ctx, principal: CurrentUser, video_id: str) -> FileResponse:
-    """Return the file as it was added; supports Range."""
+async def get_original(
+    context: Ctx, principal: CurrentUser, video_id: str, request: Request
+) -> Response:
+    """Return the file as it was added; supports Range.
+
+    One that lies in an object store alone is read from there, or the answer leads there.
+    """
     row = await run_in_threadpool(context.video, principal, video_id)
-    return FileResponse(
-        await run_in_threadpool(original_file, row),
-        media_type=media_type(row.media),
-        filename=f"{row.name}.{_SUFFIXES.get(media_type(row.media), 'bin')}",
-        content_disposition_type="inline",
-    )
+    path = await run_in_threadpool(check_original, context.services, row)
+    kind = media_type(row.media)
+    if path.is_file():
+        return FileResponse(
+            path,
+            media_type=kind,
+            filename=f"{row.name}.{_SUFFIXES.get(kind, 'bin')}",
+            content_disposition_type="inline",
+        )
+    return await run_in_threadpool(_from_store, context, path, request, kind)
 
 
 @router.get(
@@ -100,16 +112,18 @@ async def get_playback(
             wanted=request.headers.get("range"),
             media_type="video/mp4",
         )
-    proxy = proxy_file(context.home, row.id)
-    if proxy.is_file():
-        return FileResponse(proxy, media_type="video/mp4")
-    if not browser_plays(row.media):
+    if await run_in_threadpool(has_copy, context.services, row.id):
+        path, kind = proxy_file(context.home, row.id), "video/mp4"
+    elif browser_plays(row.media):
+        path = await run_in_threadpool(check_original, context.services, row)
+        kind = media_type(row.media)
+    else:
         raise NotFoundError(
             "there is no playable copy yet", hint="the worker makes one after ingest"
         )
-    return FileResponse(
-        await run_in_threadpool(original_file, row), media_type=media_type(row.media)
-    )
+    if path.is_file():
+        return FileResponse(path, media_type=kind)
+    return await run_in_threadpool(_from_store, context, path, request, kind)
 
 
 @router.get(
@@ -247,6 +261,26 @@ async def clip_response(
         media_type=media_type,
         filename=name,
         background=BackgroundTask(target.unlink, missing_ok=True),
+    )
+
+
+def _from_store(context: AppContext, path: Path, request: Request, kind: str) -> Response:
+    """Return what a request wants of a file that lies in the object store alone."""
+    objects, signed_s = context.services.objects, context.settings.objects.signed_s
+    if objects is None:
+        raise NotFoundError("the file is gone")
+    if signed_s is not None and (url := objects.signed_url(path, signed_s)) is not None:
+        return RedirectResponse(url, 307, headers=_CHANGING)
+
+    def read(start: int, end: int) -> Iterator[bytes]:
+        for begin in range(start, end, _STORE_BYTES):
+            yield objects.read(path, begin, min(end, begin + _STORE_BYTES))
+
+    return ranged_response(
+        objects.files(path.parent)[path.name].n_bytes,
+        read,
+        wanted=request.headers.get("range"),
+        media_type=kind,
     )
 
 

@@ -1,9 +1,10 @@
 """OpenAI's chat completions and embeddings over the library: videos are named, never fetched.
 
 A part `{"type": "video_url", "video_url": {"url": "video://ID#t=60,120"}}` says where to look, by
-id or by name; without one, every video that the user may see is searched. Evidence comes in the
-field `longwatch`, never only in prose. What OpenAI offers and is not done here (tools, several
-answers, pictures) is refused with a sentence; fields that we do not know are ignored.
+id or by name; without one, every video that the user may see is searched, unless there are images:
+`image_url` parts with `data:` addresses, for models that read them. Evidence comes in the field
+`longwatch`, never only in prose. What OpenAI offers and is not done here (tools, several answers)
+is refused with a sentence; fields that we do not know are ignored.
 """
 
 import base64
@@ -146,6 +147,7 @@ def _start(context: AppContext, chat: Chat) -> Iterator[Token | Answer]:
         history=chat.history,
         sampling=chat.sampling,
         instructions=chat.instructions,
+        pictures=chat.pictures,
     )
 
 

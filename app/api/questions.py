@@ -15,9 +15,11 @@ from app.schemas.ask import AskRequest, AskResponse, describe_answer
 from app.schemas.search import SearchRequest, SearchResponse
 from app.services import conversations
 from app.services.ask import ask_stream, check_question, model_note
+from app.services.images import Picture, check_takes_images, draw_kept, read_addresses
 from app.services.search import search as find
 from app.services.timelines import gaps_in_scope
 from app.timefmt import format_duration
+from engine.errors import InputRefusedError
 from engine.records import Answer, Scope, Turn
 from engine.tensors import Token
 from storage.records import ConversationRow
@@ -48,11 +50,12 @@ async def search_moments(
 
 @dataclass(frozen=True, slots=True)
 class PreparedQuestion:
-    """A checked question: where to look, and the turns before it."""
+    """A checked question: where to look, the turns before it, and the images beside it."""
 
     scope: Scope
     history: tuple[Turn, ...] = ()
     conversation: ConversationRow | None = None
+    pictures: tuple[Picture, ...] = ()
 
 
 def prepare_question(
@@ -60,13 +63,22 @@ def prepare_question(
 ) -> PreparedQuestion:
     """Check everything before the first byte of an answer, while a status can still say so."""
     check_question(context.services, body.question)
-    scope = context.scope(
-        principal, body.videos, body.after, body.before, body.time_of_day, body.cameras
-    )
+    if body.images_alone and not body.images:
+        raise InputRefusedError("there is no image that the question could be about")
+    scope: Scope = ()
+    if not body.is_about_images_alone:
+        scope = context.scope(
+            principal, body.videos, body.after, body.before, body.time_of_day, body.cameras
+        )
+    pictures: tuple[Picture, ...] = ()
+    if body.images:
+        check_takes_images(context.services, body.recall)
+        pictures = read_addresses(context.services, body.images)
     if body.conversation_id is None:
-        return PreparedQuestion(scope)
+        return PreparedQuestion(scope, pictures=pictures)
     row = conversations.find_conversation(context.services, principal.user.id, body.conversation_id)
-    return PreparedQuestion(scope, conversations.read_history(context.services, row), row)
+    history = conversations.read_history(context.services, row)
+    return PreparedQuestion(scope, history, row, pictures)
 
 
 async def answer_steps(
@@ -81,6 +93,7 @@ async def answer_steps(
             prepared.scope,
             history=prepared.history,
             recall=body.recall,
+            pictures=prepared.pictures,
         )
 
     async with aclosing(context.model_queue.answer(principal.user.id, start)) as steps:
@@ -94,6 +107,8 @@ async def answer_steps(
 def plan_text(context: AppContext, scope: Scope) -> str:
     """Return what is about to be searched, in words."""
     labels = context.services.labels()
+    if not scope:
+        return "Looking at the images"
     names = [labels[video].name for video, _ in scope if video in labels]
     where = names[0] if len(names) == 1 else f"{len(names)} videos"
     return f"Searching {where}"
@@ -107,13 +122,14 @@ def _keep(
     answer: Answer,
 ) -> AskResponse:
     """Store the turn, in a new conversation if there is none."""
-    conversation_id = conversations.keep_turn(
+    kept = conversations.keep_turn(
         context.services,
         principal.user.id,
         prepared.conversation,
         body.videos,
         body.question,
         answer,
+        images=[draw_kept(picture) for picture in prepared.pictures],
     )
     response = describe_answer(
         body.question,
@@ -124,7 +140,8 @@ def _keep(
     )
     return AskResponse(
         **response.model_dump(),
-        conversation_id=conversation_id,
+        conversation_id=kept.conversation_id,
+        image_urls=[*kept.image_urls],
         searched=format_duration(answer.searched_s),
     )
 

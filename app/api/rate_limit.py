@@ -4,8 +4,9 @@ Decision: delays by address, not a lock of the name, because a stranger who fail
 otherwise keep the owner of the name out.
 Decision: an attempt is counted before its password is checked, and taken back when it was right;
 checking takes a while, in which parallel attempts would all pass.
-Decision: counted in the memory of the process, because a server is one process and a restart is
-no way in that a stranger has.
+Decision: one server counts in its memory, because a restart is no way in that a stranger has;
+several servers of one library count in its database, because a stranger who is sent from one to
+the next would have the free failures of each.
 """
 
 import ipaddress
@@ -13,11 +14,12 @@ import logging
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final, Protocol
 
 from app.errors import BusyError
+from storage.sign_in_failures import SignInFailure, SignInKey
 
 FREE_FAILURES: Final = 5
 """Failures of a name at an address that cost nothing: typing errors."""
@@ -35,29 +37,57 @@ MAX_KEYS: Final = 10_000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Failures:
-    count: int = 0
-    last_at: float = 0.0
-    retry_at: float = 0.0
+class FailureStore(Protocol):
+    """The place where failures are counted."""
+
+    def changing(
+        self, keys: Sequence[SignInKey], *, forget_before: float, most: int
+    ) -> AbstractContextManager[dict[SignInKey, SignInFailure]]:
+        """Yield the failures of some keys, which nobody else changes meanwhile, to be changed."""
 
 
-_NONE: Final = _Failures()
+class FailureMemory:
+    """Failures in the memory of this process."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        # The key that failed last stands last.
+        self._failures: OrderedDict[SignInKey, SignInFailure] = OrderedDict()
+
+    @contextmanager
+    def changing(
+        self, keys: Sequence[SignInKey], *, forget_before: float, most: int
+    ) -> Iterator[dict[SignInKey, SignInFailure]]:
+        """Yield the failures of some keys; what has no count at the end is forgotten."""
+        with self._lock:
+            self._forget(forget_before, most)
+            changed = {key: self._failures.get(key, SignInFailure()) for key in keys}
+            yield changed
+            for key, failure in changed.items():
+                self._failures.pop(key, None)
+                if failure.count:
+                    self._failures[key] = failure
+
+    def _forget(self, before: float, most: int) -> None:
+        while self._failures:
+            key, failure = next(iter(self._failures.items()))
+            if len(self._failures) <= most and failure.last_at > before:
+                return
+            del self._failures[key]
 
 
 class SignInRateLimit:
     """Counts failed sign-ins by name and address, and refuses attempts that come too soon."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], store: FailureStore | None = None) -> None:
         """Start without failures.
 
         Args:
-            clock: Seconds, never going back.
+            clock: Seconds, never going back; of all servers one where `store` is shared.
+            store: Where they are counted; in memory when `None`.
         """
         self._clock = clock
-        self._lock = threading.Lock()
-        # The key that failed last stands last.
-        self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
+        self._store = store or FailureMemory()
 
     def begin_attempt(self, name: str, address: str) -> None:
         """Count an attempt as failed, until `succeed` takes it back.
@@ -69,43 +99,36 @@ class SignInRateLimit:
             BusyError: The name failed too often at this address, or the address with any names.
         """
         now = self._clock()
-        keys = _keys(name, address)
-        with self._lock:
-            self._forget(now)
-            retry_at = max(self._failures.get(key, _NONE).retry_at for key in keys)
+        of_name, of_address = _keys(name, address)
+        with self._changing(of_name, of_address, now=now) as failures:
+            retry_at = max(failure.retry_at for failure in failures.values())
             if retry_at > now:
                 _log.warning("sign-in from %s refused: too many failures", address)
                 wait_s = math.ceil(retry_at - now)
                 raise BusyError("too many failed sign-ins", hint=f"try again in {wait_s} s")
-            bounds = (
-                (FREE_FAILURES, MAX_WAIT_S),
-                (FREE_FAILURES_OF_ADDRESS, MAX_WAIT_OF_ADDRESS_S),
-            )
-            for key, (free, longest_s) in zip(keys, bounds, strict=True):
-                failures = self._failures.setdefault(key, _Failures())
-                failures.count += 1
-                failures.last_at = now
-                failures.retry_at = now + _wait_s(failures.count - free, longest_s)
-                self._failures.move_to_end(key)
+            for key, free, longest_s in (
+                (of_name, FREE_FAILURES, MAX_WAIT_S),
+                (of_address, FREE_FAILURES_OF_ADDRESS, MAX_WAIT_OF_ADDRESS_S),
+            ):
+                failure = failures[key]
+                failure.count += 1
+                failure.last_at = now
+                failure.retry_at = now + _wait_s(failure.count - free, longest_s)
 
     def succeed(self, name: str, address: str) -> None:
         """Take an attempt back: it was right, and the name's failures at this address are over."""
+        now = self._clock()
         of_name, of_address = _keys(name, address)
-        with self._lock:
-            self._failures.pop(of_name, None)
-            failures = self._failures.get(of_address)
-            if failures is not None:
-                failures.count -= 1
-                failures.retry_at = self._clock()
-                if failures.count == 0:
-                    del self._failures[of_address]
+        with self._changing(of_name, of_address, now=now) as failures:
+            failures[of_name] = SignInFailure()
+            failure = failures[of_address]
+            failure.count = max(0, failure.count - 1)
+            failure.retry_at = now
 
-    def _forget(self, now: float) -> None:
-        while self._failures:
-            key, failures = next(iter(self._failures.items()))
-            if len(self._failures) <= MAX_KEYS and failures.last_at > now - MEMORY_S:
-                return
-            del self._failures[key]
+    def _changing(
+        self, *keys: SignInKey, now: float
+    ) -> AbstractContextManager[dict[SignInKey, SignInFailure]]:
+        return self._store.changing(keys, forget_before=now - MEMORY_S, most=MAX_KEYS)
 
 
 def _wait_s(excess: int, longest_s: float) -> float:

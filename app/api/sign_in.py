@@ -1,17 +1,25 @@
-"""The sign-in page: by name and password, or by a one-time link. It needs no script.
+"""The sign-in page: by name and password, or by a one-time link; signing out. It needs no script.
 
 Decision: opening a one-time link signs nobody in, a click on its page does: programs that look
 into links before people do, in mail and chat, would use it up. The click is a POST that must come
 from a page of this server, so no other site signs somebody in as somebody else.
 """
 
+import hmac
 from html import escape
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
-from app.api.auth import COOKIE, SESSION_DAYS, client_address, safe_redirect
+from app.api.auth import (
+    COOKIE,
+    SESSION_DAYS,
+    Principal,
+    client_address,
+    cookie_secret,
+    safe_redirect,
+)
 from app.api.brand import LOGO, STATIC_FILES, THEME_SCRIPT
 from app.api.deps import Ctx
 from app.errors import BusyError, NotAllowedError, rule_for
@@ -92,6 +100,23 @@ async def sign_in(
     except (NotAllowedError, BusyError) as error:
         return _page(safe_redirect(next), error)
     return _let_in(request, secret, safe_redirect(next))
+
+
+@router.post("/sign-out")
+def sign_out(
+    context: Ctx, request: Request, csrf: Annotated[str, Form(max_length=256)]
+) -> Response:
+    """Close the session of the cookie, by a form that knows its CSRF token."""
+    secret = cookie_secret(request.headers)
+    principal: Principal | None = request.state.principal
+    if secret is not None and principal is not None:
+        # Bytes, because strings that are not ASCII cannot be compared this way.
+        if not csrf or not hmac.compare_digest(csrf.encode(), principal.csrf.encode()):
+            raise NotAllowedError("the form belongs to another session", hint="load the page again")
+        context.sessions.sign_out(secret)
+    answer = RedirectResponse("/sign-in", status_code=303)
+    answer.delete_cookie(COOKIE, path="/")
+    return answer
 
 
 @router.get("/favicon.ico")

@@ -78,8 +78,13 @@ async def get_upload_offset(context: Ctx, principal: CurrentAdmin, upload_id: st
     )
     if row.is_complete and row.video is None:
         # A part that is just arriving takes the file in itself.
-        with contextlib.suppress(ConflictError), context.parts.hold(row.id):
-            await run_in_threadpool(uploads.admit_upload, context.services, row)
+        with contextlib.suppress(ConflictError):
+            async with _held(context, row.id):
+                # As it is now: whoever held it before may have taken the file in.
+                row = await run_in_threadpool(
+                    uploads.find_upload, context.services, principal.user.id, upload_id
+                )
+                await run_in_threadpool(uploads.admit_upload, context.services, row)
     headers = {
         **_common(),
         "Upload-Offset": str(row.offset_bytes),
@@ -107,11 +112,11 @@ async def append_to_upload(
     """Write a part at the end of the file; the last part turns it into a video."""
     if content_type != "application/offset+octet-stream":
         raise InputRefusedError("a part must be sent as application/offset+octet-stream")
-    with context.parts.hold(UploadId(upload_id)):
+    async with _held(context, UploadId(upload_id)) as lock:
         row = await run_in_threadpool(
             uploads.find_upload, context.services, principal.user.id, upload_id
         )
-        row = await _receive(context, row, upload_offset, request)
+        row = await _receive(context, row, upload_offset, request, lock)
         headers = {
             **_common(),
             "Upload-Offset": str(row.offset_bytes),
@@ -134,11 +139,26 @@ async def cancel_upload(context: Ctx, principal: CurrentAdmin, upload_id: str) -
     return Response(status_code=204, headers=_common())
 
 
+@contextlib.asynccontextmanager
+async def _held(context: AppContext, upload: UploadId) -> AsyncIterator[uploads.PartLock]:
+    """Keep every other part of an upload out while the body runs."""
+    lock = await run_in_threadpool(context.parts.take, upload)
+    try:
+        yield lock
+    finally:
+        # Also of a request whose client has left.
+        await asyncio.shield(run_in_threadpool(lock.release))
+
+
 async def _receive(
-    context: AppContext, row: UploadRow, offset_bytes: int, request: Request
+    context: AppContext,
+    row: UploadRow,
+    offset_bytes: int,
+    request: Request,
+    lock: uploads.PartLock,
 ) -> UploadRow:
     """Write what arrives, even if the client disconnects half way."""
-    part = await run_in_threadpool(uploads.UploadPart, context.services, row, offset_bytes)
+    part = await run_in_threadpool(uploads.UploadPart, context.services, row, offset_bytes, lock)
     try:
         async for block in _blocks(request):
             await run_in_threadpool(part.write, block)

@@ -4,7 +4,6 @@ import base64
 import binascii
 import math
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -28,9 +27,11 @@ from app.schemas.videos import (
 from app.services import library, sources
 from app.services.access import FULL_ACCESS, Access, visible_text
 from app.services.captions import enqueue_captions, list_captions
-from app.services.ingest import add_source, enqueue_ingest
+from app.services.ingest import add_source
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.jobs import describe_job, running_jobs
 from app.services.library_query import check_query
+from app.services.originals import has_original
 from app.services.pictures import find_sprite
 from app.services.playback import is_recorded
 from app.services.previews import enqueue_preview
@@ -234,12 +235,13 @@ def describe(
     """Return a video with its progress and playback, as someone may see it."""
     item = library.describe_video(context.services, row, access, recording=place)
     fields = item.model_dump()
-    if HomeFolder(context.home).contains(row.uri):
+    home = HomeFolder(context.home)
+    if home.contains(home.local(row.uri)):
         fields["uri"] = "uploaded"
     factor = row.ingested_s / row.wall_s if row.wall_s > 0 else None
     live = _live_factor(job)
     duration_s = row.duration_s
-    play = find_playable(context.home, row) is not None or is_recorded(context.services, row)
+    play = find_playable(context.services, row) is not None or is_recorded(context.services, row)
     left_s = None if duration_s is None else max(0.0, duration_s - row.ingested_s)
     pace = live or factor
     return VideoItem(
@@ -258,7 +260,7 @@ def describe(
         thumb_url=_thumb_url(context, row),
         play_url=f"/media/{row.id}/play.mp4" if play else None,
         play_offset_s=play_offset_s(context.services, row),
-        play_note=[] if play else list(_play_note(row)),
+        play_note=[] if play else list(_play_note(context, row)),
         sprite=_sprite(context, row),
         hint=None if row.failure is None else visible_text(row.failure.hint, access),
     )
@@ -316,13 +318,13 @@ def _thumb_url(context: AppContext, row: VideoRow) -> str | None:
     return f"/media/{row.id}/frame.jpg?t={row.ingested_s:.1f}"
 
 
-def _play_note(row: VideoRow) -> tuple[str, str]:
+def _play_note(context: AppContext, row: VideoRow) -> tuple[str, str]:
     if is_live_uri(row.uri):
         return (
             "No recording of this is kept.",
             "Its stills are: click the strip to see a moment.",
         )
-    if not Path(row.uri).is_file():
+    if not has_original(context.services, row):
         return "The file of this video is missing.", "Questions and search still work."
     codec = "this format" if row.media is None else str(row.media.video_codec).upper()
     return (

@@ -8,9 +8,11 @@ from pydantic import Field
 from app.schemas.ask import EvidenceObservation
 from app.schemas.common import RequestModel, Schema, TimeBound, TimeOfDay, VideoSpan
 
-AlertKind = Literal["object", "motion", "text", "speech", "phrase", "no_motion", "no_picture"]
+AlertKind = Literal[
+    "object", "motion", "text", "speech", "phrase", "no_motion", "no_picture", "no_recording"
+]
 """What a rule is about: things by name, movement, print that holds words, words that are said,
-anything that can be described, or too long without movement or without a picture."""
+anything that can be described, or too long without movement, a picture or a recording."""
 Weekday = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 WEEKDAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 LineDirection = Literal["any", "left", "right", "up", "down"]
@@ -80,7 +82,7 @@ class AlertCondition(RequestModel):
         default=0.0, ge=0, le=86400, description="Shorter than this is no event."
     )
     too_long_s: float = Field(
-        default=600.0, ge=10, le=7 * 86400, description="Of `no_motion` and `no_picture`."
+        default=600.0, ge=10, le=7 * 86400, description="Of `no_motion`, `no_picture`, ..."
     )
     cooldown_s: float = Field(
         default=60.0,

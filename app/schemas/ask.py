@@ -80,6 +80,8 @@ class AnswerResponse(Schema):
     gaps: list[GapItem] = Field(default_factory=list, exclude_if=lambda value: not value)
     """Stretches among what was searched in which a camera filmed nothing."""
     recalled_chunks: int
+    images: int = Field(default=0, exclude_if=lambda value: not value)
+    """Still images that were shown to the model."""
     recall: Recall
     model: str
     timing: AskTiming
@@ -96,12 +98,28 @@ class AskRequest(RequestModel):
     time_of_day: TimeOfDay = None
     recall: Literal["top", "overview", "all"] | None = None
     conversation_id: str | None = Field(default=None, max_length=64)
+    images: list[str] = Field(default=[], max_length=64)
+    """Still images as `data:image/jpeg;base64,...`, for models that read them; without a filter of
+    videos the question is about these alone. They are kept with the conversation, scaled down."""
+    images_alone: bool | None = None
+    """Whether no video is searched; by default so where there are images and no filter."""
+
+    @property
+    def is_about_images_alone(self) -> bool:
+        """Whether no video is to be searched."""
+        if self.images_alone is not None:
+            return self.images_alone
+        filters = (self.videos, self.cameras, self.time_of_day)
+        has_bounds = self.after is not None or self.before is not None
+        return bool(self.images) and not any(filters) and not has_bounds
 
 
 class AskResponse(AnswerResponse):
     """An answer, and the conversation it was stored in."""
 
     conversation_id: str
+    image_urls: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Where the images beside the question are kept with the conversation."""
     searched: str
     """The duration of the video searched, in words."""
 
@@ -134,6 +152,7 @@ def describe_answer(
         left_out=describe_left_out(answer.left_out, labels),
         gaps=[*gaps],
         recalled_chunks=answer.recalled_chunks,
+        images=answer.images,
         recall=answer.recall,
         model=answer.model_name,
         timing=describe_timing(answer.timing),

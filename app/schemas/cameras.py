@@ -68,6 +68,8 @@ class CameraItem(Schema):
     """When it came into this state."""
     note: str
     """Why it is in this state."""
+    worker: str | None
+    """Machine and process that film it; `null` where none does, and for a viewer."""
     last_frame_at: str | None
     last_picture_url: str | None
     pictures: list[PictureItem] = Field(default_factory=list)

@@ -1,5 +1,7 @@
 """Capacity: a plan, the rates that were measured here, and whether they meet."""
 
+from pydantic import Field
+
 from app.schemas.common import Schema
 
 
@@ -37,6 +39,20 @@ class CapacityNeed(Schema):
     detail: str
 
 
+class CapacityFleet(Schema):
+    """Machines like this one that share a library, and what they share."""
+
+    machines: int
+    machines_for_frames: int
+    machines_for_codes: int
+    """That hold the codes of all vectors in memory together."""
+    store_bytes: float
+    """Of files; recordings of cameras come on top."""
+    database_bytes: float
+    """Of rows and vectors with their index."""
+    database_writes_per_s: float
+
+
 class CapacityResponse(Schema):
     """The answer to a plan."""
 
@@ -46,3 +62,5 @@ class CapacityResponse(Schema):
     fits: bool
     changes: list[str]
     """What would make it fit, the cheapest first; empty where it does."""
+    fleet: CapacityFleet | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Where one machine is too small: several of them."""

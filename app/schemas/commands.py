@@ -27,6 +27,15 @@ class AskArguments(RequestModel):
     after: TimeBound = None
     before: TimeBound = None
     time_of_day: TimeOfDay = None
+    images: list[str] = Field(default_factory=list)
+    """Absolute paths of still images; without a filter of videos the question is about these."""
+
+    @property
+    def is_about_images_alone(self) -> bool:
+        """Whether no video is to be searched."""
+        filters = (self.videos, self.cameras, self.time_of_day)
+        has_bounds = self.after is not None or self.before is not None
+        return bool(self.images) and not any(filters) and not has_bounds
 
 
 class SearchArguments(RequestModel):

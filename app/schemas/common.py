@@ -1,6 +1,7 @@
 """Parts that several resources share: spans of a video, filters, a plain message."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Annotated, Final, Literal, NamedTuple
 
@@ -66,7 +67,12 @@ class RequestModel(Schema):
     model_config = ConfigDict(extra="forbid", defer_build=False)
 
 
-LeftOutReason = Literal["damaged", "other_model"]
+LeftOutReason = Literal["damaged", "other_model", "away"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwayStretch(VideoStretch):
+    """A span whose latents lie beside a server that gave no answer."""
 
 
 class VideoLabel(NamedTuple):
@@ -104,6 +110,7 @@ class VideoSpan(Schema):
 LEFT_OUT_HINTS: Final[Mapping[LeftOutReason, str]] = {
     "damaged": "`longwatch videos reindex` says how it is read again",
     "other_model": "ingest the video again, or ask with the model that read it",
+    "away": "ask again once the server or store that holds it answers; see `longwatch doctor`",
 }
 
 
@@ -137,7 +144,9 @@ def describe_left_out(stretches: Iterable[VideoStretch], labels: VideoLabels) ->
     for stretch in stretches:
         span = describe_span(stretch.video, stretch.span, labels)
         label = labels.get(stretch.video)
-        reason = "damaged" if label is None else label.left_out_because
+        reason: LeftOutReason = "damaged" if label is None else label.left_out_because
+        if isinstance(stretch, AwayStretch):
+            reason = "away"
         items.append(LeftOutItem(**span.model_dump(), reason=reason, hint=LEFT_OUT_HINTS[reason]))
     return items
 

@@ -11,6 +11,8 @@ class TurnItem(Schema):
     """A question of a conversation, with its answer and what that rested on."""
 
     question: str
+    image_urls: list[str] = Field(default_factory=list, exclude_if=lambda value: not value)
+    """Where the images beside the question are kept."""
     answer: str
     answered_by: AnsweredBy | None
     """`null` of an answer that an earlier version kept."""

@@ -21,6 +21,8 @@ class JobItem(Schema):
     created_at: str
     started_at: str | None
     ended_at: str | None
+    worker: str | None = None
+    """Machine and process that have it; `null` where none has, and for a viewer."""
 
 
 class JobsResponse(Schema):

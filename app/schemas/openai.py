@@ -31,11 +31,24 @@ class VideoPart(Schema):
     video_url: VideoUrl
 
 
-ContentPart = Annotated[TextPart | VideoPart, Field(discriminator="type")]
+class ImageUrl(Schema):
+    """A still image as `data:image/jpeg;base64,...`: nothing is fetched."""
+
+    url: str
+
+
+class ImagePart(Schema):
+    """A still image to look at."""
+
+    type: Literal["image_url"]
+    image_url: ImageUrl
+
+
+ContentPart = Annotated[TextPart | VideoPart | ImagePart, Field(discriminator="type")]
 
 
 class ChatMessage(Schema):
-    """One message: text, or parts of text and videos."""
+    """One message: text, or parts of text, videos and images."""
 
     role: Literal["system", "developer", "user", "assistant"]
     content: str | Annotated[list[ContentPart], Field(max_length=64)]
@@ -50,12 +63,16 @@ class ChatMessage(Schema):
     @field_validator("content", mode="before")
     @classmethod
     def _no_foreign_parts(cls, content: Any) -> Any:
+        if content is None:
+            # As clients send what an assistant said that had no words.
+            return ""
         for part in content if isinstance(content, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
-            if kind not in {"text", "video_url"}:
+            if kind not in {"text", "video_url", "image_url"}:
                 raise InputRefusedError(
                     f"parts of type {kind!r} are not read",
-                    hint="ask about what was ingested: text, and video_url as video://ID#t=60,120",
+                    hint="send text, video_url as video://ID#t=60,120, or image_url as data:image/"
+                    "jpeg;base64,...",
                 )
         return content
 

@@ -1,5 +1,7 @@
 """Results of `train` and `vico`."""
 
+from typing import Literal
+
 from app.schemas.common import Schema
 
 
@@ -32,18 +34,84 @@ class MemoryPlanResponse(Schema):
     """In a micro-batch."""
     gradient_checkpointing: bool
     bf16: bool
+    processes: int
+    """Processes that share one copy of the weights; all bytes are those of one."""
     weights_bytes: int
     """Adapters included."""
     adapters_bytes: int
     gradients_bytes: int
     optimiser_bytes: int
     working_bytes: int
-    """Most that a micro-batch holds beside them: activations, 16-bit copies, or the optimiser's
-    step."""
+    """Most that a micro-batch holds beside them: activations, 16-bit copies, weights gathered from
+    other processes, or the optimiser's step."""
     total_bytes: int
     card_bytes: int
     fits: bool
     """Whether a tenth of the card would be left."""
+
+
+class StudyVariantItem(Schema):
+    """One trained and measured variant."""
+
+    variant: str
+    size: str
+    seed: int
+    choices: dict[str, str | float]
+    parameters: int
+    right: float
+    """Share of held-out questions answered to the letter."""
+    likelihood: float
+    """Geometric mean over the tokens of the right answers."""
+    train_wall_s: float
+
+
+class StudyIntervalItem(Schema):
+    """A figure with its 95 % interval; `null` where the draws have no order."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class StudyPairItem(Schema):
+    """The likeness of variants' ranks at two sizes."""
+
+    measure: Literal["likelihood", "right"]
+    small: str
+    large: str
+    variants: int
+    rank_correlation: StudyIntervalItem
+    r_squared: float | None
+
+
+class StudyDecisionItem(Schema):
+    """One decision, made at a smaller size and taken over to the largest."""
+
+    measure: Literal["likelihood", "right"]
+    decision: str
+    size: str
+    chosen: str | float
+    best: str | float
+    """The largest size's own choice."""
+    agrees: float
+    """Share of draws of held-out questions in which both sizes choose alike."""
+    cost: StudyIntervalItem
+    """Score that the largest size loses by the smaller one's choice."""
+
+
+class StudyResponse(Schema):
+    """The outcome of `study`."""
+
+    output: str
+    variants: list[StudyVariantItem]
+    missing: int
+    """Variants of the plan without a record."""
+    held_out_questions: int
+    noise: dict[str, float]
+    """By size: how far the likelihoods of the base's seeds lie apart."""
+    pairs: list[StudyPairItem]
+    decisions: list[StudyDecisionItem]
+    plot: str | None
 
 
 class SkippedVideo(Schema):
