@@ -1,6 +1,7 @@
-"""Commands about the machine: serve, worker, doctor, backup, train, vico, bench."""
+"""Commands about the machine: serve, worker, doctor, backup, migrate, train, vico, bench."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -38,19 +39,27 @@ def train(
     card_gb: Annotated[
         float, typer.Option("--card-gb", min=1, help="Memory of the card that --plan is for.")
     ] = 80.0,
+    processes: Annotated[
+        int,
+        typer.Option(
+            "--processes", min=1, help="Processes that --plan is for; they share the weights."
+        ),
+    ] = 1,
     json: Json = False,
     home: Home = None,
 ) -> None:
     """Run a training recipe; its docstring states the hours and the score to expect.
 
-    On several GPUs: accelerate launch -m app train RECIPE.
+    On several GPUs: accelerate launch -m app train RECIPE; with --use_fsdp they share the weights.
     """
     from app.services.training import describe_interruption, plan_recipe, train_recipe
 
     open_settings(home)
     screen = open_screen(json=json)
     if plan:
-        screen.show(plan_recipe(recipe, output, card_bytes=round(card_gb * 1e9)))
+        screen.show(
+            plan_recipe(recipe, output, card_bytes=round(card_gb * 1e9), processes=processes)
+        )
         return
     with (
         screen.progress() as progress,
@@ -61,6 +70,39 @@ def train(
         )
     if document is not None:
         screen.show(document)
+
+
+@cli.command()
+def study(
+    plan: Annotated[Path, typer.Argument(help="TOML file of the plan.", metavar="PLAN")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Folder of the study (default: runs/NAME of the plan)."),
+    ] = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Train nothing: compare what was measured so far.")
+    ] = False,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Train a grid of small variants and say which decisions hold between sizes.
+
+    An interrupted study goes on.
+    """
+    import app.cli.render_study  # noqa: F401 - registers the tables
+    from app.services.study import describe_interruption, read_plan
+    from app.services.study import study as run_study
+
+    open_settings(home)
+    screen = open_screen(json=json)
+    read = read_plan(plan)
+    folder = output or Path("runs") / plan.stem
+    with (
+        screen.progress() as progress,
+        tell_what_is_kept(progress.say, lambda: describe_interruption(plan, folder)),
+    ):
+        document = run_study(read, folder, progress.step, trains=not report)
+    screen.show(document)
 
 
 @cli.command()
@@ -110,6 +152,26 @@ def vico(
 def bench(
     name: Annotated[str | None, typer.Argument(help="One benchmark (default: all).")] = None,
     model: Model = None,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            "--database-url",
+            metavar="URL",
+            help="PostgreSQL for what is measured on one (default: the setting).",
+        ),
+    ] = None,
+    upstream: Annotated[
+        Path | None,
+        typer.Option(
+            "--upstream", metavar="DIR", help="Clone of Video-XL's published code, for prefill."
+        ),
+    ] = None,
+    upstream_python: Annotated[
+        Path | None,
+        typer.Option(
+            "--upstream-python", metavar="FILE", help="Interpreter with the packages of that code."
+        ),
+    ] = None,
     json: Json = False,
     home: Home = None,
 ) -> None:
@@ -119,10 +181,19 @@ def bench(
     """
     from app.services.bench import run_benchmarks
 
-    open_settings(home)
+    settings = open_settings(home)
+    if database_url is None and settings.database_url is not None:
+        database_url = settings.database_url.get_secret_value()
     screen = open_screen(json=json)
     with screen.progress() as progress:
-        document = run_benchmarks(name, model=model, say=progress.say)
+        document = run_benchmarks(
+            name,
+            model=model,
+            say=progress.say,
+            database_url=database_url,
+            upstream=upstream,
+            upstream_python=upstream_python,
+        )
     screen.show(document)
 
 
@@ -151,7 +222,9 @@ def worker(
     from app.config.engine_config import require_model
     from app.schemas.services import WorkerResponse
     from app.services.filming_jobs import enqueue_all_filming
+    from app.services.objects import objects_loop
     from app.services.retention import retention_loop
+    from app.services.servers import beside_others
     from app.worker.alerts import alerts_running
     from app.worker.handlers import open_worker
 
@@ -159,7 +232,9 @@ def worker(
         open_library(
             home, model=model, is_service=True, log_level=log_level, log_format=log_format
         ) as context,
+        beside_others(context),
         retention_loop(context),
+        objects_loop(context),
         alerts_running(context),
     ):
         require_model(context.settings)
@@ -269,3 +344,31 @@ def restore(
     from app.services.backup import restore
 
     open_screen(json=json).show(restore(open_settings(home), folder))
+
+
+@cli.command()
+def migrate(
+    to: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="postgresql://..., sqlite:///file, sqlite (the home folder), or - to read it "
+            "from stdin, where nobody sees its password.",
+            metavar="URL",
+        ),
+    ],
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Copy every row into another database and compare both; a stopped copy goes on.
+
+    Stop servers and workers first. The library's own database is not changed.
+    """
+    from app.services.migrate import migrate
+
+    settings = open_settings(home)
+    address = sys.stdin.readline().strip() if to == "-" else to
+    screen = open_screen(json=json)
+    with screen.progress() as progress:
+        document = migrate(settings, address, progress.step)
+    screen.show(document)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli.common import Home, Json, open_library, open_screen
+from app.cli.common import Home, Json, open_library, open_screen, requested
 
 destinations = typer.Typer(help="Say where alerts may be sent.", no_args_is_help=True)
 
@@ -51,28 +51,22 @@ def add_destination(
     home: Home = None,
 ) -> None:
     """Add a destination; the secret that signs a webhook is shown this once."""
-    from pydantic import ValidationError
-
     import app.cli.render_alerts  # noqa: F401 - registers the tables
     from app.schemas.destinations import CreateDestinationRequest
     from app.services.destinations import add_destination
 
-    try:
-        request = CreateDestinationRequest(
-            name=name,
-            kind=kind.value,
-            address=sys.stdin.readline().strip() if address == STDIN else address,
-            to=to or [],
-            sender=sender,
-            topic=topic,
-            discovery=discovery,
-            pictures=not no_pictures,
-            user=user,
-        )
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"{place}: {first['msg']}") from None
+    request = requested(
+        CreateDestinationRequest,
+        name=name,
+        kind=kind.value,
+        address=sys.stdin.readline().strip() if address == STDIN else address,
+        to=to or [],
+        sender=sender,
+        topic=topic,
+        discovery=discovery,
+        pictures=not no_pictures,
+        user=user,
+    )
     with open_library(home) as context:
         document = add_destination(context, request)
     open_screen(json=json).show(document)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.common import parse_offset
+from app.cli.common import parse_offset, requested
 
 if TYPE_CHECKING:
     from app.schemas.alerts import AlertCondition
@@ -42,6 +42,12 @@ NoMotion = Annotated[
 NoPicture = Annotated[
     str | None,
     typer.Option("--no-picture-for", help="No picture comes for so long: 5m.", metavar="TIME"),
+]
+NoRecording = Annotated[
+    str | None,
+    typer.Option(
+        "--no-recording-for", help="Pictures come and are not recorded: 1m.", metavar="TIME"
+    ),
 ]
 RuleCameras = Annotated[
     list[str] | None,
@@ -133,16 +139,9 @@ def build_condition(fields: dict[str, Any]) -> "AlertCondition":
     Raises:
         BadParameter: One of them has a value that is not allowed.
     """
-    from pydantic import ValidationError
-
     from app.schemas.alerts import AlertCondition
 
-    try:
-        return AlertCondition.model_validate(fields)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise typer.BadParameter(f"{place}: {first['msg']}") from error
+    return requested(AlertCondition, **fields)
 
 
 def _subject(options: dict[str, Any]) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _subject(options: dict[str, Any]) -> dict[str, Any]:
         subjects.append({"kind": "motion", "words": ""})
     subjects += [
         {"kind": kind, "words": "", "too_long_s": parse_offset(options[kind])}
-        for kind in ("no_motion", "no_picture")
+        for kind in ("no_motion", "no_picture", "no_recording")
         if options[kind] is not None
     ]
     if len(subjects) > 1:

@@ -17,6 +17,7 @@ from app.cli.alert_options import (
     Motion,
     NoMotion,
     NoPicture,
+    NoRecording,
     Phrase,
     Print,
     RuleCameras,
@@ -29,7 +30,16 @@ from app.cli.alert_options import (
     build_condition,
     condition_changes,
 )
-from app.cli.common import After, Before, Home, Json, open_library, open_screen, parse_bound
+from app.cli.common import (
+    After,
+    Before,
+    Home,
+    Json,
+    open_library,
+    open_screen,
+    parse_bound,
+    requested,
+)
 
 cli = typer.Typer(help="Standing questions, and what they raised.", no_args_is_help=True)
 rules = typer.Typer(help="Write, change and list rules.", no_args_is_help=True)
@@ -188,6 +198,7 @@ def add_rule(
     phrase: Phrase = None,
     no_motion: NoMotion = None,
     no_picture: NoPicture = None,
+    no_recording: NoRecording = None,
     camera: RuleCameras = None,
     video: RuleVideos = None,
     days: Days = None,
@@ -216,6 +227,7 @@ def add_rule(
         phrase=phrase,
         no_motion=no_motion,
         no_picture=no_picture,
+        no_recording=no_recording,
         camera=camera,
         video=video,
         days=days,
@@ -232,7 +244,7 @@ def add_rule(
         raise typer.BadParameter("say what to look for: --object, --phrase, --motion and so on")
     condition = build_condition(fields)
     with open_library(home) as context:
-        request = CreateAlertRuleRequest(name=name, condition=condition, enabled=not off)
+        request = requested(CreateAlertRuleRequest, name=name, condition=condition, enabled=not off)
         document = add_rule(context, request)
     open_screen(json=json).show(document)
 
@@ -248,6 +260,7 @@ def change_rule(
     phrase: Phrase = None,
     no_motion: NoMotion = None,
     no_picture: NoPicture = None,
+    no_recording: NoRecording = None,
     camera: RuleCameras = None,
     video: RuleVideos = None,
     days: Days = None,
@@ -276,6 +289,7 @@ def change_rule(
         phrase=phrase,
         no_motion=no_motion,
         no_picture=no_picture,
+        no_recording=no_recording,
         camera=camera,
         video=video,
         days=days,
@@ -295,7 +309,7 @@ def change_rule(
         if fields:
             kept = show_rule(context, name).condition.model_dump()
             condition = build_condition({**kept, **fields})
-        request = UpdateAlertRuleRequest(name=new_name, condition=condition, enabled=on)
+        request = requested(UpdateAlertRuleRequest, name=new_name, condition=condition, enabled=on)
         document = change_rule(context, name, request)
     open_screen(json=json).show(document)
 

@@ -1,7 +1,7 @@
 """Commands about footage: ingest, ask, search, caption, captions, probe, demo."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,7 @@ from app.cli.common import (
     Home,
     Json,
     Model,
+    On,
     RecallChoice,
     TimeOfDay,
     Timezone,
@@ -23,9 +24,16 @@ from app.cli.common import (
     parse_bound,
     parsed,
     perform,
+    requested,
     tell_what_is_kept,
 )
 from app.errors import exit_code_of
+
+if TYPE_CHECKING:
+    from app.cli.terminal import ProgressBars
+    from app.schemas.commands import IngestArguments
+    from app.schemas.videos import IngestResponse
+    from app.services.context import ServiceContext
 
 WRONG = 1
 """Of a demo whose answers do not hold; a bug has the same code, and a report."""
@@ -62,6 +70,7 @@ def ingest(
         int | None,
         typer.Option("--track", min=0, help="Stream to read of a file with several pictures."),
     ] = None,
+    on: On = None,
     model: Model = None,
     alone: Alone = False,
     json: Json = False,
@@ -73,41 +82,27 @@ def ingest(
 
     if name is not None and len(sources) > 1:
         raise typer.BadParameter("--name needs exactly one source")
+    if on is not None and watch:
+        raise typer.BadParameter("--on reads files to their end: leave out --watch")
+    if on is not None and start_at is not None and len(sources) > 1:
+        raise typer.BadParameter("--on with --start-at needs exactly one source")
     started = None if start_at is None else parsed(parse_moment, start_at)
     screen = open_screen(json=json)
     portable = portable_sources(sources)
-    paths = sources if portable is None else portable
+    arguments = requested(
+        IngestArguments,
+        sources=sources if portable is None else portable,
+        name=name,
+        start_at=started,
+        timezone=timezone,
+        video_track=track,
+        observes=not no_observe,
+    )
     with screen.progress() as progress:
-        if watch:
-            from app.services.ingest import describe_interruption
-            from app.worker.alerts import alerts_beside
-            from app.worker.foreground import watch_sources
-
-            with (
-                open_library(home, model=model, fps=fps) as context,
-                alerts_beside(context),
-            ):
-                document = watch_sources(
-                    context,
-                    paths,
-                    name=name,
-                    start_at=started,
-                    timezone=timezone,
-                    video_track=track,
-                    observes=not no_observe,
-                    report=progress.step,
-                )
-                # Nothing but Ctrl-C ends it.
-                progress.say(describe_interruption(context))
+        if watch or on is not None:
+            with open_library(home, model=model, fps=fps) as context:
+                document = _ingest_here(context, arguments, on, progress)
         else:
-            arguments = IngestArguments(
-                sources=paths,
-                name=name,
-                start_at=started,
-                timezone=timezone,
-                video_track=track,
-                observes=not no_observe,
-            )
             document = perform(
                 "ingest",
                 arguments,
@@ -122,6 +117,31 @@ def ingest(
         raise typer.Exit(exit_code_of(document.failures[0].code))
 
 
+def _ingest_here(
+    context: "ServiceContext",
+    arguments: "IngestArguments",
+    on: str | None,
+    progress: "ProgressBars",
+) -> "IngestResponse":
+    """Ingest again and again from this process, or once on a cluster that it leads."""
+    from app.services.ingest import describe_interruption
+    from app.worker.alerts import alerts_beside
+
+    given = arguments.model_dump(exclude={"sources"})
+    with alerts_beside(context):
+        if on is None:
+            from app.worker.foreground import watch_sources
+
+            document = watch_sources(context, arguments.sources, **given, report=progress.step)
+            # Nothing but Ctrl-C ends it.
+            progress.say(describe_interruption(context))
+            return document
+        from app.worker.archive import ingest_on
+
+        with tell_what_is_kept(progress.say, lambda: describe_interruption(context)):
+            return ingest_on(context, on, arguments.sources, **given, report=progress.step)
+
+
 def portable_sources(sources: list[str]) -> list[str] | None:
     """Return sources as the server can open them, which has another working folder.
 
@@ -134,6 +154,8 @@ def portable_sources(sources: list[str]) -> list[str] | None:
 
     if any(is_live_uri(source) for source in sources):
         return None
+    if not all(source.strip() for source in sources):
+        return None  # An empty path is the working folder to pathlib, and to nobody else.
     paths = [Path(source).expanduser().absolute() for source in sources]
     try:
         are_there = all(path.exists() for path in paths)
@@ -150,6 +172,14 @@ def ask(
     after: After = None,
     before: Before = None,
     time_of_day: TimeOfDay = None,
+    image: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--image",
+            help="Still image to ask about (JPEG, PNG, WebP); repeatable. Without --video or "
+            "another filter nothing else is asked about.",
+        ),
+    ] = None,
     model: Model = None,
     alone: Alone = False,
     json: Json = False,
@@ -159,13 +189,15 @@ def ask(
     from app.schemas.commands import AskArguments
 
     screen = open_screen(json=json)
-    arguments = AskArguments(
+    arguments = requested(
+        AskArguments,
         question=question,
         videos=video or [],
         cameras=camera or [],
         after=parse_bound(after),
         before=parse_bound(before),
         time_of_day=time_of_day,
+        images=[str(path.expanduser().absolute()) for path in image or []],
     )
     with screen.streaming() as on_token:
         document = perform("ask", arguments, home=home, alone=alone, model=model, on_token=on_token)
@@ -197,7 +229,8 @@ def search(
     """Find moments that match a description."""
     from app.schemas.commands import SearchArguments
 
-    arguments = SearchArguments(
+    arguments = requested(
+        SearchArguments,
         query=query,
         top=top,
         kinds=kind or [],

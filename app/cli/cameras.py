@@ -1,11 +1,21 @@
-"""Commands about cameras: add, list, show, set, rm, export, evidence, verify, test."""
+"""Commands about cameras: add, discover, list, show, set, rm, export, evidence, verify, test."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from app.cli.common import Home, Json, Timezone, open_library, open_screen, open_settings, parsed
+from app.cli.common import (
+    Home,
+    Json,
+    Timezone,
+    open_library,
+    open_screen,
+    open_settings,
+    parsed,
+    requested,
+)
 
 NONE = "none"
 """The value of an option that removes what was set."""
@@ -93,6 +103,51 @@ def add_camera(
     )
     with open_library(home) as context:
         camera = camera_registry.add_camera(context, name, address, fields)
+        document = camera_registry.show_camera(context, camera.id)
+    open_screen(json=json).show(document)
+
+
+@cli.command("discover")
+def discover_cameras(
+    device: Annotated[
+        str | None,
+        typer.Argument(help="Host or address of a device, to list its streams."),
+    ] = None,
+    user: Annotated[
+        str, typer.Option("--user", help="Name at the device; its password is asked for.")
+    ] = "",
+    add: Annotated[
+        str | None, typer.Option("--add", help="Name under which a stream of it is added.")
+    ] = None,
+    profile: Annotated[
+        str | None,
+        typer.Option("--profile", help="Stream to add (default: the largest picture)."),
+    ] = None,
+    json: Json = False,
+    home: Home = None,
+) -> None:
+    """Find ONVIF cameras on the network, list the streams of one, or add one of them."""
+    import app.cli.render_cameras  # noqa: F401 - registers the tables
+    from app.schemas.discovery import CameraStreamsRequest
+    from app.services import camera_discovery, camera_registry
+
+    if device is None:
+        if user or add or profile:
+            raise typer.BadParameter("give the device too: no sign-in is sent to all that answer")
+        open_settings(home)
+        open_screen(json=json).show(camera_discovery.find_cameras())
+        return
+    with open_library(home) as context:
+        request = requested(
+            CameraStreamsRequest,
+            address=device,
+            user=user,
+            password=_device_password() if user else "",
+        )
+        if add is None:
+            open_screen(json=json).show(camera_discovery.list_streams(context, request))
+            return
+        camera = camera_discovery.add_found_camera(context, add, request, profile)
         document = camera_registry.show_camera(context, camera.id)
     open_screen(json=json).show(document)
 
@@ -271,15 +326,22 @@ def try_camera(
     import app.cli.render_cameras  # noqa: F401 - registers the tables
     from app.services import camera_registry
     from app.services.access import find_camera
-    from engine.media.address import feed_uri, is_live_uri
+    from engine.media.address import is_address
 
     with open_library(home) as context:
-        if is_live_uri(feed_uri(camera)):
+        if is_address(camera):
             document = camera_registry.try_address(context, camera)
         else:
             row = find_camera(context, camera)
             document = camera_registry.try_camera(context, row)
     open_screen(json=json).show(document)
+
+
+def _device_password() -> str:
+    """Return the password of a device: asked for on a terminal, else a line of standard input."""
+    if sys.stdin.isatty():
+        return str(typer.prompt("Password", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\r\n")
 
 
 def _fields(**options: Any) -> Any:

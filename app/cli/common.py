@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from app.config.settings import Settings
     from app.services.context import ServiceContext
     from app.services.scope import Bound
+
+    Request = TypeVar("Request", bound=BaseModel)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Home = Annotated[
@@ -44,6 +46,16 @@ LogLevelOption = Annotated[
 LogFormatOption = Annotated[
     str | None,
     typer.Option("--log-format", help="auto, human or json.", metavar="FORMAT"),
+]
+
+
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="Ray cluster that does the work: ray://HOST:PORT, HOST:PORT, auto, or local.",
+        metavar="ADDRESS",
+    ),
 ]
 
 
@@ -190,6 +202,22 @@ def parse_offset(text: str) -> float:
     if not isinstance(offset_s, float | int):
         raise typer.BadParameter(f"{text!r} must be an offset from the start of the video")
     return float(offset_s)
+
+
+def requested(kind: "type[Request]", /, **fields: Any) -> "Request":
+    """Return a request of what was given on the command line, checked as one over the web is.
+
+    Raises:
+        BadParameter: A value that is not allowed; the value is not shown, it may be a secret.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return kind(**fields)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        raise typer.BadParameter(f"{place}: {first['msg']}") from None
 
 
 def parsed(parse: Any, text: str) -> Any:

@@ -9,11 +9,13 @@ import platform
 import shutil
 import sys
 from pathlib import Path
+from typing import Literal
 
 from app.errors import hint_for
 from app.schemas.doctor import DoctorResponse
 from app.schemas.doctor import FindingItem as Finding
 from app.services.context import ServiceContext
+from app.services.objects import show_status
 from app.services.observations import missing_parts
 from app.services.orphans import find_orphans
 from app.services.status import count_library
@@ -47,12 +49,15 @@ def examine(context: ServiceContext) -> DoctorResponse:
         *(_package(name) for name in PACKAGES),
         *_accelerator(),
         _faiss(),
+        *_shared_index(context),
         *_indexes(home),
         _decoders(),
         *_observers(context),
         _memory(),
         _disk(home),
+        *_server(context),
         *_library(context),
+        *_objects(context),
     )
     return DoctorResponse(findings=list(findings))
 
@@ -123,6 +128,37 @@ def _faiss() -> Finding:
     if n_gpus():
         use = f"{counted(n_gpus(), 'GPU')}: centres of lists are sought there, searches stay here"
     return Finding(name="faiss", state="ok", detail=f"{faiss.__version__}, {use}")
+
+
+def _shared_index(context: ServiceContext) -> tuple[Finding, ...]:
+    """Say whether vectors lie in the database, how they are searched there, or why they do not."""
+    if context.settings.database_url is None and context.settings.retrieval.index is None:
+        return ()
+    # Late: the configuration of an engine.
+    from app.config.index_choice import SHARED
+
+    try:
+        choice = context.index_choice
+        sets = () if choice.tables is None else choice.tables.sets()
+    except LongwatchError as error:
+        return (Finding(name="vectors", state="warning", detail=str(error), hint=hint_for(error)),)
+    if choice.backend != SHARED:
+        place = f"in files of this machine ({choice.backend}): {choice.reason}"
+        state: Literal["ok", "warning"] = "warning" if choice.hint else "ok"
+        return (Finding(name="vectors", state=state, detail=place, hint=choice.hint),)
+    findings = [Finding(name="vectors", state="ok", detail=f"in {choice.reason}")]
+    for row in sets:
+        how = "every vector of a scope is looked at, so results are exact"
+        if row.index.is_there:
+            how = (
+                "of the ten nearest chunks the graph finds "
+                f"{row.index.recall:.1%}, measured on vectors of this index"
+            )
+        elif row.index.n_chunks:
+            how += f" (a graph would find {row.index.recall:.0%} of the ten nearest chunks)"
+        size = f"{row.fingerprint}: {counted(row.n_chunks, 'chunk')} of {row.dim} components"
+        findings.append(Finding(name="index", state="ok", detail=f"{size}; {how}"))
+    return tuple(findings)
 
 
 def _indexes(home: Path) -> tuple[Finding, ...]:
@@ -225,9 +261,61 @@ def _disk(home: Path) -> Finding:
     )
 
 
+def _server(context: ServiceContext) -> tuple[Finding, ...]:
+    """Return how the database server is; nothing where the database is a file."""
+    if context.settings.database_url is None:
+        return ()
+    try:
+        where, server = context.catalog.where, context.catalog.server()
+    except LongwatchError as error:
+        return (Finding(name="database", state="missing", detail=str(error), hint=hint_for(error)),)
+    if server is None:
+        return (Finding(name="database", state="ok", detail=where),)
+    detail = (
+        f"PostgreSQL {server.version} at {where}, {server.size_bytes / 1e6:.1f} MB, "
+        f"{server.n_connections} of {server.most_connections} connections"
+    )
+    troubles = []
+    if server.is_read_only:
+        troubles.append("it can only be read: connect to the primary server")
+    if server.n_connections > 0.8 * server.most_connections:
+        troubles.append("raise max_connections, or run fewer processes")
+    return (
+        Finding(
+            name="database",
+            state="warning" if troubles else "ok",
+            detail=detail,
+            hint="; ".join(troubles) or None,
+        ),
+    )
+
+
+def _objects(context: ServiceContext) -> tuple[Finding, ...]:
+    """Say whether the object store answers, where one is configured."""
+    if context.settings.objects.url is None:
+        return ()
+    try:
+        status = show_status(context)
+    except LongwatchError as error:
+        detail, hint = error.message, hint_for(error)
+        return (Finding(name="objects", state="warning", detail=detail, hint=hint),)
+    if status.trouble is not None:
+        detail = f"{status.trouble}; {counted(status.not_stored, 'file')} here not there yet"
+        return (Finding(name="objects", state="warning", detail=detail),)
+    n_objects = sum(tree.objects for tree in status.trees)
+    n_bytes = sum(tree.bytes for tree in status.trees)
+    detail = f"{status.url} answers: {counted(n_objects, 'object')}, {n_bytes / 1e6:.1f} MB"
+    if not status.not_stored and not status.leaving:
+        return (Finding(name="objects", state="ok", detail=detail),)
+    detail += f"; {status.not_stored} files not there yet, {status.leaving} to be deleted there"
+    hint = "a server or worker sees to it; `longwatch objects push` does it now"
+    return (Finding(name="objects", state="warning", detail=detail, hint=hint),)
+
+
 def _library(context: ServiceContext) -> tuple[Finding, ...]:
     """Return what is damaged in the library, and what lies about in its folder."""
-    if not HomeFolder(context.settings.home).database.exists():
+    is_file = context.settings.database_url is None
+    if is_file and not HomeFolder(context.settings.home).database.exists():
         return ()
     try:
         damaged = [row for row in context.catalog.videos.list() if row.is_damaged]

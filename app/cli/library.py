@@ -19,6 +19,7 @@ from app.cli.common import (
     parse_offset,
     parsed,
     perform,
+    requested,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ def list_videos(
     """List the videos of the library."""
     from app.schemas.commands import ListArguments
 
-    document = perform("videos list", ListArguments(tags=tag or []), home=home, alone=alone)
+    document = perform(
+        "videos list", requested(ListArguments, tags=tag or []), home=home, alone=alone
+    )
     open_screen(json=json).show(document)
 
 

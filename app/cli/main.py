@@ -18,6 +18,7 @@ import typer
 from app.cli import (
     admin,
     alerts,
+    archive,
     ask,
     cameras,
     captioning,
@@ -25,6 +26,7 @@ from app.cli import (
     evaluation,
     library,
     moments,
+    objects,
     observe,
     verdicts,
 )
@@ -71,6 +73,7 @@ def _options(
 
 cli.add_typer(ask.cli)
 cli.add_typer(observe.cli)
+cli.add_typer(archive.cli)
 cli.add_typer(moments.cli)
 cli.add_typer(library.videos, name="videos")
 cli.add_typer(cameras.cli, name="cameras")
@@ -80,6 +83,7 @@ cli.add_typer(alerts.cli, name="alerts")
 cli.add_typer(conversations.cli, name="conversations")
 cli.add_typer(verdicts.cli, name="verdicts")
 cli.add_typer(admin.retention, name="retention")
+cli.add_typer(objects.cli, name="objects")
 cli.add_typer(captioning.cli)
 cli.add_typer(evaluation.cli)
 cli.add_typer(admin.cli)

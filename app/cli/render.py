@@ -4,17 +4,18 @@ from collections.abc import Sequence
 from functools import singledispatch
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.pretty import Pretty
 from rich.table import Table
 from rich.text import Text
 
+from app.cli.plain_table import PlainTable
 from app.cli.wall_clock import clock_words, part_words
 from app.schemas.ask import AnswerResponse, EvidenceItem
 from app.schemas.captions import CaptionItem, CaptionRunResponse, CaptionsResponse
 from app.schemas.common import GapItem, LeftOutItem, MessageResponse, VideoSpan
 from app.schemas.demo import DemoResponse
 from app.schemas.doctor import DoctorResponse
+from app.schemas.migration import MigrationResponse
 from app.schemas.observations import ObservationsResponse, ObservedItem
 from app.schemas.probes import ProbeCellItem, ProbeResponse
 from app.schemas.search import ObservingItem, SearchResponse
@@ -51,11 +52,16 @@ def render(document: object) -> RenderableType:
 def _(answer: AnswerResponse) -> RenderableType:
     # The words were streamed already; what is left is the proof.
     searched = format_duration(answer.searched_s)
+    shown = f", shown {counted(answer.images, 'image')}" if answer.images else ""
     timing = f"first word after {answer.timing.first_token_ms:.0f} ms"
     read = counted(answer.recalled_chunks, "chunk")
     basis = basis_words(answer.answered_by, answer.evidence, answer.model)
     foot = Group(
-        _foot(f"{basis}; searched {searched}, read {read}, {timing}", answer.left_out, answer.gaps),
+        _foot(
+            f"{basis}; searched {searched}, read {read}{shown}, {timing}",
+            answer.left_out,
+            answer.gaps,
+        ),
         *([Text(answer.model_note, "dim")] if answer.model_note else []),
     )
     return Group(*moment_parts(answer.evidence, answer.nearest), foot)
@@ -90,7 +96,9 @@ def _evidence_table(items: list[EvidenceItem]) -> Table:
     for item in items:
         rows = [row.label or f'"{row.text}"' for row in item.observations]
         seen = ", ".join(dict.fromkeys(rows))
-        table.add_row(*_moment_cells(item, items), f"{item.score:.2f}", item.origin, escaped(seen))
+        table.add_row(
+            *_moment_cells(item, items), f"{item.score:.2f}", item.origin, printable(seen)
+        )
     return table
 
 
@@ -110,7 +118,7 @@ def _(search: SearchResponse) -> RenderableType:
     for hit in search.hits:
         peak = format_offset(hit.peak_s)
         cells = _moment_cells(hit, search.hits)
-        source = escaped(f"{hit.kind}: {hit.text}" if hit.text else hit.kind)
+        source = printable(f"{hit.kind}: {hit.text}" if hit.text else hit.kind)
         claim = "yes" if hit.confirmed else "nearest"
         table.add_row(str(hit.rank), *cells, peak, f"{hit.score:.2f}", source, claim)
     return Group(table, foot)
@@ -135,7 +143,7 @@ def _(run: CaptionRunResponse) -> RenderableType:
 
 def _foot(searched: str, left_out: list[LeftOutItem], gaps: list[GapItem]) -> Group:
     """Return what was searched, and a line for each span that could not be, or was not filmed."""
-    reasons = {"damaged": "damaged", "other_model": "read by another model"}
+    reasons = {"damaged": "damaged", "other_model": "read by another model", "away": "not reached"}
     lines = (
         f"{item.video} {item.start} to {item.end}, {reasons[item.reason]} ({item.hint})"
         for item in left_out
@@ -153,7 +161,7 @@ def _gap(gap: GapItem) -> str:
 def _captions(items: list[CaptionItem]) -> Table:
     table = _moments_table(items, "caption")
     for item in items:
-        table.add_row(*_moment_cells(item, items), escaped(item.text))
+        table.add_row(*_moment_cells(item, items), printable(item.text))
     return table
 
 
@@ -163,7 +171,7 @@ def _(ingest: IngestResponse) -> RenderableType:
     lines: list[RenderableType] = [table]
     for video in ingest.videos:
         table.add_row(
-            escaped(video.name),
+            printable(video.name),
             video.status,
             "?" if video.duration_s is None else format_offset(video.duration_s),
             str(video.chunks),
@@ -205,10 +213,10 @@ def _(library: LibraryResponse) -> RenderableType:
     for video in library.videos:
         length = "?" if video.duration_s is None else format_offset(video.duration_s)
         begins = clock_words(video.start_at, video.start_source) or "no clock"
-        cells = [video.video_id, escaped(video.name), video.status, length, str(video.chunks)]
+        cells = [video.video_id, printable(video.name), video.status, length, str(video.chunks)]
         cells += [size_text(video.latent_bytes), begins]
-        cells += [escaped(part_words(video.recording))] * has_parts
-        cells += [escaped(", ".join(video.tags))] * has_tags
+        cells += [printable(part_words(video.recording))] * has_parts
+        cells += [printable(", ".join(video.tags))] * has_tags
         table.add_row(*cells)
     observed = [item for video in library.videos for item in video.observed]
     failed = [video for video in library.videos if video.error is not None]
@@ -226,7 +234,7 @@ def _(document: ObservationsResponse) -> RenderableType:
         seen = f"{item.seen} of {item.looked}"
         sure = f"{item.confidence:.2f}"
         table.add_row(
-            item.start, item.end, item.kind, escaped(words), sure, seen, escaped(item.text)
+            item.start, item.end, item.kind, printable(words), sure, seen, printable(item.text)
         )
     return table
 
@@ -236,17 +244,21 @@ def _observed(items: list[ObservedItem]) -> Table:
     for item in items:
         labels = ", ".join(f"{label.count} {label.label}" for label in item.labels)
         missing = f"missing: {item.missing}" if item.missing else ""
-        table.add_row(item.observer, item.reach, str(item.count), escaped(missing or labels))
+        table.add_row(item.observer, item.reach, str(item.count), printable(missing or labels))
     return table
 
 
 @render.register
 def _(report: DoctorResponse) -> RenderableType:
     table = plain_table("", "what", "found", "what to do")
-    marks = {"ok": "[green]ok", "warning": "[yellow]note", "missing": "[red]missing"}
+    marks = {
+        "ok": Text("ok", "green"),
+        "warning": Text("note", "yellow"),
+        "missing": Text("missing", "red"),
+    }
     for finding in report.findings:
         table.add_row(
-            marks[finding.state], finding.name, escaped(finding.detail), finding.hint or ""
+            marks[finding.state], finding.name, printable(finding.detail), finding.hint or ""
         )
     return table
 
@@ -271,16 +283,23 @@ def _(accounts: AccountsResponse) -> RenderableType:
 
 
 @render.register
+def _(migration: MigrationResponse) -> RenderableType:
+    table = plain_table("table", "rows", "checksum")
+    for item in migration.tables:
+        if item.rows:
+            table.add_row(item.table, str(item.rows), item.checksum)
+    ends = f"{printable(migration.source)} -> {printable(migration.target)}"
+    return Group(table, "", Text(ends, "dim"), Text(printable(migration.message)))
+
+
+@render.register
 def _(note: MessageResponse) -> RenderableType:
     return Text(printable(note.message))
 
 
 def plain_table(*columns: str) -> Table:
     """Return an empty table without lines."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold", no_wrap=column not in _WRAPS)
-    return table
+    return PlainTable(*columns, wraps=_WRAPS)
 
 
 def _moments_table(
@@ -292,7 +311,7 @@ def _moments_table(
 
 
 def _moment_cells(moment: VideoSpan, moments: Sequence[VideoSpan]) -> list[str]:
-    cells = [escaped(moment.video), moment.start, moment.end]
+    cells = [printable(moment.video), moment.start, moment.end]
     if any(other.start_at for other in moments):
         cells.append(clock_words(moment.start_at, moment.start_source))
     return cells
@@ -301,11 +320,6 @@ def _moment_cells(moment: VideoSpan, moments: Sequence[VideoSpan]) -> list[str]:
 def printable(text: str) -> str:
     """Return a text without terminal control codes; newlines stay."""
     return "".join(letter for letter in text if letter in "\n\t" or letter.isprintable())
-
-
-def escaped(text: str) -> str:
-    """Return a foreign text as a table cell: no control codes, no markup."""
-    return escape(printable(text))
 
 
 def _cell_text(cell: ProbeCellItem | None) -> str:

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from app.cli.render import escaped, plain_table, printable
+from app.cli.render import plain_table, printable
 from app.cli.render_measures import render
 from app.schemas.evaluation import (
     BenchmarksResponse,
@@ -41,10 +41,10 @@ def _(measured: EvalResponse) -> RenderableType:
             f"{row.baselines[name]:.3f}" if name in row.baselines else "" for name in names
         )
         chance = "" if row.chance is None else f"{row.chance:.3f}"
-        table.add_row(escaped(row.group), str(row.n), score, *baselines, chance)
+        table.add_row(printable(row.group), str(row.n), score, *baselines, chance)
         for figure in row.published:
             cells = (figure.model, row.group, f"{figure.score:.3f}", figure.source)
-            papers.add_row(*map(escaped, cells))
+            papers.add_row(*map(printable, cells))
     unparsable = measured.rows[0].unparsable if measured.rows else 0
     lines = [
         f"{measured.title}: {measured.model}, recall {measured.recall}; "
@@ -92,7 +92,7 @@ def _(measured: PersistenceResponse) -> RenderableType:
 def _(chosen: CurationResponse) -> RenderableType:
     table = plain_table("category", "questions")
     for category, n in chosen.categories.items():
-        table.add_row(escaped(category), str(n))
+        table.add_row(printable(category), str(n))
     lines = [
         f"{counted(chosen.kept, 'question')} of {counted(chosen.runs, 'run')} in {chosen.output}",
         f"dropped: {chosen.answered_by_text} answered by words alone, "

@@ -3,7 +3,7 @@
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from app.cli.render import basis_words, escaped, moment_parts, plain_table, printable, render
+from app.cli.render import basis_words, moment_parts, plain_table, printable, render
 from app.schemas.conversations import ConversationResponse, ConversationsResponse, TurnItem
 
 
@@ -14,7 +14,7 @@ def _(listing: ConversationsResponse) -> RenderableType:
     table = plain_table("id", "account", "last used", "name")
     for item in listing.conversations:
         used = item.updated_at[:16].replace("T", " ")
-        table.add_row(item.conversation_id, item.account or "", used, escaped(item.title))
+        table.add_row(item.conversation_id, item.account or "", used, printable(item.title))
     return table
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from app.cli.render import escaped, plain_table, printable, render
+from app.cli.render import plain_table, printable, render
 from app.schemas.capacity import CapacityResponse
 from app.schemas.evaluation import (
     BenchResponse,
@@ -46,7 +46,7 @@ def _(listing: ModelsResponse) -> RenderableType:
             "" if model.weight_bytes is None else size_text(model.weight_bytes),
             _memory(model),
             model.licence or "",
-            "published" if model.where is None else escaped(model.where),
+            "published" if model.where is None else printable(model.where),
         )
     return table
 
@@ -104,12 +104,15 @@ def _(plan: MemoryPlanResponse) -> RenderableType:
     work = f"{counted(plan.samples, 'sample')} of {plan.sample_tokens:,} tokens, {again}"
     learning = f"{plan.learning:,} of {plan.parameters:,} parameters learn"
     fits = "fits" if plan.fits else "does not fit"
+    sharing = f", each of {plan.processes} processes" if plan.processes > 1 else ""
     table = plain_table("memory", "bytes", "of")
     table.add_row("weights", size_text(plan.weights_bytes), f"{learning}{adapters}")
     table.add_row("gradients", size_text(plan.gradients_bytes), "32-bit")
     table.add_row("optimiser", size_text(plan.optimiser_bytes), "AdamW, two means")
     table.add_row("working", size_text(plan.working_bytes), work)
-    table.add_row("all", size_text(plan.total_bytes), f"{fits} {size_text(plan.card_bytes)}")
+    table.add_row(
+        "all", size_text(plan.total_bytes), f"{fits} {size_text(plan.card_bytes)}{sharing}"
+    )
     return table
 
 
@@ -186,7 +189,7 @@ def _(measured: AlertsMeasureResponse) -> RenderableType:
     rows = plain_table("rule", "alerts", "right", "events", "caught", "repeats", "by day")
     for item in measured.rules:
         counts = (item.alerts, item.right, item.events, item.caught, item.repeats, item.by_day)
-        rows.add_row(escaped(item.words), *map(str, counts))
+        rows.add_row(printable(item.words), *map(str, counts))
     delay = "" if measured.delay_s is None else f"; median delay {measured.delay_s:.1f} s"
     lines = [
         f"{counted(len(measured.rules), 'rule')} at night over {measured.recordings} recordings: "
@@ -201,7 +204,7 @@ def _(measured: AlertsMeasureResponse) -> RenderableType:
 def _(fitted: ClaimResponse) -> RenderableType:
     table = plain_table("encoder", "threshold", "before", "present claimed", "absent claimed")
     table.add_row(
-        escaped(fitted.encoder),
+        printable(fitted.encoder),
         f"{fitted.claim:+.2f}",
         f"{fitted.before:+.2f}",
         _interval(fitted.present_claimed),
@@ -262,10 +265,10 @@ def _(capacity: CapacityResponse) -> RenderableType:
     plan, rates = capacity.plan, capacity.rates
     table = plain_table("", "what", "needed", "here", "how it is meant")
     for need in capacity.needs:
-        mark = "[green]fits" if need.fits else "[red]too much"
+        mark = Text("fits", "green") if need.fits else Text("too much", "red")
         spell = size_text if need.unit == "bytes" else _rate
         needed, available = spell(round(need.needed)), spell(round(need.available))
-        table.add_row(mark, need.name, needed, available, escaped(need.detail))
+        table.add_row(mark, need.name, needed, available, printable(need.detail))
     cameras = f"{counted(plan.cameras, 'camera')}, {plan.fps:g} fps, {plan.days:g} days"
     verdict = "it fits" if capacity.fits else "it does not fit as it is"
     head = (

@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from app.cli.render import plain_table, printable, render
-from app.schemas.days import DayEvent, DayResponse, DayStretch
+from app.schemas.days import ComparedDaysResponse, DayEvent, DayResponse, DayStretch
 from app.schemas.moments import MomentsResponse
 from app.timefmt import clock_text, format_duration
 
@@ -33,6 +33,17 @@ def _(document: DayResponse) -> RenderableType:
             )
     filmed = format_duration(document.filmed_s)
     return Group(Text(f"{document.date}: {filmed} of footage"), table)
+
+
+@render.register
+def _(document: ComparedDaysResponse) -> RenderableType:
+    table = plain_table("source", "what", *document.dates)
+    for source in document.sources:
+        name = Text(printable(source.name))
+        table.add_row(name, "filmed", *map(format_duration, source.filmed_s))
+        for row in source.seen:
+            table.add_row(name, Text(printable(row.what)), *map(str, row.counts))
+    return table
 
 
 def _found(row: DayStretch) -> str:

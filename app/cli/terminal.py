@@ -4,10 +4,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Protocol
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from app.cli.render import printable
@@ -41,16 +41,16 @@ class ProgressBars:
         if console.is_terminal:
             self._bars = Progress(
                 SpinnerColumn(),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(bar_width=30),
-                TextColumn("{task.fields[note]}", style="dim"),
+                TextColumn("{task.fields[note]}", style="dim", markup=False),
                 TimeElapsedColumn(),
                 console=console,
             )
 
     def step(self, step: ProgressUpdate) -> None:
         """Draw one piece of work further; the first step of a new `what` opens it."""
-        what, note = escape(printable(step.what)), escape(printable(step.note))
+        what, note = printable(step.what), printable(step.note)
         if self._bars is None:
             self._tell(what, step, note)
             return
@@ -61,7 +61,7 @@ class ProgressBars:
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
-        self._console.print(text, markup=False)
+        self._console.print(text)
 
     def close(self) -> None:
         """Leave the bars as they stand."""
@@ -82,8 +82,10 @@ class Terminal:
 
     def __init__(self, *, json: bool) -> None:
         self._json = json
-        self._out = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-        self._err = Console(stderr=True, highlight=False, soft_wrap=True)
+        # A name is shown as it is: brackets and colons in it mean nothing.
+        plain = partial(Console, highlight=False, markup=False, emoji=False)
+        self._out = plain(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
+        self._err = plain(stderr=True, soft_wrap=True)
 
     @property
     def is_interactive(self) -> bool:
@@ -104,12 +106,12 @@ class Terminal:
 
     def say(self, text: str = "", *, style: str | None = None) -> None:
         """Print a line for people: on stdout, or on stderr beside a JSON document."""
-        (self._err if self._json else self._out).print(text, style=style, markup=False)
+        (self._err if self._json else self._out).print(text, style=style)
 
     def fail(self, code: str, message: str, hint: str | None, exit_code: int) -> int:
         """Print a failure in one sentence, and return its exit code."""
         sentence = message if hint is None else f"{message} ({hint})"
-        self._err.print(f"longwatch: {' '.join(sentence.split())}", markup=False)
+        self._err.print(f"longwatch: {' '.join(sentence.split())}")
         if self._json:
             self.show(ErrorResponse(error=ErrorDetail(code=code, message=message, hint=hint)))
         return exit_code

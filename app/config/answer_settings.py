@@ -12,7 +12,7 @@ from app.config.section import Section
 
 class AnswerSettings(Section):
     """A server of yours that answers from the moments that are found here. Off without an address.
-    Questions, stills and observations of those moments are sent to it."""
+    Questions, the images beside them, stills and observations of those moments are sent to it."""
 
     base_url: str | None = Field(default=None, pattern=r"^https?://[^/\s]+(/[^\s]*)?$")
     """Address of an OpenAI-compatible server, such as `http://127.0.0.1:11434/v1` of Ollama."""
@@ -23,7 +23,7 @@ class AnswerSettings(Section):
     allow_hosts: tuple[str, ...] = ()
     """Hosts beside this machine that stills may be sent to, by name or address."""
     stills: int = Field(default=8, ge=1, le=32)
-    """Most pictures that are sent with a question."""
+    """Most stills that are sent with a question, beside its own images."""
     timeout_s: float = Field(default=60.0, ge=1, le=3600, allow_inf_nan=False)
     """Seconds that the server may be silent."""
 

@@ -51,7 +51,9 @@ LONGWATCH_MODEL=nano LONGWATCH_LIMITS__UPLOAD_BYTES=20GiB longwatch serve
 ```
 
 Sizes are bytes, or are written as `500MB` or `20GiB`. Lists in an environment variable are JSON.
-An unknown name is an error.
+An unknown name is an error. A secret may lie in a file, which the variable with `_FILE` behind its
+name names: `LONGWATCH_DATABASE_URL_FILE`, `LONGWATCH_OBJECTS__ACCESS_KEY_ID_FILE`,
+`LONGWATCH_OBJECTS__SECRET_ACCESS_KEY_FILE`.
 """
 
 

@@ -3,20 +3,25 @@
 import torch
 
 from app.config.engine_config import find_model, models_folder
+from app.config.index_choice import IndexChoice
 from app.config.settings import Settings
 from app.config.sight_settings import MODEL_ENCODER
 from engine import plugins
+from engine.cache.far import ALONE, FarFiles
 from engine.device import pick_device
-from engine.pipeline.config import DEFAULT_INDEX
 from engine.pipeline.encoder_index import EncoderIndex, open_encoder_index
 from engine.protocols import ImageTextEncoder
 from engine.sight import encoders
 from storage.files import HomeFolder
 
 
-def open_encoders(settings: Settings) -> tuple[EncoderIndex, ...]:
+def open_encoders(
+    settings: Settings, index: IndexChoice, *, far: FarFiles = ALONE
+) -> tuple[EncoderIndex, ...]:
     """Open the encoders that the settings name, in their order; the model's own is not among them.
 
+    Args:
+        far: The store of vectors that other machines share; none without.
     Raises:
         NotFoundError: A checkpoint is not on this machine.
         MissingCapabilityError: A package of weights is not installed.
@@ -29,7 +34,9 @@ def open_encoders(settings: Settings) -> tuple[EncoderIndex, ...]:
             _open(name, settings, device),
             vectors_folder=home.vectors,
             index_folder=home.index,
-            backend=settings.retrieval.index or DEFAULT_INDEX,
+            backend=index.backend,
+            tables=index.tables,
+            far=far,
         )
         for name in settings.sight.encoder
         if name != MODEL_ENCODER

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from app.config.index_choice import IndexChoice
 from app.config.settings import Settings
 from app.config.weight_settings import WeightSettings
 from engine.cache.budget import CacheConfig
@@ -103,7 +104,7 @@ def models_folder(settings: Settings) -> Path:
     return settings.paths.models or HomeFolder(settings.home).models
 
 
-def engine_config(settings: Settings) -> EngineConfig:
+def engine_config(settings: Settings, index: IndexChoice) -> EngineConfig:
     """Return the engine's configuration; where a setting is `None`, its own default holds."""
     stream, cache, sampling = settings.stream, settings.cache, settings.sampling
     home = HomeFolder(settings.home)
@@ -135,7 +136,8 @@ def engine_config(settings: Settings) -> EngineConfig:
                 storage=stream.latent_format,
             )
         ),
-        **_given(index_backend=settings.retrieval.index),
+        index_backend=index.backend,
+        vector_tables=index.tables,
     )
 
 

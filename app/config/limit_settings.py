@@ -34,5 +34,19 @@ class LimitSettings(Section):
     """Longest question in tokens, with the turns before it, of which the oldest are left out."""
     question_chars: int = Field(default=4000, ge=1, le=1_000_000)
     """Longest question or search text, in characters."""
+    images: int = Field(default=8, ge=1, le=64)
+    """Most still images that a question shows to the model."""
+    image_bytes: ByteSize = Field(default=ByteSize(16 << 20), ge=1, le=16 << 20)
+    """Most bytes of the image files of a question together."""
+    image_side_px: int = Field(default=2048, ge=64, le=8192)
+    """Longest side of an image for the model, in pixels; larger ones are scaled down."""
     disk_reserve_bytes: ByteSize = Field(default=ByteSize(GIB), le=MAX_BYTES)
     """Bytes of disk to keep free: uploads are refused and ingest stops below it."""
+
+
+class RetentionSettings(Section):
+    """Deletion of videos by age."""
+
+    days: float | None = Field(default=None, ge=1, le=36500)
+    """Days after which a video is deleted, counted from when it was added. Without a value,
+    everything is kept."""

@@ -17,9 +17,7 @@ from platformdirs import user_data_path
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ByteSize,
     Field,
-    IPvAnyNetwork,
     NonNegativeInt,
     PrivateAttr,
     SecretStr,
@@ -36,13 +34,17 @@ from pydantic_settings import SettingsError as EnvironmentSettingsError
 
 import engine.index
 from app.config.answer_settings import AnswerSettings
+from app.config.cache_settings import CacheSettings
 from app.config.camera_secrets import SECRET_PREFIX
-from app.config.limit_settings import LimitSettings
+from app.config.limit_settings import LimitSettings, RetentionSettings
 from app.config.media_settings import MediaSettings
-from app.config.section import MAX_BYTES, Section, refuse_bool
+from app.config.object_settings import ObjectSettings
+from app.config.section import Section, refuse_bool
+from app.config.server_settings import ServerSettings
 from app.config.sight_settings import SightSettings
 from app.config.still_settings import StillSettings
 from app.config.weight_settings import WeightSettings
+from app.config.worker_settings import WorkerSettings
 from app.logging import LogFormat, LogLevel
 from engine import plugins
 from engine.errors import SettingsError
@@ -52,6 +54,8 @@ FILE_NAME = "longwatch.toml"
 _PREFIX = "LONGWATCH_"
 _FOREIGN_PREFIXES = ("LONGWATCH_TEST_", SECRET_PREFIX)
 """Variables of the test suite and secrets of cameras; they configure nothing here."""
+SECRETS = ("database_url", "objects__access_key_id", "objects__secret_access_key")
+"""Settings whose value may lie in a file that a variable with `_FILE` behind its name names."""
 
 ENVIRONMENT = "environment"
 FLAGS = "flags"
@@ -78,7 +82,7 @@ class SamplingSettings(Section):
     """Skip frames that show the same as the frame before."""
     static_threshold: float | None = Field(default=None, ge=0, le=1)
     """Mean difference of two frames, as a share of the grey scale, below which the second counts
-    as static."""
+    as static. A dark picture has less, down to twice its own noise."""
     heartbeat_s: float | None = Field(default=None, ge=0.1, le=86400)
     """Seconds after which static footage keeps a frame all the same."""
 
@@ -99,24 +103,12 @@ class StreamSettings(Section):
     a step and a zero point for each channel of a chunk."""
 
 
-class CacheSettings(Section):
-    """Bytes of latents in each tier."""
-
-    device_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
-    """Bytes on the accelerator; unused when the model runs on the CPU. Without a value, what its
-    memory has free once the weights are there, but for what chunks and answers need."""
-    host_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
-    """Bytes in main memory."""
-    disk_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
-    """Bytes on disk. Without a value, the disk's own size is the limit."""
-
-
 class RetrievalSettings(Section):
     """Choice of the chunks that answer a question."""
 
     index: str | None = None
-    """The vector index: a module of `engine/index`, `segments` or `exact`. The former
-    `faiss_flat` means `segments`, which takes over its files."""
+    """The vector index: `segments` or `exact` in files, or `pgvector` in the PostgreSQL of
+    `database_url`: without a value, where that has the extension. `faiss_flat` means `segments`."""
 
     @field_validator("index")
     @classmethod
@@ -131,26 +123,6 @@ class RetrievalSettings(Section):
     recall: Literal["auto", "top", "overview", "all"] = "auto"
     """The chunks that a question gets: the nearest, an even overview with the nearest, all of
     them, or `auto`, which decides by the wording of the question."""
-
-
-class ServerSettings(Section):
-    """Address of the web app."""
-
-    host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen on. Any other than loopback requires an account with a password."""
-    port: int = Field(default=7860, ge=0, le=65535)
-    """TCP port; 0 takes a free one."""
-    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
-    """Addresses or networks of reverse proxies. Only from them are `X-Forwarded-For` and
-    `X-Forwarded-Proto` believed; without a value, from nobody."""
-
-
-class RetentionSettings(Section):
-    """Deletion of videos by age."""
-
-    days: float | None = Field(default=None, ge=1, le=36500)
-    """Days after which a video is deleted, counted from when it was added. Without a value,
-    everything is kept."""
 
 
 class LogSettings(Section):
@@ -204,10 +176,12 @@ class Settings(BaseSettings):
     sampling: SamplingSettings = SamplingSettings()
     stream: StreamSettings = StreamSettings()
     cache: CacheSettings = CacheSettings()
+    objects: ObjectSettings = ObjectSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     stills: StillSettings = StillSettings()
     sight: SightSettings = SightSettings()
     limits: LimitSettings = LimitSettings()
+    workers: WorkerSettings = WorkerSettings()
     server: ServerSettings = ServerSettings()
     retention: RetentionSettings = RetentionSettings()
     paths: PathSettings = PathSettings()
@@ -228,6 +202,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url.get_secret_value()
         return f"sqlite:///{HomeFolder(self.home).database}"
+
+    @property
+    def database_is_file(self) -> bool:
+        """Whether rows lie in SQLite, which processes of one machine alone can share."""
+        return self.catalog_url.startswith("sqlite:")
 
     @classmethod
     def settings_customise_sources(
@@ -316,17 +295,34 @@ def read_file(file: Path) -> dict[str, Any]:
 
 
 def _read_environment() -> dict[str, Any]:
-    named = (
-        (name.removeprefix(_PREFIX).lower(), value)
+    named = {
+        name.removeprefix(_PREFIX).lower(): value
         for name, value in os.environ.items()
         if name.startswith(_PREFIX) and not name.startswith(_FOREIGN_PREFIXES)
-    )
-    unparsed = _nested(named, "__")
-    _refuse_unknown("environment", Settings, unparsed)
+    }
+    for secret in SECRETS:
+        if (file := named.pop(f"{secret}_file", None)) is not None:
+            named[secret] = _secret_in(Path(file), f"{_PREFIX}{secret.upper()}", secret in named)
+    _refuse_unknown("environment", Settings, _nested(named.items(), "__"))
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {f"{_PREFIX.lower()}{name}": value for name, value in named.items()}
     try:
-        return EnvSettingsSource(Settings)()
+        return source()
     except EnvironmentSettingsError as error:
         raise SettingsError(f"environment: {error}", hint="lists are written as JSON") from error
+
+
+def _secret_in(file: Path, variable: str, is_given_too: bool) -> str:
+    """Return the secret that a file holds, without the end of its line."""
+    if is_given_too:
+        raise SettingsError(f"environment: {variable} and {variable}_FILE are one too many")
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise SettingsError(
+            f"environment: {variable}_FILE: {file} cannot be read: {reason}"
+        ) from error
 
 
 def _nested(items: Iterable[tuple[str, object]], delimiter: str) -> dict[str, Any]:
