@@ -62,9 +62,11 @@ def _ask(
 ) -> AnswerResponse:
     # Late, as below: torch and the database, which a terminal with a server does without.
     from app.services.ask import ask
+    from app.services.images import read_files
 
-    scope = _scope(context, arguments)
-    return ask(context, arguments.question, scope, on_token=listener.token)
+    scope = () if arguments.is_about_images_alone else _scope(context, arguments)
+    pictures = read_files(context, arguments.images) if arguments.images else ()
+    return ask(context, arguments.question, scope, on_token=listener.token, pictures=pictures)
 
 
 def _search(

@@ -95,9 +95,11 @@ class CommandServer:
         if self._listener is None:
             return
         home = self._context.settings.home
-        for path in (runtime_path(home), socket_path(home)):
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
+        # A server of another machine that shares the folder may have put its own there since.
+        if read_runtime_file(home) == self._file:
+            for path in (runtime_path(home), socket_path(home)):
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
         self._stopping.set()
         # Wakes the thread that waits in `accept`, which closing alone does not.
         with suppress(OSError):

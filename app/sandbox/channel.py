@@ -5,6 +5,7 @@ foreign data: lengths, numbers and words are checked before anything is made of 
 """
 
 import json
+import mmap
 import os
 import select
 import signal
@@ -62,6 +63,7 @@ _SOUND_BYTES = 640_000
 _GRACE_S = 5.0
 _PIPE_BYTES = 1 << 20
 _LOOK_S = 0.5
+_MAPPED_BYTES = 1 << 16
 _MAX_RECORDED_BYTES = 1 << 28
 """Of a fragment of a second or of one picture group: far more than any camera sends."""
 # Threads of numpy's linear algebra, which is never used, and arenas of the allocator would each
@@ -116,6 +118,9 @@ class Child:
         self._pts_s: float | None = None
         self.while_waiting: Callable[[float], None] | None = None
         """Called about twice a second with how long nothing has come (s); may raise to stop."""
+        self.maps_frames = False
+        """Whether what is large comes in memory that goes back to the system when it is dropped:
+        pictures of a camera wait beside what stays, and leave holes in a heap."""
         self._process = _start()
         # A reader that is forgotten instead of closed takes its child along.
         weakref.finalize(self, _kill, self._process)
@@ -134,6 +139,7 @@ class Child:
         sound: SoundShape | None = None,
         sound_only: bool = False,
         subtitles: bool = False,
+        picture_px: int | None = None,
         live: LiveConfig | None = None,
     ) -> None:
         """Send the request; there is one in the life of a child, but sound is asked for on."""
@@ -148,6 +154,7 @@ class Child:
             "sound": None if sound is None else asdict(sound),
             "sound_only": sound_only,
             "subtitles": subtitles,
+            "picture_px": picture_px,
             "live": None if live is None else asdict(live),
             "network": network,
             "device": device_path(self._uri),
@@ -271,7 +278,10 @@ class Child:
     def _read(self, n_bytes: int) -> memoryview:
         if self._process.stdout is None or self._process.stdout.closed:
             raise self._ended()
-        buffer = np.empty(n_bytes, dtype=np.uint8).data
+        if self.maps_frames and n_bytes >= _MAPPED_BYTES:
+            buffer = memoryview(mmap.mmap(-1, n_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        else:
+            buffer = np.empty(n_bytes, dtype=np.uint8).data
         filled = 0
         began_at = time.monotonic()
         deadline = began_at + self._sandbox.stall_s + _GRACE_S

@@ -118,6 +118,8 @@ def _serve(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:
             _serve_subtitles(request, wire)
         elif request["sound_only"]:
             _serve_sound_frames(request, wire, walls)
+        elif request["picture_px"]:
+            _serve_picture(request, wire)
         elif request["live"]:
             _serve_live(request, wire, walls)
         elif request["moment_s"] is None:
@@ -191,6 +193,18 @@ def _serve_moment(request: dict[str, Any], wire: Wire) -> None:
         on_packet=wire.beat,
     )
     wire.send(FRAME, *_packed(frame, _NO_STATS))
+
+
+def _serve_picture(request: dict[str, Any], wire: Wire) -> None:
+    from engine.media.frame import Frame
+    from engine.media.picture import decode_picture
+
+    pixels = decode_picture(
+        request["uri"],
+        max_side_px=request["limits"]["max_side_px"],
+        shown_px=request["picture_px"],
+    )
+    wire.send(FRAME, *_packed(Frame(pixels=pixels, pts_s=0.0), _NO_STATS))
 
 
 def _serve_sound_frames(request: dict[str, Any], wire: Wire, walls: Confinement) -> None:

@@ -67,6 +67,7 @@ class LiveChild:
         """
         self._child = Child(uri, config, limits, SandboxLimits(cpu_s=_CPU_S))
         self._child.while_waiting = while_waiting
+        self._child.maps_frames = True
         try:
             self._child.ask(live=live)
             _, payload = self._child.message(INFO)

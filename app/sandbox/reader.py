@@ -12,7 +12,7 @@ little beside decoding and the pipe bounds what is buffered by itself. Measured:
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, UInt8
 
 from app.sandbox.channel import Child, SandboxLimits, SoundShape, unpacked_stats
 from app.sandbox.child import BEAT, END, FRAME, INFO, STATS
@@ -163,6 +163,24 @@ def frame_at_foreign(
         child.ask(moment_s=time_s)
         _, payload = child.message(FRAME)
         return child.frame(payload)[0]
+    finally:
+        child.end()
+
+
+def picture_foreign(
+    path: str, *, shown_px: int, limits: MediaLimits, sandbox: SandboxLimits | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a foreign still picture in a child process, scaled down to a longest side.
+
+    Raises:
+        LongwatchError: As `engine.media.picture.decode_picture`, and MediaDecodeError where the
+            child crashed, hung or passed a limit.
+    """
+    child = Child(path, SamplingConfig(), limits, sandbox or SandboxLimits())
+    try:
+        child.ask(picture_px=shown_px)
+        _, payload = child.message(FRAME)
+        return child.frame(payload)[0].pixels
     finally:
         child.end()
 

@@ -23,7 +23,8 @@ from app.schemas.videos import IngestItem, IngestResponse, LibraryResponse
 from app.services.access import find_video
 from app.services.captions import describe_run, enqueue_captions
 from app.services.context import ServiceContext
-from app.services.ingest import add_source, describe_ingest, enqueue_ingest
+from app.services.ingest import add_source, describe_ingest
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.library import finish_removals, show_video
 from app.services.observe import enqueue_observe, is_observed
 from app.services.sources import describe_skipped, expand, is_folder

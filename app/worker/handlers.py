@@ -9,10 +9,21 @@ from collections.abc import Callable
 from functools import partial
 
 from app.progress import JobControl
-from app.services import captions, filming, filming_jobs, ingest, observe, previews, probes
+from app.services import (
+    captions,
+    filming,
+    filming_jobs,
+    ingest,
+    ingest_jobs,
+    observe,
+    previews,
+    probes,
+)
 from app.services.alert_watch import watch_video
 from app.services.context import ServiceContext
 from app.services.job_kinds import OBSERVE
+from app.worker.processes import this_process
+from app.worker.shares import WorkerShare
 from app.worker.worker import Handler, Worker
 from storage.records import JobRow
 
@@ -25,7 +36,7 @@ def _observe_and_watch(context: ServiceContext, job: JobRow, control: JobControl
 
 
 _USE_CASES: dict[str, Callable[[ServiceContext, JobRow, JobControl], None]] = {
-    ingest.KIND: ingest.run_ingest,
+    ingest_jobs.KIND: ingest.run_ingest,
     captions.KIND: captions.run_captions,
     filming_jobs.KIND: filming.run_filming,
     OBSERVE: _observe_and_watch,
@@ -50,6 +61,23 @@ def open_observing_worker(context: ServiceContext) -> Worker:
         context.catalog.jobs,
         {OBSERVE: partial(_observe_and_watch, context)},
         background={OBSERVE: context.settings.sight.concurrent_observes},
+        lease_s=context.settings.workers.lease_s,
+    )
+
+
+def open_reader(context: ServiceContext, *, stopping: threading.Event) -> Worker:
+    """Return a worker for jobs that it is handed one by one, of every kind that ends.
+
+    Args:
+        stopping: Has the job that runs hand itself back.
+    """
+    with_end = handlers(context)
+    del with_end[filming_jobs.KIND]
+    return Worker(
+        context.catalog.jobs,
+        with_end,
+        lease_s=context.settings.workers.lease_s,
+        stopping=stopping,
     )
 
 
@@ -58,7 +86,8 @@ def open_worker(context: ServiceContext, *, stopping: threading.Event | None = N
 
     Observing and previews have places of their own: the one takes as long as a third of the
     footage, the other decodes it once more, and of an older library every video at once; a file
-    that is added meanwhile must not wait for either. The filming of a camera has no end.
+    that is added meanwhile must not wait for either. The filming of a camera has no end, and is
+    divided evenly among the workers of a library.
 
     Args:
         stopping: Stops it when it is set, as `Worker.stop` does.
@@ -76,5 +105,16 @@ def open_worker(context: ServiceContext, *, stopping: threading.Event | None = N
             OBSERVE: settings.sight.concurrent_observes,
             previews.KIND: 1,
             filming_jobs.KIND: settings.limits.cameras,
+        },
+        lease_s=settings.workers.lease_s,
+        leases={filming_jobs.KIND: settings.workers.camera_lease_s},
+        shares={
+            filming_jobs.KIND: WorkerShare(
+                context.catalog,
+                filming_jobs.KIND,
+                this_process(),
+                places=settings.limits.cameras,
+                silent_s=settings.workers.camera_lease_s,
+            )
         },
     )

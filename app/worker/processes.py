@@ -2,6 +2,7 @@
 
 import os
 import platform
+from pathlib import Path
 
 import psutil
 
@@ -26,9 +27,21 @@ def is_dead(lease: str | None) -> bool:
         return True
 
 
-def _machine() -> str:
-    """Return the name of this machine or container, within which a process id is unique."""
+def this_machine() -> str:
+    """Return what tells this machine from others, whatever its containers are called."""
     try:
-        return f"{platform.node()}/{os.stat('/proc/self/ns/pid').st_ino}"
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return platform.node()
+
+
+def _machine() -> str:
+    """Return the name of this machine or container, within which a process id is unique.
+
+    Machines may share a name, and outside of containers all have the same number of namespace:
+    the start of the machine tells them apart.
+    """
+    try:
+        return f"{platform.node()}/{this_machine()[:8]}.{os.stat('/proc/self/ns/pid').st_ino}"
     except OSError:
         return platform.node()

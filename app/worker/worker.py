@@ -10,193 +10,32 @@ machine, where the dead can be told from the silent, and after the lease on anot
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 
-from app.errors import hint_for
+from app.worker.beating import beating
+from app.worker.job_context import JobContext, Watch, no_watch
 from app.worker.processes import is_dead, this_process
-from engine.errors import LongwatchError, NotFoundError, UnreachableError
-from storage.jobs import Jobs
-from storage.records import Failure, HeartbeatReply, JobId, JobProgress, JobRow
+from app.worker.retries import RetryPolicy
+from app.worker.shares import JobShare
+from engine.errors import NotFoundError, UnreachableError
+from storage.jobs import JobChange, Jobs
+from storage.records import JobId, JobRow
 
 LEASE_S = 30.0
 """A worker that was silent for so long has lost its jobs."""
 BEAT_S = 2.0
 """How soon a cancel is heard by a job that makes no progress."""
 POLL_S = 1.0
-PROGRESS_EVERY_S = 0.5
-"""Progress is written no more often: chunks may pass faster than anyone reads."""
+TOLD_POLL_S = 5.0
+"""How often to look for work where changes are told: leases and pauses end untold."""
 
 _log = logging.getLogger(__name__)
-
-Watch = Callable[[JobProgress], None]
-
-
-def no_watch(progress: JobProgress) -> None:
-    """Ignore progress: the row keeps it."""
-
-
-class JobContext:
-    """The line between a running handler and its job; may be used from any thread."""
-
-    def __init__(
-        self,
-        jobs: Jobs,
-        job: JobRow,
-        *,
-        stopping: threading.Event,
-        lease_s: float,
-        watch: Watch,
-    ) -> None:
-        self._jobs = jobs
-        self._watch = watch
-        self._job = job
-        self._stopping = stopping
-        self._lease_s = lease_s
-        self._cancelled = threading.Event()
-        self._lost = threading.Event()
-        self._stop_observed = False
-        self._unwritten: JobProgress | None = None
-        self._last = job.progress
-        self._written_at = float("-inf")
-        self._started = time.monotonic()
-        self._held_until = self._started + lease_s
-
-    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Report how far the work is; cheap however often it is called."""
-        self._unwritten = self._last = JobProgress(done=done, total=total, note=note)
-        self._watch(self._unwritten)
-        if time.monotonic() - self._written_at >= PROGRESS_EVERY_S:
-            self.write_progress()
-
-    def is_cancelled(self) -> bool:
-        """Tell whether the user cancelled the job: end it and leave things tidy."""
-        self._stop_observed = self._stop_observed or self._cancelled.is_set()
-        return self._cancelled.is_set()
-
-    def should_stop(self) -> bool:
-        """Tell whether to return soon, for any reason.
-
-        The user cancelled, or the worker stops and will hand the job to another, or another has
-        it already. What is committed stays; the next worker goes on from there.
-        """
-        stop = self._cancelled.is_set() or self._stopping.is_set() or self._lost.is_set()
-        self._stop_observed = self._stop_observed or stop
-        return stop
-
-    def heartbeat(self) -> None:
-        """Keep the lease and hear the news; the worker does this, a handler need not."""
-        try:
-            pulse = self._jobs.heartbeat(self._job, lease_s=self._lease_s)
-        except UnreachableError as error:
-            # A database that is away for a moment takes nobody's job, the lease does.
-            _log.warning("job %d: no heartbeat: %s", self._job.id, error)
-            if time.monotonic() > self._held_until:
-                self._lost.set()
-            return
-        self._held_until = time.monotonic() + self._lease_s
-        self._apply(pulse)
-
-    def write_progress(self) -> None:
-        """Write down the last progress, if it is not yet."""
-        progress, self._unwritten = self._unwritten, None
-        if progress is None:
-            return
-        self._written_at = time.monotonic()
-        try:
-            self._apply(self._jobs.report(self._job, progress))
-        except UnreachableError as error:
-            _log.warning("job %d: progress not written: %s", self._job.id, error)
-
-    def settle(self, error: Exception | None, retry: "RetryPolicy | None") -> None:
-        """Write down how the handler came back."""
-        self.write_progress()
-        if self._lost.is_set():
-            self._log_end("taken over by another worker", level=logging.WARNING)
-        elif self._stop_observed and self._cancelled.is_set():
-            self._jobs.finish(self._job, "cancelled")
-            self._log_end("cancelled")
-        elif error is not None:
-            self._settle_failure(error, retry)
-        elif self._stop_observed:
-            self._jobs.release(self._job)
-            self._log_end("handed back: this worker stops")
-        else:
-            self._jobs.finish(self._job)
-            self._log_end("done")
-
-    def _settle_failure(self, error: Exception, retry: "RetryPolicy | None") -> None:
-        failure, retry_in_s = _failure(error), self._retry_in_s(error, retry)
-        self._jobs.fail(self._job, failure, retry_in_s=retry_in_s)
-        outlook = "" if retry_in_s is None else f"; tried again in {retry_in_s:.0f} s"
-        # Who raised on purpose said all there is to say; a bug is nothing without its traceback.
-        is_bug = not isinstance(error, LongwatchError)
-        self._log_end(
-            f"failed ({failure.code}: {failure.message}){outlook}",
-            # Who waits for a job hears of its failure anyway, and not as a line of a log.
-            level=logging.ERROR if is_bug else logging.INFO if retry is None else logging.WARNING,
-            trace=error if is_bug else None,
-        )
-
-    def _log_end(
-        self, outcome: str, *, level: int = logging.INFO, trace: Exception | None = None
-    ) -> None:
-        took_s = time.monotonic() - self._started
-        speed = self._last.done / took_s if took_s > 0 else 0.0
-        note = f", {self._last.note}" if self._last.note else ""
-        _log.log(
-            level,
-            "job %d (%s) %s after %.1f s at %.1f a second%s",
-            self._job.id,
-            self._job.kind,
-            outcome,
-            took_s,
-            speed,
-            note,
-            exc_info=trace,
-            extra={
-                "job_id": self._job.id,
-                "kind": self._job.kind,
-                "video_id": self._job.video,
-                "duration_s": round(took_s, 3),
-                "done": self._last.done,
-                "done_per_s": round(speed, 3),
-            },
-        )
-
-    def _apply(self, pulse: HeartbeatReply) -> None:
-        if pulse == "cancel":
-            self._cancelled.set()
-        elif pulse == "lost":
-            self._lost.set()
-
-    def _retry_in_s(self, error: Exception, retry: "RetryPolicy | None") -> float | None:
-        if retry is None or not _may_pass(error):
-            return None
-        row = self._jobs.get(self._job.id)
-        if row.attempts >= row.max_attempts:
-            return None
-        return retry.delay_s(row.attempts)
-
 
 Handler = Callable[[JobRow, JobContext], None]
 """Does one kind of job. Returns when it is done, or soon after `should_stop`; may be run again
 after any interruption, so it must find out by itself what is done already."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
-    """The pauses before a failed job is tried again."""
-
-    first_s: float = 5.0
-    factor: float = 4.0
-    most_s: float = 600.0
-
-    def delay_s(self, attempts: int) -> float:
-        """Seconds to wait after so many starts that led nowhere."""
-        return float(min(self.most_s, self.first_s * self.factor ** max(0, attempts - 1)))
 
 
 class Worker:
@@ -210,6 +49,8 @@ class Worker:
         n_slots: int = 1,
         background: Mapping[str, int] | None = None,
         lease_s: float = LEASE_S,
+        leases: Mapping[str, float] | None = None,
+        shares: Mapping[str, JobShare] | None = None,
         poll_s: float = POLL_S,
         retry: RetryPolicy | None = None,
         name: str | None = None,
@@ -222,7 +63,9 @@ class Worker:
             n_slots: Jobs at a time.
             background: Kinds with places of their own, and how many of each run at a time.
             lease_s: Silence after which others take over.
-            poll_s: How often to look for work while there is none.
+            leases: The same for kinds that have another.
+            shares: Kinds that several workers divide among themselves.
+            poll_s: How often to look for work while there is none, and nobody tells of any.
             retry: For failures that may pass.
             name: Names this process in the rows; only tests give one.
             stopping: Stops it when it is set; of its own when `None`.
@@ -234,23 +77,32 @@ class Worker:
         self._n_slots = n_slots
         self._background = dict(background or {})
         self._lease_s = lease_s
+        self._leases = dict(leases or {})
+        self._shares = dict(shares or {})
         self._poll_s = poll_s
         self._retry = retry or RetryPolicy()
         self.name = name or this_process()
         self._stopping = stopping or threading.Event()
         self._contexts: set[JobContext] = set()
+        self._changed = threading.Event()
 
     def run(self, *, until_idle: bool = False) -> None:
         """Work until `stop`, or until nothing is left that may run now."""
         _log.info("worker %s starts, %d jobs at a time", self.name, self._n_slots)
         n_threads = self._n_slots + sum(self._background.values())
-        with self._heartbeats(), ThreadPoolExecutor(n_threads, "job") as pool:
+        with (
+            self._jobs.hearing(self._hear),
+            self._heartbeats(),
+            ThreadPoolExecutor(n_threads, "job") as pool,
+        ):
             try:
                 self._loop(pool, until_idle)
             except BaseException:
                 # Ctrl-C: jobs that run are told to stop, and waited for.
                 self._stopping.set()
                 raise
+            finally:
+                self._leave()
 
     def run_job(self, job: JobId, *, watch: Watch = no_watch) -> JobRow:
         """Do one job on the calling thread, or watch the worker that has it, until it ends.
@@ -262,9 +114,14 @@ class Worker:
             LongwatchError: What the handler raised here; one that failed elsewhere says so in
                 the `failure` of the row.
         """
+        with self._jobs.hearing(lambda *_: self._changed.set()):
+            return self._run_job(job, watch)
+
+    def _run_job(self, job: JobId, watch: Watch) -> JobRow:
         while True:
             self._reap_dead_workers()
-            claimed = self._jobs.claim(self.name, [*self._handlers], lease_s=self._lease_s, job=job)
+            kinds = [*self._handlers]
+            claimed = self._jobs.claim(self.name, kinds, lease_s=self._least_s(kinds), job=job)
             if claimed is not None:
                 with self._heartbeats():
                     self._do(claimed, retry=None, watch=watch)
@@ -273,11 +130,39 @@ class Worker:
             if row.state not in {"queued", "running"} or self._stopping.is_set():
                 return row
             watch(row.progress)
-            self._stopping.wait(self._poll_s)
+            self._pause()
+
+    def run_assigned(self, job: JobId) -> None:
+        """Do one job of the queue on the calling thread, if nobody has it and it may run now.
+
+        How it ended stands in its row: one that failed is tried again, as any of the queue.
+        """
+        self._reap_dead_workers()
+        kinds = [*self._handlers]
+        claimed = self._jobs.claim(
+            self.name, kinds, lease_s=self._least_s(kinds), job=job, anew=False
+        )
+        if claimed is not None:
+            with self._heartbeats():
+                self._do_and_report(claimed)
 
     def stop(self) -> None:
         """Begin no job any more and hand back those that run; safe in a signal handler."""
         self._stopping.set()
+
+    def _hear(self, change: JobChange | None, job: JobId | None) -> None:
+        if change not in {"started", "moved"}:
+            self._changed.set()
+
+    def _pause(self) -> None:
+        """Wait until something has changed, or for as long as nobody might have told of it."""
+        rest_s = max(self._poll_s, TOLD_POLL_S) if self._jobs.is_told else self._poll_s
+        end_s = time.monotonic() + rest_s
+        # Who stops this worker sets a flag, which is all that a signal handler should do.
+        while not self._stopping.is_set() and (left_s := end_s - time.monotonic()) > 0:
+            if self._changed.wait(min(left_s, POLL_S)):
+                break
+        self._changed.clear()
 
     def _loop(self, pool: ThreadPoolExecutor, until_idle: bool) -> None:
         running: dict[Future[None], str] = {}
@@ -287,13 +172,14 @@ class Worker:
                 future.result()
             job = self._claim(self._kinds_with_room([*running.values()]))
             if job is not None:
-                running[pool.submit(self._do_and_report, job)] = job.kind
-            elif running:
-                wait(running, timeout=self._poll_s, return_when=FIRST_COMPLETED)
-            elif until_idle:
+                future = pool.submit(self._do_and_report, job)
+                running[future] = job.kind
+                future.add_done_callback(lambda _: self._changed.set())
+            elif until_idle and not running:
                 return
             else:
-                self._stopping.wait(self._poll_s)
+                self._pause()
+            self._even_out()
         for future in running:
             future.result()
 
@@ -314,8 +200,15 @@ class Worker:
         if not kinds:
             return None
         try:
-            self._reap_dead_workers()
-            return self._jobs.claim(self.name, kinds, lease_s=self._lease_s)
+            running = self._reap_dead_workers()
+            kinds = [
+                kind
+                for kind in kinds
+                if kind not in self._shares or self._shares[kind].may_take(running)
+            ]
+            if not kinds:
+                return None
+            return self._jobs.claim(self.name, kinds, lease_s=self._least_s(kinds))
         except UnreachableError as error:
             _log.warning("no look for work: %s", error)
             return None
@@ -332,7 +225,11 @@ class Worker:
     def _do(self, job: JobRow, *, retry: RetryPolicy | None, watch: Watch) -> None:
         """Run a handler and write down how it ended; without `retry`, raise what it raised."""
         context = JobContext(
-            self._jobs, job, stopping=self._stopping, lease_s=self._lease_s, watch=watch
+            self._jobs,
+            job,
+            stopping=self._stopping,
+            lease_s=self._leases.get(job.kind, self._lease_s),
+            watch=watch,
         )
         self._contexts.add(context)
         _log.info(
@@ -358,40 +255,41 @@ class Worker:
         finally:
             self._contexts.discard(context)
 
-    @contextmanager
-    def _heartbeats(self) -> Iterator[None]:
-        over = threading.Event()
+    def _heartbeats(self) -> AbstractContextManager[None]:
+        every_s = min(BEAT_S, self._least_s([*self._handlers]) / 3)
+        return beating(self._jobs, self._beat, every_s=every_s)
 
-        def beat() -> None:
-            while not over.wait(min(BEAT_S, self._lease_s / 3)):
-                for context in [*self._contexts]:
-                    context.heartbeat()
-                    context.write_progress()
+    def _beat(self) -> None:
+        for context in [*self._contexts]:
+            context.heartbeat()
+            context.write_progress()
 
-        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
-        thread.start()
+    def _even_out(self) -> None:
+        """Hand a job back of which another worker has too few."""
         try:
-            yield
-        finally:
-            over.set()
-            thread.join()
+            for share in self._shares.values():
+                surplus = share.surplus()
+                for context in [*self._contexts] if surplus is not None else ():
+                    if context.job.id == surplus:
+                        _log.info("job %d is handed to a worker that has fewer", surplus)
+                        context.hand_back()
+        except UnreachableError as error:
+            _log.warning("no look at other workers: %s", error)
 
-    def _reap_dead_workers(self) -> None:
-        for job in self._jobs.list("running"):
+    def _leave(self) -> None:
+        for share in self._shares.values():
+            # Else the others notice by its silence.
+            with suppress(UnreachableError):
+                share.leave()
+
+    def _least_s(self, kinds: Sequence[str]) -> float:
+        """Return the shortest lease of some kinds: the first heartbeat gives each its own."""
+        return min(self._leases.get(kind, self._lease_s) for kind in kinds)
+
+    def _reap_dead_workers(self) -> tuple[JobRow, ...]:
+        """Let the jobs of processes that have ended be taken over; return those that run."""
+        running = self._jobs.list("running")
+        for job in running:
             if is_dead(job.lease):
                 self._jobs.abandon(job)
-
-
-def _failure(error: Exception) -> Failure:
-    if isinstance(error, LongwatchError):
-        return Failure(code=error.code, message=error.message, hint=hint_for(error))
-    return Failure(
-        code="bug",
-        message=f"{type(error).__name__}: {error}",
-        hint="this is a bug in Longwatch; the log of the worker holds the traceback",
-    )
-
-
-def _may_pass(error: Exception) -> bool:
-    """Tell whether trying again may help: the world changes, what was refused stays refused."""
-    return isinstance(error, UnreachableError) or not isinstance(error, LongwatchError)
+        return running
