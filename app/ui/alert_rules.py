@@ -39,6 +39,7 @@ KINDS: Final = {
     "A description": "phrase",
     "Nothing moves": "no_motion",
     "No picture comes": "no_picture",
+    "Nothing is recorded": "no_recording",
 }
 PLACES: Final = ["Anywhere", "In a zone", "Over a line"]
 DIRECTIONS: Final = ["any", "left", "right", "up", "down"]
@@ -79,7 +80,7 @@ class RulePanels:
         self._hours = gr.Textbox(label="Hours where it is filmed", placeholder="22:00-06:00")
         self._sure = gr.Slider(0.05, 0.99, value=0.5, step=0.01, label="Least support")
         self._least = gr.Textbox("0", label="Lasts at least")
-        self._too_long = gr.Textbox("10m", label="Too long is (without movement or picture)")
+        self._too_long = gr.Textbox("10m", label="Too long is (no movement, picture or recording)")
         self._cooldown = gr.Textbox("1m", label="At most one alert of a camera in")
         self._to = gr.Dropdown([], label="Send to (empty: listed here alone)", multiselect=True)
         with line("actions"):

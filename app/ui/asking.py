@@ -14,7 +14,7 @@ from app.api.questions import answer_steps, plan_text, prepare_question
 from app.schemas.ask import AskRequest, AskResponse
 from app.schemas.errors import describe_error
 from app.services.verdicts import verdicts_on
-from app.ui.caller import principal_of, require_reader
+from app.ui.caller import checked, principal_of, require_reader
 from app.ui.conversation import (
     Message,
     answer_message,
@@ -23,6 +23,7 @@ from app.ui.conversation import (
     waiting_message,
 )
 from app.ui.hints import web_hint
+from app.ui.question_box import Asked, as_addresses
 from engine.errors import LongwatchError
 
 MOST_TURNS: Final = 30
@@ -36,10 +37,11 @@ async def stream_answer(
     context: AppContext,
     request: gr.Request,
     chat: Sequence[Message],
-    question: str,
+    asking: Asked,
     *,
     talk: str,
     videos: list[str],
+    pictures_alone: bool = False,
 ) -> AsyncGenerator[tuple[list[Message], AskResponse | None]]:
     """Yield a chat with a question and as much of its answer as is written; last, the answer.
 
@@ -48,12 +50,23 @@ async def stream_answer(
     Args:
         talk: The conversation that it continues; a new one when empty.
         videos: Where to look; everywhere when empty.
+        pictures_alone: Whether no video is searched.
     """
-    before = [*chat, question_message(question)]
+    question = asking.words
+    before = [*chat, question_message(question, asking.pictures)]
     yield [*before, waiting_message("Waiting")], None
     try:
         principal = require_reader(request)
-        body = AskRequest(question=question, videos=videos, conversation_id=talk or None)
+        pictures = asking.pictures
+        images = await run_in_threadpool(as_addresses, context.services, principal, pictures)
+        body = checked(
+            AskRequest,
+            question=question,
+            videos=videos,
+            conversation_id=talk or None,
+            images=images,
+            images_alone=pictures_alone,
+        )
         prepared = await run_in_threadpool(prepare_question, context, principal, body)
         plan = plan_text(context, prepared.scope)
         yield [*before, waiting_message(plan)], None
@@ -64,7 +77,9 @@ async def stream_answer(
                     given = await run_in_threadpool(
                         verdicts_on, context.services, principal.user.id, question
                     )
-                    yield [*before, answer_message(step, given)], step
+                    # From now on they have addresses that stay.
+                    kept = question_message(question, step.image_urls)
+                    yield [*chat, kept, answer_message(step, given)], step
                     continue
                 words += step
                 if time.monotonic() - shown_at > _WORD_S:
@@ -98,4 +113,4 @@ def _words(message: Message) -> str:
     if isinstance(content, str):
         return content
     texts = [item.get("text", "") if isinstance(item, dict) else item for item in content]
-    return " ".join(text for text in texts if isinstance(text, str))
+    return " ".join(text for text in texts if isinstance(text, str) and text)

@@ -95,27 +95,30 @@ def as_sentences(request: gr.Request) -> Iterator[None]:
     try:
         yield
     except LongwatchError as error:
-        principal = principal_of(request)
-        detail = describe_error(error).error
-        hint = web_hint(detail.hint, principal)
-        text = ". ".join(filter(None, (visible_text(detail.message, principal), hint)))
         # Gradio shows the sentence as Markdown with markup in it.
-        sentence = escape(text, quote=False)
+        sentence = escape(sentence_of(error, principal_of(request)), quote=False)
         raise gr.Error(sentence, title="Not done", print_exception=False) from error
+
+
+def sentence_of(error: LongwatchError, principal: Principal | None) -> str:
+    """Return what went wrong and what can be done, in words for a page of somebody."""
+    detail = describe_error(error).error
+    hint = web_hint(detail.hint, principal)
+    return ". ".join(filter(None, (visible_text(detail.message, principal), hint)))
 
 
 Body = TypeVar("Body", bound=BaseModel)
 
 
 def checked(kind: type[Body], /, **fields: Any) -> Body:
-    """Return a request of fields, whose bounds are texts.
+    """Return a request of fields, whose bounds are texts, or seconds.
 
     Raises:
         InputRefusedError: They are not what the request allows.
     """
     try:
         for bound in ("after", "before"):
-            if fields.get(bound):
+            if fields.get(bound) and isinstance(fields[bound], str):
                 fields[bound] = parse_time(fields[bound])
         return kind(**fields)
     except ValidationError as error:

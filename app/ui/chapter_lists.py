@@ -10,7 +10,10 @@ from markupsafe import Markup
 from app.schemas.common import VideoSpan
 from app.schemas.moments import MomentsResponse
 from app.schemas.observations import ObservationItem
-from app.ui.markup import NOTHING, clock, part, span_text, still
+from app.services.access import FULL_ACCESS
+from app.timefmt import format_clock
+from app.ui.hints import web_hint
+from app.ui.markup import NOTHING, part, span_text, still
 
 LISTS: Final = (
     ("chapters", "Chapters"),
@@ -45,7 +48,9 @@ def draw_lists(document: MomentsResponse, rows: Sequence[ObservationItem], chose
         Markup(
             '<section class="panel happenings" aria-label="What happens"><div class="pad">'
             '<p>{}</p><div class="row">{}</div></div>{}</section>'
-        ).format(document.summary, tabs, draw.get(chosen, draw["chapters"])())
+        ).format(
+            web_hint(document.summary, FULL_ACCESS), tabs, draw.get(chosen, draw["chapters"])()
+        )
     )
 
 
@@ -70,7 +75,7 @@ def _words(rows: Sequence[ObservationItem]) -> Markup:
     return _lines(
         Markup(
             '<li class="{}">{}<span class="mono faint">{}</span><span>{}</span></a></li>'
-        ).format(row.kind, _open(row), clock(row.start_s), row.text)
+        ).format(row.kind, _open(row), format_clock(row.start_s), row.text)
         for row in spoken
     )
 
@@ -101,7 +106,7 @@ def _things(rows: Sequence[ObservationItem]) -> Markup:
 def _time_link(row: ObservationItem) -> Markup:
     title = " ".join([*row.colours[:1], row.label, row.heading]).strip()
     return Markup('<a class="shot time mono" href="{}" title="{}">{}</a>').format(
-        _address(row), title, clock(row.start_s)
+        _address(row), title, format_clock(row.start_s)
     )
 
 

@@ -14,11 +14,12 @@ from markupsafe import Markup
 
 from app.schemas.ask import AnswerResponse, EvidenceItem, EvidenceObservation
 from app.schemas.conversations import ConversationItem, TurnItem
-from app.timefmt import format_duration
+from app.timefmt import format_clock, format_duration
 from app.ui.components.moments import MomentCard, draw_shot
 from app.ui.components.player import PlayerSpan
 from app.ui.components.table import RowAction, TableData, TableRow
-from app.ui.markup import NOTHING, clock, left_out, local_time, part, span_text
+from app.ui.markup import NOTHING, left_out, local_time, part, span_text
+from app.ui.question_box import draw_pictures
 from app.ui.verdicts import Verdicts, evidence_moment
 
 Message = dict[str, Any]
@@ -36,9 +37,14 @@ def as_text(words: str) -> str:
     return _SIGNS.sub(r"\\\1", words)
 
 
-def question_message(question: str) -> Message:
-    """Return what was asked."""
-    return {"role": "user", "content": as_text(question)}
+def question_message(question: str, pictures: Sequence[str] = ()) -> Message:
+    """Return what was asked.
+
+    Args:
+        pictures: The addresses of those beside it.
+    """
+    words = as_text(question)
+    return {"role": "user", "content": [draw_pictures(pictures), words] if pictures else words}
 
 
 def waiting_message(plan: str, words: str = "") -> Message:
@@ -85,7 +91,7 @@ def kept_messages(turns: Sequence[TurnItem], verdicts: Callable[[str], Verdicts]
         message
         for turn in turns
         for message in (
-            question_message(turn.question),
+            question_message(turn.question, turn.image_urls),
             answer_message(turn, verdicts(turn.question)),
         )
     ]
@@ -235,7 +241,7 @@ def _facts(answer: AnswerResponse | TurnItem) -> Markup:
     if answer.recalled_chunks:
         lines.insert(0, ("recall", f"{answer.recall}, {answer.recalled_chunks} chunks"))
     lines += [
-        (f"[{number}] {item.origin}", f"{clock(item.start_s)} support {item.score:.2f}")
+        (f"[{number}] {item.origin}", f"{format_clock(item.start_s)} support {item.score:.2f}")
         for number, item in enumerate(answer.evidence, 1)
     ]
     rows = Markup("").join(

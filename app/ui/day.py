@@ -1,14 +1,14 @@
 """A calendar of days with footage, and one day as a timeline with a lane for each source."""
 
 import calendar
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
 from markupsafe import Markup
 
-from app.schemas.days import DayEvent, DayItem, DayLane, DayResponse, DayStretch
+from app.schemas.days import DayEvent, DayItem, DayResponse, DayStretch
+from app.services.days import compare_days
 from app.timefmt import format_duration
 from app.ui.components.table import TableData, TableRow
 from app.ui.components.timeline import LaneKind, LaneSpan, TimelineLane, TimelineState
@@ -28,7 +28,6 @@ _LANES: Final[Mapping[LaneKind, str]] = {
     "text": "print",
     "speech": "speech",
 }
-_KINDS: Final[Mapping[str, str]] = {str(kind): name for kind, name in _LANES.items()}
 
 
 def draw_calendar(month: str, days: Mapping[str, DayItem], chosen: str) -> str:
@@ -69,7 +68,7 @@ def draw_calendar(month: str, days: Mapping[str, DayItem], chosen: str) -> str:
     )
 
 
-def draw_day_head(day: DayResponse, days: list[DayItem]) -> str:
+def draw_day_head(day: DayResponse, days: Sequence[DayItem]) -> str:
     """Return the name of a day, how much was filmed, and ways to its neighbours with footage."""
     dates = [item.date for item in days]
     before = max((item for item in dates if item < day.date), default="")
@@ -79,9 +78,10 @@ def draw_day_head(day: DayResponse, days: list[DayItem]) -> str:
     beside = f" in {count} video{'' if count == 1 else 's'}" if count else " with a wall clock"
     return part(
         Markup(
-            '<div class="row day-head">{}<h2>{}</h2>{}<span class="faint">{}{}</span></div>'
+            '<div class="row day-head">{}<h2>{}{}</h2>{}<span class="faint">{}{}</span></div>'
         ).format(
             _step(before, "left", "Earlier day"),
+            "Night of " if day.is_night else "",
             name_day(day.date),
             _step(after, "right", "Later day"),
             words,
@@ -97,7 +97,7 @@ def name_day(day: str) -> str:
 
 
 def draw_day(day: DayResponse, beside: DayResponse | None = None) -> TimelineState:
-    """Return a day as a timeline, from midnight to midnight, near enough to see its footage.
+    """Return a day as a timeline, near enough to see its footage.
 
     Args:
         beside: A day that is shown with the same hours.
@@ -112,41 +112,25 @@ def draw_day(day: DayResponse, beside: DayResponse | None = None) -> TimelineSta
                 lanes.append(TimelineLane(name=name, kind=kind, spans=events))
     return TimelineState(
         duration_s=DAY_S,
-        start_at=f"{day.date}T00:00:00",
+        start_at=f"{day.date}T{12 if day.is_night else 0:02}:00:00",
         lanes=tuple(lanes),
         view=_view(day, *filter(None, [beside])),
         names=f"Timeline of {day.date}",
     )
 
 
-def compare_days(day: DayResponse, other: DayResponse) -> TableData:
+def draw_comparison(day: DayResponse, other: DayResponse) -> TableData:
     """Return what was filmed and how often what was seen on two days, source by source."""
-    pair = (day, other)
-    names = {lane.key: lane.name for both in pair for lane in both.lanes}
-    rows = []
-    for key, name in names.items():
-        lanes = [next((lane for lane in both.lanes if lane.key == key), None) for both in pair]
-        filmed = [format_duration(_filmed_s(lane)) if lane else "nothing" for lane in lanes]
-        rows.append((name, "filmed", *filmed))
-        counts = [Counter(map(_seen, lane.events)) if lane else Counter() for lane in lanes]
-        rows += [
-            (name, what, *(str(count[what]) for count in counts))
-            for what, _ in sum(counts, Counter[str]()).most_common()
-        ]
+    rows: list[tuple[str, ...]] = []
+    for source in compare_days(day, other).sources:
+        filmed = (format_duration(seconds) if seconds else "nothing" for seconds in source.filmed_s)
+        rows.append((source.name, "filmed", *filmed))
+        rows += [(source.name, row.what, *map(str, row.counts)) for row in source.seen]
     return TableData(
         title=f"{name_day(day.date)} beside {name_day(other.date)}",
-        columns=("Source", "What", *(_short(both.date) for both in pair)),
+        columns=("Source", "What", *(_short(both.date) for both in (day, other))),
         rows=tuple(TableRow(key=f"{row[0]} {row[1]}", cells=row) for row in rows),
     )
-
-
-def _filmed_s(lane: DayLane) -> float:
-    return sum(stretch.end_s - stretch.start_s for stretch in lane.stretches)
-
-
-def _seen(event: DayEvent) -> str:
-    """Return the thing that was seen; of words, and of movement, what kind of event it is."""
-    return event.label if event.kind == "object" else _KINDS[event.kind]
 
 
 def _short(day: str) -> str:

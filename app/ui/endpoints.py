@@ -58,6 +58,7 @@ class Endpoints:
         after: str = "",
         before: str = "",
         hours: str = "",
+        images: list[str] | None = None,
     ) -> dict[str, Any]:
         """Answer a question about the videos of this library, with the moments that prove it.
 
@@ -67,13 +68,16 @@ class Endpoints:
             after: The earliest moment, as 1:30, 90m or 2026-03-01T22:00.
             before: The end, not included.
             hours: Hours of the day, as 22:00-06:00.
+            images: Pictures beside the question, as data:image/jpeg;base64 addresses, for models
+                that read them; where nothing else says where to look, it is about these alone.
         Returns:
             `answer`; `answered_by`, one of observations, model and nothing; `evidence`, spans of
             video with their times; `nearest`, moments that do not confirm anything.
         """
         with as_sentences(request):
             answer: dict[str, Any] = {}
-            async for step in self._answers(question, request, videos, after, before, hours):
+            bounds = (videos, after, before, hours)
+            async for step in self._answers(question, request, bounds, images):
                 answer = step
             return answer
 
@@ -85,26 +89,27 @@ class Endpoints:
         after: str = "",
         before: str = "",
         hours: str = "",
+        images: list[str] | None = None,
     ) -> AsyncIterator[dict[str, Any]]:
         """Answer as `ask`, while it is being written: `answer` so far, and last the whole of it."""
         with as_sentences(request):
-            async for step in self._answers(question, request, videos, after, before, hours):
+            bounds = (videos, after, before, hours)
+            async for step in self._answers(question, request, bounds, images):
                 yield step
 
     async def _answers(
         self,
         question: str,
         request: gr.Request,
-        videos: list[str] | None,
-        after: str,
-        before: str,
-        hours: str,
+        bounds: tuple[Sequence[str] | None, str, str, str],
+        images: Sequence[str] | None,
     ) -> AsyncIterator[dict[str, Any]]:
         principal = require_reader(request)
         body = checked(
             AskRequest,
             question=question,
-            **_bounds(self._context, principal, videos, after, before, hours),
+            **_bounds(self._context, principal, *bounds),
+            images=[*(images or ())],
         )
         prepared = await run_in_threadpool(prepare_question, self._context, principal, body)
         words = ""
@@ -160,6 +165,7 @@ class Endpoints:
         """
         with as_sentences(request):
             principal = require_reader(request)
+            _check_texts(video=video, hours=hours, day=day)
             ids = _ids(self._context, principal, [video] if video else [])
             if day:
                 document = day_view(self._context.services, day, videos=ids, access=principal)
@@ -191,6 +197,7 @@ class Endpoints:
         """
         with as_sentences(request):
             principal = require_writer(request)
+            _check_texts(haystack=haystack)
             named = _ids(self._context, principal, [haystack] if haystack else [])
             grid = {"lengths": lengths, "depths": depths}
             body = checked(
@@ -242,5 +249,22 @@ def _ids(context: AppContext, principal: Principal, names: Sequence[str] | None)
 
     Raises:
         NotFoundError: One of them is none of theirs.
+        InputRefusedError: These are no names.
     """
-    return [find_named_video(context.services, name, principal).id for name in names or ()]
+    # Clients check no types: to most people one name is a list of one.
+    names = [names] if isinstance(names, str) else names or ()
+    if not isinstance(names, Sequence):
+        raise InputRefusedError("videos: Input should be a valid list")
+    _check_texts(**{f"videos.{idx}": name for idx, name in enumerate(names)})
+    return [find_named_video(context.services, name, principal).id for name in names]
+
+
+def _check_texts(**values: object) -> None:
+    """Refuse what a client sends in place of a text.
+
+    Raises:
+        InputRefusedError: One of them is none.
+    """
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise InputRefusedError(f"{name}: Input should be a valid string")

@@ -1,5 +1,6 @@
 """The marked part of a camera's video, offered as an archive of signed evidence."""
 
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlencode
 
@@ -10,12 +11,13 @@ from app.api.auth import Principal
 from app.api.deps import AppContext
 from app.api.media import MAX_CLIP_S
 from app.services.access import find_video
-from app.services.camera_evidence import evidence_span
+from app.services.camera_evidence import MOST_CAMERAS, EvidenceSpan, evidence_span
 from app.ui.caller import EVENT, as_sentences, require_reader
 from app.ui.components.player import Player
 from app.ui.markup import part, span_text
 from engine.errors import InputRefusedError
 from engine.records import TimeSpan
+from storage.camera_records import CameraRow
 
 _WHAT: Final = "A ZIP of the recording as the camera sent it, with a signed list of its clips"
 
@@ -45,18 +47,31 @@ def draw_offer(context: AppContext, principal: Principal, video: str, span: Time
         return _line(Markup("<span>No signed evidence of this: {}.</span>").format(error))
     if not principal.is_admin:
         return _line(Markup("<span>An administrator can export this as signed evidence.</span>"))
+    links = [_link(evidence, "Export evidence", [evidence.camera])]
+    if 0 < len(evidence.beside) < MOST_CAMERAS:
+        every = [evidence.camera, *evidence.beside]
+        links.append(_link(evidence, f"Of all {len(every)} cameras", every))
+    return _line(
+        Markup("{}<span>{}: {}, {}.</span>").format(
+            Markup("").join(links),
+            _WHAT,
+            ", ".join(camera.name for camera in (evidence.camera, *evidence.beside)),
+            span_text(span.start_s, span.end_s),
+        )
+    )
+
+
+def _link(evidence: EvidenceSpan, words: str, cameras: Sequence[CameraRow]) -> Markup:
     query = urlencode(
         {
-            "camera": evidence.camera.id,
+            "camera": [camera.id for camera in cameras],
             "start": evidence.start_at.isoformat(),
             "end": evidence.end_at.isoformat(),
-        }
+        },
+        doseq=True,
     )
-    return _line(
-        Markup(
-            '<a class="button quiet" href="/api/v1/evidence?{}" download>Export evidence</a>'
-            "<span>{}: {}, {}.</span>"
-        ).format(query, _WHAT, evidence.camera.name, span_text(span.start_s, span.end_s))
+    return Markup('<a class="button quiet" href="/api/v1/evidence?{}" download>{}</a>').format(
+        query, words
     )
 
 

@@ -1,5 +1,6 @@
 """The frame of every page: head, logo, navigation, account."""
 
+import json
 from typing import Final
 from urllib.parse import quote
 
@@ -9,11 +10,12 @@ from markupsafe import Markup
 from app.api.auth import Principal
 from app.api.brand import LOGO, STATIC_FILES, THEME_SCRIPT, assets_path
 from app.api.deps import AppContext
-from app.services.alerts import count_open
+from app.schemas.alerts import AlertsResponse
+from app.services.alerts import list_alerts
 from app.services.models import active_model
 from app.ui.caller import as_sentences, require_reader
 from app.ui.components.base import OwnComponent
-from app.ui.markup import icon, menu
+from app.ui.markup import NOTHING, icon, menu
 
 
 def head() -> str:
@@ -44,6 +46,8 @@ PAGES: Final = (
 """Part, title, address."""
 BESIDE: Final = frozenset({"models"})
 """Pages that stand in the menu of the account, not in the bar."""
+MOST_TOLD: Final = 9
+"""Alerts that a browser notifies of at a time."""
 
 
 class Header(OwnComponent):
@@ -61,15 +65,18 @@ class Header(OwnComponent):
         with as_sentences(request):
             principal = require_reader(request)
             end = _UPLOADS + _model(self._context, principal) + _COLOURS + _account(principal)
-            return self._draw(end, count_open(self._context.services, principal))
+            services = self._context.services
+            return self._draw(
+                end, list_alerts(services, principal, states=("open",), limit=MOST_TOLD)
+            )
 
-    def _draw(self, end: Markup, n_alerts: int = 0) -> str:
+    def _draw(self, end: Markup, raised: AlertsResponse | None = None) -> str:
         links = Markup("").join(
             Markup('<a href="{}"{}>{}{}</a>').format(
                 address,
                 Markup(' aria-current="page"') if name == self._key else "",
                 text,
-                _count(n_alerts) if name == "alerts" else "",
+                _count(raised) if name == "alerts" else "",
             )
             for name, text, address in PAGES
             if name not in BESIDE
@@ -84,11 +91,18 @@ class Header(OwnComponent):
         )
 
 
-def _count(n_alerts: int) -> Markup:
-    """Return how many alerts nobody has answered."""
-    words = "99+" if n_alerts > 99 else n_alerts
-    return Markup('<span class="count" aria-label="{} unanswered"{}>{}</span>').format(
-        n_alerts, "" if n_alerts else Markup(" hidden"), words
+def _count(raised: AlertsResponse | None) -> Markup:
+    """Return how many alerts nobody has answered, with the latest for the browser to tell of."""
+    if raised is None:
+        return Markup('<span class="count" hidden></span>')
+    latest = [(alert.alert_id, alert.rule, alert.reason) for alert in raised.alerts]
+    return Markup(
+        '<span class="count" aria-label="{} unanswered" data-raised="{}"{}>{}</span>'
+    ).format(
+        raised.open,
+        json.dumps(latest),
+        NOTHING if raised.open else Markup(" hidden"),
+        "99+" if raised.open > 99 else raised.open,
     )
 
 
@@ -121,6 +135,11 @@ def _account(principal: Principal) -> Markup:
     items = (
         Markup('<a class="button quiet" href="/ui/settings">Signed in as {}</a>').format(user.role),
         Markup('<a class="button quiet" href="/ui/models">Models</a>'),
-        Markup('<button type="button" class="quiet" data-sign-out>Sign out</button>'),
+        Markup('<button type="button" class="quiet" data-notify>Notify of alerts here</button>'),
+        Markup('<button type="submit" form="lw-leave" class="quiet">Sign out</button>'),
     )
-    return menu("lw-account", f"Account of {user.name}", face, items)
+    form = Markup(
+        '<form id="lw-leave" method="post" action="/sign-out" hidden>'
+        '<input type="hidden" name="csrf" value="{}"></form>'
+    ).format(principal.csrf)
+    return menu("lw-account", f"Account of {user.name}", face, items) + form

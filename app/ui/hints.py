@@ -11,8 +11,8 @@ _WAYS: Final = (
     (re.compile(r"`longwatch videos list` shows"), "the library shows"),
     (re.compile(r"`longwatch videos rm [^`]+`"), "delete it in the library"),
     (re.compile(r"`longwatch observe` looks"), "“Observe” on its page looks"),
-    (re.compile(r"`longwatch user list` shows"), "Settings shows"),
-    (re.compile(r"`longwatch cameras add` adds"), "the library page adds"),
+    (re.compile(r"`longwatch user list`"), "Settings"),
+    (re.compile(r"`longwatch cameras add`"), "the Cameras page"),
     (re.compile(r"`longwatch ingest [^`]+` reads"), "“Go on reading” in the library reads"),
     (re.compile(r"run `longwatch ingest FILE`"), "choose “Go on reading” in the library"),
 )

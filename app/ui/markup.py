@@ -6,7 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from app.schemas.common import LeftOutItem
-from app.timefmt import clock_text
+from app.timefmt import clock_text, format_clock
 
 _SHAPES: Final = {
     "film": "M3 5h18v14H3zM7 5v14M17 5v14M3 9.5h4M3 14.5h4M17 9.5h4M17 14.5h4",
@@ -40,7 +40,11 @@ _ORIGINS: Final = {
     "chapter": "the part before",
     "live": "opening of the feed",
 }
-_REASONS: Final = {"damaged": "damaged", "other_model": "read by another model"}
+_REASONS: Final = {
+    "damaged": "damaged",
+    "other_model": "read by another model",
+    "away": "not reached",
+}
 NOTHING: Final = Markup("")
 
 
@@ -135,16 +139,9 @@ def left_out(items: list[LeftOutItem]) -> Markup:
     )
 
 
-def clock(time_s: float) -> str:
-    """Return a media time as `M:SS` or `H:MM:SS`."""
-    minutes, seconds = divmod(max(0, int(time_s)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
-
-
 def span_text(start_s: float, end_s: float) -> str:
     """Return a span of media time as people read it."""
-    return f"{clock(start_s)}\u2013{clock(end_s)}"
+    return f"{format_clock(start_s)}\u2013{format_clock(end_s)}"
 
 
 def filmed_text(start_at: str, source: str | None) -> str:

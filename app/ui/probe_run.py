@@ -9,9 +9,10 @@ from markupsafe import Markup
 
 from app.schemas.jobs import JobItem
 from app.schemas.probes import ProbeCellItem, ProbeRunItem
+from app.timefmt import format_clock
 from app.ui.components.heat import HeatCell, HeatData, HeatTable
 from app.ui.components.table import RowAction, TableData, TableRow
-from app.ui.markup import NOTHING, clock, empty, part, span_text
+from app.ui.markup import NOTHING, empty, part, span_text
 
 FIGURES: Final = (
     ("answers_right", "Answers right"),
@@ -83,7 +84,8 @@ def draw_heat(run: ProbeRunItem, other: ProbeRunItem | None, chosen: str) -> Hea
     lengths, depths = _axis(run, "lengths", "length_frames"), _axis(run, "depths", "depth")
     seconds = {cell.length_frames: cell.length_s for cell in run.cells}
     columns = tuple(
-        (_frames(length), clock(seconds[length]) if length in seconds else "") for length in lengths
+        (_frames(length), format_clock(seconds[length]) if length in seconds else "")
+        for length in lengths
     )
     before = {} if other is None else {_place(cell): cell for cell in other.cells}
     return HeatData(
@@ -129,7 +131,7 @@ def draw_cells(run: ProbeRunItem) -> TableData:
                 key=str(key),
                 cells=(
                     str(cell.length_frames),
-                    clock(cell.length_s),
+                    format_clock(cell.length_s),
                     _percent(cell.depth),
                     str(cell.n),
                     str(cell.answers_right),
@@ -222,7 +224,7 @@ def _trial(run: ProbeRunItem, trial: NeedleTrial) -> Markup:
     shown = Markup(", ").join(_when(run, span, trial) for span in trial.shown) or "nothing"
     rank = trial.evidence_rank
     place = _verdict(bool(rank), f"right at place {rank}" if rank else "not the needle")
-    planted = Markup('<span class="mono">{}</span>').format(clock(trial.planted_s))
+    planted = Markup('<span class="mono">{}</span>').format(format_clock(trial.planted_s))
     button = Markup(
         '<button type="button" class="quiet" data-action="play" data-key="{}">Show in the player'
         "</button>"
@@ -250,7 +252,9 @@ def _trial(run: ProbeRunItem, trial: NeedleTrial) -> Markup:
 def _when(run: ProbeRunItem, span: tuple[float, float], trial: NeedleTrial) -> Markup:
     """Return a moment of evidence; of footage that was filmed it opens there."""
     start_s, end_s = span
-    text = f"at {clock(start_s)}" if end_s - start_s <= _SHORT_S else span_text(start_s, end_s)
+    text = (
+        f"at {format_clock(start_s)}" if end_s - start_s <= _SHORT_S else span_text(start_s, end_s)
+    )
     video = run.settings.get("haystack")
     # The video itself holds no needle: that is shown by the player of this page.
     if video is None or start_s <= trial.planted_s <= end_s:

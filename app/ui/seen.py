@@ -13,10 +13,11 @@ from app.services.access import Access
 from app.services.context import ServiceContext
 from app.services.moments import list_moments
 from app.services.observations import list_observations
+from app.timefmt import format_clock
 from app.ui.components.base import OwnComponent
 from app.ui.components.moments import MomentCard, draw_shot
 from app.ui.components.player import PlayerSpan
-from app.ui.markup import NOTHING, clock, part
+from app.ui.markup import NOTHING, part
 from app.ui.strip import NAMES
 
 CHAPTERS: Final = "chapters"
@@ -119,7 +120,7 @@ def draw_rows(rows: Sequence[MomentItem | ObservationItem], summary: str = "") -
             Markup(
                 '<li><a class="shot line" href="/ui/watch?v={}&amp;t={}&amp;end={}">'
                 '<span class="mono faint">{}</span><span>{}</span></a></li>'
-            ).format(row.video_id, row.start_s, row.end_s, clock(row.start_s), _about(row))
+            ).format(row.video_id, row.start_s, row.end_s, format_clock(row.start_s), _about(row))
             for row in rows
         )
         return words + Markup('<ol class="lines">{}</ol>').format(lines)

@@ -4,6 +4,8 @@ Gradio sends the results of queued events to whoever names their session, a word
 chooses. Here that word is put behind the id of the signed-in user before Gradio sees it, in every
 request that carries one: with another user's word nobody reaches more than a session of their own
 that holds nothing. A page is asked for by its path alone.
+
+Files are taken only where a question may have pictures, and each is shown to the user who sent it.
 """
 
 import json
@@ -20,11 +22,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.ui.caller import find_principal
+from app.ui.picture_uploads import PictureUploads, without_compression
 
 _STREAM: Final = re.compile(r".*/gradio_api/queue/data")
 _RESULT: Final = re.compile(r".*/gradio_api/call/(?:v2/)?\w+/(\w+)")
 _EVENT: Final = re.compile(r".*/gradio_api/(?:queue/join|cancel|(?:run|call)/\w+)/?")
 _FIELD: Final = "session_hash"
+_UPLOAD: Final = re.compile(r".*/gradio_api/upload")
+_FILE: Final = re.compile(r".*/gradio_api/file=(.+)")
 _PAGE: Final = re.compile(r"(?!.*/gradio_api/).*")
 _OF_GRADIO: Final = frozenset({"page", "deep_link"})
 """Fields by which Gradio finds a page or a state of its own; an unknown page is an error there."""
@@ -33,14 +38,19 @@ _OF_GRADIO: Final = frozenset({"page", "deep_link"})
 class SessionGuard:
     """The application of the pages, behind sessions that are bound to users."""
 
-    def __init__(self, app: ASGIApp, queue: Callable[[], Queue]) -> None:
+    def __init__(
+        self, app: ASGIApp, queue: Callable[[], Queue], *, takes_uploads: bool = False
+    ) -> None:
         """Guard an application.
 
         Args:
             queue: The queue of its events.
+            takes_uploads: Whether sessions may send pictures.
         """
         self._app = app
         self._queue = queue
+        self._takes_uploads = takes_uploads
+        self._uploads = PictureUploads()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, its session bound to its user."""
@@ -59,8 +69,15 @@ class SessionGuard:
             scope = {**scope, "headers": _resized(scope, len(body))}
             receive = _replay(body, receive)
         elif (match := _RESULT.fullmatch(path)) and not self._is_of(match[1], owner):
-            error = {"code": "not_found", "message": "no such event"}
-            await JSONResponse({"error": error}, status_code=404)(scope, receive, send)
+            await _not_found("no such event")(scope, receive, send)
+            return
+        elif _UPLOAD.fullmatch(path):
+            if not self._takes_uploads or principal is None or principal.scopes is not None:
+                await _not_found("no file is taken here")(scope, receive, send)
+                return
+            scope, send = without_compression(scope), self._uploads.noting(owner, send)
+        elif (match := _FILE.fullmatch(path)) and not self._uploads.has(owner, match[1]):
+            await _not_found("no such file")(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
@@ -72,6 +89,10 @@ class SessionGuard:
             return str(event.session_hash).startswith(owner)
         sessions = queue.pending_event_ids_session.items()
         return any(event_id in events for name, events in sessions if name.startswith(owner))
+
+
+def _not_found(message: str) -> JSONResponse:
+    return JSONResponse({"error": {"code": "not_found", "message": message}}, status_code=404)
 
 
 def _without_gradios(query: bytes) -> bytes:

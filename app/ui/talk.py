@@ -17,21 +17,24 @@ from app.services.conversations import (
     remove_conversation,
     show_conversation,
 )
+from app.services.images import takes_images
 from app.services.verdicts import verdicts_on
 from app.ui.asking import MOST_TURNS, asked, stopped, stream_answer
 from app.ui.caller import EVENT, as_sentences, require_reader, require_session
 from app.ui.components.address import Address
+from app.ui.components.base import OwnComponent
 from app.ui.components.player import PlayerSpan
 from app.ui.components.table import Table
 from app.ui.conversation import Message, kept_messages, kept_table, spans_of
-from app.ui.layout import line
 from app.ui.markup import NOTHING, part
+from app.ui.question_box import Asked, BoxValue, draw_box, read_box, sources_of
 from app.ui.seen import ActionPanel
 from app.ui.verdicts import add_verdicts
 
 Update = dict[Any, object]
 """Components with what they show from now on."""
 _PLACES: Final = (("this video", "one"), ("all videos", "all"))
+_PICTURES: Final = ("the pictures alone", "pictures")
 _GREETING: Final = (
     "Ask in plain words. Every answer shows the moments that support it; when nothing does, "
     "it says so."
@@ -54,19 +57,35 @@ class KeptTalk:
     """The videos that are asked, where they are several."""
 
 
+class TalkHead(OwnComponent):
+    """Title of the panel, and what leads to other conversations.
+
+    Events: `earlier` and `anew`, by a button each.
+    """
+
+    script = "relay"
+    triggers = ("earlier", "anew")
+
+    def __init__(self) -> None:
+        """Draw it."""
+        words = Markup("").join(
+            Markup('<button type="button" class="quiet" data-event="{}">{}</button>').format(*pair)
+            for pair in (("earlier", "Earlier"), ("anew", "New"))
+        )
+        super().__init__(part(Markup("<h2>Ask</h2>"), words), elem_classes=["talk-head"])
+
+
 class TalkPanel:
     """The panel, for one server: draw it, then wire it to the page around it."""
 
     def __init__(self, context: AppContext) -> None:
         """Draw nothing yet."""
         self._context = context
+        self._places = [*_PLACES]
 
     def draw(self) -> None:
         """Draw the components."""
-        with line("talk-head"):
-            gr.HTML(part(Markup("<h2>Ask</h2>")), apply_default_css=False)
-            self.earlier = gr.Button("Earlier", size="sm", elem_classes=["quiet"])
-            self.anew = gr.Button("New", size="sm", elem_classes=["quiet"])
+        self.head = TalkHead()
         self.kept = Table(visible=False, elem_id="lw-kept")
         self.chat = gr.Chatbot(
             label="Conversation",
@@ -80,27 +99,16 @@ class TalkPanel:
             placeholder=_GREETING,
         )
         self.starters = ActionPanel(elem_id="lw-starters")
+        if takes_images(self._context.services):
+            self._places.append(_PICTURES)
         self.where = gr.Dropdown(
-            list(_PLACES),
+            self._places,
             value="one",
             label="Look in",
             filterable=False,
             elem_id="lw-where",
         )
-        with line("compose"):
-            self.box = gr.Textbox(
-                label="Question",
-                show_label=False,
-                container=False,
-                placeholder="Ask about what was filmed",
-                max_length=int(self._context.settings.limits.question_chars),
-                max_lines=6,
-                # Until the page knows its video: what is asked before would be asked of none.
-                interactive=False,
-                elem_id="lw-question",
-            )
-            self.go = gr.Button("Ask", variant="primary", scale=0, min_width=64, interactive=False)
-            self.halt = gr.Button("Stop", scale=0, min_width=64, visible=False)
+        self.box = draw_box(self._context)
         note = model_note(self._context.services)
         words = Markup('<p class="model-note faint">{}</p>').format(note) if note else NOTHING
         gr.HTML(part(words), apply_default_css=False)
@@ -110,7 +118,7 @@ class TalkPanel:
     @property
     def shown(self) -> list[Any]:
         """The components that a page updates."""
-        return [self.chat, self.starters, self.box, self.go, self.kept, self.key, self.where]
+        return [self.chat, self.starters, self.box, self.kept, self.key, self.where]
 
     def wire(self, video: gr.Textbox, address: Address, outputs: list[Any]) -> list[Any]:
         """Let questions be asked.
@@ -123,16 +131,13 @@ class TalkPanel:
             The events that end with an answer.
         """
         self._address = address
-        self.earlier.click(self.list_kept, None, [self.kept], **EVENT)
+        self.head.earlier(self.list_kept, None, [self.kept], **EVENT)
         talk = [self.chat, self.key, video, self.where]
-        outputs = [*outputs, self.halt]
-        asking = gr.on(
-            [self.box.submit, self.go.click], self.ask, [self.box, *talk], outputs, **EVENT
-        )
+        asking = self.box.submit(self.ask, [self.box, *talk], outputs, **EVENT)
         again = self.chat.retry(self.ask_again, talk, outputs, **EVENT)
         started = self.starters.act(self.ask_starter, talk, outputs, **EVENT)
         answered = [asking, again, started]
-        self.halt.click(self.stop, [self.chat], outputs, cancels=answered, **EVENT)
+        self.box.stop(self.stop, [self.chat], outputs, cancels=answered, **EVENT)
         return answered
 
     def show(self, kept: KeptTalk | None, question: str = "", among: Sequence[str] = ()) -> Update:
@@ -144,14 +149,13 @@ class TalkPanel:
         """
         several = ",".join(kept.among if kept else among)
         n_several = several.count(",") + 1
-        places = [*_PLACES, *([(f"these {n_several} videos", several)] if several else [])]
+        places = [*self._places, *([(f"these {n_several} videos", several)] if several else [])]
         return {
             self.where: gr.update(choices=places, value=several or "one"),
             self.key: kept.key if kept else "",
             self.chat: list(kept.messages) if kept else [],
             self.kept: gr.update(visible=False),
             self.box: gr.update(value=question, interactive=True),
-            self.go: gr.update(interactive=True),
         }
 
     def find(self, key: str, request: gr.Request) -> KeptTalk:
@@ -191,23 +195,41 @@ class TalkPanel:
 
     async def ask(
         self,
-        question: str,
+        value: BoxValue,
         chat: list[Message],
         key: str,
         video: str,
         where: str,
         request: gr.Request,
     ) -> AsyncIterator[Update]:
-        """Answer a question, word by word."""
-        if not (question or "").strip():
+        """Answer the question in the box, word by word."""
+        asking = read_box(value)
+        if not asking.words and not asking.pictures:
             yield {self.box: ""}
             return
-        videos = {"one": [video], "all": []}.get(where, where.split(","))
-        yield {**self._busy(is_busy=True), self.box: "", self.starters: ""}
+        async for update in self._answer(asking, chat, key, video, where, request):
+            yield update
+
+    async def _answer(
+        self,
+        asking: Asked,
+        chat: list[Message],
+        key: str,
+        video: str,
+        where: str,
+        request: gr.Request,
+    ) -> AsyncIterator[Update]:
+        yield {self.box: _box(value="", is_busy=True), self.starters: ""}
         is_answered = False
         turns = chat[-2 * MOST_TURNS :]
         steps = stream_answer(
-            self._context, request, turns, question.strip(), talk=key, videos=videos
+            self._context,
+            request,
+            turns,
+            asking,
+            talk=key,
+            videos={"one": [video], "all": [], "pictures": []}.get(where, where.split(",")),
+            pictures_alone=where == "pictures",
         )
         async with aclosing(steps):
             async for messages, answer in steps:
@@ -215,10 +237,12 @@ class TalkPanel:
                 if answer is not None:
                     is_answered, key = True, answer.conversation_id
                     kept = {self.key: key, self._address: {"v": video, "c": key}}
-                    kept |= self._busy(is_busy=False)
+                    kept[self.box] = _box(is_busy=False)
                 yield {self.chat: messages, **kept}
         if not is_answered:
-            yield self._busy(is_busy=False)
+            # Pictures are not to be looked for again because of a word, or a size.
+            rest = {"value": asking.in_box} if asking.pictures else {}
+            yield {self.box: _box(is_busy=False, **rest)}
 
     async def ask_starter(
         self,
@@ -230,7 +254,8 @@ class TalkPanel:
         request: gr.Request,
     ) -> AsyncIterator[Update]:
         """Ask one of the questions that are offered."""
-        async for update in self.ask(event.key, chat, key, video, where, request):
+        asking = Asked(words=event.key)
+        async for update in self._answer(asking, chat, key, video, where, request):
             yield update
 
     async def ask_again(
@@ -244,12 +269,17 @@ class TalkPanel:
     ) -> AsyncIterator[Update]:
         """Ask the last question once more, in place of its answer."""
         place = event.index if isinstance(event.index, int) else event.index[0]
-        async for update in self.ask(asked(chat[place]), chat[:place], key, video, where, request):
+        asking = Asked(words=asked(chat[place]), pictures=sources_of(chat[place]))
+        async for update in self._answer(asking, chat[:place], key, video, where, request):
             yield update
 
     def stop(self, chat: list[Message]) -> Update:
         """Leave an answer as far as it came."""
-        return {self.chat: stopped(chat), **self._busy(is_busy=False)}
+        return {self.chat: stopped(chat), self.box: _box(is_busy=False)}
 
-    def _busy(self, *, is_busy: bool) -> Update:
-        return {self.go: gr.update(visible=not is_busy), self.halt: gr.update(visible=is_busy)}
+
+def _box(*, is_busy: bool, **changes: Any) -> Any:
+    """Return the box with the button that starts an answer, or that stops the one which comes."""
+    return gr.update(
+        submit_btn=False if is_busy else "Ask", stop_btn="Stop" if is_busy else False, **changes
+    )

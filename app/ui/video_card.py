@@ -8,8 +8,9 @@ from markupsafe import Markup
 from app.schemas.jobs import JobItem
 from app.schemas.videos import VideoItem
 from app.services.access import FULL_ACCESS
+from app.timefmt import format_clock
 from app.ui.hints import web_hint
-from app.ui.markup import NOTHING, clock, filmed_text, icon, menu, menu_button
+from app.ui.markup import NOTHING, filmed_text, icon, menu, menu_button
 from app.ui.video_status import draw_chip, is_being_read, progress_text
 from storage.records import LabelTally
 
@@ -70,7 +71,7 @@ def _image(video: VideoItem) -> Markup:
 def _stamp(video: VideoItem) -> Markup:
     if video.is_live:
         return Markup('<span class="stamp live">live</span>')
-    text = clock(video.duration_s) if video.duration_s else "?"
+    text = format_clock(video.duration_s) if video.duration_s else "?"
     return Markup('<span class="stamp">{}</span>').format(text)
 
 

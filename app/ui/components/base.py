@@ -57,8 +57,8 @@ def mount_script(script: str, triggers: Sequence[str] = ()) -> str:
     # Absolute, because an import resolves against the page that compiled the first script.
     return f"""const triggers = [{quoted}];
 import(new URL('{assets_path()}/site.js', location.origin))
-  .then((part) => {{
-    part.{script}(element, {{ trigger, props, watch, triggers }});
+  .then(async (part) => {{
+    await part.{script}(element, {{ trigger, props, watch, triggers }});
     element.dataset.mounted = 'yes';
   }})
   .catch((error) => {{

@@ -6,9 +6,10 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from app.schemas.verdicts import VerdictRequest
+from app.timefmt import format_clock
 from app.ui.components.base import OwnComponent
 from app.ui.components.verdicts import draw_verdict
-from app.ui.markup import NOTHING, clock, filmed_text, icon, part, span_text, still
+from app.ui.markup import NOTHING, filmed_text, icon, part, span_text, still
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +110,7 @@ def draw_card(card: MomentCard) -> Markup:
         video=card.video_id,
         time=f"{card.peak_s:.1f}",
         video_name=card.video,
-        peak=clock(card.peak_s),
+        peak=format_clock(card.peak_s),
         alike=icon("alike"),
     )
 

@@ -19,17 +19,19 @@ _WORDS: Final = {
 """States of a file; one that is going says nothing."""
 _BUTTONS: Final = (("pause", "Pause"), ("go", "Go on"), ("drop", "Cancel"))
 _ROW: Final = Markup(
-    '<template><div class="upload"><div class="name"><strong></strong> <span class="faint">'
+    '<template data-words="{}"><div class="upload"><div class="name"><strong></strong> '
+    '<span class="faint">'
     '<em></em> <b></b> of <i></i></span></div><div class="row">{}</div>'
     '<progress max="1" aria-label="Uploading"></progress>'
     '<p class="reason wrong" role="alert"></p></div></template>'
 ).format(
+    json.dumps(_WORDS),
     Markup("").join(
         Markup(
             '<button type="button" class="quiet" data-do="{0}" aria-label="{1}">{1}</button>'
         ).format(*button)
         for button in _BUTTONS
-    )
+    ),
 )
 
 
@@ -61,7 +63,7 @@ class Upload(OwnComponent):
                 'accept="video/*,audio/*,.mkv,.ts,.avi,.mov,.webm">'
                 '<div class="end">{}<button type="button" class="primary" data-do="choose">'
                 "Choose files</button></div></div>"
-                '<div class="uploads" data-words="{}"></div>{}'
-            ).format(icon("up"), second if other else "", json.dumps(_WORDS), _ROW)
+                '<div class="uploads"></div>{}'
+            ).format(icon("up"), second if other else "", _ROW)
         )
         super().__init__(**options)

@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import gradio as gr
+from gradio.events import Dependency
 
 from app.api.alerts import decide_alert, list_alerts
 from app.api.auth import Principal
@@ -26,9 +27,9 @@ EVERY_S: Final = 5.0
 MOST: Final = 48
 
 
-def build(context: AppContext, blocks: gr.Blocks) -> None:
-    """Draw the page."""
-    AlertsPage(context).draw(blocks)
+def build(context: AppContext, blocks: gr.Blocks) -> Dependency:
+    """Draw the page; return the event by which somebody answers an alert."""
+    return AlertsPage(context).draw(blocks)
 
 
 class AlertsPage:
@@ -38,8 +39,8 @@ class AlertsPage:
         """Draw nothing yet."""
         self._context = context
 
-    def draw(self, blocks: gr.Blocks) -> None:
-        """Draw the components and wire their events."""
+    def draw(self, blocks: gr.Blocks) -> Dependency:
+        """Draw the components and wire their events; return that of an answer."""
         gr.HTML(
             heading("Alerts", note="What standing questions have raised; answers are counted."),
             apply_default_css=False,
@@ -56,9 +57,10 @@ class AlertsPage:
         blocks.load(self.show_admin, None, admin, **PASSIVE)
         which.change(self.show, which, gallery, **EVENT)
         pulse.beat(self.show, which, gallery, **PASSIVE)
-        answered = gallery.act(self.answer, which, gallery, **EVENT)
+        answered: Dependency = gallery.act(self.answer, which, gallery, **EVENT)
         rules.wire(blocks, answered)
         destinations.wire(blocks)
+        return answered
 
     def show(self, which: str, request: gr.Request) -> AlertCards:
         """Return the alerts that the user may see."""

@@ -17,6 +17,7 @@ from app.schemas.cameras import (
     TryCameraRequest,
 )
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_reader, require_session
+from app.ui.camera_finder import CameraFinder
 from app.ui.components.cameras import CameraWall, CameraWallData
 from app.ui.components.pulse import Pulse
 from app.ui.layout import line
@@ -43,6 +44,7 @@ class CamerasPage:
     def __init__(self, context: AppContext) -> None:
         """Draw nothing yet."""
         self._context = context
+        self._finder = CameraFinder(context)
 
     def draw(self, blocks: gr.Blocks) -> None:
         """Draw the components and wire their events."""
@@ -60,7 +62,9 @@ class CamerasPage:
             with line("actions"):
                 self._save = gr.Button("Save", variant="primary", elem_id="lw-camera-save")
                 self._test = gr.Button("Test the connection", elem_id="lw-camera-test")
+                self._find = gr.Button("Find cameras", elem_id="lw-camera-find")
                 self._leave = gr.Button("Leave it as it is", visible=False)
+        self._finder.draw()
         shown = [self._wall, self._form, self._changed, self._title, *self._fields]
         shown += [self._answer, self._leave]
         blocks.load(self.show, None, shown, **PASSIVE)
@@ -70,6 +74,7 @@ class CamerasPage:
         self._save.click(self.save, given, shown, **EVENT)
         self._test.click(self.test, given, [self._answer], **EVENT)
         self._leave.click(self.show, None, shown, **EVENT)
+        self._finder.wire(self._find, self._taken, [self._address, self._answer])
 
     def _draw_fields(self) -> None:
         with line("fields"):
@@ -172,6 +177,13 @@ class CamerasPage:
             return {self._answer: part(problem(f"{error.message}.", error.hint))}
         words = Markup('<p class="right" role="status">{}</p>').format(_trial_words(trial))
         return {self._answer: part(words)}
+
+    def _taken(self, address: str) -> Update:
+        """Return the form with the address of a stream that was found."""
+        words = Markup('<p class="right" role="status">{}</p>').format(
+            "The address is taken over. Give it a name, and save it."
+        )
+        return {self._address: address, self._answer: part(words)}
 
     def _given(self, texts: dict[Any, Any]) -> dict[str, Any]:
         """Return what is written in the form as fields of a request."""

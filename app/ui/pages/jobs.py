@@ -10,11 +10,12 @@ from app.api.auth import Principal
 from app.api.deps import AppContext
 from app.schemas.jobs import JobItem
 from app.services.jobs import cancel_job, list_jobs, retry_job
+from app.timefmt import format_clock
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
 from app.ui.components.pulse import Pulse
 from app.ui.components.table import RowAction, Table, TableData, TableRow
 from app.ui.hints import web_hint
-from app.ui.markup import NOTHING, clock, empty, heading, local_time
+from app.ui.markup import NOTHING, empty, heading, local_time
 
 KINDS: Final = {
     "ingest": "read",
@@ -129,4 +130,4 @@ def _took(job: JobItem) -> str:
     if not job.started_at:
         return ""
     end = datetime.fromisoformat(job.ended_at) if job.ended_at else datetime.now(UTC)
-    return clock((end - datetime.fromisoformat(job.started_at)).total_seconds())
+    return format_clock((end - datetime.fromisoformat(job.started_at)).total_seconds())

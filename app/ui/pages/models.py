@@ -121,9 +121,11 @@ def _row(item: CheckpointItem, *, is_active: bool, is_admin: bool) -> TableRow:
         key=item.name,
         cells=(
             Markup('<strong>{}</strong><div class="faint">{}</div>').format(
-                item.name, " · ".join(filter(None, (item.family, item.note)))
+                item.name,
+                # A terminal marks names so, a page does not.
+                " · ".join(filter(None, (item.family, item.note))).replace("`", ""),
             ),
-            "" if item.weight_bytes is None else size_text(item.weight_bytes),
+            "" if item.weight_bytes is None else _size(item.weight_bytes),
             _fit(item),
             item.licence or "",
             _way(item, is_active=is_active),
@@ -132,14 +134,17 @@ def _row(item: CheckpointItem, *, is_active: bool, is_admin: bool) -> TableRow:
     )
 
 
+def _size(n_bytes: int) -> str:
+    """Return a size that stays on one line."""
+    return size_text(n_bytes).replace(" ", "\N{NO-BREAK SPACE}")
+
+
 def _fit(item: CheckpointItem) -> Markup:
     if item.memory_bytes is None:
         return Markup('<span class="faint">not known</span>')
     kind, words = ("ready", "fits") if item.fits else ("", "too much")
     chip = Markup('<span class="chip {}"><span class="dot"></span>{}</span>').format(kind, words)
-    return Markup('<div class="row"><span>{}</span>{}</div>').format(
-        size_text(item.memory_bytes), chip
-    )
+    return Markup('<div class="row"><span>{}</span>{}</div>').format(_size(item.memory_bytes), chip)
 
 
 def _way(item: CheckpointItem, *, is_active: bool) -> Markup:

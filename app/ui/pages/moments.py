@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import gradio as gr
@@ -10,8 +11,9 @@ from markupsafe import Markup
 from app.api.auth import Principal
 from app.api.deps import AppContext
 from app.api.videos import get_video
+from app.schemas.days import DayResponse
 from app.schemas.videos import VideoItem
-from app.services.days import day_view, list_days
+from app.services.days import day_view, list_days, parse_date
 from app.services.moments import list_moments
 from app.services.observations import list_observations
 from app.services.overview import show_overview
@@ -22,7 +24,7 @@ from app.ui.components.player import Player, PlayerSpan, PlayerState
 from app.ui.components.pulse import Pulse
 from app.ui.components.table import Table
 from app.ui.components.timeline import Timeline
-from app.ui.day import compare_days, draw_calendar, draw_day, draw_day_head, name_day
+from app.ui.day import draw_calendar, draw_comparison, draw_day, draw_day_head, name_day
 from app.ui.evidence import add_evidence
 from app.ui.layout import line
 from app.ui.markup import heading, part, problem
@@ -30,22 +32,47 @@ from app.ui.seen import ActionPanel, is_busy, is_read
 from app.ui.strip import draw_strip, strip_stamp
 from app.ui.video_picker import VideoPicker
 from app.ui.video_status import GONE, NOTHING_YET, is_being_read
-from engine.errors import NotFoundError
+from engine.errors import InputRefusedError, NotFoundError
 
 BUSY_S: Final = 2.0
 IDLE_S: Final = 10.0
 """Between two looks at a video, while it is being read or observed, and else."""
-_DAY: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME: Final = re.compile(r"\d{1,7}(\.\d+)?", re.ASCII)
 _UNREAD: Final = "Nothing of this video has been read yet; its moments appear as it is."
 _KEYS: Final = tuple(key for key, _ in LISTS)
 
 Update = dict[Any, object]
+Values = Mapping[Any, Any]
+"""Components with what they hold."""
 
 
 def build(context: AppContext, blocks: gr.Blocks) -> None:
     """Draw the page."""
     MomentsPage(context).draw(blocks)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Place:
+    """What the page shows; a field that is empty names nothing."""
+
+    video: str
+    day: str
+    other: str
+    """The day beside it."""
+    night: bool
+    """Whether nights are shown, from noon to noon."""
+    chosen: str
+    """The list that is open."""
+
+    def address(self) -> dict[str, str]:
+        """Return the fields of the query string."""
+        return {
+            "day": self.day,
+            "with": self.other,
+            "night": "1" if self.night else "",
+            "v": self.video,
+            "list": self.chosen,
+        }
 
 
 class MomentsPage:
@@ -72,9 +99,13 @@ class MomentsPage:
             with gr.Column(elem_classes=["day"]):
                 self._head = ActionPanel(elem_id="lw-day")
                 self._lanes = Timeline(elem_id="lw-lanes")
-                self._other = gr.Dropdown(
-                    [], label="Compare with", visible=False, elem_id="lw-other-day"
-                )
+                with line():
+                    self._other = gr.Dropdown(
+                        [], label="Compare with", visible=False, elem_id="lw-other-day"
+                    )
+                    self._night = gr.Checkbox(
+                        label="Night, from noon to noon", container=False, elem_id="lw-night"
+                    )
                 self._other_lanes = Timeline(elem_id="lw-other-lanes")
                 self._compared = Table(elem_id="lw-compared")
         with line("moments", visible=False) as self._stage:
@@ -98,6 +129,7 @@ class MomentsPage:
         place += [
             self._lanes,
             self._other,
+            self._night,
             self._other_lanes,
             self._compared,
             self._stage,
@@ -107,19 +139,29 @@ class MomentsPage:
         ]
         shown = [*place, self._video, self._day, self._month, self._list, self._address]
         shown += [self._stamp, self._pulse]
-        now = [self._video, self._day, self._list, self._other]
+        now: set[Any] = {self._video, self._day, self._list, self._other, self._month, self._stamp}
+        now.add(self._night)
         blocks.load(self.visit, None, shown, **PASSIVE)
         self._address.revisit(self.revisit, None, shown, **EVENT)
-        chosen = [self._picker.menu, self._list, self._other]
-        self._picker.menu.input(self.choose, chosen, shown, **EVENT)
+        self._picker.menu.input(self.choose, now | {self._picker.menu}, shown, **EVENT)
         self._calendar.act(self.turn, now, shown, **EVENT)
         self._head.act(self.turn, now, shown, **EVENT)
         self._lanes.pick(self.open_moment, now, shown, **EVENT)
         self._other_lanes.pick(self.open_moment, now, shown, **EVENT)
         self._other.input(self.compare, now, shown, **EVENT)
-        self._player.open(self.cross, [self._list], shown, **EVENT)
+        self._night.input(self.compare, now, shown, **EVENT)
+        self._player.open(self.cross, now, shown, **EVENT)
         self._lists.act(self.list_moments_of, now, shown, **EVENT)
-        self._pulse.beat(self.follow, [*now, self._month, self._stamp], shown, **PASSIVE)
+        self._pulse.beat(self.follow, now, shown, **PASSIVE)
+
+    def _read(self, values: Values) -> _Place:
+        return _Place(
+            video=values[self._video] or "",
+            day=values[self._day] or "",
+            other=values[self._other] or "",
+            night=bool(values[self._night]),
+            chosen=values[self._list] or "",
+        )
 
     def visit(self, request: gr.Request) -> Update:
         """Show what the address says when the page is opened."""
@@ -129,117 +171,81 @@ class MomentsPage:
         """Show what the address says after the user went back."""
         return self._show(read_query(event.query), request)
 
-    def choose(self, video: str, chosen: str, other: str, request: gr.Request) -> Update:
+    def choose(self, values: Values, request: gr.Request) -> Update:
         """Show another video, and its day."""
-        return self._show({"v": video, "list": chosen, "with": other}, request)
+        place = replace(self._read(values), video=values[self._picker.menu], day="")
+        return self._show(place.address(), request)
 
-    def follow(
-        self,
-        video: str,
-        day: str,
-        chosen: str,
-        other: str,
-        month: str,
-        stamp: str,
-        request: gr.Request,
-    ) -> Update:
+    def follow(self, values: Values, request: gr.Request) -> Update:
         """Show what has been read and observed meanwhile."""
-        if not video:
+        place = self._read(values)
+        if not place.video:
             return {self._pulse: IDLE_S}
         with as_sentences(request):
             principal = require_reader(request)
             try:
-                item = get_video(self._context, principal, video)
+                item = get_video(self._context, principal, place.video)
             except NotFoundError:
                 return self._bare(GONE)
             followed = self._follow(principal, item)
-            if followed[self._stamp] == stamp:
+            if followed[self._stamp] == values[self._stamp]:
                 return followed
-            lists, spans = self._happenings(principal, item, chosen)
+            lists, spans = self._happenings(principal, item, place.chosen)
             update: Update = {
                 **followed,
                 self._player: PlayerState(video=item, spans=spans),
                 self._strip: draw_strip(self._context.services, principal, item),
                 self._lists: lists,
             }
-            if day:
-                update |= self._show_day(principal, day, other, month)
+            if place.day:
+                update |= self._show_day(principal, place, values[self._month])
                 update[self._days] = gr.update(visible=True)
             return update
 
-    def turn(
-        self,
-        video: str,
-        day: str,
-        chosen: str,
-        other: str,
-        event: gr.EventData,
-        request: gr.Request,
-    ) -> Update:
+    def turn(self, values: Values, event: gr.EventData, request: gr.Request) -> Update:
         """Show another day, or another month of the calendar."""
+        place = self._read(values)
         with as_sentences(request):
             principal = require_reader(request)
             if event.action == "month":
-                return self._turn_to(principal, event.key, day)
-            return {
-                **self._show_day(principal, event.key, other),
-                self._address: _address(event.key, other, video, chosen),
-            }
+                return self._turn_to(principal, event.key, place)
+            return self._go_to(principal, replace(place, day=event.key))
 
-    def compare(self, video: str, day: str, chosen: str, other: str, request: gr.Request) -> Update:
-        """Show another day beside the one that is open, or none any more."""
+    def compare(self, values: Values, request: gr.Request) -> Update:
+        """Show another day beside the one that is open, or none; days or nights."""
         with as_sentences(request):
-            return {
-                **self._show_day(require_reader(request), day, other),
-                self._address: _address(day, other, video, chosen),
-            }
+            return self._go_to(require_reader(request), self._read(values))
 
-    def open_moment(
-        self,
-        video: str,
-        day: str,
-        chosen: str,
-        other: str,
-        event: gr.EventData,
-        request: gr.Request,
-    ) -> Update:
+    def open_moment(self, values: Values, event: gr.EventData, request: gr.Request) -> Update:
         """Play a moment of the day."""
+        place = self._read(values)
         with as_sentences(request):
             principal = require_reader(request)
             time_s = float(event.time_s)
-            if event.video_id == video:
-                item = get_video(self._context, principal, video)
+            if event.video_id == place.video:
+                item = get_video(self._context, principal, place.video)
                 return {self._player: PlayerState(video=item, time_s=time_s)}
+            place = replace(place, video=event.video_id)
             return {
-                **self._open(principal, event.video_id, time_s, chosen),
-                self._address: _address(day, other, event.video_id, chosen),
+                **self._open(principal, place.video, time_s, place.chosen),
+                self._address: place.address(),
             }
 
-    def cross(self, chosen: str, event: gr.EventData, request: gr.Request) -> Update:
+    def cross(self, values: Values, event: gr.EventData, request: gr.Request) -> Update:
         """Play a moment of another video."""
+        chosen = self._read(values).chosen
         with as_sentences(request):
             principal = require_reader(request)
             return self._open(principal, event.video_id, float(event.start_s), chosen)
 
-    def list_moments_of(
-        self,
-        video: str,
-        day: str,
-        chosen: str,
-        other: str,
-        event: gr.EventData,
-        request: gr.Request,
-    ) -> Update:
+    def list_moments_of(self, values: Values, event: gr.EventData, request: gr.Request) -> Update:
         """Show another list."""
+        place = replace(self._read(values), chosen=event.key)
         with as_sentences(request):
             principal = require_reader(request)
-            item = get_video(self._context, principal, video)
-            lists, _ = self._happenings(principal, item, event.key)
-            return {
-                self._lists: lists,
-                self._list: event.key,
-                self._address: _address(day, other, video, event.key),
-            }
+            item = get_video(self._context, principal, place.video)
+            lists, _ = self._happenings(principal, item, place.chosen)
+            return {self._lists: lists, self._list: place.chosen, self._address: place.address()}
 
     def _show(self, state: Mapping[str, str], request: gr.Request) -> Update:
         """Return the page that an address describes."""
@@ -248,10 +254,13 @@ class MomentsPage:
             rows = self._context.videos(principal)
             if not rows:
                 return self._bare(NOTHING_YET.replace("Watch and ask", "Moments"))
-            days = list_days(self._context.services, access=principal).days
             day, other, video = (state.get(name, "") for name in ("day", "with", "v"))
+            night = bool(state.get("night"))
+            days = list_days(self._context.services, night=night, access=principal).days
             for text in filter(None, (day, other)):
-                if not _DAY.fullmatch(text):
+                try:
+                    parse_date(text)
+                except InputRefusedError:
                     words = problem(f"{text[:40]} is no day", "A day is written as 2026-03-01.")
                     return self._bare(heading("Moments") + part(words))
             if video and video not in {row.id for row in rows}:
@@ -264,10 +273,11 @@ class MomentsPage:
                 day = start_at[:10] if start_at else ""
             update: Update = {self._address: {**state, "day": day, "v": video}}
             update |= {self._days: gr.update(visible=bool(days)), self._title: heading("Moments")}
+            place = _Place(video=video, day=day, other=other, night=night, chosen="")
             if days:
-                update |= self._show_day(principal, day or days[-1].date, other)
+                update |= self._show_day(principal, replace(place, day=day or days[-1].date))
             if not video:
-                video = self._first_of(principal, day)
+                video = self._first_of(principal, place)
             if not video:
                 return {
                     **update,
@@ -287,8 +297,8 @@ class MomentsPage:
             self._picker.menu: hidden,
         }
 
-    def _first_of(self, principal: Principal, day: str) -> str:
-        lanes = day_view(self._context.services, day, access=principal).lanes
+    def _first_of(self, principal: Principal, place: _Place) -> str:
+        lanes = self._day_of(principal, place.day, place.night).lanes
         return lanes[0].stretches[0].video_id if lanes else ""
 
     def _follow(self, principal: Principal, item: VideoItem) -> Update:
@@ -301,15 +311,18 @@ class MomentsPage:
             self._stamp: strip_stamp(item, n_observed),
         }
 
-    def _show_day(self, principal: Principal, day: str, other: str = "", month: str = "") -> Update:
+    def _day_of(self, principal: Principal, day: str, night: bool) -> DayResponse:
+        return day_view(self._context.services, day, night=night, access=principal)
+
+    def _show_day(self, principal: Principal, place: _Place, month: str = "") -> Update:
         """Return a day with its lanes, the month that it is in, and a day beside it, if any."""
-        services = self._context.services
-        document = day_view(services, day, access=principal)
-        days = list_days(services, access=principal).days
+        day, other = place.day, place.other
+        document = self._day_of(principal, day, place.night)
+        days = list_days(self._context.services, night=place.night, access=principal).days
         names = [(name_day(item.date), item.date) for item in reversed(days) if item.date != day]
         if other == day:
             other = ""
-        beside = day_view(services, other, access=principal) if other else None
+        beside = self._day_of(principal, other, place.night) if other else None
         if beside and beside.date not in {date for _, date in names}:
             # Nothing was filmed then, which is an answer too.
             names.append((name_day(beside.date), beside.date))
@@ -320,15 +333,22 @@ class MomentsPage:
             self._other: gr.update(
                 choices=[("no other day", ""), *names], value=other, visible=bool(names)
             ),
+            self._night: place.night,
             self._other_lanes: draw_day(beside, document) if beside else "",
-            self._compared: compare_days(document, beside) if beside else "",
-            **self._turn_to(principal, month or document.date[:7], document.date),
+            self._compared: draw_comparison(document, beside) if beside else "",
+            **self._turn_to(principal, month or document.date[:7], place),
         }
 
-    def _turn_to(self, principal: Principal, month: str, day: str) -> Update:
-        days = list_days(self._context.services, month, access=principal).days
+    def _go_to(self, principal: Principal, place: _Place) -> Update:
+        """Return the days of a place, and its address."""
+        days = self._show_day(principal, place)
+        return {**days, self._address: place.address()}
+
+    def _turn_to(self, principal: Principal, month: str, place: _Place) -> Update:
+        services = self._context.services
+        days = list_days(services, month, night=place.night, access=principal).days
         return {
-            self._calendar: draw_calendar(month, {item.date: item for item in days}, day),
+            self._calendar: draw_calendar(month, {item.date: item for item in days}, place.day),
             self._month: month,
         }
 
@@ -365,8 +385,3 @@ class MomentsPage:
             for row in document.moments
         )
         return draw_lists(document, rows, chosen), spans
-
-
-def _address(day: str, other: str, video: str, chosen: str) -> dict[str, str]:
-    """Return the address of what is shown."""
-    return {"day": day, "with": other, "v": video, "list": chosen}

@@ -19,15 +19,15 @@ from app.services.ask import model_note
 from app.services.search import check_kinds
 from app.services.search_words import bad_bound, find_named, read_search
 from app.services.verdicts import verdicts_on
-from app.timefmt import parse_time
-from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader
+from app.timefmt import format_clock, parse_time
+from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, sentence_of
 from app.ui.components.address import Address, read_query
 from app.ui.components.moments import MomentCard, MomentGallery, MomentGroup, MomentList
 from app.ui.layout import line
-from app.ui.markup import clock, empty, heading, left_out, problem
+from app.ui.markup import empty, heading, left_out, problem
 from app.ui.verdicts import Verdicts, add_verdicts, hit_moment
 from app.ui.video_picker import VideoPicker
-from engine.errors import NotFoundError
+from engine.errors import LongwatchError, NotFoundError
 from storage.records import VideoRow
 
 KINDS: Final = {
@@ -217,11 +217,17 @@ class SearchPage:
             problems = [*words.problems, *_problems(fields, rows)]
             if problems:
                 # What cannot be understood stays where it was typed, to be mended there.
-                return *self._values(principal, fields, rows), _refused(problems), gr.skip()
+                refused = _refused(f"{'; '.join(problems)}. Correct or remove it.")
+                return *self._values(principal, fields, rows), refused, gr.skip()
             fields = replace(fields, query=words.query)
             cards = _greeting(rows)
             if fields.query or fields.like:
-                response = await search_moments(self._context, principal, fields.body())
+                try:
+                    response = await search_moments(self._context, principal, fields.body())
+                except LongwatchError as error:
+                    # In the page: Gradio shows no refusal of what a page asks as it loads.
+                    refused = _refused(sentence_of(error, principal))
+                    return *self._values(principal, fields, rows), refused, gr.skip()
                 query = fields.query or f"like {fields.like}"
                 given = await run_in_threadpool(
                     verdicts_on, self._context.services, principal.user.id, query
@@ -274,12 +280,11 @@ def _like_text(like: str, rows: Sequence[VideoRow]) -> str:
     if frame is None:
         return ""
     row = find_named(frame.video_id, rows)
-    return f"like {row.name if row else 'a frame'} at {clock(frame.time_s)}  \u00d7"
+    return f"like {row.name if row else 'a frame'} at {format_clock(frame.time_s)}  \u00d7"
 
 
-def _refused(problems: Sequence[str]) -> MomentList:
-    words = problem("Nothing was searched", f"{'; '.join(problems)}. Correct or remove it.")
-    return MomentList(before=words)
+def _refused(words: str) -> MomentList:
+    return MomentList(before=problem("Nothing was searched", words))
 
 
 def _greeting(rows: Sequence[VideoRow]) -> MomentList:
@@ -296,6 +301,10 @@ def _greeting(rows: Sequence[VideoRow]) -> MomentList:
             "camera:NAME, tag:NAME, after: and before: among the words.",
         )
     )
+
+
+def _took(total_ms: float) -> str:
+    return f"{total_ms:.0f} ms" if total_ms < 1000 else f"{total_ms / 1000:.1f} s"
 
 
 def _describe(
@@ -316,10 +325,12 @@ def _describe(
     hits = sorted(response.hits, key=key) if is_grouped else response.hits
     count = f"{len(confirmed)} found" if confirmed else "Nothing here confirms this"
     return MomentList(
-        before=Markup('<p class="faint" role="status">{} · searched {} · {:.0f} ms</p>{}{}').format(
+        before=Markup(
+            '<p class="faint" role="status">{} · searched {} of footage in {}</p>{}{}'
+        ).format(
             count,
             response.searched,
-            response.timing.total_ms,
+            _took(response.timing.total_ms),
             _encoders(response),
             Markup("{}{}").format(_observing(response), left_out(response.left_out)),
         ),

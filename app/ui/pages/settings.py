@@ -15,6 +15,7 @@ from app.services.settings import describe_settings
 from app.ui.accounts import AccountPanels
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
 from app.ui.components.table import Table, TableData, TableRow
+from app.ui.hints import web_hint
 from app.ui.layout import line
 from app.ui.markup import NOTHING, heading, part, problem
 from app.version import product_version
@@ -84,7 +85,10 @@ class SettingsPage:
                 self._context.services, with_worker=self._context.with_worker
             )
             facts = [(fact.name, fact.value, _mono(fact.setting)) for fact in settings.facts]
-            outward = [(line.what, line.when, line.now) for line in settings.outward]
+            outward = [
+                (item.what, web_hint(item.when, principal) or "", item.now)
+                for item in settings.outward
+            ]
             return {
                 **self._values(values),
                 self._facts: gr.update(

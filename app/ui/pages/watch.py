@@ -86,7 +86,7 @@ class WatchPage:
         self._pulse.beat(self.follow, [*now, self._stamp], shown, **PASSIVE)
         self._seen.act(self.act_on_seen, now, shown, **EVENT)
         self._talk.kept.act(self.act_on_kept, None, shown, **EVENT)
-        self._talk.anew.click(self.begin_anew, [self._video], shown, **EVENT)
+        self._talk.head.anew(self.begin_anew, [self._video], shown, **EVENT)
         self._talk.chat.clear(self.begin_anew, [self._video], shown, **EVENT)
         for answered in self._talk.wire(self._video, self._address, shown):
             # An event of its own: the next question waits for the words alone.

@@ -9,13 +9,11 @@ export const say = (name, detail) => document.dispatchEvent(new CustomEvent(name
 export const hear = (name, act) => document.addEventListener(name, (event) => act(event.detail));
 
 export function clock(seconds, digits = 0) {
-  const scale = 10 ** digits;
-  const whole = Math.floor(Math.max(0, seconds) * scale + 1e-6) / scale;
-  const pad = (value) => String(Math.floor(value)).padStart(2, "0");
-  const rest = (whole % 60).toFixed(digits).padStart(digits ? 3 + digits : 2, "0");
-  const minutes = Math.floor(whole / 60);
-  const hours = Math.floor(minutes / 60);
-  return hours ? `${hours}:${pad(minutes % 60)}:${rest}` : `${minutes}:${rest}`;
+  // What is filmed still has no end that a browser knows.
+  const whole_ms = Number.isFinite(seconds) ? Math.max(0, Math.round(1000 * seconds)) : 0;
+  const hours = Math.floor(whole_ms / 3_600_000);
+  const rest = new Date(whole_ms).toISOString().slice(14, digits ? 20 + digits : 19);
+  return hours ? `${hours}:${rest}` : rest.replace(/^0/, "");
 }
 
 // The moment that a link leads to; `end_s` is null where it names none.
@@ -36,6 +34,9 @@ export function toast(words, hint = "") {
   document.querySelector(".lw .toasts")?.append(item);
   setTimeout(() => item.remove(), 7000);
 }
+
+export const LOST = "The server cannot be reached.";
+export const sentence = ({ message, hint }) => [message, hint].filter(Boolean).join(" — ");
 
 // Headers of a request that changes something.
 export async function ownHeaders(rest = {}) {
@@ -69,13 +70,15 @@ export function address(element, { trigger, props, watch }) {
   addEventListener("popstate", () => trigger("revisit", { query: location.search }));
 }
 
-// A timer that rests while its tab is hidden, and beats at once when it is shown again.
+// A timer that rests while its tab is hidden, and beats at once when it is shown again. With `tells`
+// it goes on where the browser may notify: that is for whoever looks at something else.
 export function pulse(element, { trigger, props, watch }) {
   let timer;
   const beat = (isDue = true) => {
     clearTimeout(timer);
     timer = setTimeout(beat, Number(props.value) * 1000);
-    if (isDue && !document.hidden) trigger("beat", {});
+    const mayTell = props.tells && window.Notification?.permission === "granted";
+    if (isDue && (mayTell || !document.hidden)) trigger("beat", {});
   };
   watch("value", () => beat(false));
   document.addEventListener("visibilitychange", () => beat());
@@ -121,23 +124,17 @@ export function drawer(element, { trigger }) {
 export function filePut(element, { trigger, props }) {
   const field = element.querySelector("input");
   const words = element.querySelector("[role=status]");
-  const tell = (text, isWrong = false) => {
-    words.textContent = text;
-    words.classList.toggle("wrong", isWrong);
-  };
-  const send = async (file) => {
-    tell(`Sending ${file.name} …`);
+  field.addEventListener("change", async () => {
+    const [file] = field.files;
+    words.textContent = `Sending ${file.name} …`;
     const name = file.name.replace(/\.\w+$/, "").replace(/[^\w .-]+/g, "-");
     const path = `${props.address}/${encodeURIComponent(name.slice(0, 64))}`;
     const headers = await ownHeaders({ "Content-Type": props.media_type });
-    const answer = await fetch(path, { method: "PUT", body: file, headers });
-    const { error, ...document } = await answer.json();
-    if (!answer.ok) throw new Error([error?.message, error?.hint].filter(Boolean).join("; "));
-    tell(`${file.name} has arrived.`);
-    trigger("sent", document);
-  };
-  field.addEventListener("change", async () => {
-    await send(field.files[0]).catch((error) => tell(error.message, true));
+    const answer = await fetch(path, { method: "PUT", body: file, headers }).catch(() => null);
+    const { error, ...document } = (await answer?.json()) ?? { error: { message: LOST } };
+    words.textContent = error ? sentence(error) : `${file.name} has arrived.`;
+    words.classList.toggle("wrong", Boolean(error));
+    if (!error) trigger("sent", document);
     field.value = "";
   });
 }

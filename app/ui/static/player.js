@@ -2,15 +2,10 @@
 
 import { clock, hear, momentOf, say, toast } from "./parts.js";
 
-let screen;
-let video;
-let trigger;
+let screen, video, trigger;
 // What is open, what stands over it, what N and P walk, what is marked, where to pause.
-let source;
-let inset;
-let writing;
-let spans = [];
-let at = -1;
+let source, inset, writing;
+let [spans, at] = [[], -1];
 let marks = {};
 let still = 0;
 let stop = null;
@@ -85,13 +80,10 @@ function seek(time, { play = false, end = null } = {}) {
     cover();
     return tick();
   }
-  const go = () => {
-    video.currentTime = Math.max(0, time) + source.play_offset_s;
-    stop = end;
-    if (play) video.play().catch(() => {});
-  };
-  if (video.readyState >= 1) go();
-  else video.addEventListener("loadedmetadata", go, { once: true });
+  // The browser goes there once it knows the video, if it does not yet.
+  video.currentTime = Math.max(0, time) + source.play_offset_s;
+  stop = end;
+  if (play) video.play().catch(() => {});
 }
 
 function tick() {

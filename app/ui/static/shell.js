@@ -1,16 +1,15 @@
 // The frame of every page: title, menus, colours, times on the browser's clock, the way out.
 
-import { ownHeaders } from "./parts.js";
 import { showShare } from "./upload.js";
 
-export function shell(element) {
+export function shell(element, { watch }) {
   const main = document.querySelector("#lw-main");
   main.tabIndex = -1;
   main.ariaBusy = "false";
   element.addEventListener("click", ({ target }) => {
     const theme = target.closest("[data-colours]")?.dataset.colours;
+    if (target.closest("[data-notify]")) window.Notification?.requestPermission();
     if (theme) document.documentElement.dataset.theme = localStorage["lw-theme"] = theme;
-    if (target.closest("[data-sign-out]")) signOut();
   });
   // A picture that is not kept leaves its place to what stands behind it; errors do not bubble.
   const leave = ({ target }) => {
@@ -18,15 +17,37 @@ export function shell(element) {
   };
   document.addEventListener("error", leave, true);
   document.addEventListener("keydown", walk);
+  // A menu looks names up at each key: what is pasted into it, or dropped there, has none.
+  main.addEventListener("input", ({ target, inputType }) => {
+    for (const name of /Paste|Drop/.test(inputType) ? ["keydown", "keyup"] : [])
+      target.dispatchEvent(new KeyboardEvent(name, { bubbles: true }));
+  });
   const look = () => {
     const title = main.querySelector("h1")?.textContent;
-    document.title = title ? `${title} · Longwatch` : "Longwatch";
+    const open = element.querySelector(".count:not([hidden])")?.textContent;
+    const words = [open && `(${open})`, title && `${title} ·`, "Longwatch"];
+    document.title = words.filter(Boolean).join(" ");
     main.querySelectorAll("time[datetime]:not([data-local])").forEach(showTime);
+    // Gradio's box of pictures: items of no list, and a button named otherwise than it reads.
+    for (const item of main.querySelectorAll("#lw-question [role=listitem]")) item.role = "group";
+    for (const button of main.querySelectorAll("#lw-question .submit-button"))
+      button.ariaLabel = button.textContent;
   };
   new MutationObserver(look).observe(main, { childList: true, subtree: true, characterData: true });
-  look();
-  const isOnItsWay = Object.keys(localStorage).some((key) => key.startsWith("tus::lw-upload:"));
-  if (isOnItsWay && !main.querySelector(".drop")) showShare(element.querySelector("#lw-share"));
+  // What is raised while the page is open is told by a browser that may.
+  let latest;
+  const tell = () => {
+    const alerts = JSON.parse(element.querySelector(".count").dataset.raised ?? "null");
+    const may = window.Notification?.permission === "granted";
+    for (const [tag, rule, body] of alerts ?? [])
+      if (may && tag > latest)
+        new Notification(rule, { body, tag }).addEventListener("click", () => focus());
+    if (alerts) latest = Math.max(latest ?? 0, ...alerts.map(([tag]) => tag));
+    look();
+  };
+  watch("value", tell);
+  tell();
+  if (!main.querySelector(".drop")) showShare(element.querySelector("#lw-share"));
 }
 
 // Keys walk what an element with `data-walk` holds: a selector, and how many stand side by side.
@@ -52,9 +73,4 @@ function showTime(time) {
   time.dataset.local = "";
   const date = new Date(time.dateTime);
   time.textContent = date.toLocaleString([], { dateStyle: "medium", timeStyle: "short" });
-}
-
-async function signOut() {
-  await fetch("/api/v1/session", { method: "DELETE", headers: await ownHeaders() });
-  location.assign("/sign-in");
 }

@@ -1,25 +1,19 @@
 // Resumable uploads by tus-js-client: retried by themselves, byte by byte. Where the browser may
 // open a file again they go on after a reload and on every page; elsewhere it has to be chosen.
 
-import { ownHeaders } from "./parts.js";
+import { LOST, ownHeaders, sentence } from "./parts.js";
 
 const OPTIONS = {
   endpoint: "/api/v1/uploads",
   chunkSize: 8 * 1024 * 1024,
   retryDelays: [0, 1000, 3000, 5000, 10_000, 20_000, 30_000],
-  removeFingerprintOnSuccess: true,
+  storeFingerprintForResuming: false,
 };
 const AT_ONCE = 2;
-const LOST = "The server cannot be reached. It goes on when the connection is back.";
 
 const rows = new Map();
 const views = new Set();
 const going = () => [...rows.values()].filter((row) => row.state === "going");
-// What tus keeps of unfinished uploads: address, size, name; each by its key.
-const kept = async () => {
-  if (!window.tus) await import("./vendor/tus.min.js");
-  return window.tus.defaultOptions.urlStorage;
-};
 
 function set(row, changes) {
   Object.assign(row, changes);
@@ -30,12 +24,29 @@ function set(row, changes) {
   if (waiting && going().length < AT_ONCE) start(waiting);
 }
 
-async function add(file, handle = null) {
-  const key = `lw-upload:${file.name}:${file.size}:${file.lastModified}`;
+// What outlives the page: files that the server has begun to take, each with its address there and,
+// where the browser has it, with what opens the file again.
+function kept(mode, act) {
+  return new Promise((done) => {
+    const opening = indexedDB.open("lw-unfinished", 1);
+    const create = () => opening.result.createObjectStore("files", { keyPath: "key" });
+    opening.addEventListener("upgradeneeded", create);
+    opening.addEventListener("error", () => done());
+    opening.addEventListener("success", () => {
+      const request = act(opening.result.transaction("files", mode).objectStore("files"));
+      request.addEventListener("success", () => done(request.result));
+      request.addEventListener("error", () => done());
+    });
+  });
+}
+
+const forget = ({ key }) => kept("readwrite", (files) => files.delete(key));
+
+function add(file, handle = null) {
+  const key = `${file.name}:${file.size}:${file.lastModified}`;
   const row = rows.get(key) ?? { key, name: file.name, size: file.size, sent: 0 };
   if (row.file) return;
   rows.set(key, row);
-  if (handle) await handles("readwrite", (files) => files.put(handle, key));
   set(row, { file, handle, state: "waiting", error: "" });
 }
 
@@ -49,29 +60,35 @@ async function start(row) {
 
 async function transfer(row) {
   const released = new Promise((release) => Object.assign(row, { release }));
-  await kept();
+  if (!window.tus) await import("./vendor/tus.min.js");
+  // Another tab may have begun it after this page was opened.
+  row.url ??= (await kept("readonly", (files) => files.get(row.key)))?.url;
   row.upload = new window.tus.Upload(row.file, {
     ...OPTIONS,
+    uploadUrl: row.url,
     metadata: { filename: row.name },
     headers: await ownHeaders(),
-    fingerprint: async () => row.key,
+    onUploadUrlAvailable: () => {
+      row.url = row.upload.url;
+      const { key, name, size, url, handle } = row;
+      kept("readwrite", (files) => files.put({ key, name, size, url, handle }));
+    },
     onProgress: (sent) => set(row, { sent }),
     onAfterResponse: (_, answer) => (row.video = answer.getHeader("Longwatch-Video") ?? row.video),
     onError: ({ originalResponse: answer }) => fail(row, answer?.getStatus(), answer?.getBody()),
     onSuccess: () => leave(row, "done"),
   });
-  const [known] = await row.upload.findPreviousUploads();
-  if (known) row.upload.resumeFromPreviousUpload(known);
   row.upload.start();
   return released;
 }
 
 function fail(row, status, body) {
-  const { message, hint } = status ? (JSON.parse(body || "{}").error ?? {}) : { message: LOST };
-  const error = [message ?? `The server answered ${status}`, hint].filter(Boolean).join(" — ");
+  const lost = { message: LOST, hint: "It goes on when the connection is back." };
+  const told = status ? JSON.parse(body || "{}").error : lost;
+  const error = sentence(told ?? { message: `The server answered ${status}` });
   const state = status === 422 ? "refused" : "failed";
   // What was refused is gone on the server too: the same file would begin anew.
-  if (state === "refused") forget(row);
+  if (state === "refused") forget(Object.assign(row, { url: null }));
   set(row, { state, error, isLost: !status });
 }
 
@@ -87,11 +104,9 @@ const ON_ROW = {
   },
   drop: async (row) => {
     await row.upload?.abort();
-    const known = await (await kept()).findUploadsByFingerprint(row.key);
     leave(row, "dropped");
-    const headers = await ownHeaders();
-    for (const { uploadUrl: address } of known)
-      await window.tus.Upload.terminate(address, { headers }).catch(() => {});
+    const headers = await ownHeaders({ "Tus-Resumable": "1.0.0" });
+    if (row.url) fetch(row.url, { method: "DELETE", headers });
   },
 };
 
@@ -101,36 +116,12 @@ function leave(row, state) {
   set(row, { state });
 }
 
-async function forget({ key }) {
-  handles("readwrite", (files) => files.delete(key));
-  const storage = await kept();
-  for (const { urlStorageKey: entry } of await storage.findUploadsByFingerprint(key))
-    storage.removeUpload(entry);
-}
-
-// What opens a file again, which outlives the page: key -> handle.
-function handles(mode, act) {
-  return new Promise((done) => {
-    const opening = indexedDB.open("lw-uploads", 1);
-    opening.addEventListener("upgradeneeded", () => opening.result.createObjectStore("files"));
-    opening.addEventListener("error", () => done());
-    opening.addEventListener("success", () => {
-      const request = act(opening.result.transaction("files", mode).objectStore("files"));
-      request.addEventListener("success", () => done(request.result));
-      request.addEventListener("error", () => done());
-    });
-  });
-}
-
 // Takes up what an earlier page left unfinished.
 async function remember() {
-  if (!Object.keys(localStorage).some((name) => name.startsWith("tus::"))) return;
-  for (const { size, metadata, urlStorageKey } of await (await kept()).findAllUploads()) {
-    const key = urlStorageKey.split("::").slice(1, -1).join("::");
+  for (const row of (await kept("readonly", (files) => files.getAll())) ?? []) {
+    const { key, handle } = row;
     if (rows.has(key)) continue;
-    const handle = await handles("readonly", (files) => files.get(key));
-    const row = { key, handle, size, sent: 0, name: metadata.filename };
-    rows.set(key, row);
+    rows.set(key, Object.assign(row, { sent: 0 }));
     set(row, { state: handle ? "paused" : "kept" });
     if ((await handle?.queryPermission({ mode: "read" })) === "granted")
       add(await handle.getFile(), handle);
@@ -152,29 +143,17 @@ export function showShare(place) {
   remember();
 }
 
-export function upload(element, { trigger }) {
+export async function upload(element, { trigger }) {
+  const loading = import("./vendor/idiomorph.esm.js");
   const [drop, list, template] = element.firstElementChild.children;
   const field = drop.querySelector("input");
-  const words = JSON.parse(list.dataset.words);
-  const nodes = new Map();
-  const draw = (row) => {
-    const isGone = ["done", "dropped"].includes(row.state);
-    if (row.state === "done") trigger("added", { video_id: row.video });
-    const node = nodes.get(row.key) ?? newNode(template, row);
-    nodes.set(row.key, node);
-    if (isGone) node.remove();
-    else if (!node.isConnected) list.append(node);
-    if (isGone) nodes.delete(row.key);
-    const share = row.size ? row.sent / row.size : 0;
-    node.dataset.state = row.state;
-    node.querySelector("em").textContent = words[row.state] ?? "";
-    node.querySelector("progress").value = share;
-    node.querySelector("b").textContent = `${Math.floor(100 * share)} %`;
-    node.querySelector("p").textContent = row.error ?? "";
+  const draw = async (row) => {
+    if (row?.state === "done") trigger("added", { video_id: row.video });
+    const { Idiomorph } = await loading;
+    const nodes = [...rows.values()].map((item) => newNode(template, item));
+    Idiomorph.morph(list, nodes, { morphStyle: "innerHTML" });
   };
   views.add(draw);
-  // The bar of the page may have taken them up before this part was there.
-  rows.forEach(draw);
   element.addEventListener("click", ({ target }) => {
     const name = target.closest("[data-do]")?.dataset.do;
     if (name === "other") trigger("other", {});
@@ -196,6 +175,8 @@ export function upload(element, { trigger }) {
       }
     });
   remember();
+  // The bar of the page may have taken some up before this part was there.
+  await draw();
 }
 
 async function choose(field) {
@@ -204,11 +185,16 @@ async function choose(field) {
   for (const handle of chosen) add(await handle.getFile(), handle);
 }
 
-function newNode(template, row) {
+function newNode(template, { key, name, state, size, sent, error }) {
   const node = template.content.cloneNode(true).firstElementChild;
-  node.dataset.key = row.key;
-  node.querySelector("strong").textContent = row.name;
-  node.querySelector("i").textContent = `${(row.size / 1e6).toFixed(1)} MB`;
-  for (const named of node.querySelectorAll("[aria-label]")) named.ariaLabel += ` ${row.name}`;
+  const share = size ? sent / size : 0;
+  Object.assign(node.dataset, { key, state });
+  node.querySelector("strong").textContent = name;
+  node.querySelector("em").textContent = JSON.parse(template.dataset.words)[state] ?? "";
+  node.querySelector("progress").value = share;
+  node.querySelector("b").textContent = `${Math.floor(100 * share)} %`;
+  node.querySelector("i").textContent = `${(size / 1e6).toFixed(1)} MB`;
+  node.querySelector("p").textContent = error ?? "";
+  for (const named of node.querySelectorAll("[aria-label]")) named.ariaLabel += ` ${name}`;
   return node;
 }
