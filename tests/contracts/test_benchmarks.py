@@ -1,12 +1,14 @@
 """What every benchmark promises: questions that can be asked, and a score between 0 and 1."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from engine import plugins
+from engine.errors import InputRefusedError
 from engine.evaluation import benchmarks
-from engine.evaluation.benchmark import Benchmark, BenchmarkQuestion
+from engine.evaluation.benchmark import Benchmark, BenchmarkQuestion, read_questions
 from tests.support.benchmark_copies import MISSING, write_copy
 
 DEFINES = ("CARD", "questions", "choose", "score")
@@ -26,7 +28,7 @@ def asked(
 ) -> tuple[Benchmark, list[BenchmarkQuestion]]:
     benchmark = loaded(request.param)
     write_copy(request.param, tmp_path)
-    return benchmark, list(benchmark.questions(tmp_path))
+    return benchmark, list(read_questions(benchmark, tmp_path))
 
 
 def test_questions_have_ids_of_their_own_and_a_video(
@@ -59,3 +61,25 @@ def test_the_answer_itself_is_right_and_nonsense_is_wrong(
         assert benchmark.choose(question.answer.splitlines()[0], question) is not None
         assert benchmark.score("zzz", question) == 0.0
         assert benchmark.score("", question) == 0.0
+
+
+def test_items_that_would_be_scored_wrongly_are_refused_before_the_first_is_asked(
+    tmp_path: Path,
+) -> None:
+    benchmark = loaded("apollobench")
+    row = {"id": "1", "video": "a.mp4", "question": "Which?", "options": ["x", "y"]}
+    row |= {"answer": "B", "category": "ocr", "source": "s"}
+    path = tmp_path / "apollobench.jsonl"
+
+    def write(**changes: str) -> None:
+        path.write_text(json.dumps(row) + "\n" + json.dumps(row | {"id": "2"} | changes) + "\n")
+
+    write()
+    assert [item.id for item in read_questions(benchmark, tmp_path)] == ["1", "2"]
+    write(id="1")
+    with pytest.raises(InputRefusedError, match="questions 1 and 2 have the same id '1'"):
+        read_questions(benchmark, tmp_path)
+    for answer in ("C", "b", "y", "A or B"):
+        write(answer=answer)
+        with pytest.raises(InputRefusedError, match=r"question 2 \(2\): its right answer"):
+            read_questions(benchmark, tmp_path)

@@ -10,17 +10,33 @@ from safetensors.torch import load_file, save_file
 from engine.errors import MissingCapabilityError, WeightsError
 from engine.models.registry import check_headers, families, load_family, load_model
 from engine.protocols import Sampling, VideoModel
-from engine.records import ChunkRef, TimeSpan, Turn, VideoId
+from engine.records import ChunkRef, TimeSpan, Turn, VideoId, WeightFormat
 from engine.tensors import ChunkLatents, FrameBatch, KvLatents, Latents, VisualTokens
 
 CPU = torch.device("cpu")
 HOSTILE_TEXTS = ("", "a red star", "x" * 5000, "\ud800 <|im_end|> <image>", "日本🎈")
-NAMES = families()
+# Every family as it is, and one each with its decoder in fewer bits.
+CASES: tuple[tuple[str, WeightFormat], ...] = (
+    *((name, "native") for name in families()),
+    ("smolvlm", "int8"),
+    ("video_xl", "nf4"),
+)
 
 
-@pytest.fixture(scope="module", params=NAMES)
-def family(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request: pytest.FixtureRequest) -> tuple[str, WeightFormat]:
+    name, weights = request.param
+    return name, weights
+
+
+@pytest.fixture(scope="module")
+def family(case: tuple[str, WeightFormat]) -> str:
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def weights(case: tuple[str, WeightFormat]) -> WeightFormat:
+    return case[1]
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +48,8 @@ def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def model(folder: Path) -> VideoModel:
-    return load_model(folder, device=CPU, dtype=torch.float32)
+def model(folder: Path, weights: WeightFormat) -> VideoModel:
+    return load_model(folder, device=CPU, dtype=torch.float32, weights=weights)
 
 
 def test_family_defines_a_tiny_variant(family: str) -> None:
@@ -191,15 +207,17 @@ def test_any_text_has_a_vector(model: VideoModel, text: str) -> None:
     torch.testing.assert_close(vector.norm(), torch.tensor(1.0))
 
 
-def test_loading_twice_gives_one_fingerprint(model: VideoModel, folder: Path) -> None:
-    again = load_model(folder, device=CPU, dtype=torch.float32)
+def test_loading_twice_gives_one_fingerprint(
+    model: VideoModel, folder: Path, weights: WeightFormat
+) -> None:
+    again = load_model(folder, device=CPU, dtype=torch.float32, weights=weights)
     assert again.card == model.card
-    coarse = load_model(folder, device=CPU, dtype=torch.bfloat16)
+    coarse = load_model(folder, device=CPU, dtype=torch.bfloat16, weights=weights)
     assert coarse.card.fingerprint != model.card.fingerprint
 
 
-def test_half_precision_runs_the_whole_road(folder: Path) -> None:
-    coarse = load_model(folder, device=CPU, dtype=torch.bfloat16)
+def test_half_precision_runs_the_whole_road(folder: Path, weights: WeightFormat) -> None:
+    coarse = load_model(folder, device=CPU, dtype=torch.bfloat16, weights=weights)
     recalled = _recalled(coarse, 2)
     assert recalled[0].latents.nbytes == coarse.card.chunk_bytes
     list(coarse.generate("what is seen?", recalled, Sampling(max_tokens=2)))
@@ -207,10 +225,10 @@ def test_half_precision_runs_the_whole_road(folder: Path) -> None:
 
 
 def test_other_weights_have_another_fingerprint(
-    model: VideoModel, family: str, tmp_path: Path
+    model: VideoModel, family: str, weights: WeightFormat, tmp_path: Path
 ) -> None:
     load_family(family).write_tiny(tmp_path / "tiny", seed=1)
-    other = load_model(tmp_path / "tiny", device=CPU, dtype=torch.float32)
+    other = load_model(tmp_path / "tiny", device=CPU, dtype=torch.float32, weights=weights)
     assert other.card.fingerprint != model.card.fingerprint
 
 

@@ -32,18 +32,25 @@ from tests.support.fakes import FakeSource, story
 CAMERA = VideoId("camera")
 
 
-@pytest.fixture(scope="module", params=families())
-def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    home = tmp_path_factory.mktemp(str(request.param)) / "tiny"
-    load_family(str(request.param)).write_tiny(home)
-    return home
+# Every family as it is, and one each with its decoder in fewer bits.
+CASES = (*((name, "native") for name in families()), ("pllava", "int8"), ("video_xl", "nf4"))
 
 
-def opened(checkpoint: Path, home: Path) -> Engine:
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def checkpoint(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> ModelConfig:
+    name, weights = request.param
+    home = tmp_path_factory.mktemp(name) / "tiny"
+    load_family(name).write_tiny(home)
+    return ModelConfig(folder=home, device="cpu", weights=weights)
+
+
+def opened(checkpoint: ModelConfig, home: Path) -> Engine:
     """An engine over a checkpoint that its family recognises by itself."""
     return assemble(
         EngineConfig(
-            model=ModelConfig(folder=checkpoint, device="cpu"),
+            model=checkpoint,
             latents_folder=home / "latents",
             index_folder=home / "index",
             sampling=SamplingConfig(thin_static=False),
@@ -64,7 +71,7 @@ def files(home: Path) -> dict[str, bytes]:
     }
 
 
-def test_what_was_taken_in_is_answered_from(checkpoint: Path, tmp_path: Path) -> None:
+def test_what_was_taken_in_is_answered_from(checkpoint: ModelConfig, tmp_path: Path) -> None:
     engine = opened(checkpoint, tmp_path)
     committed = list(ingest(engine, CAMERA, recording(engine)))
     assert [chunk.ref.ordinal for chunk in committed] == [0, 1, 2, 3]
@@ -80,7 +87,9 @@ def test_what_was_taken_in_is_answered_from(checkpoint: Path, tmp_path: Path) ->
     assert all(moment.span.end_s <= ends_s for moment in result.moments)
 
 
-def test_every_chunk_is_described_from_itself_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_every_chunk_is_described_from_itself_alone(
+    checkpoint: ModelConfig, tmp_path: Path
+) -> None:
     engine = opened(checkpoint, tmp_path)
     refs = [chunk.ref for chunk in ingest(engine, CAMERA, recording(engine))]
     sampling = Sampling(max_tokens=3)
@@ -92,7 +101,9 @@ def test_every_chunk_is_described_from_itself_alone(checkpoint: Path, tmp_path: 
         next(caption(engine, VideoId("another"), sampling=sampling))
 
 
-def test_another_process_answers_from_the_files_alone(checkpoint: Path, tmp_path: Path) -> None:
+def test_another_process_answers_from_the_files_alone(
+    checkpoint: ModelConfig, tmp_path: Path
+) -> None:
     first = opened(checkpoint, tmp_path)
     list(ingest(first, CAMERA, recording(first)))
     texts = []
@@ -104,7 +115,7 @@ def test_another_process_answers_from_the_files_alone(checkpoint: Path, tmp_path
     assert texts[0] == texts[1]
 
 
-def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: Path, tmp_path: Path) -> None:
+def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: ModelConfig, tmp_path: Path) -> None:
     whole = opened(checkpoint, tmp_path / "whole")
     list(ingest(whole, CAMERA, recording(whole)))
     stopped = opened(checkpoint, tmp_path / "cut")
@@ -115,7 +126,9 @@ def test_a_cut_off_ingest_ends_with_the_same_bytes(checkpoint: Path, tmp_path: P
     assert files(tmp_path / "cut") == files(tmp_path / "whole")
 
 
-def test_frames_that_change_their_size_are_answered_from(checkpoint: Path, tmp_path: Path) -> None:
+def test_frames_that_change_their_size_are_answered_from(
+    checkpoint: ModelConfig, tmp_path: Path
+) -> None:
     engine = opened(checkpoint, tmp_path)
     small = list(recording(engine))
     first_s = small[-1].pts_s + 1
@@ -137,7 +150,7 @@ def test_frames_that_change_their_size_are_answered_from(checkpoint: Path, tmp_p
 
 @pytest.mark.parametrize("depth", [0.0, 0.4, 1.0])
 def test_a_planted_picture_of_any_size_is_folded_with_the_rest(
-    checkpoint: Path, tmp_path: Path, depth: float
+    checkpoint: ModelConfig, tmp_path: Path, depth: float
 ) -> None:
     engine = opened(checkpoint, tmp_path)
     n = 2 * engine.model.card.chunk_frames + 1

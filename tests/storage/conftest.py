@@ -1,12 +1,10 @@
-"""A fresh database for each test: SQLite, or what LONGWATCH_TEST_DATABASE_URL names.
+"""A fresh database for each test: SQLite, and under the mark `scale` PostgreSQL too.
 
 The steps from nothing to today's tables cost a quarter of a second of CPU. They run once; each test
-gets a copy of the empty file they leave. On a server each test runs them in a schema of its own.
+gets a copy of the empty file, or of the empty database, that they leave.
 """
 
 import multiprocessing
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,12 +12,8 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import make_url
 
 from storage.catalog import Catalog, open_catalog
-
-_SERVER = "LONGWATCH_TEST_DATABASE_URL"
 
 
 class Clock:
@@ -35,24 +29,27 @@ class Clock:
         self.time += timedelta(seconds=seconds)
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.scale)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """Each kind of database."""
+    return str(request.param)
+
+
 @pytest.fixture
-def database_url(tmp_path: Path) -> Iterator[str]:
+def database_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An address where nothing is yet."""
-    server = os.environ.get(_SERVER)
-    if server is None:
-        yield f"sqlite:///{tmp_path / 'longwatch.db'}"
-        return
-    schema = f"test_{secrets.token_hex(6)}"
-    admin = create_engine(make_url(server), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-        yield (
-            make_url(server)
-            .update_query_dict({"options": f"-csearch_path={schema}"})
-            .render_as_string(hide_password=False)
-        )
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    admin.dispose()
+    if backend == "sqlite":
+        return f"sqlite:///{tmp_path / 'longwatch.db'}"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def library_url(backend: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty library."""
+    if backend == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "longwatch.db")
+        return f"sqlite:///{tmp_path / 'longwatch.db'}"
+    return str(request.getfixturevalue("postgres_library"))
 
 
 @pytest.fixture(scope="session")
@@ -81,11 +78,7 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def catalog(
-    database_url: str, migrated_file: Path, tmp_path: Path, clock: Clock
-) -> Iterator[Catalog]:
-    """An empty catalog at `database_url`."""
-    if _SERVER not in os.environ:
-        shutil.copy(migrated_file, tmp_path / "longwatch.db")
-    with open_catalog(database_url, now=clock) as opened:
+def catalog(library_url: str, clock: Clock) -> Iterator[Catalog]:
+    """An empty catalog at `library_url`."""
+    with open_catalog(library_url, now=clock) as opened:
         yield opened

@@ -1,5 +1,6 @@
 """Rules, alerts raised once, and an outbox that loses nothing and marks what it repeats."""
 
+import threading
 from dataclasses import replace
 
 import pytest
@@ -14,6 +15,8 @@ from tests.support.observations import track
 
 PERSON = replace(track("person", 3, 7), boxes=(), track=None, n_seen=1, n_looked=1)
 """As it is kept: boxes stay with the row."""
+SOON_S = 60
+"""Longest wait for what is promised; a machine may be busy."""
 START = AlertWatchRow(until_s=0.0, state={})
 
 
@@ -153,6 +156,42 @@ def test_name_that_is_taken_or_missing_says_so(catalog: Catalog, rule: AlertRule
     with pytest.raises(NotFoundError, match="no alert rule 'window'") as error:
         catalog.alert_rules.find("window")
     assert error.value.hint == "there are 'door'"
+
+
+def test_what_is_due_is_told_and_when_the_next_is(
+    catalog: Catalog,
+    clock: Clock,
+    rule: AlertRuleRow,
+    video: VideoId,
+    phone: DestinationRow,
+) -> None:
+    told = threading.Event()
+    with catalog.deliveries.hearing(told.set):
+        if catalog.is_shared:
+            assert catalog.notifications.wait_until_live(SOON_S)
+            # What was said before anybody listened.
+            assert told.wait(SOON_S)
+            told.clear()
+        assert catalog.deliveries.due_in_s() is None
+        raise_alert(catalog, rule, video, phone)
+        assert told.wait(SOON_S)
+        assert catalog.deliveries.due_in_s() == 0
+        delivery = catalog.deliveries.claim("a", lease_s=30)
+        assert delivery is not None
+        assert catalog.deliveries.due_in_s() is None, "another sends it"
+        catalog.deliveries.settle(delivery, error="status 503", retry_in_s=5)
+        clock.advance(2)
+        assert catalog.deliveries.due_in_s() == 3
+        clock.advance(3)
+        assert catalog.deliveries.due_in_s() == 0
+        delivery = catalog.deliveries.claim("a", lease_s=30)
+        assert delivery is not None
+        catalog.deliveries.settle(delivery, error="status 410")
+        assert catalog.deliveries.due_in_s() is None
+        told.clear()
+        catalog.deliveries.retry(delivery.id)
+        assert told.wait(SOON_S)
+        assert catalog.deliveries.due_in_s() == 0
 
 
 def test_delivery_of_a_dead_sender_is_repeated_with_a_mark(

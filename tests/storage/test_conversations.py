@@ -118,6 +118,21 @@ def test_evidence_leaves_with_its_video(catalog: Catalog) -> None:
     assert [turn.evidence for turn in turns] == [(evidence(gate, 50.0),)] * 2
 
 
+def test_images_of_a_question_leave_with_its_conversation(catalog: Catalog) -> None:
+    talk = catalog.conversations.add("vans").id
+    catalog.conversations.add_turn(talk, "?", answer())
+    turn = catalog.conversations.add_turn(talk, "is it this?", answer(), images=[b"one", b"two"])
+    assert [row.n_images for row in catalog.conversations.turns(talk)] == [0, 2]
+    kept = [catalog.conversations.image(talk, turn.ordinal, place) for place in range(2)]
+    assert kept == [b"one", b"two"]
+    for ordinal, place in ((0, 0), (1, 2)):
+        with pytest.raises(NotFoundError, match="no image"):
+            catalog.conversations.image(talk, ordinal, place)
+    catalog.conversations.remove(talk)
+    with pytest.raises(NotFoundError, match="no image"):
+        catalog.conversations.image(talk, turn.ordinal, 0)
+
+
 def test_conversation_belongs_to_one_user(catalog: Catalog) -> None:
     ada = catalog.accounts.add_user("ada", "viewer").id
     mine, open_to_all = catalog.conversations.add("a", user=ada), catalog.conversations.add("b")

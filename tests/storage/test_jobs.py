@@ -1,13 +1,17 @@
 """Jobs: who gets one, who loses it, and what a stream means."""
 
+import queue
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.errors import NotFoundError
-from storage.catalog import Catalog
+from storage import catalog as catalog_module
+from storage.catalog import Catalog, open_catalog
 from storage.records import Failure, JobId, JobProgress, JobRow
 from tests.storage.conftest import Clock
 
@@ -256,6 +260,40 @@ def test_abandoned_job_is_taken_over_at_once(catalog: Catalog) -> None:
     assert catalog.jobs.abandon(dead)
     assert claimed(catalog, "heir").id == dead.id
     assert not catalog.jobs.abandon(dead)
+
+
+@pytest.mark.scale
+def test_lease_ends_by_the_clock_of_the_server(
+    postgres_library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ahead = partial(lambda now: now() + timedelta(hours=1), catalog_module.utc_now)
+    with open_catalog(postgres_library) as catalog:
+        added = catalog.jobs.add("ingest", {})
+        running = claimed(catalog)
+        monkeypatch.setattr(catalog_module, "utc_now", ahead)
+        with open_catalog(postgres_library) as hasty:
+            assert claim(hasty, "thief") is None
+            assert not hasty.jobs.is_silent(running)
+            assert hasty.jobs.fail(running, FAILURE, retry_in_s=0)
+        assert claimed(catalog).id == added.id
+
+
+def test_changes_of_jobs_are_told(catalog: Catalog) -> None:
+    heard: queue.Queue[tuple[str | None, JobId | None]] = queue.Queue()
+    with catalog.jobs.hearing(lambda change, job: heard.put((change, job))):
+        if not catalog._database.is_sqlite:
+            assert heard.get(timeout=60) == (None, None)
+        first, second = (catalog.jobs.add("ingest", {}).id for _ in range(2))
+        job = claimed(catalog)
+        catalog.jobs.report(job, JobProgress(done=1))
+        catalog.jobs.cancel(job.id)
+        catalog.jobs.finish(job, "cancelled")
+        catalog.jobs.fail(claimed(catalog), FAILURE, retry_in_s=5)
+        told = [heard.get(timeout=60) for _ in range(8)]
+    assert told == [
+        ("queued", first), ("queued", second), ("started", first), ("moved", first),
+        ("cancel", first), ("ended", first), ("started", second), ("queued", second),
+    ]  # fmt: skip
 
 
 STEPS = st.one_of(

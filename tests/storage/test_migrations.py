@@ -161,6 +161,31 @@ ROWS: dict[str, dict[str, dict[str, object]]] = {
     },
     "0013": {},
     "0014": {},
+    "0015": {
+        "objects": {
+            "key": "media/u.bin", "folder": "media", "n_bytes": 4, "sha256": "0" * 64,
+            "written_ns": 1, "state": "kept", "changed_at": NOON,
+        },
+        "object_folders": {"folder": "media", "parent": "", "tree": "media", "version": 1},
+    },
+    "0016": {
+        "leases": {"name": "retention", "owner": "a", "until": NOON},
+        "sign_in_failures": {
+            "name": "ada", "address": "10.0.0.1", "count": 3, "last_at": 9, "retry_at": 10,
+        },
+        "nodes": {
+            "name": "a", "address": "http://a", "videos": '["a1"]', "beat_at": NOON,
+            "started_at": NOON,
+        },
+        "library_values": {"name": "setting:model", "value": '"nano"', "revision": 1},
+    },
+    "0017": {
+        "workers": {"name": "gate:7", "places": 64, "started_at": NOON, "seen_at": NOON},
+    },
+    "0018": {},
+    "0019": {
+        "turn_images": {"conversation_id": "k1", "ordinal": 0, "place": 0, "jpeg": b"\xff\xd8"},
+    },
 }  # fmt: skip
 """By revision, a row for each table that it added: parents before their children."""
 
@@ -236,6 +261,8 @@ def test_rows_of_every_version_are_found_again(database_url: str, revision: str)
             (delivery,) = catalog.deliveries.list(alert=alert.id)
             place = catalog.destinations.get(delivery.destination)
             assert (place.name, delivery.attempts) == ("phone", 1)
+        if revision >= "0016":
+            assert catalog.values.get("setting:model") == "nano"
 
 
 def test_every_step_has_rows_to_lose() -> None:

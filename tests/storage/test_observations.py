@@ -142,6 +142,40 @@ def test_what_nothing_holds_is_not_found(catalog: Catalog, query: str) -> None:
     assert catalog.observations.matching(query, [(video, ALL_TIME)]) == ()
 
 
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ("exits", {"WAY OUT exit 3"}),
+        ("out", {"WAY OUT exit 3"}),
+        ("no", {"No parking: 0800-1800"}),
+        ("0800", {"No parking: 0800-1800"}),
+        ("cafe", {"Café Straße"}),
+        ("CAFÉ", {"Café Straße"}),
+        ("strasse", {"Café Straße"}),
+        ("generously", {"He gave generously, they generate"}),
+        ("generation", {"He gave generously, they generate"}),
+        ("ab 12", {"AB 12"}),
+        ("ab12cd", {"plate AB12CD"}),
+        ("under_score", {"an under_score"}),
+        ("Ворота", {"ворота закрыты"}),
+        ("the", set()),
+    ],
+)
+def test_words_find_the_same_rows_on_every_database(
+    catalog: Catalog, query: str, wanted: set[str]
+) -> None:
+    video = add_video(catalog)
+    texts = (
+        "WAY OUT exit 3", "No parking: 0800-1800", "Café Straße", "plate AB12CD", "AB 12",
+        "He gave generously, they generate", "an under_score", "ворота закрыты",
+    )  # fmt: skip
+    rows = [words(video, float(number), text) for number, text in enumerate(texts)]
+    catalog.observations.replace(video, "speech", rows, reach(video, 60.0, "speech"))
+    for kinds in (None, ["speech"]):
+        matches = catalog.observations.matching(query, [(video, ALL_TIME)], kinds=kinds)
+        assert {match.observation.text for match in matches} == wanted
+
+
 def test_colour_and_thing_together_come_first(catalog: Catalog) -> None:
     video = add_video(catalog)
     red_van = thing(video, 1.0, "truck", colours=("red",))

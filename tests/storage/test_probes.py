@@ -38,7 +38,7 @@ def test_growing_grid_equals_one_written_whole(catalog: Catalog) -> None:
 def test_run_outlives_its_job(catalog: Catalog) -> None:
     video = catalog.videos.add(name="lobby", uri="x").id
     job = catalog.jobs.add("probe", {}, video=video)
-    run = catalog.probes.add(EMPTY, job=job.id)
+    run = catalog.probes.add(EMPTY, holder=job)
     assert run.job == job.id
     catalog.videos.remove(video)
     assert catalog.probes.get(run.id).job is None

@@ -221,6 +221,31 @@ def _perception_test(root: Path) -> None:
     _json(root / "mc_question_valid.json", content)
 
 
+def _vico(root: Path) -> None:
+    """As `longwatch vico` writes them, one of them to be written freely."""
+    _clips(root, _named())
+    lines = []
+    for plan in PLANS:
+        listed = "\n".join(
+            f"({letter}) {text}" for letter, text in zip("ABC", OPTIONS, strict=False)
+        )
+        asked = [(f"{ask(plan)}\n{listed}", "(B)", 3), (f"{ask(plan)}\n- {OPTIONS[0]}", "", 0)]
+        for number, (text, right, n_options) in enumerate(asked, start=1):
+            turns = [
+                {"from": "human", "value": f"<video>\n{text}"},
+                {"from": "gpt", "value": right or OPTIONS[0]},
+            ]
+            kind = "first" if n_options else "write_order"
+            line = {
+                "id": f"clip_{plan}.mp4#{number}",
+                "video": f"clip_{plan}.mp4",
+                "conversations": turns,
+                "vico": {"kind": kind, "n_options": n_options, "clues": []},
+            }
+            lines.append(json.dumps(line))
+    (root / "vico.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
 def _vnbench(root: Path) -> None:
     rows: list[dict[str, Any]] = []
     for plan, kind in zip(PLANS, ("ret_edit1", "ret_edit1", "ord_edit1", "cnt_edit1"), strict=True):
@@ -333,6 +358,7 @@ COPIES: dict[str, Callable[[Path], None]] = {
     "nextqa": _nextqa,
     "perception_test": _perception_test,
     "tempcompass": _tempcompass,
+    "vico": _vico,
     "video_mme": _video_mme,
     "video_mme_subtitles": _video_mme_subtitles,
     "vnbench": _vnbench,

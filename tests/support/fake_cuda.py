@@ -67,8 +67,9 @@ class _FakeCuda(TorchDispatchMode):
             with self._fake:
                 kind = kwargs.get("dtype") or args[0].dtype
                 return torch.empty(args[0].shape, dtype=kind, device=CUDA)
-        if func.name().startswith("aten::upsample"):
-            # Its spelling in Python uses methods that are refused; sizes are all that is wanted.
+        is_conv1d = func.name().startswith("aten::convolution") and args[0].ndim == 3
+        if is_conv1d or func.name().startswith("aten::upsample"):
+            # Their spelling in Python uses methods that are refused; sizes are all that is wanted.
             sizes = func(*tree_map(_without_device, args), **tree_map(_without_device, kwargs))
             with self._fake:
                 return torch.empty(sizes.shape, dtype=sizes.dtype, device=CUDA)

@@ -21,12 +21,20 @@ class DrawnFootage:
     samples: Float32[np.ndarray, " sample"] | None = None
     cues: tuple[Cue, ...] = ()
     video: VideoId = VIDEO
+    has_more_sound: bool = False
+    """Whether the camera goes on, so that sound ends before pictures do."""
     looked_at_s: list[float] = field(default_factory=list)
     """Times of every picture that was handed out."""
 
     @property
     def has_sound(self) -> bool:
         return self.samples is not None
+
+    @property
+    def sound_end_s(self) -> float:
+        if self.samples is None or not self.has_more_sound:
+            return self.end_s
+        return self.samples.size / SOUND_RATE
 
     def stills(self, after_s: float) -> Iterator[TimedImage]:
         return self.frames(1.0, 640, after_s)

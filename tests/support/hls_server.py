@@ -26,6 +26,10 @@ class HlsServer:
     fails: dict[str, int] = field(default_factory=dict)
     """How many more times a file breaks off in the middle."""
     is_down: bool = False
+    locks: set[str] = field(default_factory=set)
+    """Files for which a name and a password are wanted, whatever is given."""
+    sign_ins: list[str] = field(default_factory=list)
+    """What each request said of who asks."""
 
     def address(self, name: str = "live.m3u8", sign_in: str = "") -> str:
         return f"http://{sign_in}127.0.0.1:{self.port}/{name}"
@@ -44,8 +48,11 @@ def open_hls_server(files: Mapping[str, Answer], scheme: Scheme = "none") -> Ite
         def do_GET(self) -> None:
             name = self.path.lstrip("/").partition("?")[0]
             server.requests.append(name)
-            if not is_let_in(scheme, "7", self.headers.get("Authorization", ""), "GET"):
-                self._answer(401, b"", **{"WWW-Authenticate": challenge(scheme, "7")})
+            sign_in = self.headers.get("Authorization", "")
+            server.sign_ins.append(sign_in)
+            if name in server.locks or not is_let_in(scheme, "7", sign_in, "GET"):
+                wanted = "basic" if scheme == "none" else scheme
+                self._answer(401, b"", **{"WWW-Authenticate": challenge(wanted, "7")})
                 return
             content = server.files.get(name)
             data = content() if callable(content) else content

@@ -18,6 +18,7 @@ from engine.models.qwen3_vl.model import TINY_CONTROL
 from engine.models.tiny import write_byte_tokenizer
 
 VIDEO_ID = 256 + TINY_CONTROL.index("<|video_pad|>")
+IMAGE_ID = 263
 SECTIONS = ((2, 1, 1), (2, 2, 2), (4, 2, 2), (3, 3, 2))
 
 
@@ -59,7 +60,7 @@ def save_random(folder: Path, seed: int) -> Any:
         },
         tie_word_embeddings=is_tied,
         video_token_id=VIDEO_ID,
-        image_token_id=263,
+        image_token_id=IMAGE_ID,
     )
     torch.manual_seed(seed)
     model = Qwen3VLForConditionalGeneration(config).eval()

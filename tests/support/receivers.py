@@ -4,10 +4,11 @@ import json
 import socket
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -67,6 +68,30 @@ def open_web_receiver() -> Iterator[WebReceiver]:
         try:
             yield receiver
         finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def open_dripping_receiver(begins: bytes) -> Iterator[str]:
+    """A server that says this, then a byte at a time without end; yields its host and port."""
+    ends = threading.Event()
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.request.sendall(begins)
+                while not ends.wait(0.02):
+                    self.request.sendall(b"x")
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            ends.set()
             server.shutdown()
             thread.join()
 

@@ -61,9 +61,9 @@ def settings(folder: Path, name: str, **values: Any) -> Path:
     return folder
 
 
-def run_briefly(recipe: ModuleType, output: Path, stage: str) -> list[float]:
+def run_briefly(recipe: ModuleType, output: Path, stage: str, **others: Any) -> list[float]:
     """Return the losses of a few steps of a stage, fast enough to be seen to fall."""
-    values = {"steps": 20, "learning_rate": 3e-3, "samples_per_step": 2}
+    values = {"steps": 20, "learning_rate": 3e-3, "samples_per_step": 2, **others}
     settings(output, recipe.CONFIG, stage=stage, **values)
     return [line.loss for line in recipe.run(output, resume=False) if line.stage == stage]
 

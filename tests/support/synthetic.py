@@ -5,7 +5,7 @@ the lower half shows the inverted bits, so that a smeared or empty picture is no
 """
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -77,12 +77,14 @@ def encoded_video(
     times_s: Sequence[float] | None = None,
     fps: int = 25,
     noise: bool = True,
+    draw: Callable[[int], UInt8[np.ndarray, "h w 3"]] | None = None,
 ) -> Path:
     """Write `n` frames with any encoder, into the container that the name calls for.
 
     Args:
         times_s: When each frame is shown; `fps` a second if left out.
         noise: Grain over faint bars, so that no two pictures are alike; spells nothing then.
+        draw: A frame of `size_px` by its index, in place of bars.
     """
     generator = np.random.default_rng(0)
     with av.open(path, "w") as out:
@@ -94,8 +96,10 @@ def encoded_video(
         if gop_frames is not None:
             stream.gop_size = gop_frames
         for index in range(n):
-            pixels = spelled(index, height=size_px[0], width=size_px[1])
-            if noise:
+            pixels = (
+                spelled(index, height=size_px[0], width=size_px[1]) if draw is None else draw(index)
+            )
+            if noise and draw is None:
                 pixels = pixels // 2 + generator.integers(0, 64, pixels.shape, dtype=np.uint8)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts = index if times_s is None else round(times_s[index] * 1000)
