@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from engine.allocator import _malloc_trim, return_free_memory
+from engine.allocator import MemoryReturn, _malloc_trim, return_free_memory
 
 LITTER = """
 import os
@@ -43,3 +43,9 @@ def test_nothing_happens_where_the_library_has_no_such_function(
 ) -> None:
     monkeypatch.setattr("engine.allocator._malloc_trim", lambda: None)
     assert return_free_memory() is False
+
+
+def test_threads_that_beat_together_return_once_a_pause() -> None:
+    rare, often = MemoryReturn(3600.0), MemoryReturn(0.0)
+    assert [rare.beat() for _ in range(3)] == [True, False, False]
+    assert [often.beat() for _ in range(3)] == [True, True, True]

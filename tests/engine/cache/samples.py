@@ -2,7 +2,7 @@
 
 import torch
 
-from engine.cache.disk import PipelineInfo
+from engine.cache.latent_file import PipelineInfo
 from engine.records import ChunkRef, Fingerprint, TimeSpan, VideoId
 from engine.tensors import ChunkLatents, KvLatents
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 
 from engine.cache.codec import pack
-from engine.cache.disk import DiskTier, PipelineInfo
+from engine.cache.disk import DiskTier
+from engine.cache.latent_file import PipelineInfo
 from engine.records import ChunkRef, Fingerprint, SampleStats, TimeSpan, VideoId
 from engine.tensors import PackedChunk, TokenLatents
 

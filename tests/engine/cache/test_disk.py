@@ -39,6 +39,18 @@ def test_a_row_can_be_rebuilt_from_the_file_alone(tmp_path: Path) -> None:
     assert said.file_bytes == tier.path(CAMERA, 7).stat().st_size
 
 
+def test_reading_a_record_lists_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A day has thousands of chunks, whose folder would be listed once for each.
+    tier = DiskTier(tmp_path, PEDIGREE)
+    commit(tier, 0)
+    listed: list[object] = []
+    scandir, listdir = os.scandir, os.listdir
+    monkeypatch.setattr(os, "scandir", lambda path: (listed.append(path), scandir(path))[1])
+    monkeypatch.setattr(os, "listdir", lambda path: (listed.append(path), listdir(path))[1])
+    assert tier.committed(CAMERA, 0).ref.ordinal == 0
+    assert listed == []
+
+
 def test_the_same_chunk_always_gives_the_same_bytes(tmp_path: Path) -> None:
     one, other = DiskTier(tmp_path / "one", PEDIGREE), DiskTier(tmp_path / "other", PEDIGREE)
     for ordinal in range(5):

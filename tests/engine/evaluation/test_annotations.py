@@ -7,6 +7,7 @@ import pytest
 
 from engine.errors import InputRefusedError, MissingCapabilityError
 from engine.evaluation.annotations import (
+    Entry,
     find_annotations,
     find_media,
     read_annotations,
@@ -74,3 +75,50 @@ def test_a_video_is_looked_for_with_the_usual_endings(tmp_path: Path) -> None:
     folders = (tmp_path / "a", tmp_path / "b")
     assert find_media(folders, "x") == tmp_path / "b" / "x.webm"
     assert not find_media(folders, "y").exists()
+
+
+def test_a_mark_of_byte_order_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"\xef\xbb\xbfid,text\n1,a\n")
+    assert [dict(row.values) for row in read_annotations(path)] == [{"id": "1", "text": "a"}]
+    path = tmp_path / "a.json"
+    path.write_bytes(b'\xef\xbb\xbf[{"id": 1}]')
+    assert [dict(row.values) for row in read_annotations(path)] == [{"id": 1}]
+
+
+def test_a_file_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    for ending in ("csv", "json", "jsonl"):
+        path = tmp_path / f"a.{ending}"
+        path.write_bytes("id,text\n1,a\n2,caf\u00e9\n".encode("latin-1"))
+        with pytest.raises(InputRefusedError, match=rf"a\.{ending}, line 3 is no UTF-8"):
+            list(read_annotations(path))
+
+
+def test_a_damaged_line_is_named_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": 1}\n\n{"id": \n')
+    with pytest.raises(InputRefusedError, match=r"a\.jsonl, line 3 is no JSON"):
+        list(read_annotations(path))
+    # Ends of lines elsewhere, and a part of a text here.
+    path.write_text('{"text": "a\u2028b\u0085c"}\n', encoding="utf-8")
+    (row,) = read_annotations(path)
+    assert row["text"] == "a\u2028b\u0085c"
+
+
+@pytest.mark.parametrize("line", ["1,a, b", "1"])
+def test_a_row_with_more_or_fewer_columns_than_the_head_is_refused(
+    line: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(f"id,text\n0,x\n{line}\n")
+    with pytest.raises(InputRefusedError, match=r"line 3 has not the 2 columns of the first"):
+        list(read_annotations(path))
+
+
+@pytest.mark.parametrize("value", ["", "B", "5", -1, 1.5, None, [1]])
+def test_a_right_option_that_does_not_exist_is_refused(value: object) -> None:
+    entry = Entry({"answer": value}, "a.csv, line 7")
+    with pytest.raises(InputRefusedError, match=r"a\.csv, line 7"):
+        entry.option("answer", 5)
+    assert Entry({"answer": "4"}, "").option("answer", 5) == 4
+    assert Entry({"answer": 0.0}, "").option("answer", 5) == 0

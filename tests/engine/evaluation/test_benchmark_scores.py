@@ -39,6 +39,7 @@ PLANTED = {
     "perception_test": (3, 1, 1, 1 / 3),
     # Three of choice, one yes or no that is right, one caption that is wrong.
     "tempcompass": (5, 1, 1, 2 / 5),
+    "vico": (3, 1, 1, 1 / 3),
     "video_mme": (3, 1, 1, 1 / 3),
     "video_mme_subtitles": (3, 1, 1, 1 / 3),
 }

@@ -35,7 +35,7 @@ def add(index: SegmentedIndex, video: str, ordinals: range) -> None:
         span = TimeSpan(start_s=float(FRAMES * ordinal), end_s=float(FRAMES * (ordinal + 1)))
         chunk = ChunkRef(video=VideoId(video), ordinal=ordinal, span=span)
         pts_s = span.start_s + torch.arange(FRAMES, dtype=torch.float64)
-        index.add(chunk, torch.from_numpy(probabilities(video, ordinal)), pts_s)
+        index.add([(chunk, torch.from_numpy(probabilities(video, ordinal)), pts_s)])
 
 
 def queries(class_idx: int) -> torch.Tensor:

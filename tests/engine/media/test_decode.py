@@ -334,6 +334,23 @@ def test_static_footage_is_thinned_to_a_heartbeat_between_whole_groups(corridor:
     assert (stats.frames_sampled, stats.frames_skipped_static) == (18, 112)
 
 
+def test_what_is_filmed_closes_each_group_of_changes_with_the_frame_behind_it(
+    corridor: Path,
+) -> None:
+    config = SamplingConfig(heartbeat_s=15.0, group_frames=4)
+    with FrameReader(str(corridor), config, limits=LIMITS, films=True) as reader:
+        frames = list(reader)
+    assert [frame.pts_s for frame in frames] == [
+        *(0, 1, 2, 3),
+        *(4, 19, 34),
+        *(40, 41, 42, 43),
+        *(44, 59, 74, 89),
+        *(100, 101, 102, 103),
+        *(104, 119),
+    ]
+    assert [frame.pts_s for frame in frames if frame.starts_chunk] == [40]
+
+
 def test_a_thinned_reader_resumes_behind_any_group(corridor: Path) -> None:
     config = SamplingConfig(heartbeat_s=15.0, group_frames=4)
     whole = read(corridor, config)

@@ -1,5 +1,9 @@
 """Live feeds: signed in to, at the address that was checked, and without their secrets shown."""
 
+import socket
+import threading
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,7 +121,7 @@ def test_addresses_no_camera_has_are_refused(host: str) -> None:
 
 def test_redirect_is_not_followed(part: bytes) -> None:
     with open_camera([part]) as inner, open_camera([], redirect=inner.address("")) as outer:
-        with pytest.raises(UnreachableError, match="nobody answers"):
+        with pytest.raises(UnreachableError, match="sends no video"):
             probe(outer.address(""), LIMITS)
         assert set(outer.answers) == {302}
         assert inner.answers == []
@@ -133,3 +137,48 @@ def test_paths_are_no_addresses(tmp_path: Path) -> None:
     assert redact("/videos/a@b.mp4") == "/videos/a@b.mp4"
     assert not is_live_uri(str(tmp_path / "http:" / "x"))
     assert PASSWORD not in redact(f"http://x:{PASSWORD}@h/")
+
+
+@pytest.mark.parametrize(
+    ("answer", "phrase"),
+    [
+        ("HTTP/1.1 404 Not Found\r\n\r\n", "has nothing at that path"),
+        ("HTTP/1.1 503 Busy\r\n\r\n", "an error of its own"),
+        ("HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\n\r\n", "sends no video"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n" + "<p>Sign in" * 99,
+            "sends no video",
+        ),
+        ("", "in time"),
+        (None, "nothing listens at that port"),
+    ],
+)
+@pytest.mark.parametrize("path", ["live.ts", "live.m3u8"])
+def test_why_there_is_no_video_is_said(answer: str | None, phrase: str, path: str) -> None:
+    limits = replace(LIMITS, open_timeout_s=2.0, read_timeout_s=1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/{path}"
+        if answer is None:
+            server.close()
+        else:
+            threading.Thread(
+                target=_answer_all, args=(server, answer.encode()), daemon=True
+            ).start()
+        if path == "live.m3u8" and phrase == "sends no video":
+            # The answer is read here, not by FFmpeg, and a redirect is a status like any other.
+            phrase = "playlist|nobody answers there with video"
+        with pytest.raises((UnreachableError, MediaRefusedError), match=phrase):
+            probe(address, limits)
+
+
+def _answer_all(server: socket.socket, answer: bytes) -> None:
+    """Answer whoever asks; without an answer, keep the connection."""
+    kept = []
+    with suppress(OSError):
+        while True:
+            connection, _ = server.accept()
+            kept.append(connection)
+            connection.recv(4096)
+            if answer:
+                connection.sendall(answer)
+                connection.close()

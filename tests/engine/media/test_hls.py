@@ -2,10 +2,15 @@
 
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.padding import PKCS7
 
 from engine.errors import FeedRefusedError, MediaRefusedError, UnreachableError
+from engine.media.address import resolve_host
+from engine.media.fetch import Fetcher
 from engine.media.frame import Frame
 from engine.media.live import LiveConfig, LiveReader
 from engine.media.playlist import MediaPlaylist, PlaylistError, parse_playlist
@@ -13,7 +18,7 @@ from engine.media.recording import RecordedBytes
 from engine.media.sample import FrameReader, SamplingConfig, probe
 from engine.media.source import MediaLimits
 from tests.support.camera import NAME, QUOTED_PASSWORD, Scheme
-from tests.support.hls_server import LiveWindow, open_hls_server, playlist, segments
+from tests.support.hls_server import Answer, LiveWindow, open_hls_server, playlist, segments
 from tests.support.synthetic import clapping_feed, claps, encoded_video, read_index
 
 N, FPS = 100, 10
@@ -121,10 +126,9 @@ def test_largest_of_several_playlists_is_read(video: Path, tmp_path: Path) -> No
     [
         "file:///etc/passwd",
         "http://169.254.169.254/latest/meta-data",
-        "http://127.0.0.1:1/0.ts",
+        "http://[fd00:ec2::254]/latest/meta-data",
+        "http://0.0.0.0:{port}/0.ts",
         "http://user@127.0.0.1:{port}/0.ts",
-        "https://127.0.0.1:{port}/0.ts",
-        "//localhost:{port}/0.ts",
         "ftp://127.0.0.1:{port}/0.ts",
         "concat:0.ts|1.ts",
         "data:video/mp2t;base64,R0A=",
@@ -139,11 +143,98 @@ def test_nothing_else_is_opened_for_a_playlist(video: Path, tmp_path: Path, name
             playlist({named: 1.0}),
             playlist({"0.ts": 1.0}, header=named),
             f"#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{named}\n".encode(),
+            b'#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="%s"\n#EXTINF:1,\n0.ts\n' % named.encode(),
         ):
             server.files["live.m3u8"] = listed
-            with pytest.raises(MediaRefusedError, match="names another address"):
+            with pytest.raises(MediaRefusedError, match=r"names another|is not opened"):
                 probe(server.address(), LIMITS)
-        assert set(server.requests) == {"live.m3u8"}
+        assert set(server.requests) <= {"live.m3u8", "0.ts"}
+
+
+@pytest.mark.parametrize(
+    ("playlist_at", "segments_at", "is_opened"),
+    [
+        ("http://93.184.216.34/live.m3u8", "https://1.1.1.1/0.ts", True),
+        ("http://93.184.216.34/live.m3u8", "http://192.168.1.1/0.ts", False),
+        ("http://93.184.216.34/live.m3u8", "http://[::ffff:10.0.0.1]/0.ts", False),
+        ("http://192.168.1.2/live.m3u8", "http://192.168.1.3:81/0.ts", True),
+        ("http://192.168.1.2/live.m3u8", "http://1.1.1.1/0.ts", True),
+        ("http://192.168.1.2/live.m3u8", "http://127.0.0.1/0.ts", False),
+        ("https://192.168.1.2/live.m3u8", "http://192.168.1.2/0.ts", False),
+    ],
+)
+def test_playlist_leads_no_nearer_to_this_machine(
+    playlist_at: str, segments_at: str, is_opened: bool
+) -> None:
+    parts = urlsplit(playlist_at)
+    address = resolve_host(parts.hostname or "", playlist_at)
+    fetcher = Fetcher(parts, address, playlist_at, (1.0, 1.0))
+    if is_opened:
+        assert fetcher.resolved(playlist_at, segments_at) == segments_at
+    else:
+        with pytest.raises(MediaRefusedError, match="names another address"):
+            fetcher.resolved(playlist_at, segments_at)
+
+
+@pytest.mark.parametrize("scheme", ["basic", "digest"])
+def test_segments_may_lie_at_another_host_which_learns_no_password(
+    video: Path, tmp_path: Path, scheme: Scheme
+) -> None:
+    pieces, _ = segments(video, tmp_path / "cut")
+    files = {f"{n}.ts": piece.data for n, piece in enumerate(pieces)}
+    with open_hls_server(files) as store, open_hls_server({}, scheme) as server:
+        away = f"http://localhost:{store.port}"
+        server.files["live.m3u8"] = playlist(
+            {f"{away}/{n}.ts": piece.length_s for n, piece in enumerate(pieces)}
+        )
+        assert check_clock(read(server.signed_in)) == [*range(N)]
+        assert set(store.sign_ins) == {""}
+        server.files["live.m3u8"] = playlist({f"{away}/locked.ts": 1.0})
+        store.locks.add("locked.ts")
+        with pytest.raises(FeedRefusedError):
+            probe(server.signed_in, LIMITS)
+        assert set(store.sign_ins) == {""}
+
+
+def encrypted(data: bytes, key: bytes, iv: bytes) -> bytes:
+    padder = PKCS7(128).padder()
+    cipher = Cipher(algorithms.AES128(key), modes.CBC(iv)).encryptor()
+    return cipher.update(padder.update(data) + padder.finalize()) + cipher.finalize()
+
+
+@pytest.mark.parametrize("kind", ["mpegts", "fmp4"])
+def test_segments_that_are_encrypted_are_deciphered(
+    video: Path, tmp_path: Path, kind: Kind
+) -> None:
+    pieces, header = segments(video, tmp_path / "cut", kind=kind)  # type: ignore[arg-type]
+    keys, iv = [b"the first key is", b"and this follows"], bytes(range(16))
+    first = 7
+    files: dict[str, Answer] = {"key/0": keys[0], "key/1": keys[1]}
+    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:1", f"#EXT-X-MEDIA-SEQUENCE:{first}"]
+    lines.append(f'#EXT-X-KEY:METHOD=AES-128,URI="key/0",IV=0x{iv.hex()}')
+    if header:
+        files["init.mp4"] = encrypted(header, keys[0], iv)
+        lines.append('#EXT-X-MAP:URI="init.mp4"')
+    for n, piece in enumerate(pieces):
+        # The second key goes by the numbers of segments, and the last of them is plain.
+        data = encrypted(piece.data, keys[0], iv)
+        if n >= 5:
+            data = encrypted(piece.data, keys[1], (first + n).to_bytes(16, "big"))
+        if n == 5:
+            lines.append('#EXT-X-KEY:METHOD=AES-128,URI="key/1"')
+        if n == len(pieces) - 1:
+            data = piece.data
+            lines.append("#EXT-X-KEY:METHOD=NONE")
+        files[f"{n}.seg"] = data
+        lines += [f"#EXTINF:{piece.length_s},", f"{n}.seg"]
+    files["live.m3u8"] = "\n".join([*lines, "#EXT-X-ENDLIST"]).encode()
+    with open_hls_server(files) as server:
+        assert check_clock(read(server.address())) == [*range(N)]
+        assert server.requests.count("key/0") == 1
+        for wrong in (b"another key, as ", b"short", b"one byte too long"):
+            server.files["key/0"] = wrong
+            with pytest.raises(MediaRefusedError, match=r"do not fit the key|too large"):
+                probe(server.address(), LIMITS)
 
 
 def test_segments_are_no_way_to_another_format(tmp_path: Path) -> None:
@@ -156,8 +247,17 @@ def test_segments_are_no_way_to_another_format(tmp_path: Path) -> None:
             probe(server.address(), LIMITS)
 
 
-def test_encrypted_playlist_is_refused(video: Path) -> None:
-    listed = b'#EXTM3U\n#EXT-X-KEY:METHOD=AES-128,URI="key"\n#EXTINF:1,\n0.ts\n'
+@pytest.mark.parametrize(
+    "key",
+    [
+        'METHOD=SAMPLE-AES,URI="key"',
+        'METHOD=AES-128,KEYFORMAT="com.apple.streamingkeydelivery",URI="key"',
+        'METHOD=AES-128,URI="key",IV=0x',
+        "",
+    ],
+)
+def test_playlist_that_is_encrypted_in_another_way_is_refused(key: str) -> None:
+    listed = f"#EXTM3U\n#EXT-X-KEY:{key}\n#EXTINF:1,\n0.ts\n".encode()
     with open_hls_server({"live.m3u8": listed}) as server:
         with pytest.raises(MediaRefusedError, match="it is encrypted"):
             probe(server.address(), LIMITS)

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from engine.pipeline.compose.composer import compose
 from engine.pipeline.compose.footage import Composed, NoSecondLook, WatchedFootage
 from engine.pipeline.question_kinds import read_question
+from engine.pipeline.question_times import FootagePart
 from engine.records import Box, TimeSpan, VideoId
 from tests.support.observations import footage, track, vocabulary, words
 
@@ -80,6 +82,36 @@ def test_number_at_an_end_counts_that_end_alone() -> None:
     assert ask(seen, "How many people are in view at the end?").text.startswith("2 people")
 
 
+def two_videos(camera: str | None) -> WatchedFootage:
+    """A dog at the end of an hour, and a cat at the end of the 20 s that were filmed behind it."""
+    first, second = VideoId("first"), VideoId("second")
+    hour = footage(
+        track("dog", 3590, 3600, confidence=0.95, video=first), duration_s=3600, video=first
+    )
+    short = footage(
+        track("cat", 10, 20, confidence=0.95, video=second), duration_s=20, video=second
+    )
+    at = datetime(2026, 3, 1, 21, 0)
+    return replace(
+        hour,
+        watched=(
+            replace(hour.watched[0], start_at=at, camera=camera),
+            replace(short.watched[0], start_at=at + timedelta(hours=1), camera=camera),
+        ),
+        rows=(*hour.rows, *short.rows),
+        reach=(*hour.reach, *short.reach),
+    )
+
+
+@pytest.mark.parametrize("words", ["at the end", "in the last 15 seconds"])
+def test_each_of_several_videos_has_an_end_and_a_camera_has_one(words: str) -> None:
+    apart, together = two_videos(None), two_videos("gate")
+    for seen, is_seen in ((apart, True), (together, False)):
+        text = ask(seen, f"Is there a dog {words}?").text
+        assert text.startswith("Yes") == is_seen
+        assert ask(seen, f"Is there a cat {words}?").text.startswith("Yes")
+
+
 @pytest.mark.parametrize(
     ("question", "text"),
     [
@@ -108,6 +140,59 @@ def test_rows_ground_an_answer(visitors: WatchedFootage, question: str, text: st
     composed = ask(visitors, question)
     assert composed.text.startswith(text)
     assert composed.verdict == "answered"
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Is there a dog after 1:04?", "Yes: a dog is in view from 1:04 to 1:08."),
+        ("How long is the dog in view before 1:04?", "About 4 seconds: a dog is in view from"),
+        ("Is there a dog between 61 and 63 seconds?", "Yes: a dog is in view from 1:01 to 1:03."),
+        ("Is there a dog in the last 10 seconds?", "No: no dog was recognised in 10 seconds"),
+        ("Is there a dog at 1:00:00?", "Nothing is known of that time; what was asked about"),
+    ],
+)
+def test_times_of_an_answer_lie_in_the_asked_part(
+    visitors: WatchedFootage, question: str, text: str
+) -> None:
+    composed = ask(visitors, question)
+    assert composed.text.startswith(text)
+    part = read_question(question).at
+    if isinstance(part, FootagePart) and part.unit == "s":
+        assert all(part.start <= item.span.start_s < part.end for item in composed.evidence)
+        assert all(item.span.end_s <= part.end for item in composed.evidence)
+
+
+@pytest.mark.parametrize("question", ["Isn't there a dog?", "There's no dog, right?"])
+def test_denial_gets_no_yes_that_may_mean_either(visitors: WatchedFootage, question: str) -> None:
+    assert ask(visitors, question).text == "A dog is in view from 1:00 to 1:08."
+
+
+@pytest.mark.parametrize("question", ["dog", "a dog", "any dogs?"])
+def test_name_of_a_thing_asks_whether_it_is_there(visitors: WatchedFootage, question: str) -> None:
+    assert ask(visitors, question).text.startswith("Yes: a dog is in view")
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["How many dogs aren't brown?", "Is there nothing on the table?", "Does the dog come back?"],
+)
+def test_what_is_not_so_is_not_answered_as_what_is(visitors: WatchedFootage, question: str) -> None:
+    assert ask(visitors, question).verdict == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("question", "text"),
+    [
+        ("Is the door locked?", "Nothing here can tell \u201cis the door locked\u201d."),
+        ("Is there smoke?", "Nothing here can recognise smoke."),
+        ("Is there a bycicle?", "Nothing here can recognise a bycicle; was a bicycle meant?"),
+    ],
+)
+def test_unknown_things_are_named_in_english(
+    visitors: WatchedFootage, question: str, text: str
+) -> None:
+    assert ask(visitors, question).text == text
 
 
 def test_other_is_said_of_a_kind_that_is_not_told_apart(visitors: WatchedFootage) -> None:
@@ -143,6 +228,10 @@ def test_no_is_not_said_where_nobody_has_looked_to_the_end(visitors: WatchedFoot
     half = replace(visitors.reach[0], span=TimeSpan(start_s=0.0, end_s=70.0))
     composed = ask(replace(visitors, reach=(half,)), "Is there a car?")
     assert composed.verdict == "unknown"
+    assert composed.text == (
+        "So far a car was not recognised: not all of 2 minutes 20 seconds of video has been "
+        "looked over for objects."
+    )
 
 
 def test_no_is_not_said_where_something_moved_that_nobody_named(visitors: WatchedFootage) -> None:

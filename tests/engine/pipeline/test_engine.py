@@ -67,7 +67,7 @@ def test_latents_of_the_earlier_thinning_rule_are_kept_apart_and_still_answer(
     thinned = assemble(replace(given, sampling=SamplingConfig()), model=ColourModel())
     sampling = asdict(thinned.sampling)
     assert fingerprint_of(thinned, sampling) != thinned.fingerprint
-    assert fingerprint_of(thinned, sampling | {"thinning_version": 2}) == thinned.fingerprint
+    assert fingerprint_of(thinned, sampling | {"thinning_version": 3}) == thinned.fingerprint
     earlier = build()
     assert fingerprint_of(earlier, asdict(earlier.sampling)) == earlier.fingerprint
 

@@ -23,13 +23,14 @@ class Folders:
     def __init__(self) -> None:
         self.noted_ns = self.changed_ns = LONG_AGO_NS
         self.n_looks = 0
+        self.gone = set[VideoId]()
 
     def changes_ns(self) -> dict[VideoId, int]:
         self.n_looks += 1
         return {VideoId("a"): self.changed_ns, VideoId("b"): LONG_AGO_NS}
 
     def changed_at_ns(self, video: VideoId) -> int | None:
-        return self.changed_ns
+        return None if video in self.gone else self.changed_ns
 
     def noted_at_ns(self) -> int:
         return self.noted_ns
@@ -38,8 +39,12 @@ class Folders:
 def test_folders_are_looked_at_when_somebody_wrote() -> None:
     folders, followed, caught_up = Folders(), Followed(), list[VideoId]()
 
+    def catch_up(video: VideoId) -> bool:
+        caught_up.append(video)
+        return True
+
     def look() -> None:
-        follow(ExactIndex(3), folders, followed, caught_up.append)
+        follow(ExactIndex(3), folders, followed, catch_up)
 
     look()
     look()
@@ -63,14 +68,42 @@ def test_folders_are_looked_at_when_somebody_wrote() -> None:
 def test_what_is_forgotten_during_a_look_is_looked_at_again() -> None:
     folders, followed, caught_up = Folders(), Followed(), list[VideoId]()
 
-    def meanwhile(video: VideoId) -> None:
+    def meanwhile(video: VideoId) -> bool:
         caught_up.append(video)
         if len(caught_up) == 2:
             followed.forget(VideoId("a"))
+        return True
 
     follow(ExactIndex(3), folders, followed, meanwhile)
     follow(ExactIndex(3), folders, followed, meanwhile)
     assert caught_up == ["a", "b", "a"]
+
+
+def test_what_could_not_be_read_whole_is_asked_again() -> None:
+    folders, followed, caught_up = Folders(), Followed(), list[VideoId]()
+
+    def catch_up(video: VideoId) -> bool:
+        caught_up.append(video)
+        return video == "a" or caught_up.count(video) > 1
+
+    for _ in range(3):
+        follow(ExactIndex(3), folders, followed, catch_up)
+    assert caught_up == ["a", "b", "b"]
+
+
+def test_what_is_deleted_while_it_is_read_does_not_come_back() -> None:
+    folders, index = Folders(), ExactIndex(3)
+    span = TimeSpan(start_s=0.0, end_s=1.0)
+
+    def catch_up(video: VideoId) -> bool:
+        at_s = torch.zeros(1, dtype=torch.float64)
+        index.add([(ChunkRef(video=video, ordinal=0, span=span), torch.ones(1, 3), at_s)])
+        if video == "b":
+            folders.gone.add(video)
+        return True
+
+    follow(index, folders, Followed(), catch_up)
+    assert index.refs().videos == ("a",)
 
 
 def _latents(root: Path) -> list[Callable[[], object]]:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from engine.pipeline.query import parse, parse_search, phrase, strip_options
+from engine.pipeline.query import parse, parse_search, parts_of, phrase, strip_options
+from engine.pipeline.question_times import FootagePart
 from engine.records import Turn
 
 
@@ -77,6 +78,66 @@ def test_a_question_that_points_back_looks_for_what_the_last_one_named() -> None
     assert parse("What colour is it?", [TRUCK]).phrases == ("truck",)
     assert parse("What colour is it?", [TRUCK, DOG]).phrases == ("dog",)
     assert parse("What colour is it?", [DOG, TRUCK]).phrases == ("truck",)
+
+
+def test_it_is_what_was_named_last_over_questions_that_point_back_themselves() -> None:
+    asked = ("Is there a dog and what colour is it?", "Where are they?")
+    turns = [Turn(question=question, answer="") for question in asked]
+    query = parse("When does it leave?", turns)
+    assert query.phrases == ("dog",)
+    assert (query.form.kind, query.form.subject) == ("when", "a dog")
+
+
+def test_a_thing_alone_takes_up_the_question_before_it() -> None:
+    asked = ("How many people are there?", "and dogs?")
+    turns = [Turn(question=question, answer="") for question in asked]
+    for thing in ("And cats?", "what about cats"):
+        form = parse(thing, turns).form
+        assert (form.kind, form.subject) == ("how_many", "cats")
+    assert parse("what about cats").form.subject == "cats"
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        (
+            "Is there a dog and what colour is it?",
+            [("is_there", "a dog"), ("colour", "a dog")],
+        ),
+        (
+            "When does the dog appear? How many dogs are there?",
+            [("when", "the dog"), ("how_many", "dogs")],
+        ),
+        ("Is there a wombat or a dog?", [("is_there", "a wombat"), ("is_there", "a dog")]),
+        (
+            "Are there more people than dogs?",
+            [("how_many", "people"), ("how_many", "dogs")],
+        ),
+        ("How many dogs and cats are there?", [("how_many", "dogs"), ("how_many", "cats")]),
+        ("How many dogs run and jump?", [("how_many", "dogs run and jump")]),
+        (
+            "Is there a dog and is nobody there?",
+            [("is_there", "a dog"), ("is_there", "any people")],
+        ),
+        ("Is there a black and white dog?", [("is_there", "a black and white dog")]),
+        ("Is there a man with a hat or a cap?", [("is_there", "a man with a hat or a cap")]),
+        ("Is there a dog?\nOptions:\n(A) yes and what is it (B) no", [("is_there", "a dog")]),
+    ],
+)
+def test_several_questions_in_one_text_are_read_apart(
+    text: str, asked: list[tuple[str, str]]
+) -> None:
+    assert [(query.form.kind, query.form.subject) for query in parts_of(text)] == asked
+
+
+def test_time_that_stands_once_is_of_every_part_of_a_sentence() -> None:
+    last = FootagePart(end=10.0, unit="s_before_end")
+    parts = parts_of("Are there any people or cars in the last 10 seconds?")
+    assert [query.form.at for query in parts] == [last, last]
+    apart = parts_of("Is there a dog in the last 10 seconds? What colour is it?")
+    assert [query.form.at for query in apart] == [last, None]
+    turn = Turn(question="Is there a dog in the last 10 seconds?", answer="")
+    assert parse("And a cat?", [turn]).form.at == last
 
 
 def test_a_question_that_names_its_thing_needs_no_history() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from engine.pipeline.question_kinds import QuestionKind, read_question
+from engine.pipeline.question_times import Edge, FootagePart
 
 WORDINGS: list[tuple[str, QuestionKind, str]] = [
     # whether
@@ -139,6 +140,15 @@ WORDINGS: list[tuple[str, QuestionKind, str]] = [
     ("What can be seen in the video?", "describe", ""),
     ("What is in the picture?", "describe", ""),
     ("What objects are on the desk?", "describe", "the desk"),
+    ("Which video has a dog?", "is_there", "a dog"),
+    ("In which clip is the dog?", "is_there", "the dog"),
+    ("which clip shows coffee", "is_there", "coffee"),
+    # as people type
+    ("wheres the dog", "where", "the dog"),
+    ("how many ppl r there", "how_many", "people"),
+    ("is ther a dog", "is_there", "a dog"),
+    ("whats on the table pls", "what", "the table"),
+    ("theres a dog", "is_there", "a dog"),
     # nothing known
     ("red bicycle", "other", "red bicycle"),
 ]
@@ -162,10 +172,44 @@ def test_kind_and_subject_of_a_question(question: str, kind: str, subject: str) 
         ("Is there a dog at 1:02:03?", 3723.0),
         ("What does the clock read 3.6 s into the clip?", 3.6),
         ("Is there a dog?", None),
+        ("Is there a dog between 5 and 9 seconds?", FootagePart(start=5.0, end=9.0)),
+        ("What happens from 0:10 to 0:20?", FootagePart(start=10.0, end=20.0)),
+        ("What happens between 1 and 2 minutes?", FootagePart(start=60.0, end=120.0)),
+        ("What happens after 0:05?", FootagePart(start=5.0)),
+        ("Is there a dog before 10 seconds?", FootagePart(end=10.0)),
+        ("In the last 3 seconds is there a dog?", FootagePart(end=3.0, unit="s_before_end")),
+        ("Who comes in the first two minutes?", FootagePart(end=120.0)),
+        ("Is there a car in the second half?", FootagePart(start=0.5, end=1.0, unit="share")),
+        ("What happens in the middle of the video?", FootagePart(start=0.4, end=0.6, unit="share")),
+        ("Is there a cup in the middle of the table?", None),
+        ("Does the man wait for 5 seconds?", None),
+        ("When does the text 12:04:10 appear?", None),
     ],
 )
-def test_moment_of_a_question(question: str, at: str | float | None) -> None:
-    assert read_question(question).at == at
+def test_time_of_a_question(question: str, at: Edge | FootagePart | float | None) -> None:
+    form = read_question(question)
+    assert form.at == at
+    assert at is None or not any(letter.isdigit() for letter in form.text), "no time is left in it"
+
+
+@pytest.mark.parametrize(
+    ("question", "subject", "is_negated"),
+    [
+        ("Isn't there a dog?", "a dog", True),
+        ("dont you see a dog", "a dog", True),
+        ("Is there no dog?", "dog", True),
+        ("There's no dog, right?", "dog", True),
+        ("The dog isn't there, is it?", "the dog", True),
+        ("There is a dog, isn't there?", "a dog", False),
+        ("Is nobody in the room?", "any people", True),
+        ("Is the street empty?", "any vehicles", True),
+        ("Is the room empty at the end?", "any people", True),
+        ("There's no dog at the end, right?", "dog", True),
+    ],
+)
+def test_denial_is_known_and_left_out(question: str, subject: str, is_negated: bool) -> None:
+    form = read_question(question)
+    assert (form.kind, form.subject, form.is_negated) == ("is_there", subject, is_negated)
 
 
 @pytest.mark.parametrize(
@@ -222,13 +266,37 @@ def test_words_to_look_up_are_quoted_or_in_capitals(question: str, quoted: str) 
         ("What happened between 22:00 and 6:00?", ("22:00", "06:00")),
         ("Did anyone come between 10 pm and 6:30 am?", ("22:00", "06:30")),
         ("How many cars passed from 8 to 9 o'clock?", ("08:00", "09:00")),
-        ("What happened last night?", ("22:00", "06:00")),
+        ("What happened overnight?", ("22:00", "06:00")),
+        ("How many people came from 5 to 7 pm?", ("17:00", "19:00")),
+        ("What happens around noon?", ("11:30", "12:30")),
+        ("Is there a person after 10pm?", ("22:00", "00:00")),
+        ("Who came in the morning?", ("06:00", "12:00")),
+        ("What happened at 16:58?", ("16:58", "16:59")),
+        ("What happened around 17:00?", ("16:30", "17:30")),
+        ("What happens at 99:00?", None),
         ("Is there a dog between 5 and 9 seconds?", None),
         ("Is there a dog?", None),
     ],
 )
 def test_hours_of_a_question(question: str, between: tuple[str, str] | None) -> None:
     assert read_question(question).between == between
+
+
+@pytest.mark.parametrize(
+    ("question", "day"),
+    [
+        ("What happened yesterday?", "yesterday"),
+        ("Who came on Monday at 10 pm?", "on monday"),
+        ("Was there a dog on 2026-03-01?", "on 2026-03-01"),
+        ("Did anyone come this morning?", "this morning"),
+        ("How many people may come?", ""),
+        ("What happened last night?", "last night"),
+    ],
+)
+def test_day_of_a_question_is_told_and_left_out(question: str, day: str) -> None:
+    form = read_question(question)
+    assert form.day == day
+    assert not day or day not in form.text
 
 
 @pytest.mark.parametrize("question", ["", "?", "the", "how heavy is it"])

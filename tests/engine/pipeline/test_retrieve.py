@@ -1,6 +1,6 @@
 """Retrieval: one pass over the index, attention on the right chunk, recall within its room."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -40,7 +40,7 @@ from engine.records import (
     TimeSpan,
     VideoId,
 )
-from engine.tensors import ChunkLatents, FrameScores
+from engine.tensors import ChunkLatents, ChunkVectors, FrameScores
 from tests.engine.pipeline.conftest import CAMERA
 from tests.support.fakes import CARD, ColourModel, FakeSource, painted, story
 
@@ -56,13 +56,8 @@ class CountingIndex:
     def n_vectors(self) -> int:
         return self.index.n_vectors
 
-    def add(
-        self,
-        chunk: ChunkRef,
-        vectors: Float[Tensor, "frame dim"],
-        pts_s: Float64[Tensor, " frame"],
-    ) -> None:
-        self.index.add(chunk, vectors, pts_s)
+    def add(self, chunks: Iterable[ChunkVectors]) -> None:
+        self.index.add(chunks)
 
     def remove(self, video: VideoId, ordinal: int | None = None) -> None:
         self.index.remove(video)

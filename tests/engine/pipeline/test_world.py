@@ -29,7 +29,7 @@ def test_many_videos_are_told_as_each_alone() -> None:
         for ordinal in range(CHUNKS):
             ref = chunk_of(video, ordinal)
             pts_s = ref.span.start_s + torch.arange(FRAMES, dtype=torch.float64)
-            index.add(ref, footage[video][ordinal], pts_s)
+            index.add([(ref, footage[video][ordinal], pts_s)])
     verdicts = videos_of_world(WORLD, phrases, index, [*map(VideoId, shares), VideoId("unread")])
     alone = {
         video: is_of_world(

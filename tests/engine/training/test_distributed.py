@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from engine.errors import MissingCapabilityError
 from engine.training.checkpoint import FILE
-from engine.training.distributed import Processes, current, join, run_together
+from engine.training.distributed import Processes, current, joined, run_together
 from engine.training.loop import LoopConfig, Progress, read_progress, run_stage
 
 LAUNCH = (
@@ -81,12 +81,12 @@ def test_two_processes_end_with_the_weights_of_one_that_accumulates_two(tmp_path
         "import sys\n"
         "from functools import partial\n"
         "from pathlib import Path\n"
-        "from engine.training.distributed import join, run_together\n"
+        "from engine.training.distributed import joined, run_together\n"
         "from tests.engine.training.test_distributed import two_stages\n"
-        "processes = join()\n"
-        "recipe = partial(two_stages, 1, processes.index)\n"  # Other weights to begin with.
-        "for line in run_together(recipe, Path(sys.argv[1]), resume=True):\n"
-        "    print(processes.index, line.stage, line.step, flush=True)\n"
+        "with joined() as processes:\n"
+        "    recipe = partial(two_stages, 1, processes.index)\n"  # Other weights to begin with.
+        "    for line in run_together(recipe, Path(sys.argv[1]), resume=True):\n"
+        "        print(processes.index, line.stage, line.step, flush=True)\n"
     )
     done = subprocess.run(
         [*LAUNCH, script, double],
@@ -121,6 +121,6 @@ def test_a_launcher_without_its_package_is_told_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(MissingCapabilityError, match="accelerate") as caught:
-        join()
+    with pytest.raises(MissingCapabilityError, match="accelerate") as caught, joined():
+        pass
     assert "longwatch[train]" in str(caught.value.hint)

@@ -1,6 +1,9 @@
 """Motion: what moves before a still camera, and nothing where the camera or the light does."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -69,3 +72,22 @@ def test_observer_that_was_killed_goes_on() -> None:
     )
     assert [row.heading for row in resumed] == ["right", "right"]
     assert abs(resumed[1].span.start_s - whole[1].span.start_s) <= 0.4
+
+
+def test_somebody_in_the_dark_is_movement_and_the_noise_of_the_dark_is_none() -> None:
+    def dark(time_s: float, draw: Callable[[float], UInt8[np.ndarray, "h w 3"]] = passing) -> Any:
+        noise = np.random.default_rng(round(time_s * 1000)).normal(0, 1.0, (HEIGHT, WIDTH, 1))
+        return np.clip(draw(time_s) * 0.08 + noise, 0, 255).astype(np.uint8)
+
+    observer = open_observer("motion", CONFIG)
+    (row,) = observed(observer, DrawnFootage(dark, 14.0))
+    assert (row.label, row.heading) == ("movement", "right")
+    assert observed(observer, DrawnFootage(partial(dark, draw=street), 16.0)) == []
+
+
+def test_movement_is_seen_in_the_light_that_follows_the_dark() -> None:
+    def dawn(time_s: float) -> UInt8[np.ndarray, "h w 3"]:
+        return passing(time_s - 10.0) if time_s >= 10 else (street(time_s) * 0.05).astype(np.uint8)
+
+    rows = observed(open_observer("motion", CONFIG), DrawnFootage(dawn, 24.0))
+    assert [row.heading for row in rows] == ["right"]

@@ -121,3 +121,18 @@ def test_blocks_end_in_a_pause(stretches: list[tuple[float, float]], expected: f
 def test_folder_without_a_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no speech model there"):
         open_observer("speech", ObserverConfig(models=tmp_path, speech_model=str(tmp_path)))
+
+
+def test_sentence_at_the_end_of_what_a_camera_has_sent_is_heard_with_the_rest(
+    observer: SpeechObserver, voice: Float32[np.ndarray, " sample"]
+) -> None:
+    quiet = np.zeros(28 * SOUND_RATE, np.float32)
+    samples = np.concatenate([quiet, voice, quiet])
+    films = footage(samples[: 38 * SOUND_RATE])
+    films.end_s, films.has_more_sound = 60.0, True
+    (step,) = observer.observe(films)
+    assert step.rows == ()
+    assert 30 <= step.end_s <= 28 + LATE_S
+    films = footage(samples)
+    rows = observed(observer, films, after_s=step.end_s)
+    assert len(" ".join(row.text for row in rows).split()) > 10

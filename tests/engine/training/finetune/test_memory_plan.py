@@ -13,14 +13,16 @@ from engine.evaluation.bench._released import RELEASED
 from engine.models.layers.weights import write_json
 from engine.models.video_xl.model import write_tiny
 from engine.models.video_xl.net import VideoXlConfig, load_net
-from engine.training.finetune.memory_plan import LABELLED_TOKENS, TEXT_TOKENS, announce, plan_memory
+from engine.training.finetune.memory_plan import plan_memory
 from engine.training.finetune.stage_config import select_parts
+from engine.training.finetune.step_memory import LABELLED_TOKENS, TEXT_TOKENS
 from engine.training.finetune.video_xl import SequencePart, sequence_loss
 from engine.training.finetune.video_xl_trainer import VideoXlTuning, adjust_stage, named_parts
 from engine.training.recipes.video_xl import STAGES
 
 MIXED = STAGES[2]
 LOW_RANK = {"rank": 4, "alpha": 8}
+IN_4_BITS = LOW_RANK | {"base": "nf4"}
 
 
 def settings(folder: Path, **values: Any) -> VideoXlTuning:
@@ -77,7 +79,16 @@ def held_bytes(config: VideoXlTuning) -> tuple[int, int, int]:
     )
 
 
-@pytest.mark.parametrize("values", [{}, {"gradient_checkpointing": False}, {"lora": LOW_RANK}])
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"gradient_checkpointing": False},
+        {"lora": LOW_RANK},
+        {"lora": IN_4_BITS},
+        {"lora": IN_4_BITS, "gradient_checkpointing": False},
+    ],
+)
 def test_a_plan_is_what_a_step_holds(folder: Path, values: dict[str, Any]) -> None:
     config = settings(folder, **values)
     plan = plan_memory(config, MIXED)
@@ -97,6 +108,10 @@ def test_what_saves_memory_shows_in_the_plan(folder: Path) -> None:
     assert adapted.n_learning < again.n_learning
     assert adapted.gradients_bytes < again.gradients_bytes
     assert adapted.adapters_bytes > 0
+    small = plan_memory(settings(folder, lora=IN_4_BITS), MIXED)
+    assert (small.n_parameters, small.n_learning) == (adapted.n_parameters, adapted.n_learning)
+    assert small.weights_bytes < adapted.weights_bytes
+    assert small.gradients_bytes == adapted.gradients_bytes
 
 
 def test_a_decoder_with_adapters_stays_whatever_the_rate(folder: Path) -> None:
@@ -138,9 +153,9 @@ def test_a_released_size_needs_no_weights(tmp_path: Path) -> None:
     assert plan.adapters_bytes == 2 * 64 * 4 * pairs
     assert frozen < plan.weights_bytes - plan.adapters_bytes < 1.35 * frozen
     assert plan.n_tokens == 4 * 144 + TEXT_TOKENS
-
-
-def test_an_accelerator_is_told_the_plan_before_it_starts(folder: Path) -> None:
-    assert list(announce(settings(folder, device="cpu"), MIXED)) == []
-    (line,) = announce(settings(folder, device="meta"), MIXED)
-    assert line.note.startswith("memory planned: 0.0 GB (weights 0.0 GB, gradients")
+    in_4_bits = settings(
+        tmp_path / "released", bf16=True, lora={"rank": 64, "alpha": 16, "base": "nf4"}
+    )
+    small = plan_memory(in_4_bits, MIXED)
+    held = 2 * (attention + 3 * width * mlp)
+    assert plan.weights_bytes - small.weights_bytes == pytest.approx((2 - 0.516) * held, rel=0.001)

@@ -39,6 +39,8 @@ def test_one_file_or_several_with_weights_are_read(tmp_path: Path) -> None:
         ({"steps": 0}, "steps must be"),
         ({"samples_per_step": 0}, "samples_per_step must be"),
         ({"learning_rate": -1.0}, "learning_rate must be"),
+        ({"bf16": "no"}, "bf16"),
+        ({"gradient_checkpointing": "yes"}, "gradient_checkpointing"),
         ({"data": [{"file": "a", "weigth": 2}]}, "a source must be"),
         ({"data": [{"file": "a", "weight": 0}]}, "above 0"),
         ({"data": [{"file": "a", "weight": "much"}]}, "must be a number"),

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.models.layers.splice import IGNORED_LABEL, PLACEHOLDER_ID
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.pllava.model import load, write_tiny
 from engine.models.pllava.net import fused_tensors, load_net
+from engine.models.tiny import write_byte_tokenizer
+from engine.records import Turn
 from engine.training.checkpoint import FILE
-from engine.training.finetune.pllava import measurable, trainable
+from engine.training.finetune.pllava import measurable, trainable, write_conversation
 from engine.training.finetune.settings import read_settings, read_split
 from engine.training.finetune.trainer import batch_loss
 from engine.training.recipes import pllava
@@ -71,6 +74,45 @@ def test_adapters_at_their_training_strength_are_the_trained_model(
     torch.testing.assert_close(
         ours, batch_loss(theirs, theirs.label(held_out[0])), atol=1e-5, rtol=1e-5
     )
+
+
+@pytest.mark.parametrize(
+    ("specials", "opening", "text", "learnt"),
+    [
+        (
+            ("<s>", "</s>"),
+            "USER:",
+            "\nWhat is it?</s>ASSISTANT:A car.</s>USER:Where?</s>ASSISTANT:Left.</s>",
+            "A car.</s>Left.</s>",
+        ),
+        (
+            ("<|startoftext|>", "<|im_start|>", "<|im_end|>"),
+            "<|im_start|>user\n",
+            "\nWhat is it?<|im_end|>\n<|im_start|>assistant\nA car.<|im_end|>\n"
+            "<|im_start|>user\nWhere?<|im_end|>\n<|im_start|>assistant\nLeft.<|im_end|>\n",
+            "A car.<|im_end|>\nLeft.<|im_end|>\n",
+        ),
+    ],
+    ids=["vicuna", "yi"],
+)
+def test_conversations_are_written_as_each_size_learnt_them(
+    tmp_path: Path, specials: tuple[str, ...], opening: str, text: str, learnt: str
+) -> None:
+    write_byte_tokenizer(tmp_path, specials)
+    tokenizer = Tokenizer.load(tmp_path)
+    turns = (
+        Turn(question="What is it?", answer="A car."),
+        Turn(question="Where?", answer="Left."),
+    )
+    labelled = write_conversation(tokenizer, turns, n_visual=3)
+    visual = [idx for idx, token in enumerate(labelled.ids) if token == PLACEHOLDER_ID]
+    first = visual[0]
+    assert visual == [first, first + 1, first + 2]
+    assert labelled.ids[:first] == tokenizer.opened(opening)
+    rest, labels = labelled.ids[first + 3 :], labelled.labels
+    assert tokenizer._inner.decode(rest, skip_special_tokens=False) == text
+    taken = [token for token in labels if token != IGNORED_LABEL]
+    assert tokenizer._inner.decode(taken, skip_special_tokens=False) == learnt
 
 
 def test_the_sweep_has_a_held_out_loss_for_every_strength(trained: Path) -> None:

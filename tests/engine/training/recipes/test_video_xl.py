@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from engine.errors import InputRefusedError
+from engine.models.layers.weights import keys_of
 from engine.models.video_xl.model import load, write_tiny
 from engine.models.video_xl.net import VideoXlNet, load_net, save_net
 from engine.training.finetune.video_xl import VideoXlStage
@@ -106,6 +107,21 @@ def test_adapters_are_merged_and_summary_tokens_learn_whole(home: Path) -> None:
     assert "Trained from `base`, stage `mixed`, decoder adapters, merged: 20 steps" in card
 
 
+def test_adapters_over_four_bits_learn_and_leave_a_checkpoint_as_released(home: Path) -> None:
+    lora = {"rank": 4, "alpha": 16, "base": "nf4"}
+    progress = train(home, "small", stage="mixed", lora=lora, train_tower=False)
+    losses = [line.loss for line in progress if line.stage == "mixed" and line.step]
+    assert losses[-1] < losses[0]
+    base, model = net_of(home / "base"), home / "small" / "model"
+    assert keys_of(model) == keys_of(home / "base")
+    assert "decoder.layers.2.down.weight" in changed(base, net_of(model))
+    # What moved is of the adapters' rank: nothing was rounded to 4 bits.
+    moved_by = net_of(model).decoder.layers[1].down.weight - base.decoder.layers[1].down.weight
+    assert int(torch.linalg.matrix_rank(moved_by, rtol=1e-4)) <= 4
+    assert load(model, CPU, torch.float32).card.variant == "small"
+    assert "decoder adapters over 4 bits, merged" in (model / "README.md").read_text()
+
+
 def test_a_stopped_run_resumes_to_the_same_weights(home: Path) -> None:
     values = {"stage": "mixed", "steps": 9, "save_every": 3, "lora": {"rank": 2, "alpha": 4}}
     train(home, "whole", **values)
@@ -170,5 +186,7 @@ def test_what_no_stage_can_learn_from_is_refused(home: Path, tmp_path: Path) -> 
         train(home, "blind", stage="align", **data)
     with pytest.raises(InputRefusedError, match="no stage 'third'; there are align, images"):
         train(home, "third", stage="third")
+    with pytest.raises(InputRefusedError, match="base must be one of native, nf4"):
+        train(home, "bits", stage="mixed", lora={"rank": 4, "alpha": 2, "base": "fp4"})
     with pytest.raises(InputRefusedError, match="lora does not fit"):
         train(home, "odd", stage="mixed", lora={"rank": 4, "alpha": 2, "beta": 1})
