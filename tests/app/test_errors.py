@@ -38,11 +38,15 @@ EXIT_CODES = {
     "UnreachableError": 3,
     "FeedRefusedError": 3,
     "StorageBusyError": 3,
+    "LeaseLostError": 3,
     "ReadOnlyError": 3,
     "DiskFullError": 3,
     "BusyError": 3,
     "CorruptLatentsError": 3,
     "CorruptStillsError": 3,
+    "AwayLatentsError": 3,
+    "CorruptFileError": 3,
+    "TakenError": 3,
     "MissingCapabilityError": 4,
 }
 

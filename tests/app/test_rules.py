@@ -172,7 +172,7 @@ RULES: dict[str, tuple[str, list[Entrance]]] = {
         ],
     ),
     "name of a video": (
-        "'' cannot be the name of a video",
+        "'' cannot be a name",
         [
             command("ingest", "rtsp://127.0.0.1:9/x", "--name", " "),
             api("POST", "/api/v1/videos", {"source": "rtsp://127.0.0.1:9/x", "name": ""}),
@@ -216,7 +216,7 @@ RULES: dict[str, tuple[str, list[Entrance]]] = {
         ],
     ),
     "end of a clip": (
-        "the clip ends at 4.0 s, before it starts at 8.0 s",
+        "the clip ends at 4 s, before it starts at 8 s",
         [
             command("videos", "export", "{gate}", "x.mp4", "--start", "8", "--end", "4"),
             api("GET", "/media/{gate}/clip?start=8&end=4"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.timefmt import (
+    format_clock,
     format_duration,
     format_offset,
     parse_time,
@@ -23,6 +24,13 @@ from app.timefmt import (
 )
 def test_offsets_in_every_notation(text: str, seconds: float) -> None:
     assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (3.241, "0:03"), (599.9, "9:59"), (7325, "2:02:05")]
+)
+def test_clock_is_what_people_read(seconds: float, text: str) -> None:
+    assert format_clock(seconds) == text
 
 
 def test_iso_moment_becomes_utc() -> None:

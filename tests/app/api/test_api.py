@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from app.services.ingest import enqueue_ingest
+from app.services.ingest_jobs import enqueue_ingest
 from app.worker.handlers import open_worker
 from tests.support.site import Site
 

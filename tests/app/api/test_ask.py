@@ -42,7 +42,7 @@ def answered(site: Site, name: str, question: str, *evidence: tuple[VideoId, flo
         timing=AnswerTiming(retrieve_ms=1.0, first_token_ms=2.0, total_ms=3.0),
     )
     videos = [video for video, _ in evidence]
-    return keep_turn(site.services, user.id, None, videos, question, answer)
+    return keep_turn(site.services, user.id, None, videos, question, answer).conversation_id
 
 
 def test_conversation_shows_nothing_of_a_video_that_was_taken_away(site: Site) -> None:

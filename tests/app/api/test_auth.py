@@ -41,6 +41,8 @@ ROUTES = [
     ("GET", "/api/v1/cameras", None, 200, 200),
     ("POST", "/api/v1/cameras", {"name": "Gate", "address": "gate.mp4"}, 403, 422),
     ("POST", "/api/v1/cameras/test", {"address": "gate.mp4"}, 403, 422),
+    ("POST", "/api/v1/cameras/discover", None, 403, 200),
+    ("POST", "/api/v1/cameras/streams", {"address": "rtsp://10.0.0.7"}, 403, 422),
     ("GET", "/api/v1/cameras/nothing", None, 404, 404),
     (
         "GET",
@@ -65,6 +67,7 @@ ROUTES = [
     ("POST", "/api/v1/search", {"like": {"video_id": "{yard}", "time_s": 2}}, 404, 200),
     ("GET", "/api/v1/days", None, 200, 200),
     ("GET", "/api/v1/days/2026-03-01?video={yard}", None, 404, 200),
+    ("GET", "/api/v1/days/2026-03-01/beside/2026-03-02?video={yard}", None, 404, 200),
     ("GET", "/api/v1/verdicts", None, 200, 200),
     ("GET", "/api/v1/verdicts/export", None, 200, 200),
     (
@@ -76,6 +79,7 @@ ROUTES = [
     ),
     ("GET", "/api/v1/conversations", None, 200, 200),
     ("GET", "/api/v1/conversations/nothing", None, 404, 404),
+    ("GET", "/api/v1/conversations/nothing/turns/0/images/0.jpg", None, 404, 404),
     ("DELETE", "/api/v1/conversations/nothing", None, 404, 404),
     ("GET", "/api/v1/probes", None, 200, 200),
     ("POST", "/api/v1/probes", {"haystack": "nothing"}, 403, 404),
@@ -216,6 +220,12 @@ def test_every_route_of_the_api_stands_in_the_table(site: Site) -> None:
     assert not missing
 
 
+@pytest.mark.parametrize("path", ["/internal/v1/search", "/internal/v1/answer"])
+def test_routes_of_other_servers_answer_nobody_on_one_machine(site: Site, path: str) -> None:
+    for client in (site.anonymous, site.viewer, site.admin):
+        assert client.post(path, json={}).status_code == 403
+
+
 def _fits(pattern: str, method: str, tried: tuple[str, str]) -> bool:
     parts, given = pattern.split("/"), tried[1].split("/")
     same = all(p == g or p.startswith("{") for p, g in zip(parts, given, strict=False))
@@ -279,6 +289,25 @@ def test_signing_out_ends_the_session(site: Site) -> None:
     assert client.delete("/api/v1/session").status_code == 204
     client.cookies.clear()
     assert client.get("/api/v1/session").status_code == 401
+
+
+def test_form_that_signs_out_needs_the_token_of_its_session(site: Site) -> None:
+    client = sign_in(site.app, "vera")
+    good = client.headers.pop(CSRF_HEADER)
+    for wrong in ("", good[:-1] + "!", "\xe9"):
+        assert client.post("/sign-out", data={"csrf": wrong}).status_code in {403, 422}
+    foreign = {"sec-fetch-site": "cross-site"}
+    assert client.post("/sign-out", data={"csrf": good}, headers=foreign).status_code == 403
+    assert client.get("/api/v1/session").status_code == 200
+    kept = dict(client.cookies)
+    left = client.post("/sign-out", data={"csrf": good}, follow_redirects=False)
+    assert (left.status_code, left.headers["location"]) == (303, "/sign-in")
+    assert not client.cookies
+    client.cookies.update(kept)
+    assert client.get("/api/v1/session").status_code == 401
+    # Whoever's session has ended meanwhile is led to the same page.
+    again = client.post("/sign-out", data={"csrf": good}, follow_redirects=False)
+    assert again.headers["location"] == "/sign-in"
 
 
 def test_token_of_a_program_has_the_rights_of_its_owner_until_it_is_removed(site: Site) -> None:

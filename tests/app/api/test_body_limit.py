@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.body_limit import (
     MAX_BODY_BYTES,
+    MAX_QUESTION_BYTES,
     MAX_SIGN_IN_BYTES,
     BodyLimitMiddleware,
     HeaderTimeoutProtocol,
@@ -46,11 +47,16 @@ def test_file_in_a_sign_in_form_is_never_stored(site: Site) -> None:
     assert site.anonymous.post("/sign-in", files=files).status_code == 413
 
 
-def test_json_is_cut_off_at_2_mb(site: Site) -> None:
+def test_json_is_cut_off_at_2_mb_but_for_questions_with_images(site: Site) -> None:
     body = {"query": "x" * MAX_BODY_BYTES}
     answer = site.viewer.post("/api/v1/search", json=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
     assert site.viewer.post("/api/v1/search", json={"query": "a car"}).status_code == 200
+    asked = {"question": "x" * MAX_BODY_BYTES}
+    # Read whole, and then too long for a question.
+    assert "question" in site.viewer.post("/api/v1/ask", json=asked).json()["error"]["message"]
+    asked = {"question": "?", "images": ["x" * MAX_QUESTION_BYTES]}
+    assert site.viewer.post("/api/v1/ask", json=asked).status_code == 413
 
 
 def test_stranger_is_refused_before_a_byte_is_read(site: Site) -> None:

@@ -1,14 +1,17 @@
 """OpenAI's routes as its clients expect them: usage, limits, stop words, refusals, embeddings."""
 
 import base64
+import io
 import json
 import re
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from app.services.chat import TextCutter
+from engine.models.video_xl.model import VideoXl
 from tests.support.site import Site
 
 QUESTION = "What color is the car?"
@@ -104,6 +107,51 @@ def test_what_is_not_done_here_is_refused_in_the_shape_of_openai(
     assert answer.status_code in {404, 422}
 
 
+@pytest.mark.parametrize(
+    ("more", "param", "said"),
+    [
+        ({"stop": [*"abcdef"]}, "stop", "at most 4 items"),
+        ({"stop": 7}, "stop", "valid"),
+        ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content", "valid"),
+        ({"messages": [{"role": "user"}]}, "messages.0.content", "required"),
+        ({"messages": []}, "messages", "at least 1 item"),
+    ],
+)
+def test_malformed_field_is_named_by_its_place_and_its_own_fault(
+    site: Site, more: dict[str, Any], param: str, said: str
+) -> None:
+    body = {"messages": [{"role": "user", "content": QUESTION}], **more}
+    error = site.viewer.post("/v1/chat/completions", json=body).json()["error"]
+    assert (error["param"], error["type"]) == (param, "invalid_request_error")
+    assert said in error["message"]
+
+
+@pytest.mark.parametrize("body", ['[{"role": "user"}]', '"hello"'])
+def test_body_that_is_no_object_is_told_what_to_be(site: Site, body: str) -> None:
+    for headers in ({"content-type": "application/json"}, {}):
+        answer = site.viewer.post("/v1/chat/completions", content=body, headers=headers)
+        assert "JSON object, sent with Content-Type" in answer.json()["error"]["message"]
+
+
+def test_body_that_is_no_json_is_said_to_be_none(site: Site) -> None:
+    headers = {"content-type": "application/json"}
+    answer = site.viewer.post("/v1/chat/completions", content=b'{"model":', headers=headers)
+    assert answer.json()["error"]["message"].startswith("the body is not JSON: ")
+
+
+def test_program_that_is_not_signed_in_is_told_so_in_the_shape_of_openai(site: Site) -> None:
+    answer = site.anonymous.get("/v1/models")
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert error["type"] == "authentication_error"
+    assert set(error) >= {"message", "type", "param", "code"}
+
+
+def test_assistant_without_words_is_part_of_a_conversation(site: Site) -> None:
+    before = ({"role": "user", "content": QUESTION}, {"role": "assistant", "content": None})
+    assert chat(site, QUESTION, *before).status_code == 200
+
+
 def test_what_is_allowed_of_these_is_answered(site: Site) -> None:
     name = site.services.settings.model
     allowed: list[dict[str, Any]] = [{"n": 1}, {"tools": []}, {"model": name}]
@@ -111,14 +159,39 @@ def test_what_is_allowed_of_these_is_answered(site: Site) -> None:
         assert chat(site, **more).status_code == 200
 
 
-def test_pictures_and_messages_of_tools_are_refused_with_a_sentence(site: Site) -> None:
-    picture = chat(site, part("image_url", "data:image/png;base64,AAAA"))
-    assert picture.status_code == 422
-    assert "'image_url' are not read" in picture.json()["error"]["message"]
+def test_sound_and_messages_of_tools_are_refused_with_a_sentence(site: Site) -> None:
+    sound = chat(site, part("input_audio", "data:audio/wav;base64,AAAA"))
+    assert sound.status_code == 422
+    assert "'input_audio' are not read" in sound.json()["error"]["message"]
     tool = chat(site, QUESTION, {"role": "tool", "content": "42", "tool_call_id": "1"})
     assert "messages of tools are not read" in tool.json()["error"]["message"]
     malformed = chat(site, temperature=9).json()["error"]
     assert malformed["param"] == "temperature"
+
+
+def test_images_are_shown_and_never_fetched(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = io.BytesIO()
+    Image.new("RGB", (40, 30), (9, 90, 200)).save(packed, "PNG")
+    url = f"data:image/png;base64,{base64.b64encode(packed.getvalue()).decode()}"
+    refused = chat(site, part("image_url", url))
+    assert refused.status_code == 501
+    assert "reads no still images" in refused.json()["error"]["message"]
+    model = site.services.engine.model
+    assert isinstance(model, VideoXl)
+    monkeypatch.setattr(model, "_image_sizes", ((64, 32),))
+    answer = chat(site, part("image_url", url)).json()
+    assert answer["choices"][0]["message"]["role"] == "assistant"
+    assert (answer["longwatch"]["images"], answer["longwatch"]["searched_s"]) == (1, 0.0)
+    for address in ("https://example.org/a.png", "file:///etc/passwd"):
+        fetched = chat(site, part("image_url", address))
+        assert fetched.status_code == 422
+        assert "nothing is fetched" in fetched.json()["error"]["message"]
+    both = [*part("video_url", f"video://{site.gate}")[:1], *part("image_url", url)]
+    beside = chat(site, both).json()["longwatch"]
+    assert beside["images"] == 1
+    assert beside["searched_s"] > 0
+    asked = site.viewer.post("/api/v1/ask", json={"question": QUESTION, "images": [url]}).json()
+    assert (asked["images"], asked["evidence"]) == (1, [])
 
 
 def test_video_is_named_by_id_or_by_name(site: Site) -> None:

@@ -20,7 +20,7 @@ from tests.support.site import ADDRESS, Site, draw_clip
 PART = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 
 
-def begin(client: TestClient, size: int, name: str = "clip.mp4") -> str:
+def begin(client: httpx.Client, size: int, name: str = "clip.mp4") -> str:
     """Announce a file and return the address of its parts."""
     headers = {
         "Tus-Resumable": "1.0.0",
@@ -32,7 +32,7 @@ def begin(client: TestClient, size: int, name: str = "clip.mp4") -> str:
     return answer.headers["location"]
 
 
-def send(client: TestClient, address: str, offset: int, part: bytes) -> int:
+def send(client: httpx.Client, address: str, offset: int, part: bytes) -> int:
     """Append a part and return the status."""
     headers = {**PART, "Upload-Offset": str(offset)}
     return client.patch(address, headers=headers, content=part).status_code
@@ -55,6 +55,18 @@ def test_interrupted_upload_goes_on_where_it_stopped(site: Site, tmp_path: Path)
     assert [job.kind for job in site.services.catalog.jobs.list(video=video.id)][-1] == "ingest"
     assert site.admin.delete(f"/api/v1/videos/{video.id}").status_code == 204
     assert not Path(video.uri).exists()
+
+
+def test_part_whose_beginning_is_gone_is_refused_with_a_sentence(site: Site) -> None:
+    address = begin(site.admin, 200)
+    uploads = HomeFolder(site.services.settings.home).uploads
+    for part in uploads.iterdir():
+        part.unlink()
+    uploads.rmdir()
+    headers = {**PART, "Upload-Offset": "0"}
+    answer = site.admin.patch(address, headers=headers, content=b"a" * 100)
+    assert answer.status_code == 503
+    assert "not on this server" in answer.json()["error"]["message"]
 
 
 def test_second_part_at_once_is_refused_and_writes_nothing(site: Site) -> None:

@@ -1,6 +1,7 @@
 """Every command in one table: what it ends with over an empty library."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,9 @@ PASSWORD = "correct horse battery"
 COMMANDS: list[tuple[str, int]] = [
     ("ingest {tmp}/gone.mp4", 3),
     ("ingest {tmp}/a {tmp}/b --name one", 2),
+    ("ingest ''", 3),
     ("ask What?", 2),
+    ("ask What? --time-of-day 22:00-06:00-or-some-other-time-of-the-day", 2),
     ("search car", 2),
     ("caption nowhere", 2),
     ("captions nowhere", 2),
@@ -39,7 +42,13 @@ COMMANDS: list[tuple[str, int]] = [
     ("cameras show nowhere", 2),
     ("cameras add Gate gate.mp4", 5),
     ("cameras add Gate rtsp://10.0.0.7/live --fps many", 2),
+    ("cameras add Gate http://[::1", 5),
+    ("cameras add Gate rtsp://10.0.0.7:99999/live", 5),
+    ("cameras add '' rtsp://10.0.0.7/live", 5),
     ("cameras add Gate rtsp://10.0.0.7/live --recordings-size 9GB --stills-days 30", 0),
+    ("cameras discover 127.0.0.1:9", 3),
+    ("cameras discover 169.254.169.254 --add Gate", 5),
+    ("cameras discover --add Gate", 2),
     ("cameras set nowhere --off", 2),
     ("cameras rm nowhere", 2),
     ("cameras export nowhere {tmp}/x.mp4 --start 2026-03-01T22:00 --end 2026-03-01T22:01", 2),
@@ -47,6 +56,8 @@ COMMANDS: list[tuple[str, int]] = [
     ("cameras verify {tmp}", 2),
     ("cameras test nowhere", 2),
     ("cameras test rtsp://127.0.0.1:9/live", 3),
+    ("cameras test rtmp://10.0.0.7/live", 5),
+    ("ingest ftp://10.0.0.7/clip.mp4", 5),
     ("ask What? --camera nowhere", 2),
     ("videos set nowhere --tag night", 2),
     ("moments nowhere", 2),
@@ -59,6 +70,8 @@ COMMANDS: list[tuple[str, int]] = [
     ("verdicts export {tmp}/verdicts.txt", 5),
     ("observations nowhere", 2),
     ("observe nowhere", 2),
+    ("reprocess nowhere", 2),
+    ("reprocess", 2),
     ("alerts list", 0),
     ("alerts list --state never", 2),
     ("alerts show 1", 2),
@@ -71,6 +84,7 @@ COMMANDS: list[tuple[str, int]] = [
     ("alerts rules show nothing", 2),
     ("alerts rules add door --object person", 0),
     ("alerts rules add door", 2),
+    ("alerts rules add '' --object person", 2),
     ("alerts rules add door --object grievance", 5),
     ("alerts rules add door --motion --hours late", 5),
     ("alerts rules add door --motion --zone 0,0", 5),
@@ -101,9 +115,17 @@ COMMANDS: list[tuple[str, int]] = [
     ("user password nobody --password long-enough-for-this", 2),
     ("user rm nobody", 2),
     ("retention confirm", 0),
+    ("objects push", 2),
+    ("objects status", 2),
+    ("objects verify --digests", 2),
+    ("objects adopt", 2),
+    ("objects clean --dry-run", 2),
+    ("objects clean --hours 0", 2),
     ("train nothing --output {tmp}/runs", 2),
     ("train nano_smoke --plan", 5),
     ("train finetune --plan --output {tmp}/runs", 5),
+    ("study {tmp}/gone.toml", 2),
+    ("ask What? --image {tmp}/gone.png", 3),
     ("vico {tmp}/gone.mp4 --output {tmp}/questions.jsonl", 3),
     ("recaption {tmp}/gone.mp4 --output {tmp}/captions", 3),
     ("recaption {tmp} --output {tmp}/captions --formats srt", 5),
@@ -120,6 +142,7 @@ COMMANDS: list[tuple[str, int]] = [
     ("doctor --plan banana", 5),
     ("backup {tmp}/home/inside", 5),
     ("restore {tmp}/nowhere", 2),
+    ("migrate --to sqlite:///{tmp}/copy.db", 2),
     ("serve --host 0.0.0.0", 2),
     ("serve --model banana", 2),
     ("serve --model {tmp}", 2),
@@ -165,7 +188,7 @@ def test_command_ends_as_the_table_says(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("LONGWATCH_HOME", str(tmp_path / "home"))
-    words = [word.replace("{tmp}", str(tmp_path)) for word in line.split()]
+    words = [word.replace("{tmp}", str(tmp_path)) for word in shlex.split(line)]
     words += ["--home", str(tmp_path / "home"), "--json"]
     assert main(words) == exit_code
     output = capsys.readouterr()

@@ -64,7 +64,7 @@ def test_interrupted_ingest_says_what_is_kept_and_the_same_command_goes_on(
     assert running.returncode == 130
     last = heard.decode().strip().splitlines()[-1]
     assert last.startswith("stopped; ")
-    assert re.search(r"kept \d+ chunks? of long, up to 0:0", last)
+    assert re.search(r"kept \d+ chunks? of long, up to 0:\d\d,", last)
 
     assert main(["videos", "show", "long", "--json", *words[:2]]) == 0
     video = json.loads(capsys.readouterr().out)["videos"][0]

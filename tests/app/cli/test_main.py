@@ -17,7 +17,7 @@ from app.config.settings import load_settings
 from app.schemas.ask import AnswerResponse
 from app.schemas.videos import LibraryItem, LibraryResponse
 from app.services.context import ServiceContext
-from app.services.ingest import enqueue_ingest
+from app.services.ingest_jobs import enqueue_ingest
 from app.worker.foreground import run_now
 from engine.errors import LongwatchError
 from engine.media.encode import write_video
@@ -186,7 +186,10 @@ def test_question_imports_no_more_than_it_needs(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     write_video(clip, iter(np.zeros((8, 64, 64, 3), np.uint8)), 2.0)
     assert run("ingest", clip, "--home", tmp_path) == 0
-    heavy = "{'gradio', 'fastapi', 'transformers', 'huggingface_hub', 'cv2', 'matplotlib'}"
+    heavy = (
+        "{'gradio', 'fastapi', 'transformers', 'huggingface_hub', 'cv2', 'matplotlib', "
+        "'torch._dynamo'}"
+    )
     words = ["ask", "Is there a person?", "--home", str(tmp_path)]
     code = (
         f"import sys; from app.cli.main import main; main({words!r}); "

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
-from pydantic import BaseModel, ByteSize
+from pydantic import BaseModel, ByteSize, SecretStr
+from pydantic.fields import FieldInfo
 
 from app.config.settings import FILE_NAME, Settings, load_settings
 from engine.errors import SettingsError
@@ -147,6 +148,42 @@ def test_password_of_the_database_is_never_shown(
     assert settings.catalog_url == "postgresql://me:hunter2@db/longwatch"
     assert "hunter2" not in repr(settings)
     assert "hunter2" not in settings.model_dump_json()
+
+
+def test_every_secret_may_lie_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        ".".join(path): field
+        for path, field in every_field(Settings)
+        if SecretStr in get_args(field.annotation)
+    }
+    assert secrets
+    for name in secrets:
+        variable = f"LONGWATCH_{name.replace('.', '__').upper()}"
+        (tmp_path / name).write_text("postgresql://ada:hunter2@host/name\n")
+        monkeypatch.setenv(f"{variable}_FILE", str(tmp_path / name))
+        value: object = load_settings(home=tmp_path, folder=tmp_path)
+        for step in name.split("."):
+            value = getattr(value, step)
+        assert isinstance(value, SecretStr)
+        assert value.get_secret_value() == "postgresql://ada:hunter2@host/name"
+        monkeypatch.setenv(variable, "given twice")
+        with pytest.raises(SettingsError, match=f"{variable} and {variable}_FILE"):
+            load_settings(home=tmp_path, folder=tmp_path)
+        monkeypatch.delenv(variable)
+        (tmp_path / name).unlink()
+        with pytest.raises(SettingsError, match=f"{variable}_FILE: .* cannot be read: No such"):
+            load_settings(home=tmp_path, folder=tmp_path)
+        monkeypatch.delenv(f"{variable}_FILE")
+
+
+def every_field(
+    section: type[BaseModel], path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from every_field(field.annotation, (*path, name))
+        else:
+            yield (*path, name), field
 
 
 def test_settings_never_change(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from app.services.access import Access
 from app.services.alert_rules import add_rule, change_rule, list_rules, remove_rule, show_rule
 from app.services.alert_silence import watch_silence
 from app.services.alerts import decide_alert, list_alerts, show_alert, try_alert_rule
+from app.services.camera_registry import list_cameras
 from app.services.context import ServiceContext
+from app.services.library import list_videos
+from app.services.timelines import gaps_in_scope
 from engine.errors import InputRefusedError, NotFoundError
-from engine.records import VideoId
+from engine.records import ALL_TIME, VideoId
 from storage.alert_records import AlertRow
 from storage.records import CameraId
 from tests.support.observations import track, words
@@ -193,6 +196,37 @@ def test_camera_without_a_picture_is_noticed_once_and_again_when_it_came_back(
     assert look_at(480) == [10.0]
     context.catalog.cameras.change(gate, enabled=False)
     assert look_at(900) == []
+
+
+def test_camera_that_was_never_seen_is_noticed_once(context: ServiceContext) -> None:
+    gate = add_camera(context, "Gate")
+    add_camera(context, "Yard")
+    added_at = context.catalog.cameras.get(gate).created_at
+    silent = AlertCondition(kind="no_picture", too_long_s=60, cooldown_s=0, cameras=[gate])
+    add_rules(context, silent=silent)
+
+    def look_at(seconds: float) -> list[float]:
+        return starts(watch_silence(context, added_at + timedelta(seconds=seconds)))
+
+    assert look_at(50) == []
+    assert list_videos(context).videos == []
+    assert look_at(70) == [0.0]
+    assert look_at(300) == []
+    (alert,) = list_alerts(context).alerts
+    assert (alert.camera, alert.end_s, alert.judged_by) == ("Gate", 300.0, "clock")
+    assert alert.reason == "no picture came for 1 min"
+    assert [item.name for item in list_videos(context).videos] == ["Gate, not seen yet"]
+    seen, _ = sorted(list_cameras(context).cameras, key=lambda item: item.name)
+    assert (seen.filmed_s, seen.timeline) == (0, [])
+    # It comes at last, and what lies before is a gap.
+    video = add_video(context, "part 1", start_at=added_at + timedelta(seconds=400), camera=gate)
+    context.catalog.cameras.count(gate, last_frame_at=added_at + timedelta(seconds=405))
+    assert look_at(410) == []
+    assert look_at(470) == [5.0]
+    scope = [(row.id, ALL_TIME) for row in context.catalog.videos.list() if row.camera == gate]
+    assert len(scope) == 2
+    assert gaps_in_scope(context, scope)[0].camera == "Gate"
+    assert context.catalog.videos.get(video.id).camera == gate
 
 
 def test_zone_line_and_stay(context: ServiceContext) -> None:

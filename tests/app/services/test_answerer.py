@@ -1,22 +1,28 @@
 """An answerer of one's own: what is sent to it, what comes back, and what fails."""
 
+import base64
+import io
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from app.config.settings import load_settings
 from app.schemas.ask import AnswerResponse
+from app.services.answerer import BESIDE
 from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.scope import resolve_scope
 from app.worker.foreground import ingest_now
-from engine.errors import SettingsError
+from engine.errors import MissingCapabilityError, SettingsError
 from tests.app.services.conftest import open_library
 
 Reply = Callable[[BaseHTTPRequestHandler], None]
@@ -185,6 +191,39 @@ def test_failure_is_a_sentence_with_the_nearest_moments(
     assert document.answered_by == "nothing"
     assert document.nearest
     assert "sk-secret" not in document.model_dump_json()
+
+
+PICTURES = (np.full((30, 40, 3), 200, np.uint8), np.full((20, 90, 3), 10, np.uint8))
+
+
+@pytest.mark.parametrize("is_alone", [False, True], ids=["beside video", "alone"])
+def test_images_of_a_question_are_sent_as_stills_are(
+    home: Path, checkpoint: Path, is_alone: bool
+) -> None:
+    server = StandIn(streamed("It is he [1]."))
+    flags = {"answer__base_url": server.base_url, "answer__model": "seer", "answer__stills": 2}
+    with closing(open_library(home, checkpoint, **flags)) as context, closing(server):
+        # The loaded model reads none: it is not asked.
+        scope = () if is_alone else resolve_scope(context)
+        document = ask(context, "Is it him?", scope, pictures=PICTURES)
+        assert (document.images, document.model) == (2, "seer at 127.0.0.1")
+        assert len(document.evidence) == (0 if is_alone else 1)
+        assert (document.searched_s == 0) is is_alone
+        system, user = server.requests[0]["messages"]
+        assert ("moments" in system["content"]) is not is_alone
+        content = user["content"]
+        assert content[-1] == {"type": "text", "text": "Is it him?"}
+        sizes = []
+        for part in content[-3:-1]:
+            head, data = part["image_url"]["url"].split(",")
+            assert head == "data:image/jpeg;base64"
+            sizes.append(Image.open(io.BytesIO(base64.b64decode(data))).size)
+        assert sizes == [(40, 30), (90, 20)]
+        # Footage stands before them, numbered, and apart.
+        texts = [part["text"] for part in content if part["type"] == "text"]
+        assert texts[-2:-1] == ([] if is_alone else [BESIDE])
+        with pytest.raises(MissingCapabilityError, match="reads no still images"):
+            ask(context, "Is it him?", scope, pictures=PICTURES, recall="top")
 
 
 def test_other_hosts_have_to_be_named(tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from app.cli.main import main
 from app.schemas.ask import AnswerResponse
-from app.services.answers import knows_footage
+from app.services import asked_time
+from app.services.answers import join, knows_footage
 from app.services.ask import ask
+from app.services.asked_time import narrow
 from app.services.context import ServiceContext
 from app.services.moments import list_moments
 from app.services.observed_footage import MANY_VIDEOS, gather_footage
@@ -18,14 +20,16 @@ from app.services.scope import narrowing, resolve_scope
 from app.services.search import search
 from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
+from engine.pipeline.compose.composer import compose
 from engine.pipeline.fusion import Moment
+from engine.pipeline.query import parse, parts_of
 from engine.pipeline.question_kinds import read_question
 from engine.pipeline.world import FILE_NAME
 from engine.records import ALL_TIME, Observation, Observed, TimeSpan, VideoId
 from engine.sight import sentences
 from engine.synthetic.story import draw_story
 from tests.app.services.conftest import DURATION_S, open_library
-from tests.support.observations import COCO, track, words
+from tests.support.observations import COCO, footage, track, words
 
 STARTS = datetime(2026, 3, 1, 21, 59, 50, tzinfo=UTC)
 
@@ -87,6 +91,113 @@ def test_question_about_hours_is_answered_from_them(library: ServiceContext) -> 
     assert "a dog" in answer
     assert "Good evening" not in answer
     assert put(library, "How many people came between 22:00 and 6:00?").answer.startswith("1 ")
+
+
+def test_times_of_an_answer_lie_in_the_asked_hours(library: ServiceContext) -> None:
+    document = put(library, "How long is a person in view between 21:59 and 22:00?")
+    assert document.answer.startswith("About 4 seconds")
+    (video,) = library.catalog.videos.list()
+    scope = resolve_scope(library, [video.id], after=16.0, before=18.0)
+    rows = gather_footage(library, scope).rows
+    assert {(row.label, row.span) for row in rows} == {
+        (label, TimeSpan(start_s=16.0, end_s=18.0)) for label in ("person", "dog")
+    }
+
+
+def test_hours_in_which_nothing_was_filmed_are_said(library: ServiceContext) -> None:
+    document = put(library, "What happened around noon?")
+    assert document.answer == "Nothing is known of the time between 11:30 and 12:30."
+    assert (document.answered_by, document.evidence, document.nearest) == ("nothing", [], [])
+
+
+@pytest.mark.parametrize(
+    ("question", "aside"),
+    [
+        ("Is there a dog at noon?", "hours of the day"),
+        ("What happened yesterday?", "\u201cyesterday\u201d"),
+    ],
+)
+def test_times_are_left_aside_aloud_where_no_clock_is_known(
+    library: ServiceContext, question: str, aside: str
+) -> None:
+    row = library.catalog.videos.add(name="yard", uri="/yard.mp4")
+    asked = narrow(library, parse(question), [(row.id, ALL_TIME)])
+    assert asked.note == f"No wall clock is known of this footage; left aside: {aside}."
+    assert [video for video, _ in asked.scope] == [row.id]
+
+
+@pytest.mark.parametrize(
+    ("words", "start_s", "end_s"),
+    [
+        ("yesterday", 0.0, 86400.0 - STARTS.hour * 3600 - STARTS.minute * 60 - STARTS.second),
+        ("yesterday evening", 0.0, 10.0),
+        ("last night", 10.0, 8 * 3600 + 10.0),
+        ("on 1 March after 10 pm", 10.0, 20.0),
+    ],
+)
+def test_day_of_a_question_is_on_the_clock_of_the_video(
+    library: ServiceContext,
+    monkeypatch: pytest.MonkeyPatch,
+    words: str,
+    start_s: float,
+    end_s: float,
+) -> None:
+    monkeypatch.setattr(asked_time, "local_now", lambda zone: datetime(2026, 3, 2, 9))
+    asked = narrow(library, parse(f"Who came {words}?"), resolve_scope(library))
+    assert asked.note == ""
+    ((_, span),) = asked.scope
+    assert (span.start_s, min(span.end_s, end_s)) == (start_s, end_s)
+
+
+def test_day_on_which_nothing_was_filmed_is_said(
+    library: ServiceContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked_time, "local_now", lambda zone: datetime(2026, 3, 2, 9))
+    document = put(library, "Who came today?")
+    assert document.answer == "Nothing is known of \u201ctoday\u201d, 2026-03-02."
+    assert (document.answered_by, document.evidence) == ("nothing", [])
+    assert put(library, "Who came on 30 February?").answer.startswith("There is no such day: ")
+    assert put(library, "How many people came last night?").answer.startswith("1 ")
+
+
+def test_model_begins_with_what_was_left_aside(
+    tmp_path: Path, checkpoint: Path, clip: Path
+) -> None:
+    context = open_library(tmp_path / "home", checkpoint, sight__observers=())
+    ingest_now(context, [str(clip)])
+    answer = put(context, "Why is the grass so green today?").answer
+    context.close()
+    note = "No wall clock is known of this footage; left aside: \u201ctoday\u201d."
+    assert answer.startswith(f"{note} ")
+
+
+def test_time_that_no_video_is_long_enough_for_is_one_of_the_day(library: ServiceContext) -> None:
+    assert put(library, "Is there a dog at 22:00?").answer.startswith("Yes: a dog is in view")
+    for time in ("12:00", "99:00"):
+        document = put(library, f"Is there a dog at {time}?")
+        assert document.answer.startswith("Nothing is known of that time")
+        assert (document.answered_by, document.evidence, document.nearest) == ("nothing", [], [])
+
+
+def test_several_questions_are_answered_in_their_order(library: ServiceContext) -> None:
+    document = put(library, "How many people come? And is there a dog?")
+    first, second = document.answer.split(" Yes: ")
+    assert first.startswith("2 visits, one at a time")
+    assert second.startswith("a dog is in view")
+    assert document.answered_by == "observations"
+    assert len(document.evidence) == 3
+
+
+def test_part_of_a_question_that_is_open_is_said_beside_what_is_answered() -> None:
+    seen = footage(track("dog", 1, 9, confidence=0.95))
+    parts = [compose(seen, query.form) for query in parts_of("Is there a dog or a unicorn?")]
+    joined = join(parts, seen)
+    assert joined is not None
+    assert joined.text == (
+        "Yes: a dog is in view from 0:01 to 0:09. Nothing here can recognise a unicorn."
+    )
+    assert (joined.verdict, len(joined.evidence)) == ("answered", 1)
+    assert join([None], seen) is None
 
 
 def test_large_library_is_read_for_the_thing_alone(library: ServiceContext) -> None:

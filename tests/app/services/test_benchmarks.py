@@ -11,8 +11,9 @@ from app.services import benchmarks
 from app.services.bench import benchmark_names, results_folder, run_benchmarks, write_figures
 from app.services.benchmarks.ingest import QUESTIONS
 from engine import plugins
-from engine.errors import NotFoundError
+from engine.errors import InputRefusedError, NotFoundError
 from engine.evaluation import bench
+from storage.vectors import PgVectorTables
 
 SMALLEST = {
     "answer": {"hours": 0.2},
@@ -35,6 +36,7 @@ SMALLEST = {
     "prefill": {"frames": 10},
     "search": {"minutes": 2, "rounds": 1},
     "start": {"n_rounds": 1},
+    "towers": {"cameras": 2, "rounds": 1},
     "training": {"frames": 10},
     "web": {"minutes": 0.5, "n_people": 2, "n_questions": 1, "upload_mib": 1},
 }
@@ -52,9 +54,11 @@ def test_every_benchmark_is_found() -> None:
         "latents",
         "library",
         "observe",
+        "pgvector",
         "prefill",
         "search",
         "start",
+        "towers",
         "training",
         "web",
     )
@@ -64,6 +68,22 @@ def test_unknown_benchmark_is_refused_with_the_names_that_exist() -> None:
     with pytest.raises(NotFoundError, match="no benchmark 'speed'") as caught:
         run_benchmarks("speed", model=None, say=print)
     assert caught.value.hint == f"there are {', '.join(benchmark_names())}"
+
+
+def test_a_benchmark_of_a_database_is_refused_without_one() -> None:
+    with pytest.raises(InputRefusedError, match="measured on a PostgreSQL") as caught:
+        run_benchmarks("pgvector", model=None, say=print)
+    assert "--database-url" in str(caught.value.hint)
+
+
+@pytest.mark.scale
+def test_vectors_in_a_database_are_measured_and_leave_nothing_behind(postgres_url: str) -> None:
+    module = plugins.load(benchmarks, "pgvector", defines=("measure",))
+    figures = module.measure(database_url=postgres_url, sizes=(800,), dim=16, n_videos=40)
+    assert figures["8e2"]["camera_of_8"]["recall_at_10"] == 1.0
+    tables = PgVectorTables(postgres_url, busy_timeout_s=10)
+    assert tables.sets() == ()
+    tables.close()
 
 
 def test_figures_of_a_checkout_lie_among_its_assets(
@@ -112,3 +132,12 @@ def test_benchmark_runs_at_its_smallest_size(name: str) -> None:
         assert figures["bf16_against_fp32"]["largest_logit_difference"] < 0.1
     if name == "training":
         assert figures["gradient_difference"] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [("ingest", {"upstream": Path("clone")}), ("prefill", {"upstream_python": Path("python")})],
+)
+def test_published_code_that_would_not_be_run_is_refused(name: str, given: dict[str, Path]) -> None:
+    with pytest.raises(InputRefusedError, match="beside prefill alone"):
+        run_benchmarks(name, model=None, say=print, **given)

@@ -109,6 +109,10 @@ def test_span_over_cameras_is_clips_with_their_clocks_gaps_and_hashes(
     assert (first.name, second.name) == ("Gate", "../Yard")
     assert [clip.clock for clip in first.clips] == ["live", "live"]
     spans = [(seconds(clip.start_at), seconds(clip.end_at)) for clip in first.clips]
+    named = [clip.file.rpartition("/")[2] for clip in first.clips]
+    assert named == [
+        f"{NOON + timedelta(seconds=after_s):%Y%m%dT%H%M%SZ}.mp4" for after_s in (4, 30)
+    ]
     # From the keyframe before.
     assert 3.0 < spans[0][0] <= 4.0
     assert spans[0][1] == pytest.approx(12.0, abs=0.1)

@@ -11,9 +11,9 @@ from app.services.cameras import source_address
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
 from app.services.library import describe_video, remove_video
+from app.services.originals import check_original
 from app.services.pictures import find_sprite, kept_still
 from app.services.sources import expand
-from app.services.stills import original_file
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
 from storage.catalog import utc_now
 from tests.app.services.conftest import open_library
@@ -66,7 +66,7 @@ def test_pictures_of_a_camera_are_its_stills(web_context: ServiceContext, part: 
         assert jpeg == web_context.stills.at(video.id, time_s).jpeg
     assert find_sprite(web_context, video) is not None
     with pytest.raises(NotFoundError, match="live source"):
-        original_file(video)
+        check_original(web_context, video)
 
 
 @pytest.mark.parametrize("scheme", ["basic", "digest"])

@@ -101,3 +101,28 @@ def test_rates_are_measured_on_this_machine(tmp_path: Path) -> None:
     more = planner.plan(settings, "3 cameras, 1 fps, 1 hour", minutes=1)
     assert more.rates == response.rates
     assert more.needs[0].needed == 3
+
+
+def test_plan_that_is_too_large_says_how_many_machines_it_takes() -> None:
+    response = judge(parse_plan("1000 cameras, 1 fps, 30 days"), RATES, MACHINE, CARD)
+    fleet = response.fleet
+    assert fleet is not None
+    # A machine reads 100 frames a second, a fifth of which stays free.
+    assert fleet.machines_for_frames == 13
+    code_bytes = 1000 * 30 * DAY_S * (CARD.vector_dim // 8 + 24)
+    assert fleet.machines_for_codes == -(-code_bytes // (128 << 30))
+    assert fleet.machines == max(fleet.machines_for_frames, fleet.machines_for_codes)
+    assert fleet.store_bytes == pytest.approx(
+        30_000 * (RATES.latent_bytes_per_day + RATES.still_bytes_per_day)
+    )
+    # Two a chunk, a heartbeat every two seconds and a file a minute.
+    chunks_per_s = 1000 / CARD.chunk_frames
+    assert fleet.database_writes_per_s == pytest.approx(2 * chunks_per_s + 500 + 1000 / 60)
+    assert response.changes[-1].startswith(f"or take {fleet.machines} machines like this one")
+
+
+def test_plan_that_fits_needs_no_other_machine() -> None:
+    response = judge(parse_plan("1 camera, 1 fps, 1 day"), RATES, MACHINE, CARD)
+    assert response.fits
+    assert response.fleet is None
+    assert response.changes == []

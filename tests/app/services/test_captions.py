@@ -23,6 +23,7 @@ from engine.pipeline.caption import INSTRUCTION
 from engine.records import Caption
 from engine.synthetic import grammar
 from storage.full_text import words_of
+from storage.records import JobRow
 
 CHUNKS = 3
 
@@ -77,11 +78,11 @@ def test_run_that_was_cut_off_goes_on_with_the_same_words(
     assert enqueue_captions(service, video) == job
     add, written = service.catalog.captions.add, []
 
-    def killed_at_the_second(caption: Caption) -> None:
+    def killed_at_the_second(caption: Caption, *, holder: JobRow) -> None:
         if written:
             raise KeyboardInterrupt
         written.append(caption)
-        add(caption)
+        add(caption, holder=holder)
 
     monkeypatch.setattr(service.catalog.captions, "add", killed_at_the_second)
     with pytest.raises(KeyboardInterrupt):

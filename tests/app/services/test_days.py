@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.services.context import ServiceContext
-from app.services.days import JOIN_S, day_view, list_days
+from app.services.days import JOIN_S, compare_days, day_view, list_days
 from app.services.wall_clock import ClockChange, change_clock
 from app.worker.foreground import ingest_now
 from engine.errors import InputRefusedError, NotFoundError
@@ -144,3 +144,35 @@ def test_what_is_no_day_is_refused(library: ServiceContext, day: str) -> None:
 def test_what_is_no_month_is_refused(library: ServiceContext) -> None:
     with pytest.raises(InputRefusedError, match="is no month"):
         list_days(library, "March")
+
+
+def test_two_days_are_compared_source_by_source(library: ServiceContext) -> None:
+    compared = compare_days(day_view(library, DAY), day_view(library, "2026-03-02"))
+    assert compared.dates == [DAY, "2026-03-02"]
+    (door,) = compared.sources
+    assert (door.name, door.filmed_s) == ("door", [float(DURATION_S), 0.0])
+    assert [(row.what, row.counts) for row in door.seen] == [("person", [1, 0])]
+    assert compare_days(day_view(library, "2026-03-02"), day_view(library, DAY)).sources == [
+        door.model_copy(
+            update={
+                "filmed_s": door.filmed_s[::-1],
+                "seen": [row.model_copy(update={"counts": row.counts[::-1]}) for row in door.seen],
+            }
+        )
+    ]
+
+
+def test_night_goes_from_noon_to_noon_and_belongs_to_its_evening(library: ServiceContext) -> None:
+    # Twelve seconds before midnight in Berlin: half on either day, and all in one night.
+    set_clock(library, datetime(2026, 3, 1, 22, 59, 48, tzinfo=UTC))
+    assert [day.date for day in list_days(library).days] == [DAY, "2026-03-02"]
+    assert [day.date for day in list_days(library, night=True).days] == [DAY]
+    night = day_view(library, DAY, night=True)
+    assert (night.is_night, night.filmed_s) == (True, float(DURATION_S))
+    (stretch,) = night.lanes[0].stretches
+    assert stretch.clock_s == 12 * 3600 - 12.0
+    # The morning belongs to the evening before.
+    set_clock(library, datetime(2026, 3, 2, 4, 0, 0, tzinfo=UTC))
+    (stretch,) = day_view(library, DAY, night=True).lanes[0].stretches
+    assert stretch.clock_s == 17 * 3600
+    assert day_view(library, "2026-03-02", night=True).lanes == []

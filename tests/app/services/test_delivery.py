@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import re
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -31,6 +32,7 @@ from app.services.destinations import (
     remove_destination,
     retry_delivery,
 )
+from app.worker.alerts import alerts_running
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
 from engine.records import VideoId
 from storage.alert_records import AlertRuleRow, AlertWatchRow, NewAlert
@@ -42,6 +44,7 @@ from tests.support.observations import track
 from tests.support.receivers import (
     MailReceiver,
     WebReceiver,
+    open_dripping_receiver,
     open_mail_receiver,
     open_web_receiver,
 )
@@ -49,6 +52,8 @@ from tests.support.watched import add_video
 
 APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 """A module that Apprise looks for, and Python warns of until it is gone."""
+SOON_S = 60
+"""Longest wait for what is promised; a machine may be busy."""
 JPEG = b"\xff\xd8 a still \xff\xd9"
 
 
@@ -208,6 +213,31 @@ def test_redirect_is_not_followed(context: ServiceContext, web: WebReceiver) -> 
     deliver_due(context, "test")
     assert len(web.posts) == 1
     assert list_deliveries(context).deliveries[0].state == "dead"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "begins", "more"),
+    [
+        ("http", b"HTTP/1.1 200 OK\r\nX-Slow: ", {}),
+        ("smtp", b"220", {"kind": "email", "sender": "cam@example.org", "to": ["me@b.org"]}),
+    ],
+)
+def test_receiver_that_answers_a_byte_at_a_time_holds_nobody_up(
+    context: ServiceContext,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    begins: bytes,
+    more: dict[str, Any],
+) -> None:
+    monkeypatch.setattr("app.services.delivery.dial.LONGEST_S", 0.5)
+    with open_dripping_receiver(begins) as host:
+        send_to(context, f"{scheme}://{host}", **more)
+        raise_alerts(context)
+        assert deliver_due(context, "test") == 1
+    (delivery,) = list_deliveries(context).deliveries
+    assert delivery.error is not None
+    assert "it does not answer" in delivery.error
+    assert (delivery.state, delivery.may_repeat) == ("queued", True)
 
 
 def test_receiver_that_is_not_there_is_waited_for(context: ServiceContext) -> None:
@@ -398,6 +428,47 @@ def test_destination_without_its_secret_says_so(context: ServiceContext, web: We
         path.unlink()
     with pytest.raises(NotFoundError, match="the address of phone is not here"):
         send_test(context, "phone")
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.scale)])
+def sender_and_raiser(
+    request: pytest.FixtureRequest, tmp_path: Path, checkpoint: Path
+) -> Iterator[tuple[ServiceContext, ServiceContext]]:
+    """What delivers alerts and what raises them: one process, or two that share a server."""
+    if request.param == "sqlite":
+        context = request.getfixturevalue("context")
+        yield context, context
+        return
+    url = request.getfixturevalue("postgres_library")
+    first = open_library(tmp_path / "home", checkpoint, database_url=url)
+    second = open_library(tmp_path / "home", checkpoint, database_url=url)
+    yield first, second
+    first.close()
+    second.close()
+
+
+def test_senders_are_woken_by_an_alert_and_wait_for_the_time_of_a_repeat(
+    sender_and_raiser: tuple[ServiceContext, ServiceContext], web: WebReceiver
+) -> None:
+    sender, raiser = sender_and_raiser
+    send_to(raiser, web.address)
+    web.statuses.append(503)
+    with alerts_running(sender, look_every_s=10 * SOON_S):
+        # Their first look finds nothing.
+        if sender.catalog.is_shared:
+            assert sender.catalog.notifications.wait_until_live(SOON_S)
+        time.sleep(0.5)
+        raise_alerts(raiser)
+        await_posts(web, 1)
+        await_posts(web, 2)
+        assert {row.state for row in raiser.catalog.deliveries.list()} <= {"sending", "delivered"}
+
+
+def await_posts(web: WebReceiver, n_posts: int) -> None:
+    end_s = time.monotonic() + SOON_S
+    while len(web.posts) < n_posts:
+        assert time.monotonic() < end_s, "nobody was woken"
+        time.sleep(0.05)
 
 
 def test_killed_in_mid_delivery_nothing_is_lost_or_sent_twice_without_a_mark(

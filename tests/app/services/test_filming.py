@@ -22,8 +22,10 @@ import pytest
 from PIL import Image
 from pydantic import ByteSize
 
+from app.schemas.alerts import AlertCondition
 from app.schemas.cameras import CameraFields, CameraItem
 from app.services.access import find_camera
+from app.services.alerts import list_alerts
 from app.services.camera_registry import add_camera, change_camera, list_cameras, show_camera
 from app.services.camera_retention import keep_within_limits
 from app.services.context import ServiceContext
@@ -31,6 +33,7 @@ from app.services.library import export_clip, remove_video
 from app.services.playback import export_camera_clip, play_recording
 from app.services.stills import make_still
 from app.services.timelines import parts_of
+from app.worker.alerts import alerts_running
 from app.worker.handlers import open_worker
 from storage.camera_records import CameraRow
 from storage.catalog import utc_now
@@ -41,6 +44,7 @@ from tests.support.clock_camera import FPS, ClockCamera, drawn_clock, open_clock
 from tests.support.mjpeg_camera import open_mjpeg_camera
 from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.synthetic import encoded_video, read_index
+from tests.support.watched import add_rules
 
 PATIENCE_S = 120.0
 A_PICTURE_S = 1 / FPS
@@ -143,7 +147,7 @@ def test_camera_that_comes_and_goes_is_one_timeline_with_its_gaps(
         camera.hang_up()
         wait_until(lambda: shown(library).state == "unreachable")
         since = shown(library).since
-        assert "nobody answers there" in shown(library).note
+        assert "an error of its own" in shown(library).note
         # Tried again, and still since then.
         before = camera.n_connections
         time.sleep(4)
@@ -255,17 +259,23 @@ def test_limits_of_a_camera_are_kept_while_it_films(
     monkeypatch.setattr("app.services.filming.SEGMENT_S", 2.0)
     limits = CameraFields(recording_bytes=ByteSize(12_000), still_bytes=ByteSize(30_000))
     gate = add_camera(library, "Gate", camera.address, limits)
+    # Another one beside it has a budget of its own.
+    limits = CameraFields(recording_bytes=ByteSize(24_000))
+    yard = add_camera(library, "Yard", camera.address, limits)
     with filming(library):
-        wait_until(lambda: filmed_s(library, gate) >= 24)
-        segments = library.catalog.segments.list(gate.id)
-        closed = [segment for segment in segments if not segment.is_open]
-        assert sum(segment.n_bytes for segment in closed) <= 12_000
-        assert segments[0].start_s > 2, "the oldest went"
+        wait_until(lambda: min(filmed_s(library, gate), filmed_s(library, yard)) >= 24)
+        # The oldest goes as soon as another file is complete.
+        wait_until(lambda: kept_bytes(library, gate) <= 12_000)
+        wait_until(lambda: kept_bytes(library, yard) <= 24_000)
+        for each in (gate, yard):
+            assert library.catalog.segments.list(each.id)[0].start_s > 2, "the oldest went"
         (row,) = parts_of(library, gate)
         assert min(library.stills.times(row.id)) > 0
     home = HomeFolder(library.settings.home)
+    for each in (gate, yard):
+        names = {segment.name for segment in library.catalog.segments.list(each.id)}
+        assert {path.name for path in (home.recordings / each.id).glob("*.mp4")} == names
     names = {segment.name for segment in library.catalog.segments.list(gate.id)}
-    assert {path.name for path in home.recordings.rglob("*.mp4")} == names
     # Latents outlive the recording, unless a limit of their own ends them.
     assert row.n_chunks
     change_camera(library, gate, CameraFields(latent_bytes=ByteSize(1)))
@@ -277,6 +287,12 @@ def test_limits_of_a_camera_are_kept_while_it_films(
     change_camera(library, gate, CameraFields(recording_days=1.0))
     keep_within_limits(library, gate, utc_now() + timedelta(days=2))
     assert not library.catalog.segments.list(gate.id)
+
+
+def kept_bytes(context: ServiceContext, camera: CameraRow) -> int:
+    """The size of a recording but for the file that is being written."""
+    rows = context.catalog.segments.list(camera.id)
+    return sum(row.n_bytes for row in rows if not row.is_open)
 
 
 def test_full_disk_stops_the_recording_and_nothing_else(
@@ -293,17 +309,23 @@ def test_full_disk_stops_the_recording_and_nothing_else(
             return super().write(data)  # type: ignore[arg-type]
 
     monkeypatch.setattr("app.services.recorder.open_file", lambda path: FullDisk(path, "xb"))
-    with filming(library):
+    add_rules(library, disk=AlertCondition(kind="no_recording", too_long_s=10, cooldown_s=0))
+    with alerts_running(library), filming(library):
         wait_until(lambda: filmed_s(library, gate) >= 4)
         is_full.set()
         wait_until(lambda: shown(library).note == "nothing is recorded: the disk is full")
         assert shown(library).state == "live"
         before_s = filmed_s(library, gate)
         wait_until(lambda: filmed_s(library, gate) >= before_s + 4)
+        wait_until(lambda: list_alerts(library).alerts)
+        (alert,) = list_alerts(library).alerts
+        assert (alert.camera, alert.reason) == ("Gate", "nothing was recorded for 10 s")
+        assert alert.start_s >= 4
         is_full.clear()
         wait_until(lambda: not shown(library).note)
         n_segments = len(library.catalog.segments.list(gate.id))
         wait_until(lambda: len(library.catalog.segments.list(gate.id)) > n_segments)
+    assert len(list_alerts(library).alerts) == 1
     (row,) = parts_of(library, gate)
     check_clock(library, row, camera)
 

@@ -1,21 +1,29 @@
 """A camera of somebody else's making, with a password, that is killed and comes back."""
 
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import av
 import numpy as np
 import pytest
 
+from app.config.settings import load_settings
+from app.schemas.cameras import CameraFields
+from app.services.ask import ask
 from app.services.camera_registry import add_camera
 from app.services.context import ServiceContext
+from app.services.observe import is_observed
 from app.services.playback import play_recording
+from app.services.scope import resolve_scope
 from app.services.timelines import parts_of
 from tests.app.services.conftest import open_library
 from tests.app.services.test_filming import filming, shown, wait_until
 from tests.support.clock_camera import FPS, drawn_clock
 from tests.support.gstreamer_camera import open_gstreamer_camera, why_not
 from tests.support.synthetic import read_index
+from tests.support.visits import read_clock, write_watched_room
 
 PORT = {"basic": 18554, "digest": 18555}
 
@@ -63,6 +71,60 @@ def test_rtsp_server_that_is_killed_three_times_is_one_timeline(
         assert np.array(indices) / FPS == pytest.approx(np.array(times_s), abs=1 / FPS)
         assert library.catalog.segments.of_video(part.id)
     assert "s3cr" not in f"{item} {parts}"
+    library.close()
+
+
+@pytest.mark.slow
+def test_person_is_found_at_the_second_that_the_clock_on_the_picture_shows(
+    tmp_path: Path,
+) -> None:
+    """A password, three restarts of the server, a visit between the first and the second."""
+    visit_s, up_s = (55.0, 66.0), [(0.0, 28.0), (34.0, 74.0), (80.0, 100.0), (106.0, 124.0)]
+    clock = write_watched_room(tmp_path / "room.mkv", [visit_s], length_s=180)
+    # The model that is packaged, which answers from what observers state.
+    library = ServiceContext(
+        load_settings({"sight.observers": ["objects"]}, home=tmp_path / "home")
+    )
+    address = "rtsp://viewer:s3cr%2Ft%40%23%3F@127.0.0.1:18557/live"
+    zone = ZoneInfo("Asia/Kathmandu")
+    gate = add_camera(library, "Gate", address, CameraFields(timezone=str(zone)))
+    with filming(library):
+        began_at = time.time()
+        for start_s, end_s in up_s:
+            time.sleep(max(0.0, began_at + start_s - time.time()))
+            with open_gstreamer_camera(18557, clock, "digest", began_at=began_at):
+                time.sleep(max(0.0, began_at + end_s - time.time()))
+        parts = parts_of(library, gate)
+        wait_until(lambda: is_observed(library, parts_of(library, gate)[1]))
+    item = shown(library)
+    assert (len(parts), item.reconnects) == (4, 3)
+    assert [stretch.is_gap for stretch in item.timeline] == [False, True] * 3 + [False]
+    for (_, end_s), (start_s, _), gap in zip(up_s, up_s[1:], item.timeline[1::2], strict=False):
+        assert datetime.fromisoformat(gap.start_at).timestamp() - began_at == pytest.approx(
+            end_s, abs=2
+        )
+        # A server takes its time to start, and a camera that was away is asked again every few s.
+        back_s = datetime.fromisoformat(gap.end_at).timestamp() - began_at
+        assert start_s <= back_s <= start_s + 10
+    answer = ask(library, "When did the person come in?", resolve_scope(library, cameras=["Gate"]))
+    assert answer.answered_by == "observations"
+    # The last is that the server is gone.
+    assert [gap.end_at is None for gap in answer.gaps] == [False] * 3 + [True]
+    evidence = answer.evidence[0]
+    assert evidence.video_id == parts[1].id
+    assert evidence.start_at is not None
+    came_at = datetime.fromisoformat(evidence.start_at)
+    assert came_at.utcoffset() == timedelta(hours=5, minutes=45)
+    assert came_at.timestamp() - began_at == pytest.approx(visit_s[0], abs=1)
+    assert f"({came_at:%H:%M:%S})" in answer.answer
+    for part in parts:
+        assert part.start_at is not None
+        for time_s in library.stills.times(part.id):
+            index = read_clock(library.stills.at(part.id, time_s).pixels())
+            said = part.start_at.timestamp() + time_s - began_at
+            assert said == pytest.approx(index / FPS, abs=1)
+    cited = library.stills.at(parts[1].id, evidence.start_s)
+    assert read_clock(cited.pixels()) / FPS == pytest.approx(visit_s[0], abs=1)
     library.close()
 
 

@@ -18,7 +18,13 @@ from app.services.library import finish_removals, list_videos, remove_video
 from app.services.orphans import find_orphans
 from app.services.repair import reindex
 from app.services.scope import resolve_scope
-from app.services.uploads import UploadPart, admit_upload, announce_upload, finish_uploads
+from app.services.uploads import (
+    PartLocks,
+    UploadPart,
+    admit_upload,
+    announce_upload,
+    finish_uploads,
+)
 from app.worker.foreground import ingest_now
 from engine.records import Fingerprint
 from storage.catalog import open_catalog
@@ -156,7 +162,7 @@ def test_killed_admission_of_an_upload_ends_in_one_video(
         home, row = uploaded(str(moment))
         kill(home, checkpoint, partial(admit_upload, row=row), moment, **flags)
         context = open_library(home, checkpoint, **flags)
-        finish_uploads(context)
+        finish_uploads(context, PartLocks())
         (video,) = context.catalog.videos.list()
         assert (video.name, Path(video.uri).read_bytes()) == ("door", data)
         assert context.catalog.uploads.get(row.id).video == video.id

@@ -13,7 +13,7 @@ from app.services.ask import ask
 from app.services.context import ServiceContext
 from app.services.library import show_video
 from app.services.observations import list_observations
-from app.services.observe import enqueue_observe, is_observed
+from app.services.observe import enqueue_observe, is_observed, stages
 from app.services.scope import resolve_scope
 from app.services.search import search
 from app.worker.foreground import ingest_now, observe_now
@@ -80,7 +80,7 @@ def test_foreground_ingest_observes_and_tells_how_far(tmp_path: Path, clip: Path
     ingest_now(context, [str(clip)], report=lambda update: notes.append(update.note))
     assert visits(context) == VISITS_S
     assert notes[-1] == "everything observed"
-    assert any(note.startswith("objects: 0:00:30") for note in notes)
+    assert any(note.startswith("objects: 0:30 of ") for note in notes)
     n_notes = len(notes)
     ingest_now(context, [str(clip)], report=lambda update: notes.append(update.note))
     assert len(notes) == n_notes
@@ -105,6 +105,29 @@ def test_what_is_read_behind_a_job_that_runs_is_observed_by_another(
     jobs.finish(jobs.get(waiting.id))
     open_worker(service).run(until_idle=True)
     assert visits(service) == VISITS_S
+
+
+def test_look_at_everything_gives_way_to_an_urgent_one_and_is_finished_behind_it(
+    read_home: Path,
+) -> None:
+    service = open_library(read_home, "objects", "motion")
+    video = service.catalog.videos.resolve("lobby")
+    open_worker(service).run(until_idle=True)
+    service.catalog.observations.forget(video.id, ["object", "motion"])
+    last = max((job.id for job in service.catalog.jobs.list()), default=0)
+    enqueue_observe(service, video, has_more=True)
+    enqueue_observe(service, video, ["objects"], has_more=True, urgent=True)
+    # What waits for an observer is not what waits for all of them.
+    assert len(service.catalog.jobs.list("queued")) == 2
+    open_worker(service).run(until_idle=True)
+    jobs = [job for job in reversed(service.catalog.jobs.list()) if job.id > last]
+    assert [job.state for job in jobs] == ["done"] * 3
+    names = [*stages(service.settings)]
+    assert [job.payload["observers"] for job in jobs] == [names, ["objects"], names]
+    assert is_observed(service, video)
+    # Others of these tests observe things alone.
+    service.catalog.observations.forget(video.id, ["motion"])
+    service.close()
 
 
 def test_observing_that_was_cut_off_goes_on(service: ServiceContext) -> None:

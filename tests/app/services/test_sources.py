@@ -29,6 +29,16 @@ def test_missing_file_is_named(tmp_path: Path) -> None:
         list(expand([str(tmp_path / "nowhere.mp4")]))
 
 
+@pytest.mark.parametrize("source", ["", " "])
+def test_empty_path_is_not_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str
+) -> None:
+    (tmp_path / "front.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UnreachableError, match="empty path"):
+        list(expand([source]))
+
+
 def test_folder_without_media_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputRefusedError, match="no video"):
         list(expand([str(tmp_path)]))

@@ -64,7 +64,7 @@ def test_chosen_picture_is_read_shown_and_kept(
     with Image.open(make_still(context, row, 1.0, 160)) as still:
         assert np.asarray(still).mean() == pytest.approx(128, abs=4)
     # A browser would play the other picture of the original.
-    assert find_playable(home, row) is None
+    assert find_playable(context, row) is None
     with pytest.raises(InputRefusedError, match="read from another stream"):
         ingest_now(context, [str(two_tracks)], video_track=1)
     context.close()

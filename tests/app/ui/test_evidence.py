@@ -1,5 +1,6 @@
 """The offer of signed evidence below a player: a link, or the reason why there is none."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,6 +33,25 @@ def test_admin_gets_a_link_with_the_wall_clock(site: Site) -> None:
     assert 'href="/api/v1/evidence?camera=' in offer
     assert "start=2026-03-01T12%3A00%3A01%2B00%3A00" in offer
     assert "Gate &amp; yard, 0:01" in offer
+
+
+def test_span_of_several_cameras_is_one_archive(site: Site) -> None:
+    services = site.services
+    yard = services.catalog.videos.get(site.yard)
+    other = services.catalog.cameras.add(name="Back door", address="rtsp://127.0.0.1:9/back")
+    row = services.catalog.videos.set_camera(yard.id, other.id)
+    noon = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+    change_clock(services, row, ClockChange(start_at=noon))
+    try:
+        offer = draw_offer(site.app_context, site.principal("ada"), site.gate, MARKED)
+        assert "Of all 2 cameras" in offer
+        links = re.findall(r'href="([^"]*)"', offer)
+        assert [link.count("camera=") for link in links] == [1, 2]
+        assert f"camera={other.id}" in links[1]
+        assert "Gate &amp; yard, Back door, 0:01" in offer
+    finally:
+        services.catalog.videos.set_camera(yard.id, None)
+        services.catalog.cameras.remove(other.id)
 
 
 def test_viewer_is_told_who_may(site: Site) -> None:

@@ -53,7 +53,9 @@ def videos_of(cards: MomentList) -> set[str]:
 
 def test_viewer_finds_moments_of_their_own_videos_alone(site: Site) -> None:
     blocks = built(site)
-    assert videos_of(shown(blocks, site.principal("ada"), *ask("a card"))) == {site.gate, site.yard}
+    found = shown(blocks, site.principal("ada"), *ask("a card"))
+    assert videos_of(found) == {site.gate, site.yard}
+    assert re.search(r"searched 48 seconds of footage in [\d.]+ m?s<", found.before)
     assert videos_of(shown(blocks, site.principal("vera"), *ask("a card"))) == {site.gate}
     for fields in (ask("a card", [site.yard]), ask("a card camera:yard")):
         refused = shown(blocks, site.principal("vera"), *fields)
@@ -71,6 +73,13 @@ def test_nobody_searches_without_signing_in(site: Site) -> None:
 )
 def test_filter_that_means_nothing_never_widens_a_search(site: Site, fields: list[object]) -> None:
     cards = shown(built(site), site.principal("ada"), *fields)
+    assert not cards.groups
+    assert "Nothing was searched" in cards.before
+
+
+def test_refusal_of_a_search_is_said_in_the_page(site: Site) -> None:
+    # No video of this library has a wall clock; a link may well ask for one.
+    cards = shown(built(site), site.principal("ada"), *ask("a card", after="2030-01-01"))
     assert not cards.groups
     assert "Nothing was searched" in cards.before
 

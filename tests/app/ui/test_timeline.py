@@ -14,7 +14,7 @@ from app.ui.components.timeline import (
     TimelineLane,
     TimelineState,
 )
-from app.ui.day import DAY_S, compare_days, draw_calendar, draw_day
+from app.ui.day import DAY_S, draw_calendar, draw_comparison, draw_day
 
 TRAP = '<img src=x onerror=alert(1)> ${1+1} "{{x}}"'
 
@@ -104,7 +104,7 @@ def day_of(date: str, name: str, *events: tuple[str, str, int]) -> DayResponse:
 def test_days_are_compared_source_by_source() -> None:
     day = day_of("2026-03-01", "gate", ("object", "person", 3), ("motion", "", 1))
     other = day_of("2026-03-02", "gate", ("object", "person", 1), ("object", TRAP, 2))
-    table = compare_days(day, other)
+    table = draw_comparison(day, other)
     assert table.columns == ("Source", "What", "Sun 1 Mar", "Mon 2 Mar")
     assert [row.cells[1:] for row in table.rows] == [
         ("filmed", "1 minute", "1 minute"),
@@ -113,7 +113,7 @@ def test_days_are_compared_source_by_source() -> None:
         ("movement", "1", "0"),
     ]
     assert "<img src=x" not in Table().postprocess(table)
-    elsewhere = compare_days(day, day_of("2026-03-02", "yard"))
+    elsewhere = draw_comparison(day, day_of("2026-03-02", "yard"))
     assert [row.cells for row in elsewhere.rows if row.cells[1] == "filmed"] == [
         ("gate", "filmed", "1 minute", "nothing"),
         ("yard", "filmed", "nothing", "1 minute"),

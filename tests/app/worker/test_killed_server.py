@@ -2,15 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from app.services.benchmarks.web import RunningServer
+from app.services.benchmarks.web import sign_in
 from app.services.sources import identify
 from engine.media.encode import write_video
 from engine.models.video_xl.model import write_tiny
@@ -38,16 +36,6 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frames = (rng.integers(0, 255, (48, 64, 3), np.uint8) for _ in range(FRAMES))
     write_video(path, frames, 1.0)
     return path
-
-
-@contextmanager
-def sign_in(stage: RunningServer) -> Iterator[httpx.Client]:
-    """A client with cookie and token."""
-    with httpx.Client(base_url=stage.address, timeout=60) as client:
-        token = stage.link.partition("token=")[2]
-        assert client.post("/sign-in/link", data={"token": token}).status_code == 303
-        client.headers["X-CSRF-Token"] = client.get("/api/v1/session").json()["csrf"]
-        yield client
 
 
 def wait_until(client: httpx.Client, n_chunks: int | None) -> dict[str, object]:

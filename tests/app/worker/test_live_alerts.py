@@ -11,7 +11,8 @@ from app.services.alert_rules import add_rule
 from app.services.alerts import list_alerts
 from app.services.context import ServiceContext
 from app.services.destinations import add_destination
-from app.services.ingest import add_source, enqueue_ingest
+from app.services.ingest import add_source
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.observe import LIVE_STEP_S
 from app.worker.alerts import alerts_running
 from app.worker.handlers import open_worker

@@ -11,7 +11,8 @@ import pytest
 from app.config.settings import load_settings
 from app.services.ask import ask
 from app.services.context import ServiceContext
-from app.services.ingest import add_source, enqueue_ingest
+from app.services.ingest import add_source
+from app.services.ingest_jobs import enqueue_ingest
 from app.services.observations import list_observations
 from app.services.observe import LIVE_STEP_S
 from app.services.pictures import kept_still

@@ -5,14 +5,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
 import pytest
 
-from app.worker.worker import Handler, JobContext, RetryPolicy, Worker
-from engine.errors import InputRefusedError, LongwatchError, UnreachableError
+from app.worker.job_context import JobContext, no_watch
+from app.worker.retries import RetryPolicy
+from app.worker.worker import Handler, Worker
+from engine.errors import InputRefusedError, LeaseLostError, LongwatchError, UnreachableError
 from storage.catalog import Catalog, open_catalog
 from storage.records import JobId, JobProgress, JobRow
 
@@ -20,8 +22,10 @@ ROOT = Path(__file__).parents[3]
 QUICK = RetryPolicy(first_s=0.0, most_s=0.0)
 
 
-@pytest.fixture
-def url(tmp_path: Path) -> str:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.scale)])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "postgresql":
+        return str(request.getfixturevalue("postgres_library"))
     return f"sqlite:///{tmp_path / 'longwatch.db'}"
 
 
@@ -169,6 +173,42 @@ def test_cancel_reaches_the_handler(catalog: Catalog) -> None:
     assert catalog.jobs.get(job.id).state == "cancelled"
 
 
+def test_idle_worker_is_told_of_work_and_not_left_to_look_for_it(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.worker.TOLD_POLL_S", 3600.0)
+    idle = Worker(catalog.jobs, {"test": lambda job, context: None}, poll_s=3600)
+    thread = threading.Thread(target=idle.run)
+    thread.start()
+    try:
+        for _ in range(2):
+            job = catalog.jobs.add("test", {})
+            wait_for(lambda job=job: catalog.jobs.get(job.id).state == "done")  # type: ignore[misc]
+    finally:
+        idle.stop()
+        thread.join()
+
+
+def test_cancel_is_heard_without_a_heartbeat(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.worker.worker.BEAT_S", 3600.0)
+    began = threading.Event()
+
+    def handler(job: JobRow, context: JobContext) -> None:
+        began.set()
+        wait_for(context.should_stop)
+
+    job = catalog.jobs.add("test", {})
+    busy = worker(catalog, handler, lease_s=3600)
+    thread = threading.Thread(target=busy.run, kwargs={"until_idle": True})
+    thread.start()
+    assert began.wait(20)
+    catalog.jobs.cancel(job.id)
+    thread.join()
+    assert catalog.jobs.get(job.id).state == "cancelled"
+
+
 def test_cancel_is_heard_with_the_next_progress(catalog: Catalog) -> None:
     def handler(job: JobRow, context: JobContext) -> None:
         catalog.jobs.cancel(job.id)
@@ -290,6 +330,59 @@ def test_job_by_hand_that_another_worker_has_is_watched(catalog: Catalog) -> Non
     assert (row.state, heard) == ("done", [JobProgress(done=4, total=9)])
 
 
+def test_one_job_is_handed_back_while_the_worker_goes_on(catalog: Catalog) -> None:
+    surplus: list[JobId] = []
+
+    class Share:
+        def may_take(self, running: Sequence[JobRow]) -> bool:
+            return not surplus
+
+        def surplus(self) -> JobId | None:
+            return surplus[0] if surplus else None
+
+        def leave(self) -> None:
+            pass
+
+    kept, handed = catalog.jobs.add("film", {}), catalog.jobs.add("film", {})
+    over = threading.Event()
+    running = Worker(
+        catalog.jobs,
+        {"film": until_told},
+        n_slots=2,
+        shares={"film": Share()},
+        poll_s=0.01,
+        stopping=over,
+    )
+    thread = threading.Thread(target=running.run)
+    thread.start()
+    wait_for(lambda: len(catalog.jobs.list("running")) == 2)
+    surplus.append(handed.id)
+    wait_for(lambda: catalog.jobs.get(handed.id).state == "queued")
+    assert catalog.jobs.get(kept.id).state == "running"
+    over.set()
+    thread.join()
+
+
+def test_a_worker_that_was_silent_for_too_long_stops_by_itself(catalog: Catalog) -> None:
+    catalog.jobs.add("test", {})
+    claimed = catalog.jobs.claim("other", ["test"], lease_s=60)
+    assert claimed is not None
+    context = JobContext(
+        catalog.jobs, claimed, stopping=threading.Event(), lease_s=0.05, watch=no_watch
+    )
+    assert not context.should_stop()
+    # Nobody has told it anything: its own clock does.
+    wait_for(context.should_stop)
+    context.settle(None, None)
+    assert catalog.jobs.get(claimed.id).state == "queued"
+
+
+def test_lost_job_is_not_marked_failed_by_the_worker_that_lost_it(catalog: Catalog) -> None:
+    job = catalog.jobs.add("test", {})
+    worker(catalog, raising(LeaseLostError("job 1 is another worker's"))).run(until_idle=True)
+    assert catalog.jobs.get(job.id).failure is None
+
+
 def test_interrupted_job_by_hand_is_handed_back(catalog: Catalog) -> None:
     def handler(job: JobRow, context: JobContext) -> None:
         raise KeyboardInterrupt
@@ -302,6 +395,7 @@ def test_interrupted_job_by_hand_is_handed_back(catalog: Catalog) -> None:
 
 KILLED = """
 import sys, time
+from app.worker.retries import RetryPolicy
 from app.worker.worker import Worker
 from storage.catalog import open_catalog
 
