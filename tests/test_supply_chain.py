@@ -44,7 +44,7 @@ def test_every_dependency_is_locked_within_its_range() -> None:
     assert not runtime.keys() & dev.keys()
     wanted = [
         *((runtime, line) for line in (*project["dependencies"], *extras["pg"], *extras["train"])),
-        *(({**runtime, **dev}, line) for line in extras["dev"]),
+        *(({**runtime, **dev}, line) for extra in ("dev", "ray", "s3") for line in extras[extra]),
     ]
     for locked, line in wanted:
         requirement = Requirement(line)

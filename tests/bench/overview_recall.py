@@ -130,15 +130,14 @@ def fill(
                 ).astype(np.float32)
             )
             begin = float(ordinal * FRAMES_A_CHUNK)
-            index.add(
-                ChunkRef(
-                    video=VideoId(f"v{number:05d}"),
-                    ordinal=ordinal,
-                    span=TimeSpan(start_s=begin, end_s=begin + FRAMES_A_CHUNK),
-                ),
-                torch.cat([evidence, encoder._lengths(evidence)], dim=1),
-                begin + torch.arange(FRAMES_A_CHUNK, dtype=torch.float64),
+            ref = ChunkRef(
+                video=VideoId(f"v{number:05d}"),
+                ordinal=ordinal,
+                span=TimeSpan(start_s=begin, end_s=begin + FRAMES_A_CHUNK),
             )
+            vectors = torch.cat([evidence, encoder._lengths(evidence)], dim=1)
+            pts_s = begin + torch.arange(FRAMES_A_CHUNK, dtype=torch.float64)
+            index.add([(ref, vectors, pts_s)])
 
 
 _N_LABELS = 80

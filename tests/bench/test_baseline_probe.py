@@ -4,7 +4,7 @@ import pytest
 
 from engine.training.nano.baselines import VARIANT_KINDS
 from tests.bench.baseline_probe import NeedleConfig, probe_kinds, probe_needles
-from tests.engine.training.nano.conftest import nano as nano
+from tests.engine.training.conftest import nano as nano
 from tests.engine.training.nano.test_baselines import open_stage
 
 CONFIG = NeedleConfig(lengths=(16, 32), depths=(0.0, 1.0), n_needles=3)

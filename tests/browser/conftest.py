@@ -12,21 +12,26 @@ from typing import Any, NoReturn
 import pytest
 
 from app.services.benchmarks.web import RunningServer
+from tests.browser.axe import AXE, fetch_axe
 from tests.browser.stage import FLAGS, find_chromium, open_stage, sign_in
 
 INSTALL = "install it with `apt-get install chromium`, or name one in LONGWATCH_TEST_CHROMIUM"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a browser and says so.
-
-    On a busy machine of the CI a page may be late: its test is tried once more, and counted.
-    """
+    """Everything here needs a browser and says so."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.browser)
-            if os.environ.get("CI"):
-                item.add_marker(pytest.mark.flaky(reruns=1))
+
+
+@pytest.fixture(scope="package")
+def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The checker's script."""
+    script = fetch_axe(tmp_path_factory.mktemp("axe"))
+    if script is None:
+        pytest.skip(f"{AXE} cannot be fetched: no npm, no network, or no such release")
+    return script
 
 
 @pytest.fixture(scope="package")

@@ -45,6 +45,11 @@ SHOTS = {
     "models": "/ui/models",
 }
 MAX_BYTES = 300_000
+WORK_S = 3600.0
+"""Longest wait for reading, observing and probing: minutes where nothing else runs."""
+PICTURES_SHOWN = """() => [...document.querySelectorAll("img")]
+  .filter((image) => image.checkVisibility() && image.getBoundingClientRect().top < innerHeight)
+  .every((image) => image.complete)"""
 
 
 def main() -> None:
@@ -79,7 +84,7 @@ def _prepare(browser: Any, stage: Any, work: Path) -> Any:
 
 def _fill(page: Any, work: Path) -> None:
     """Write a rule, have the clips read, and run a probe."""
-    rule = {"name": "movement", "condition": {"kind": "motion", "cooldown_s": 20}}
+    rule = {"name": "Something moves", "condition": {"kind": "motion", "cooldown_s": 20}}
     _post(page, "/api/v1/alert-rules", rule)
     for hour, (day, (title, _, _)) in enumerate(zip(DAYS, CLIPS, strict=True), 9):
         source, start_at = str(work / f"{title}.mp4"), f"2026-03-{day:02d}T{hour:02d}:15"
@@ -87,11 +92,23 @@ def _fill(page: Any, work: Path) -> None:
     wait_until_read(page, len(CLIPS))
     order = {"lengths": [32, 64, 128], "depths": [0, 0.25, 0.5, 0.75, 1], "seeds": 3}
     _post(page, "/api/v1/probes", order)
-    deadline = time.monotonic() + 900
-    while time.monotonic() < deadline:
+    _wait_for_jobs(page)
+
+
+def _wait_for_jobs(page: Any) -> None:
+    """Wait until nothing is read or observed any more: a picture shows what there is to see."""
+    deadline = time.monotonic() + WORK_S
+    while True:
         jobs = page.evaluate("fetch('/api/v1/jobs').then((answer) => answer.json())")["jobs"]
-        if all(job["state"] in {"done", "failed"} for job in jobs):
-            break
+        failed = [job for job in jobs if job["state"] == "failed"]
+        if failed:
+            raise RuntimeError(f"job {failed[0]['job_id']} failed: {failed[0]['error']}")
+        going = [job for job in jobs if job["state"] != "done"]
+        if not going:
+            return
+        if time.monotonic() > deadline:
+            kinds = ", ".join(job["kind"] for job in going)
+            raise TimeoutError(f"after {WORK_S:.0f} s these jobs are not done: {kinds}")
         time.sleep(1)
 
 
@@ -117,7 +134,6 @@ def _film(browser: Any, work: Path, folder: Path) -> None:
                 with open_page(browser, stage, state, color_scheme=theme, **size) as page:
                     ready(page, "/ui/cameras")
                     page.wait_for_selector("#lw-cameras .stills a")
-                    page.wait_for_timeout(1500)
                     _shoot(page, folder / f"cameras-{theme}{suffix}.png")
 
 
@@ -130,7 +146,6 @@ def _walk(browser: Any, stage: Any, state: Any, theme: str, asked: str, folder: 
                 if name == "probe" and page.query_selector(".heat button"):
                     page.locator(".heat button").nth(4).click()
                     page.wait_for_selector(".trial")
-                page.wait_for_timeout(1500)
                 _shoot(page, folder / f"{name}-{theme}{suffix}.png")
             _watch(page, asked, folder / f"watch-{theme}{suffix}.png")
     with open_page(browser, stage, color_scheme=theme) as page:
@@ -149,12 +164,13 @@ def _watch(page: Any, asked: str, target: Path) -> None:
         page.locator(".turn .evidence .shot").first.click()
         page.wait_for_timeout(2500)
         page.evaluate("document.querySelector('video').pause()")
-    page.wait_for_load_state("networkidle")
-    page.wait_for_timeout(800)
     _shoot(page, target)
 
 
 def _shoot(page: Any, target: Path) -> None:
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(800)
+    page.wait_for_function(PICTURES_SHOWN)
     page.screenshot(path=target)
     with Image.open(target) as picture:
         small = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)

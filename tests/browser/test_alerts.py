@@ -55,7 +55,15 @@ def page(browser: Any, raised: RunningServer, admin: Any) -> Iterator[Any]:
         yield opened
 
 
+# Timers of several seconds never end: what changes, changes by what somebody does.
+WITHOUT_TIMERS = (
+    "window.begin = window.setTimeout;"
+    "window.setTimeout = (act, ms, ...rest) => ms >= 5000 ? 0 : begin(act, ms, ...rest);"
+)
+
+
 def test_alert_is_answered_and_counts_for_its_rule(page: Any) -> None:
+    page.add_init_script(WITHOUT_TIMERS)
     ready(page, PATH)
     page.wait_for_selector("#lw-alerts .alert >> nth=1")
     page.wait_for_selector("nav .count:visible:text-is('2')")
@@ -66,6 +74,7 @@ def test_alert_is_answered_and_counts_for_its_rule(page: Any) -> None:
     )
     page.click("#lw-alerts .alert >> nth=0 >> text=It was right")
     page.wait_for_selector("#lw-alerts .alert >> nth=1", state="detached")
+    page.wait_for_selector("nav .count:visible:text-is('1')")
     page.wait_for_selector("#lw-rule-table >> text=100% of 1 answered")
     page.click("#lw-alerts .alert >> nth=0 >> text=False alarm")
     page.wait_for_selector("#lw-rule-table >> text=50% of 2 answered")
@@ -126,3 +135,51 @@ def test_viewer_sees_no_rules_and_no_alert_of_what_was_not_granted(
         page.wait_for_selector("#lw-alerts >> text=No such alert")
         assert page.locator("#lw-rules").count() == 0
         assert page.locator("nav .count").is_hidden()
+
+
+def test_alert_that_is_raised_meanwhile_is_told_in_title_and_notification(
+    page: Any, raised: RunningServer
+) -> None:
+    page.add_init_script(
+        "window.told = []; window.Notification = class extends EventTarget {"
+        " static permission = 'granted';"
+        " constructor(title, { body }) { super(); told.push(`${title}: ${body}`); } }"
+    )
+    ready(page, "/ui/jobs")
+    n_before = int(page.text_content("nav .count"))
+    # The first answer is what was there before.
+    page.wait_for_timeout(2_000)
+    context = ServiceContext(load_settings({}, home=raised.home))
+    look(context, context.catalog.videos.list()[0], 60.0, [track("person", 40, 44, number=3)])
+    context.close()
+    page.wait_for_function(
+        f"parseInt(document.title.slice(1)) > {n_before} && /Jobs/.test(document.title)",
+        timeout=30_000,
+    )
+    assert page.title().startswith(f"({page.inner_text('nav .count')}) ")
+    assert "door: person, seen 86% sure" in page.evaluate("told")
+
+
+def test_hidden_page_asks_nothing_and_catches_up_when_it_is_shown(page: Any) -> None:
+    page.clock.install()
+    page.add_init_script(
+        "window.isAway = false;"
+        "Object.defineProperty(document, 'hidden', { get: () => window.isAway });"
+        "window.turn = (isAway) => {"
+        " window.isAway = isAway; document.dispatchEvent(new Event('visibilitychange')); }"
+    )
+    ready(page, PATH)
+    page.evaluate("turn(true)")
+    page.wait_for_load_state("networkidle")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.clock.fast_forward(60_000)
+    # An answer of the server is behind all that the timers would have asked for.
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")
+    assert [url.rpartition("/")[2] for url in asked] == ["healthz"]
+    with page.expect_request("**/gradio_api/**"):
+        page.evaluate("turn(false)")
+    # One question for alerts, of the header: no script of its own asks beside it.
+    page.clock.fast_forward(60_000)
+    page.evaluate("fetch('/healthz').then((answer) => answer.text())")
+    assert not [url for url in asked if "/api/v1/alerts" in url and "picture" not in url]

@@ -1,21 +1,13 @@
-"""axe-core finds no serious violation on any page, in either theme.
+"""axe-core finds no serious violation on any page, in either theme."""
 
-The checker is fetched from the npm registry when the tests run, and not kept in the repository.
-"""
-
-import io
-import shutil
-import subprocess
-import tarfile
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.services.benchmarks.web import RunningServer
+from tests.browser.axe import serious_violations
 from tests.browser.stage import open_page, ready
 
-AXE = "axe-core@4.14.1"
 PAGES = (
     "/ui/",
     "/ui/watch",
@@ -30,29 +22,6 @@ PAGES = (
 )
 
 
-@pytest.fixture(scope="package")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The checker's script."""
-    folder = tmp_path_factory.mktemp("axe")
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip(f"no npm to fetch {AXE} with")
-    fetched = subprocess.run(
-        [npm, "pack", AXE, "--silent"], cwd=folder, capture_output=True, timeout=60, check=False
-    )
-    packed = next(folder.glob("*.tgz"), None)
-    if fetched.returncode or packed is None:
-        pytest.skip(f"{AXE} cannot be fetched: no network, or no such release")
-    return _script(packed)
-
-
-def _script(packed: Path) -> str:
-    with tarfile.open(fileobj=io.BytesIO(packed.read_bytes())) as archive:
-        file = archive.extractfile("package/axe.min.js")
-        assert file is not None
-        return file.read().decode()
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_no_page_has_a_serious_violation(
     browser: Any, stage: RunningServer, state: Any, axe: str, theme: str
@@ -64,11 +33,5 @@ def test_no_page_has_a_serious_violation(
                 page.goto(path)
             else:
                 ready(page, path)
-            page.add_script_tag(content=axe)
-            result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-            found += [
-                f"{path}: {one['id']} ({one['nodes'][0]['html'][:160]})"
-                for one in result["violations"]
-                if one["impact"] in {"serious", "critical"}
-            ]
+            found += [f"{path}: {one}" for one in serious_violations(page, axe)]
     assert not found

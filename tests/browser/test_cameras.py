@@ -8,7 +8,9 @@ import pytest
 
 from app.services.benchmarks.web import RunningServer
 from tests.browser.stage import enter_by_link, open_page, open_stage, ready
+from tests.support.camera import NAME, PASSWORD, QUOTED_PASSWORD
 from tests.support.clock_camera import drawn_clock, open_clock_camera
+from tests.support.onvif_device import open_onvif_device
 
 SHOWN = "element => element.complete && element.naturalWidth > 0"
 
@@ -86,3 +88,28 @@ def test_fields_of_the_form_stand_apart_on_a_phone(browser: Any, server: Running
     gaps = [below[0] - above[1] for above, below in itertools.pairwise(rows)]
     assert min(gaps) >= 8, gaps
     assert all(box["left"] >= 0 and box["right"] <= 390 for box in boxes)
+
+
+def test_camera_that_is_found_is_taken_into_the_form(
+    browser: Any, server: RunningServer, tmp_path: Path
+) -> None:
+    with open_page(browser, server, height=900) as page, open_onvif_device() as device:
+        enter_by_link(page, server)
+        ready(page, "/ui/cameras")
+        page.click("#lw-camera-find")
+        found = "#lw-found-cameras"
+        page.wait_for_selector(f"{found} :text('No camera answers'), {found} button")
+        page.fill("#lw-found-device textarea, #lw-found-device input", device.address)
+        page.click("#lw-found-ask")
+        page.wait_for_selector("#lw-found-streams :text('wants a name and a password')")
+        page.fill("#lw-found-user textarea, #lw-found-user input", NAME)
+        page.fill("#lw-found-password input", PASSWORD)
+        page.click("#lw-found-ask")
+        page.wait_for_selector("#lw-found-streams button:text('main stream')")
+        page.screenshot(path=tmp_path / "found.png")
+        page.click("#lw-found-streams button:text('sub stream')")
+        page.wait_for_selector("#lw-camera-answer :text('taken over')")
+        taken = page.input_value(field("address"))
+        assert taken == f"rtsp://{NAME}:{QUOTED_PASSWORD}@127.0.0.1:8554/sub"
+        # Closed, it leaves the page with the password that was in it.
+        page.wait_for_selector("#lw-find-cameras", state="detached")

@@ -96,7 +96,8 @@ def test_models_page_says_what_can_be_seen_and_what_fits(page: Any) -> None:
     ready(page, "/ui/models")
     page.wait_for_selector("text=knows only the footage that Longwatch draws itself")
     row = page.locator("#lw-models tr:has-text('sy1998/Video_XL')")
-    assert "16.8 GB" in row.inner_text()
+    # The space between a number and its unit does not break.
+    assert "16.8\u00a0GB" in row.inner_text()
     assert "longwatch models pull sy1998/Video_XL" in row.inner_text()
 
 

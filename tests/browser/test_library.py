@@ -77,6 +77,61 @@ def test_search_and_order_are_the_servers(page: Any) -> None:
     page.wait_for_function(f"names => String({NAMES}.slice(0, 3)) === String(names)", arg=first)
 
 
+def test_what_is_pasted_is_searched_too(page: Any) -> None:
+    page.evaluate(
+        """() => {
+          const other = document.createElement("textarea");
+          other.value = "camera 1234";
+          document.body.append(other);
+          other.select();
+        }"""
+    )
+    page.keyboard.press("Control+C")
+    page.focus("#lw-find textarea")
+    page.keyboard.press("Control+V")
+    shown(page, "camera 1234")
+
+
+def test_name_that_is_pasted_into_a_menu_is_looked_up(page: Any) -> None:
+    """By mouse, without a key: as the browser tells it. The menu offers the newest 200 itself."""
+    ready(page, "/ui/watch")
+    page.click("#lw-video input")
+    page.locator("#lw-video input").evaluate(
+        """(field) => {
+          field.value = "camera 1017";
+          const how = { bubbles: true, inputType: "insertFromPaste" };
+          field.dispatchEvent(new InputEvent("input", how));
+        }"""
+    )
+    page.click("[role=option]:has-text('camera 1017')")
+    page.wait_for_selector("#lw-title h1:has-text('camera 1017')")
+
+
+def test_long_words_stay_on_the_page(page: Any) -> None:
+    """A name and a tag without a place to break, beside the page and in it."""
+    number = page.viewport_size["width"]
+    page.evaluate(
+        """async ([video, word]) => {
+          const { csrf } = await (await fetch("/api/v1/session")).json();
+          const headers = { "X-CSRF-Token": csrf, "Content-Type": "application/json" };
+          const body = JSON.stringify({ name: `${word}${video}`, tags: [word.slice(0, 40)] });
+          await fetch(`/api/v1/videos/${video}`, { method: "PATCH", headers, body });
+        }""",
+        [f"v{number:05d}", "recording" * 12],
+    )
+    ready(page, "/ui/?q=recordingrecording&sort=name")
+    page.wait_for_selector(".card .tag")
+    card = page.locator(".card").first.bounding_box()
+    for selector in (".card .tag", ".card .top > a"):
+        box = page.locator(selector).first.bounding_box()
+        assert box["x"] + box["width"] <= card["x"] + card["width"], selector
+    ready(page, f"/ui/watch?v=v{number:05d}")
+    page.wait_for_selector("#lw-title h1:has-text('recording')")
+    title, menu = (page.locator(name).bounding_box() for name in ("#lw-title h1", "#lw-video"))
+    aside = title["x"] + title["width"] <= menu["x"] + 1
+    assert aside or title["y"] + title["height"] <= menu["y"] + 1, "the menu covers the name"
+
+
 def test_day_that_is_none_is_named_and_nothing_else_is_shown(page: Any) -> None:
     ready(page, "/ui/?since=yesterday")
     page.wait_for_selector("#lw-note:has-text(\"'yesterday' is no day\")")

@@ -178,8 +178,9 @@ def test_what_is_observed_meanwhile_is_shown(page: Any, server: RunningServer) -
     page.wait_for_selector("#lw-lanes .lane.object")
 
 
-def test_what_is_no_day_says_so(page: Any) -> None:
-    ready(page, "/ui/moments?day=yesterday")
+@pytest.mark.parametrize("day", ["yesterday", "2030-99-99"])
+def test_what_is_no_day_says_so(page: Any, day: str) -> None:
+    ready(page, f"/ui/moments?day={day}")
     page.wait_for_selector("#lw-title:has-text('is no day')")
     assert not page.locator("video").is_visible()
 

@@ -66,12 +66,15 @@ def test_interrupted_upload_is_resumed_and_read(page: Any, clip: tuple[Path, str
           const sent = await fetch(address, { method: "PATCH", body: new Uint8Array(part),
             headers: { ...headers, "Upload-Offset": "0",
               "Content-Type": "application/offset+octet-stream" } });
-          localStorage.setItem(key, JSON.stringify({ size, uploadUrl: address,
-            metadata: { filename: "camera.mp4" }, creationTime: new Date().toString() }));
+          const opening = indexedDB.open("lw-unfinished", 1);
+          await new Promise((done) => (opening.onsuccess = done));
+          const files = opening.result.transaction("files", "readwrite").objectStore("files");
+          const kept = files.put({ key, size, url: address, name: "camera.mp4" });
+          await new Promise((done) => (kept.onsuccess = done));
           return sent.headers.get("Upload-Offset");
         }""",
         [
-            f"tus::lw-upload:{path.name}:{stat.st_size}:{stat.st_mtime_ns // 1_000_000}::1",
+            f"{path.name}:{stat.st_size}:{stat.st_mtime_ns // 1_000_000}",
             stat.st_size,
             list(path.read_bytes()[:1000]),
         ],

@@ -54,6 +54,9 @@ def test_admin_changes_settings_and_is_told_what_waits(page: Any, stage: Running
     assert kept["cache"]["host_bytes"] == "3GiB"
     assert kept["retention"]["days"] == 400
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    # A command is named, but not in the signs of another notation.
+    assert "the command “longwatch models pull”" in page.inner_text("#lw-main")
+    assert "`" not in page.inner_text("#lw-main")
     opened(page)
     page.wait_for_function(
         f"document.querySelector('{field('cache.host_bytes')}').value === '3GiB'"

@@ -1,5 +1,6 @@
 """Uploads that meet trouble: a refused file, a lost network, a reload."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.services.benchmarks.web import RunningServer, draw_clip
-from tests.browser.stage import open_page, open_stage, ready, sign_in, wait_until_read
+from tests.browser.stage import PATIENCE_MS, open_page, open_stage, ready, sign_in, wait_until_read
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,24 @@ def wait_for_uploads(page: Any, count: int) -> None:
     )
 
 
+COUNT_KEPT = """async () => {
+  const opening = indexedDB.open("lw-unfinished", 1);
+  await new Promise((done) => (opening.onsuccess = done));
+  const counting = opening.result.transaction("files").objectStore("files").count();
+  await new Promise((done) => (counting.onsuccess = done));
+  opening.result.close();
+  return counting.result;
+}"""
+
+
+def wait_until_kept(page: Any, count: int) -> None:
+    """Wait until the browser keeps so many files for the pages that come."""
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while page.evaluate(COUNT_KEPT) != count:
+        assert time.monotonic() < deadline, f"not {count} files are kept"
+        page.wait_for_timeout(50)
+
+
 def test_queue_goes_on_after_a_refusal(page: Any, clips: list[Path], tmp_path: Path) -> None:
     hostile = [tmp_path / f"hostile {number}.mp4" for number in range(2)]
     for file in hostile:
@@ -72,7 +91,7 @@ def test_unfinished_file_is_named_after_a_reload(page: Any, clips: list[Path]) -
         lambda route: route.abort() if route.request.method == "PATCH" else route.continue_(),
     )
     page.set_input_files("#lw-files", clips[2])
-    page.wait_for_function("Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    wait_until_kept(page, 1)
     page.on("dialog", lambda dialog: dialog.accept())
     ready(page, "/ui/")
     row = page.locator(".upload[data-state=kept]")
@@ -84,7 +103,7 @@ def test_unfinished_file_is_named_after_a_reload(page: Any, clips: list[Path]) -
         page.set_input_files("#lw-files", clips[2])
     assert len(wait_until_read(page, 3)) == 3
     # The video may be read before its page has heard that the last byte has arrived.
-    page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    wait_until_kept(page, 0)
 
 
 def test_upload_goes_on_on_another_page(page: Any, clips: list[Path]) -> None:
@@ -99,20 +118,17 @@ def test_upload_goes_on_on_another_page(page: Any, clips: list[Path]) -> None:
           await target.write(new Uint8Array(bytes));
           await target.close();
           const file = await handle.getFile();
-          const key = `lw-upload:${file.name}:${file.size}:${file.lastModified}`;
           const { csrf } = await (await fetch("/api/v1/session")).json();
           const headers = { "X-CSRF-Token": csrf, "Tus-Resumable": "1.0.0",
             "Upload-Length": String(file.size), "Upload-Metadata": `filename ${btoa(name)}` };
           const made = await fetch("/api/v1/uploads", { method: "POST", headers });
-          localStorage.setItem(`tus::${key}::1`, JSON.stringify({ size: file.size,
-            uploadUrl: made.headers.get("Location"), metadata: { filename: name },
-            creationTime: new Date().toString() }));
+          const unfinished = { key: `${file.name}:${file.size}:${file.lastModified}`, name,
+            size: file.size, url: made.headers.get("Location"), handle };
           await new Promise((done) => {
-            const opening = indexedDB.open("lw-uploads", 1);
-            opening.onupgradeneeded = () => opening.result.createObjectStore("files");
+            const opening = indexedDB.open("lw-unfinished", 1);
             opening.onsuccess = () => {
               const files = opening.result.transaction("files", "readwrite").objectStore("files");
-              files.put(handle, key).onsuccess = done;
+              files.put(unfinished).onsuccess = done;
             };
           });
         }""",
@@ -121,5 +137,5 @@ def test_upload_goes_on_on_another_page(page: Any, clips: list[Path]) -> None:
     with page.expect_request(lambda request: request.method == "PATCH"):
         page.goto("/ui/jobs")
     assert len(wait_until_read(page, 4)) == 4
-    page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('tus::'))")
+    wait_until_kept(page, 0)
     page.wait_for_selector("#lw-share", state="hidden")

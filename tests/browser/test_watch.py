@@ -104,6 +104,12 @@ def test_markup_in_a_question_stays_text(page: Any) -> None:
     assert not page.locator(".user-row img, .user-row a, .user-row strong").count()
 
 
+def test_no_picture_can_be_put_beside_what_nano_answers(page: Any) -> None:
+    gate(page)
+    assert page.locator(QUESTION).is_visible()
+    assert not page.locator("#lw-question .upload-button, #lw-question input[type=file]").count()
+
+
 def test_arrows_go_five_seconds_whatever_the_length(page: Any) -> None:
     gate(page)
     page.focus("video")
