@@ -1,6 +1,7 @@
 # Every target makes .venv by itself on first use and reuses it afterwards.
 #   make demo    the main job on a clip that Longwatch draws
-#   make test    every test; make test-fast: those of a minute; make check: format, lint, types, layers
+#   make test    every test on one machine; make test-scale: those over PostgreSQL, S3 and Ray
+#   make test-fast: tests of a minute; make check: format, lint, types, layers
 # PYTHON chooses the interpreter; TORCH the torch that is installed, e.g. make setup TORCH=torch
 # for the newest CUDA build. Without an NVIDIA driver a fixed release is taken, with a small CPU
 # build where the package index has one.
@@ -11,7 +12,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 SCRIPTS := 'app/ui/static/**/*.js' '!app/ui/static/vendor/**'
 
-.PHONY: setup demo test test-fast mutants serve check fix bench parity browser lock audit wheel-check
+.PHONY: setup demo test test-fast test-scale mutants serve check fix bench profile parity browser lock audit wheel-check
 setup: $(READY)
 
 $(READY): pyproject.toml requirements.lock requirements-dev.lock
@@ -50,6 +51,10 @@ test: $(READY) browser
 test-fast: $(READY)
 	$(BIN)/python -m pytest -q $(PARALLEL) $(FAST)
 
+# Beyond one machine: the servers are started by the tests. `make test` leaves these out.
+test-scale: $(READY)
+	$(BIN)/python -m pytest -q $(PARALLEL) -m 'scale and not gpu and not slow'
+
 # Can the tests fail? Faults are planted in a copy of the tree, and those that nothing noticed shown.
 mutants: $(READY)
 	$(BIN)/python -m tests.mutants
@@ -71,6 +76,10 @@ parity: $(READY)
 
 bench: $(READY)
 	@$(BIN)/longwatch bench
+
+# Where the time of a benchmark goes, children included: make profile NAME=ingest
+profile: $(READY)
+	$(BIN)/py-spy record --subprocesses --output profile-$(NAME).svg -- $(BIN)/longwatch bench $(NAME)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
