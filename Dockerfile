@@ -15,6 +15,11 @@ ENV PYTHONUNBUFFERED=1 \
 
 WORKDIR /opt/longwatch
 
+# The first process of a container ends at no signal that it does not handle, and inherits orphans:
+# tini is that process, so that a stop during the start is one, too.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends tini \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home --uid 10001 longwatch \
     && install -d -o longwatch -g longwatch /data
 
@@ -22,6 +27,9 @@ RUN useradd --create-home --uid 10001 longwatch \
 COPY requirements.lock ./
 RUN pip install "$TORCH" \
     && pip install --require-hashes --no-deps --requirement requirements.lock
+# The client of object stores is an extra, pinned among those of the tests.
+COPY requirements-dev.lock ./
+RUN pip install --no-deps "$(sed -n 's/^\(obstore==[^ ]*\).*/\1/p' requirements-dev.lock)"
 # faiss-gpu and faiss-cpu provide the same module, so the CPU one leaves first.
 RUN if [ "$ACCELERATOR" = gpu ]; then \
         pip uninstall --yes faiss-cpu \
@@ -43,5 +51,5 @@ HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
 
 # Any address but loopback needs an account first:
 #   docker run --rm -it -v longwatch:/data longwatch user add NAME --role admin
-ENTRYPOINT ["longwatch"]
+ENTRYPOINT ["tini", "--", "longwatch"]
 CMD ["serve", "--host", "0.0.0.0"]
