@@ -89,8 +89,7 @@ def answer_stream(
     narrowed = narrow(context, parse(question, history), scope)
     query, scope = narrowed.query, narrowed.scope
     if whole_scope and not scope:
-        composed = Composed(text=narrowed.note, verdict="unknown")
-        yield from _told(engine, composed, gather_footage(context, ()), started)
+        yield from _told(engine, _from_rows(context, [narrowed]), started)
         return
     sampling = sampling or Sampling(max_tokens=context.settings.limits.answer_tokens)
     turn = _Turn(question, scope, tuple(history), recall, read_to_s, sampling, instructions)
@@ -101,29 +100,26 @@ def answer_stream(
         yield from _by_model(context, turn, pictures=pictures)
         return
     spread = None if is_alone else spread_scope(context, scope)
-    if spread is not None:
-        yield from _by_nodes(context, turn, spread, query, started)
-        return
-    is_known = engine.without_damaged(lambda: knows_footage(engine, scope))
+    here = scope if spread is None else spread.here
+    is_known = not here or engine.without_damaged(lambda: knows_footage(engine, here))
     if recall is not None or (engine.world is not None and is_known):
-        yield from _noted(narrowed.note, _by_model(context, turn))
+        steps = _by_model(context, turn) if spread is None else _by_nodes(context, turn, spread)
+        yield from _noted(narrowed.note if spread is None else "", steps)
         return
-    parts = [
-        _compose_part(context, narrow(context, part, whole_scope))
-        for part in parts_of(question, history)
-    ]
-    footage = replace(
-        parts[0][1], nearest=tuple(item for _, part in parts for item in part.nearest)
-    )
-    joined = join([part for part, _ in parts], footage)
-    if joined is not None and all(_is_answered(part) for part, _ in parts):
-        yield from _told(engine, joined, footage, started)
+    parts = parts_of(question, history)
+    times = [narrow(context, part, whole_scope) for part in parts] if parts[1:] else [narrowed]
+    rows = _from_rows(context, times)
+    if rows.is_complete:
+        yield from _told(engine, rows, started)
+    elif spread is not None:
+        # Each server says itself what it leaves aside.
+        yield from _by_nodes(context, turn, spread)
     elif context.settings.answer.base_url is not None:
-        yield from _noted(narrowed.note, _sent_on(context, turn, footage, joined))
+        yield from _noted(narrowed.note, _sent_on(context, turn, rows.footage, rows.composed))
     elif is_known:
-        yield from _noted(narrowed.note, _by_model(context, turn, footage.rows))
+        yield from _noted(narrowed.note, _by_model(context, turn, rows.footage.rows))
     else:
-        yield from _told(engine, _left_open(engine, joined, footage), footage, started)
+        yield from _told(engine, _left_open(engine, rows), started)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,31 +159,9 @@ def nearest_moments(context: ServiceContext, query: Query, scope: Scope) -> tupl
     return moments
 
 
-def _by_nodes(
-    context: ServiceContext, turn: _Turn, spread: Spread, query: Query, started: float
-) -> Iterator[Token | Answer]:
-    """Answer over the latents of several servers: composed from rows, which all share, else asked.
-
-    What composes reads every row, so it counts over all videos; a model reads what lies beside it.
-    """
-    engine = context.engine
-    is_of_world = engine.world is not None and (
-        not spread.here or engine.without_damaged(lambda: knows_footage(engine, spread.here))
-    )
-    if turn.recall is None and not is_of_world:
-        phrase = " ".join(query.phrases) or query.question
-        moments, result = find_moments(context, phrase, turn.scope, NEAREST)
-        footage = gather_footage(context, turn.scope, moments, query.form)
-        composed = compose(footage, query.form)
-        if composed is not None and composed.verdict == "answered":
-            away = tuple(item for item in result.left_out if isinstance(item, AwayStretch))
-            away_s = sum(stretch.span.duration_s for stretch in away)
-            for step in _told(engine, composed, footage, started):
-                if isinstance(step, Answer):
-                    searched_s = max(0.0, step.searched_s - away_s)
-                    step = replace(step, left_out=away, searched_s=searched_s)
-                yield step
-            return
+def _by_nodes(context: ServiceContext, turn: _Turn, spread: Spread) -> Iterator[Token | Answer]:
+    """Stream the answer of several servers, each over the latents that lie beside it."""
+    started = time.perf_counter()
 
     def here(part: Scope) -> Answer:
         *_, last = answer_stream(
@@ -283,15 +257,61 @@ def _sent_on(
     )
 
 
-def _told(
-    engine: Engine, composed: Composed, footage: WatchedFootage, started: float
-) -> Iterator[Token | Answer]:
-    """Yield a sentence as one token, then the Answer with it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FromRows:
+    """What observations say to a question, or to each of several."""
+
+    composed: Composed | None
+    footage: WatchedFootage
+    away: tuple[AwayStretch, ...] = ()
+    """What no server holds at present: its vectors were not looked through."""
+    is_complete: bool = False
+    """Whether they answer all that was asked."""
+
+
+def _from_rows(context: ServiceContext, times: Sequence[AskedTime]) -> _FromRows:
+    """Answer one question, or several in turn, from the rows of the time that each is about."""
+    parts = [_compose_part(context, narrowed) for narrowed in times]
+    nearest = tuple(item for part in parts for item in part.footage.nearest)
+    footage = replace(parts[0].footage, nearest=nearest)
+    return _FromRows(
+        composed=join([part.composed for part in parts], footage),
+        footage=footage,
+        away=tuple(dict.fromkeys(stretch for part in parts for stretch in part.away)),
+        is_complete=all(part.is_complete for part in parts),
+    )
+
+
+def _compose_part(context: ServiceContext, narrowed: AskedTime) -> _FromRows:
+    if not narrowed.scope:
+        unknown = Composed(text=narrowed.note, verdict="unknown")
+        return _FromRows(composed=unknown, footage=gather_footage(context, ()))
+    query = narrowed.query
+    phrase = " ".join(query.phrases) or query.question
+    nearest, result = find_moments(context, phrase, narrowed.scope, NEAREST)
+    footage = gather_footage(context, narrowed.scope, nearest, query.form)
+    composed = compose(footage, query.form)
+    is_complete = composed is not None and composed.verdict == "answered"
+    if composed is not None and narrowed.note:
+        composed = replace(composed, text=f"{narrowed.note} {composed.text}")
+    return _FromRows(
+        composed=composed,
+        footage=footage,
+        away=tuple(item for item in result.left_out if isinstance(item, AwayStretch)),
+        is_complete=is_complete,
+    )
+
+
+def _told(engine: Engine, rows: _FromRows, started: float) -> Iterator[Token | Answer]:
+    """Yield what rows say as one token, then the Answer with it."""
+    composed, footage = rows.composed, rows.footage
+    assert composed is not None, "what is left open has a sentence, too"
     retrieve_ms = (time.perf_counter() - started) * 1000
     yield Token(text=composed.text, chunk_mass=None)
     is_answered = composed.verdict == "answered"
     # What was seen of the thing stands before what vectors find: both are unconfirmed.
     nearest = (*composed.evidence, *footage.nearest)[:NEAREST]
+    away_s = sum(stretch.span.duration_s for stretch in rows.away)
     yield Answer(
         text=composed.text,
         evidence=composed.evidence if is_answered else (),
@@ -301,35 +321,23 @@ def _told(
             first_token_ms=retrieve_ms,
             total_ms=(time.perf_counter() - started) * 1000,
         ),
-        searched_s=footage.duration_s,
+        searched_s=max(0.0, footage.duration_s - away_s),
         recalled_chunks=0,
         recall="top",
         answered_by="observations" if is_answered else "nothing",
         nearest=() if is_answered else nearest,
+        left_out=rows.away,
     )
 
 
-def _left_open(engine: Engine, composed: Composed | None, footage: WatchedFootage) -> Composed:
+def _left_open(engine: Engine, rows: _FromRows) -> _FromRows:
     """Return the sentence for a question that nothing here answers."""
-    text = open_ended(footage.duration_s) if composed is None else composed.text
-    if composed is None and engine.world is not None:
+    if rows.composed is not None:
+        return rows
+    text = open_ended(rows.footage.duration_s)
+    if engine.world is not None:
         text = f"{text} {engine.world.sentence}"
-    return replace(composed or Composed(text="", verdict="unknown"), text=text)
-
-
-def _compose_part(
-    context: ServiceContext, narrowed: AskedTime
-) -> tuple[Composed | None, WatchedFootage]:
-    """Answer one question of several, or the only one, with the footage that it is about."""
-    if not narrowed.scope:
-        return Composed(text=narrowed.note, verdict="unknown"), gather_footage(context, ())
-    query = narrowed.query
-    nearest = nearest_moments(context, query, narrowed.scope)
-    footage = gather_footage(context, narrowed.scope, nearest, query.form)
-    composed = compose(footage, query.form)
-    if composed is not None and narrowed.note:
-        composed = replace(composed, text=f"{narrowed.note} {composed.text}")
-    return composed, footage
+    return replace(rows, composed=Composed(text=text, verdict="unknown"))
 
 
 def join(parts: Sequence[Composed | None], footage: WatchedFootage) -> Composed | None:

@@ -1,7 +1,6 @@
 """Everything known of the footage that a question is about, gathered for a composed answer."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
@@ -15,7 +14,7 @@ from app.services.context import ServiceContext
 from app.services.scope import known_s, narrowing
 from app.timefmt import local_moment
 from engine.errors import MissingCapabilityError
-from engine.pipeline.compose.footage import WatchedFootage, WatchedSpan
+from engine.pipeline.compose.footage import WatchedFootage, WatchedSpan, cut_row
 from engine.pipeline.fusion import Moment
 from engine.pipeline.question_kinds import QuestionForm
 from engine.pipeline.second_look import Encode, StillsLook
@@ -122,13 +121,7 @@ def _within(rows: Sequence[Observation], scope: Scope) -> tuple[Observation, ...
     return tuple(
         row
         if span.start_s <= row.span.start_s and row.span.end_s <= span.end_s
-        else replace(
-            row,
-            span=TimeSpan(
-                start_s=max(row.span.start_s, span.start_s),
-                end_s=min(row.span.end_s, span.end_s),
-            ),
-        )
+        else cut_row(row, span)
         for row in rows
         for span in spans.get(row.video, ())
         if row.span.overlap_s(span) > 0 or span.contains(row.span.start_s)

@@ -28,6 +28,7 @@ QuestionKind = Literal[
     "said",
     "read",
     "what",
+    "who",
     "doing",
     "describe",
     "summary",
@@ -175,7 +176,8 @@ _RULES: Final[tuple[tuple[QuestionKind, str], ...]] = (
     ("doing", rf"^what (?:{_BE}|{_DO}) (?P<subject>.+?) (?:doing|do|done|up to)\b"),
     ("doing", r"^what (?:happens|happened) to (?P<subject>.+)"),
     ("doing", rf"^(?:how|why) (?:{_BE}|{_DO}) (?P<subject>.+)"),
-    ("what", r"^(?:what|which|who|whose|whom)\b(?P<subject>.*)"),
+    ("who", r"^who\b(?P<subject>.*)"),
+    ("what", r"^(?:what|which|whose|whom)\b(?P<subject>.*)"),
     ("is_there", rf"^(?:{_BE}|{_DO}|has|have|can|could|will)\b(?P<subject>.*)"),
 )  # fmt: skip
 _COMPILED: Final = tuple((kind, re.compile(pattern)) for kind, pattern in _RULES)
@@ -221,6 +223,8 @@ _ABSENT: Final = re.compile(
     r"seen|shown|present)|gone|absent|missing|away|off ?screen|empty|deserted|no longer|hidden|"
     r"nobody|no one|no ?body|unattended)\b"
 )
+_NAMES_ONE: Final = re.compile(r"(?:the|an?|this|that|these|those) ")
+"""Of "who is the man in red": what follows names somebody, else what somebody did."""
 _AT_ONCE: Final = re.compile(
     r"\b(?:at once|at a time|at the same time|at most|together|simultaneously|(?:in|on|at) "
     r"(?:the )?"
@@ -268,6 +272,8 @@ def _form(kind: QuestionKind, text: str, match: re.Match[str]) -> QuestionForm:
     if is_about_time and re.search(r"\b(?:nobody|no one|deserted|empty|unattended)\b", raw):
         is_road = re.search(r"\b(?:road|street|motorway|highway|car park|junction|lane)\b", raw)
         subject = "vehicles" if is_road else "people"
+    if kind == "who" and not _NAMES_ONE.match(subject):
+        subject = f"people {subject}".strip()
     relation = groups.get("relation")
     is_leaving = _LEAVES.search(raw) is not None
     return QuestionForm(

@@ -12,6 +12,7 @@ from engine.pipeline.compose import (
     naming,
     order,
     overview,
+    people,
     places,
     presence,
     words,
@@ -28,6 +29,8 @@ Answerer = Callable[[WatchedFootage, QuestionForm], Composed | None]
 EDGE_SHARE: Final = 0.1
 """Share of a video that is its start or its end, at most `EDGE_S`."""
 EDGE_S: Final = 5.0
+MOMENT_S: Final = 0.75
+"""What lies so near to a second that a question names belongs to it."""
 LEAST_EDGE_S: Final = 1.2
 """At one frame a second, so much holds at least one frame."""
 
@@ -47,12 +50,13 @@ _ANSWERERS: Final[Mapping[QuestionKind, Answerer]] = {
     "said": words.said,
     "read": words.read,
     "what": naming.what,
+    "who": people.who,
     "doing": doings.doing,
     "describe": overview.describe,
     "summary": overview.summarise,
 }
 _SPOKEN_OF: Final = frozenset(
-    ("what", "how_many", "doing", "where", "other", "read", "when", "how_long")
+    ("what", "who", "how_many", "doing", "where", "other", "read", "when", "how_long")
 )
 """Kinds whose answer somebody may say: "How heavy is the object?"."""
 
@@ -62,8 +66,9 @@ _ABOUT_COLOUR: Final = re.compile(
     r"(?:in colou?r|black and white|monochrome)"
 )
 _EXCLUDES: Final = re.compile(r"\b(?:not|\w+n't|without|except|other than|never|nothing|none)\b")
+_OF_PLACES: Final = frozenset(("where", "direction"))
 _OF_THINGS: Final = frozenset(
-    ("is_there", "how_many", "how_often", "how_long", "what", "colour", "which_longest")
+    ("is_there", "how_many", "how_often", "how_long", "what", "who", "colour", "which_longest")
 )
 _NOT_TOLD: Final = "What is not so, or not there, cannot be told from what was recognised."
 _YES_OR_NO: Final = re.compile(r"^(?:Yes|No)(?=[:,]).*?: ")
@@ -114,12 +119,16 @@ def _compose(part: WatchedFootage, form: QuestionForm) -> Composed | None:
 
 def _at(footage: WatchedFootage, form: QuestionForm) -> WatchedFootage:
     """Return the part of the footage that a question is about: an end of it, a part or a second."""
+    # Where a thing is "at the end" is where it is then; that it is there holds for longer.
+    cuts_rows = form.kind in _OF_PLACES
     if isinstance(form.at, float):
-        return footage.within(TimeSpan(start_s=max(0.0, form.at - 0.75), end_s=form.at + 0.75))
+        moment = TimeSpan(start_s=max(0.0, form.at - MOMENT_S), end_s=form.at + MOMENT_S)
+        return footage.within(moment, cuts_rows=cuts_rows)
     part = form.at
     if not isinstance(part, FootagePart):
         return footage.within(
-            _by_timeline(footage, lambda start_s, end_s: _edge(part, start_s, end_s))
+            _by_timeline(footage, lambda start_s, end_s: _edge(part, start_s, end_s)),
+            cuts_rows=cuts_rows,
         )
     if part.unit == "s":
         return footage.within(TimeSpan(start_s=part.start, end_s=part.end), cuts_rows=True)

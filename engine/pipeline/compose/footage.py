@@ -209,7 +209,7 @@ class WatchedFootage:
         )
         rows = tuple(row for row in self.rows if row.span.overlap_s(of(row.video)) > 0)
         if cuts_rows:
-            rows = tuple(replace(row, span=_cut(row.span, of(row.video))) for row in rows)
+            rows = tuple(cut_row(row, of(row.video)) for row in rows)
         claimed = tuple(item for item in self.claimed if item.span.overlap_s(of(item.video)) > 0)
         if cuts_rows:
             claimed = tuple(_cut_evidence(item, of(item.video)) for item in claimed)
@@ -244,6 +244,17 @@ _NEVER = TimeSpan(start_s=0.0, end_s=0.0)
 
 def _cut(span: TimeSpan, part: TimeSpan) -> TimeSpan:
     return TimeSpan(start_s=max(span.start_s, part.start_s), end_s=min(span.end_s, part.end_s))
+
+
+def cut_row(row: Observation, part: TimeSpan) -> Observation:
+    """Return a row as it is within a stretch: its time, its places and the frame to look at."""
+    span = _cut(row.span, part)
+    boxes = tuple(box for box in row.boxes if span.start_s <= box.time_s <= span.end_s)
+    if row.boxes and not boxes:
+        middle_s = (span.start_s + span.end_s) / 2
+        boxes = (min(row.boxes, key=lambda box: abs(box.time_s - middle_s)),)
+    peak_s = min(max(row.peak_s, span.start_s), span.end_s)
+    return replace(row, span=span, boxes=boxes, peak_s=peak_s)
 
 
 def _cut_evidence(item: Evidence, part: TimeSpan) -> Evidence:

@@ -44,12 +44,12 @@ def is_there(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     if not subject.thing.is_known:
         return unknown(subject, form)
     if not subject.is_borne_out():
-        return _leaves(footage, subject, form) or _undecided_doing(footage, subject)
+        return _leaves(footage, subject, form) or undecided_doing(footage, subject)
     rows = subject.matching()
     if not rows and subject.graded.sure:
         return _other_colour(footage, subject)
     if not rows:
-        return _not_confirmed(footage, subject)
+        return not_confirmed(footage, subject)
     if subject.number and most_at_once(individuals(rows))[0] < subject.number:
         return _too_few(footage, subject, rows)
     visits = merge(rows)
@@ -67,10 +67,10 @@ def when(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     if not subject.thing.is_known:
         return unknown(subject, form)
     if not subject.is_borne_out():
-        return _undecided_doing(footage, subject)
+        return undecided_doing(footage, subject)
     rows = subject.matching(is_given=True)
     if not rows:
-        return _not_confirmed(footage, subject, may_say_no=False)
+        return not_confirmed(footage, subject, may_say_no=False)
     if subject.number is not None and not form.is_absence:
         return _when_so_many(footage, subject, rows)
     rows = dressed_as_asked(footage, form.subject, rows) if subject.thing.is_person else rows
@@ -190,7 +190,7 @@ def _taken_for_granted(
     if not subject.thing.is_known or not subject.is_borne_out(is_counted=True):
         return None
     rows = subject.matching(is_given=True)
-    return (subject, rows) if rows else _not_confirmed(footage, subject, may_say_no=False)
+    return (subject, rows) if rows else not_confirmed(footage, subject, may_say_no=False)
 
 
 def how_often(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
@@ -216,7 +216,7 @@ def which_longest(footage: WatchedFootage, form: QuestionForm) -> Composed | Non
     chosen = choose(visits, key=lambda visit: visit.span.duration_s)
     word = "shortest" if form.extreme == "shortest" else "longest"
     order = "" if len(visits) == 1 else f"number {visits.index(chosen) + 1} of {len(visits)}, "
-    looks = _looks(chosen.rows)
+    looks = looks_of(chosen.rows)
     text = (
         f"the {word} is {order}{stretch(footage, chosen.video, chosen.span)} "
         f"({seconds(chosen.span.duration_s)}): {article(subject.noun)}{looks}{subject.caveat()}"
@@ -309,7 +309,7 @@ def _when_absent(footage: WatchedFootage, subject: Subject, visits: Sequence[Vis
     )
 
 
-def _not_confirmed(
+def not_confirmed(
     footage: WatchedFootage, subject: Subject, *, may_say_no: bool = True
 ) -> Composed:
     """Say what speaks for a thing where no row of it is sure: no, perhaps, or nothing.
@@ -382,7 +382,7 @@ def _leaves(footage: WatchedFootage, subject: Subject, form: QuestionForm) -> Co
     return Composed(text=sentence(text), evidence=proofs([first]))
 
 
-def _undecided_doing(footage: WatchedFootage, subject: Subject) -> Composed:
+def undecided_doing(footage: WatchedFootage, subject: Subject) -> Composed:
     """Say that a thing is seen, but not what it does."""
     visits = merge(subject.graded.believed)
     text = f"nothing here can recognise doings such as \u201c{subject.rest}\u201d"
@@ -392,6 +392,7 @@ def _undecided_doing(footage: WatchedFootage, subject: Subject) -> Composed:
     return Composed(text=sentence(text), verdict="unknown", evidence=proofs(visits))
 
 
-def _looks(rows: Sequence[Observation]) -> str:
+def looks_of(rows: Sequence[Observation]) -> str:
+    """Return the main colours of a person as the end of a name: ` in black and red`, or nothing."""
     colours = list(dict.fromkeys(colour for row in rows for colour in row.colours))[:2]
     return f" in {' and '.join(colours)}" if colours else ""

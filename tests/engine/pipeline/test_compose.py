@@ -59,6 +59,37 @@ def test_visits_are_counted_with_the_longest(visitors: WatchedFootage) -> None:
     assert all(item.observations for item in composed.evidence)
 
 
+@pytest.mark.parametrize("question", ["Who came?", "who was there?", "Whos in the video"])
+def test_who_came_is_told_of_people_alone(visitors: WatchedFootage, question: str) -> None:
+    composed = ask(visitors, question)
+    assert composed.text.startswith("A person in red (from 0:07 to 0:19), a person in grey and bla")
+    assert "who that is, nothing here can tell" in composed.text
+    assert "dog" not in composed.text
+    assert [item.span.start_s for item in composed.evidence] == [start for start, _ in VISITS]
+
+
+def test_who_is_told_of_one_of_several_and_of_an_empty_place(visitors: WatchedFootage) -> None:
+    assert "0:07" in ask(visitors, "Who came first?").text
+    last = ask(visitors, "Who left last?")
+    assert "2:04" in last.text
+    assert "0:07" not in last.text
+    assert "0:07" in ask(visitors, "Who is the person in red?").text
+    assert ask(visitors, "Who was dancing?").verdict == "unknown"
+    assert compose(visitors, read_question("Who won?")) is None
+    dog_alone = footage(track("dog", 1, 8, confidence=0.9), duration_s=10)
+    nobody = ask(dog_alone, "Who came?")
+    assert "dog" not in nobody.text
+    assert not nobody.evidence
+
+
+def test_place_at_an_end_is_that_of_the_end() -> None:
+    seen = footage(track("dog", 2, 9, confidence=0.9, x=(0.1, 0.9)), duration_s=10)
+    end = ask(seen, "Wheres the dog at the end?")
+    assert "right of the picture" in end.text
+    assert "0:02" not in end.text
+    assert "middle of the picture" in ask(seen, "Where is the dog at 0:05?").text
+
+
 def test_things_that_stand_are_counted_at_once() -> None:
     cups = [
         track("cup", 0, 9, confidence=0.9, x=(x, x), number=idx)

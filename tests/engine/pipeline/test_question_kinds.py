@@ -118,7 +118,7 @@ WORDINGS: list[tuple[str, QuestionKind, str]] = [
     ("What is on the table?", "what", "the table"),
     ("What does the man hold?", "what", "the man hold"),
     ("What kind of fruit is it?", "what", "kind of fruit is it"),
-    ("Who comes in?", "what", ""),
+    ("Who comes in?", "who", "people"),
     ("With what does the boy play?", "what", "the boy play"),
     # doing
     ("What is the woman doing?", "doing", "the woman"),
