@@ -22,6 +22,9 @@ from engine.media.stamps import AnyPacket, VideoPacket
 
 SEGMENT_S: Final = 60.0
 """Least length of a file; it ends at the next keyframe."""
+LONGEST: Final = 10
+"""Times `SEGMENT_S` after which a file ends at any picture: some sources send one keyframe and never
+another, and a file that does not end can be neither deleted nor moved. Joined, such files play."""
 _LONGEST_WAIT_S: Final = 1
 """For the sound of a picture, which may stop."""
 RECORDED_CODECS: Final = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg"})
@@ -136,8 +139,9 @@ class FeedRecorder:
         pts = packet.pts if packet.pts is not None else packet.dts
         assert dts is not None
         assert pts is not None
-        is_due = self._container is None or dts - self._zero >= self._segment_ticks
-        if packet.is_keyframe and (is_due or begins_part):
+        length = 0 if self._container is None else dts - self._zero
+        is_due = self._container is None or length >= self._segment_ticks or begins_part
+        if (packet.is_keyframe and is_due) or length >= LONGEST * self._segment_ticks:
             self._end_file()
             self._open(dts, pts)
         if self._container is None:

@@ -64,6 +64,15 @@ def test_files_hold_every_picture_once_and_join_on_one_clock(feed: Path, tmp_pat
         assert b"".join(joined.read(start, end)) == whole[start:end]
 
 
+def test_source_with_one_keyframe_fills_files_that_end_and_play_joined(tmp_path: Path) -> None:
+    endless = encoded_video(tmp_path / "one.ts", N, fps=FPS, gop_frames=10_000, noise=False)
+    files = record(endless, tmp_path / "files", segment_s=0.4)
+    assert len(files) == 3
+    joined = JoinedRecording(files)
+    whole = b"".join(joined.read(0, joined.n_bytes))
+    assert [index for _, index in shown(whole, tmp_path / "joined.mp4")] == [*range(N)]
+
+
 def test_player_seeks_by_the_index_at_the_front(feed: Path, tmp_path: Path) -> None:
     joined = JoinedRecording(record(feed, tmp_path / "files", segment_s=3.0))
     path = tmp_path / "joined.mp4"
