@@ -18,10 +18,25 @@ if TYPE_CHECKING:
 
     Request = TypeVar("Request", bound=BaseModel)
 
+
+def _folder(text: str) -> Path:
+    """Return a folder that was named; an empty name, of a variable that is not set, is none."""
+    if not text.strip():
+        raise typer.BadParameter(
+            "the name of the folder is empty: give one, or leave the option out"
+        )
+    return Path(text)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of the library (default: LONGWATCH_HOME).", metavar="DIR"),
+    typer.Option(
+        "--home",
+        help="Folder of the library (default: LONGWATCH_HOME).",
+        metavar="DIR",
+        parser=_folder,
+    ),
 ]
 Alone = Annotated[
     bool,

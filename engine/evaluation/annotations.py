@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import InputRefusedError, MissingCapabilityError
+from engine.records import TimeSpan
 
 VIDEO_ENDINGS = ("", ".mp4", ".MP4", ".mkv", ".webm", ".avi", ".mov")
 
@@ -33,12 +34,15 @@ class Entry:
         return default if value is None else value
 
     def texts(self, key: str) -> tuple[str, ...]:
-        """Return a list of texts.
+        """Return a list of texts, at least one.
 
         Raises:
-            InputRefusedError: There is none, or it holds something else.
+            InputRefusedError: There is none, or it is empty.
         """
-        return tuple(str(item) for item in self.items(key))
+        items = self.items(key)
+        if not items:
+            raise InputRefusedError(f"{self.where}: {key!r} is empty")
+        return tuple(map(str, items))
 
     def items(self, key: str) -> list[Any]:
         """Return a list, also of a numpy array that a table reader made of it."""
@@ -56,6 +60,19 @@ class Entry:
             InputRefusedError: There is none, or no option has that number.
         """
         return option_number(self[key], n_options, self.where)
+
+    def span(self, start: str, end: str) -> TimeSpan | None:
+        """Return the stretch between two fields in seconds; `None` where either is missing.
+
+        Raises:
+            InputRefusedError: They hold no such stretch.
+        """
+        bounds = self.get(start), self.get(end)
+        return None if None in bounds else span_of(bounds, self.where)
+
+    def nested(self, key: str) -> "Entry":
+        """Return a nested entry."""
+        return _row(self[key], f"{self.where}, {key}")
 
     def rows(self, key: str) -> "list[Entry]":
         """Return a list of nested entries."""
@@ -146,8 +163,35 @@ def option_number(value: Any, n_options: int, where: str) -> int:
     return int(number)
 
 
+def span_of(bounds: Any, where: str) -> TimeSpan:
+    """Return a stretch of media time.
+
+    Args:
+        bounds: Its start and end in seconds, as a file has them: numbers, or texts of numbers.
+        where: What to call the entry in an error.
+    Raises:
+        InputRefusedError: They are no such stretch.
+    """
+    try:
+        start_s, end_s = map(float, bounds)
+        return TimeSpan(start_s=start_s, end_s=end_s)
+    except (TypeError, ValueError) as error:
+        raise InputRefusedError(
+            f"{where}: a stretch must be a start and an end in seconds, not {bounds!r}"
+        ) from error
+
+
 def find_media(folders: tuple[Path, ...], name: str) -> Path:
-    """Return a video by its name in one of several folders; where it would lie if it is missing."""
+    """Return a video by its name in one of several folders; where it would lie if it is missing.
+
+    Raises:
+        InputRefusedError: The name is empty, or leads out of the folders.
+    """
+    if not Path(name).parts or Path(name).is_absolute() or ".." in Path(name).parts:
+        raise InputRefusedError(
+            f"the annotations name a video {name!r}: only names below the folder are read",
+            hint="the file is not the published one",
+        )
     for folder in folders:
         for ending in VIDEO_ENDINGS:
             path = folder / f"{name}{ending}"

@@ -5,13 +5,12 @@ A manifest lists `clips` and `long` recordings, each with `file` and `qa`: `ques
 `truth`: clips with half-open spans in seconds, no span where the whole clip is true.
 """
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from engine.errors import InputRefusedError
+from engine.evaluation.annotations import Entry, find_media, read_object, span_of
 from engine.records import TimeSpan
 
 
@@ -45,22 +44,19 @@ def read_questions(root: Path) -> tuple[FootageQuestion, ...]:
         InputRefusedError: No manifest, or one that cannot be read.
     """
     questions = []
-    for listing in sorted(root.rglob("manifest.json")):
-        manifest = _read(listing)
-        for entry in [*manifest.get("clips", []), *manifest.get("long", [])]:
-            path = listing.parent / entry["file"]
-            if path.is_file():
-                questions += [
-                    FootageQuestion(
-                        id=f"{path.relative_to(root)}/{idx:02d}",
-                        video=path,
-                        text=item["question"],
-                        answer=str(item["answer"]),
-                        kind=item.get("kind", ""),
-                        span=_span(item.get("start_s"), item.get("end_s")),
-                    )
-                    for idx, item in enumerate(entry.get("qa", []))
-                ]
+    for path, entry in _recordings(root, "clips", "long"):
+        items = entry.rows("qa") if "qa" in entry.values else []
+        questions += [
+            FootageQuestion(
+                id=f"{path.relative_to(root)}/{idx:02d}",
+                video=path,
+                text=str(item["question"]),
+                answer=str(item["answer"]),
+                kind=str(item.get("kind", "")),
+                span=item.span("start_s", "end_s"),
+            )
+            for idx, item in enumerate(items)
+        ]
     if not questions:
         raise InputRefusedError(
             f"no recording with questions in {root}",
@@ -83,20 +79,20 @@ def read_searches(root: Path) -> tuple[FootageSearch, ...]:
         )
     clips = list_clips(root)
     searches = []
-    for item in _read(listing).get("searches", []):
+    for item in _entries(listing, "searches"):
         truth = {
-            clips[entry["clip"]]: tuple(
-                TimeSpan(start_s=float(start_s), end_s=float(end_s))
-                for start_s, end_s in entry["spans"]
-            )
-            for entry in item["truth"]
-            if entry["clip"] in clips
+            clips[clip]: tuple(span_of(bounds, entry.where) for bounds in entry.items("spans"))
+            for entry in item.rows("truth")
+            if (clip := str(entry["clip"])) in clips
         }
         # A phrase that is true nowhere is a test of what is claimed.
-        if truth or not item["truth"]:
+        if truth or not item.items("truth"):
             searches.append(
                 FootageSearch(
-                    id=item["id"], query=item["query"], kind=item.get("kind", ""), truth=truth
+                    id=str(item["id"]),
+                    query=str(item["query"]),
+                    kind=str(item.get("kind", "")),
+                    truth=truth,
                 )
             )
     return tuple(searches)
@@ -104,12 +100,7 @@ def read_searches(root: Path) -> tuple[FootageSearch, ...]:
 
 def list_clips(root: Path) -> dict[str, Path]:
     """Return the recordings that manifests below a folder list as clips, by file name."""
-    return {
-        path.name: path
-        for listing in sorted(root.rglob("manifest.json"))
-        for entry in _read(listing).get("clips", [])
-        if (path := listing.parent / entry["file"]).is_file()
-    }
+    return {path.name: path for path, _ in _recordings(root, "clips")}
 
 
 def videos_of(questions: Sequence[FootageQuestion]) -> tuple[Path, ...]:
@@ -117,17 +108,15 @@ def videos_of(questions: Sequence[FootageQuestion]) -> tuple[Path, ...]:
     return tuple(dict.fromkeys(question.video for question in questions))
 
 
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputRefusedError(f"{path} is no JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise InputRefusedError(f"{path} holds no JSON object")
-    return content
+def _recordings(root: Path, *keys: str) -> Iterator[tuple[Path, Entry]]:
+    """Yield the recordings of every manifest below a folder that are there, with their entries."""
+    for listing in sorted(root.rglob("manifest.json")):
+        for entry in (entry for key in keys for entry in _entries(listing, key)):
+            path = find_media((listing.parent,), str(entry["file"]))
+            if path.is_file():
+                yield path, entry
 
 
-def _span(start_s: int | float | None, end_s: int | float | None) -> TimeSpan | None:
-    if start_s is None or end_s is None:
-        return None
-    return TimeSpan(start_s=float(start_s), end_s=float(end_s))
+def _entries(path: Path, key: str) -> list[Entry]:
+    content = Entry(read_object(path), str(path))
+    return content.rows(key) if key in content.values else []

@@ -23,8 +23,11 @@ from engine.media.stamps import AnyPacket, VideoPacket
 SEGMENT_S: Final = 60.0
 """Least length of a file; it ends at the next keyframe."""
 LONGEST: Final = 10
-"""Times `SEGMENT_S` after which a file ends at any picture: some sources send one keyframe and never
-another, and a file that does not end can be neither deleted nor moved. Joined, such files play."""
+"""Times `SEGMENT_S` after which a file ends at any picture.
+
+Some sources send one keyframe and never another, and a file that does not end can be neither
+deleted nor moved. Joined, such files play.
+"""
 _LONGEST_WAIT_S: Final = 1
 """For the sound of a picture, which may stop."""
 RECORDED_CODECS: Final = frozenset({"h264", "hevc", "av1", "vp9", "mjpeg"})

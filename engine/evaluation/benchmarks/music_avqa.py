@@ -35,7 +35,10 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
     rows = list(read_annotations(path))
     answers = tuple(sorted({_normal(str(row["anser"])) for row in rows}))
     for row in rows:
-        scenario, kind = _literal(row, "type")[:2]
+        words = _literal(row, "type")
+        if len(words) < 2:
+            raise InputRefusedError(f"{row.where}: 'type' must be a scenario and a kind")
+        scenario, kind = words[:2]
         yield BenchmarkQuestion(
             id=str(row["question_id"]),
             video=find_media((root / "videos", root / "video", root), str(row["video_id"])),

@@ -20,7 +20,6 @@ from engine.evaluation.annotations import (
 )
 from engine.evaluation.benchmark import BenchmarkCard, BenchmarkQuestion, PublishedScore
 from engine.evaluation.multiple_choice import bracketed, leading_letter, letter_of
-from engine.records import TimeSpan
 
 CARD = BenchmarkCard(
     title="MVBench",
@@ -93,11 +92,6 @@ def _question(root: Path, task: str, number: int, row: Entry) -> BenchmarkQuesti
     folder = media / _FOLDERS[task]
     source = folder.relative_to(media).parts[0]
     folders = (folder, media / "data0613" / _FOLDERS[task], *sorted((media / source).glob("*/")))
-    start_s, end_s = row.get("start"), row.get("end")
-    clip = None
-    # Clips that were cut already ("..._segment" folders of the mirror) come without times.
-    if start_s is not None and end_s is not None:
-        clip = TimeSpan(start_s=float(start_s), end_s=float(end_s))
     return BenchmarkQuestion(
         id=f"{task}/{number:03d}",
         video=find_media((*folders, media, root), str(row["video"])),
@@ -107,5 +101,6 @@ def _question(root: Path, task: str, number: int, row: Entry) -> BenchmarkQuesti
         options=candidates,
         instructions=_INSTRUCTIONS,
         task=task,
-        clip=clip,
+        # Clips that were cut already ("..._segment" folders of the mirror) come without times.
+        clip=row.span("start", "end"),
     )

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from engine.errors import InputRefusedError
 from engine.evaluation.annotations import find_annotations, find_media, read_annotations
 from engine.evaluation.benchmark import BenchmarkCard, BenchmarkQuestion
 
@@ -29,12 +30,15 @@ _OPTION = re.compile(r"^\([A-D]\) .*$", re.MULTILINE)
 def questions(root: Path) -> Iterator[BenchmarkQuestion]:
     """Yield the questions with options, in the order of the file."""
     for entry in read_annotations(find_annotations(root, "vico.jsonl")):
-        human, right = (str(turn["value"]) for turn in entry.rows("conversations"))
+        turns = [str(turn["value"]) for turn in entry.rows("conversations")]
+        if len(turns) != 2:
+            raise InputRefusedError(f"{entry.where} has {len(turns)} turns: a question has two")
+        human, right = turns
         text = human.removeprefix("<video>").strip()
         options = tuple(_OPTION.findall(text))
         if not options:
             continue
-        kind = str(entry["vico"]["kind"])
+        kind = str(entry.nested("vico")["kind"])
         yield BenchmarkQuestion(
             id=str(entry["id"]),
             video=find_media((root,), str(entry["video"])),

@@ -6,11 +6,11 @@ over the nine types.
 Source: arXiv:2406.09367.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from engine.errors import InputRefusedError
-from engine.evaluation.annotations import find_annotations, find_media, read_annotations
+from engine.evaluation.annotations import Entry, find_annotations, find_media, read_annotations
 from engine.evaluation.benchmark import BenchmarkCard, BenchmarkQuestion, PublishedScore
 from engine.evaluation.multiple_choice import contained_letter, dotted, letter_of
 
@@ -36,7 +36,9 @@ _FAMILIES = {"ret": "retrieval", "ord": "ordering", "cnt": "counting"}
 def questions(root: Path) -> Iterator[BenchmarkQuestion]:
     """Yield every try of every sample, in the order of the file."""
     path = find_annotations(root, "VNBench-main-4try.json", "**/VNBench*.json", "*.json")
-    for row in read_annotations(path):
+    rows = list(read_annotations(path))
+    _check_tries(rows)
+    for row in rows:
         options, right = row.texts("options"), str(row["gt"])
         if right not in options:
             raise InputRefusedError(f"{row.where}: gt is none of the options")
@@ -53,6 +55,25 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
             groups=(family(kind),),
             sample=sample,
         )
+
+
+def _check_tries(rows: Sequence[Entry]) -> None:
+    """Refuse a file that lacks tries of a sample, which the others would pass alone.
+
+    Raises:
+        InputRefusedError: It does.
+    """
+    tries: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        tries.setdefault((str(row["type"]), str(row["video"])), set()).add(str(row["try"]))
+    wanted = set().union(*tries.values())
+    for (kind, name), seen in tries.items():
+        if seen != wanted:
+            missing = ", ".join(sorted(wanted - seen))
+            raise InputRefusedError(
+                f"{name} ({kind}) lacks try {missing}: a sample counts if all its tries are right",
+                hint="the file is not the published one, or was cut",
+            )
 
 
 def family(kind: str) -> str:

@@ -205,6 +205,12 @@ def test_every_command_takes_json_and_home(name: str) -> None:
     assert {"--json", "--home"} <= command_options()[name]
 
 
+def test_home_of_a_variable_that_is_not_set_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    # `--home "$CASE"`: an empty path is the working folder, where nobody meant a library to be.
+    assert main(["videos", "list", "--home", ""]) == 2
+    assert "the name of the folder is empty" in capsys.readouterr().err
+
+
 def test_demo_keeps_its_library_where_it_is_told(tmp_path: Path) -> None:
     clip = tmp_path / "notes.mp4"
     clip.write_text("no video at all")

@@ -1,17 +1,20 @@
 """Every benchmark scores what was planted: right, wrong, without a choice, and not asked."""
 
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
 from engine import plugins
-from engine.errors import MediaRefusedError
+from engine.errors import InputRefusedError, MediaRefusedError
 from engine.evaluation import benchmarks
-from engine.evaluation.benchmark import Benchmark
+from engine.evaluation.benchmark import Benchmark, read_questions
 from engine.evaluation.ingest_once import OpenedVideo
 from engine.evaluation.picture_folder import PictureFolder
 from engine.evaluation.runner import Result, read, run
@@ -211,3 +214,63 @@ def test_a_question_about_a_clip_recalls_nothing_else(
     first, *_ = loaded("mvbench").questions(tmp_path)
     assert first.clip is not None
     assert (first.clip.start_s, first.clip.end_s) == (1.0, 3.0)
+
+
+DAMAGE: tuple[object, ...] = (None, 7, float("nan"), "", "../../etc/passwd", "/etc/passwd", [], [1], {"a": 1})
+
+
+def places_of(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where anything stands in a JSON value."""
+    yield at
+    keys: Iterable[Any] = value if isinstance(value, dict) else ()
+    keys = range(len(value)) if isinstance(value, list) else keys
+    for key in keys:
+        yield from places_of(value[key], (*at, key))
+
+
+def with_damage(value: Any, at: tuple[Any, ...], damage: object) -> Any:
+    """A copy of a JSON value with another in one place."""
+    if not at:
+        return damage
+    changed = deepcopy(value)
+    inner = changed
+    for key in at[:-1]:
+        inner = inner[key]
+    inner[at[-1]] = damage
+    return changed
+
+
+@pytest.mark.parametrize("name", [*PLANTED, "vnbench"])
+def test_damaged_annotations_are_read_or_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
+    write_copy(name, tmp_path)
+    benchmark = loaded(name)
+    for file in sorted(tmp_path.rglob("*.json")):
+        whole = json.loads(file.read_text())
+        for at, damage in product(places_of(whole), DAMAGE):
+            file.write_text(json.dumps(with_damage(whole, at, damage)))
+            try:
+                items = read_questions(benchmark, tmp_path)
+            except InputRefusedError:
+                continue
+            for item in items:
+                assert item.video.is_relative_to(tmp_path)
+                benchmark.score("A", item)
+        file.write_text(json.dumps(whole))
+
+
+def test_sample_that_lacks_a_try_is_refused(tmp_path: Path) -> None:
+    write_copy("vnbench", tmp_path)
+    (file,) = tmp_path.rglob("VNBench*.json")
+    file.write_text(json.dumps(json.loads(file.read_text())[:-1]))
+    with pytest.raises(InputRefusedError, match="lacks try 3"):
+        read_questions(loaded("vnbench"), tmp_path)
+
+
+def test_question_of_vico_with_more_turns_is_refused(tmp_path: Path) -> None:
+    write_copy("vico", tmp_path)
+    (file,) = tmp_path.rglob("vico.jsonl")
+    first, *others = map(json.loads, file.read_text().splitlines())
+    first["conversations"].append({"from": "human", "value": "And then?"})
+    file.write_text("\n".join(map(json.dumps, (first, *others))))
+    with pytest.raises(InputRefusedError, match="line 1 has 3 turns"):
+        read_questions(loaded("vico"), tmp_path)
