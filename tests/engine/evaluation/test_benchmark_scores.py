@@ -216,7 +216,17 @@ def test_a_question_about_a_clip_recalls_nothing_else(
     assert (first.clip.start_s, first.clip.end_s) == (1.0, 3.0)
 
 
-DAMAGE: tuple[object, ...] = (None, 7, float("nan"), "", "../../etc/passwd", "/etc/passwd", [], [1], {"a": 1})
+DAMAGE: tuple[object, ...] = (
+    None,
+    7,
+    float("nan"),
+    "",
+    "../../etc/passwd",
+    "/etc/passwd",
+    [],
+    [1],
+    {"a": 1},
+)
 
 
 def places_of(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
