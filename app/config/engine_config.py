@@ -8,6 +8,7 @@ import torch
 from app.config.index_choice import IndexChoice
 from app.config.settings import Settings
 from app.config.weight_settings import WeightSettings
+from app.machine import usable_cores
 from engine.cache.budget import CacheConfig
 from engine.errors import NotFoundError
 from engine.media.sample import SamplingConfig
@@ -88,15 +89,16 @@ def _holds_model(folder: Path) -> bool:
 
 
 def choose_threads(folder: Path) -> None:
-    """Give a small model one thread of torch, a large one all cores.
+    """Give a small model one thread of torch, a large one all cores that may be used.
 
     Layers of a few hundred columns lose more to the threads waiting for one another than they
     gain: on two busy cores the 0.2 M tiny variant took ten minutes of video in 39 s with two
     threads and in 7 s with one (`longwatch ingest`, 2-core AMD EPYC, 2026-11-21).
     """
     weight_bytes = sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
-    if weight_bytes < SMALL_MODEL_BYTES:
-        torch.set_num_threads(1)
+    is_small = weight_bytes < SMALL_MODEL_BYTES
+    # Torch counts the processors of the machine, of which a container may have a few.
+    torch.set_num_threads(1 if is_small else min(torch.get_num_threads(), usable_cores()))
 
 
 def models_folder(settings: Settings) -> Path:

@@ -4,7 +4,6 @@ A drawn minute or two of 640x360 video in which something always moves goes thro
 product, sampled as the plan says. Nothing is thinned in it, so real cameras need less.
 """
 
-import os
 import re
 import shutil
 import tempfile
@@ -15,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import psutil
-
 from app.config.settings import Settings
+from app.machine import available_memory_bytes, usable_cores
 from app.schemas.capacity import (
     CapacityFleet,
     CapacityNeed,
@@ -238,7 +236,7 @@ def _read(context: ServiceContext, footage: Path) -> CapacityRates:
     video = read_video(context, add_source(context, str(footage)), _Unwatched())
     wall_s, used_s = time.perf_counter() - started, cpu_s() - used
     n_frames = video.ingested_s * engine.sampling.fps
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     # On a CPU more processes read side by side until its cores are taken; beside an accelerator
     # one of them already waits for it.
     per_s = n_frames / wall_s if engine.device.type != "cpu" else n_frames / used_s * cores
@@ -279,11 +277,11 @@ def _machine(settings: Settings, cache: CacheConfig) -> Machine:
     if cache.disk_bytes is not None:
         free_bytes = min(free_bytes, cache.disk_bytes)
     return Machine(
-        cores=os.cpu_count() or 1,
+        cores=usable_cores(),
         device=str(device),
         device_bytes=on_device,
         host_bytes=cache.host_bytes,
-        memory_bytes=psutil.virtual_memory().available,
+        memory_bytes=available_memory_bytes(),
         disk_bytes=free_bytes,
     )
 

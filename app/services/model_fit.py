@@ -2,11 +2,11 @@
 
 from typing import Final
 
-import psutil
 import torch
 
 from app.config.settings import Settings
 from app.config.weight_settings import WeightSettings
+from app.machine import total_memory_bytes
 from app.schemas.models import CheckpointItem, ModelMachine
 from engine.device import pick_device
 from engine.records import Release
@@ -27,7 +27,7 @@ def model_machine(settings: Settings) -> ModelMachine:
     if device.type == "cuda":
         memory_bytes = int(torch.cuda.get_device_properties(device).total_memory)
     else:
-        memory_bytes = int(psutil.virtual_memory().total)
+        memory_bytes = total_memory_bytes()
     return ModelMachine(device=str(device), memory_bytes=memory_bytes)
 
 
