@@ -15,9 +15,10 @@ from engine.tensors import FrameScores
 class FrameList(list):  # of (chunk, vector, time)
     n_vectors, marks = property(len), ()
 
-    def add(self, chunk, vectors, pts_s):
-        self.remove(chunk.video, chunk.ordinal)
-        self.extend((chunk, *frame) for frame in zip(vectors, pts_s.tolist(), strict=True))
+    def add(self, chunks):
+        for chunk, vectors, pts_s in chunks:
+            self.remove(chunk.video, chunk.ordinal)
+            self.extend((chunk, *frame) for frame in zip(vectors, pts_s.tolist(), strict=True))
         self.sort(key=lambda row: (row[0].video, row[0].ordinal, row[2]))
 
     def remove(self, video, ordinal=None):

@@ -8,13 +8,16 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from app.config.settings import Settings
+from app.config.settings import SECRETS, Settings
 
 SOURCES = sorted(
     path for folder in ("app", "engine", "storage") for path in Path(folder).rglob("*.py")
 )
 # Read by those who start a process, not from a settings file.
-ENVIRONMENT_ONLY = {"LONGWATCH_HOME"}
+ENVIRONMENT_ONLY = {
+    "LONGWATCH_HOME",
+    *(f"LONGWATCH_{secret.upper()}_FILE" for secret in SECRETS),
+}
 
 
 def known(section: type[BaseModel] = Settings, path: str = "") -> Iterator[str]:
