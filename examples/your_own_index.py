@@ -41,12 +41,11 @@ class FrameList(list):  # of (chunk, vector, time)
     def scores(self, queries, *, within=None, most=None, rank=None):
         chunks = self.refs(within)
         rows = [row for row in self if chunks.find(row[0].video, row[0].ordinal)]
-        vectors = torch.stack([row[1] for row in rows]) if rows else queries[:0]
         return FrameScores(
             chunks=chunks,
             chunk=torch.tensor([chunks.index(row[0]) for row in rows], dtype=torch.int64),
             pts_s=torch.tensor([row[2] for row in rows], dtype=torch.float64),
-            scores=queries @ vectors.T,
+            scores=queries @ torch.stack([r[1] for r in rows]).T if rows else queries[:, :0],
         )
 
     def frames(self, video, ordinal):
