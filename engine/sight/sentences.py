@@ -19,6 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from engine.errors import WeightsError
+from engine.models.layers.products import Linear
 from engine.sight import parts
 
 NAME: Final = "all-MiniLM-L6-v2"
@@ -159,10 +160,10 @@ class _Layer(nn.Module):
     def __init__(self, width: int, inner: int, n_heads: int) -> None:
         super().__init__()
         self.n_heads = n_heads
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
-        self.out = nn.Linear(width, width)
+        self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
+        self.out = Linear(width, width)
         self.out_norm = nn.LayerNorm(width, eps=_NORM_EPS)
-        self.up, self.down = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.up, self.down = Linear(width, inner), Linear(inner, width)
         self.down_norm = nn.LayerNorm(width, eps=_NORM_EPS)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:

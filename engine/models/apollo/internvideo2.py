@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from engine.device import CPU, upload
+from engine.models.layers.products import Linear
 
 RMS_EPS = 1e-6
 """Fixed in upstream's code, not in its config."""
@@ -167,8 +168,8 @@ class Block(nn.Module):
         self.attention = Attention(config)
         self.attention_scale = nn.Parameter(torch.ones(config.width))
         self.mlp_norm = nn.RMSNorm(config.width, eps=RMS_EPS)
-        self.mlp_in = nn.Linear(config.width, config.mlp_width)
-        self.mlp_out = nn.Linear(config.mlp_width, config.width)
+        self.mlp_in = Linear(config.width, config.mlp_width)
+        self.mlp_out = Linear(config.mlp_width, config.width)
         self.mlp_scale = nn.Parameter(torch.ones(config.width))
 
     def forward(
@@ -187,10 +188,10 @@ class Attention(nn.Module):
     def __init__(self, config: InternVideo2Config) -> None:
         super().__init__()
         self.n_heads = config.n_heads
-        self.qkv = nn.Linear(config.width, 3 * config.width, bias=config.qkv_bias)
+        self.qkv = Linear(config.width, 3 * config.width, bias=config.qkv_bias)
         self.query_norm = nn.RMSNorm(config.width, eps=RMS_EPS)
         self.key_norm = nn.RMSNorm(config.width, eps=RMS_EPS)
-        self.out = nn.Linear(config.width, config.width)
+        self.out = Linear(config.width, config.width)
 
     def forward(
         self, hidden: Float[Tensor, "clip position width"]

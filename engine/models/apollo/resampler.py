@@ -17,6 +17,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from engine.models.layers.products import Linear
+
 _NORMS = {
     "resampler.layers.*.input_latents_norm": "resampler.layers.*.query_norm",
     "resampler.layers.*.input_context_norm": "resampler.layers.*.context_norm",
@@ -115,9 +117,9 @@ class Connector(nn.Module):
     def __init__(self, config: ConnectorConfig) -> None:
         super().__init__()
         self.config = config
-        self.projections = nn.Sequential(nn.Linear(config.width_in, config.width))
+        self.projections = nn.Sequential(Linear(config.width_in, config.width))
         for _ in range(1, config.n_projections):
-            self.projections.extend([nn.GELU(), nn.Linear(config.width, config.width)])
+            self.projections.extend([nn.GELU(), Linear(config.width, config.width)])
         self.resampler = Resampler(config)
 
     def project(self, features: Float[Tensor, "*batch width_in"]) -> Float[Tensor, "*batch width"]:
@@ -170,9 +172,9 @@ class ResamplerLayer(nn.Module):
         self.context_norm = GainedNorm(width)
         self.attention = CrossAttention(config)
         self.mlp_norm = GainedNorm(width)
-        self.gate = nn.Linear(width, wide, bias=False)
-        self.up = nn.Linear(width, wide, bias=False)
-        self.down = nn.Linear(wide, width, bias=False)
+        self.gate = Linear(width, wide, bias=False)
+        self.up = Linear(width, wide, bias=False)
+        self.down = Linear(wide, width, bias=False)
 
     def forward(
         self,
@@ -193,10 +195,10 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.head_dim = config.head_dim
         inner, inner_kv = (n * config.head_dim for n in (config.n_heads, config.n_kv_heads))
-        self.query = nn.Linear(config.width, inner, bias=False)
-        self.key = nn.Linear(config.width, inner_kv, bias=False)
-        self.value = nn.Linear(config.width, inner_kv, bias=False)
-        self.out = nn.Linear(inner, config.width, bias=False)
+        self.query = Linear(config.width, inner, bias=False)
+        self.key = Linear(config.width, inner_kv, bias=False)
+        self.value = Linear(config.width, inner_kv, bias=False)
+        self.out = Linear(inner, config.width, bias=False)
 
     def forward(
         self,

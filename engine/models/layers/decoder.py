@@ -23,6 +23,8 @@ from engine.models.layers.attention import (
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.experts import Experts
 from engine.models.layers.fused_linear import FusedLinear
+from engine.models.layers.products import Linear, add_linear
+from engine.models.layers.products import linear as product
 from engine.models.layers.rotary import (
     RopeFactors,
     apply_rope,
@@ -69,8 +71,8 @@ def add_product(
     x: Float[Tensor, "row width"], rows: Float[Tensor, "row inner"], linear: nn.Module
 ) -> Float[Tensor, "row width"]:
     """Add a product to the residual, in one operation where the layer is a plain one."""
-    if type(linear) is nn.Linear and linear.bias is None and not torch.is_grad_enabled():
-        return torch.addmm(x, rows, linear.weight.t())
+    if type(linear) is Linear and linear.bias is None and not torch.is_grad_enabled():
+        return add_linear(x, rows, linear.weight)
     added: Tensor = x + linear(rows)
     return added
 
@@ -155,7 +157,7 @@ class Attention(nn.Module):
         self.vst_qkv = (
             FusedLinear(config.width, parts, bias=config.qkv_bias) if config.has_vst else None
         )
-        self.out = nn.Linear(inner, config.width, bias=False)
+        self.out = Linear(inner, config.width, bias=False)
         has_norm, eps = config.has_qk_norm, config.norm_eps
         self.query_norm = RmsNorm(config.head_dim, eps) if has_norm else None
         self.key_norm = RmsNorm(config.head_dim, eps) if has_norm else None
@@ -214,7 +216,7 @@ class Layer(nn.Module):
             self.gate_up = FusedLinear(
                 config.width, {"gate": config.mlp_width, "up": config.mlp_width}, bias=False
             )
-            self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+            self.down = Linear(config.mlp_width, config.width, bias=False)
 
     def forward(self, compute: Callable[..., Tensor], *inputs: Any) -> Tensor:
         """Return `compute(self, *inputs)`: training calls a layer so, that hooks may see the call.
@@ -269,9 +271,7 @@ class Decoder(nn.Module):
         self.vst_embed = nn.Parameter(torch.zeros(1, config.width)) if config.has_vst else None
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layers))
         self.norm = RmsNorm(config.width, config.norm_eps)
-        self.head = (
-            None if config.is_tied else nn.Linear(config.width, config.vocab_size, bias=False)
-        )
+        self.head = None if config.is_tied else Linear(config.width, config.vocab_size, bias=False)
 
     def stack(self) -> list[Layer]:
         """Return the layers under their own type."""
@@ -296,7 +296,7 @@ class Decoder(nn.Module):
     def logits(self, hidden: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch vocab"]:
         """Score the next token from rows after the final norm."""
         head = self.embed.weight if self.head is None else self.head.weight
-        return F.linear(hidden, head)
+        return product(hidden, head, None)
 
     def extend(
         self,

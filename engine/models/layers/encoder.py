@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from engine.models.layers.decoder import zero_embedding
+from engine.models.layers.products import Linear, linear
 
 CLIP_VISION: dict[str, Any] = {
     "hidden_size": 768,
@@ -99,10 +100,10 @@ class Attention(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.n_heads = config.n_heads
-        self.q_proj = nn.Linear(config.width, config.width)
-        self.k_proj = nn.Linear(config.width, config.width)
-        self.v_proj = nn.Linear(config.width, config.width)
-        self.out_proj = nn.Linear(config.width, config.width)
+        self.q_proj = Linear(config.width, config.width)
+        self.k_proj = Linear(config.width, config.width)
+        self.v_proj = Linear(config.width, config.width)
+        self.out_proj = Linear(config.width, config.width)
 
     def forward(
         self, x: Float[Tensor, "batch row width"], n_rows: int | None, is_causal: bool
@@ -126,8 +127,8 @@ class Mlp(nn.Module):
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(config.width, config.mlp_width)
-        self.fc2 = nn.Linear(config.mlp_width, config.width)
+        self.fc1 = Linear(config.width, config.mlp_width)
+        self.fc2 = Linear(config.mlp_width, config.width)
         self.activate = ACTIVATIONS[config.activation]
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
@@ -186,7 +187,7 @@ class PatchEmbeddings(nn.Module):
         # frame 3 (row y) (col x) -> frame (row col) (3 y x)
         cells = pixels.unfold(2, side, side).unfold(3, side, side).permute(0, 2, 3, 1, 4, 5)
         flat = cells.reshape(n, cells.shape[1] * cells.shape[2], -1)
-        x = F.linear(flat, conv.weight.flatten(1), conv.bias)
+        x = linear(flat, conv.weight.flatten(1), conv.bias)
         if self.class_embedding is not None:
             x = torch.cat((self.class_embedding.expand(n, 1, -1), x), 1)
         return x + self.position_embedding.weight
@@ -208,8 +209,8 @@ class PoolingHead(nn.Module):
         # The module's own forward prepares for masks and weights that nobody asks for.
         query_weight, other_weight = torch.split(attention.in_proj_weight, [width, 2 * width])
         query_bias, other_bias = torch.split(attention.in_proj_bias, [width, 2 * width])
-        q = F.linear(self.probe, query_weight, query_bias).expand(x.shape[0], -1, -1)
-        k, v = F.linear(x, other_weight, other_bias).chunk(2, -1)
+        q = linear(self.probe, query_weight, query_bias).expand(x.shape[0], -1, -1)
+        k, v = linear(x, other_weight, other_bias).chunk(2, -1)
         q, k, v = (
             rows.view(*rows.shape[:2], attention.num_heads, -1).transpose(1, 2)
             for rows in (q, k, v)
@@ -262,7 +263,7 @@ class TextModel(nn.Module):
         self.encoder = Encoder(sizes)
         self.final_layer_norm = nn.LayerNorm(sizes.width, sizes.norm_eps)
         if not is_clip:
-            self.head = nn.Linear(sizes.width, config.get("projection_size", sizes.width))
+            self.head = Linear(sizes.width, config.get("projection_size", sizes.width))
 
     def forward(self, ids: Int64[Tensor, " token"]) -> Float[Tensor, " width"]:
         """Compute the last row of one text, normed, and through the head where there is one."""

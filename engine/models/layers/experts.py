@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.fused_linear import FusedLinear
+from engine.models.layers.products import Linear
 
 
 class Expert(nn.Module):
@@ -32,7 +33,7 @@ class Expert(nn.Module):
         self.gate_up = FusedLinear(
             config.width, {"gate": config.mlp_width, "up": config.mlp_width}, bias=False
         )
-        self.down = nn.Linear(config.mlp_width, config.width, bias=False)
+        self.down = Linear(config.mlp_width, config.width, bias=False)
 
     def forward(self, rows: Float[Tensor, "row width"]) -> Float[Tensor, "row width"]:
         """Run the tokens that chose this expert."""
@@ -47,7 +48,7 @@ class Experts(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.n_chosen = config.experts_per_token
-        self.router = nn.Linear(config.width, config.n_experts, bias=False)
+        self.router = Linear(config.width, config.n_experts, bias=False)
         self.each = nn.ModuleList(Expert(config) for _ in range(config.n_experts))
         self.fetch: Callable[[int], nn.Module] | None = None
         """Brings an expert near, where a budget leaves some of them away."""

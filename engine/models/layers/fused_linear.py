@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
-import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
+
+from engine.models.layers.products import Linear, linear
 
 
-class FusedLinear(nn.Linear):
+class FusedLinear(Linear):
     """Several projections of one input as one matrix product; the loader fills it part by part."""
 
     def __init__(self, n_in: int, parts: Mapping[str, int], *, bias: bool) -> None:
@@ -18,4 +19,5 @@ class FusedLinear(nn.Linear):
     def project_kv(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch inner"]:
         """Project to all parts but the first: k and v without q."""
         start = next(iter(self.parts.values()))
-        return F.linear(x, self.weight[start:], None if self.bias is None else self.bias[start:])
+        bias = None if self.bias is None else self.bias[start:]
+        return linear(x, self.weight[start:], bias)

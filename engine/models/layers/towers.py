@@ -23,6 +23,7 @@ from engine.models.layers.encoder import (
     VisionModel,
 )
 from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.products import Linear
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.weights import fill, read_config, read_tensors
 
@@ -147,8 +148,8 @@ class Tower(nn.Module):
             self.text_model = TextModel(text, is_clip=is_clip)
             self.n_text_tokens: int = text["max_position_embeddings"]
         if config.text is not None and is_clip:
-            self.visual_projection = nn.Linear(self.width, config.vector_dim, bias=False)
-            self.text_projection = nn.Linear(text["hidden_size"], config.vector_dim, bias=False)
+            self.visual_projection = Linear(self.width, config.vector_dim, bias=False)
+            self.text_projection = Linear(text["hidden_size"], config.vector_dim, bias=False)
 
     @property
     def has_text(self) -> bool:

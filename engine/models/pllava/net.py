@@ -19,6 +19,7 @@ from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.products import Linear
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
 from engine.models.layers.weights import (
@@ -82,8 +83,8 @@ class Projector(nn.Module):
 
     def __init__(self, n_in: int, width: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(n_in, width)
-        self.outer = nn.Linear(width, width)
+        self.inner = Linear(n_in, width)
+        self.outer = Linear(width, width)
 
     def forward(
         self, features: Float[Tensor, "frame patch inner"]

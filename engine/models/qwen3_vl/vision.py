@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from engine.models.layers.decoder import zero_embedding
 from engine.models.layers.encoder import ACTIVATIONS
+from engine.models.layers.products import Linear, linear
 from engine.models.layers.rotary import RopeFactors, angle_factors, apply_rope
 
 NORM_EPS = 1e-6
@@ -123,8 +124,8 @@ class Merger(nn.Module):
         inner = config.width * config.merge**2
         self.norms_joined = norms_joined
         self.norm = nn.LayerNorm(inner if norms_joined else config.width, NORM_EPS)
-        self.inner = nn.Linear(inner, inner)
-        self.outer = nn.Linear(inner, config.out_width)
+        self.inner = Linear(inner, inner)
+        self.outer = Linear(inner, config.out_width)
 
     def forward(
         self, x: Float[Tensor, "pair patch width"]
@@ -146,11 +147,11 @@ class VisionBlock(nn.Module):
         width = config.width
         self.n_heads, self.activate = config.n_heads, ACTIVATIONS[config.activation]
         self.attention_norm = nn.LayerNorm(width, NORM_EPS)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.out = nn.Linear(width, width)
+        self.qkv = Linear(width, 3 * width)
+        self.out = Linear(width, width)
         self.mlp_norm = nn.LayerNorm(width, NORM_EPS)
-        self.mlp_in = nn.Linear(width, config.mlp_width)
-        self.mlp_out = nn.Linear(config.mlp_width, width)
+        self.mlp_in = Linear(width, config.mlp_width)
+        self.mlp_out = Linear(config.mlp_width, width)
 
     def forward(
         self, x: Float[Tensor, "pair patch width"], rope: RopeFactors
@@ -195,7 +196,7 @@ class VisionTower(nn.Module):
         grid = (pixels.shape[2] // config.patch_px, pixels.shape[3] // config.patch_px)
         # Every patch is one product; a convolution takes several times longer on a CPU.
         flat = cut_patches(pixels, config)
-        x = F.linear(flat, self.patches.weight.flatten(1), self.patches.bias)
+        x = linear(flat, self.patches.weight.flatten(1), self.patches.bias)
         x = x + self._positions(grid).to(x.dtype)
         rope, deep = self._rope(grid, pixels.device), []
         for depth, block in enumerate(self.blocks):

@@ -16,6 +16,7 @@ from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.encoder import SIGLIP_VISION
+from engine.models.layers.products import Linear
 from engine.models.layers.text_image import find_published, load_joint, mean_vectors
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles
 from engine.models.layers.weights import (
@@ -88,7 +89,7 @@ class SmolVlmNet(nn.Module):
         self.tower = Tower(config.tower)
         self.joint: Tower | None = None
         inner = self.tower.width * config.shuffle**2
-        self.connector = nn.Linear(inner, config.decoder.width, bias=False)
+        self.connector = Linear(inner, config.decoder.width, bias=False)
 
     def visual_tokens(
         self, pixels: Float[Tensor, "frame 3 h w"]

@@ -17,6 +17,7 @@ from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.products import Linear
 from engine.models.layers.text_image import encode_frames, load_joint
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tower, load_tower
 from engine.models.layers.weights import (
@@ -81,8 +82,8 @@ class Projector(nn.Module):
 
     def __init__(self, n_in: int, width: int, config: VisionConfig) -> None:
         super().__init__()
-        self.inner = nn.Linear(n_in, width)
-        self.outer = nn.Linear(width, width)
+        self.inner = Linear(n_in, width)
+        self.outer = Linear(width, width)
         self.stride, self.mode = config.pool_stride, config.pool_mode
 
     def forward(

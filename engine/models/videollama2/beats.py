@@ -17,6 +17,8 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.models.layers.products import Linear
+
 SAMPLE_RATE_HZ = 16_000
 NYQUIST_HZ = 8_000.0
 FRAME_SAMPLES = 400
@@ -119,7 +121,7 @@ class BeatsTower(nn.Module):
         # A tower whose patches are as wide as its encoder has nothing between them.
         self.post_extract_proj: nn.Module | None = None
         if config.embed_dim != config.encoder_embed_dim:
-            self.post_extract_proj = nn.Linear(config.embed_dim, config.encoder_embed_dim)
+            self.post_extract_proj = Linear(config.embed_dim, config.encoder_embed_dim)
         self.encoder = _Encoder(config)
 
     def forward(self, banks: Float[Tensor, "time mel"]) -> Float[Tensor, "token width"]:
@@ -199,8 +201,8 @@ class _Layer(nn.Module):
         self.residual_scale = (2 * config.encoder_layers) ** 0.25
         self.self_attn = _GatedAttention(config)
         self.self_attn_layer_norm = nn.LayerNorm(width)
-        self.fc1 = nn.Linear(width, inner)
-        self.fc2 = nn.Linear(inner, width)
+        self.fc1 = Linear(width, inner)
+        self.fc2 = Linear(inner, width)
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(
@@ -220,11 +222,11 @@ class _GatedAttention(nn.Module):
         super().__init__()
         width, self.n_heads = config.encoder_embed_dim, config.encoder_attention_heads
         self.max_distance = config.max_distance
-        self.q_proj = nn.Linear(width, width)
-        self.k_proj = nn.Linear(width, width)
-        self.v_proj = nn.Linear(width, width)
-        self.out_proj = nn.Linear(width, width)
-        self.grep_linear = nn.Linear(width // self.n_heads, 8)
+        self.q_proj = Linear(width, width)
+        self.k_proj = Linear(width, width)
+        self.v_proj = Linear(width, width)
+        self.out_proj = Linear(width, width)
+        self.grep_linear = Linear(width // self.n_heads, 8)
         self.grep_a = nn.Parameter(torch.empty(1, self.n_heads, 1, 1))
         self.relative_attention_bias = nn.Embedding(config.num_buckets, self.n_heads)
 

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from engine.models.layers.products import Linear
 from engine.models.videollama2.stc import SAMPLERS, StcConnector
 
 _MLP = re.compile(r"mlp([1-9]\d*)x_gelu")
@@ -96,8 +97,8 @@ def n_layers_of(kind: str) -> int | None:
 def projector(n_layers: int, n_in: int, width: int) -> nn.Module:
     """Build linear layers with exact GELUs between them; a single one stands alone."""
     if n_layers == 1:
-        return nn.Linear(n_in, width)
-    layers: list[nn.Module] = [nn.Linear(n_in, width)]
+        return Linear(n_in, width)
+    layers: list[nn.Module] = [Linear(n_in, width)]
     for _ in range(n_layers - 1):
-        layers += [nn.GELU(), nn.Linear(width, width)]
+        layers += [nn.GELU(), Linear(width, width)]
     return nn.Sequential(*layers)

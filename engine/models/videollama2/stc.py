@@ -24,6 +24,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engine.models.layers.products import Linear
+
 LAYER_NORM_EPS = 1e-5
 SQUEEZE_RATIO = 0.25
 """Channels of the squeeze, as a share of the channels that enter the block."""
@@ -75,7 +77,7 @@ class StcConnector(nn.Module):
         self.s1 = _stage(shape.depth, tower_width, width)
         self.sampler = _sampler(shape, width)
         self.s2 = _stage(shape.depth, width, width)
-        self.readout = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, width))
+        self.readout = nn.Sequential(Linear(width, width), nn.GELU(), Linear(width, width))
 
     def forward(
         self, patches: Float[Tensor, "clip frame patch tower_width"]
