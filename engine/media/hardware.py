@@ -1,9 +1,15 @@
-"""Frames that a card's own decoder reads, from files that are trusted.
+"""Sampled frames from the hardware decoder of an NVIDIA card (NVDEC), for programs of one's own.
 
-The seam for decoding on the card: torchcodec drives it where it is installed, a test gives any
-other. It reads in this process, so foreign files are not for it: what users add is decoded in a
-child that is confined. And its pixels differ from the CPU's by rounding, so a video is read by one
-of the two from beginning to end.
+    frames = CardReader(open_on_card(path, torch.device("cuda")), engine.sampling)
+    for chunk in ingest(engine, VideoId("gate"), frames):
+        ...
+
+Longwatch itself never decodes this way: a card decodes in the process that asks, and what users add
+is decoded in a confined child. So this is for programs that use the engine on files they trust. The
+rules of sampling are tested with a stand-in for the decoder; torchcodec has not run on a card yet.
+
+Pixels differ from those of the CPU by rounding, so read a video with one of the two from beginning
+to end.
 """
 
 from collections.abc import Iterator, Sequence
@@ -52,7 +58,10 @@ class CardDecoder(Protocol):
 
 @dataclass
 class CardReader:
-    """The sampled frames of a trusted file: the face and the rules of `FrameReader`."""
+    """The sampled frames of a trusted file, with the interface and the rules of `FrameReader`.
+
+    Raises MediaDecodeError from its iterator where the decoder gives up.
+    """
 
     decoder: CardDecoder
     config: SamplingConfig
