@@ -1,4 +1,4 @@
-"""The seams of the engine: a model, an image-text encoder, a tier of memory, an index.
+"""The seams of the engine: a model, an image-text encoder, an index.
 
 A model may be a `Captioner` and a `TokenCounter` too.
 """
@@ -14,7 +14,6 @@ from torch import Tensor
 
 from engine.chunk_refs import ChunkRefs
 from engine.records import (
-    ChunkRef,
     EncoderCard,
     Fingerprint,
     IndexResult,
@@ -30,7 +29,6 @@ from engine.tensors import (
     FrameScores,
     ImageLatents,
     Latents,
-    PackedChunk,
     Rank,
     Token,
     VisualTokens,
@@ -242,28 +240,6 @@ class StepSharer(Protocol):
     @property
     def shares_steps(self) -> bool:
         """Whether they do on the device that it runs on."""
-        ...
-
-
-@runtime_checkable
-class LatentTier(Protocol):
-    """One level of the memory for latents: device, host or disk; all hold the stored form."""
-
-    @property
-    def used_bytes(self) -> int:
-        """Bytes held now."""
-        ...
-
-    def get(self, ref: ChunkRef) -> PackedChunk | None:
-        """Return the chunk, or `None` when this tier does not hold it."""
-        ...
-
-    def put(self, chunk: PackedChunk) -> None:
-        """Hold a chunk; making room first is the caller's business."""
-        ...
-
-    def drop(self, ref: ChunkRef) -> None:
-        """Forget a chunk; nothing happens when it is not held."""
         ...
 
 

@@ -118,10 +118,6 @@ class DiskTier:
         set_aside_name(path).unlink(missing_ok=True)
         return latent_file.committed(header, len(content))
 
-    def put(self, chunk: PackedChunk) -> None:
-        """Write a chunk of which nothing but its tensors is known."""
-        self.commit(chunk, activity=0.0, stats=SampleStats())
-
     def get(self, ref: ChunkRef) -> PackedChunk | None:
         """Read a chunk, every byte verified; `None` when there is no file.
 
