@@ -32,13 +32,6 @@ def training_state(model: nn.Module, optimiser: Optimizer) -> dict[str, Any]:
     return {"model": model.state_dict(), "optimiser": optimiser.state_dict()}
 
 
-def save_checkpoint(
-    folder: Path, model: nn.Module, optimiser: Optimizer, step: int, *, plan: Mapping[str, Any]
-) -> None:
-    """Write a checkpoint of what is not sharded; as `save_state`."""
-    save_state(folder, training_state(model, optimiser), step, plan=plan)
-
-
 def save_state(
     folder: Path, values: Mapping[str, Any], step: int, *, plan: Mapping[str, Any]
 ) -> None:

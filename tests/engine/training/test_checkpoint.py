@@ -8,7 +8,14 @@ from torch import nn
 from torch.optim import AdamW
 
 from engine.errors import DiskFullError, WeightsError
-from engine.training.checkpoint import FILE, PREVIOUS, load_checkpoint, save_checkpoint, set_aside
+from engine.training.checkpoint import (
+    FILE,
+    PREVIOUS,
+    load_checkpoint,
+    save_state,
+    set_aside,
+    training_state,
+)
 from tests.support.disk_log import record_disk
 
 PLAN = {"n_steps": 10, "rate": 0.1}
@@ -26,7 +33,7 @@ def learnt(width: int = 3) -> tuple[nn.Linear, AdamW]:
 def test_weights_optimiser_and_step_come_back(tmp_path: Path) -> None:
     model, optimiser = learnt()
     assert load_checkpoint(tmp_path, model, optimiser, plan=PLAN) == 0
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     other = nn.Linear(3, 200)
     again = AdamW(other.parameters())
     assert load_checkpoint(tmp_path, other, again, plan=PLAN) == 7
@@ -40,7 +47,7 @@ def test_a_number_that_an_older_checkpoint_does_not_know_has_its_former_meaning(
     tmp_path: Path,
 ) -> None:
     model, optimiser = learnt()
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     newer = {**PLAN, "accumulate": 1}
     older = {"accumulate": 1, "n_steps": 99}
     assert load_checkpoint(tmp_path, model, optimiser, plan=newer, older_defaults=older) == 7
@@ -53,7 +60,7 @@ def test_a_number_that_an_older_checkpoint_does_not_know_has_its_former_meaning(
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
 def test_a_file_cut_short_is_named_in_one_sentence(tmp_path: Path, share: float) -> None:
     model, optimiser = learnt()
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     whole = (tmp_path / FILE).read_bytes()
     (tmp_path / FILE).write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(WeightsError, match=r"checkpoint\.pt is damaged \(cut short\)"):
@@ -62,7 +69,7 @@ def test_a_file_cut_short_is_named_in_one_sentence(tmp_path: Path, share: float)
 
 def test_one_flipped_bit_is_noticed(tmp_path: Path) -> None:
     model, optimiser = learnt()
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     content = bytearray((tmp_path / FILE).read_bytes())
     at = content.index(model.weight.detach().numpy().tobytes()) + 40
     content[at] ^= 1
@@ -83,19 +90,19 @@ def test_what_no_run_has_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_model_of_another_shape_is_refused(tmp_path: Path) -> None:
-    save_checkpoint(tmp_path, *learnt(), 7, plan=PLAN)
+    save_state(tmp_path, training_state(*learnt()), 7, plan=PLAN)
     with pytest.raises(WeightsError, match="other parts or shapes"):
         load_checkpoint(tmp_path, *learnt(4), plan=PLAN)
 
 
 def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
     model, optimiser = learnt()
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
     try:
         with pytest.raises(DiskFullError, match="step 8"):
-            save_checkpoint(tmp_path, model, optimiser, 8, plan=PLAN)
+            save_state(tmp_path, training_state(model, optimiser), 8, plan=PLAN)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert load_checkpoint(tmp_path, model, optimiser, plan=PLAN) == 7
@@ -105,7 +112,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(tmp_path: Path) -> None:
 def test_a_checkpoint_is_flushed_before_it_replaces_the_one_before(tmp_path: Path) -> None:
     model, optimiser = learnt()
     with record_disk(tmp_path) as log:
-        save_checkpoint(tmp_path, model, optimiser, 1, plan={})
+        save_state(tmp_path, training_state(model, optimiser), 1, plan={})
     temporary = f".{FILE}.part"
     assert log.entries == [
         ("fsync", temporary),
@@ -117,7 +124,7 @@ def test_a_checkpoint_is_flushed_before_it_replaces_the_one_before(tmp_path: Pat
 def test_an_earlier_run_is_kept_under_another_name(tmp_path: Path) -> None:
     model, optimiser = learnt()
     set_aside(tmp_path)
-    save_checkpoint(tmp_path, model, optimiser, 7, plan=PLAN)
+    save_state(tmp_path, training_state(model, optimiser), 7, plan=PLAN)
     set_aside(tmp_path)
     assert load_checkpoint(tmp_path, model, optimiser, plan=PLAN) == 0
     assert (tmp_path / PREVIOUS).is_file()
