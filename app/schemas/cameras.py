@@ -1,13 +1,9 @@
 """Cameras: what each is, how it is doing, and what lies on its timeline."""
 
-from typing import Literal
-
 from pydantic import ByteSize, Field
 
 from app.schemas.common import RequestModel, Schema
 from storage.camera_records import CameraState, CameraTransport
-
-Kept = Literal["recordings", "stills", "latents"]
 
 _DAYS = Field(default=None, ge=0.001, le=36500)
 _BYTES = Field(default=None, ge=1, le=1 << 60)

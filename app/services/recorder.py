@@ -246,10 +246,3 @@ def settle_recordings(context: ServiceContext, camera: CameraRow) -> None:
     for row in context.catalog.segments.list(camera.id):
         if row.is_open:
             settle_segment(context, row, home.recording(camera.id, row.name))
-
-
-def recorded_files(context: ServiceContext, video: VideoRow) -> tuple[SegmentRow, ...]:
-    """Return the files that hold a part of a timeline, in time order."""
-    if video.camera is None:
-        return ()
-    return context.catalog.segments.of_video(video.id)

@@ -60,11 +60,6 @@ class FragmentedFile:
     """Reads a part of a file that lies elsewhere; `None` opens the path."""
 
     @property
-    def header_bytes(self) -> int:
-        """Length of what stands before the fragments."""
-        return len(self.header)
-
-    @property
     def in_playing_order(self) -> list[Fragment]:
         """The fragments so that whoever begins at a keyframe finds its sound behind it.
 

