@@ -38,3 +38,18 @@ class JobControl(Protocol):
 
     def should_stop(self) -> bool:
         """Tell whether to return soon, for any reason; what is committed stays."""
+
+
+class Unattended:
+    """The control of work that nobody watches or stops."""
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Ignore progress."""
+
+    def is_cancelled(self) -> bool:
+        """Return that nobody has cancelled."""
+        return False
+
+    def should_stop(self) -> bool:
+        """Return that it may go on."""
+        return False

@@ -16,6 +16,7 @@ from typing import Final
 
 from app.config.settings import Settings
 from app.machine import available_memory_bytes, usable_cores
+from app.progress import Unattended
 from app.schemas.capacity import (
     CapacityFleet,
     CapacityNeed,
@@ -233,7 +234,7 @@ def _measure(settings: Settings, fps: float, model: VideoModel | None, minutes: 
 def _read(context: ServiceContext, footage: Path) -> CapacityRates:
     engine = context.engine
     used, started = cpu_s(), time.perf_counter()
-    video = read_video(context, add_source(context, str(footage)), _Unwatched())
+    video = read_video(context, add_source(context, str(footage)), Unattended())
     wall_s, used_s = time.perf_counter() - started, cpu_s() - used
     n_frames = video.ingested_s * engine.sampling.fps
     cores = usable_cores()
@@ -250,21 +251,6 @@ def _read(context: ServiceContext, footage: Path) -> CapacityRates:
         still_bytes_per_day=round(context.stills.used_bytes() * a_day),
         measured_s=round(wall_s, 1),
     )
-
-
-class _Unwatched:
-    """A job that nobody stops or watches."""
-
-    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Nobody listens."""
-
-    def is_cancelled(self) -> bool:
-        """Nobody cancels."""
-        return False
-
-    def should_stop(self) -> bool:
-        """Nobody stops it."""
-        return False
 
 
 def _machine(settings: Settings, cache: CacheConfig) -> Machine:

@@ -1,4 +1,4 @@
-"""Drawn footage that looks like a camera's, of any length, and the job that reads it."""
+"""Drawn footage that looks like a camera's, of any length."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -70,18 +70,3 @@ def patrol(n: int, size_px: tuple[int, int]) -> Iterator[UInt8[np.ndarray, "h w 
         left = 2 * index % (width - 40)
         frame[height // 2 : height // 2 + 80, left : left + 40] = 230
         yield frame
-
-
-class Undisturbed:
-    """A job that nobody watches or stops."""
-
-    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Ignore progress."""
-
-    def is_cancelled(self) -> bool:
-        """Tell that nobody cancels."""
-        return False
-
-    def should_stop(self) -> bool:
-        """Tell that it may go on."""
-        return False

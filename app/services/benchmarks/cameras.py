@@ -22,7 +22,8 @@ import av
 import psutil
 
 from app.config.settings import load_settings
-from app.services.benchmarks._footage import Undisturbed, patrol
+from app.progress import Unattended
+from app.services.benchmarks._footage import patrol
 from app.services.camera_registry import add_camera, list_cameras
 from app.services.context import ServiceContext
 from app.services.filming import run_filming
@@ -123,7 +124,7 @@ def _watch(context: ServiceContext, seconds: float) -> list[dict[str, Any]]:
     return samples
 
 
-class _Filming(Undisturbed):
+class _Filming(Unattended):
     """A job that films a camera on a thread of its own, until it is stopped."""
 
     def __init__(self, context: ServiceContext, camera: CameraRow) -> None:

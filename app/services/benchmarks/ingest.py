@@ -16,6 +16,7 @@ from typing import Any, Final, NamedTuple
 import psutil
 
 from app.config.settings import load_settings
+from app.progress import Unattended
 from app.services.benchmarks._footage import draw_footage
 from app.services.benchmarks.decode import cpu_s
 from app.services.context import ServiceContext
@@ -88,7 +89,7 @@ class _Mark(NamedTuple):
     rss_bytes: int
 
 
-class _Recorder:
+class _Recorder(Unattended):
     """A job that nobody stops; it notes a mark for each chunk."""
 
     def __init__(self) -> None:
@@ -98,12 +99,6 @@ class _Recorder:
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         rss_bytes = self._process.memory_info().rss
         self.marks.append(_Mark(time.perf_counter(), time.process_time(), rss_bytes))
-
-    def is_cancelled(self) -> bool:
-        return False
-
-    def should_stop(self) -> bool:
-        return False
 
 
 def _ingest(context: ServiceContext, footage: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.config.settings import load_settings
+from app.progress import Unattended
 from app.services.access import FULL_ACCESS, Access
 from app.services.ask import ask
 from app.services.benchmarks._command import time_command
@@ -235,18 +236,10 @@ def _step(file: str, line: int, function: str) -> str:
     return f"{short.as_posix()}: {function}"
 
 
-class _Stopped:
+class _Stopped(Unattended):
     """A job that is told to stop before its first frame."""
 
-    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Ignore what is done."""
-
-    def is_cancelled(self) -> bool:
-        """Tell that nobody cancelled."""
-        return False
-
     def should_stop(self) -> bool:
-        """Tell that it has to."""
         return True
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from app.config.settings import Settings, load_settings
-from app.services.benchmarks._footage import Undisturbed, patrol
+from app.progress import Unattended
+from app.services.benchmarks._footage import patrol
 from app.services.benchmarks.decode import cpu_s
 from app.services.context import ServiceContext
 from app.services.footage import LibraryFootage
@@ -53,7 +54,7 @@ def measure(*, model: str | None = None, minutes: float = 2) -> dict[str, Any]:
 
 
 def _measure(context: ServiceContext, settings: Settings, footage: Path) -> dict[str, Any]:
-    video = read_video(context, add_source(context, str(footage)), Undisturbed())
+    video = read_video(context, add_source(context, str(footage)), Unattended())
     stages = {"vectors": _measure_vectors(context, video)}
     for name in STAGES:
         observer = open_observer(name, observer_config(settings))
@@ -86,7 +87,7 @@ def _measure_vectors(context: ServiceContext, video: VideoRow) -> dict[str, floa
     for encoder_index in context.encoders:
         encoder_index.encoder.encode_images([np.zeros((64, 64, 3), np.uint8)])
     used, started = cpu_s(), time.perf_counter()
-    encode_video(context, video, Undisturbed())
+    encode_video(context, video, Unattended())
     stage_s = cpu_s() - used
     return {
         "cpu_s": round(stage_s, 2),

@@ -18,7 +18,8 @@ from typing import Any, Final
 import numpy as np
 
 from app.config.settings import load_settings
-from app.services.benchmarks._footage import Undisturbed, draw_minute
+from app.progress import Unattended
+from app.services.benchmarks._footage import draw_minute
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
 from app.services.pictures import kept_still
@@ -82,7 +83,7 @@ def measure(*, model: str | None = None, minutes: int = 60, rounds: int = 5) -> 
         hour = repeat_video(minute, minutes, Path(folder) / "hour.mp4")
         context = ServiceContext(load_settings({"model": model}, home=Path(folder) / "home"))
         try:
-            video = read_video(context, add_source(context, str(hour)), Undisturbed())
+            video = read_video(context, add_source(context, str(hour)), Unattended())
             for encoder_index in context.encoders:
                 _spread_vectors(context, encoder_index, video.id)
             _draw_rows(context, video.id, minutes)

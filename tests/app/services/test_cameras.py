@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from app.progress import Unattended
 from app.services.cameras import source_address
 from app.services.context import ServiceContext
 from app.services.ingest import add_source, read_video
@@ -22,7 +23,7 @@ from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.synthetic import encoded_video
 
 
-class _StopAfterChunks:
+class _StopAfterChunks(Unattended):
     """A job that ends by itself once a chunk is committed."""
 
     def __init__(self) -> None:
@@ -34,9 +35,6 @@ class _StopAfterChunks:
         self.is_done = True
         for child in psutil.Process().children(recursive=True):
             self.command_lines += f"{child.cmdline()} {child.environ()}\n"
-
-    def is_cancelled(self) -> bool:
-        return False
 
     def should_stop(self) -> bool:
         return self.is_done

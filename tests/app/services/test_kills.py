@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.progress import Unattended
 from app.services.access import find_video
 from app.services.ask import ask
 from app.services.context import ServiceContext
@@ -222,7 +223,7 @@ def test_killed_migration_keeps_every_row(tmp_path: Path, n_kills: int | None) -
             assert catalog.jobs.list("failed", video=video.id)
 
 
-class _StopAfter:
+class _StopAfter(Unattended):
     """A job that ends by itself once so many chunks are committed."""
 
     def __init__(self, n_chunks: int) -> None:
@@ -230,9 +231,6 @@ class _StopAfter:
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
         self._left -= 1
-
-    def is_cancelled(self) -> bool:
-        return False
 
     def should_stop(self) -> bool:
         return self._left <= 0
