@@ -1,4 +1,4 @@
-"""Files that appear under their name whole or not at all, and survive a loss of power.
+"""Files that appear under their name whole or not at all, and survive a loss of power; checksums.
 
 Write to a temporary name in the same folder, flush the file, rename it over the final name, flush
 the folder. A flush costs milliseconds on a disk, so callers whose files are cheap to rebuild may
@@ -10,6 +10,7 @@ Equal" (Pillai et al., OSDI 2014), table 5.
 """
 
 import errno
+import hashlib
 import os
 import secrets
 import shutil
@@ -159,6 +160,12 @@ def _changed_at_ns(path: Path) -> int:
         return path.stat().st_mtime_ns
     except FileNotFoundError:
         return 0
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_out_of_space(error: OSError) -> bool:

@@ -9,7 +9,6 @@ Left out is what can be made again (index, sheets for scrubbing, copies for brow
 uploads. Stills are in it: those of a camera cannot be made again.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
@@ -34,6 +33,7 @@ from engine.files import (
     create_private,
     is_out_of_space,
     make_folder,
+    sha256_of,
 )
 from engine.plural import counted
 from storage.backup import copy_database
@@ -44,7 +44,6 @@ FORMAT: Final = 1
 """Version of the list; a backup of another version is refused."""
 
 LIST_NAME: Final = "longwatch-backup.json"
-_BLOCK_BYTES: Final = 1 << 20
 
 
 def back_up(context: ServiceContext, folder: Path) -> MessageResponse:
@@ -158,14 +157,14 @@ def _files(home: HomeFolder) -> Iterator[Path]:
 
 def _keep(folder: Path, path: Path) -> dict[str, Any]:
     """Copy a file below its digest, unless it is there, and return its entry in the list."""
-    digest = _digest(path)
+    digest = sha256_of(path)
     target = _content(folder, digest)
     if not target.exists():
         make_folder(target.parent, private=True)
         with atomic_write(target) as copy:
             _copy(path, copy)
             # A file that changed while it was copied is kept as what it is now.
-            digest = _digest(copy)
+            digest = sha256_of(copy)
         if digest != target.name:
             target = target.replace(_content(folder, digest, create=True))
     return {"sha256": digest, "bytes": target.stat().st_size}
@@ -208,7 +207,7 @@ def _bring_back(folder: Path, entry: Mapping[str, Any], target: Path) -> None:
     make_folder(target.parent, private=True)
     with atomic_write(target) as copy:
         _copy(content, copy)
-        if _digest(copy) != entry["sha256"]:
+        if sha256_of(copy) != entry["sha256"]:
             raise InputRefusedError(f"{content} is damaged: it should become {target}")
 
 
@@ -232,14 +231,6 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file for its owner alone: a library holds pictures, questions and password hashes."""
     create_private(target)
     shutil.copyfile(source, target)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _translated(error: OSError, folder: Path) -> UnreachableError:

@@ -46,7 +46,7 @@ from engine.errors import (
     NotFoundError,
     UnreachableError,
 )
-from engine.files import is_out_of_space
+from engine.files import is_out_of_space, sha256_of
 from engine.plural import counted
 from engine.records import TimeSpan, VideoId
 from storage.camera_records import CameraRow, SegmentRow
@@ -62,7 +62,6 @@ MOST_CAMERAS: Final = 64
 LEAST_UNRECORDED_S: Final = 1.0
 """Shorter stretches without a clip are not listed: a recording is written in fragments of a
 second, and the end of one is known no better."""
-_BLOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +186,6 @@ def pack_evidence(
         with ZipFile(archive, "w") as out:
             for path in sorted(folder.rglob("*")):
                 out.write(path, path.relative_to(folder))
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _check_length(length_s: float, most_s: float | None) -> None:

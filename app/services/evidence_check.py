@@ -7,9 +7,10 @@ from typing import Final
 from pydantic import ValidationError
 
 from app.schemas.evidence import ClipItem, EvidenceCheckResponse, EvidenceManifest
-from app.services.camera_evidence import MANIFEST, PUBLIC_KEY, SIGNATURE, sha256_of
+from app.services.camera_evidence import MANIFEST, PUBLIC_KEY, SIGNATURE
 from app.services.signing import fingerprint, is_signed, read_public_key
 from engine.errors import InputRefusedError, NotFoundError, UnreachableError
+from engine.files import sha256_of
 from engine.plural import counted
 from storage.files import HomeFolder
 

@@ -12,6 +12,7 @@ from app.services.context import ServiceContext
 from app.services.objects import MOST_NAMED, REPLACED, require_objects
 from app.services.orphan_objects import described_by, is_ours, ownerless
 from engine.errors import NotFoundError
+from engine.files import sha256_of
 from storage.files import SIDECAR, HomeFolder
 from storage.object_records import ObjectRow
 
@@ -112,12 +113,9 @@ def _may_be_newer(listed: ObjectRow, size: int) -> bool:
 
 def _as_here(context: ServiceContext, row: ObjectRow) -> ObjectRow:
     """Return the row of an object with the time of the same file here, which stays a copy so."""
-    # Late, as the rest of it: without an object store nothing of this is imported.
-    from app.services.home_copies import file_digest
-
     path = HomeFolder(context.settings.home).at_key(row.key)
     with suppress(OSError):
-        if path.is_file() and file_digest(path)[0] == row.sha256:
+        if path.is_file() and sha256_of(path) == row.sha256:
             return replace(row, written_ns=path.stat().st_mtime_ns)
     return row
 

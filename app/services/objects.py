@@ -17,7 +17,7 @@ from app.services.background import repeating
 from app.services.context import ServiceContext
 from app.services.ingest_jobs import enqueue_ingest
 from engine.errors import SettingsError, UnreachableError
-from engine.files import atomic_write_bytes
+from engine.files import atomic_write_bytes, sha256_of
 from storage.files import HomeFolder
 from storage.object_records import ObjectRow
 from storage.records import VideoRow
@@ -306,11 +306,8 @@ def n_away(context: ServiceContext, here: Collection[str]) -> int:
 
 def _mend(context: ServiceContext, objects: "HomeObjects", row: ObjectRow) -> bool:
     """Put an object there again from the copy here, if that is whole."""
-    # Late, as the rest of it: without an object store nothing of this is imported.
-    from app.services.home_copies import file_digest
-
     path = HomeFolder(context.settings.home).at_key(row.key)
-    if not path.is_file() or file_digest(path)[0] != row.sha256:
+    if not path.is_file() or sha256_of(path) != row.sha256:
         return False
     return objects.store.put(row.key, path, row.sha256, replaces=True)
 

@@ -3,7 +3,6 @@
 Nothing else in Longwatch fetches anything that the user did not ask for.
 """
 
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -20,7 +19,7 @@ from app.config.settings import Settings
 from app.schemas.common import MessageResponse
 from app.schemas.models import PulledRepository, PullPlan
 from engine.errors import DiskFullError, InputRefusedError, UnreachableError, WeightsError
-from engine.files import atomic_write_bytes
+from engine.files import atomic_write_bytes, sha256_of
 from engine.models import registry
 
 PULLED: Final = ("*.safetensors", "*.json", "*.txt", "*.model", "*.bin")
@@ -105,12 +104,11 @@ def verify_digests(folder: Path) -> int:
         path = folder / name
         if not path.is_file():
             raise WeightsError(f"{path} is missing", hint="pull the model again")
-        with path.open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                raise WeightsError(
-                    f"{path} is not the file that was published",
-                    hint="delete it and pull the model again",
-                )
+        if sha256_of(path) != sha256:
+            raise WeightsError(
+                f"{path} is not the file that was published",
+                hint="delete it and pull the model again",
+            )
     return len(digests)
 
 

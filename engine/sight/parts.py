@@ -11,14 +11,13 @@ from states the licence, and the checksum ties the copy to that publication:
 - Whisper base: OpenAI (MIT), converted as Systran/faster-whisper-base (MIT), revision ebe41f70.
 """
 
-import hashlib
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from engine.errors import MissingCapabilityError, WeightsError
-from engine.files import atomic_write
+from engine.files import atomic_write, sha256_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +154,8 @@ def _package_folder(package: str) -> Path:
 def _check(path: Path, sha256: str) -> None:
     if not path.is_file():
         raise WeightsError(f"{path} is missing", hint="install its package again")
-    with path.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-            raise WeightsError(
-                f"{path} is not the file that its makers published",
-                hint="install its package again; a changed file is never loaded",
-            )
+    if sha256_of(path) != sha256:
+        raise WeightsError(
+            f"{path} is not the file that its makers published",
+            hint="install its package again; a changed file is never loaded",
+        )

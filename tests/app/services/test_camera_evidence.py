@@ -19,7 +19,6 @@ from app.services.camera_evidence import (
     evidence_span,
     export_evidence,
     pack_evidence,
-    sha256_of,
 )
 from app.services.context import ServiceContext
 from app.services.evidence_check import check_evidence
@@ -27,6 +26,7 @@ from app.services.recorder import segment_name
 from app.services.signing import public_pem
 from app.services.wall_clock import ClockChange, change_clock
 from engine.errors import InputRefusedError, NotFoundError
+from engine.files import sha256_of
 from engine.media.fragments import read_layout
 from engine.media.recording import FeedRecorder, RecordedBytes
 from engine.records import TimeSpan, VideoId
