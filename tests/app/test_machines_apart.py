@@ -2,8 +2,7 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,10 +31,10 @@ from storage.records import VideoRow
 from tests.support.object_store import BUCKET, s3_server
 from tests.support.servers import environment, open_shared
 from tests.support.site import draw_clip, open_library
+from tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.scale, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
-PATIENCE_S = 120
 MODEL = "nano"
 SEED, SECONDS = 1, 120
 
@@ -102,14 +101,6 @@ def library(postgres_library: str, s3: str, tmp_path: Path) -> Library:
     )
 
 
-def wait_for(is_so: Callable[[], bool]) -> None:
-    """Wait for what was promised, however busy the machine is."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not come about"
-        time.sleep(0.02)
-
-
 def upload(context: ServiceContext, clip: Path) -> VideoRow:
     """Send a file as a browser does; its reading is queued."""
     content = clip.read_bytes()
@@ -131,13 +122,13 @@ def kill_in_mid_chunk(
     library: Library, context: ServiceContext, video: VideoId, process: subprocess.Popen[bytes]
 ) -> None:
     """Kill a worker after it has put a chunk into the store and before the row says so."""
-    wait_for(lambda: n_chunks(context, video) >= 2)
+    wait_until(lambda: n_chunks(context, video) >= 2)
     with psycopg.connect(library.url) as connection:
         connection.execute("LOCK TABLE chunks IN EXCLUSIVE MODE")
         waiting = (
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'chunks'::regclass"
         )
-        wait_for(lambda: connection.execute(waiting).fetchone() != (0,))
+        wait_until(lambda: connection.execute(waiting).fetchone() != (0,))
         process.kill()
         process.wait()
 
@@ -187,7 +178,7 @@ def test_two_machines_answer_as_one_and_lose_nothing_with_a_worker(
         assert a.catalog.videos.get(video).status == "ingesting"
 
         with library.working("b"):
-            wait_for(lambda: b.catalog.videos.get(video).status == "ready")
+            wait_until(lambda: b.catalog.videos.get(video).status == "ready")
         row = b.catalog.videos.get(video)
         assert 2 <= n_before < row.n_chunks
 

@@ -1,7 +1,6 @@
 """Two servers over one library: nobody who is sent from one to the other notices."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,9 +21,9 @@ from tests.support.servers import (
     sign_in,
 )
 from tests.support.site import draw_clip
+from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.scale
-PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
@@ -53,14 +52,6 @@ def people() -> Iterator[ExitStack]:
     """Browsers, which are closed at the end."""
     with ExitStack() as opened:
         yield opened
-
-
-def wait_for(is_so: Callable[[], bool]) -> None:
-    """Wait for what was promised, however busy the machine is."""
-    end_s = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < end_s, "it did not come about"
-        time.sleep(0.2)
 
 
 def test_sign_in_at_one_holds_at_the_other_and_ends_at_both(pair: Pair, people: ExitStack) -> None:
@@ -103,7 +94,7 @@ def test_upload_begun_at_one_ends_at_the_other_which_reads_it(
         (video,) = [row for row in listed(client) if row["name"] == "gate"]
         return bool(video["status"] == "ready")
 
-    wait_for(is_ready)
+    wait_until(is_ready)
     (video,) = [row for row in listed(client) if row["name"] == "gate"]
     jobs = client.get("/api/v1/jobs").json()["jobs"]
     (read,) = [job for job in jobs if job["kind"] == "ingest"]
@@ -141,7 +132,7 @@ def test_setting_changed_at_one_holds_at_the_other(pair: Pair, people: ExitStack
         rows = other.get("/api/v1/settings/values").json()["settings"]
         return next(row["in_force"] for row in rows if row["setting"] == "retention.days")
 
-    wait_for(lambda: in_force() == "400")
+    wait_until(lambda: in_force() == "400")
 
 
 def test_server_with_a_folder_of_its_own_says_what_it_has_not(

@@ -7,7 +7,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -33,6 +32,7 @@ from app.version import product_version
 from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.synthetic.story import draw_story
+from tests.support.waiting import wait_until
 
 
 @dataclass(frozen=True)
@@ -264,11 +264,9 @@ def test_terminal_that_leaves_hands_its_ingest_back(fresh: Site) -> None:
             request = request_of(fresh, "ingest", sources=[str(fresh.clip)])
             wire.sendall(json.dumps(request).encode() + b"\n")
             assert b"progress" in wire.recv(1 << 16)
-        deadline = time.monotonic() + 60
-        while not (jobs := fresh.context.catalog.jobs.list("queued", "done")):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        assert jobs[0].state == "queued"
+        catalog = fresh.context.catalog
+        wait_until(lambda: catalog.jobs.list("queued", "done"))
+        assert catalog.jobs.list("queued", "done")[0].state == "queued"
         assert 0 < fresh.context.catalog.videos.list()[0].n_chunks < 9
 
 
@@ -280,10 +278,8 @@ def test_server_that_stops_says_how_to_go_on(
         words = ["ingest", str(fresh.clip), "--home", str(fresh.home)]
         terminal = threading.Thread(target=lambda: codes.append(main(words)))
         terminal.start()
-        deadline = time.monotonic() + 60
-        while not any(video.n_chunks for video in fresh.context.catalog.videos.list()):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        videos = fresh.context.catalog.videos
+        wait_until(lambda: any(video.n_chunks for video in videos.list()))
         server.close()
         terminal.join()
     assert codes == [3]

@@ -4,9 +4,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -21,6 +20,7 @@ from storage.camera_records import CameraRow
 from storage.catalog import utc_now
 from tests.app.services.conftest import open_library
 from tests.support.clock_camera import drawn_clock, open_clock_camera
+from tests.support.waiting import wait_until
 
 PATIENCE_S = 180.0
 LEASE_S = 5.0
@@ -75,13 +75,6 @@ def workers(library: ServiceContext, count: int) -> Iterator[list[WorkerProcess]
             stack.callback(running[-1].end)
         wait_until(lambda: len(library.catalog.workers.present(silent_s=LEASE_S)) == count)
         yield running
-
-
-def wait_until(is_done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_done():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.1)
 
 
 def reader(library: ServiceContext) -> str:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -44,9 +44,9 @@ from tests.support.clock_camera import FPS, ClockCamera, drawn_clock, open_clock
 from tests.support.mjpeg_camera import open_mjpeg_camera
 from tests.support.rtsp_camera import open_rtsp_camera
 from tests.support.synthetic import encoded_video, read_index
+from tests.support.waiting import wait_until
 from tests.support.watched import add_rules
 
-PATIENCE_S = 120.0
 A_PICTURE_S = 1 / FPS
 
 
@@ -80,13 +80,6 @@ def filming(context: ServiceContext) -> Iterator[None]:
     finally:
         worker.stop()
         thread.join()
-
-
-def wait_until(is_done: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_done():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.1)
 
 
 def shown(context: ServiceContext) -> CameraItem:

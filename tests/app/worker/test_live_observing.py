@@ -1,8 +1,7 @@
 """A camera is observed while it films: stills, rows and answers are there before its end."""
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -24,8 +23,7 @@ from engine.errors import UnreachableError
 from storage.records import VideoRow
 from tests.support.camera import Camera, open_camera
 from tests.support.visits import VISITS_S, as_stream, write_visits
-
-PATIENCE_S = 200.0
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +48,6 @@ def open_library(home: Path) -> ServiceContext:
     return ServiceContext(
         load_settings({"sight.observers": ["objects"], "allow_network": True}, home=home)
     )
-
-
-def wait_until(is_done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_done():
-        assert time.monotonic() < deadline, "nothing was observed while the camera filmed"
-        time.sleep(0.2)
 
 
 def visits(context: ServiceContext, video: VideoRow) -> list[tuple[float, float]]:

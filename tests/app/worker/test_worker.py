@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -17,6 +17,7 @@ from app.worker.worker import Handler, Worker
 from engine.errors import InputRefusedError, LeaseLostError, LongwatchError, UnreachableError
 from storage.catalog import Catalog, open_catalog
 from storage.records import JobId, JobProgress, JobRow
+from tests.support.waiting import wait_until
 
 ROOT = Path(__file__).parents[3]
 QUICK = RetryPolicy(first_s=0.0, most_s=0.0)
@@ -41,13 +42,6 @@ def worker(catalog: Catalog, handler: Handler, *, n_slots: int = 1, lease_s: flo
     )
 
 
-def wait_for(fact: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not fact():
-        assert time.monotonic() < deadline, "nothing happened for 20 s"
-        time.sleep(0.01)
-
-
 def raising(error: Exception) -> Handler:
     def handler(job: JobRow, context: JobContext) -> None:
         raise error
@@ -57,7 +51,7 @@ def raising(error: Exception) -> Handler:
 
 def until_told(job: JobRow, context: JobContext) -> None:
     context.progress(1)
-    wait_for(context.should_stop)
+    wait_until(context.should_stop)
 
 
 def test_done_job_keeps_its_last_progress(catalog: Catalog) -> None:
@@ -167,7 +161,7 @@ def test_cancel_reaches_the_handler(catalog: Catalog) -> None:
     slow = worker(catalog, until_told, lease_s=0.3)
     thread = threading.Thread(target=slow.run, kwargs={"until_idle": True})
     thread.start()
-    wait_for(lambda: catalog.jobs.get(job.id).state == "running")
+    wait_until(lambda: catalog.jobs.get(job.id).state == "running")
     catalog.jobs.cancel(job.id)
     thread.join(20)
     assert catalog.jobs.get(job.id).state == "cancelled"
@@ -183,7 +177,7 @@ def test_idle_worker_is_told_of_work_and_not_left_to_look_for_it(
     try:
         for _ in range(2):
             job = catalog.jobs.add("test", {})
-            wait_for(lambda job=job: catalog.jobs.get(job.id).state == "done")  # type: ignore[misc]
+            wait_until(lambda job=job: catalog.jobs.get(job.id).state == "done")  # type: ignore[misc]
     finally:
         idle.stop()
         thread.join()
@@ -197,7 +191,7 @@ def test_cancel_is_heard_without_a_heartbeat(
 
     def handler(job: JobRow, context: JobContext) -> None:
         began.set()
-        wait_for(context.should_stop)
+        wait_until(context.should_stop)
 
     job = catalog.jobs.add("test", {})
     busy = worker(catalog, handler, lease_s=3600)
@@ -239,7 +233,7 @@ def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:
     stopped = worker(catalog, until_told)
     thread = threading.Thread(target=stopped.run)
     thread.start()
-    wait_for(lambda: catalog.jobs.get(job.id).progress.done == 1)
+    wait_until(lambda: catalog.jobs.get(job.id).progress.done == 1)
     stopped.stop()
     thread.join(20)
     row = catalog.jobs.get(job.id)
@@ -249,9 +243,9 @@ def test_stopped_worker_hands_its_job_back(catalog: Catalog) -> None:
 def test_job_that_is_slow_to_stop_keeps_its_lease(catalog: Catalog) -> None:
     def handler(job: JobRow, context: JobContext) -> None:
         stopped.stop()
-        wait_for(context.should_stop)
+        wait_until(context.should_stop)
         first = catalog.jobs.get(job.id).heartbeat_at
-        wait_for(lambda: catalog.jobs.get(job.id).heartbeat_at != first)
+        wait_until(lambda: catalog.jobs.get(job.id).heartbeat_at != first)
 
     job = catalog.jobs.add("test", {})
     stopped = worker(catalog, handler, lease_s=0.3)
@@ -288,7 +282,7 @@ def test_worker_that_lost_its_job_is_told_and_says_no_more(catalog: Catalog) -> 
         catalog.jobs.abandon(job)
         heir = catalog.jobs.claim("heir", ["test"], lease_s=60)
         assert heir is not None
-        wait_for(context.should_stop)
+        wait_until(context.should_stop)
 
     job = catalog.jobs.add("test", {})
     worker(catalog, handler, lease_s=0.3).run(until_idle=True)
@@ -355,9 +349,9 @@ def test_one_job_is_handed_back_while_the_worker_goes_on(catalog: Catalog) -> No
     )
     thread = threading.Thread(target=running.run)
     thread.start()
-    wait_for(lambda: len(catalog.jobs.list("running")) == 2)
+    wait_until(lambda: len(catalog.jobs.list("running")) == 2)
     surplus.append(handed.id)
-    wait_for(lambda: catalog.jobs.get(handed.id).state == "queued")
+    wait_until(lambda: catalog.jobs.get(handed.id).state == "queued")
     assert catalog.jobs.get(kept.id).state == "running"
     over.set()
     thread.join()
@@ -372,7 +366,7 @@ def test_a_worker_that_was_silent_for_too_long_stops_by_itself(catalog: Catalog)
     )
     assert not context.should_stop()
     # Nobody has told it anything: its own clock does.
-    wait_for(context.should_stop)
+    wait_until(context.should_stop)
     context.settle(None, None)
     assert catalog.jobs.get(claimed.id).state == "queued"
 
@@ -427,7 +421,7 @@ def test_job_of_a_killed_worker_is_taken_over(
         taken.append(job)
 
     heir = worker(catalog, handler)
-    wait_for(lambda: heir.run(until_idle=True) or bool(taken))
+    wait_until(lambda: heir.run(until_idle=True) or bool(taken))
     row = catalog.jobs.get(job.id)
     assert (row.state, row.attempts) == ("done", 2)
     assert taken[0].progress == JobProgress(done=3)
