@@ -29,8 +29,8 @@ from storage import (
 )
 from storage.tables import Base
 
-# Imported for what they add to the tables.
-_NOUNS: Final = (
+# Named so that importing them, which adds their tables to `Base`, is no unused import.
+_TABLE_MODULES: Final = (
     alert_tables,
     camera_tables,
     conversation_tables,

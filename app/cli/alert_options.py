@@ -5,13 +5,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli.common import parse_offset, requested
+from app.cli.common import NONE, parse_offset, requested
 
 if TYPE_CHECKING:
     from app.schemas.alerts import AlertCondition
-
-NONE = "none"
-"""The value of an option that removes what was set."""
 
 
 class DirectionChoice(StrEnum):

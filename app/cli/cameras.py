@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli.common import (
+    NONE,
     Home,
     Json,
     Timezone,
@@ -16,9 +17,6 @@ from app.cli.common import (
     parsed,
     requested,
 )
-
-NONE = "none"
-"""The value of an option that removes what was set."""
 
 cli = typer.Typer(
     help="Add, list, show, change, remove and try cameras; export what they recorded.",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     Request = TypeVar("Request", bound=BaseModel)
 
+NONE = "none"
+"""The value of an option that removes what was set."""
+
 
 def _folder(text: str) -> Path:
     """Return a folder that was named; an empty name, of a variable that is not set, is none."""

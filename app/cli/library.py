@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli.common import (
+    NONE,
     Alone,
     Home,
     Json,
@@ -24,9 +25,6 @@ from app.cli.common import (
 
 if TYPE_CHECKING:
     from app.schemas.models import PullPlan
-
-NONE = "none"
-"""The value of an option that removes what was set."""
 
 videos = typer.Typer(
     help="List, show, correct, remove, export and reindex videos.", no_args_is_help=True

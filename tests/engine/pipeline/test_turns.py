@@ -1,16 +1,11 @@
 """Turns at the model: in the order in which they are asked for, whoever had the last."""
 
 import threading
-from collections.abc import Callable
 
 import pytest
 
 from engine.pipeline.turns import Turns
-
-
-def wait_for(is_done: Callable[[], bool]) -> None:
-    while not is_done():
-        threading.Event().wait(0.001)
+from tests.support.waiting import wait_until
 
 
 def test_turns_are_given_in_the_order_in_which_they_are_asked_for() -> None:
@@ -25,7 +20,7 @@ def test_turns_are_given_in_the_order_in_which_they_are_asked_for() -> None:
         for place, name in enumerate("abcdefgh"):
             threads.append(threading.Thread(target=ask, args=(name,)))
             threads[-1].start()
-            wait_for(lambda place=place: turns.n_waiting == place + 1)
+            wait_until(lambda place=place: turns.n_waiting == place + 1)
     # Who has had a turn is behind all who wait.
     ask("again")
     for thread in threads:
