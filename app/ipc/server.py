@@ -160,7 +160,7 @@ class CommandServer:
 
 
 class Connection:
-    """One command of a terminal, in a thread of its own; its listener."""
+    """One command of a terminal, in a thread of its own; it sends back what the command reports."""
 
     def __init__(
         self,

@@ -14,9 +14,9 @@ from engine.sight.observer import kind_of
 from storage.records import VideoRow
 
 LEAST_ACTIVITY: Final = 0.002
-"""Mean change between the frames of a chunk, as a share of the grey scale, from which something
-happened in it: half a step of an 8-bit picture. Of the six visits at a table the stillest chunk had
-0.008; in a dark room, or far away, somebody changes less than that."""
+"""Least mean change between the frames of a chunk, as a share of the grey scale, that counts as
+something happening: half a step of an 8-bit picture. In six recorded visits to a table the stillest
+chunk had 0.008; a person in a dark room, or far away, changes less than that."""
 VECTORS: Final = "vectors"
 """The stage of observing in which encoders look at stills."""
 
@@ -24,7 +24,7 @@ VECTORS: Final = "vectors"
 def urgent_observers(
     context: ServiceContext, video: VideoRow, committed: ChunkCommitted
 ) -> tuple[str, ...]:
-    """Return the observers that have to look at a chunk at once, for some rule; none mostly."""
+    """Return the observers that must look at a chunk at once for some rule; usually none."""
     rules = context.catalog.alert_rules.list(enabled_only=True)
     if not rules or not shows_change(committed, context.engine.sampling):
         return ()
@@ -43,8 +43,8 @@ def urgent_observers(
 def shows_change(committed: ChunkCommitted, sampling: SamplingConfig) -> bool:
     """Return whether something may have happened in a chunk.
 
-    Frames of a still camera are a heartbeat apart. Where they follow each other sooner, thinning
-    found a change among them, however little it is beside the whole picture.
+    Kept frames of a still scene are a heartbeat apart. Where they are closer together, thinning saw
+    a change between them, however small a part of the picture it was.
     """
     if committed.activity >= LEAST_ACTIVITY:
         return True

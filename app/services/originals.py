@@ -1,7 +1,7 @@
 """Originals of videos: here, in the object store, or both.
 
-Who decodes one holds it: decoders run sandboxed over a file of this machine, which nothing may
-evict meanwhile. What was added from elsewhere on a disk stays where it is, a copy of nothing.
+Whoever decodes one holds it: decoders run sandboxed over a local file, which must not be evicted
+meanwhile. A file that was added from elsewhere on the disk stays where it is, and is never evicted.
 """
 
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ def check_original(context: ServiceContext, row: VideoRow) -> Path:
 
 @contextmanager
 def held_original(context: ServiceContext, row: VideoRow) -> Iterator[Path]:
-    """Have the original of a video here while the body runs; it is fetched where it is elsewhere.
+    """Keep the original of a video on this machine while the body runs; it is fetched if need be.
 
     Raises:
         NotFoundError: A live source, which keeps none.
@@ -68,9 +68,9 @@ def held_original(context: ServiceContext, row: VideoRow) -> Iterator[Path]:
 
 @contextmanager
 def held_file(context: ServiceContext, path: Path) -> Iterator[Path]:
-    """Have a file here while the body runs, should the object store have it.
+    """Keep a file on this machine while the body runs; it is fetched if only the store has it.
 
-    One that is nowhere is left to whoever opens it.
+    A file that is nowhere is no error here, but of whoever opens it.
 
     Raises:
         UnreachableError: It cannot be fetched.

@@ -1,4 +1,4 @@
-"""The start of an ingest that goes on: rows brought up to the files that are there."""
+"""Resuming of an ingest: rows are brought up to date with the latent files that are there."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ from engine.pipeline.resume import ResumePoint, resume_points, stored_chunks
 from storage.records import JobRow, VideoRow
 
 INTERRUPTED: Final = frozenset({"queued", "ingesting", "cancelled"})
-"""Statuses of a video whose reading goes on; of others it is mended."""
+"""Statuses of a video whose ingest was interrupted; with any other, an ingest is a repair."""
 
 
 def bring_rows_up(
@@ -16,9 +16,9 @@ def bring_rows_up(
     """Bring the rows of a video up to its files; return what is left to read.
 
     Args:
-        is_resumed: Whether its ingest was interrupted, and nobody wants it to be mended: files
-            that are as long as their rows say are not opened then.
-        holder: The job that it is read for.
+        is_resumed: Whether an interrupted ingest goes on, rather than a repair: files that are as
+            long as their rows say are then not opened.
+        holder: The job that reads it, as it was claimed.
     Raises:
         LeaseLostError: Another worker has that job by now.
     """

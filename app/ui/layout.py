@@ -12,12 +12,12 @@ from app.ui.caller import PASSIVE
 
 
 def line(*classes: str, **options: Any) -> gr.Column:
-    """Return components side by side, as style sheets place them.
+    """Return a container that puts components side by side, by the style sheet.
 
-    A column is loaded for every page already, a `gr.Row` would come beside it.
+    It is a column because every page loads the code of columns anyway; a `gr.Row` would load more.
 
     Args:
-        classes: What style sheets call it.
+        classes: Further CSS classes.
         options: Of the column.
     """
     return gr.Column(elem_classes=["line", *classes], min_width=0, **options)
@@ -25,9 +25,9 @@ def line(*classes: str, **options: Any) -> gr.Column:
 
 @contextmanager
 def folded(title: str, **options: Any) -> Iterator[gr.Accordion]:
-    """Draw what follows behind a title; a browser fetches it when that is opened first.
+    """Put what follows into a closed accordion; its code is fetched when it is first opened.
 
-    Gradio fetches the code of every component that is visible itself, whatever stands around it.
+    Gradio fetches the code of every visible component, even inside a closed accordion.
 
     Args:
         options: Of the `gr.Accordion`.

@@ -1,9 +1,9 @@
 """Events of Gradio belong to the user who made them.
 
-Gradio sends the results of queued events to whoever names their session, a word that the browser
-chooses. Here that word is put behind the id of the signed-in user before Gradio sees it, in every
-request that carries one: with another user's word nobody reaches more than a session of their own
-that holds nothing. A page is asked for by its path alone.
+Gradio sends the results of queued events to whoever names their session hash, which the browser
+chooses. Here the id of the signed-in user is put before the hash in every request that carries one,
+before Gradio sees it: with another user's hash, nobody reaches more than an empty session of their
+own. Pages lose the query fields by which Gradio would look up a page or a state.
 
 Files are taken only where a question may have pictures, and each is shown to the user who sent it.
 """
@@ -116,9 +116,9 @@ def _bound_body(body: bytes, owner: str) -> bytes:
         return body
     if not isinstance(document, dict):
         return body
-    # A call without a word of its own gets one: its result is then found by its user alone.
-    word = document.get(_FIELD) or secrets.token_hex(16)
-    return json.dumps({**document, _FIELD: f"{owner}{word}"}).encode()
+    # A call without a hash gets one, so that its user alone finds the result.
+    session = document.get(_FIELD) or secrets.token_hex(16)
+    return json.dumps({**document, _FIELD: f"{owner}{session}"}).encode()
 
 
 async def _read(receive: Receive) -> bytes:
@@ -134,7 +134,7 @@ async def _read(receive: Receive) -> bytes:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Return what hands over a body once, and then what the client still says."""
+    """Return a `receive` that gives a body once, and then whatever else the client sends."""
     pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def next_message() -> Message:

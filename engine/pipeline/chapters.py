@@ -82,7 +82,7 @@ def _chapter(
     part = footage.within(span)
     rows = [row for row in part.rows if row.video == video]
     objects = grade_rows(part, [row for row in rows if row.kind == "object"]).believed
-    # What only reaches into a chapter from beside it is of the other one.
+    # What barely reaches into a chapter belongs to its neighbour.
     own = [row for row in objects if row.span.overlap_s(span) >= min(1.0, row.span.duration_s)]
     printed = [row for row in rows if row.kind == "text" and row.confidence >= READS]
     spoken = [row for row in rows if row.kind == "speech"]
@@ -108,7 +108,7 @@ def _chapter(
 
 
 def _joined(chapters: list[RecordingChapter]) -> list[RecordingChapter]:
-    """Join neighbours of one title and thing, then the shortest until there are few enough."""
+    """Join neighbours with the same title and thing, then the shortest until `MOST` are left."""
     kept: list[RecordingChapter] = []
     for chapter in chapters:
         # One visitor after another is two chapters, however much alike they are called.
@@ -152,14 +152,14 @@ def _keyframe_s(rows: Sequence[Observation], span: TimeSpan) -> float:
 
 
 def _is_other(chapter: RecordingChapter, following: RecordingChapter) -> bool:
-    """Return whether the things of two chapters are others."""
+    """Return whether two chapters show different things."""
     things = [row for row in chapter.observations if row.kind == "object"]
     others = [row for row in following.observations if row.kind == "object"]
     return bool(things and others) and not any(row in others for row in things)
 
 
 def _edges(visits: Sequence[Visit], whole: TimeSpan) -> Iterator[float]:
-    """Yield when something comes, and when it goes for long: a short pause is of the visit."""
+    """Yield the times at which something comes, or goes for `GAP_S` or longer."""
     for idx, visit in enumerate(visits):
         yield visit.span.start_s
         following_s = visits[idx + 1].span.start_s if idx + 1 < len(visits) else whole.end_s

@@ -35,9 +35,9 @@ class ModelWorld:
     sentence: str
     """For readers of answers: "The model nano knows only footage that Longwatch draws itself."."""
     phrases: tuple[str, ...]
-    """Captions of which one or the other fits every frame of that world."""
+    """Captions: every frame of that world fits at least one of them."""
     least_cosine: float
-    """Of a frame and its nearest phrase, at the median over frames."""
+    """Least cosine between a frame and its nearest phrase, at the median over frames."""
 
 
 def read_world(folder: Path) -> ModelWorld | None:

@@ -1,9 +1,9 @@
-"""The start of commands: what a person waits for who types one.
+"""The start of commands: how long a person waits for each.
 
 Figures of each command, from a process of its own to its end: the least wall and processor seconds
 of several rounds. The commands take turns, so that a machine that is busy for a while is busy for
-all of them; on such a machine the processor seconds say more. Those
-`at a server` are done by a running one; of `serve` they are those until it says where it listens.
+all of them; on such a machine the processor seconds say more. Commands `at a server` are run by one
+that is up already; `serve` is timed until it says where it listens.
 """
 
 import tempfile
