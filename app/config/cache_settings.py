@@ -9,8 +9,8 @@ class CacheSettings(Section):
     """Bytes of latents in each tier."""
 
     device_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
-    """Bytes on the accelerator; unused when the model runs on the CPU. Without a value, what its
-    memory has free once the weights are there, but for what chunks and answers need."""
+    """Bytes on the accelerator; unused when the model runs on the CPU. Without a value, what is
+    free there once the weights are loaded, less what reading chunks and answering need."""
     host_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)
     """Bytes in main memory."""
     disk_bytes: ByteSize | None = Field(default=None, le=MAX_BYTES)

@@ -3,6 +3,7 @@
 python -m app.config.document > docs/settings.md
 """
 
+import json
 import sys
 from collections.abc import Iterator
 from copy import copy
@@ -141,18 +142,20 @@ def _default(name: str, field: FieldInfo) -> str:
     if name in _ENGINE_FIELDS:
         owner, attribute = _ENGINE_FIELDS[name]
         value = next(item.default for item in fields(owner) if item.name == attribute)
-    if value is None or value == ():
+    if value is None or value in ((), ""):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     if name.endswith("_bytes"):
         return f"`{_size(int(value))}`"
+    if isinstance(value, tuple):
+        return f"`{json.dumps(value)}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
 
 
 def _size(n_bytes: int) -> str:
     for unit, size in _UNITS:
-        if n_bytes % size == 0:
+        if n_bytes and n_bytes % size == 0:
             return f"{n_bytes // size}{unit}"
     return str(n_bytes)
 

@@ -43,8 +43,8 @@ class ObjectSettings(Section):
     secret_access_key: SecretStr | None = None
     """Its secret. `LONGWATCH_OBJECTS__SECRET_ACCESS_KEY` keeps it out of files."""
     cache_bytes: ByteSize = Field(default=ByteSize(64 * GIB), ge=1, le=MAX_BYTES)
-    """Bytes of files in the home folder that are in the store too; beyond them those that were not
-    used for the longest time leave. What is not in the store yet, or in use, never leaves."""
+    """Most bytes of files in the home folder that are in the store too; beyond that, the least
+    recently used are deleted here. A file that is not in the store yet, or in use, never is."""
     timeout_s: float = Field(default=30.0, ge=0.5, le=3600)
     """Seconds that one request may take."""
     patience_s: float = Field(default=60.0, ge=0, le=3600)

@@ -74,10 +74,10 @@ class SamplingSettings(Section):
     fps: float = Field(default=1.0, ge=0.001, le=240)
     """Frames sampled for each second of media time."""
     keyframe_s: float = Field(default=0.0, ge=0, le=60)
-    """Keyframes that follow each other within so many seconds are read alone, several times faster:
-    each at its own time, for all that is shown up to the next. Stretches with sparser ones are read
-    frame by frame; `videos show` says which. 0 always takes the frame that is shown when a sample
-    is due."""
+    """Where keyframes are at most so many seconds apart, they alone are decoded, which is several
+    times faster: each keeps its own time, and stands for all that is shown up to the next. Where
+    they are further apart, every frame is decoded; `videos show` says which. With 0, the frame that
+    is shown when a sample is due is always taken."""
     thin_static: bool = True
     """Skip frames that show the same as the frame before."""
     static_threshold: float | None = Field(default=None, ge=0, le=1)
@@ -96,8 +96,9 @@ class StreamSettings(Section):
     """Latents of earlier chunks that a chunk attends to: a number, `auto` for those of eight
     chunks, or `all`, as the papers do, at a cost that grows with the video."""
     latent_kind: Literal["tokens", "keys_values"] | None = None
-    """What is kept of a chunk by SmolVLM2 and Qwen3-VL: `tokens`, which every answer reads anew,
-    exactly; or `keys_values`, which it only places, each chunk as if it had been seen alone."""
+    """What SmolVLM2 and Qwen3-VL keep of a chunk: `tokens`, which the decoder reads again for every
+    answer, exactly; or `keys_values`, computed once, as if each chunk had been seen alone. Without
+    a value, `tokens`."""
     latent_format: Literal["native", "int8", "int4", "int3"] | None = None
     """Form in which latents are stored: the model's own dtype, or integers of 8, 4 or 3 bits with
     a step and a zero point for each channel of a chunk."""
@@ -107,8 +108,9 @@ class RetrievalSettings(Section):
     """Choice of the chunks that answer a question."""
 
     index: str | None = None
-    """The vector index: `segments` or `exact` in files, or `pgvector` in the PostgreSQL of
-    `database_url`: without a value, where that has the extension. `faiss_flat` means `segments`."""
+    """The vector index: `segments` or `exact`, in files, or `pgvector`, in the PostgreSQL of
+    `database_url`. Without a value, `pgvector` where that database has the extension, else
+    `segments`. `faiss_flat` is an earlier name of `segments`."""
 
     @field_validator("index")
     @classmethod

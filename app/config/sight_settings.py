@@ -18,11 +18,11 @@ def _as_list(value: object) -> object:
 
 
 class SightSettings(Section):
-    """Eyes that look at footage behind its ingest, in the background."""
+    """What looks at footage behind its ingest, in the background."""
 
     encoder: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("concepts", MODEL_ENCODER)
-    """What finds words in pictures, one or several: modules of `engine/sight/encoders`, with a
-    checkpoint behind a colon where they take one (`siglip2:google/siglip2-base-patch16-224`), or
+    """What matches phrases with pictures, one or several: modules of `engine/sight/encoders`, with
+    a checkpoint behind a colon where they take one (`siglip2:google/siglip2-base-patch16-224`), or
     `model`, the answering model's own vectors."""
 
     observers: tuple[str, ...] = ("objects", "motion", "speech", "text")

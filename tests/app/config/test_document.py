@@ -35,6 +35,13 @@ def test_every_setting_has_a_row_with_a_default_and_a_meaning() -> None:
     assert all(len(meaning) > 10 and kind and default for kind, default, meaning in rows.values())
 
 
+def test_defaults_are_written_as_a_file_has_them() -> None:
+    page = settings_markdown()
+    assert '| `sight.encoder` | list of texts | `["concepts", "model"]` |' in page
+    assert "| `weights.expert_host_bytes` | size | `0` |" in page
+    assert "| `answer.model` | text | none |" in page
+
+
 def test_default_that_the_engine_holds_is_the_engines() -> None:
     page = settings_markdown()
     assert "| `cache.host_bytes` | size | `1GiB` |" in page
