@@ -1,6 +1,7 @@
 """The seams of the engine: a model, an image-text encoder, an index.
 
-A model may be a `Captioner` and a `TokenCounter` too.
+What only some of them can do is a protocol of its own: `FitsFrames`, `Captioner`, `ReadsImages`,
+`TokenCounter` and `StepSharer` for models, `TidiesUp` and `SharedIndex` for indexes.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -164,7 +165,7 @@ class ReadsImages(Protocol):
 
     @property
     def reads_images(self) -> bool:
-        """Whether this checkpoint was."""
+        """Whether this checkpoint was trained on still images."""
         ...
 
     def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
@@ -226,7 +227,7 @@ class ImageTextEncoder(Protocol):
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """A family with a tokenizer; of the others, bytes bound the tokens of a text."""
+    """A family that counts the tokens of a text; for the others, its bytes are the bound."""
 
     def count_tokens(self, text: str) -> int:
         """Return how many tokens a text takes in a prompt."""
@@ -239,7 +240,7 @@ class StepSharer(Protocol):
 
     @property
     def shares_steps(self) -> bool:
-        """Whether they do on the device that it runs on."""
+        """Whether they do so on the device that the model runs on."""
         ...
 
 
@@ -254,7 +255,7 @@ class TidiesUp(Protocol):
 
 @runtime_checkable
 class SharedIndex(Protocol):
-    """An index that other machines write to: what one of them lacks may be there all the same."""
+    """An index that other machines write to: it may hold chunks whose files are not here."""
 
     def removed_elsewhere(self) -> frozenset[VideoId]:
         """Return the videos of which another process has removed something since the last call."""
@@ -273,7 +274,7 @@ class VectorIndex(Protocol):
     def add(self, chunks: Iterable[ChunkVectors]) -> None:
         """Add the frames of chunks; one that is already there is replaced.
 
-        Many of one video cost least at once: where each call is a transaction, they share some.
+        Chunks of one video are cheapest together: where a call is a transaction, they share one.
         """
         ...
 

@@ -1,9 +1,9 @@
 """The fence around what a job writes: a worker that has lost it to another changes nothing.
 
-Outside of it stand rows that say what is so whoever writes them: of a recorded file, which is there
-and would be lost without; of alerts, which are raised by compare-and-set; of jobs, which are looked
-for before one is added. Files have no transaction: latents of two workers are the same bytes, and
-before others the fence is asked at the last moment.
+Not fenced are rows that are true whoever writes them: of a recorded file, which is there and would
+be lost without its row; of alerts, which are raised by compare-and-set; of jobs, which are looked
+up before one is added. Files have no transaction: two workers write the same bytes as latents, and
+before any other file is written the fence is checked at the last moment.
 """
 
 from sqlalchemy import select
@@ -17,7 +17,7 @@ from storage.tables import JobTable
 def check_held(session: Session, holder: JobRow | None) -> None:
     """Refuse what a worker writes for a job that another has by now, in the same transaction.
 
-    To be called behind the lock of the video that is written to, as everywhere else.
+    Call it while holding the lock of the video that is written to, as everywhere else.
 
     Args:
         holder: As it was claimed; `None`, or one that was never claimed, is let through.

@@ -1,7 +1,7 @@
 """A recording of real pictures and voices, put together from what installed packages bring.
 
-Nothing of it is ours to hand on, so it is made where it is shown. What is missing on a machine is
-left out, with its questions.
+None of it may be redistributed here, so it is put together on the user's machine. What is not
+installed there is left out, with its questions.
 """
 
 import importlib.util

@@ -25,7 +25,7 @@ def clock_words(start_at: str | None, source: StartSource | Literal["none"] | No
 
 
 def part_words(recording: RecordingItem | None) -> str:
-    """Return which part of a recording a video is; nothing where it is none."""
+    """Return which part of a recording a video is; empty where it is no part of one."""
     if recording is None:
         return ""
     lost = ", ".join(map(str, recording.missing))

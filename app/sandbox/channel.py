@@ -119,8 +119,8 @@ class Child:
         self.while_waiting: Callable[[float], None] | None = None
         """Called about twice a second with how long nothing has come (s); may raise to stop."""
         self.maps_frames = False
-        """Whether what is large comes in memory that goes back to the system when it is dropped:
-        pictures of a camera wait beside what stays, and leave holes in a heap."""
+        """Whether what is large gets memory of its own, which goes back to the system when it is
+        dropped: on the heap, a camera's pictures would leave holes between what stays."""
         self._process = _start()
         # A reader that is forgotten instead of closed takes its child along.
         weakref.finalize(self, _kill, self._process)
@@ -142,7 +142,7 @@ class Child:
         picture_px: int | None = None,
         live: LiveConfig | None = None,
     ) -> None:
-        """Send the request; there is one in the life of a child, but sound is asked for on."""
+        """Send the request: one in the life of a child, though spans of sound follow one by one."""
         network = is_live_uri(self._uri) and not is_device_uri(self._uri)
         request = {
             "uri": self._uri if is_live_uri(self._uri) else os.path.abspath(self._uri),
@@ -264,7 +264,7 @@ class Child:
     def end(self) -> None:
         """Kill the process if it still runs; may be called twice, and while another thread reads.
 
-        That one finds the end of the pipe, and only then is it closed.
+        The thread that reads then finds the end of the pipe, and only after that is it closed.
         """
         _stop(self._process)
         with self._reading:

@@ -70,7 +70,7 @@ class DeliveryItem(Schema):
     alert_id: int
     destination: str
     key: str
-    """The same over all attempts: a receiver knows by it what it has."""
+    """The same for all attempts: by it a receiver recognises what it has already."""
     state: Literal["queued", "sending", "delivered", "dead"]
     attempts: int
     may_repeat: bool

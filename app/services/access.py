@@ -42,7 +42,7 @@ class _FullAccess:
 
 
 FULL_ACCESS = _FullAccess()
-"""Of whoever runs a command: the files of the library are theirs already."""
+"""Access of whoever runs a command: the files of the library are theirs already."""
 
 
 def visible_text(text: str | None, access: Access | None) -> str | None:

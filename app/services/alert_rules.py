@@ -50,7 +50,7 @@ def add_rule(context: ServiceContext, request: CreateAlertRuleRequest) -> AlertR
 def change_rule(
     context: ServiceContext, name: str, request: UpdateAlertRuleRequest
 ) -> AlertRuleItem:
-    """Change a rule; what changes its condition, or switches it on, holds from now on.
+    """Change a rule; a new condition, or switching it on, holds for what is seen from now on.
 
     Raises:
         InputRefusedError: It could never be satisfied, or its new name is taken.
@@ -137,7 +137,7 @@ def notes_on(context: ServiceContext, condition: AlertCondition) -> list[str]:
 
 
 def _look_from_now(context: ServiceContext, rule: AlertRuleRow, condition: AlertCondition) -> None:
-    """Begin behind what the eyes have seen already: that is for a dry run to tell."""
+    """Begin behind what was observed already: a dry run tells about that."""
     for row in watched_videos(context, condition):
         until_s = reach_s(context, condition, row)
         state = EventState(until_s=until_s).as_json()

@@ -101,7 +101,7 @@ def list_page(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskRoom:
-    """Bytes that a library takes, and those that are left; of the disk an admin alone is told."""
+    """Bytes that a library takes, and those left on the disk, which an admin alone is told."""
 
     n_videos: int
     latent_bytes: int
@@ -127,7 +127,7 @@ def disk_room(context: ServiceContext, access: Access) -> DiskRoom:
 def places_in_recordings(
     context: ServiceContext, rows: Sequence[VideoRow], access: Access
 ) -> dict[VideoId, RecordingItem]:
-    """Return the places of some videos in recordings, of which the others may be elsewhere."""
+    """Return the places of videos in recordings; other parts of these need not be among `rows`."""
     if not any(may_be_part(row) for row in rows):
         return {}
     return recordings(visible_videos(context, access))
@@ -209,7 +209,7 @@ def change_video(
         leaves_camera: Whether it is a part of none any more.
 
     Raises:
-        InputRefusedError: One of them cannot be; nothing is changed then.
+        InputRefusedError: One of the values is not allowed; nothing is changed then.
     """
     if name is not None:
         check_name(name)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from app.services.home_objects import HomeObjects
 
 SETTLE_EVERY_S: Final = 5.0
-"""Between two looks for files of cameras that were put off, and for debts."""
+"""Pause between two looks for postponed files of cameras, and for objects that have to leave."""
 GONE_DAYS: Final = 30
 """Days that a machine may be off and still hear of what was deleted meanwhile."""
 REPLACED: Final = frozenset({".json", ".zip", ".safetensors"})
@@ -181,10 +181,9 @@ def drop_recordings(context: ServiceContext, paths: Iterable[Path]) -> None:
 
 
 def settle(context: ServiceContext) -> None:
-    """Put what was put off into the store, delete what has to leave, and have readings go on.
+    """Put postponed files into the store, delete what has to leave it, and let ingests go on.
 
-    Copies here of what has left leave too.
-
+    Copies here of what has left the store are deleted too.
 
     Raises:
         UnreachableError: The store is away, or the database.
@@ -215,7 +214,7 @@ def settle(context: ServiceContext) -> None:
 
 @contextmanager
 def objects_loop(context: ServiceContext) -> Iterator[None]:
-    """Keep the object store abreast while the body runs; nothing happens without one."""
+    """Keep the object store up to date while the body runs; nothing happens without one."""
     if context.settings.objects.url is None:
         yield
         return

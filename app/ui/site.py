@@ -79,10 +79,10 @@ def build_site(context: AppContext) -> gr.Blocks:
 
 
 def _begin_page(blocks: gr.Blocks, title: str, address: str) -> None:
-    """Have what is drawn from now on belong to another page, as `gr.Blocks.route` has.
+    """Make what is drawn from now on part of another page, as `gr.Blocks.route` does.
 
-    That wants a `with` for each page, at whose end Gradio makes its application and the
-    configuration of all pages anew: two thirds of the time that building them took.
+    `route` needs a `with` for each page, at whose end Gradio builds its application and the
+    configuration of all pages again: two thirds of the time that building the pages took.
     """
     path = address.removeprefix("/ui").strip("/")
     if path:

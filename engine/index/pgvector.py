@@ -3,12 +3,12 @@
 The chunks and where they lie in time are held here, as small as a list of them, and brought up to
 the table's last change by each question; vectors stay in the database.
 
-Scopes of some thousand frames are passed over, exactly. In larger ones centres of chunks propose,
-by the graph or all of them, and the frames of what they propose decide: what is returned are exact
-inner products. The statistics of a video come from the sum of its vectors then: those of the whole
-video stand for the part in a scope, and the deviation within videos is that of one frame of each of
-some thousand chunks, the same whoever asks. Where centres were found to say too little, every
-search is a pass over the frames of the scope, on the server.
+A scope of up to `EXACT_FRAMES` frames is searched exactly, frame by frame. In a larger one the
+centres of chunks, by the graph or all of them, propose chunks, and the frames of those decide: what
+is returned are exact inner products. The statistics of a video then come from the sum of its
+vectors: the mean of the whole video stands for its part in the scope, and the deviation within
+videos is that of one frame of each of some thousand chunks, the same for every query. Where centres
+were measured to propose too little, every search compares all frames of the scope, on the server.
 """
 
 import logging
@@ -31,12 +31,12 @@ from engine.tensors import ChunkVectors, FrameScores, Rank
 from engine.vector_rows import ChunkScores, FrameRows, Spans, VectorTable, VectorTables
 
 EXACT_FRAMES: Final = 20_000
-"""Frames of a scope up to which all are passed over: some 30 ms of the server."""
+"""Frames of a scope up to which all are compared: some 30 ms on the server."""
 GRAPH_CHUNKS: Final = 5_000
 """Chunks from which a graph is built, and centres propose."""
 BATCH_CHUNKS: Final = 256
-"""Most chunks of a transaction, where many are read from files: of 5,000 chunks in 20 transactions
-both sides together took 1.4 s of processor time, and 18 s in one a chunk."""
+"""Most chunks of a transaction, where many are read from files: 5,000 chunks took both sides 1.4 s
+of processor time in 20 transactions, and 18 s in one for each chunk."""
 BATCH_GRAPH_CHUNKS: Final = 8
 """The same where there is a graph: to place a chunk takes 12 ms, and others wait meanwhile."""
 BATCH_VALUES: Final = 2 << 20

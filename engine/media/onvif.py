@@ -6,8 +6,8 @@ its XML. Here a device is asked at one address, which is checked as that of any 
 Decision: both media services are asked where a device has both. Because the older one has no word
 for H.265, so that the best stream of a camera may be missing there or be called something else, and
 because some devices know profiles in the older one alone; a profile of both is read in the newer.
-Decision: nobody is asked with a password but the device that somebody has named. A call is answered
-by whoever likes, and a digest of a password is enough to guess at it.
+Decision: a password is used only with the device that somebody has named. Anybody may answer a
+call, and a digest of a password is enough to guess it.
 
 Source: WS-Discovery (April 2005); ONVIF Core Specification, 7 (discovery) and 8 (device);
 ONVIF Media Service Specification (ver10); ONVIF Media2 Service Specification (ver20).
