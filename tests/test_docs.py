@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from app.server import OPEN_ROUTERS, ROUTERS
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("assets/**/*.md")])
+INSTALL_PAGE = ROOT / "docs" / "install.md"
 COMMAND_PAGE = ROOT / "docs" / "cli.md"
 ROUTE_PAGE = ROOT / "docs" / "http-api.md"
 ON_EVERY_COMMAND = {"--help"}
@@ -61,6 +63,28 @@ def test_named_files_exist(page: Path) -> None:
 def test_commands_in_examples_exist_with_their_options(page: Path) -> None:
     wrong = [line for line in commands(page) if not is_known_command(line)]
     assert wrong == []
+
+
+def test_every_extra_is_listed_and_those_that_pages_install_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = set(project["optional-dependencies"])
+    listed = re.findall(r"^\| `(\w+)` \|", INSTALL_PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(extras)
+    texts = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    installed = re.findall(r"(?:longwatch|\.whl|'\.)\[([\w,]+)\]", texts)
+    assert {name for names in installed for name in names.split(",")} <= extras
+
+
+def test_layers_of_the_architecture_are_those_that_are_held() -> None:
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]
+    layers = {
+        contract["containers"][0]: " > ".join(contract["layers"])
+        for contract in tools["importlinter"]["contracts"]
+        if contract["type"] == "layers"
+    }
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    shown = dict(re.findall(r"^(engine|app): +(.+)$", page, re.MULTILINE))
+    assert shown == {name: layers[name] for name in ("engine", "app")}
 
 
 def test_modules_that_are_run_exist(page: Path) -> None:

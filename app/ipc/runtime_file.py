@@ -1,8 +1,8 @@
 """The file by which a running server is found; it ends with the server.
 
 The file says which process serves, since when, and with which token; the socket lies beside it.
-Both are for their owner alone. A file that a killed server left is told by the process: gone, or
-started at another moment.
+Both are for their owner alone. A file that a killed server left is known by its process, which is
+gone or was started at another time.
 """
 
 import json

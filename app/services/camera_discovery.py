@@ -1,7 +1,7 @@
 """Cameras that are found on the network, and the address of a stream from the device itself.
 
-Decision: a call is answered by whoever likes, so that nobody is sent a sign-in but the device that
-an administrator names, and a stream is added as any address is: checked, and tried when filmed.
+Decision: a sign-in is sent only to the device that an administrator names, because anybody may
+answer a call. A stream is added like any other address: checked, and tried when it is filmed.
 """
 
 from dataclasses import asdict

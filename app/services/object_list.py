@@ -112,7 +112,7 @@ def _may_be_newer(listed: ObjectRow, size: int) -> bool:
 
 
 def _as_here(context: ServiceContext, row: ObjectRow) -> ObjectRow:
-    """Return the row of an object with the time of the same file here, which stays a copy so."""
+    """Return the row of an object with the time of the same file here: a copy of it, then."""
     path = HomeFolder(context.settings.home).at_key(row.key)
     with suppress(OSError):
         if path.is_file() and sha256_of(path) == row.sha256:

@@ -35,19 +35,19 @@ from engine.media.playlist import (
 MPEGTS: Final = "mpegts"
 MP4: Final = "mov,mp4,m4a,3gp,3g2,mj2"
 _MAX_PLAYLIST_BYTES: Final = 1 << 24
-"""A day in segments of a second, with long names."""
+"""16 MiB: a day in segments of a second, with long names."""
 _MAX_SEGMENT_BYTES: Final = 1 << 28
 _KEY_BYTES: Final = 16
 _KEPT_KEYS: Final = 16
 _ATTEMPTS: Final = 4
-"""At a segment, after half a second, 1 and 2 seconds."""
+"""Attempts to fetch a segment, with pauses of half a second, 1 and 2 seconds between them."""
 _LOST_AFTER: Final = 2.5
-"""Of the longest segment: how long a live playlist may stay as it is."""
+"""Multiple of the longest segment for which a live playlist may stay unchanged."""
 _LOOK_FROM: Final = 0.85
-"""Of a segment: how long after one the next is looked for."""
+"""Share of a segment after which the next one is looked for."""
 _LOOK_EVERY_S: Final = 0.25
 _LATE_AFTER: Final = 1.5
-"""Of the longest segment: how long one is waited for before the feed counts as silent."""
+"""Multiple of the longest segment for which one is awaited before the feed counts as silent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,10 +55,10 @@ class Joint:
     """A place between two segments that do not follow each other."""
 
     position: int
-    """Of the byte behind it."""
+    """Position in the stream of the first byte behind it."""
     is_clock_set: bool
     missed_s: float
-    """Seconds of segments that were not fetched; of those never seen, as long as others are."""
+    """Seconds of segments that were not fetched; one never seen counts as long as others."""
 
 
 class HlsFeed:

@@ -87,10 +87,10 @@ class PacketReader:
         raise StopIteration
 
     def hear(self, stream: AudioStream, tap: Callable[[AnyPacket, float], None]) -> None:
-        """Have the packets of a live feed's sound shown to somebody, as they come.
+        """Hand on the packets of a live feed's sound as they come.
 
         Args:
-            tap: Called with each, and with what is to be added to its time stamp (s).
+            tap: Called with each packet, and with the seconds to add to its time stamp.
         """
         stream.discard = Discard.default
         self._sound = (stream, tap)
@@ -119,7 +119,7 @@ class PacketReader:
             self.on_packet()
 
     def _listen(self) -> None:
-        """Hear of a feed that is alive between its packets."""
+        """Beat also while a feed that is alive has no packet yet."""
         if self._source.feed is not None:
             self._source.feed.on_wait = self.beat
 
