@@ -1,4 +1,4 @@
-"""Models of all families at their released 7B sizes, on any device, without their weights."""
+"""Models of four families at their released 7B sizes, on any device, without their weights."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
