@@ -43,6 +43,13 @@ def test_command_page_names_every_command_and_option_and_no_other() -> None:
     assert documented_options() == existing_options()
 
 
+def test_overview_of_the_command_page_links_to_every_command() -> None:
+    overview = COMMAND_PAGE.read_text(encoding="utf-8").split("\n## ")[1]
+    linked = re.findall(r"\[`([\w-]+)`\]\(#longwatch-", overview)
+    assert len(linked) == len(set(linked))
+    assert set(linked) == {name.split()[1] for name in existing_options() if " " in name}
+
+
 def test_route_page_names_every_route_and_no_other() -> None:
     documented = re.findall(
         r"^\| `([A-Z]+) (/\S+)` \|", ROUTE_PAGE.read_text(encoding="utf-8"), re.MULTILINE
