@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from typer.core import TyperGroup
 
 from app.cli.main import cli
+from app.cli.overview import PURPOSES
 from app.config.camera_secrets import SECRET_PREFIX
 from app.config.settings import SECRETS, Settings, load_settings
 from app.server import OPEN_ROUTERS, ROUTERS
@@ -43,11 +44,19 @@ def test_command_page_names_every_command_and_option_and_no_other() -> None:
     assert documented_options() == existing_options()
 
 
-def test_overview_of_the_command_page_links_to_every_command() -> None:
+def test_overview_of_the_command_page_is_that_of_the_help() -> None:
     overview = COMMAND_PAGE.read_text(encoding="utf-8").split("\n## ")[1]
-    linked = re.findall(r"\[`([\w-]+)`\]\(#longwatch-", overview)
-    assert len(linked) == len(set(linked))
-    assert set(linked) == {name.split()[1] for name in existing_options() if " " in name}
+    rows = re.findall(r"^\| ([^|]+) \| (\[`.+) \|$", overview, re.MULTILINE)
+    shown = {
+        purpose: tuple(re.findall(r"\[`([\w-]+)`\]\(#longwatch-\1\)", links))
+        for purpose, links in rows
+    }
+    assert shown == dict(PURPOSES)
+
+
+def test_every_command_has_one_purpose() -> None:
+    names = [name for names in PURPOSES.values() for name in names]
+    assert sorted(names) == sorted(root_command().commands)
 
 
 def test_route_page_names_every_route_and_no_other() -> None:

@@ -31,6 +31,7 @@ from app.cli import (
     verdicts,
 )
 from app.cli.common import open_screen
+from app.cli.overview import CommandsByPurpose
 from app.errors import hint_for, rule_for
 from app.version import product_version
 from engine.errors import LongwatchError
@@ -47,6 +48,7 @@ again. `longwatch bench start` measures how long commands take.
 
 cli = typer.Typer(
     name="longwatch",
+    cls=CommandsByPurpose,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -1,0 +1,48 @@
+"""The commands by purpose, as `longwatch --help` and docs/cli.md list them."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from typer import Context
+from typer.core import TyperGroup
+
+PURPOSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "Try it": ("demo",),
+        "Read video and ask about it": ("ingest", "ask", "search", "moments", "videos"),
+        "Film cameras and raise alerts": ("cameras", "alerts"),
+        "See what was observed, said and kept": (
+            "observe",
+            "observations",
+            "caption",
+            "captions",
+            "conversations",
+            "verdicts",
+        ),
+        "Serve it to others": ("serve", "worker", "user", "retention"),
+        "Keep the library": ("backup", "restore", "migrate", "objects", "reprocess"),
+        "Know what a machine and a model can do": ("doctor", "probe", "models", "bench"),
+        "Measure and train": (
+            "eval",
+            "curate",
+            "persistence",
+            "train",
+            "study",
+            "vico",
+            "recaption",
+        ),
+    }
+)
+"""Names of commands by what they are for, each once, in the order in which they are shown."""
+
+
+class CommandsByPurpose(TyperGroup):
+    """The group of all commands; its help has a panel for each purpose."""
+
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names of all commands, by purpose."""
+        for purpose, names in PURPOSES.items():
+            for name in names:
+                self.commands[name].rich_help_panel = purpose  # type: ignore[attr-defined]
+        return [name for names in PURPOSES.values() for name in names]
