@@ -86,7 +86,7 @@ def apply_rule(
         if latest is not None:
             pace.before = (latest.at, latest.span.start_s)
     alerts = [
-        _new_alert(context, condition, video, event, verdict)
+        _new_alert(context, video, event, verdict)
         for event, verdict in pace.passed(context, video, folded.events)
     ]
     raised = context.catalog.alerts.advance(
@@ -196,11 +196,7 @@ class _Pace:
 
 
 def _new_alert(
-    context: ServiceContext,
-    condition: AlertCondition,
-    video: VideoRow,
-    event: AlertEvent,
-    verdict: AlertVerdict,
+    context: ServiceContext, video: VideoRow, event: AlertEvent, verdict: AlertVerdict
 ) -> NewAlert:
     return NewAlert(
         video=video.id,

@@ -84,12 +84,13 @@ def plan_memory(
 
 
 def remembered(
-    plan: MemoryPlan, frames: Iterable[VisualTokens], card: ModelCard, fps: float
+    plan: MemoryPlan, frames: Iterable[VisualTokens], fps: float
 ) -> Iterator[EncodedChunk]:
     """Yield the chunks that a memory folds.
 
     Args:
         frames: The stream in blocks of `block_frames`, from `plan.first_frame` on.
+        fps: Frames of the stream a second of its time.
     """
     for block in frames:
         end_s = float(block.pts_s[-1]) + 1 / fps

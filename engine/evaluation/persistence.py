@@ -180,7 +180,7 @@ def _ingest(
     point = resume_point(engine, _VIDEO)
     starts = range(plan.first_frame, n_frames, size)[point.ordinal :]
     blocks = (_stretch(hay, frames_of, start, min(start + size, n_frames)) for start in starts)
-    for _ in ingest_encoded(engine, _VIDEO, remembered(plan, blocks, card, hay.fps), resume=point):
+    for _ in ingest_encoded(engine, _VIDEO, remembered(plan, blocks, hay.fps), resume=point):
         pass
     engine.save_index()
 

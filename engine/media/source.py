@@ -164,7 +164,7 @@ def open_source(uri: str, limits: MediaLimits, *, films: bool = False) -> Source
     if is_live_uri(uri):
         container, feed = open_feed(
             uri,
-            _options(limits),
+            _options(),
             timeout_s=(limits.open_timeout_s, limits.read_timeout_s),
             allow_http=limits.allow_http,
             films=films,
@@ -256,7 +256,7 @@ def _open_container(uri: str, path: Path, limits: MediaLimits) -> InputContainer
     try:
         return av.open(
             f"file:{path}",
-            options=_options(limits) | {"protocol_whitelist": "file"},
+            options=_options() | {"protocol_whitelist": "file"},
             timeout=(limits.open_timeout_s, limits.read_timeout_s),
             metadata_errors="replace",
         )
@@ -272,7 +272,7 @@ def _open_container(uri: str, path: Path, limits: MediaLimits) -> InputContainer
         ) from error
 
 
-def _options(limits: MediaLimits) -> dict[str, str]:
+def _options() -> dict[str, str]:
     return {
         "format_whitelist": ",".join(sorted(CONTAINERS)),
         "codec_whitelist": ",".join(sorted(VIDEO_CODECS | AUDIO_CODECS)),

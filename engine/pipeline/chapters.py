@@ -89,7 +89,7 @@ def _chapter(
     moved = [row for row in rows if row.kind == "motion"]
     parts: list[str] = []
     if own:
-        parts.append(listed(things_told(part, own)[:MOST_NAMED]))
+        parts.append(listed(things_told(own)[:MOST_NAMED]))
     if printed:
         parts.append(f"print {quote(max(printed, key=_weight).text, most=40)}")
     if spoken:

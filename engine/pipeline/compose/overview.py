@@ -77,7 +77,7 @@ def describe(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     return Composed(text=sentence(text), evidence=proofs(visits[:MOST_PROOFS]))
 
 
-def things_told(footage: WatchedFootage, rows: Sequence[Observation]) -> list[str]:
+def things_told(rows: Sequence[Observation]) -> list[str]:
     """Return object rows in words, by label: `2 people`, `a dog`, `6 visits of people`."""
     phrase = []
     for label, group in list(by_label(rows).items())[:MOST_LABELS]:
@@ -104,7 +104,7 @@ def _things(footage: WatchedFootage) -> tuple[str, list[Evidence]]:
     groups = by_label(rows)
     parts: list[str] = []
     evidence: list[Evidence] = []
-    for phrase, group in zip(things_told(footage, rows), groups.values(), strict=False):
+    for phrase, group in zip(things_told(rows), groups.values(), strict=False):
         merged = merge(group)
         spans = listed([stretch(footage, visit.video, visit.span) for visit in merged], most=2)
         parts.append(f"{phrase} {spans}")

@@ -47,7 +47,7 @@ def is_there(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
         return _leaves(footage, subject, form) or undecided_doing(footage, subject)
     rows = subject.matching()
     if not rows and subject.graded.sure:
-        return _other_colour(footage, subject)
+        return _other_colour(subject)
     if not rows:
         return not_confirmed(footage, subject)
     if subject.number and most_at_once(individuals(rows))[0] < subject.number:
@@ -341,7 +341,7 @@ def not_confirmed(
     return Composed(text=sentence(text), verdict="unknown")
 
 
-def _other_colour(footage: WatchedFootage, subject: Subject) -> Composed:
+def _other_colour(subject: Subject) -> Composed:
     """Answer a question for a coloured thing where only others of its kind were seen."""
     rows = subject.graded.believed
     seen = list(dict.fromkeys(colour for row in rows for colour in row.colours))

@@ -60,18 +60,18 @@ def test_planned_bytes_are_those_that_are_kept(
         video, folder = VideoId("stream"), tmp_path / memory
         folder.mkdir()
         engine = scratch_engine(build(), folder, compression_ratio=plan.ratio)
-        chunks = remembered(plan, blocks, CARD, 1.0)
+        chunks = remembered(plan, blocks, 1.0)
         kept = sum(chunk.n_latents for chunk in ingest_encoded(engine, video, chunks, resume=START))
         assert kept * CARD.latent_bytes == plan.kept_bytes, memory
 
 
 def test_what_is_kept_of_a_block_is_thinned_or_averaged() -> None:
     uniform = plan_memory("uniform", CARD, 64, ratio=8)
-    (chunk,) = remembered(uniform, [frames(0, 16)], CARD, 1.0)
+    (chunk,) = remembered(uniform, [frames(0, 16)], 1.0)
     assert chunk.tokens.embeddings[:, 0, 0].tolist() == [0, 4, 8, 12]
     assert chunk.span == TimeSpan(start_s=0.0, end_s=16.0)
     pooled = plan_memory("pooled", CARD, 64, ratio=8)
-    (chunk,) = remembered(pooled, [frames(0, 16)], CARD, 1.0)
+    (chunk,) = remembered(pooled, [frames(0, 16)], 1.0)
     assert chunk.tokens.embeddings[:, 0, 0].tolist() == [1.5, 5.5, 9.5, 13.5]
     recent = plan_memory("recent", CARD, 64, ratio=8)
     assert recent.first_frame == 48
