@@ -7,13 +7,16 @@
     services/            the use cases: one function each, one home for every rule
     schemas/             the JSON of requests and responses, commands included
     config/ sandbox/     settings; foreign media in a child process
-    errors, logging, progress, timefmt    words that all of them share
+    lmms_plugin/         the engine as a model of lmms-eval
+    errors, logging, progress    failures, records, how far work is: words that all of them share
+    timefmt, sizes, webvtt       times, bytes and captions as people and players read them
+    machine, version, field_docs    cores and memory, the installed version, texts below fields
 
 Decision: imports go down this list and never up, and import-linter holds it, because a use case
 that knows a page or a terminal cannot be called from the other.
 Decision: `worker` stands above `services`, because the map from a job's kind to its use case
 (`worker/handlers.py`) has to import all of them, and none of them the queue: what a use case says
 and hears while it works is a `JobControl`.
-Decision: `ui` stands below `api`, because the sign-in page is a route drawn with the frame of the
-pages; the pages themselves only talk to the API over HTTP.
+Decision: `ui` stands above `api`, because handlers of pages run in the server and call what routes
+call: the checks, the queue of the model, the services. The sign-in page is a route without Gradio.
 """

@@ -141,6 +141,44 @@ def test_public_classes_have_one_name_each() -> None:
     assert not {name: files for name, files in homes.items() if len(files) > 1}
 
 
+NAMES_SAY_IT = {
+    "app/cli",
+    "app/schemas",
+    "app/services/benchmarks",
+    "app/ui/pages",
+    "engine/evaluation/bench",
+    "engine/evaluation/benchmarks",
+    "engine/sight/encoders",
+    "engine/sight/observers",
+    "engine/training/recipes",
+}
+"""Packages whose files are of one kind, each named for the command, page, resource or plug-in."""
+
+
+def test_packages_list_their_files() -> None:
+    packages = [path.parent for path in MODULES if path.name == "__init__.py"]
+    missing = [
+        f"{name_of(package)}: {name}"
+        for package in packages
+        if name_of(package) not in NAMES_SAY_IT and MIGRATIONS not in (package, *package.parents)
+        for name in files_of(package)
+        if name not in listed_in(package)
+    ]
+    assert not missing, "\n".join(missing)
+
+
+def files_of(package: Path) -> list[str]:
+    """Names of the modules and packages in a package; families share one for recognition."""
+    modules = [path.stem for path in package.glob("*.py")]
+    packages = [path.parent.name for path in package.glob("*/__init__.py")]
+    return sorted({*modules, *packages} - {"__init__", "__main__", "recognise"})
+
+
+def listed_in(package: Path) -> set[str]:
+    words = re.findall(r"\w+", ast.get_docstring(TREES[package / "__init__.py"]) or "")
+    return {*words, *(f"_{word}" for word in words)}
+
+
 def test_only_settings_read_the_environment() -> None:
     """Writing it for a child process or a library is something else."""
     allowed = {

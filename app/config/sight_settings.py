@@ -18,7 +18,7 @@ def _as_list(value: object) -> object:
 
 
 class SightSettings(Section):
-    """What looks at footage behind its ingest, in the background."""
+    """Encoders and observers, which look at footage behind its ingest, in the background."""
 
     encoder: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = ("concepts", MODEL_ENCODER)
     """What matches phrases with pictures, one or several: modules of `engine/sight/encoders`, with

@@ -5,7 +5,9 @@
     components/ `gr.HTML` classes of ours: player, timeline, cards, moments, upload and others
     strip, day, seen, talk, chapter_lists, probe_run, verdicts   what pages show of the services
     video_picker   a menu of videos that looks their names up
-    library_*, video_card   the parts of the library
+    library_drawers, library_fields, library_parts, video_card, video_status   the library
+    conversation, asking   questions and answers as messages, and one as it is being written
+    accounts, alert_rules, alert_destinations, camera_finder   parts of other pages
     hints       hints of services in the words of the web
     endpoints   named functions for `gradio_client` and MCP
     caller      the user of a handler, and errors as sentences for them

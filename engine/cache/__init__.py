@@ -1,6 +1,11 @@
 """Latents on three tiers: ready on the device, near in host memory, committed on disk; and stills.
 
-`LatentCache` (`tiered`) is the only door: it owns the tiers, and callers name chunks, not files.
+    tiered       `LatentCache`, the only door: it owns the tiers, and callers name chunks, not files
+    memory, disk    the tiers; budget: which chunk leaves one first
+    codec, quantise    the stored form of latents, in their own dtype or in few bits
+    latent_file, still_file, commit    files of a chunk, and how they are written
+    stills, vectors    sampled frames as small pictures, and what encoders made of them; disk alone
+    far          the same files where several machines share them
 
 *Decision*: the disk is the truth and the other tiers are copies. *Because* a kill must lose
 nothing and a reader in another process must see what a writer has committed.
@@ -16,8 +21,6 @@ values too (arXiv:2503.16257), and because a bias that all keys share then costs
 
 *Decision*: device and host tier are one class in `memory.py`. *Because* they differ by a device
 and by pinning, and by nothing else.
-
-`StillStore` (`stills`) keeps the sampled frames beside them as small pictures, on disk alone.
 
 *Decision*: a file's header is one JSON string. *Because* safetensors writes several metadata
 entries in random order, and an ingest that was killed and resumed must leave the same bytes.

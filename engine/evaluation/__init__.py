@@ -17,6 +17,9 @@
     latency           milliseconds to the hits, the first token and the whole answer
     plots             heat maps side by side
     scratch_engine    the engine with a library of its own that measurements ask
+    ingest_once       a video read once for many questions; `picture_folder` as a video
+    bench             speed and memory of the engine; `device_ledger` counts what a card is asked
+    reference_video_xl    the slow, obvious Video-XL that a bench compares with
 
 *Decision*: measurements ask an engine and return records; nothing is printed. *Because* the same
 numbers go to the bench's file, the README's table and a test's assertion.

@@ -1,5 +1,12 @@
 """Vector indexes over the frames of many videos; one file is one backend with `open_index`.
 
+    segments     archives: files that are mapped; exact: the oracle; pgvector: PostgreSQL
+    _manifest, _segment, _file    what is saved: the list of files, a stretch, an index of one file
+    _saving, _compaction, _coding    its growing end, its files written anew, its codes made
+    _codes, _overview    short codes of vectors, and two vectors for each chunk
+    _search, _estimates, _selection    an answer by all rows or by codes, within a scope
+    _rows, _table, _places    which frame of which chunk a row is
+
 *Decision*: an index file is a copy that may be lost. *Because* every chunk's latent file holds
 its frame vectors: an index that is missing, stale, corrupt or of another fingerprint starts empty
 and is filled from those.

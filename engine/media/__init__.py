@@ -1,15 +1,18 @@
-"""Media to frames: the only folder that imports av, and none of it imports torch.
+"""Media to frames: the only folder that imports av.
 
     source, describe, formats   opens a file or feed, within limits and by allowlists
       sniff, address, duration   what a file is, where a feed is, how long a file is
+      tags, wall_clock, chapters   what its tags, names and headers state of its clock and parts
+      unreachable      why a feed gives no video, in words
       feed, relay, datagrams   how a feed is connected to, and to nobody else
       hls, playlist, fetch   segments of a playlist as one stream; import no av
       webcam           a camera of this machine
+      onvif, soap      cameras of the network, found and asked
     live               a camera's frames in parts with a wall clock, beside their recording
       feed_stamps      its time stamps held against when packets arrive
       recording        its packets as they come, in fragmented MP4 files
       sound_recording, muxed_bytes   the sound beside its pictures, as AAC
-      fragments, boxes   those files read, many as one; import no av
+      fragments, boxes, kept_layout   those files read, many as one; import no av
     stamps           time stamps made continuous where a file's clock steps or wraps
     packets          the compressed pictures of one stream
     gops, clock      packets in groups; when each of their pictures is shown
@@ -18,7 +21,10 @@
     frame            upright RGB
       orientation, deinterlace, tone   turned and mirrored, fields, high dynamic range
     sample           which frames are wanted: on a grid of time, still footage thinned
-    audio, sound_packets   sound on the same clock
+      stillness        the least difference of two pictures that counts
+    hardware         the same frames by a card's decoder, for trusted files; imports torch
+    picture          single pictures that people hand in
+    audio, sound_packets, subtitles   sound and words on the same clock
     prefetch         reads ahead on a thread
     clip, encode     files for the player and for the user's exports
     baseline         plain PyAV, for benchmarks

@@ -4,6 +4,8 @@
     layers/       attention, RoPE, decoder, towers, tokenizer, checkpoint loading and the like
     token_model   what the families without KV compression share (Apollo, PLLaVA, VideoLLaMA 2)
     frame_model   what those share whose frames stand among timestamps (SmolVLM2, Qwen3-VL)
+    frame_checkpoint   what the loaders of those share
+    precision     the number format that suits a device
     tiny          sizes, random weights and tokenizers of the variants that tests run
     video_xl/     hours of video as summary tokens: the family of the shipped nano
     apollo/ pllava/ videollama2/

@@ -7,7 +7,8 @@
     moments     moments as pictures with their times
     player, timeline   a video, and what is on its axis of time
     heat, table, verdicts, file_put   cells, rows, buttons, one file
-    alerts      alerts as pictures with what may be answered
+    alerts      alerts as pictures with what may be answered; cameras as a wall of pictures
+    upload      resumable uploads; pulse is a timer that rests while nobody looks
     zone        a polygon or a line that is drawn on a picture
 
 Decision: a value that comes from a video, a model or a person never passes a template of

@@ -1,9 +1,10 @@
-"""Layers that the families share; only `weights` and `tokenizer` open files.
+"""Layers that the families share.
 
 attention         grouped-query attention and its masks
 rotary            rotary position embedding (RoPE)
 decoder decoder_config   causal decoder stack and its KV cache; its sizes and switches
-generate          prefill, decode, sampling
+generate          prefill, decode, sampling; picking chooses the next id
+shared_steps      several answers in one step
 chunk_attention   attention of a question on each of many chunks: the second retrieval signal
 encoder towers    transformer encoders of CLIP and SigLIP; the towers made of them
 preprocess        resize, crop and normalise frames for a tower
@@ -16,6 +17,8 @@ splice            visual tokens in the place of placeholders, for training
 tokenizer         text to ids and back, chat templates
 weights           strict checkpoint loading and writing, key maps, fingerprints
 lora              low-rank adapters fused at load time
-int8 nf4 weight_formats   matrices in 8 and in 4 bits
+int8 nf4 weight_formats fused_linear   matrices in 8 and in 4 bits, and several as one
+experts expert_files expert_budget   mixtures of experts: all held, or read when a token asks
+fingerprint               the hash that tells models apart
 allocation                memory of a net: at once, or matrix by matrix, turned as it is read
 """

@@ -4,6 +4,7 @@
     visits     tracks to visits: merged, counted at once and over time, their place and direction
     witnesses  which rows are sure, and which things may be denied
     sentences  times, counts and lists in plain English
+    subjects   the thing that a question names, with the rows that show it
     presence   is there, when, how long, how many, how often, longest
     found      whether and when, of what only an encoder knows
     order      which first, what next, in which order
@@ -14,6 +15,9 @@
     scenes     which kind of place
     doings     what somebody does, by things in reach and tracks
     words      what is said, what is written
+    people     who came, by looks and times
+    overview   summary and description
+    starters   questions to begin with
     composer   the kind of a question to the function that answers it
 
 *Decision*: sentences come from templates over rows. *Because* a language model of 135 million

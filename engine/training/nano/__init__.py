@@ -12,6 +12,7 @@ batched_compression  many videos compressed side by side, equal to streaming
 vocabulary           the tokenizer
 keep_strategies      what else than VSTs may be kept of a chunk
 baselines            the decoder stage over those, for comparison
+refine               a checkpoint trained further on what it mixes up
 
 Decision: `batched_compression` beside `models.video_xl.parallel_forward`, because that one runs one
 sequence of media and texts in any order (fine-tuning, parity), while nano compresses many videos
