@@ -168,10 +168,13 @@ def test_packages_list_their_files() -> None:
 
 
 def files_of(package: Path) -> list[str]:
-    """Names of the modules and packages in a package; families share one for recognition."""
-    modules = [path.stem for path in package.glob("*.py")]
-    packages = [path.parent.name for path in package.glob("*/__init__.py")]
-    return sorted({*modules, *packages} - {"__init__", "__main__", "recognise"})
+    """Names of the modules and packages in a package, without plug-ins, which nothing lists."""
+    modules = {path.stem for path in package.glob("*.py")}
+    packages = {path.parent.name for path in package.glob("*/__init__.py")}
+    if name_of(package) == "engine/index":
+        modules = {name for name in modules if name.startswith("_")}
+    families = {path.parent.name for path in package.glob("*/model.py")}
+    return sorted({*modules, *packages} - families - {"__init__", "__main__", "recognise"})
 
 
 def listed_in(package: Path) -> set[str]:
