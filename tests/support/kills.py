@@ -16,6 +16,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine, event
 
+from engine.files import sha256_of
+
 LONGEST_S = 300
 """Life of a child. One that was forked while another thread held a lock waits for that for ever; it
 dies of this, which is a kill like any other."""
@@ -52,6 +54,12 @@ def moments(n_changes: int, n_kills: int | None) -> Iterator[int]:
         yield from range(n_changes)
     else:
         yield from sorted({round(k * (n_changes - 1) / (n_kills - 1)) for k in range(n_kills)})
+
+
+def chunk_digests(home: Path) -> dict[str, str]:
+    """Digests of the latents and stills of a home folder, by their paths."""
+    paths = [*(home / "latents").rglob("*.safetensors"), *(home / "stills").rglob("*.zip")]
+    return {str(path.relative_to(home)): sha256_of(path) for path in sorted(paths)}
 
 
 def _run(root: Path, work: Callable[[], object], on_change: Callable[[int], None]) -> int:

@@ -2,30 +2,16 @@
 
 import io
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from app.cli.render_benchmarks import render
-from app.config.settings import load_settings
 from app.services.benchmark_runs import describe_interruption, evaluate, list_benchmarks
 from app.services.context import ServiceContext
 from engine.errors import InputRefusedError, NotFoundError
-from engine.models.video_xl import model as video_xl
 from tests.support.benchmark_copies import write_copy
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[ServiceContext]:
-    """A library over a tiny checkpoint that answers at random."""
-    video_xl.write_tiny(tmp_path / "tiny")
-    context = ServiceContext(
-        load_settings({"model": str(tmp_path / "tiny")}, home=tmp_path / "home")
-    )
-    yield context
-    context.close()
 
 
 def shown(document: object) -> str:
@@ -35,11 +21,11 @@ def shown(document: object) -> str:
     return console.file.getvalue()
 
 
-def test_a_local_copy_is_asked_once_and_tabulated(service: ServiceContext, tmp_path: Path) -> None:
+def test_a_local_copy_is_asked_once_and_tabulated(context: ServiceContext, tmp_path: Path) -> None:
     root, file = tmp_path / "copy", tmp_path / "records.jsonl"
     root.mkdir()
     write_copy("video_mme", root)
-    document = evaluate(service, "video_mme", root, file)
+    document = evaluate(context, "video_mme", root, file)
     assert (document.questions, document.missing) == (3, 1)
     assert "the file is missing" in document.missing_reasons[0]
     assert [row.group for row in document.rows] == ["all", "short", "long", "Attribute Perception"]
@@ -54,18 +40,18 @@ def test_a_local_copy_is_asked_once_and_tabulated(service: ServiceContext, tmp_p
     assert "1 not asked" in text
     assert describe_interruption(file).startswith(f"stopped; 3 records in {file} are kept")
     before = file.read_text()
-    assert evaluate(service, "video_mme", root, file) == document
+    assert evaluate(context, "video_mme", root, file) == document
     # The answered ones were not asked again; the missing one was looked for once more.
     assert file.read_text() == before
 
 
 def test_a_folder_without_the_annotations_is_refused_by_name(
-    service: ServiceContext, tmp_path: Path
+    context: ServiceContext, tmp_path: Path
 ) -> None:
     with pytest.raises(InputRefusedError, match=r"holds no lvb_val\.json"):
-        evaluate(service, "longvideobench", tmp_path, tmp_path / "records.jsonl")
+        evaluate(context, "longvideobench", tmp_path, tmp_path / "records.jsonl")
     with pytest.raises(NotFoundError, match="video_mme"):
-        evaluate(service, "video_me", tmp_path, tmp_path / "records.jsonl")
+        evaluate(context, "video_me", tmp_path, tmp_path / "records.jsonl")
 
 
 def test_the_list_names_licence_size_and_measure_of_each() -> None:

@@ -3,7 +3,6 @@
 The ingest runs in a forked child, so that twenty kills do not load torch twenty times.
 """
 
-import hashlib
 import os
 import random
 import signal
@@ -20,6 +19,7 @@ from app.worker.foreground import ingest_now
 from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
 from engine.records import VideoId
+from tests.support.kills import chunk_digests
 
 N_KILLS = 20
 
@@ -73,15 +73,6 @@ def ingest_in_child(home: Path, checkpoint: Path, clip: Path, *, kill_after_s: f
     return True
 
 
-def files(home: Path) -> dict[str, str]:
-    """Latents and stills, with their digests."""
-    paths = [*(home / "latents").rglob("*.safetensors"), *(home / "stills").rglob("*.zip")]
-    return {
-        str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(paths)
-    }
-
-
 def chunk_rows(home: Path, checkpoint: Path) -> list[tuple[int, str]]:
     service = ServiceContext(load_settings({"model": str(checkpoint)}, home=home))
     try:
@@ -101,7 +92,7 @@ def test_twenty_kills_at_random_moments_change_no_byte(
     started = time.monotonic()
     ingest(undisturbed, checkpoint, clip)
     whole_s = time.monotonic() - started
-    expected = files(undisturbed)
+    expected = chunk_digests(undisturbed)
     assert len(expected) > 16
 
     moments = random.Random(2026)
@@ -111,11 +102,11 @@ def test_twenty_kills_at_random_moments_change_no_byte(
             n_kills += 1
             continue
         # It ended before we struck: what it left must be whole, then a new life begins.
-        assert files(home) == expected
+        assert chunk_digests(home) == expected
         n_lives += 1
         home = tmp_path / f"killed-{n_lives}"
     ingest(home, checkpoint, clip)
-    assert files(home) == expected
+    assert chunk_digests(home) == expected
     assert [ordinal for ordinal, _ in chunk_rows(home, checkpoint)] == list(
         range(len(expected) // 2)
     )

@@ -3,7 +3,6 @@
 One cluster for the file: its processes take most of a minute to start.
 """
 
-import hashlib
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ from engine.media.encode import write_video
 from engine.models.video_xl import model as video_xl
 from engine.records import VideoId
 from storage.records import JobRow
+from tests.support.kills import chunk_digests
 from tests.support.postgres import PostgresServer
 
 pytestmark = pytest.mark.scale
@@ -83,7 +83,7 @@ def expected(
     with_clips = library(home, checkpoint, clips)
     ingest_now(with_clips, [*map(str, clips)])
     with_clips.close()
-    return files(home)
+    return chunk_digests(home)
 
 
 @pytest.fixture
@@ -120,15 +120,6 @@ def library(home: Path, checkpoint: Path, clips: Sequence[Path], **flags: object
     return context
 
 
-def files(home: Path) -> dict[str, str]:
-    """Latents and stills, with their digests."""
-    paths = [*(home / "latents").rglob("*.safetensors"), *(home / "stills").rglob("*.zip")]
-    return {
-        str(path.relative_to(home)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(paths)
-    }
-
-
 def begun(context: ServiceContext, *, n_running: int = 1) -> JobRow | None:
     """A job that a reader has begun and not ended, once so many are under way."""
     running = context.catalog.jobs.list("running")
@@ -138,7 +129,7 @@ def begun(context: ServiceContext, *, n_running: int = 1) -> JobRow | None:
 
 
 def check_whole(context: ServiceContext, expected: dict[str, str]) -> None:
-    assert files(context.settings.home) == expected
+    assert chunk_digests(context.settings.home) == expected
     for video in context.catalog.videos.list():
         assert video.status == "ready"
         assert video.fingerprint is not None

@@ -22,6 +22,12 @@ def chunk_path(engine: Engine, video: VideoId, ordinal: int) -> Path:
     return folder / f"{ordinal:08d}.safetensors"
 
 
+def chunk_files(engine: Engine) -> dict[str, bytes]:
+    """The files of the camera's chunks by their names."""
+    folder = chunk_path(engine, CAMERA, 0).parent
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
 @pytest.fixture
 def build(tmp_path: Path) -> Callable[..., Engine]:
     """Assembles an engine; two calls with one home share its files, as two processes would."""

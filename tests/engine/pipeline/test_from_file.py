@@ -17,7 +17,7 @@ from engine.pipeline.ingest import ingest
 from engine.pipeline.resume import resume_point
 from engine.pipeline.search import search
 from engine.records import Answer
-from tests.engine.pipeline.conftest import CAMERA, chunk_path
+from tests.engine.pipeline.conftest import CAMERA, chunk_files
 from tests.support.fakes import COLOURS, ColourModel
 
 N_SECONDS = 48
@@ -50,11 +50,6 @@ def thinning(build: Callable[..., Engine]) -> Callable[[str], Engine]:
     return assembled
 
 
-def files(engine: Engine) -> dict[str, bytes]:
-    folder = chunk_path(engine, CAMERA, 0).parent
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def test_resumed_behind_any_chunk_of_a_thinned_file_the_bytes_are_the_same(
     thinning: Callable[[str], Engine], tmp_path: Path
 ) -> None:
@@ -74,7 +69,7 @@ def test_resumed_behind_any_chunk_of_a_thinned_file_the_bytes_are_the_same(
         again = thinning(f"left-{left_off}")
         with opened(again, path) as reader:
             list(ingest(again, CAMERA, reader))
-        assert files(again) == files(calm)
+        assert chunk_files(again) == chunk_files(calm)
 
 
 def test_the_whole_file_is_searched_up_to_its_end(

@@ -21,15 +21,10 @@ from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
 from engine.pipeline.resume import resume_point, stored_chunks
 from engine.records import SampleStats, Storage, TimeSpan
-from tests.engine.pipeline.conftest import CAMERA, chunk_path
+from tests.engine.pipeline.conftest import CAMERA, chunk_files, chunk_path
 from tests.support.fakes import INFO, FakeSource, painted, story
 
 DAY = "grey*9 red*2 blue*3 grey*5 green*4 grey*7"
-
-
-def files(engine: Engine) -> dict[str, bytes]:
-    folder = chunk_path(engine, CAMERA, 0).parent
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
 
 
 def rest(engine: Engine, spelled: str) -> FakeSource:
@@ -98,7 +93,7 @@ def test_left_off_at_any_chunk_it_ends_with_the_same_bytes(
         running.close()
         engine = opened(home)
         resumed = list(ingest(engine, CAMERA, rest(engine, DAY)))
-        assert files(engine) == files(undisturbed)
+        assert chunk_files(engine) == chunk_files(undisturbed)
         assert resumed[-1].stats.frames_sampled == 30
 
 
@@ -123,7 +118,7 @@ def test_killed_twenty_times_it_ends_with_the_same_bytes(build: Callable[..., En
         os.waitpid(child, 0)
     assert 10 < resume_point(engine, CAMERA).ordinal < 75
     list(ingest(engine, CAMERA, rest(engine, spelled)))
-    assert files(engine) == files(undisturbed)
+    assert chunk_files(engine) == chunk_files(undisturbed)
 
 
 def test_a_full_disk_stops_it_and_more_space_lets_it_go_on(build: Callable[..., Engine]) -> None:
@@ -141,7 +136,7 @@ def test_a_full_disk_stops_it_and_more_space_lets_it_go_on(build: Callable[..., 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert resume_point(engine, CAMERA).ordinal == 1
     list(ingest(engine, CAMERA, rest(engine, DAY)))
-    assert files(engine) == files(undisturbed)
+    assert chunk_files(engine) == chunk_files(undisturbed)
 
 
 @pytest.mark.parametrize("damage", ["last", "middle"])
@@ -150,7 +145,7 @@ def test_chunks_from_a_damaged_one_on_are_made_again(
 ) -> None:
     engine = build()
     list(ingest(engine, CAMERA, story(DAY)))
-    whole = files(engine)
+    whole = chunk_files(engine)
     if damage == "last":
         chunk_path(engine, CAMERA, 7).write_bytes(b"torn")
     else:
@@ -158,7 +153,7 @@ def test_chunks_from_a_damaged_one_on_are_made_again(
     assert resume_point(engine, CAMERA).ordinal == (7 if damage == "last" else 3)
     fresh = build()
     list(ingest(fresh, CAMERA, rest(fresh, DAY)))
-    assert files(fresh) == whole
+    assert chunk_files(fresh) == whole
 
 
 def test_frames_before_a_break_of_the_source_are_kept(build: Callable[..., Engine]) -> None:

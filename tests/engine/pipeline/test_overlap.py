@@ -11,7 +11,7 @@ from engine.pipeline.engine import Engine
 from engine.pipeline.ingest import ingest
 from engine.protocols import Stream
 from engine.tensors import FrameBatch, KvLatents, VisualTokens
-from tests.engine.pipeline.conftest import CAMERA, chunk_path
+from tests.engine.pipeline.conftest import CAMERA, chunk_files
 from tests.support.fakes import ColourModel, FakeSource, story
 
 DAY = "grey*9 red*2 blue*3 grey*5 green*4 grey*7"
@@ -57,11 +57,6 @@ class _MeetingModel(ColourModel):
         return super().compress(tokens, stream)
 
 
-def _files(engine: Engine) -> dict[str, bytes]:
-    folder = chunk_path(engine, CAMERA, 0).parent
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
-
-
 def test_resizing_towers_compression_and_commits_run_side_by_side(
     build: Callable[..., Engine],
 ) -> None:
@@ -78,7 +73,7 @@ def test_overlapping_steps_leave_the_same_bytes(build: Callable[..., Engine]) ->
     plain, beside = build(home="plain"), build(home="beside")
     list(ingest(plain, CAMERA, story(DAY), overlaps=False))
     list(ingest(beside, CAMERA, story(DAY), overlaps=True))
-    assert _files(beside) == _files(plain)
+    assert chunk_files(beside) == chunk_files(plain)
 
 
 @pytest.mark.parametrize("n_chunks", [1, 3, 7])
@@ -97,7 +92,7 @@ def test_what_was_yielded_is_on_disk_and_a_second_run_ends_alike(
     assert broken.cache.ordinals(CAMERA) == tuple(range(n_chunks))
     again = build(home="broken")
     list(ingest(again, CAMERA, story(DAY), overlaps=True))
-    assert _files(again) == _files(whole)
+    assert chunk_files(again) == chunk_files(whole)
 
 
 def test_frames_before_a_break_of_the_source_are_kept(build: Callable[..., Engine]) -> None:
