@@ -19,8 +19,8 @@ class CacheConfig:
     """Sizes of the tiers, and the form in which latents are kept."""
 
     device_bytes: int | None = None
-    """On the accelerator; unused when the model runs on the CPU. `None` takes what its memory has
-    free once the weights are there, but for what chunks and answers need."""
+    """On the accelerator; unused when the model runs on the CPU. `None` takes what is free
+    there once the weights are loaded, less what reading chunks and answering need."""
     host_bytes: int = 1 << 30
     disk_bytes: int | None = None
     """`None` leaves the disk's own size as the limit."""

@@ -100,7 +100,7 @@ class VideoDecoder:
         return self._origin
 
     def film(self, tap: Callable[[VideoPacket], None]) -> None:
-        """Have every packet of a live feed shown to somebody before it is decoded.
+        """Hand on every packet of a live feed before it is decoded.
 
         From then on pictures of another size end the connection: a recording holds one.
         """

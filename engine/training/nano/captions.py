@@ -1,7 +1,7 @@
 """Facts of a frame or a chunk to text: captions and queries for the CLIP pair, one line each.
 
-A text says which facts it needs (`Spec`), so that a batch knows every frame that a text fits and
-not only the one it was written for: "the red card" fits all red cards.
+A text says which facts it needs (`Phrase.specs`), so that a batch knows every frame that a text
+fits and not only the one it was written for: "the red card" fits all red cards.
 """
 
 from dataclasses import dataclass
