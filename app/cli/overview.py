@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
-from typer import Context
 from typer.core import TyperGroup
 
 PURPOSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
@@ -40,9 +39,11 @@ PURPOSES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 class CommandsByPurpose(TyperGroup):
     """The group of all commands; its help has a panel for each purpose."""
 
-    def list_commands(self, ctx: Context) -> list[str]:
-        """Return the names of all commands, by purpose."""
-        for purpose, names in PURPOSES.items():
-            for name in names:
-                self.commands[name].rich_help_panel = purpose  # type: ignore[attr-defined]
-        return [name for names in PURPOSES.values() for name in names]
+    def __init__(self, **options: Any) -> None:
+        """Take the commands, and order them."""
+        super().__init__(**options)
+        purpose_of = {name: purpose for purpose, names in PURPOSES.items() for name in names}
+        for name, command in self.commands.items():
+            command.rich_help_panel = purpose_of.get(name)  # type: ignore[attr-defined]
+        shown = {name: self.commands[name] for name in purpose_of if name in self.commands}
+        self.commands = {**shown, **self.commands}
