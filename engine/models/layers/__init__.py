@@ -18,6 +18,7 @@ tokenizer         text to ids and back, chat templates
 weights           strict checkpoint loading and writing, key maps, fingerprints
 lora              low-rank adapters fused at load time
 int8 nf4 weight_formats fused_linear   matrices in 8 and in 4 bits, and several as one
+products                  matrix products, by the library that is fastest on the processor
 experts expert_files expert_budget   mixtures of experts: all held, or read when a token asks
 fingerprint               the hash that tells models apart
 allocation                memory of a net: at once, or matrix by matrix, turned as it is read
