@@ -42,18 +42,24 @@ class ObjectStore:
 
     Args:
         address: Where it is; nothing is asked of it yet.
+        holds_some: Whether objects are known to lie there. A shared folder without anything in it
+            is then one that is not mounted: read, all would be lost, and written, it would be the
+            disk below.
     Raises:
         MissingCapabilityError: The package is not installed.
         SettingsError: The address cannot be understood.
     """
 
-    def __init__(self, address: ObjectAddress) -> None:
+    def __init__(
+        self, address: ObjectAddress, *, holds_some: Callable[[], bool] = lambda: False
+    ) -> None:
         self.where = address.url.rstrip("/")
         """Its address, for messages: it holds no secret."""
         parts = urlsplit(address.url)
         self._scheme = parts.scheme
         self._folder = Path(unquote(parts.path)) if parts.scheme == "file" else None
         self._patience_s = address.patience_s
+        self._holds_some = holds_some
         self._obstore = _obstore()
         self._store = self._open(address)
 
@@ -292,6 +298,7 @@ class ObjectStore:
         deadline = time.monotonic() + patience_s
         pause_s = _FIRST_PAUSE_S
         while True:
+            self._refuse_unmounted()
             try:
                 return request()
             except FileNotFoundError as error:
@@ -308,6 +315,17 @@ class ObjectStore:
             # Of many workers that lost the store together not all come back at once.
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
+
+
+    def _refuse_unmounted(self) -> None:
+        folder = self._folder
+        if folder is None or (folder.is_dir() and any(folder.iterdir())):
+            return
+        if self._holds_some():
+            raise UnreachableError(
+                f"{self.where}: the folder is empty, and objects are known to lie there",
+                hint="is it mounted?",
+            )
 
 
 def _obstore() -> Any:

@@ -162,6 +162,10 @@ class Objects:
         with self._database.reading() as session:
             return tuple(map(_record, session.scalars(query)))
 
+    def has_kept(self) -> bool:
+        """Return whether the store holds any object, as far as the list knows."""
+        return bool(self.kept(limit=1))
+
     def version(self, folder: str) -> int:
         """Return when an object of a folder last came, changed or went; 0 where none ever was."""
         query = select(ObjectFolderTable.version).where(ObjectFolderTable.folder == folder)

@@ -137,7 +137,7 @@ class ServiceContext:
 
                 self._objects = HomeObjects(
                     HomeFolder(self.settings.home),
-                    ObjectStore(address),
+                    ObjectStore(address, holds_some=self.catalog.objects.has_kept),
                     self.catalog.objects,
                     budget_bytes=int(self.settings.objects.cache_bytes),
                     waits=waits_for_store(self.catalog),

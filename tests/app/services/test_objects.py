@@ -292,6 +292,33 @@ def test_a_store_that_is_away_is_no_reason_to_deny(
     assert answers(b) == expected
 
 
+def test_a_shared_folder_that_is_not_mounted_is_away_and_not_empty(
+    machine: Machine, clip: Path, tmp_path: Path, bucket: dict[str, object]
+) -> None:
+    if "objects__endpoint" in bucket:
+        pytest.skip("a server has no mount point")
+    a, b = machine("a"), machine("b", objects__patience_s=0)
+    ingest_now(a, [str(clip)])
+    expected = answers(a)
+    folder = tmp_path / "bucket"
+    folder.rename(tmp_path / "elsewhere")
+    folder.mkdir()
+    with pytest.raises(AwayLatentsError, match="can be fetched now"):
+        search(b, "a door", resolve_scope(b))
+    assert "is it mounted?" in str(show_status(b).trouble)
+    for work in (verify, push):
+        with pytest.raises(UnreachableError, match="objects are known to lie there"):
+            work(b)
+    # Nothing was written into the mount point, where the folder would hide it afterwards.
+    assert list(folder.iterdir()) == []
+    folder.rmdir()
+    (tmp_path / "elsewhere").rename(folder)
+    objects = b.objects
+    assert objects is not None
+    objects.forget_trouble()
+    assert answers(b) == expected
+
+
 def test_what_cannot_be_fetched_now_is_not_taken_for_damaged(
     machine: Machine, clip: Path, tmp_path: Path, bucket: dict[str, object]
 ) -> None:
