@@ -53,6 +53,53 @@ def test_sum_is_added_and_its_summand_left_alone() -> None:
 
 @needs_onednn
 @pytest.mark.usefixtures("onednn")
+@pytest.mark.parametrize(
+    "x",
+    [
+        rows(512 * 16),
+        rows(0, 512 * 16),
+        rows(1, 512 * 16).expand(30, -1),
+        rows(30, 1).expand(-1, 512 * 16),
+        rows(30, 512 * 32)[:, ::2],
+        rows(512 * 16, 30).t(),
+        rows(15, 2, 512 * 16).transpose(0, 1),
+    ],
+    ids=["one row", "no rows", "one repeated", "one channel", "gaps", "columns", "turned"],
+)
+def test_rows_may_lie_anyhow(x: torch.Tensor) -> None:
+    weight, bias = rows(512, 512 * 16), rows(512)
+    with torch.inference_mode():
+        wanted = F.linear(x.contiguous(), weight, bias)
+        torch.testing.assert_close(linear(x, weight, bias), wanted, rtol=1e-5, atol=2e-3)
+
+
+@needs_onednn
+@pytest.mark.usefixtures("onednn")
+def test_only_whole_matrices_and_biases_leave_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other library takes minutes for some of these, and reads others wrong."""
+    weight, bias, x = rows(4096, 512), rows(4096), rows(300, 512)
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("this product belongs to torch")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", refuse)
+    with torch.inference_mode():
+        for matrix in (
+            rows(4096, 600)[:, :512],
+            rows(512, 4096).t(),
+            rows(1, 512).expand(4096, -1),
+        ):
+            assert torch.equal(linear(x, matrix, None), F.linear(x, matrix))
+        for summand in (rows(8192)[::2], rows(1).expand(4096)):
+            assert torch.equal(linear(x, weight, summand), F.linear(x, weight, summand))
+        with torch.autocast("cpu", torch.bfloat16):
+            assert linear(x, weight, bias).dtype == torch.bfloat16
+        with pytest.raises(AssertionError, match="belongs to torch"):
+            linear(x, weight, bias)
+
+
+@needs_onednn
+@pytest.mark.usefixtures("onednn")
 def test_rows_do_not_depend_on_those_beside_them() -> None:
     x, weight = rows(700, 512), rows(1024, 512)
     with torch.inference_mode():
