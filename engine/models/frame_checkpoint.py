@@ -1,15 +1,15 @@
 """Checkpoints of the families whose frames stand among times: what their loaders share."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
-from engine.errors import WeightsError
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import TextEncoder
 from engine.models.layers.tokenizer import Tokenizer
@@ -62,11 +62,9 @@ def load_strictly(
     Raises:
         WeightsError: Keys missing, left over, or of another shape; or a config that no release has.
     """
-    try:
+    with config_fits(folder, name):
         config = read(folder)
         net = build(config)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the config of {folder} does not fit {name}: {error}") from error
     rules = without_tied_head(key_map) if config.decoder.is_tied else key_map
     fill(net, read_tensors(folder), rules, source=str(folder))
     return net
@@ -93,7 +91,7 @@ def read_parts(
     """
     net.requires_grad_(False)
     home = None if files is None else files.folder
-    joint = None if files is None else asdict(files.pixels)
+    joint = None if files is None else hashed_fields(files.pixels)
     kind = {} if latents == "tokens" else {"latents": latents}
     shape = {"config": _hashed(config), "joint": joint, **kind}
     return Parts(

@@ -13,10 +13,11 @@ from torch import Tensor
 
 from engine.errors import InputRefusedError, WeightsError
 from engine.models.layers.allocation import materialise
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.fingerprint import FINGERPRINT_DIGITS, fingerprint_weights
-from engine.models.layers.preprocess import PixelConfig, prepare
+from engine.models.layers.preprocess import BICUBIC, PixelConfig, prepare
 from engine.models.layers.tokenizer import Tokenizer
-from engine.models.layers.towers import Kind, Tower, TowerConfig, load_tower
+from engine.models.layers.towers import Kind, Tower, TowerConfig, load_tower, read_pixels
 from engine.models.layers.weights import (
     files_of,
     read_config,
@@ -74,7 +75,8 @@ class TowerEncoder:
         config = _config(folder, kind)
         self._tower = _load(config, folder, device)
         self._device = device
-        self._pixels = PixelConfig.from_json(read_config(folder, "preprocessor_config.json"))
+        with config_fits(folder, "CLIP and SigLIP"):
+            self._pixels = read_pixels(config, folder)
         self._tokenizer = Tokenizer.load(folder)
         self._scale, bias = _calibration(folder)
         fitted = read_claim(folder)
@@ -178,10 +180,8 @@ class TowerFamily:
 
 
 def _config(folder: Path, kind: Kind) -> TowerConfig:
-    try:
+    with config_fits(folder, "CLIP and SigLIP"):
         config = TowerConfig.from_json(read_config(folder))
-    except ValueError as error:
-        raise WeightsError(f"{folder}: {error}") from error
     if config.kind != kind:
         raise WeightsError(f"{folder} holds a {config.kind} checkpoint, not {kind}")
     if config.text is None:
@@ -211,6 +211,8 @@ def _calibration(folder: Path) -> tuple[float, float]:
 
 def _fingerprint(tower: Tower, pixels: PixelConfig, folder: Path) -> Fingerprint:
     weights = fingerprint_weights(tower.config.to_json(), tower, files_of(folder))
-    facts = f"{VERSION} {weights} {pixels}"
+    # The filter came later: fingerprints of towers with the one there was before stay as they are.
+    other = "" if pixels.filter == BICUBIC else f" {pixels.filter}"
+    facts = f"{VERSION} {weights} {pixels}{other}"
     digest = hashlib.sha256(facts.encode()).hexdigest()
     return Fingerprint(digest[:FINGERPRINT_DIGITS])

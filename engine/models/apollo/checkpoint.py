@@ -31,8 +31,9 @@ from engine.models.apollo.net import (
 from engine.models.apollo.resampler import ConnectorConfig
 from engine.models.layers import decoder as decoders
 from engine.models.layers import towers
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
-from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.preprocess import PixelConfig, require_usual_steps
 from engine.models.layers.towers import TowerConfig
 from engine.models.layers.weights import (
     KeyMap,
@@ -121,6 +122,7 @@ def read_vision(configs: Mapping[str, Mapping[str, Any]]) -> VisionConfig:
     half = {"image_mean": (0.5, 0.5, 0.5), "image_std": (0.5, 0.5, 0.5)}
     still = PixelConfig.from_json(half | {**configs.get("siglip_pixels", {}), "fit": "letterbox"})
     moving = configs.get("internvideo2_pixels", {})
+    require_usual_steps(moving)
     return VisionConfig(
         siglip=siglip,
         siglip_pixels=replace(still, size_px=siglip.vision["image_size"]),
@@ -143,11 +145,9 @@ def load_net(folder: Path, device: torch.device, dtype: torch.dtype) -> ApolloNe
             the released checkpoints do not use.
     """
     parts = Folders.of(folder)
-    try:
+    with config_fits(folder, "Apollo"):
         config = read(folder, parts)
         net = build(config, device, dtype)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise WeightsError(f"the config files below {folder} do not fit Apollo: {error}") from error
     key_map: KeyMap = (*unused_blocks(config.vision), *KEY_MAP)
     if config.decoder.is_tied:
         key_map = without_tied_head(key_map, "llm.")

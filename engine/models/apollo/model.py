@@ -24,7 +24,6 @@ Differs from upstream, each on purpose:
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
@@ -39,7 +38,7 @@ from engine.models.apollo.net import ApolloConfig, ApolloNet
 from engine.models.apollo.net import build as build
 from engine.models.apollo.prompts import TEMPLATE, introduce
 from engine.models.layers.allocation import matrices_in
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import (
@@ -251,7 +250,10 @@ def load(
     if files is not None and not net.vision.siglip.has_text:
         net.vision.siglip, net.joint = load_joint(net.vision.siglip, files)
     net.requires_grad_(False)
-    shape = {**asdict(net.config), "joint_pixels": None if files is None else asdict(files.pixels)}
+    shape = {
+        **hashed_fields(net.config),
+        "joint_pixels": None if files is None else hashed_fields(files.pixels),
+    }
     return Apollo(
         net,
         Tokenizer.load(parts.llm),

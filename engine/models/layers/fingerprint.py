@@ -8,12 +8,14 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from engine.models.layers.preprocess import BICUBIC
 from engine.models.layers.weights import PICKLES, write_json
 from engine.records import Fingerprint
 
@@ -33,6 +35,19 @@ def weight_files(*folders: Path | None) -> tuple[Path, ...]:
         if folder is not None
         for path in sorted(folder.rglob("*"))
         if path.suffix in PICKLES | {".safetensors"}
+    )
+
+
+def hashed_fields(config: Any) -> dict[str, Any]:
+    """Return the fields of a config, a dataclass, that its fingerprint hashes.
+
+    The filter of a resize came later, and is left out where it is the one there was before.
+    """
+    return asdict(
+        config,
+        dict_factory=lambda fields: {
+            name: value for name, value in fields if (name, value) != ("filter", BICUBIC)
+        },
     )
 
 

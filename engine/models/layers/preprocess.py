@@ -5,8 +5,8 @@ grey levels at edges.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from engine.device import CPU, upload
 Fit = Literal["crop", "squash", "letterbox"]
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+BICUBIC: Final = 3
+MODES: Final = {1: "lanczos", 2: "bilinear", BICUBIC: "bicubic"}
+"""Pillow's numbers of filters, and torch's names of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,12 @@ class PixelConfig:
     is_exact: bool = True
     """Resize as Pillow does, byte for byte; else with torch's antialiased bicubic, which for a
     squash takes a twelfth of the time and is one grey level off in 0.3 % of the values."""
+    # Out of `repr`, and of hashes where it is bicubic: fingerprints are older than this field.
+    filter: int = field(default=BICUBIC, repr=False)
+    """Pillow's number of the resize's filter."""
+
+    def __post_init__(self) -> None:
+        require_filter(self.filter)
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields of a `preprocessor_config.json` that `from_json` reads."""
@@ -46,7 +55,7 @@ class PixelConfig:
             "crop_size": side,
             "fit": self.fit,
             "is_exact": self.is_exact,
-            "resample": 3,
+            "resample": self.filter,
             "do_rescale": True,
             "rescale_factor": 1 / 255,
             "do_normalize": True,
@@ -60,19 +69,43 @@ class PixelConfig:
 
         A `shortest_edge` with a centre crop crops, a height and width squash; our own field
         `fit` says letterbox, `is_exact` how to resize.
+
+        Raises:
+            ValueError: It asks for other steps, or for frames that are no square.
         """
+        require_usual_steps(config)
         size = config.get("size", 224)
-        crops = bool(config.get("do_center_crop", False))
-        edge = size if isinstance(size, int) else size.get("shortest_edge", size.get("height"))
-        crop = config.get("crop_size", edge)
-        side = crop if isinstance(crop, int) else crop["height"]
+        has_edge = isinstance(size, Mapping) and "shortest_edge" in size
+        crops = bool(config.get("do_center_crop", has_edge))
+        edge = int(size["shortest_edge"]) if has_edge else _side(size)
+        if has_edge and not crops and "fit" not in config:
+            raise ValueError("do_center_crop must be true where size is a shortest_edge")
+        if crops and _side(config.get("crop_size", edge)) != edge:
+            raise ValueError(f"crop_size must be that of size, {edge}, not {config['crop_size']}")
         return cls(
-            size_px=int(side if crops else edge),
+            size_px=edge,
             fit=config.get("fit", "crop" if crops else "squash"),
+            filter=int(config.get("resample", BICUBIC)),
             mean=tuple(float(level) for level in config.get("image_mean", CLIP_MEAN)),
             std=tuple(float(level) for level in config.get("image_std", CLIP_STD)),
             is_exact=bool(config.get("is_exact", True)),
         )
+
+
+def require_filter(number: int) -> None:
+    """Refuse a filter that resizes here do not have."""
+    if number not in MODES:
+        raise ValueError(f"resample must be one of {', '.join(map(str, MODES))}, not {number}")
+
+
+def require_usual_steps(config: Mapping[str, Any]) -> None:
+    """Refuse a `preprocessor_config.json` that leaves out a step, or scales bytes otherwise."""
+    for step in ("do_resize", "do_rescale", "do_normalize"):
+        if config.get(step, True) not in (True, None):
+            raise ValueError(f"{step} must be true, not {config[step]}")
+    factor = config.get("rescale_factor")
+    if factor is not None and abs(255 * factor - 1) > 1e-6:
+        raise ValueError(f"rescale_factor must be 1/255, not {factor}")
 
 
 def prepare(
@@ -114,23 +147,32 @@ def fit(
     if (height, width) == (side, side):
         return frames
     if config.fit == "squash" and not config.is_exact:
-        return F.interpolate(frames, (side, side), mode="bicubic", antialias=True)
+        return F.interpolate(frames, (side, side), mode=MODES[config.filter], antialias=True)
     planes = frames.permute(0, 2, 3, 1).contiguous().cpu().numpy()
     sized = torch.from_numpy(np.stack([_fit(plane, config) for plane in planes]))
     return sized.permute(0, 3, 1, 2)
 
 
+def _side(size: Any) -> int:
+    """Return the side of a square, given as a number or as height and width."""
+    if isinstance(size, int):
+        return size
+    if size["height"] != size["width"]:
+        raise ValueError(f"frames must be square, not {size['width']} x {size['height']}")
+    return int(size["height"])
+
+
 def _fit(plane: "np.ndarray[Any, np.dtype[np.uint8]]", config: PixelConfig) -> Any:
-    side = config.size_px
+    side, resample = config.size_px, Image.Resampling(config.filter)
     image = Image.fromarray(plane)
     if config.fit == "letterbox":
         image = _pad(image, config)
     if config.fit != "crop":
-        return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+        return np.asarray(image.resize((side, side), resample))
     short, long = sorted(image.size)
     grown = int(side * long / short)
     size = (side, grown) if image.width <= image.height else (grown, side)
-    image = image.resize(size, Image.Resampling.BICUBIC)
+    image = image.resize(size, resample)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return np.asarray(image.crop((left, top, left + side, top + side)))
 

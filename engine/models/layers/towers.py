@@ -14,6 +14,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from engine.errors import WeightsError
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.encoder import (
     CLIP_TEXT,
     CLIP_VISION,
@@ -242,16 +243,34 @@ def find_tower(checkpoint: Path, name: str, given: Path | None = None) -> TowerF
         )
     # A path may name the config itself, which then lies there under another name.
     home, file = (tower.parent, tower.name) if tower.is_file() else (tower, "config.json")
-    pixels = read_config(home, "preprocessor_config.json")
-    config = TowerConfig.from_json(read_config(home, file))
+    with config_fits(home, "CLIP and SigLIP"):
+        config = TowerConfig.from_json(read_config(home, file))
+        pixels = read_pixels(config, home)
     has_weights = tower.is_dir() and any(
         any(tower.glob(pattern)) for pattern in ("model*.safetensors", "pytorch_model*.bin")
     )
     return TowerFiles(
         config=config if has_weights else config.vision_only(),
-        pixels=PixelConfig.from_json(pixels),
+        pixels=pixels,
         folder=tower if has_weights else None,
     )
+
+
+def read_pixels(config: TowerConfig, folder: Path) -> PixelConfig:
+    """Read the preprocessing of a tower from its folder.
+
+    Raises:
+        ValueError: It makes frames that the tower does not take.
+    """
+    size_px = config.vision.get("image_size", CLIP_VISION["image_size"])
+    raw = read_config(folder, "preprocessor_config.json")
+    pixels = PixelConfig.from_json({"size": size_px} | raw)
+    if pixels.size_px != size_px:
+        raise ValueError(
+            f"preprocessor_config.json makes frames of {pixels.size_px} pixels, and the tower "
+            f"takes {size_px}"
+        )
+    return pixels
 
 
 def pixels_of(config: TowerConfig) -> PixelConfig:

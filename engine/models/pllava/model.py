@@ -17,7 +17,7 @@ Differs from upstream, each on purpose:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from engine.models import tiny
 from engine.models.layers.allocation import matrices_in
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.preprocess import PixelConfig, fit, prepare, resize
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -258,7 +258,7 @@ def load(
         variant=str(raw.get("variant", folder.name)),
         fingerprint=fingerprint_weights(
             # Adapters are fused at a strength: it is no part of any file.
-            {"config": raw, "pixels": asdict(net.config.pixels)},
+            {"config": raw, "pixels": hashed_fields(net.config.pixels)},
             net,
             weight_files(folder, files.folder, base) if alpha == RELEASED_ALPHA else (),
         ),

@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from engine.errors import InputRefusedError
+from engine.models.layers.preprocess import BICUBIC, require_usual_steps
 
 CHUNK_FRAMES: Final = 8
 """Frames of a chunk, our choice: four seconds at the released rate."""
@@ -60,8 +61,7 @@ class FrameConfig:
         Raises:
             ValueError: It resizes otherwise.
         """
-        if config.get("resample", 3) != 3:
-            raise ValueError(f"resample must be 3, bicubic, not {config['resample']}")
+        require_bicubic(config)
         size = config["size"]
         share = int(config.get("frame_pixels", size["longest_edge"] // SHARED_BY))
         return cls(
@@ -82,6 +82,13 @@ class FrameConfig:
             "image_mean": list(self.mean),
             "image_std": list(self.std),
         }
+
+
+def require_bicubic(config: Mapping[str, Any]) -> None:
+    """Refuse the config of a preprocessor with other steps than those here."""
+    require_usual_steps(config)
+    if config.get("resample", BICUBIC) != BICUBIC:
+        raise ValueError(f"resample must be {BICUBIC}, bicubic, not {config['resample']}")
 
 
 def fit(

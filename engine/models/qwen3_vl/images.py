@@ -11,9 +11,12 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from engine.errors import InputRefusedError, WeightsError
+from engine.errors import InputRefusedError
+from engine.models.layers.config_fit import config_fits
+from engine.models.layers.preprocess import CLIP_MEAN, CLIP_STD
 from engine.models.layers.weights import read_config
-from engine.models.qwen3_vl.frames import MOST_ASPECT
+from engine.models.qwen3_vl.frames import HALF, MOST_ASPECT, require_bicubic
+from engine.models.qwen3_vl.vision import VisionConfig
 
 CONFIG = "preprocessor_config.json"
 
@@ -27,24 +30,30 @@ class ImageConfig:
     least_pixels: int = 65_536
     most_pixels: int = 16_777_216
     """As released: 16,384 tokens, of a picture of 4,096 pixels a side."""
+    mean: tuple[float, ...] = HALF
+    std: tuple[float, ...] = HALF
 
 
-def read_image_config(folder: Path, *, factor_px: int) -> ImageConfig:
-    """Read the bounds of a checkpoint; those of the release where it names none.
+def read_image_config(folder: Path, vision: VisionConfig) -> ImageConfig:
+    """Read how a checkpoint shows pictures; as the release, where it does not say so.
 
     Raises:
         WeightsError: It resizes otherwise.
     """
     if not (folder / CONFIG).is_file():
-        return ImageConfig(factor_px=factor_px)
-    raw = read_config(folder, CONFIG)
-    if raw.get("resample", 3) != 3:
-        raise WeightsError(f"{folder / CONFIG}: resample must be 3, bicubic, not {raw['resample']}")
-    return ImageConfig(
-        factor_px=factor_px,
-        least_pixels=int(raw["size"]["shortest_edge"]),
-        most_pixels=int(raw["size"]["longest_edge"]),
-    )
+        return ImageConfig(factor_px=vision.factor_px)
+    with config_fits(folder, "Qwen3-VL"):
+        raw = read_config(folder, CONFIG)
+        require_bicubic(raw)
+        vision.require_patches(raw)
+        # Transformers, too, takes older names of the bounds first, and else CLIP's levels.
+        return ImageConfig(
+            factor_px=vision.factor_px,
+            least_pixels=int(raw.get("min_pixels") or raw["size"]["shortest_edge"]),
+            most_pixels=int(raw.get("max_pixels") or raw["size"]["longest_edge"]),
+            mean=tuple(float(level) for level in raw.get("image_mean") or CLIP_MEAN),
+            std=tuple(float(level) for level in raw.get("image_std") or CLIP_STD),
+        )
 
 
 def fit_image(

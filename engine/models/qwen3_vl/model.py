@@ -269,7 +269,7 @@ class Qwen3Vl(FrameModel):
     def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
         """Run a picture in its own aspect; it stands for both frames of a pair."""
         fitted = fit_image(pixels, self.images)
-        config, factor = self.net.config.frames, self.images.factor_px
+        config, factor = self.images, self.images.factor_px
         ready = normalise(fitted.expand(PAIR, -1, -1, -1), config.mean, config.std, self.device)
         tokens, _ = self.net.tower(ready.to(self.dtype))
         places = places_of((fitted.shape[2] // factor, fitted.shape[3] // factor))
@@ -322,5 +322,4 @@ def load(
         return TextEncoder(None, net.joint, home, width=net.config.vision.width)
 
     parts = read_parts(net, asdict(net.config), folder, files, latents, open_text)
-    factor_px = net.config.frames.factor_px
-    return Qwen3Vl(net, parts, read_image_config(folder, factor_px=factor_px))
+    return Qwen3Vl(net, parts, read_image_config(folder, net.config.vision))

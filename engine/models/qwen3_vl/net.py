@@ -84,12 +84,12 @@ def read(folder: Path) -> Qwen3VlConfig:
     sizes = VisionConfig.from_json(raw["vision_config"])
     text = raw["text_config"]
     tied = raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
+    video = read_config(folder, VIDEO)
+    sizes.require_patches(video)
     return Qwen3VlConfig(
         decoder=DecoderConfig.from_json(text | {"tie_word_embeddings": tied}),
         vision=sizes,
-        frames=FrameConfig.from_json(
-            read_config(folder, VIDEO), factor_px=sizes.patch_px * sizes.merge
-        ),
+        frames=FrameConfig.from_json(video, factor_px=sizes.factor_px),
     )
 
 

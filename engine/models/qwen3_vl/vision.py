@@ -70,13 +70,18 @@ class VisionConfig:
             raise ValueError(f"width {self.width} does not split into {self.n_heads} heads of 4s")
         if any(not 0 <= layer < self.depth for layer in self.deep_layers):
             raise ValueError(f"deepstack_visual_indexes must lie below {self.depth}")
+        if int(self.n_positions**0.5) ** 2 != self.n_positions:
+            raise ValueError(f"num_position_embeddings must be a square, not {self.n_positions}")
         if self.activation not in ACTIVATIONS or self.pair != 2:
             raise ValueError(f"no release has {self.activation} and {self.pair} frames a patch")
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> "VisionConfig":
         """Read the `vision_config` of a release."""
-        rope = config.get("rope_parameters") or {}
+        rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
+        # Both names stand for the only rotation there is in transformers.
+        if (kind := rope.get("rope_type", "axial")) not in ("axial", "default"):
+            raise ValueError(f"rope_type of the tower must be axial, not {kind!r}")
         return cls(
             width=config["hidden_size"],
             mlp_width=config["intermediate_size"],
@@ -89,7 +94,7 @@ class VisionConfig:
             n_positions=config["num_position_embeddings"],
             deep_layers=tuple(config["deepstack_visual_indexes"]),
             activation=config.get("hidden_act", "gelu_pytorch_tanh"),
-            rope_theta=float(rope.get("rope_theta", ROPE_THETA)),
+            rope_theta=float(rope.get("rope_theta") or config.get("rope_theta") or ROPE_THETA),
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +114,22 @@ class VisionConfig:
             "deepstack_visual_indexes": list(self.deep_layers),
             "hidden_act": self.activation,
         }
+
+    def require_patches(self, preprocessor: Mapping[str, Any]) -> None:
+        """Refuse the config of a preprocessor that cuts other patches than the tower takes."""
+        own = {
+            "patch_size": self.patch_px,
+            "merge_size": self.merge,
+            "temporal_patch_size": self.pair,
+        }
+        for name, size in own.items():
+            if preprocessor.get(name, size) != size:
+                raise ValueError(f"{name} must be the tower's {size}, not {preprocessor[name]}")
+
+    @property
+    def factor_px(self) -> int:
+        """Pixels along either side of a token."""
+        return self.patch_px * self.merge
 
     @property
     def n_levels(self) -> int:

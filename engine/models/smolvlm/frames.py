@@ -11,12 +11,15 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.preprocess import (
+    MODES,
+    PixelConfig,
+    require_filter,
+    require_usual_steps,
+)
 
 MOST_PX: Final = 4096
 """Longest side that the first resize makes, fixed in upstream's code."""
-MODES: Final = {1: "lanczos", 2: "bilinear", 3: "bicubic"}
-"""Pillow's numbers of filters."""
 HALF: Final = (0.5, 0.5, 0.5)
 
 
@@ -33,16 +36,18 @@ class FrameConfig:
     std: tuple[float, ...] = HALF
 
     def __post_init__(self) -> None:
-        if self.filter not in MODES:
-            allowed = ", ".join(map(str, MODES))
-            raise ValueError(f"resample must be one of {allowed}, not {self.filter}")
+        require_filter(self.filter)
 
     @classmethod
     def from_json(cls, config: Mapping[str, Any]) -> "FrameConfig":
-        """Read a `preprocessor_config.json`, or a `video_preprocessor_config.json`."""
+        """Read a `preprocessor_config.json`, or a `video_preprocessor_config.json`.
+
+        Raises:
+            ValueError: It asks for other steps.
+        """
+        require_usual_steps(config)
         # As transformers 5.24 reads the releases: `size`, where it stands, counts for video too.
-        sampling = config.get("video_sampling") or {}
-        long_side = config.get("size") or sampling["video_size"]
+        long_side = config.get("size") or config["video_sampling"]["video_size"]
         return cls(
             size_px=int(config["max_image_size"]["longest_edge"]),
             long_side_px=int(long_side["longest_edge"]),

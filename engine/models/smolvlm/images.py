@@ -14,8 +14,11 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
+from engine.errors import WeightsError
+from engine.models.layers.config_fit import config_fits
+from engine.models.layers.preprocess import MODES
 from engine.models.layers.weights import read_config
-from engine.models.smolvlm.frames import MODES, FrameConfig, long_side_size
+from engine.models.smolvlm.frames import FrameConfig, long_side_size
 from engine.models.smolvlm.prompts import BORDER, WHOLE
 
 CONFIG = "preprocessor_config.json"
@@ -32,13 +35,22 @@ class ImageConfig:
 
 
 def read_image_config(folder: Path, frames: FrameConfig) -> ImageConfig:
-    """Read how a checkpoint shows pictures; as frames, where it does not say so."""
+    """Read how a checkpoint shows pictures; as frames, where it does not say so.
+
+    Raises:
+        WeightsError: It makes tiles that the tower does not take.
+    """
     if not (folder / CONFIG).is_file():
         return ImageConfig(frames=frames, has_tiles=False)
-    raw = read_config(folder, CONFIG)
-    return ImageConfig(
-        frames=FrameConfig.from_json(raw), has_tiles=bool(raw.get("do_image_splitting", True))
-    )
+    with config_fits(folder, "SmolVLM"):
+        raw = read_config(folder, CONFIG)
+        own = FrameConfig.from_json(raw)
+    if own.size_px != frames.size_px:
+        raise WeightsError(
+            f"{folder / CONFIG} makes tiles of {own.size_px} pixels, and the tower takes "
+            f"{frames.size_px}"
+        )
+    return ImageConfig(frames=own, has_tiles=bool(raw.get("do_image_splitting", True)))
 
 
 def cut(

@@ -204,13 +204,15 @@ class SmolVlm(FrameModel):
     @torch.inference_mode()
     def encode(self, frames: FrameBatch) -> VisualTokens:
         """Run tower, pixel shuffle and connector over single frames."""
-        tokens, vectors = encode_in_batches(frames.pixels, self._encode)
+        config = self.net.config.frames
+        tokens, vectors = encode_in_batches(
+            frames.pixels, lambda batch: self._encode(batch, config)
+        )
         return VisualTokens(embeddings=tokens, frame_vectors=vectors, pts_s=frames.pts_s)
 
     def _encode(
-        self, frames: UInt8[Tensor, "frame 3 h w"]
+        self, frames: UInt8[Tensor, "frame 3 h w"], config: FrameConfig
     ) -> tuple[Float[Tensor, "frame token width"], Float32[Tensor, "frame dim"]]:
-        config = self.net.config.frames
         fitted = fit(frames, config)
         ready = prepare(fitted, config.pixels, self.device)
         tokens, vectors = self.net.visual_tokens(ready.to(self.dtype))
@@ -236,7 +238,7 @@ class SmolVlm(FrameModel):
     def read_image(self, pixels: UInt8[Tensor, "3 h w"]) -> ImageLatents:
         """Run the tiles of a picture, and the whole of it, like frames."""
         tiles, grid = cut(pixels, self.images)
-        tokens, _ = encode_in_batches(tiles, self._encode)
+        tokens, _ = encode_in_batches(tiles, lambda batch: self._encode(batch, self.images.frames))
         return ImageLatents(latents=(TokenLatents(embeddings=tokens.flatten(0, 1)),), tiles=grid)
 
     def prompt(

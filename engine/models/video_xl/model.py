@@ -15,7 +15,7 @@ Differs from upstream, each on purpose:
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import accumulate, pairwise
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from engine import device as devices
 from engine.errors import WeightsError
 from engine.models import tiny
 from engine.models.layers.allocation import matrices_in
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.generate import generate, stepwise
 from engine.models.layers.preprocess import PixelConfig, fit, prepare
 from engine.models.layers.shared_steps import SharedSteps
@@ -365,7 +365,7 @@ def load(
         image_sizes=tile_sizes(raw, net.config.vision.pixels.size_px),
         variant=str(raw.get("variant", folder.name)),
         fingerprint=fingerprint_weights(
-            {"config": raw, "pixels": asdict(net.config.vision.pixels)},
+            {"config": raw, "pixels": hashed_fields(net.config.vision.pixels)},
             net,
             weight_files(folder, files.folder),
         ),

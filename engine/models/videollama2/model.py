@@ -21,7 +21,7 @@ Kept: a missing track is silence, and is heard; wide frames are cut or squashed,
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -31,7 +31,7 @@ from torch import Tensor
 from engine.models import tiny
 from engine.models.layers.allocation import matrices_in
 from engine.models.layers.expert_budget import ExpertBudget
-from engine.models.layers.fingerprint import fingerprint_weights, weight_files
+from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.preprocess import fit, prepare
 from engine.models.layers.prompt_rows import Prompt
 from engine.models.layers.text_image import TextEncoder, encode_in_batches, load_joint
@@ -288,7 +288,7 @@ def load(
         TextEncoder(net.tower, net.joint, None if files is None else files.folder),
         variant=str(raw.get("variant", folder.name)),
         fingerprint=fingerprint_weights(
-            {"config": raw, "pixels": asdict(net.config.pixels)},
+            {"config": raw, "pixels": hashed_fields(net.config.pixels)},
             net,
             weight_files(folder, None if files is None else files.folder, base),
             read=None if net.expert_files is None else net.expert_files.parameter,

@@ -211,8 +211,8 @@ def test_a_repeated_head_must_equal_the_embeddings(tmp_path: Path, is_same: bool
         ("config.json", {"use_mm_start_end": True}, "use_mm_start_end True"),
         ("vision_tower/config.json", {"vision_towers": ["internvideo2"]}, "supported are siglip"),
         ("mm_connector/config.json", {"projector_type": "stc"}, "mlpNx_gelu"),
-        ("mm_connector/config.json", {"num_output_tokens": "128"}, "do not fit Apollo"),
-        ("llm/config.json", {"num_hidden_layers": "2"}, "do not fit Apollo"),
+        ("mm_connector/config.json", {"num_output_tokens": "128"}, "does not fit Apollo"),
+        ("llm/config.json", {"num_hidden_layers": "2"}, "does not fit Apollo"),
         ("vision_tower/config.json", {"token_output_shape": [8, 3, 3]}, "4 frames"),
     ],
 )

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
+from engine.models.layers.fingerprint import hashed_fields
 from engine.models.layers.preprocess import CLIP_MEAN, CLIP_STD, PixelConfig, prepare
 
 
@@ -58,7 +59,42 @@ def test_letterbox_pads_with_the_mean() -> None:
     assert pixels[:, 16].min() > 1.5
 
 
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_filter_is_the_one_that_a_config_names(number: int) -> None:
+    frame, filter = _frame(48, 80), Image.Resampling(number)
+    size = {"height": 32, "width": 32}
+    config = PixelConfig.from_json({"size": size, "resample": number})
+    assert torch.equal(prepare(frame, config)[0], _normal(_image(frame).resize((32, 32), filter)))
+    crop = PixelConfig.from_json({"size": {"shortest_edge": 32}, "resample": number})
+    expected = _normal(_image(frame).resize((53, 32), filter).crop((10, 0, 42, 32)))
+    assert torch.equal(prepare(frame, crop)[0], expected)
+
+
+def test_fingerprints_know_a_filter_that_came_later() -> None:
+    fields = hashed_fields(PixelConfig(size_px=32))
+    assert list(fields) == ["size_px", "fit", "mean", "std", "is_exact"]
+    assert hashed_fields(PixelConfig(size_px=32, filter=2)) == fields | {"filter": 2}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"resample": 0}, "resample must be one of 1, 2, 3, not 0"),
+        ({"do_resize": False}, "do_resize must be true"),
+        ({"do_rescale": False}, "do_rescale must be true"),
+        ({"do_normalize": False}, "do_normalize must be true"),
+        ({"rescale_factor": 1 / 127.5}, "rescale_factor must be 1/255"),
+        ({"size": {"height": 32, "width": 48}}, "square, not 48 x 32"),
+        ({"size": {"shortest_edge": 36}, "crop_size": 32}, "crop_size must be that of size, 36"),
+        ({"size": {"shortest_edge": 32}, "do_center_crop": False}, "do_center_crop must be true"),
+    ],
+)
+def test_other_steps_are_refused(fields: dict[str, object], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        PixelConfig.from_json(fields)
+
+
 def test_config_reads_back_what_it_writes() -> None:
     for fit in ("crop", "squash", "letterbox"):
-        config = PixelConfig(size_px=48, fit=fit)
+        config = PixelConfig(size_px=48, fit=fit, filter=2)
         assert PixelConfig.from_json(config.to_json()) == config

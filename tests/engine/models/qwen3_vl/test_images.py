@@ -1,5 +1,6 @@
 """Still images of Qwen3-VL against transformers' processor, prompts and model."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,11 @@ import torch
 import transformers.models.qwen2_vl.image_processing_pil_qwen2_vl as theirs_images
 from transformers import PreTrainedTokenizerFast
 
-from engine.errors import InputRefusedError
-from engine.models.layers.preprocess import normalise
+from engine.errors import InputRefusedError, WeightsError
+from engine.models.layers.preprocess import CLIP_MEAN, normalise
 from engine.models.layers.prompt_rows import embed_ids, lay_out, prefill
-from engine.models.qwen3_vl.images import ImageConfig, fit_image, image_size
-from engine.models.qwen3_vl.model import Qwen3Vl
+from engine.models.qwen3_vl.images import CONFIG, ImageConfig, fit_image, image_size
+from engine.models.qwen3_vl.model import Qwen3Vl, write_tiny
 from engine.models.registry import load_model
 from engine.protocols import ReadsImages, Sampling
 from engine.tensors import TokenLatents
@@ -122,6 +123,30 @@ def test_pictures_have_the_size_of_their_resize() -> None:
         assert image_size(height, width, config) == theirs_images.smart_resize(
             height, width, factor, config.least_pixels, config.most_pixels
         )
+
+
+def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
+    write_tiny(tmp_path)
+    fields = {"size": {"shortest_edge": 64, "longest_edge": 2048}, "patch_size": 4, "merge_size": 2}
+    for changes, least, mean in (
+        ({"image_mean": [0.1, 0.2, 0.3]}, 64, (0.1, 0.2, 0.3)),
+        ({"min_pixels": 256}, 256, CLIP_MEAN),
+    ):
+        (tmp_path / CONFIG).write_text(json.dumps(fields | changes))
+        model = load_model(tmp_path, device=CPU, dtype=torch.float32)
+        assert isinstance(model, Qwen3Vl)
+        assert (model.images.least_pixels, model.images.mean) == (least, mean)
+        pixels = pictures(2, 1)[0]
+        ready = normalise(fit_image(pixels, model.images), mean, model.images.std)
+        with torch.inference_mode():
+            tokens, _ = model.net.tower(ready.expand(2, -1, -1, -1))
+        (latents,) = model.read_image(pixels).latents
+        assert isinstance(latents, TokenLatents)
+        assert torch.equal(latents.embeddings, tokens[0])
+    for name, value in (("patch_size", 8), ("do_rescale", False), ("resample", 2)):
+        (tmp_path / CONFIG).write_text(json.dumps(fields | {name: value}))
+        with pytest.raises(WeightsError, match=name):
+            load_model(tmp_path, device=CPU, dtype=torch.float32)
 
 
 def test_too_narrow_a_picture_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Still images of SmolVLM2 against transformers' processor, prompts and model."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import transformers.models.smolvlm.image_processing_pil_smolvlm as theirs_images
 from transformers import PreTrainedTokenizerFast
 from transformers.models.smolvlm import processing_smolvlm as theirs
 
-from engine.models.layers.preprocess import prepare
+from engine.errors import WeightsError
+from engine.models.layers.preprocess import normalise, prepare
 from engine.models.layers.prompt_rows import embed_ids, lay_out
 from engine.models.registry import load_model
 from engine.models.smolvlm.frames import FrameConfig
-from engine.models.smolvlm.images import ImageConfig, cut
-from engine.models.smolvlm.model import SmolVlm
+from engine.models.smolvlm.images import CONFIG, ImageConfig, cut
+from engine.models.smolvlm.model import SmolVlm, write_tiny
 from engine.protocols import ReadsImages, Sampling
 from engine.records import Turn
 from engine.tensors import ChunkLatents, ImageLatents, TokenLatents
@@ -161,3 +163,26 @@ def test_without_tiles_a_picture_is_shown_whole() -> None:
     tiles, grid = cut(picture(0), ImageConfig(frames=frames, has_tiles=False))
     assert tiles.shape == (1, 3, 32, 32)
     assert grid == (0, 0)
+
+
+def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
+    write_tiny(tmp_path)
+    own = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(own))
+    (tmp_path / CONFIG).write_text(json.dumps(own | {"image_mean": [0.1, 0.2, 0.3]}))
+    model = load_model(tmp_path, device=CPU, dtype=torch.float32)
+    assert isinstance(model, SmolVlm)
+    tiles, _ = cut(picture(0), model.images)
+    with torch.inference_mode():
+        ready = normalise(tiles, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5))
+        tokens, _ = model.net.visual_tokens(ready)
+    (latents,) = model.read_image(picture(0)).latents
+    assert isinstance(latents, TokenLatents)
+    assert torch.equal(latents.embeddings, tokens.flatten(0, 1))
+    for name, value, reason in (
+        ("max_image_size", {"longest_edge": 16}, "tiles of 16 pixels, and the tower takes 32"),
+        ("do_normalize", False, "do_normalize"),
+    ):
+        (tmp_path / CONFIG).write_text(json.dumps(own | {name: value}))
+        with pytest.raises(WeightsError, match=reason):
+            load_model(tmp_path, device=CPU, dtype=torch.float32)
