@@ -51,7 +51,7 @@ def load_model(
             latents, and it has but one; or a budget of experts, and it has none.
     """
     home = checkpoint_home(folder)
-    family = family_of(read_config(home))
+    family = _family_at(home)
     # Each option only where the family's own loader takes it.
     taken, options = signature(family.load).parameters, dict[str, object](weights=weights)
     if adapter_alpha is not None:
@@ -110,10 +110,24 @@ def check_headers(folder: Path) -> str:
         WeightsError: No family knows the config, or the weights do not fit.
     """
     home = checkpoint_home(folder)
-    family = family_of(read_config(home))
+    family = _family_at(home)
     with headers_only():
         family.load_net(home, torch.device("meta"), torch.bfloat16)
     return family_name(family)
+
+
+def _family_at(home: Path) -> ModuleType:
+    """Return the family of a checkpoint, unless its weights are codes of a quantised release."""
+    config = read_config(home)
+    family = family_of(config)
+    coded = config.get("quantization_config")
+    if coded:
+        method = coded.get("quant_method", "no method") if isinstance(coded, Mapping) else coded
+        raise WeightsError(
+            f"the weights of {home} are quantised by {method}, which is not read here",
+            hint="take the release in 16 bits; a format of fewer bits is made of it at load time",
+        )
+    return family
 
 
 def family_of(config: Mapping[str, Any]) -> ModuleType:

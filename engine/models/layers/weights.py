@@ -222,10 +222,7 @@ def _read(places: Iterable[tuple[str, Path]]) -> Iterator[tuple[str, Tensor]]:
 
 @contextmanager
 def headers_only() -> Iterator[None]:
-    """Yield tensors without content from every file that is read meanwhile: meta tensors.
-
-    A net that is built on the meta device is then checked key by key in no memory.
-    """
+    """Yield meta tensors from files read meanwhile, to check a net key by key in no memory."""
     token = _reads_headers.set(True)
     try:
         yield
@@ -235,7 +232,8 @@ def headers_only() -> Iterator[None]:
 
 def _shaped(file: Any, key: str) -> Tensor:
     header = file.get_slice(key)
-    return torch.empty(header.get_shape(), device="meta")
+    dtype = torch.float32 if "F" in header.get_dtype() else torch.int8
+    return torch.empty(header.get_shape(), dtype=dtype, device="meta")
 
 
 @contextmanager
@@ -328,8 +326,10 @@ def fill(
         rows = (cut_rows or {}).get(name)
         value = tensor if rows is None else tensor[:rows]
         slot = by_name[name]
-        if tuple(value.shape) != slot.shape:
-            misshapen.append(f"{key} is {list(tensor.shape)}, not {list(slot.shape)}")
+        # Whole numbers are codes, whose scales nobody here applies.
+        if tuple(value.shape) != slot.shape or not value.is_floating_point():
+            kind = "" if value.is_floating_point() else " of whole numbers"
+            misshapen.append(f"{key} is {list(tensor.shape)}{kind}, not {list(slot.shape)}")
             continue
         if store is not None:
             store.open(slot.owner)

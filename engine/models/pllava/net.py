@@ -16,6 +16,7 @@ from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
 from engine.models.layers.allocation import materialise
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
@@ -264,8 +265,9 @@ def load_net(
     Raises:
         WeightsError: Keys missing, left over, or of another shape.
     """
-    config = read(folder)
-    net = build(config, device, dtype)
+    with config_fits(folder, "PLLaVA"):
+        config = read(folder)
+        net = build(config, device, dtype)
     rows = config.decoder.vocab_size
     fill(
         net,
@@ -320,6 +322,7 @@ def _refuse_others(raw: Mapping[str, Any]) -> None:
         "projector_hidden_act": "gelu",
         "vision_feature_select_strategy": "default",
         "pooling_method": "avg",
+        "use_pooling": True,
     }
     for field, value in allowed.items():
         if raw.get(field, value) != value:

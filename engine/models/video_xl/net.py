@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from engine.errors import WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers.allocation import materialise
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
@@ -175,9 +176,10 @@ def load_net(
         WeightsError: Keys missing, left over, or of another shape.
     """
     named = read_config(folder).get("mm_vision_tower")
-    files = find_tower(folder, named, tower) if named else None
-    config = read(folder, files)
-    net = build(config, device, dtype)
+    with config_fits(folder, "Video-XL"):
+        files = find_tower(folder, named, tower) if named else None
+        config = read(folder, files)
+        net = build(config, device, dtype)
     rows = config.decoder.vocab_size
     filled = fill(
         net,
@@ -290,11 +292,13 @@ def _refuse_others(raw: Mapping[str, Any]) -> None:
         "beacon_attn": ("full-coverage",),
         "beacon_stride": (raw["beacon_window"],),
         "beacon_accum": (True,),
+        "beacon_attend_prev": (True,),
+        "beacon_parallel_window": (1,),
+        "enable_beacon": (True,),
         "beacon_sink_size": (0,),
         "mm_projector_type": ("mlp2x_gelu",),
         "mm_vision_select_feature": ("patch",),
         "mm_spatial_pool_mode": ("average", "max"),
-        "use_sliding_window": (False, None),
     }
     for field, values in allowed.items():
         if field in raw and raw[field] not in values:

@@ -16,6 +16,7 @@ from torch import Tensor
 from engine.errors import InputRefusedError, WeightsError
 from engine.models.layers import decoder as decoders
 from engine.models.layers import lora
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.expert_files import ExpertFiles
@@ -138,10 +139,11 @@ def load_net(
             f"{folder} holds only what was trained on top of {below}",
             hint="give the folder of that model too",
         )
-    files = find_files(folder, tower)
-    config = read(folder, files, base=base)
-    source = None if experts is None else _expert_files(folder, base, config.decoder, dtype)
-    net = build(config, device, dtype, without_experts=source is not None)
+    with config_fits(folder, "VideoLLaMA 2"):
+        files = find_files(folder, tower)
+        config = read(folder, files, base=base)
+        source = None if experts is None else _expert_files(folder, base, config.decoder, dtype)
+        net = build(config, device, dtype, without_experts=source is not None)
     rows = config.decoder.vocab_size
     filled = fill(
         net,
@@ -331,6 +333,8 @@ def _refuse_others(raw: Mapping[str, Any]) -> None:
         raise WeightsError(
             f"config.json has mm_projector_type {kind!r}; supported: {known_kinds()}"
         )
-    for name, value in {"mm_vision_select_feature": "patch", "use_sliding_window": False}.items():
-        if raw.get(name, value) not in (value, None):
-            raise WeightsError(f"config.json has {name} {raw[name]!r}; supported: {value!r}")
+    feature = raw.get("mm_vision_select_feature", "patch")
+    if feature not in ("patch", None):
+        raise WeightsError(
+            f"config.json has mm_vision_select_feature {feature!r}; supported: 'patch'"
+        )
