@@ -89,6 +89,8 @@ class OverviewResponse(Schema):
     """The latest job that observes, running or over."""
     note: str | None
     """Why there is nothing to show, and what to do."""
+    can_observe: bool
+    """Whether the settings name anything that observes."""
     questions: list[str]
     """Questions that the observations answer, to begin with."""
 

@@ -5,15 +5,18 @@ from app.schemas.common import VideoLabels, describe_span
 from app.schemas.moments import MomentItem, MomentsResponse
 from app.services.access import FULL_ACCESS, Access, find_video
 from app.services.context import ServiceContext
+from app.services.job_kinds import OBSERVE
 from app.services.observed_footage import gather_footage
+from app.services.overview import NO_OBSERVER
 from app.services.scope import Bound, keep_hours, resolve_scope
 from engine.pipeline.chapters import RecordingChapter, find_chapters
 from engine.pipeline.compose.overview import summarise
 from engine.pipeline.question_kinds import read_question
 from engine.pipeline.scene_changes import scene_changes
-from storage.records import MOST_GROUNDS
+from storage.records import MOST_GROUNDS, VideoRow
 
 NOTHING = "Nothing was recognised."
+OBSERVING = "This video is being observed; what happens in it is told once something was seen."
 NOT_OBSERVED = "Nothing was observed in this video yet; `longwatch observe` looks at it."
 
 
@@ -56,10 +59,18 @@ def list_moments(
     return MomentsResponse(
         video_id=row.id,
         video=row.name,
-        summary=summary.text if summary else NOTHING if footage.reach else NOT_OBSERVED,
+        summary=summary.text if summary else NOTHING if footage.reach else _unseen(context, row),
         moments=[_describe(chapter, labels) for chapter in chapters],
         observed=sorted({seen.kind for seen in footage.reach}),
     )
+
+
+def _unseen(context: ServiceContext, video: VideoRow) -> str:
+    """Return why nobody can say what happens in a video."""
+    if not context.settings.sight.observers:
+        return NO_OBSERVER
+    jobs = context.catalog.jobs.list("queued", "running", video=video.id)
+    return OBSERVING if any(job.kind == OBSERVE for job in jobs) else NOT_OBSERVED
 
 
 def _describe(chapter: RecordingChapter, labels: VideoLabels) -> MomentItem:

@@ -9,6 +9,8 @@ from app.services.observations import describe_observed
 from engine.records import ALL_TIME
 from storage.records import JobRow, VideoRow
 
+NO_OBSERVER = "Nothing is observed here: the setting sight.observers is empty."
+
 
 def show_overview(
     context: ServiceContext, video: str, *, access: Access = FULL_ACCESS
@@ -28,6 +30,7 @@ def show_overview(
         observed=observed,
         job=None if job is None else describe_job(context, job, access),
         note=None if is_running else _note(row, observed),
+        can_observe=bool(context.settings.sight.observers),
         questions=list(_questions(context, row)),
     )
 
@@ -55,7 +58,7 @@ def _note(video: VideoRow, observed: list[ObservedItem]) -> str | None:
     if not video.n_chunks and video.status != "ready":
         return "Nothing of this video has been read yet; observing comes after that."
     if not observed:
-        return "Nothing is observed here: the setting sight.observers is empty."
+        return NO_OBSERVER
     if any(item.reach_s > 0 for item in observed):
         names = ", ".join(item.observer for item in observed if item.reach_s > 0)
         return f"Nothing was recognised in this video by: {names}."

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from app.api.auth import Principal
 from app.api.deps import AppContext
-from app.api.observations import observe_video
 from app.api.videos import (
     add_video,
     change_video,
@@ -21,6 +20,7 @@ from app.api.videos import (
 from app.schemas.videos import AddVideoRequest, ChangeVideoRequest, VideoItem
 from app.services.library import change_video as change_row
 from app.services.library_query import list_facets
+from app.services.observe import enqueue_observe
 from app.sizes import size_text
 from app.timefmt import clock_text, format_duration
 from app.ui.caller import EVENT, as_sentences, checked, require_session
@@ -259,7 +259,8 @@ class LibraryDrawers:
             delete_video(self._context, principal, video)
             return
         ingest_video(self._context, principal, video)
-        observe_video(self._context, principal, video, again=True)
+        # Nothing where nothing observes: what was asked for is done.
+        enqueue_observe(self._context.services, self._context.video(principal, video), again=True)
 
     def _only(self, column: Any, keys: Sequence[str] = ()) -> Update:
         shown: Update = {other: gr.update(visible=other is column) for other in self._columns}

@@ -185,9 +185,9 @@ def _progress(job: JobItem | None) -> Markup:
 
 
 def _button(overview: OverviewResponse, video: VideoItem) -> Markup:
-    if not is_read(video):
-        return NOTHING
     job = overview.job
+    if not is_read(video) or not (overview.can_observe or is_busy(overview)):
+        return NOTHING
     is_partial = job is not None and job.state != "done"
     is_new = not any(item.reach_s > 0 for item in overview.observed)
     action, text = ("observe", "Observe") if is_new or is_partial else ("again", "Observe again")

@@ -64,6 +64,9 @@ def test_sample_answers_the_first_question(page: Any) -> None:
     page.press(QUESTION, "Enter")
     page.wait_for_selector(".turn .evidence .shot")
     page.locator(ANSWER, has_text="33").wait_for()
+    # This server observes nothing, and does not offer to.
+    page.wait_for_selector(".seen:has-text('Nothing is observed here')")
+    assert not page.locator(".seen button:has-text('Observe')").count()
 
 
 def test_viewer_is_told_that_nothing_was_shared(browser: Any, server: RunningServer) -> None:

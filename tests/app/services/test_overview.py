@@ -7,6 +7,7 @@ import pytest
 
 from app.services.context import ServiceContext
 from app.services.models import active_model
+from app.services.moments import NOT_OBSERVED, OBSERVING, list_moments
 from app.services.observe import enqueue_observe
 from app.services.overview import show_overview
 from app.worker.foreground import ingest_now
@@ -55,7 +56,9 @@ def test_observed_video_has_counts_and_questions(library: ServiceContext) -> Non
 
 
 def test_job_that_observes_is_shown_in_place_of_a_reason(library: ServiceContext) -> None:
+    assert list_moments(library, "door").summary == NOT_OBSERVED
     job = enqueue_observe(library, library.catalog.videos.resolve("door"))
+    assert list_moments(library, "door").summary == OBSERVING
     overview = show_overview(library, "door")
     assert job is not None
     assert overview.job is not None
@@ -71,6 +74,18 @@ def test_observers_that_recognised_nothing_are_named(library: ServiceContext) ->
     assert (
         show_overview(library, "door").note == "Nothing was recognised in this video by: objects."
     )
+
+
+def test_nothing_offers_to_observe_where_no_observer_is_named(
+    library: ServiceContext, tmp_path: Path, checkpoint: Path
+) -> None:
+    assert show_overview(library, "door").can_observe
+    state_visits(library, library.catalog.videos.resolve("door"))
+    blind = open_library(tmp_path / "home", checkpoint, sight__observers=[])
+    # What was observed before is still shown.
+    overview = show_overview(blind, "door")
+    assert (overview.observed != [], overview.can_observe) == (True, False)
+    blind.close()
 
 
 def test_observing_again_takes_rows_away_once(library: ServiceContext) -> None:
