@@ -29,7 +29,8 @@ from app.schemas.users import (
 from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_session
 from app.ui.components.table import RowAction, Table, TableData, TableRow
 from app.ui.layout import folded, line
-from app.ui.markup import local_time, part
+from app.ui.markup import asked_first, local_time, part
+from app.ui.seen import ActionPanel
 from engine.plural import counted
 
 Update = dict[Any, object]
@@ -70,7 +71,7 @@ class AccountPanels:
                 )
                 with line("actions"):
                     self._save_user = gr.Button("Save", variant="primary")
-                    self._remove = gr.Button("Remove this account", variant="stop")
+                    self._remove = ActionPanel()
         with gr.Column(elem_classes=["lw-card"], elem_id="lw-password"):
             _title("Your password")
             self._note = gr.HTML(apply_default_css=False)
@@ -92,7 +93,7 @@ class AccountPanels:
     def wire(self, blocks: gr.Blocks) -> None:
         """Wire the events."""
         people = [self._people, self._users, self._change, self._changed, self._new_role]
-        people += [self._videos, self._cameras, self._reset, self._name, self._first]
+        people += [self._videos, self._cameras, self._reset, self._name, self._first, self._remove]
         own = [self._note, self._current, self._new, self._tokens, self._secret, self._purpose]
         blocks.load(self.show, None, [*people, *own], **PASSIVE)
         added = [self._name, self._first, self._role]
@@ -100,7 +101,7 @@ class AccountPanels:
         self._users.act(self.edit, None, people, **EVENT)
         changed = [self._changed, self._new_role, self._reset, self._videos, self._cameras]
         self._save_user.click(self.change, changed, people, **EVENT)
-        self._remove.click(self.remove, [self._changed], people, **EVENT)
+        self._remove.act(self.remove, None, people, **EVENT)
         self._set.click(self.set_password, [self._current, self._new, self._ends], own, **EVENT)
         self._make.click(self.make, [self._purpose, self._days, self._writes], own, **EVENT)
         self._tokens.act(self.revoke, None, own, **EVENT)
@@ -135,6 +136,7 @@ class AccountPanels:
                 self._changed: user.name,
                 self._new_role: user.role,
                 self._reset: "",
+                self._remove: part(_removal(user.name)),
                 self._videos: gr.update(choices=names, value=user.videos, visible=is_viewer),
                 self._cameras: gr.update(
                     choices=places, value=user.cameras, visible=is_viewer and bool(places)
@@ -161,11 +163,11 @@ class AccountPanels:
             update_user(self._context, principal, name, checked(UpdateUserRequest, **fields))
             return self._show_people(principal)
 
-    def remove(self, name: str, request: gr.Request) -> Update:
-        """Remove the account that is open."""
+    def remove(self, event: gr.EventData, request: gr.Request) -> Update:
+        """Remove an account."""
         with as_sentences(request):
             principal = require_session(request, admin=True)
-            delete_user(self._context, principal, name)
+            delete_user(self._context, principal, event.key)
             return self._show_people(principal)
 
     async def set_password(
@@ -217,6 +219,12 @@ class AccountPanels:
             self._note: _password_note(principal.user.password_hash is not None),
             self._tokens: _token_table(tokens),
         }
+
+
+def _removal(name: str) -> Markup:
+    words = "Its sessions and tokens end, its conversations are deleted."
+    question = f"Remove the account of {name}?"
+    return asked_first("Remove this account", question, words, action="remove", key=name)
 
 
 def _title(text: str) -> None:
@@ -279,7 +287,7 @@ def _token_table(tokens: list[TokenItem]) -> TableData:
                         action="revoke",
                         text="End",
                         label=f"End {token.name}",
-                        is_dangerous=True,
+                        asks="Whatever signs in with it is refused from then on.",
                     ),
                 ),
             )

@@ -155,7 +155,7 @@ def _places(items: list[DestinationItem]) -> TableData:
                         action="delete",
                         text="Delete",
                         label=f"Delete {item.name}",
-                        is_dangerous=True,
+                        asks="What waits to be sent there is dropped, its secret too.",
                     ),
                 ),
             )

@@ -303,12 +303,15 @@ def _row(rule: AlertRuleItem) -> TableRow:
             RowAction(
                 action=action,
                 text=text,
-                label=f"{text}: {rule.name}",
-                is_dangerous=action == "delete",
+                label=f"{text} {rule.name}",
+                asks=_DELETING if action == "delete" else "",
             )
             for action, text in actions
         ),
     )
+
+
+_DELETING: Final = "It raises nothing more; the alerts that it has raised stay."
 
 
 def _tried(document: TryAlertRuleResponse) -> str:

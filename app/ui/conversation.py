@@ -138,7 +138,7 @@ def kept_table(kept: list[ConversationItem]) -> TableData:
                         action="delete",
                         text="Delete",
                         label=f"Delete {item.title}",
-                        is_dangerous=True,
+                        asks="Its questions and answers are gone then.",
                     ),
                 ),
             )

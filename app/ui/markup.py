@@ -1,6 +1,7 @@
 """Pieces of markup that more than one page shows; whatever comes from data is escaped."""
 
 from collections.abc import Iterable
+from hashlib import blake2b
 from typing import Final
 
 from markupsafe import Markup
@@ -88,6 +89,33 @@ def menu_button(name: str, text: str, /, *, kind: str = "", **data: str) -> Mark
         '<button type="button" class="quiet {}" popovertarget="{}-items" '
         'popovertargetaction="hide"{}>{}</button>'
     ).format(kind, name, attributes, text)
+
+
+def asked_first(text: str, question: str, words: str = "", **data: str) -> Markup:
+    """Return a button that does something once the question behind it is answered.
+
+    Args:
+        question: Names the thing; the browser opens it beside the button.
+        words: What becomes of it.
+        data: Attributes that say what it does, to the button that answers.
+    """
+    name = f"sure-{blake2b(repr((question, data)).encode(), digest_size=6).hexdigest()}"
+    rest = Markup("<p>{}</p>").format(words) if words else NOTHING
+    return Markup(
+        '<div class="menu"><button type="button" class="quiet danger" id="{name}" '
+        'aria-haspopup="dialog" popovertarget="{name}-items" aria-label="{label}">{text}</button>'
+        '<div popover id="{name}-items" role="dialog" aria-label="{question}" class="sure">'
+        '<strong>{question}</strong>{rest}<div class="row">{go}'
+        '<button type="button" class="quiet" popovertarget="{name}-items" '
+        'popovertargetaction="hide" autofocus>Leave it</button></div></div></div>'
+    ).format(
+        name=name,
+        label=question.rstrip("?"),
+        text=text,
+        question=question,
+        rest=rest,
+        go=menu_button(name, text, kind="danger", **data),
+    )
 
 
 def still(address: str, *, is_urgent: bool = False) -> Markup:

@@ -116,7 +116,8 @@ def test_token_is_made_shown_once_and_ended(page: Any) -> None:
     assert not page.locator("#lw-tokens .secret").count()
     # Other tokens may stand beside it: the server is shared.
     row = page.locator("#lw-tokens tr", has_text="notebook")
-    row.locator("[data-action=revoke]").click()
+    row.get_by_role("button", name="End notebook", exact=True).click()
+    row.locator(":popover-open [data-action=revoke]").click()
     row.wait_for(state="detached")
 
 
@@ -130,6 +131,7 @@ def test_person_is_added_changed_and_removed(page: Any) -> None:
     page.click("button[aria-label='Change mira']")
     page.wait_for_selector("#lw-change-user")
     page.click("text=Remove this account")
+    page.click(":popover-open [data-action=remove]")
     page.wait_for_selector("#lw-people tr:has-text('mira')", state="detached")
 
 

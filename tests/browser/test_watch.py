@@ -147,7 +147,12 @@ def test_earlier_conversation_is_opened_and_deleted(page: Any) -> None:
     page.wait_for_selector(".user-row")
     page.wait_for_function("location.search.includes('c=')")
     page.click("text=Earlier")
-    page.locator("#lw-kept [data-action=delete]").first.click()
+    # A slip of the hand deletes nothing.
+    page.locator("#lw-kept .danger[popovertarget]:not([data-action])").first.click()
+    page.click("#lw-kept :popover-open >> text=Leave it")
+    assert rows.count() == n_kept
+    page.locator("#lw-kept .danger[popovertarget]:not([data-action])").first.click()
+    page.click("#lw-kept :popover-open [data-action=delete]")
     page.wait_for_function(
         f"document.querySelectorAll('#lw-kept tbody tr').length === {n_kept - 1}"
     )

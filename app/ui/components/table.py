@@ -6,7 +6,7 @@ from typing import ClassVar
 from markupsafe import Markup
 
 from app.ui.components.base import OwnComponent
-from app.ui.markup import NOTHING, part
+from app.ui.markup import NOTHING, asked_first, part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class RowAction:
     text: str
     label: str
     """What it does to which row, for those who do not see the row."""
-    is_dangerous: bool = False
+    asks: str = ""
+    """What becomes of it, for what is asked first; nothing is asked when empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,21 +82,19 @@ def _row(row: TableRow, heads: list[tuple[str, bool]], has_actions: bool) -> Mar
         Markup("<td{}>{}</td>").format(_wide(is_wide), cell)
         for cell, (_, is_wide) in zip(row.cells, heads, strict=True)
     )
-    buttons = Markup("").join(
-        Markup(
-            '<button type="button" class="quiet{}" data-action="{}" data-key="{}" '
-            'aria-label="{}">{}</button>'
-        ).format(
-            " danger" if action.is_dangerous else "",
-            action.action,
-            row.key,
-            action.label,
-            action.text,
-        )
-        for action in row.actions
-    )
+    buttons = Markup("").join(_button(action, row.key) for action in row.actions)
     acts = Markup('<td><div class="row acts">{}</div></td>').format(buttons)
     return Markup("<tr>{}{}</tr>").format(cells, acts if has_actions else "")
+
+
+def _button(action: RowAction, key: str) -> Markup:
+    if action.asks:
+        question = f"{action.label}?"
+        return asked_first(action.text, question, action.asks, action=action.action, key=key)
+    return Markup(
+        '<button type="button" class="quiet" data-action="{}" data-key="{}" '
+        'aria-label="{}">{}</button>'
+    ).format(action.action, key, action.label, action.text)
 
 
 def _wide(is_wide: bool) -> Markup:
