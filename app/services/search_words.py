@@ -1,8 +1,9 @@
 """A search as people type it: words, and filters such as `camera:gate after:1:30` among them."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 from app.timefmt import parse_time
@@ -11,7 +12,7 @@ from storage.records import VideoRow
 _FILTER: Final = re.compile(
     r'(?:^|(?<=\s))(camera|video|tag|after|before|time):("[^"]*"|\S+)', re.I
 )
-MOST_TAGGED: Final = 256
+MOST_NAMED: Final = 256
 """Videos that a search names at most (`VideoIds`)."""
 _HOURS: Final = re.compile(r"\d\d:\d\d-\d\d:\d\d", re.ASCII)
 
@@ -23,6 +24,8 @@ class SearchWords:
     query: str
     videos: tuple[str, ...] = ()
     """Ids, in the order of the names."""
+    cameras: tuple[str, ...] = ()
+    """Ids of cameras, each with all that it has filmed."""
     after: str = ""
     before: str = ""
     hours: str = ""
@@ -30,37 +33,40 @@ class SearchWords:
     """Filters that name nothing; a search that left them out would be of something else."""
 
 
-def read_search(text: str, videos: Sequence[VideoRow]) -> SearchWords:
+def read_search(
+    text: str, videos: Sequence[VideoRow], cameras: Mapping[str, str] = MappingProxyType({})
+) -> SearchWords:
     """Take a search apart.
 
     Args:
         text: As typed. `camera:` and `video:` take a name or a part of one, in quotation marks
             where it has spaces; `tag:` a tag; `after:` and `before:` a time; `time:` hours of the
-            day.
+            day. A part of a name is that of all which have it: the files of a recorder.
         videos: Those that may be named.
+        cameras: Ids and names of those that may be named; `camera:` means videos else.
     """
     given: dict[str, list[str]] = {}
     for match in _FILTER.finditer(text):
-        name = match[1].lower().replace("camera", "video")
-        given.setdefault(name, []).append(match[2].strip('"'))
+        given.setdefault(match[1].lower(), []).append(match[2].strip('"'))
     problems = [*_bad_bounds(given)]
-    ids: list[str] = []
-    for name in given.get("video", ()):
-        video = find_named(name, videos)
-        if video is None:
-            problems.append(f"no video is named {name!r}")
-        elif video.id not in ids:
-            ids.append(video.id)
-    for tag in given.get("tag", ()):
-        tagged = [row.id for row in videos if has_tag(row, tag)]
-        if not tagged:
-            problems.append(f"no video is tagged {tag!r}")
-        elif len(tagged) > MOST_TAGGED:
-            problems.append(f"{len(tagged)} videos are tagged {tag!r}, more than {MOST_TAGGED}")
-        ids += [video_id for video_id in tagged if video_id not in ids]
+    ids: dict[str, None] = {}
+    meant: dict[str, None] = {}
+    named = [("named", name) for name in given.get("video", ())]
+    for name in given.get("camera", ()):
+        of_name = _named(name, cameras)
+        meant |= dict.fromkeys(of_name)
+        named += [] if of_name else [("named", name)]
+    for word, name in (*named, *(("tagged", tag) for tag in given.get("tag", ()))):
+        of_word = _videos_named(name, videos) if word == "named" else _tagged(name, videos)
+        if not of_word:
+            problems.append(f"no video is {word} {name!r}")
+        elif len(of_word) > MOST_NAMED:
+            problems.append(f"{len(of_word)} videos are {word} {name!r}, more than {MOST_NAMED}")
+        ids |= dict.fromkeys(of_word)
     return SearchWords(
         query=" ".join(_FILTER.sub("", text).split()),
         videos=tuple(ids),
+        cameras=tuple(meant),
         after=given.get("after", [""])[-1],
         before=given.get("before", [""])[-1],
         hours=given.get("time", [""])[-1],
@@ -73,15 +79,21 @@ def has_tag(video: VideoRow, tag: str) -> bool:
     return tag.casefold() in map(str.casefold, video.tags)
 
 
-def find_named(name: str, videos: Sequence[VideoRow]) -> VideoRow | None:
-    """Return the video of an id or a name, else the first whose name holds the words."""
-    wanted = name.lower()
-    tests = (
-        lambda row: row.id == name,
-        lambda row: row.name.lower() == wanted,
-        lambda row: wanted in row.name.lower(),
-    )
-    return next((row for test in tests for row in videos if test(row)), None)
+def _tagged(tag: str, videos: Sequence[VideoRow]) -> list[str]:
+    return [row.id for row in videos if has_tag(row, tag)]
+
+
+def _videos_named(name: str, videos: Sequence[VideoRow]) -> list[str]:
+    """Return the video of an id, else those of a name."""
+    ids = {str(row.id): row.name for row in videos}
+    return [name] if name in ids else _named(name, ids)
+
+
+def _named(name: str, names: Mapping[str, str]) -> list[str]:
+    """Return the keys of what has a name, else of all whose names hold it."""
+    wanted = name.casefold()
+    same = [key for key, other in names.items() if other.casefold() == wanted]
+    return same or [key for key, other in names.items() if wanted in other.casefold()]
 
 
 def bad_bound(name: str, text: str) -> str | None:

@@ -4,6 +4,7 @@
     pages/      one file a page: components, events, and the handlers that call services
     components/ `gr.HTML` classes of ours: player, timeline, cards, moments, upload and others
     strip, day, seen, talk, chapter_lists, probe_run, verdicts   what pages show of the services
+    search_fields   contents of the fields of the search page
     video_picker   a menu of videos that looks their names up
     library_drawers, library_fields, library_parts, video_card, video_status   the library
     conversation, asking   questions and answers as messages, and one as it is being written

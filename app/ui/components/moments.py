@@ -6,7 +6,7 @@ from urllib.parse import urlencode
 from markupsafe import Markup
 
 from app.schemas.verdicts import VerdictRequest
-from app.timefmt import format_clock
+from app.timefmt import clock_text, format_clock
 from app.ui.components.base import OwnComponent
 from app.ui.components.verdicts import draw_verdict
 from app.ui.markup import NOTHING, filmed_text, icon, part, span_text, still
@@ -84,15 +84,12 @@ def draw_card(card: MomentCard) -> Markup:
     badge = " · ".join(filter(None, (card.badge, unsure)))
     words = ", ".join(filter(None, (card.video, span, card.about, card.badge, unsure)))
     filmed = filmed_text(card.start_at, card.start_source) if card.start_at else card.video
-    beside = card.about or (
-        f"{card.video} · {card.start_at[11:19]}" if card.start_at else card.video
-    )
     shown = Markup('<span class="badge">{}</span>').format(badge) if badge else ""
     query = urlencode({"v": card.video_id, "t": f"{card.start_s:.1f}"})
     return Markup(
         '<article class="moment{kind}"><a class="shot" href="/ui/watch?{query}" '
         'aria-label="Open {words}">{still}<span class="stamp">{span}</span>{badge}</a>'
-        '<div class="about"><span title="{filmed}">{beside}</span>{verdict}'
+        '<div class="about"><span title="{filmed}">{when}{about}</span>{verdict}'
         '<button type="button" class="quiet" data-event="similar" '
         'data-video_id="{video}" data-time_s="{time}" '
         'title="Find similar moments" aria-label="Find moments similar to {video_name} at {peak}">'
@@ -105,7 +102,8 @@ def draw_card(card: MomentCard) -> Markup:
         span=span,
         badge=shown,
         filmed=filmed,
-        beside=beside,
+        when=_when(clock_text(card.start_at)) if card.start_at else NOTHING,
+        about=card.about or card.video,
         verdict=_verdict(card),
         video=card.video_id,
         time=f"{card.peak_s:.1f}",
@@ -132,7 +130,7 @@ def draw_shot(card: MomentCard, number: int | None = None, *, is_urgent: bool = 
     return Markup(
         '<article class="moment{}"><a class="shot" href="/ui/watch?{}" data-start="{}" '
         'aria-label="Play {}">{}<span class="stamp">{}</span>{}{}</a>'
-        '<div class="about"><span title="{}">{}</span>{}</div></article>'
+        '<div class="about"><span title="{}">{}{}</span>{}</div></article>'
     ).format(
         "" if card.is_confirmed else " unsure",
         query,
@@ -143,9 +141,14 @@ def draw_shot(card: MomentCard, number: int | None = None, *, is_urgent: bool = 
         cited if number else "",
         badge,
         filmed,
+        _when(card.start_at[11:19]) if card.start_at else NOTHING,
         card.about or card.video,
         _verdict(card),
     )
+
+
+def _when(clock: str) -> Markup:
+    return Markup('<span class="when mono">{}</span>').format(clock)
 
 
 def _verdict(card: MomentCard) -> Markup:

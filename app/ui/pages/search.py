@@ -1,8 +1,7 @@
 """Search: one box, filters, moments with their stills; the address holds all of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -12,97 +11,28 @@ from starlette.concurrency import run_in_threadpool
 
 from app.api.deps import AppContext
 from app.api.questions import search_moments
-from app.schemas.search import FrameRef, SearchHit, SearchRequest, SearchResponse
+from app.schemas.search import SearchHit, SearchResponse
 from app.schemas.verdicts import VerdictRequest
-from app.services.access import Access
+from app.services.access import Access, visible_cameras
 from app.services.ask import model_note
-from app.services.search import check_kinds
-from app.services.search_words import bad_bound, find_named, read_search
+from app.services.search_words import bad_bound, read_search
 from app.services.verdicts import verdicts_on
-from app.timefmt import format_clock, parse_time
+from app.timefmt import format_clock
 from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, sentence_of
 from app.ui.components.address import Address, read_query
 from app.ui.components.moments import MomentCard, MomentGallery, MomentGroup, MomentList
 from app.ui.layout import line
 from app.ui.markup import empty, heading, left_out, problem
+from app.ui.search_fields import KINDS, SearchFields, frame_of
 from app.ui.verdicts import Verdicts, add_verdicts, hit_moment
 from app.ui.video_picker import VideoPicker
-from engine.errors import LongwatchError, NotFoundError
+from engine.errors import LongwatchError
 from storage.records import VideoRow
-
-KINDS: Final = {
-    "": "Any kind",
-    "vector": "look",
-    "object": "object",
-    "text": "print",
-    "speech": "speech",
-    "motion": "movement",
-    "caption": "description",
-}
-"""Sources of moments, as people know them."""
-TOP: Final = 24
 
 
 def build(context: AppContext, blocks: gr.Blocks) -> None:
     """Draw the page."""
     SearchPage(context).draw(blocks)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fields:
-    """Contents of the fields of the page."""
-
-    query: str = ""
-    videos: tuple[str, ...] = ()
-    kind: str = ""
-    after: str = ""
-    before: str = ""
-    hours: str = ""
-    is_grouped: bool = False
-    like: str = ""
-    """A frame in place of words, as `VIDEO@SECONDS`."""
-    top: int = TOP
-
-    @classmethod
-    def of_address(cls, state: Mapping[str, str]) -> "_Fields":
-        """Return what an address says."""
-        kind = state.get("kind", "")
-        return cls(
-            query=state.get("q", ""),
-            videos=tuple(filter(None, state.get("v", "").split(","))),
-            kind=kind if kind in KINDS else "",
-            after=state.get("after", ""),
-            before=state.get("before", ""),
-            hours=state.get("time", ""),
-            is_grouped=state.get("group") == "1",
-            like=state.get("like", ""),
-        )
-
-    def address(self) -> dict[str, str]:
-        """Return the address that says the same."""
-        return {
-            "q": self.query,
-            "v": ",".join(self.videos),
-            "after": self.after,
-            "before": self.before,
-            "time": self.hours,
-            "kind": self.kind,
-            "like": self.like,
-            "group": "1" if self.is_grouped else "",
-        }
-
-    def body(self) -> SearchRequest:
-        """Return the search itself."""
-        return SearchRequest(
-            query=self.query,
-            like=_frame(self.like),
-            videos=list(self.videos),
-            after=_bound(self.after),
-            before=_bound(self.before),
-            time_of_day=self.hours or None,
-            kinds=list(check_kinds([self.kind] if self.kind else [])),
-            top=self.top,
-        )
 
 
 class SearchPage:
@@ -133,6 +63,9 @@ class SearchPage:
             )
             videos = self._picker.menu
             choices = [(name, key) for key, name in KINDS.items()]
+            cameras = gr.Dropdown(
+                [], label="Cameras", multiselect=True, visible=False, elem_id="lw-of-cameras"
+            )
             kind = gr.Dropdown(choices, value="", label="Found by")
             after = gr.Textbox(label="From", placeholder="1:30 or a date")
             before = gr.Textbox(label="Until", placeholder="90m or a date")
@@ -144,11 +77,11 @@ class SearchPage:
         address = Address()
         add_verdicts(self._context)
 
-        fields = [query, videos, kind, after, before, hours, is_grouped, like]
+        fields = [query, videos, cameras, kind, after, before, hours, is_grouped, like]
         inputs = [*fields]
         shown = [*fields, drop_like, cards, address]
         presses = [query.submit, go.click, after.submit, before.submit, hours.submit]
-        changes = [is_grouped.input, videos.input, kind.input]
+        changes = [is_grouped.input, videos.input, cameras.input, kind.input]
         gr.on(
             [*presses, *changes],
             self.show,
@@ -168,6 +101,7 @@ class SearchPage:
         self,
         query: str,
         videos: list[str],
+        cameras: list[str],
         kind: str,
         after: str,
         before: str,
@@ -177,9 +111,10 @@ class SearchPage:
         request: gr.Request,
     ) -> tuple[object, ...]:
         """Search, and return what every part of the page then shows."""
-        fields = _Fields(
+        fields = SearchFields(
             query=query or "",
             videos=tuple(videos or ()),
+            cameras=tuple(cameras or ()),
             kind=kind or "",
             after=after or "",
             before=before or "",
@@ -191,34 +126,37 @@ class SearchPage:
 
     async def visit(self, request: gr.Request) -> tuple[object, ...]:
         """Show what the address says when the page is opened."""
-        return await self._search(_Fields.of_address(dict(request.query_params)), request)
+        return await self._search(SearchFields.of_address(dict(request.query_params)), request)
 
     async def revisit(self, event: gr.EventData, request: gr.Request) -> tuple[object, ...]:
         """Show what the address says after the user went back."""
-        return await self._search(_Fields.of_address(read_query(event.query)), request)
+        return await self._search(SearchFields.of_address(read_query(event.query)), request)
 
     def pick(self, event: gr.EventData) -> tuple[str, str]:
         """Take the frame of a card in place of words."""
         return "", f"{event.video_id}@{float(event.time_s):.1f}"
 
-    async def _search(self, fields: _Fields, request: gr.Request) -> tuple[object, ...]:
+    async def _search(self, fields: SearchFields, request: gr.Request) -> tuple[object, ...]:
         with as_sentences(request):
             principal = require_reader(request)
             rows = self._context.videos(principal)
-            words = read_search(fields.query, rows)
+            named = visible_cameras(self._context.services, principal)
+            cameras = {str(camera.id): camera.name for camera in named}
+            words = read_search(fields.query, rows, cameras)
             fields = replace(
                 fields,
                 videos=tuple(dict.fromkeys([*fields.videos, *words.videos])),
+                cameras=tuple(dict.fromkeys([*fields.cameras, *words.cameras])),
                 after=words.after or fields.after,
                 before=words.before or fields.before,
                 hours=words.hours or fields.hours,
                 like="" if words.query else fields.like,
             )
-            problems = [*words.problems, *_problems(fields, rows)]
+            problems = [*words.problems, *_problems(fields, rows, cameras)]
             if problems:
                 # What cannot be understood stays where it was typed, to be mended there.
                 refused = _refused(f"{'; '.join(problems)}. Correct or remove it.")
-                return *self._values(principal, fields, rows), refused, gr.skip()
+                return *self._values(principal, fields, rows, cameras), refused, gr.skip()
             fields = replace(fields, query=words.query)
             cards = _greeting(rows)
             if fields.query or fields.like:
@@ -227,21 +165,30 @@ class SearchPage:
                 except LongwatchError as error:
                     # In the page: Gradio shows no refusal of what a page asks as it loads.
                     refused = _refused(sentence_of(error, principal))
-                    return *self._values(principal, fields, rows), refused, gr.skip()
+                    return *self._values(principal, fields, rows, cameras), refused, gr.skip()
                 query = fields.query or f"like {fields.like}"
                 given = await run_in_threadpool(
                     verdicts_on, self._context.services, principal.user.id, query
                 )
                 cards = _describe(response, query, given, is_grouped=fields.is_grouped)
-        return *self._values(principal, fields, rows), cards, fields.address()
+        return *self._values(principal, fields, rows, cameras), cards, fields.address()
 
     def _values(
-        self, access: Access, fields: _Fields, rows: Sequence[VideoRow]
+        self,
+        access: Access,
+        fields: SearchFields,
+        rows: Sequence[VideoRow],
+        cameras: Mapping[str, str],
     ) -> tuple[object, ...]:
         """Return fields as the components show them, and the chip of the frame."""
         return (
             fields.query,
             self._picker.show(access, fields.videos),
+            gr.update(
+                choices=[(name, key) for key, name in cameras.items()],
+                value=list(fields.cameras),
+                visible=bool(cameras),
+            ),
             fields.kind,
             fields.after,
             fields.before,
@@ -252,35 +199,25 @@ class SearchPage:
         )
 
 
-def _problems(fields: _Fields, rows: Sequence[VideoRow]) -> list[str]:
+def _problems(
+    fields: SearchFields, rows: Sequence[VideoRow], cameras: Mapping[str, str]
+) -> list[str]:
     """Return what is wrong with the filters of the fields: a search without them is another."""
     bounds = [("after", fields.after), ("before", fields.before), ("time", fields.hours)]
     problems = [problem for name, text in bounds if (problem := bad_bound(name, text))]
     if not {row.id for row in rows}.issuperset(fields.videos):
         problems.append("a video of this search is gone, or was not shared with you")
+    if not cameras.keys() >= {*fields.cameras}:
+        problems.append("a camera of this search is gone, or was not shared with you")
     return problems
 
 
-def _bound(text: str) -> float | datetime | None:
-    return parse_time(text) if text else None
-
-
-def _frame(like: str) -> FrameRef | None:
-    video, _, time_s = like.rpartition("@")
-    if not like:
-        return None
-    try:
-        return FrameRef(video_id=video, time_s=float(time_s))
-    except ValueError as error:
-        raise NotFoundError("the frame of this link is not to be found") from error
-
-
 def _like_text(like: str, rows: Sequence[VideoRow]) -> str:
-    frame = _frame(like)
+    frame = frame_of(like)
     if frame is None:
         return ""
-    row = find_named(frame.video_id, rows)
-    return f"like {row.name if row else 'a frame'} at {format_clock(frame.time_s)}  \u00d7"
+    name = next((row.name for row in rows if row.id == frame.video_id), "a frame")
+    return f"like {name} at {format_clock(frame.time_s)}  \u00d7"
 
 
 def _refused(words: str) -> MomentList:
@@ -365,11 +302,16 @@ def _card(hit: SearchHit, verdict: VerdictRequest, *, is_grouped: bool) -> Momen
     )
 
 
+_MOST_NAMED: Final = 5
+
+
 def _observing(response: SearchResponse) -> Markup:
     """Return which videos are still looked at: more may be found in them later."""
     if not response.observing:
         return Markup("")
-    names = ", ".join(item.video for item in response.observing)
+    names = ", ".join(item.video for item in response.observing[:_MOST_NAMED])
+    if (rest := len(response.observing) - _MOST_NAMED) > 0:
+        names = f"{names} and {rest} more"
     return Markup('<p class="faint">Still looked at, so that more may be found: {}</p>').format(
         names
     )

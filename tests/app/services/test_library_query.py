@@ -1,5 +1,6 @@
 """The library as a list: words, tags, days, cameras, things observed; pages that lose no video."""
 
+import dataclasses
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from app.services.library_query import (
     list_facets,
 )
 from app.services.repair import restore_rows
-from app.services.search_words import read_search
+from app.services.search_words import MOST_NAMED, read_search
 from app.services.tags import MAX_TAGS, tag_video
 from engine.errors import InputRefusedError
 from engine.records import MediaInfo, VideoId
@@ -247,3 +248,23 @@ def test_search_is_narrowed_by_a_tag(library: ServiceContext) -> None:
     words = read_search('a red car tag:"Case 7"', rows)
     assert (words.query, words.videos, words.problems) == ("a red car", (gate.id,), ())
     assert read_search("a car tag:none", rows).problems == ("no video is tagged 'none'",)
+
+
+def test_part_of_a_name_means_all_that_have_it(library: ServiceContext) -> None:
+    files = [add(library, f"gate_2026030{day}") for day in (1, 2, 3)]
+    yard = add(library, "yard")
+    rows = library.catalog.videos.list()
+    for text in ("a car camera:gate", "a car video:GATE_"):
+        assert set(read_search(text, rows).videos) == {row.id for row in files}
+    assert read_search("a car video:yard", rows).videos == (yard.id,)
+    # A camera of the list stands for whatever it has filmed, also later.
+    known = {"c1": "Gate north", "c2": "Gate south", "c3": "Yard"}
+    meant = read_search("a car camera:gate camera:yard", rows, known)
+    assert (meant.cameras, meant.videos) == (("c1", "c2", "c3"), ())
+
+
+def test_search_that_names_too_many_says_so(library: ServiceContext) -> None:
+    file = add(library, "gate")
+    rows = [dataclasses.replace(file, id=VideoId(f"{n:012x}")) for n in range(MOST_NAMED + 1)]
+    (problem,) = read_search("a car camera:gat", rows).problems
+    assert problem == "257 videos are named 'gat', more than 256"

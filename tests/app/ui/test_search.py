@@ -44,7 +44,17 @@ def shown(blocks: gr.Blocks, principal: Principal | None, *values: object, **mor
 
 def ask(query: str, videos: list[str] | None = None, **more: str) -> list[object]:
     """The fields of the page."""
-    return [query, videos or [], "", more.get("after", ""), more.get("before", ""), "", False, ""]
+    return [
+        query,
+        videos or [],
+        [],
+        "",
+        more.get("after", ""),
+        more.get("before", ""),
+        "",
+        False,
+        "",
+    ]
 
 
 def videos_of(cards: MomentList) -> set[str]:
