@@ -21,5 +21,6 @@ int8 nf4 weight_formats fused_linear   matrices in 8 and in 4 bits, and several 
 products                  matrix products, by the library that is fastest on the processor
 experts expert_files expert_budget   mixtures of experts: all held, or read when a token asks
 fingerprint               the hash that tells models apart
+config_fit                configs that do not fit a family, as one error
 allocation                memory of a net: at once, or matrix by matrix, turned as it is read
 """
