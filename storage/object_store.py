@@ -316,7 +316,6 @@ class ObjectStore:
             time.sleep(pause_s * random.uniform(0.5, 1.0))
             pause_s = min(_LONGEST_PAUSE_S, 2 * pause_s)
 
-
     def _refuse_unmounted(self) -> None:
         folder = self._folder
         if folder is None or (folder.is_dir() and any(folder.iterdir())):

@@ -202,7 +202,7 @@ class HomeObjects:
         self.postponed.discard(path)
         key = self._home.key(path)
         if self.rows.leave([key]):
-            self._forget_list(path.parent)
+            self.look_again(path.parent)
             self._pay([key])
 
     def drop_all(self, paths: Iterable[Path]) -> None:
@@ -211,7 +211,7 @@ class HomeObjects:
         for folder in {path.parent for path in some}:
             keys = [self._home.key(path) for path in some if path.parent == folder]
             if self.rows.leave(keys):
-                self._forget_list(folder)
+                self.look_again(folder)
                 self._pay(keys)
         self.postponed.difference_update(some)
 
@@ -221,7 +221,7 @@ class HomeObjects:
         # In place: whoever films adds to it meanwhile.
         self.postponed -= {path for path in [*self.postponed] if path.parent == folder}
         n_leaving = self.rows.leave_folder(key)
-        self._forget_list(folder)
+        self.look_again(folder)
         while n_leaving and (debts := self.rows.leaving(_MOST_DEBTS, folder=key)):
             if not self._pay(debts):
                 return
@@ -242,7 +242,7 @@ class HomeObjects:
         for folder in map(self._home.at_key, changed):
             if folder.is_dir():
                 # As it is now, not as it was a moment ago.
-                self._forget_list(folder)
+                self.look_again(folder)
                 self.files(folder)
         self._swept_to = max([self._swept_to, *changed.values()])
 
@@ -311,7 +311,7 @@ class HomeObjects:
     def _keep(self, row: ObjectRow, path: Path) -> None:
         self.rows.keep([row])
         self.postponed.discard(path)
-        self._forget_list(path.parent)
+        self.look_again(path.parent)
         self.copies.added(row.n_bytes)
 
     def _fetch(self, row: ObjectRow, path: Path) -> str:
@@ -380,7 +380,8 @@ class HomeObjects:
         self._away, self._away_until = error, time.monotonic() + AWAY_S
         self.is_doubtful = True
 
-    def _forget_list(self, folder: Path) -> None:
+    def look_again(self, folder: Path) -> None:
+        """Have the files of a folder listed anew, however lately they were."""
         with self._changing:
             self._lists.pop(folder, None)
 

@@ -188,6 +188,10 @@ class DiskTier:
         """Return the videos that have a folder here, and the attached ones, sorted."""
         return tuple(sorted(self.changes_ns()))
 
+    def look_again(self, video: VideoId) -> None:
+        """Have the chunks of a video listed anew, however lately they were."""
+        self._files.far.look_again(self._video_folder(video))
+
     def noted_at_ns(self) -> int:
         """Return when any chunk came or went, of whatever pipeline."""
         far_ns = self._files.far.noted_at_ns(self.root)

@@ -40,6 +40,10 @@ class FarFiles(Protocol):
         """Return the files of a folder by name; copies here of what has left it are deleted."""
         ...
 
+    def look_again(self, folder: Path) -> None:
+        """Have the files of a folder listed anew, however lately they were."""
+        ...
+
     def changes_ns(self, root: Path) -> Mapping[str, int]:
         """Return the folders below one that hold files, with when each last changed."""
         ...
@@ -94,6 +98,9 @@ class NoFarFiles:
     def files(self, folder: Path) -> Mapping[str, FarFile]:
         """Return nothing."""
         return {}
+
+    def look_again(self, folder: Path) -> None:
+        """Do nothing."""
 
     def changes_ns(self, root: Path) -> Mapping[str, int]:
         """Return nothing."""

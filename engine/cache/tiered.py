@@ -92,6 +92,10 @@ class LatentCache:
         """Return the videos that have chunks here, sorted."""
         return self._disk.videos()
 
+    def look_again(self, video: VideoId) -> None:
+        """Have the chunks of a video listed anew, however lately they were."""
+        self._disk.look_again(video)
+
     def noted_at_ns(self) -> int:
         """Return when any chunk came or went, of whatever video."""
         return self._disk.noted_at_ns()

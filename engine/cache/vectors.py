@@ -140,6 +140,10 @@ class VectorStore:
         """Return the videos that have a folder here, sorted."""
         return tuple(sorted(self.changes_ns()))
 
+    def look_again(self, video: VideoId) -> None:
+        """Have the files of a video listed anew, however lately they were."""
+        self._files.far.look_again(self.folder / video)
+
     def noted_at_ns(self) -> int:
         """Return when any file came or went, of whatever video."""
         return max(noted_at_ns(self.folder), self._files.far.noted_at_ns(self.folder))

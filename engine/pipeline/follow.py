@@ -35,6 +35,10 @@ class ChangeTimes(Protocol):
         """Of one video; `None` when it is not here."""
         ...
 
+    def look_again(self, video: VideoId) -> None:
+        """Have the files of one listed anew, however lately they were."""
+        ...
+
     def noted_at_ns(self) -> int:
         """Of any of them, as whoever writes notes it; 0 where nobody has."""
         ...
@@ -86,6 +90,7 @@ def follow(
     if isinstance(index, SharedIndex):
         for video in index.removed_elsewhere():
             followed.forget(video)
+            folders.look_again(video)
     n_forgotten = followed.n_forgotten
     if videos is None:
         looked_at_s, noted_at_ns = time.monotonic(), folders.noted_at_ns()
@@ -105,6 +110,9 @@ def follow(
     is_whole = True
     for video, changed_at_ns in sorted(new):
         has_all = catch_up(video)
+        if is_shared:
+            # A list of a moment ago may not know yet that another machine has deleted it.
+            folders.look_again(video)
         if folders.changed_at_ns(video) is None:
             # Deleted meanwhile: what was read of it before must not come back.
             index.remove(video)

@@ -27,6 +27,9 @@ class FarFolder:
             for path in there.iterdir()
         }
 
+    def look_again(self, folder: Path) -> None:
+        """Nothing is remembered here."""
+
     def changes_ns(self, root: Path) -> Mapping[str, int]:
         there = self._far(root)
         if not there.is_dir():

@@ -24,6 +24,9 @@ class Folders:
         self.noted_ns = self.changed_ns = LONG_AGO_NS
         self.n_looks = 0
         self.gone = set[VideoId]()
+        self.going = set[VideoId]()
+        """Gone, which a list of a moment ago does not know."""
+        self.looked_again = list[VideoId]()
 
     def changes_ns(self) -> dict[VideoId, int]:
         self.n_looks += 1
@@ -31,6 +34,10 @@ class Folders:
 
     def changed_at_ns(self, video: VideoId) -> int | None:
         return None if video in self.gone else self.changed_ns
+
+    def look_again(self, video: VideoId) -> None:
+        self.looked_again.append(video)
+        self.gone |= self.going
 
     def noted_at_ns(self) -> int:
         return self.noted_ns
@@ -103,6 +110,29 @@ def test_what_is_deleted_while_it_is_read_does_not_come_back() -> None:
         return True
 
     follow(index, folders, Followed(), catch_up)
+    assert index.refs().videos == ("a",)
+
+
+class Shared(ExactIndex):
+    """An index from which another machine has just removed a video."""
+
+    def removed_elsewhere(self) -> frozenset[VideoId]:
+        return frozenset([VideoId("b")])
+
+
+def test_what_another_machine_deletes_does_not_come_back_by_a_list_of_before() -> None:
+    folders, index = Folders(), Shared(3)
+    span = TimeSpan(start_s=0.0, end_s=1.0)
+
+    def catch_up(video: VideoId) -> bool:
+        at_s = torch.zeros(1, dtype=torch.float64)
+        index.add([(ChunkRef(video=video, ordinal=0, span=span), torch.ones(1, 3), at_s)])
+        # From here on it is gone: only a list that is made anew knows.
+        folders.going.add(VideoId("b"))
+        return True
+
+    follow(index, folders, Followed(), catch_up)
+    assert folders.looked_again == ["b", "a", "b"]
     assert index.refs().videos == ("a",)
 
 
