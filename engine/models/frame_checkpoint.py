@@ -12,9 +12,10 @@ from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.fingerprint import fingerprint_weights, hashed_fields, weight_files
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.text_image import TextEncoder
+from engine.models.layers.tied_head import tied_key_map
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import TowerFiles
-from engine.models.layers.weights import KeyMap, fill, read_config, read_tensors, without_tied_head
+from engine.models.layers.weights import KeyMap, fill, read_config, read_tensors
 from engine.records import Fingerprint, LatentKind
 
 
@@ -65,8 +66,10 @@ def load_strictly(
     with config_fits(folder, name):
         config = read(folder)
         net = build(config)
-    rules = without_tied_head(key_map) if config.decoder.is_tied else key_map
-    fill(net, read_tensors(folder), rules, source=str(folder))
+    embedding = next(theirs for theirs, ours in key_map if ours == "decoder.embed.weight")
+    if config.decoder.is_tied:
+        key_map = tied_key_map(key_map, folder, embedding=embedding)
+    fill(net, read_tensors(folder), key_map, source=str(folder))
     return net
 
 

@@ -193,7 +193,7 @@ def _config(folder: Path, kind: Kind) -> TowerConfig:
 
 
 def _load(config: TowerConfig, folder: Path, device: torch.device) -> Tower:
-    with torch.device("meta"):
+    with config_fits(folder, "CLIP and SigLIP"), torch.device("meta"):
         tower = Tower(config)
     materialise(tower, device, torch.float32 if device.type == "cpu" else torch.bfloat16)
     load_tower(tower.eval().requires_grad_(False), folder)

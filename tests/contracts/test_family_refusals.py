@@ -123,3 +123,17 @@ def test_a_surplus_key_is_refused(folder: Path) -> None:
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(WeightsError, match="sinks"):
         load(folder)
+
+
+def test_a_head_of_its_own_beside_a_tie_is_refused(folder: Path) -> None:
+    home = change_decoder(folder, {"tie_word_embeddings": True})
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"tie_word_embeddings": True}))
+    files = {path: load_file(path) for path in sorted(home.glob("model*.safetensors"))}
+    if not any(key.endswith("lm_head.weight") for tensors in files.values() for key in tensors):
+        for path, tensors in files.items():
+            for key in [key for key in tensors if key.endswith("embed_tokens.weight")]:
+                tensors["lm_head.weight"] = 2 * tensors[key]
+                save_file(tensors, path, metadata={"format": "pt"})
+    with pytest.raises(WeightsError, match=r"lm_head|another head"):
+        load(folder)

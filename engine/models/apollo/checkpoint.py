@@ -34,6 +34,7 @@ from engine.models.layers import towers
 from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig, require_usual_steps
+from engine.models.layers.tied_head import tied_key_map
 from engine.models.layers.towers import TowerConfig
 from engine.models.layers.weights import (
     KeyMap,
@@ -42,7 +43,6 @@ from engine.models.layers.weights import (
     read_tensors,
     save,
     under,
-    without_tied_head,
     write_json,
 )
 
@@ -150,8 +150,8 @@ def load_net(folder: Path, device: torch.device, dtype: torch.dtype) -> ApolloNe
         net = build(config, device, dtype)
     key_map: KeyMap = (*unused_blocks(config.vision), *KEY_MAP)
     if config.decoder.is_tied:
-        key_map = without_tied_head(key_map, "llm.")
-    fill(net, _tensors(parts, config), key_map, source=str(folder))
+        key_map = tied_key_map(key_map, parts.llm, prefix="llm.")
+    fill(net, _tensors(parts), key_map, source=str(folder))
     return net
 
 
@@ -201,7 +201,7 @@ def unused_blocks(config: VisionConfig) -> KeyMap:
     return tuple((f"internvideo2.blocks.{block}.**", "") for block in blocks)
 
 
-def _tensors(parts: Folders, config: ApolloConfig) -> Iterator[tuple[str, Tensor]]:
+def _tensors(parts: Folders) -> Iterator[tuple[str, Tensor]]:
     """Read all tensors, each under the name of its part."""
     for name, folder in (
         ("llm", parts.llm),
@@ -211,16 +211,6 @@ def _tensors(parts: Folders, config: ApolloConfig) -> Iterator[tuple[str, Tensor
     ):
         for key, tensor in read_tensors(folder):
             yield f"{name}.{key}", tensor
-    if config.decoder.is_tied:
-        _refuse_other_head(parts.llm)
-
-
-def _refuse_other_head(folder: Path) -> None:
-    """Refuse a head that differs from the embeddings it is tied to; released ones repeat them."""
-    pair = {"lm_head.weight", "model.embed_tokens.weight"}
-    tensors = dict(read_tensors(folder, wanted=pair.__contains__))
-    if len(tensors) == 2 and not torch.equal(*tensors.values()):
-        raise WeightsError(f"{folder} ties its head to its embeddings, but holds another head")
 
 
 def _preprocessing(folder: Path) -> dict[str, Any]:

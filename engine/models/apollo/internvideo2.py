@@ -79,7 +79,11 @@ class InternVideo2Config:
         Args:
             config: Its fields.
             select_layer: Block whose output is used, from the end: -1 is the last one.
+        Raises:
+            ValueError: Patches that span several frames.
         """
+        if config.get("tubelet_size", 1) != 1:
+            raise ValueError(f"tubelet_size must be 1, not {config['tubelet_size']}")
         width = config["d_model"]
         return cls(
             image_px=config["img_size"],

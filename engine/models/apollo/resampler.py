@@ -80,6 +80,8 @@ class ConnectorConfig:
                 "a connector must be mlpNx_gelu and perciver, not "
                 f"{config['projector_type']} and {config.get('resampler_type')}"
             )
+        if config.get("hidden_act", "silu") != "silu":
+            raise ValueError(f"hidden_act must be silu, not {config['hidden_act']!r}")
         return cls(
             width_in=config["vision_hidden_size"],
             width=config["text_hidden_size"],

@@ -78,17 +78,21 @@ class EncoderConfig:
         """Read a complete vision or text config.
 
         Raises:
-            ValueError: An activation that no released tower uses.
+            ValueError: An activation that no released tower uses, or heads of unequal width.
         """
-        activation = config["hidden_act"]
+        activation, width, n_heads = (
+            config[name] for name in ("hidden_act", "hidden_size", "num_attention_heads")
+        )
+        if n_heads < 1 or width % n_heads:
+            raise ValueError(f"hidden_size {width} does not split into {n_heads} heads")
         if activation not in ACTIVATIONS:
             supported = ", ".join(ACTIVATIONS)
             raise ValueError(f"hidden_act must be one of {supported}, not {activation!r}")
         return cls(
-            width=config["hidden_size"],
+            width=width,
             mlp_width=config["intermediate_size"],
             n_layers=config["num_hidden_layers"],
-            n_heads=config["num_attention_heads"],
+            n_heads=n_heads,
             activation=activation,
             norm_eps=config["layer_norm_eps"],
         )
@@ -226,7 +230,7 @@ class VisionModel(nn.Module):
 
     def __init__(self, config: Mapping[str, Any], *, is_clip: bool) -> None:
         super().__init__()
-        sizes = EncoderConfig.from_json(config)
+        self.sizes = sizes = EncoderConfig.from_json(config)
         self.embeddings = PatchEmbeddings(config, has_class=is_clip)
         if is_clip:
             # The released weights spell it so.

@@ -6,7 +6,7 @@ grey levels at edges.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import torch
@@ -82,9 +82,12 @@ class PixelConfig:
             raise ValueError("do_center_crop must be true where size is a shortest_edge")
         if crops and _side(config.get("crop_size", edge)) != edge:
             raise ValueError(f"crop_size must be that of size, {edge}, not {config['crop_size']}")
+        fit = config.get("fit", "crop" if crops else "squash")
+        if fit not in get_args(Fit):
+            raise ValueError(f"fit must be one of {', '.join(get_args(Fit))}, not {fit!r}")
         return cls(
             size_px=edge,
-            fit=config.get("fit", "crop" if crops else "squash"),
+            fit=fit,
             filter=int(config.get("resample", BICUBIC)),
             mean=tuple(float(level) for level in config.get("image_mean", CLIP_MEAN)),
             std=tuple(float(level) for level in config.get("image_std", CLIP_STD)),

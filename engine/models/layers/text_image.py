@@ -15,6 +15,7 @@ from torch import Tensor
 
 from engine.errors import MissingCapabilityError
 from engine.models.layers.allocation import materialise
+from engine.models.layers.config_fit import config_fits
 from engine.models.layers.preprocess import PixelConfig, prepare
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.towers import Tower, TowerFiles, find_tower, load_tower
@@ -41,11 +42,16 @@ def load_joint(own: Tower, files: TowerFiles) -> tuple[Tower, Tower | None]:
     whole = open_joint(files, next(own.parameters()))
     theirs = dict(whole.vision_model.named_parameters())
     ours = dict(own.vision_model.named_parameters())
-    # Bit for bit: a tower that was trained further differs in some weight, however little.
-    is_same = ours.keys() == theirs.keys() and all(
-        # Where headers alone are read, shapes are all that can differ.
-        parameter.is_meta or torch.equal(parameter, theirs[name])
-        for name, parameter in ours.items()
+    # Bit for bit: a tower that was trained further differs in some weight, however little. Heads
+    # and activations are in no weight.
+    is_same = (
+        own.vision_model.sizes == whole.vision_model.sizes
+        and ours.keys() == theirs.keys()
+        and all(
+            # Where headers alone are read, shapes are all that can differ.
+            parameter.is_meta or torch.equal(parameter, theirs[name])
+            for name, parameter in ours.items()
+        )
     )
     return (whole, None) if is_same else (own, whole)
 
@@ -75,10 +81,10 @@ def open_joint(files: TowerFiles, like: Tensor) -> Tower:
     Raises:
         WeightsError: It does not fit its own config.
     """
-    with torch.device("meta"):
+    assert files.folder is not None
+    with config_fits(files.folder, "CLIP and SigLIP"), torch.device("meta"):
         whole = Tower(files.config)
     materialise(whole, like.device, like.dtype)
-    assert files.folder is not None
     load_tower(whole.eval(), files.folder)
     return whole.requires_grad_(False)
 

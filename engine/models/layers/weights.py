@@ -283,11 +283,6 @@ def moved(key_map: KeyMap, prefix: str, new: str) -> KeyMap:
     )
 
 
-def without_tied_head(key_map: KeyMap, prefix: str = "") -> KeyMap:
-    """Return the same map for a decoder whose head is its embedding: a stored copy is dropped."""
-    return ((f"{prefix}lm_head.weight", ""), *key_map)
-
-
 def fill(
     module: nn.Module,
     tensors: Iterable[tuple[str, Tensor]],

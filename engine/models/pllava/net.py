@@ -19,7 +19,7 @@ from engine.models.layers.allocation import materialise
 from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
-from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.preprocess import PixelConfig, require_usual_steps
 from engine.models.layers.products import Linear
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
@@ -235,11 +235,13 @@ def read(folder: Path) -> PllavaConfig:
         raise WeightsError(
             f"config.json has frame_shape {raw['frame_shape']}; the tower's is {grid}"
         )
+    pixels = PixelConfig(size_px=vision["image_size"], fit="crop")
+    _refuse_other_pixels(folder, pixels)
     frames, rows, cols = raw.get("pooling_shape", (16, 12, 12))
     return PllavaConfig(
         decoder=DecoderConfig.from_json(LLAMA_7B | raw["text_config"]),
         tower=TowerConfig(kind="clip", vision=vision),
-        pixels=PixelConfig(size_px=vision["image_size"], fit="crop"),
+        pixels=pixels,
         chunk_frames=raw.get("num_frames", 16),
         pooling=(frames, rows, cols),
         select_layer=raw.get("vision_feature_layer", -2),
@@ -314,6 +316,19 @@ def _to_json(config: PllavaConfig, variant: str) -> dict[str, Any]:
 
 def _unwrapped(key: str) -> str:
     return "language_model." + key.removeprefix(WRAPPER) if key.startswith(WRAPPER) else key
+
+
+def _refuse_other_pixels(folder: Path, pixels: PixelConfig) -> None:
+    """Refuse frames that are prepared otherwise than for CLIP; sizes are the tower's own."""
+    name = "preprocessor_config.json"
+    if not (folder / name).is_file():
+        return
+    raw = read_config(folder, name)
+    require_usual_steps(raw)
+    own = {"image_mean": [*pixels.mean], "image_std": [*pixels.std], "resample": pixels.filter}
+    for field, value in own.items():
+        if raw.get(field, value) != value:
+            raise WeightsError(f"{name} has {field} {raw[field]!r}; supported: {value!r}")
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:

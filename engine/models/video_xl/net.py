@@ -20,6 +20,7 @@ from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig
 from engine.models.layers.products import Linear
 from engine.models.layers.text_image import encode_frames, load_joint
+from engine.models.layers.tied_head import tied_key_map
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles, find_tower, load_tower
 from engine.models.layers.weights import (
     fill,
@@ -28,7 +29,6 @@ from engine.models.layers.weights import (
     read_tensors,
     save,
     under,
-    without_tied_head,
     write_json,
 )
 
@@ -184,7 +184,7 @@ def load_net(
     filled = fill(
         net,
         stored_tensors(folder, config.eos_ids),
-        without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
+        tied_key_map(KEY_MAP, folder) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         # Tables may be padded beyond the vocabulary.
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},

@@ -20,6 +20,7 @@ from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.expert_budget import ExpertBudget
 from engine.models.layers.expert_files import ExpertFiles
+from engine.models.layers.tied_head import tied_key_map
 from engine.models.layers.towers import (
     Tower,
     TowerConfig,
@@ -37,7 +38,6 @@ from engine.models.layers.weights import (
     save,
     shape_of,
     under,
-    without_tied_head,
     write_json,
 )
 from engine.models.videollama2.beats import BeatsConfig
@@ -148,7 +148,7 @@ def load_net(
     filled = fill(
         net,
         stored_tensors(folder, base) if source is None else _beside(source, folder),
-        without_tied_head(KEY_MAP) if config.decoder.is_tied else KEY_MAP,
+        tied_key_map(KEY_MAP, base or folder) if config.decoder.is_tied else KEY_MAP,
         source=str(folder),
         cut_rows={"decoder.embed.weight": rows, "decoder.head.weight": rows},
         optional=r"tower\..*",

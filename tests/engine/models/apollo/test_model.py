@@ -212,6 +212,8 @@ def test_a_repeated_head_must_equal_the_embeddings(tmp_path: Path, is_same: bool
         ("vision_tower/config.json", {"vision_towers": ["internvideo2"]}, "supported are siglip"),
         ("mm_connector/config.json", {"projector_type": "stc"}, "mlpNx_gelu"),
         ("mm_connector/config.json", {"num_output_tokens": "128"}, "does not fit Apollo"),
+        ("mm_connector/config.json", {"hidden_act": "gelu"}, "hidden_act must be silu"),
+        ("vision_tower/internvideo2/config.json", {"tubelet_size": 2}, "tubelet_size must be 1"),
         ("llm/config.json", {"num_hidden_layers": "2"}, "does not fit Apollo"),
         ("vision_tower/config.json", {"token_output_shape": [8, 3, 3]}, "4 frames"),
     ],

@@ -9,6 +9,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 
 from engine.errors import WeightsError
+from engine.models.layers.text_image import load_joint
 from engine.models.layers.towers import Tower, TowerConfig, find_tower, load_tower
 
 SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
@@ -120,3 +121,39 @@ def test_a_layer_outside_the_tower_is_refused() -> None:
 def test_other_kinds_of_tower_are_refused() -> None:
     with pytest.raises(ValueError, match="dinov2"):
         TowerConfig.from_json({"model_type": "dinov2"})
+
+
+def test_a_tower_with_other_heads_is_another_though_its_weights_are_the_same(
+    tmp_path: Path,
+) -> None:
+    _save("clip", tmp_path / "full")
+    files = find_tower(tmp_path, "full")
+    own = Tower(files.config.vision_only())
+    load_tower(own, tmp_path / "full")
+    assert load_joint(own, files)[1] is None
+    heads = dict(files.config.vision) | {"num_attention_heads": 1}
+    other = Tower(TowerConfig(kind="clip", vision=heads))
+    load_tower(other, tmp_path / "full")
+    kept, joint = load_joint(other, files)
+    assert kept is other
+    assert joint is not None
+
+
+@pytest.mark.parametrize(
+    ("file", "fields", "reason"),
+    [
+        ("config.json", {"num_attention_heads": 5}, "does not split into 5 heads"),
+        ("preprocessor_config.json", {"size": 7}, "frames of 7 pixels, and the tower takes 24"),
+        ("preprocessor_config.json", {"fit": "stretch"}, "fit must be one of crop, squash"),
+    ],
+)
+def test_a_tower_that_does_not_fit_its_files_is_refused(
+    tmp_path: Path, file: str, fields: dict[str, object], reason: str
+) -> None:
+    _save("clip", tmp_path / "full").vision_model.save_pretrained(tmp_path / "alone")
+    path = tmp_path / "alone" / file
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.is_file() else {}) | fields))
+    if file == "config.json":
+        (tmp_path / "alone" / "preprocessor_config.json").write_text("{}")
+    with pytest.raises((WeightsError, ValueError), match=reason):
+        Tower(find_tower(tmp_path, "alone").config)

@@ -1,5 +1,7 @@
 """PLLaVA: its released layout, adapters at any strength, and chunks pooled one by one."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -286,3 +288,17 @@ def test_recaption_is_asked_under_its_own_template(model: Pllava) -> None:
 def test_chunk_of_too_many_frames_is_refused(model: Pllava) -> None:
     with pytest.raises(ValueError, match="1 to 4 frames"):
         model.compress(model.encode(_frames(5)), model.open_stream())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("image_mean", [0.5, 0.5, 0.5]), ("image_std", [1, 1, 1]), ("resample", 2)],
+)
+def test_frames_that_are_not_prepared_for_clip_are_refused(
+    folder: Path, tmp_path: Path, field: str, value: object
+) -> None:
+    other = Path(shutil.copytree(folder, tmp_path / "other"))
+    path = other / "preprocessor_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {field: value}))
+    with pytest.raises(WeightsError, match=field):
+        load_net(other, CPU, F32)
