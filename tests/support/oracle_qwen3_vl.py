@@ -14,12 +14,13 @@ import transformers.models.qwen3_vl.video_processing_qwen3_vl as their_frames
 from torch import Tensor
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
-from engine.models.qwen3_vl.model import TINY_CONTROL
+from engine.models.qwen3_vl.frames import fitted_size
+from engine.models.qwen3_vl.model import TINY_CONTROL, Qwen3Vl
 from engine.models.tiny import write_byte_tokenizer
 
 VIDEO_ID = 256 + TINY_CONTROL.index("<|video_pad|>")
 IMAGE_ID = 263
-SECTIONS = ((2, 1, 1), (2, 2, 2), (4, 2, 2), (3, 3, 2))
+SECTIONS = ((2, 1, 1), (2, 2, 2), (4, 2, 2), (3, 3, 2), (1, 3, 3), (6, 1, 1), (2, 0, 2))
 
 
 def save_random(folder: Path, seed: int) -> Any:
@@ -27,7 +28,7 @@ def save_random(folder: Path, seed: int) -> Any:
     draw = random.Random(seed)
     merge, patch = draw.choice([1, 2, 3]), draw.choice([2, 4])
     sections = draw.choice(SECTIONS)
-    n_kv_heads, n_layers = draw.choice([1, 2, 3]), draw.choice([2, 3, 4])
+    n_kv_heads, n_layers = draw.choice([1, 2, 3]), draw.choice([1, 2, 3, 4])
     depth, heads, width = draw.choice([1, 2, 4]), draw.choice([1, 2, 3]), draw.choice([24, 40])
     n_deep = draw.randint(0, min(depth, n_layers))
     is_tied = draw.random() < 0.5
@@ -42,7 +43,13 @@ def save_random(folder: Path, seed: int) -> Any:
             "num_key_value_heads": n_kv_heads,
             "head_dim": 2 * sum(sections),
             "rms_norm_eps": draw.choice([1e-5, 1e-6]),
-            "rope_parameters": rope | {"rope_theta": draw.choice([1e4, 5e6])},
+            **draw.choice(
+                (
+                    {"rope_parameters": rope | {"rope_theta": 1e4}},
+                    {"rope_scaling": rope, "rope_theta": 5e6},
+                    {"rope_scaling": rope | {"rope_theta": 5e6}, "rope_theta": 7e4},
+                )
+            ),
             "max_position_embeddings": 4096,
             "tie_word_embeddings": is_tied,
         },
@@ -56,7 +63,8 @@ def save_random(folder: Path, seed: int) -> Any:
             "temporal_patch_size": 2,
             "out_hidden_size": width,
             "num_position_embeddings": draw.choice([4, 6, 9]) ** 2,
-            "deepstack_visual_indexes": sorted(draw.sample(range(depth), n_deep)),
+            "deepstack_visual_indexes": draw.sample(range(depth), n_deep),
+            "hidden_act": draw.choice(["gelu_pytorch_tanh", "gelu", "quick_gelu"]),
         },
         tie_word_embeddings=is_tied,
         video_token_id=VIDEO_ID,
@@ -74,6 +82,13 @@ def save_random(folder: Path, seed: int) -> Any:
     (folder / "video_preprocessor_config.json").write_text(json.dumps(pixels))
     write_byte_tokenizer(folder, TINY_CONTROL)
     return model
+
+
+def grid_of(model: Qwen3Vl, pixels: Tensor) -> tuple[int, int]:
+    """Rows and columns of tokens of a frame."""
+    config = model.net.config.frames
+    height, width = fitted_size(pixels.shape[2], pixels.shape[3], config)
+    return height // config.factor_px, width // config.factor_px
 
 
 def patchify(frames: Tensor, patch: int, merge: int) -> tuple[Tensor, Tensor]:

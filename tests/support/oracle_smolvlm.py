@@ -29,7 +29,7 @@ def save_random(folder: Path, seed: int) -> Any:
     n_heads = n_kv_heads * draw.choice([1, 2, 3])
     config = SmolVLMConfig(
         text_config={
-            "model_type": "llama",
+            "model_type": draw.choice(["llama", "llama", "qwen3"]),
             "vocab_size": 264,
             "hidden_size": n_heads * draw.choice([8, 12]),
             "intermediate_size": draw.choice([40, 64]),
@@ -48,6 +48,7 @@ def save_random(folder: Path, seed: int) -> Any:
             "num_attention_heads": draw.choice([2, 4]),
             "image_size": side,
             "patch_size": patch,
+            "hidden_act": draw.choice(["gelu_pytorch_tanh", "gelu", "quick_gelu"]),
         },
         scale_factor=shuffle,
         image_token_id=IMAGE_ID,
@@ -66,7 +67,7 @@ def save_random(folder: Path, seed: int) -> Any:
         "video_sampling": {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": side}},
         "image_mean": [0.5, 0.5, 0.5],
         "image_std": [0.5, 0.5, 0.5],
-        "resample": 1,
+        "resample": draw.choice([1, 1, 2, 3]),
     }
     (folder / "preprocessor_config.json").write_text(json.dumps(pixels))
     write_byte_tokenizer(folder, TINY_CONTROL)

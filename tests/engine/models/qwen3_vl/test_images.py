@@ -12,17 +12,26 @@ from transformers import PreTrainedTokenizerFast
 
 from engine.errors import InputRefusedError, WeightsError
 from engine.models.layers.preprocess import CLIP_MEAN, normalise
-from engine.models.layers.prompt_rows import embed_ids, lay_out, prefill
+from engine.models.layers.prompt_rows import Prompt, embed_ids, lay_out, prefill
+from engine.models.qwen3_vl.frames import fit
 from engine.models.qwen3_vl.images import CONFIG, ImageConfig, fit_image, image_size
 from engine.models.qwen3_vl.model import Qwen3Vl, write_tiny
 from engine.models.registry import load_model
 from engine.protocols import ReadsImages, Sampling
-from engine.tensors import TokenLatents
-from tests.support.oracle_frames import chunks_of, pictures
-from tests.support.oracle_qwen3_vl import IMAGE_ID, patchify, save_random
+from engine.tensors import Latents, TokenLatents
+from tests.support.oracle_frames import FRAMES, chunks_of, pictures
+from tests.support.oracle_qwen3_vl import (
+    IMAGE_ID,
+    VIDEO_ID,
+    grid_of,
+    patchify,
+    save_random,
+    video_text,
+)
 
 CPU = torch.device("cpu")
 QUESTION = "what is seen?"
+STEP_S = 0.5
 
 
 @pytest.fixture(scope="module", params=range(10))
@@ -43,56 +52,91 @@ def pair(
 
 
 @torch.inference_mode()
-def test_logits_and_answers_about_images_are_theirs(pair: tuple[Any, Qwen3Vl, Path]) -> None:
+@pytest.mark.parametrize("n_frames", [0, sum(FRAMES)], ids=["alone", "beside video"])
+def test_logits_and_answers_about_images_are_theirs(
+    pair: tuple[Any, Qwen3Vl, Path], n_frames: int
+) -> None:
     theirs_model, ours, folder = pair
+    video = pictures(3, n_frames)
+    recalled = chunks_of(ours, video, STEP_S) if n_frames else []
     shown = [pictures(2, 1)[0], pictures(4, 1)[0]]
     images = [ours.read_image(pixels) for pixels in shown]
-    frames, vision = ours.net.config.frames, ours.net.config.vision
-    patches, grids, text = [], [], ""
-    for pixels, image in zip(shown, images, strict=True):
-        ready = normalise(fit_image(pixels, ours.images), frames.mean, frames.std)
-        flat, grid = patchify(ready.expand(2, -1, -1, -1), vision.patch_px, vision.merge)
-        patches.append(flat)
-        grids.append(grid)
-        text += f"<|vision_start|>{'<|image_pad|>' * image.n_latents}<|vision_end|>"
-    written = f"<|im_start|>user\n{text}{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
-    ids = tokenizer.encode(written.replace("<|image_pad|>", "<|video_pad|>"),
-                           add_special_tokens=False)  # fmt: skip
-    ids = [IMAGE_ID if token == tokenizer.convert_tokens_to_ids("<|video_pad|>") else token
-           for token in ids]  # fmt: skip
-    prompt = ours.prompt(QUESTION, [], (), images)
+    batch = their_images(ours, shown)
+    text = "".join(f"<|vision_start|>{'<|image_pad|>' * i.n_latents}<|vision_end|>" for i in images)
+    if n_frames:
+        frames, vision = ours.net.config.frames, ours.net.config.vision
+        ready = normalise(fit(video, frames), frames.mean, frames.std)
+        patches, grid = patchify(ready, vision.patch_px, vision.merge)
+        batch |= {"pixel_values_videos": patches, "video_grid_thw": grid}
+        text += video_text([STEP_S * number for number in range(n_frames)], grid_of(ours, video))
+    ids = written_ids(folder, text)
+    prompt = ours.prompt(QUESTION, recalled, (), images)
+    sizes = [image.n_latents for image in images]
+    sizes += [
+        part.latents.n_latents // ours.parts_of(part)
+        for part in recalled
+        for _ in range(ours.parts_of(part))
+    ]
+    kinds = [IMAGE_ID] * len(images) + [VIDEO_ID] * (len(sizes) - len(images))
     own = list(prompt.before)
-    for label, image in zip(prompt.labels, images, strict=True):
-        own += [*label, *[IMAGE_ID] * image.n_latents]
+    for label, size, kind in zip(prompt.labels, sizes, kinds, strict=True):
+        own += [*label, *[kind] * size]
     assert own + list(prompt.after) == ids
-    batch = {
-        "input_ids": torch.tensor([ids]),
-        "pixel_values": torch.cat(patches),
-        "image_grid_thw": torch.cat(grids),
-        "mm_token_type_ids": torch.tensor([[int(token == IMAGE_ID) for token in ids]]),
-    }
-    latents = [part for image in images for part in image.latents]
-    assert all(isinstance(part, TokenLatents) for part in latents)
-    laid = lay_out(
-        ours.decoder,
-        prompt,
-        [part.embeddings for part in latents if isinstance(part, TokenLatents)],
-        [part.places for part in latents],
+    batch["input_ids"] = torch.tensor([ids])
+    batch["mm_token_type_ids"] = torch.tensor(
+        [[{IMAGE_ID: 1, VIDEO_ID: 2}.get(token, 0) for token in ids]]
     )
-    buffer = ours.decoder.buffer(len(laid.rows))
-    prefill(ours.decoder, laid.rows[None], buffer, laid.positions)
-    hidden = ours.decoder.extend(embed_ids(ours.decoder, prompt.after)[None], buffer)
-    logits = ours.decoder.logits(hidden[0])
+    latents = [*(part for image in images for part in image.latents)]
+    latents += [chunk.latents for chunk in recalled]
+    logits = logits_of(ours, prompt, latents)
     expected = theirs_model(**batch).logits[0, -len(logits) :]
     torch.testing.assert_close(logits, expected, atol=1e-4, rtol=0)
     ends = {"eos_token_id": sorted(ours._stop), "pad_token_id": 256}
     steps = theirs_model.generate(**batch, **ends, max_new_tokens=6, do_sample=False)
     answer = ours.tokenizer.decode(steps[0, len(ids) :].tolist())
-    said = "".join(
-        token.text for token in ours.generate(QUESTION, [], Sampling(max_tokens=6), images=images)
-    )
+    tokens = ours.generate(QUESTION, recalled, Sampling(max_tokens=6), images=images)
+    said = "".join(token.text for token in tokens)
     assert said == answer or said == answer.rstrip("\ufffd")
+
+
+def their_images(model: Qwen3Vl, shown: list[torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Pictures as their processor hands them to their model."""
+    config, vision = model.images, model.net.config.vision
+    cut = [
+        patchify(
+            normalise(fit_image(pixels, config), config.mean, config.std).expand(2, -1, -1, -1),
+            vision.patch_px,
+            vision.merge,
+        )
+        for pixels in shown
+    ]
+    return {
+        "pixel_values": torch.cat([patches for patches, _ in cut]),
+        "image_grid_thw": torch.cat([grid for _, grid in cut]),
+    }
+
+
+def written_ids(folder: Path, text: str) -> list[int]:
+    """Ids of their conversation; a placeholder of images is no token of the tiny tokenizer."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    written = f"<|im_start|>user\n{text}{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
+    first, *others = written.split("<|image_pad|>")
+    ids: list[int] = tokenizer.encode(first, add_special_tokens=False)
+    for other in others:
+        ids += [IMAGE_ID, *tokenizer.encode(other, add_special_tokens=False)]
+    return ids
+
+
+def logits_of(model: Qwen3Vl, prompt: Prompt, latents: list[Latents]) -> torch.Tensor:
+    """Logits behind the last image or chunk of a prompt."""
+    kept = [part for part in latents if isinstance(part, TokenLatents)]
+    assert len(kept) == len(latents)
+    embeddings, places = [part.embeddings for part in kept], [part.places for part in kept]
+    laid = lay_out(model.decoder, prompt, embeddings, places)
+    buffer = model.decoder.buffer(len(laid.rows))
+    prefill(model.decoder, laid.rows[None], buffer, laid.positions)
+    hidden = model.decoder.extend(embed_ids(model.decoder, prompt.after)[None], buffer)
+    return model.decoder.logits(hidden[0])
 
 
 def test_images_stand_before_the_video(pair: tuple[Any, Qwen3Vl, Path]) -> None:

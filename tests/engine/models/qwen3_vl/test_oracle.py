@@ -24,7 +24,7 @@ from tests.support.oracle_frames import (
     pictures,
     placeholders,
 )
-from tests.support.oracle_qwen3_vl import VIDEO_ID, patchify, save_random, video_text
+from tests.support.oracle_qwen3_vl import VIDEO_ID, grid_of, patchify, save_random, video_text
 
 CPU = torch.device("cpu")
 SEEDS = range(20)
@@ -41,12 +41,6 @@ def pair(
     ours = load_model(folder, device=CPU, dtype=torch.float32)
     assert isinstance(ours, Qwen3Vl)
     return model, ours, folder
-
-
-def grid_of(model: Qwen3Vl, pixels: torch.Tensor) -> tuple[int, int]:
-    config = model.net.config.frames
-    height, width = fitted_size(pixels.shape[2], pixels.shape[3], config)
-    return height // config.factor_px, width // config.factor_px
 
 
 def logits_of(model: Qwen3Vl, question: str, recalled: list[ChunkLatents]) -> torch.Tensor:

@@ -12,18 +12,19 @@ from transformers.models.smolvlm import processing_smolvlm as theirs
 
 from engine.errors import WeightsError
 from engine.models.layers.preprocess import normalise, prepare
-from engine.models.layers.prompt_rows import embed_ids, lay_out
+from engine.models.layers.prompt_rows import Prompt, embed_ids, lay_out
 from engine.models.registry import load_model
-from engine.models.smolvlm.frames import FrameConfig
+from engine.models.smolvlm.frames import FrameConfig, fit
 from engine.models.smolvlm.images import CONFIG, ImageConfig, cut
 from engine.models.smolvlm.model import SmolVlm, write_tiny
 from engine.protocols import ReadsImages, Sampling
 from engine.records import Turn
 from engine.tensors import ChunkLatents, ImageLatents, TokenLatents
-from tests.support.oracle_frames import chunks_of, pictures
+from tests.support.oracle_frames import FRAMES, chunks_of, pictures
 from tests.support.oracle_smolvlm import IMAGE_ID, save_random
 
 CPU = torch.device("cpu")
+QUESTION = "what is seen?"
 SIZES = ((36, 60), (60, 36), (24, 24), (9, 77))
 
 
@@ -74,8 +75,8 @@ def written_ids(folder: Path, images: list[ImageLatents], turns: list[str], n_to
     return tokenizer.encode(written, add_special_tokens=False)
 
 
-def our_ids(model: SmolVlm, question: str, images: list[ImageLatents], *turns: Turn) -> list[int]:
-    prompt = model.prompt(question, [], turns, images)
+def our_ids(model: SmolVlm, prompt: Prompt) -> list[int]:
+    """Ids of a prompt, with theirs in the place of visual tokens."""
     ids = list(prompt.before)
     for label in prompt.labels:
         ids += [*label, *[IMAGE_ID] * model.card.tokens_per_frame]
@@ -83,20 +84,32 @@ def our_ids(model: SmolVlm, question: str, images: list[ImageLatents], *turns: T
 
 
 @torch.inference_mode()
-def test_logits_and_answers_about_images_are_theirs(pair: tuple[Any, SmolVlm, Path]) -> None:
+@pytest.mark.parametrize("n_frames", [0, sum(FRAMES)], ids=["alone", "beside video"])
+def test_logits_and_answers_about_images_are_theirs(
+    pair: tuple[Any, SmolVlm, Path], n_frames: int
+) -> None:
     theirs_model, ours, folder = pair
+    video = pictures(3, n_frames)
+    recalled = chunks_of(ours, video, 1.0) if n_frames else []
     shown = [picture(len(str(folder))), picture(len(str(folder)) + 3)]
     images = [ours.read_image(image) for image in shown]
-    ids = our_ids(ours, "what is seen?", images)
-    n_tokens = ours.card.tokens_per_frame
-    assert ids == written_ids(folder, images, ["what is seen?"], n_tokens)
+    prompt = ours.prompt(QUESTION, recalled, (), images)
+    ids = our_ids(ours, prompt)
+    if not n_frames:
+        assert ids == written_ids(folder, images, [QUESTION], ours.card.tokens_per_frame)
     tiles = [cut(image, ours.images)[0] for image in shown]
-    ready = prepare(torch.cat(tiles), ours.images.frames.pixels)[None]
-    batch = {"input_ids": torch.tensor([ids]), "pixel_values": ready}
+    seen = [prepare(torch.cat(tiles), ours.images.frames.pixels)]
+    if n_frames:
+        frames = ours.net.config.frames
+        seen.append(prepare(fit(video, frames), frames.pixels))
+    batch = {"input_ids": torch.tensor([ids]), "pixel_values": torch.cat(seen)[None]}
     expected = theirs_model(**batch).logits[0]
-    prompt = ours.prompt("what is seen?", [], (), images)
-    embeddings = [part.embeddings for image in images for part in image.latents
-                  if isinstance(part, TokenLatents)]  # fmt: skip
+    latents = [part for image in images for part in image.latents]
+    embeddings = [
+        part.embeddings
+        for part in [*latents, *(chunk.latents for chunk in recalled)]
+        if isinstance(part, TokenLatents)
+    ]
     laid = lay_out(ours.decoder, prompt, embeddings)
     rows = torch.cat([laid.rows, embed_ids(ours.decoder, prompt.after)])
     hidden = ours.decoder.extend(rows[None], ours.decoder.buffer(len(rows)))
@@ -104,10 +117,8 @@ def test_logits_and_answers_about_images_are_theirs(pair: tuple[Any, SmolVlm, Pa
     ends = {"eos_token_id": sorted(ours._stop), "pad_token_id": 256}
     steps = theirs_model.generate(**batch, **ends, max_new_tokens=6, do_sample=False)
     answer = ours.tokenizer.decode(steps[0, len(ids) :].tolist())
-    said = "".join(
-        token.text
-        for token in ours.generate("what is seen?", [], Sampling(max_tokens=6), images=images)
-    )
+    tokens = ours.generate(QUESTION, recalled, Sampling(max_tokens=6), images=images)
+    said = "".join(token.text for token in tokens)
     assert said == answer or said == answer.rstrip("\ufffd")
 
 
@@ -115,7 +126,7 @@ def test_conversations_about_images_are_written_as_theirs(pair: tuple[Any, SmolV
     _, ours, folder = pair
     images = [ours.read_image(picture(1))]
     turn = Turn(question="Who came?", answer="A dog.")
-    assert our_ids(ours, "When?", images, turn) == written_ids(
+    assert our_ids(ours, ours.prompt("When?", [], (turn,), images)) == written_ids(
         folder, images, ["Who came?", "A dog.", "When?"], ours.card.tokens_per_frame
     )
 
