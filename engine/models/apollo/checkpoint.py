@@ -34,6 +34,7 @@ from engine.models.layers import towers
 from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder_config import DecoderConfig
 from engine.models.layers.preprocess import PixelConfig, require_usual_steps
+from engine.models.layers.preprocessor_files import find_preprocessor
 from engine.models.layers.tied_head import tied_key_map
 from engine.models.layers.towers import TowerConfig
 from engine.models.layers.weights import (
@@ -104,9 +105,9 @@ def read(folder: Path, parts: Folders) -> ApolloConfig:
                 "config": top,
                 "vision_tower": read_config(folder / "vision_tower"),
                 "siglip": read_config(parts.siglip),
-                "siglip_pixels": _preprocessing(parts.siglip),
+                "siglip_pixels": find_preprocessor(parts.siglip, "image") or {},
                 "internvideo2": read_config(parts.internvideo2),
-                "internvideo2_pixels": _preprocessing(parts.internvideo2),
+                "internvideo2_pixels": find_preprocessor(parts.internvideo2, "image") or {},
                 "mm_connector": read_config(parts.connector),
             }
         ),
@@ -211,11 +212,6 @@ def _tensors(parts: Folders) -> Iterator[tuple[str, Tensor]]:
     ):
         for key, tensor in read_tensors(folder):
             yield f"{name}.{key}", tensor
-
-
-def _preprocessing(folder: Path) -> dict[str, Any]:
-    name = "preprocessor_config.json"
-    return read_config(folder, name) if (folder / name).is_file() else {}
 
 
 def _eos_ids(folder: Path, llm: Mapping[str, Any]) -> tuple[int, ...]:

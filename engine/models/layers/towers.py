@@ -24,6 +24,7 @@ from engine.models.layers.encoder import (
     VisionModel,
 )
 from engine.models.layers.preprocess import PixelConfig
+from engine.models.layers.preprocessor_files import read_preprocessor
 from engine.models.layers.products import Linear
 from engine.models.layers.tokenizer import Tokenizer
 from engine.models.layers.weights import fill, read_config, read_tensors
@@ -263,12 +264,12 @@ def read_pixels(config: TowerConfig, folder: Path) -> PixelConfig:
         ValueError: It makes frames that the tower does not take.
     """
     size_px = config.vision.get("image_size", CLIP_VISION["image_size"])
-    raw = read_config(folder, "preprocessor_config.json")
+    raw = read_preprocessor(folder, "image")
     pixels = PixelConfig.from_json({"size": size_px} | raw)
     if pixels.size_px != size_px:
         raise ValueError(
-            f"preprocessor_config.json makes frames of {pixels.size_px} pixels, and the tower "
-            f"takes {size_px}"
+            f"its preprocessor makes frames of {pixels.size_px} pixels, and the tower takes "
+            f"{size_px}"
         )
     return pixels
 

@@ -20,6 +20,7 @@ from engine.models.layers.config_fit import config_fits
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.preprocess import PixelConfig, require_usual_steps
+from engine.models.layers.preprocessor_files import find_preprocessor
 from engine.models.layers.products import Linear
 from engine.models.layers.text_image import encode_frames
 from engine.models.layers.towers import Tower, TowerConfig
@@ -320,15 +321,12 @@ def _unwrapped(key: str) -> str:
 
 def _refuse_other_pixels(folder: Path, pixels: PixelConfig) -> None:
     """Refuse frames that are prepared otherwise than for CLIP; sizes are the tower's own."""
-    name = "preprocessor_config.json"
-    if not (folder / name).is_file():
-        return
-    raw = read_config(folder, name)
+    raw = find_preprocessor(folder, "image") or {}
     require_usual_steps(raw)
     own = {"image_mean": [*pixels.mean], "image_std": [*pixels.std], "resample": pixels.filter}
     for field, value in own.items():
         if raw.get(field, value) != value:
-            raise WeightsError(f"{name} has {field} {raw[field]!r}; supported: {value!r}")
+            raise WeightsError(f"its preprocessor has {field} {raw[field]!r}; supported: {value!r}")
 
 
 def _refuse_others(raw: Mapping[str, Any]) -> None:

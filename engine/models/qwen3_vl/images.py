@@ -14,11 +14,9 @@ from torch import Tensor
 from engine.errors import InputRefusedError
 from engine.models.layers.config_fit import config_fits
 from engine.models.layers.preprocess import CLIP_MEAN, CLIP_STD
-from engine.models.layers.weights import read_config
+from engine.models.layers.preprocessor_files import find_preprocessor
 from engine.models.qwen3_vl.frames import HALF, MOST_ASPECT, require_bicubic
 from engine.models.qwen3_vl.vision import VisionConfig
-
-CONFIG = "preprocessor_config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,10 +38,10 @@ def read_image_config(folder: Path, vision: VisionConfig) -> ImageConfig:
     Raises:
         WeightsError: It resizes otherwise.
     """
-    if not (folder / CONFIG).is_file():
+    raw = find_preprocessor(folder, "image")
+    if raw is None:
         return ImageConfig(factor_px=vision.factor_px)
     with config_fits(folder, "Qwen3-VL"):
-        raw = read_config(folder, CONFIG)
         require_bicubic(raw)
         vision.require_patches(raw)
         # Transformers, too, takes older names of the bounds first, and else CLIP's levels.

@@ -13,6 +13,7 @@ from engine.models.layers import decoder as decoders
 from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import DecoderConfig
+from engine.models.layers.preprocessor_files import FILES, read_preprocessor
 from engine.models.layers.text_image import find_published, open_joint
 from engine.models.layers.towers import Tower
 from engine.models.layers.weights import (
@@ -31,7 +32,6 @@ KEY_MAP = (
     *under("model.visual.", vision.KEY_MAP, "tower."),
 )
 """Released names; see `layers/weights`."""
-VIDEO = "video_preprocessor_config.json"
 JOINT_TOWER = "siglip2-base-patch16-224"
 """Folder of a tower with a text side, by which words are compared with frames: not a part of the
 release, which has none."""
@@ -84,7 +84,7 @@ def read(folder: Path) -> Qwen3VlConfig:
     sizes = VisionConfig.from_json(raw["vision_config"])
     text = raw["text_config"]
     tied = raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False))
-    video = read_config(folder, VIDEO)
+    video = read_preprocessor(folder, "video")
     sizes.require_patches(video)
     return Qwen3VlConfig(
         decoder=DecoderConfig.from_json(text | {"tie_word_embeddings": tied}),
@@ -125,7 +125,7 @@ def save_net(net: Qwen3VlNet, folder: Path, *, variant: str, n_shards: int = 1) 
         "merge_size": config.vision.merge,
         "temporal_patch_size": config.vision.pair,
     }
-    write_json(folder / VIDEO, video)
+    write_json(folder / FILES["video"], video)
 
 
 def _to_json(config: Qwen3VlConfig, variant: str) -> Mapping[str, Any]:

@@ -17,11 +17,9 @@ from torch import Tensor
 from engine.errors import WeightsError
 from engine.models.layers.config_fit import config_fits
 from engine.models.layers.preprocess import MODES
-from engine.models.layers.weights import read_config
+from engine.models.layers.preprocessor_files import find_preprocessor
 from engine.models.smolvlm.frames import FrameConfig, long_side_size
 from engine.models.smolvlm.prompts import BORDER, WHOLE
-
-CONFIG = "preprocessor_config.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +38,15 @@ def read_image_config(folder: Path, frames: FrameConfig) -> ImageConfig:
     Raises:
         WeightsError: It makes tiles that the tower does not take.
     """
-    if not (folder / CONFIG).is_file():
+    raw = find_preprocessor(folder, "image")
+    if raw is None:
         return ImageConfig(frames=frames, has_tiles=False)
     with config_fits(folder, "SmolVLM"):
-        raw = read_config(folder, CONFIG)
         own = FrameConfig.from_json(raw)
     if own.size_px != frames.size_px:
         raise WeightsError(
-            f"{folder / CONFIG} makes tiles of {own.size_px} pixels, and the tower takes "
-            f"{frames.size_px}"
+            f"the preprocessor of {folder} makes tiles of {own.size_px} pixels, and the tower "
+            f"takes {frames.size_px}"
         )
     return ImageConfig(frames=own, has_tiles=bool(raw.get("do_image_splitting", True)))
 

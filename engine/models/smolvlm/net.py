@@ -16,6 +16,7 @@ from engine.models.layers.allocation import materialise
 from engine.models.layers.decoder import Decoder
 from engine.models.layers.decoder_config import LLAMA_7B, DecoderConfig
 from engine.models.layers.encoder import SIGLIP_VISION
+from engine.models.layers.preprocessor_files import read_preprocessor
 from engine.models.layers.products import Linear
 from engine.models.layers.text_image import find_published, load_joint, mean_vectors
 from engine.models.layers.towers import Tower, TowerConfig, TowerFiles
@@ -123,13 +124,11 @@ def read(folder: Path) -> SmolVlmConfig:
     """Read the family's config from the files of a checkpoint folder."""
     raw = read_config(folder)
     vision = VISION | raw["vision_config"]
-    video = "video_preprocessor_config.json"
-    name = video if (folder / video).is_file() else "preprocessor_config.json"
-    frames = FrameConfig.from_json(read_config(folder, name))
+    frames = FrameConfig.from_json(read_preprocessor(folder, "video", "image"))
     if frames.size_px != vision["image_size"]:
         raise WeightsError(
-            f"{folder / name} makes frames of {frames.size_px} pixels, and the tower takes "
-            f"{vision['image_size']}"
+            f"the preprocessor of {folder} makes frames of {frames.size_px} pixels, and the tower "
+            f"takes {vision['image_size']}"
         )
     text = {"model_type": "llama"} | LLAMA_7B | {"rms_norm_eps": 1e-6} | raw["text_config"]
     tied = raw.get("tie_word_embeddings", text.get("tie_word_embeddings", False))

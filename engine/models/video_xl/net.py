@@ -72,6 +72,12 @@ class VideoXlConfig:
     vision: VisionConfig | None = None
     """`None` for a decoder alone, which compresses given tokens."""
 
+    def __post_init__(self) -> None:
+        if self.decoder.has_qk_norm or self.decoder.rope_sections is not None:
+            raise ValueError(
+                "chunks are compressed by decoders like Qwen2's, without norms of heads"
+            )
+
     @property
     def compression_ratio(self) -> int:
         """The default: 8 as in upstream's demo, or the largest allowed."""

@@ -12,9 +12,10 @@ from transformers import PreTrainedTokenizerFast
 
 from engine.errors import InputRefusedError, WeightsError
 from engine.models.layers.preprocess import CLIP_MEAN, normalise
+from engine.models.layers.preprocessor_files import FILES
 from engine.models.layers.prompt_rows import Prompt, embed_ids, lay_out, prefill
 from engine.models.qwen3_vl.frames import fit
-from engine.models.qwen3_vl.images import CONFIG, ImageConfig, fit_image, image_size
+from engine.models.qwen3_vl.images import ImageConfig, fit_image, image_size
 from engine.models.qwen3_vl.model import Qwen3Vl, write_tiny
 from engine.models.registry import load_model
 from engine.protocols import ReadsImages, Sampling
@@ -176,7 +177,7 @@ def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
         ({"image_mean": [0.1, 0.2, 0.3]}, 64, (0.1, 0.2, 0.3)),
         ({"min_pixels": 256}, 256, CLIP_MEAN),
     ):
-        (tmp_path / CONFIG).write_text(json.dumps(fields | changes))
+        (tmp_path / FILES["image"]).write_text(json.dumps(fields | changes))
         model = load_model(tmp_path, device=CPU, dtype=torch.float32)
         assert isinstance(model, Qwen3Vl)
         assert (model.images.least_pixels, model.images.mean) == (least, mean)
@@ -188,7 +189,7 @@ def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
         assert isinstance(latents, TokenLatents)
         assert torch.equal(latents.embeddings, tokens[0])
     for name, value in (("patch_size", 8), ("do_rescale", False), ("resample", 2)):
-        (tmp_path / CONFIG).write_text(json.dumps(fields | {name: value}))
+        (tmp_path / FILES["image"]).write_text(json.dumps(fields | {name: value}))
         with pytest.raises(WeightsError, match=name):
             load_model(tmp_path, device=CPU, dtype=torch.float32)
 

@@ -12,10 +12,11 @@ from transformers.models.smolvlm import processing_smolvlm as theirs
 
 from engine.errors import WeightsError
 from engine.models.layers.preprocess import normalise, prepare
+from engine.models.layers.preprocessor_files import FILES
 from engine.models.layers.prompt_rows import Prompt, embed_ids, lay_out
 from engine.models.registry import load_model
 from engine.models.smolvlm.frames import FrameConfig, fit
-from engine.models.smolvlm.images import CONFIG, ImageConfig, cut
+from engine.models.smolvlm.images import ImageConfig, cut
 from engine.models.smolvlm.model import SmolVlm, write_tiny
 from engine.protocols import ReadsImages, Sampling
 from engine.records import Turn
@@ -178,9 +179,9 @@ def test_without_tiles_a_picture_is_shown_whole() -> None:
 
 def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
     write_tiny(tmp_path)
-    own = json.loads((tmp_path / CONFIG).read_text())
+    own = json.loads((tmp_path / FILES["image"]).read_text())
     (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(own))
-    (tmp_path / CONFIG).write_text(json.dumps(own | {"image_mean": [0.1, 0.2, 0.3]}))
+    (tmp_path / FILES["image"]).write_text(json.dumps(own | {"image_mean": [0.1, 0.2, 0.3]}))
     model = load_model(tmp_path, device=CPU, dtype=torch.float32)
     assert isinstance(model, SmolVlm)
     tiles, _ = cut(picture(0), model.images)
@@ -194,6 +195,6 @@ def test_pictures_are_prepared_as_their_own_config_says(tmp_path: Path) -> None:
         ("max_image_size", {"longest_edge": 16}, "tiles of 16 pixels, and the tower takes 32"),
         ("do_normalize", False, "do_normalize"),
     ):
-        (tmp_path / CONFIG).write_text(json.dumps(own | {name: value}))
+        (tmp_path / FILES["image"]).write_text(json.dumps(own | {name: value}))
         with pytest.raises(WeightsError, match=reason):
             load_model(tmp_path, device=CPU, dtype=torch.float32)

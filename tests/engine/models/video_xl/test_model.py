@@ -118,11 +118,20 @@ def test_without_a_text_side_vectors_are_pooled_and_text_is_refused(folder: Path
         ("mm_projector_type", "linear"),
         ("mm_spatial_pool_mode", "bilinear"),
         ("use_sliding_window", True),
+        ("beacon_attend_prev", False),
+        ("beacon_parallel_window", 2),
+        ("enable_beacon", False),
     ],
 )
 def test_what_we_do_not_compute_is_refused_by_name(folder: Path, field: str, value: Any) -> None:
     _configure(folder, **{field: value})
     with pytest.raises(WeightsError, match=field):
+        _net(folder)
+
+
+def test_a_decoder_whose_heads_are_normed_is_refused(folder: Path) -> None:
+    _configure(folder, model_type="qwen3", attention_bias=True)
+    with pytest.raises(WeightsError, match="without norms of heads"):
         _net(folder)
 
 
