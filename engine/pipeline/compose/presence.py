@@ -57,7 +57,7 @@ def is_there(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     if subject.thing.is_broader:
         text = f"{article(subject.noun)} is in view {spans}{subject.caveat()}"
         return Composed(text=sentence(text), verdict="unsure", evidence=proofs(visits))
-    name = article(" ".join((*subject.colours[:1], subject.noun)))
+    name = named(subject)
     return Composed(text=sentence(f"yes: {name} is in view {spans}"), evidence=proofs(visits))
 
 
@@ -320,7 +320,7 @@ def not_confirmed(
         may_say_no: Whether it was asked whether there is one: else the asker has seen it.
     """
     doubtful = subject.graded.all
-    name = article(" ".join((*subject.colours[:1], subject.noun)))
+    name = named(subject)
     if doubtful:
         best = max(doubtful, key=lambda row: row.confidence)
         span = stretch(footage, best.video, best.span)
