@@ -181,13 +181,17 @@ def span_of(bounds: Any, where: str) -> TimeSpan:
         ) from error
 
 
-def find_media(folders: tuple[Path, ...], name: str) -> Path:
+def find_media(folders: tuple[Path, ...], name: str, *, is_own: bool = False) -> Path:
     """Return a video by its name in one of several folders; where it would lie if it is missing.
 
+    Args:
+        is_own: Whether the annotations are the user's own, and may name a file anywhere.
     Raises:
         InputRefusedError: The name is empty, or leads out of the folders.
     """
-    if not Path(name).parts or Path(name).is_absolute() or ".." in Path(name).parts:
+    path = Path(name)
+    leads_out = path.is_absolute() or ".." in path.parts
+    if not path.parts or (leads_out and not is_own):
         raise InputRefusedError(
             f"the annotations name a video {name!r}: only names below the folder are read",
             hint="the file is not the published one",

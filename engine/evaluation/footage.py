@@ -112,7 +112,7 @@ def _recordings(root: Path, *keys: str) -> Iterator[tuple[Path, Entry]]:
     """Yield the recordings of every manifest below a folder that are there, with their entries."""
     for listing in sorted(root.rglob("manifest.json")):
         for entry in (entry for key in keys for entry in _entries(listing, key)):
-            path = find_media((listing.parent,), str(entry["file"]))
+            path = find_media((listing.parent,), str(entry["file"]), is_own=True)
             if path.is_file():
                 yield path, entry
 

@@ -42,7 +42,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
         options = row.texts("options")
         yield BenchmarkQuestion(
             id=str(row["id"]),
-            video=find_media((root,), str(row["video"])),
+            video=find_media((root,), str(row["video"]), is_own=True),
             text=f"{row['question']}\n{dotted(options)}\n"
             "Answer with the option's letter from the given choices directly.",
             answer=str(row["answer"]),

@@ -41,7 +41,7 @@ def questions(root: Path) -> Iterator[BenchmarkQuestion]:
         kind = str(entry.nested("vico")["kind"])
         yield BenchmarkQuestion(
             id=str(entry["id"]),
-            video=find_media((root,), str(entry["video"])),
+            video=find_media((root,), str(entry["video"]), is_own=True),
             text=text,
             answer=right.strip("()"),
             options=options,

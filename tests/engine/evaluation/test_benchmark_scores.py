@@ -216,6 +216,8 @@ def test_a_question_about_a_clip_recalls_nothing_else(
     assert (first.clip.start_s, first.clip.end_s) == (1.0, 3.0)
 
 
+OWN = ("apollobench", "vico")
+"""Made of one's own videos, which lie anywhere."""
 DAMAGE: tuple[object, ...] = (
     None,
     7,
@@ -263,7 +265,7 @@ def test_damaged_annotations_are_read_or_refused_in_a_sentence(name: str, tmp_pa
             except InputRefusedError:
                 continue
             for item in items:
-                assert item.video.is_relative_to(tmp_path)
+                assert name in OWN or item.video.is_relative_to(tmp_path)
                 benchmark.score("A", item)
         file.write_text(json.dumps(whole))
 
