@@ -116,11 +116,15 @@ def files_of(folder: Path) -> tuple[Path, ...]:
     """List the weight files of a checkpoint: those of its index, or all that lie there.
 
     Raises:
-        WeightsError: There are none, or the index names one that is missing.
+        WeightsError: There are none, or the index names one that is missing or lies elsewhere.
     """
     index = folder / INDEX_NAME
     if index.is_file():
-        names = sorted(set(read_config(folder, INDEX_NAME)["weight_map"].values()))
+        weight_map = read_config(folder, INDEX_NAME)["weight_map"]
+        named = [*weight_map.values()] if isinstance(weight_map, dict) else [None]
+        if not all(isinstance(name, str) and name and Path(name).name == name for name in named):
+            raise WeightsError(f"{index}: weight_map must name a file of the folder for each key")
+        names = sorted(set(named))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise WeightsError(f"{index} names files that are missing: {_first(missing)}")

@@ -12,6 +12,8 @@ from engine.errors import NotFoundError, WeightsError
 from engine.models.layers.fingerprint import fingerprint_weights
 from engine.models.layers.fused_linear import FusedLinear
 from engine.models.layers.weights import (
+    INDEX_NAME,
+    files_of,
     fill,
     keys_of,
     read_config,
@@ -106,6 +108,15 @@ def test_a_missing_shard_is_named(tmp_path: Path) -> None:
     (tmp_path / "model-00002-of-00002.safetensors").unlink()
     with pytest.raises(WeightsError, match="model-00002-of-00002"):
         list(read_tensors(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "weight_map", [None, [], 7, {"a": 7}, {"a": "../b"}, {"a": "/b"}, {"a": ""}]
+)
+def test_an_index_names_files_of_its_folder(weight_map: object, tmp_path: Path) -> None:
+    (tmp_path / INDEX_NAME).write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(WeightsError, match="weight_map must name a file of the folder"):
+        files_of(tmp_path)
 
 
 def test_a_folder_without_weights_is_refused(tmp_path: Path) -> None:
