@@ -22,5 +22,7 @@ products                  matrix products, by the library that is fastest on the
 experts expert_files expert_budget   mixtures of experts: all held, or read when a token asks
 fingerprint               the hash that tells models apart
 config_fit                configs that do not fit a family, as one error
+preprocessor_files        where the preprocessor of a checkpoint is written down
+tied_head                 a stored head beside the table that it is tied to
 allocation                memory of a net: at once, or matrix by matrix, turned as it is read
 """

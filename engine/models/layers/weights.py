@@ -121,7 +121,7 @@ def files_of(folder: Path) -> tuple[Path, ...]:
     index = folder / INDEX_NAME
     if index.is_file():
         weight_map = read_config(folder, INDEX_NAME)["weight_map"]
-        named = [*weight_map.values()] if isinstance(weight_map, dict) else [None]
+        named: list[Any] = [*weight_map.values()] if isinstance(weight_map, dict) else [None]
         if not all(isinstance(name, str) and name and Path(name).name == name for name in named):
             raise WeightsError(f"{index}: weight_map must name a file of the folder for each key")
         names = sorted(set(named))
