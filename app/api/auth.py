@@ -53,7 +53,7 @@ _OPEN = re.compile(
 _GRADIO = re.compile(
     r"/ui/?((cameras|watch|moments|search|probe|alerts|jobs|settings|models)/?)?"
     r"|/ui/(assets|static)/[\w./@-]+"
-    r"|/ui/(theme\.css|config/?|manifest\.json|gradio_api/(startup-events|info))"
+    r"|/ui/(theme\.css|config/?|manifest\.json|gradio_api/(startup-events|info|app_id))"
     r"|/ui/gradio_api/(queue/data|mcp/?|mcp/schema|call/\w{1,64}/\w{1,64}|file=/.+)"
 )
 # Files whose names or folders change with their contents.

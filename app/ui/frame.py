@@ -86,6 +86,9 @@ class Header(OwnComponent):
                 '<div class="lw part"><a class="skip" href="#lw-main">Skip to the page</a>'
                 '<header class="bar"><a class="brand" href="/ui/">{}<span>Longwatch</span></a>'
                 '<nav aria-label="Pages">{}</nav><div class="end">{}</div></header>'
+                '<div class="cut-off" role="alert"><p class="signed-out">You are signed out. '
+                '<button type="button" data-reload>Sign in again</button></p>'
+                '<p class="lost">The server cannot be reached; what is shown may be old.</p></div>'
                 '<div class="toasts" role="status" aria-live="polite"></div></div>'
             ).format(Markup(LOGO), links, end)
         )

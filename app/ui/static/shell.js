@@ -8,6 +8,8 @@ export function shell(element, { watch }) {
   main.ariaBusy = "false";
   element.addEventListener("click", ({ target }) => {
     const theme = target.closest("[data-colours]")?.dataset.colours;
+    // The address of this page stays: whoever signs in comes back to it.
+    if (target.closest("[data-reload]")) location.reload();
     if (target.closest("[data-notify]")) window.Notification?.requestPermission();
     if (theme) document.documentElement.dataset.theme = localStorage["lw-theme"] = theme;
   });
@@ -17,6 +19,12 @@ export function shell(element, { watch }) {
   };
   document.addEventListener("error", leave, true);
   document.addEventListener("keydown", walk);
+  // Gradio says no more than "Error": whether a page is cut off is told by what became of its
+  // requests, and the style sheet shows which sentence that is.
+  new PerformanceObserver((list) => {
+    for (const { name, responseStatus } of list.getEntries())
+      if (/gradio_api\/(run|queue\/join)/.test(name)) element.dataset.status = responseStatus;
+  }).observe({ type: "resource" });
   // A menu looks names up at each key: what is pasted into it, or dropped there, has none.
   main.addEventListener("input", ({ target, inputType }) => {
     for (const name of /Paste|Drop/.test(inputType) ? ["keydown", "keyup"] : [])
@@ -47,7 +55,7 @@ export function shell(element, { watch }) {
   };
   watch("value", tell);
   tell();
-  if (!main.querySelector(".drop")) showShare(element.querySelector("#lw-share"));
+  showShare(element.querySelector("#lw-share"));
 }
 
 // Keys walk what an element with `data-walk` holds: a selector, and how many stand side by side.

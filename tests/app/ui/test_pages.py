@@ -63,6 +63,7 @@ EVENTS = [
     ("GET", "/ui/gradio_api/call/ask/1"),
     ("POST", "/ui/gradio_api/cancel"),
     ("GET", "/ui/gradio_api/info"),
+    ("GET", "/ui/gradio_api/app_id"),
     ("POST", "/ui/gradio_api/mcp/"),
     ("GET", "/ui/gradio_api/mcp/schema"),
 ]
