@@ -35,6 +35,7 @@ from app.services.originals import has_original
 from app.services.pictures import find_sprite
 from app.services.playback import is_recorded
 from app.services.previews import enqueue_preview
+from app.services.scope import is_heard
 from app.services.sources import check_allowed
 from app.services.stills import find_playable, play_offset_s
 from app.services.wall_clock import ClockChange, user_clock
@@ -260,7 +261,7 @@ def describe(
         thumb_url=_thumb_url(context, row),
         play_url=f"/media/{row.id}/play.mp4" if play else None,
         play_offset_s=play_offset_s(context.services, row),
-        play_note=[] if play else list(_play_note(context, row)),
+        play_note=list(_play_note(context, row, is_playable=play)),
         sprite=_sprite(context, row),
         hint=None if row.failure is None else visible_text(row.failure.hint, access),
     )
@@ -318,7 +319,9 @@ def _thumb_url(context: AppContext, row: VideoRow) -> str | None:
     return f"/media/{row.id}/frame.jpg?t={row.ingested_s:.1f}"
 
 
-def _play_note(context: AppContext, row: VideoRow) -> tuple[str, str]:
+def _play_note(context: AppContext, row: VideoRow, *, is_playable: bool) -> tuple[str, ...]:
+    if is_playable:
+        return ("Sound alone: there is no picture.",) if is_heard(row) else ()
     if is_live_uri(row.uri):
         return (
             "No recording of this is kept.",

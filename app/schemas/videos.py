@@ -118,7 +118,7 @@ class VideoItem(LibraryItem):
     play_offset_s: float
     """When the video's first frame is shown by the clock of what `play_url` gives."""
     play_note: list[str]
-    """Why the video cannot be played: the reason, and what happens next."""
+    """What stands in place of its picture: why there is none, and what happens next."""
     sprite: SpriteItem | None
     hint: str | None
 

@@ -93,7 +93,7 @@ def test_each_searches_and_finds_moments_of_their_own_videos(pages: list[Any]) -
         page.goto("/ui/search?q=a+card", wait_until="commit")
     for number, page in enumerate(pages):
         page.wait_for_selector(".moment .shot")
-        names = page.locator(".moment .about > span:first-child").evaluate_all(
+        names = page.locator(".moment .about > [title]").evaluate_all(
             "(all) => all.map((span) => span.title)"
         )
         other = own_video(number + 1)

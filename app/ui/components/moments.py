@@ -89,7 +89,7 @@ def draw_card(card: MomentCard) -> Markup:
     return Markup(
         '<article class="moment{kind}"><a class="shot" href="/ui/watch?{query}" '
         'aria-label="Open {words}">{still}<span class="stamp">{span}</span>{badge}</a>'
-        '<div class="about"><span title="{filmed}">{when}{about}</span>{verdict}'
+        '<div class="about">{when}<span title="{filmed}">{about}</span>{verdict}'
         '<button type="button" class="quiet" data-event="similar" '
         'data-video_id="{video}" data-time_s="{time}" '
         'title="Find similar moments" aria-label="Find moments similar to {video_name} at {peak}">'
@@ -130,7 +130,7 @@ def draw_shot(card: MomentCard, number: int | None = None, *, is_urgent: bool = 
     return Markup(
         '<article class="moment{}"><a class="shot" href="/ui/watch?{}" data-start="{}" '
         'aria-label="Play {}">{}<span class="stamp">{}</span>{}{}</a>'
-        '<div class="about"><span title="{}">{}{}</span>{}</div></article>'
+        '<div class="about">{}<span title="{}">{}</span>{}</div></article>'
     ).format(
         "" if card.is_confirmed else " unsure",
         query,
@@ -140,8 +140,8 @@ def draw_shot(card: MomentCard, number: int | None = None, *, is_urgent: bool = 
         span,
         cited if number else "",
         badge,
-        filmed,
         _when(card.start_at[11:19]) if card.start_at else NOTHING,
+        filmed,
         card.about or card.video,
         _verdict(card),
     )

@@ -31,7 +31,7 @@ export function player(element, { trigger: tell, props, watch }) {
   for (const name of ["timeupdate", "seeked", "pause", "play", "loadedmetadata"])
     video.addEventListener(name, tick);
   video.addEventListener("error", () => source.play_url && cover(...source.unplayable));
-  video.addEventListener("loadeddata", () => cover());
+  video.addEventListener("loadeddata", () => cover(...source.play_note));
   document.addEventListener("click", follow);
   hear("lw-seek", ({ time_s: time, ...rest }) => seek(time, rest));
   hear("lw-marks", mark);
@@ -45,20 +45,21 @@ function apply({ video: wanted, time_s: time, end_s: end, spans: walked, inset: 
   const isOpened = isNew || (wanted.play_url && !source.play_url);
   source = wanted;
   if (isNew) mark({});
-  if (isOpened) open();
+  if (isOpened) open(time ?? 0);
   if (isNew || over) inset = over;
   if (walked) [spans, at] = [walked, -1];
   if (time !== null && (time || !isNew)) seek(time, { play: end !== null, end });
   else tick();
 }
 
-function open() {
-  const { video_id: id, play_url: url } = source;
+function open(time) {
+  const { video_id: id, play_url: url, play_note: note } = source;
   for (const track of video.querySelectorAll("track")) track.src = `/media/${id}/${track.kind}.vtt`;
-  // Of what cannot be played the kept still is what there is to see.
-  video.poster = url ? "" : stillOf(0);
+  // Until it plays, which phones begin to fetch it for, and of what cannot be played, a kept still
+  // is what there is to see.
+  video.poster = url && note.length ? "" : stillOf(time);
   still = 0;
-  cover(...(url ? [] : source.play_note));
+  cover(...note);
   if (url) video.src = url;
   else video.removeAttribute("src");
   video.load();
