@@ -119,7 +119,7 @@ class LibraryView:
         self._text.change(self.search, now, shown, trigger_mode="multiple", **EVENT)
         self._pager.act(self.turn, now, shown, **EVENT)
         self._pulse.beat(self.follow, now, shown, **PASSIVE)
-        self._upload.added(self.follow, now, shown, **EVENT)
+        self._upload.added(self.follow_change, now, shown, **EVENT)
         self._upload.other(self.open_sources, None, opened, **EVENT)
         self._cards.act(self.act_on_card, now, opened, **EVENT)
         self._cards.missing(self.draw_again, now, shown, **EVENT)
@@ -248,12 +248,11 @@ class LibraryView:
         with as_sentences(request):
             principal = require_reader(request)
             facets = list_facets(self._services, principal)
-            room = disk_room(self._services, principal)
             tags = dict.fromkeys([*facets.tags, *fields.tags])
             return {
-                self._head: draw_head(room),
+                **self._list(fields, values, principal, chosen),
+                **self._around(principal),
                 self._uploads: gr.update(visible=principal.is_admin),
-                self._filters: gr.update(visible=room.n_videos > 0),
                 self._text: fields.text,
                 self._sort: fields.sort,
                 self._tags: gr.update(
@@ -263,8 +262,15 @@ class LibraryView:
                 self._camera: _menu("any", facets.cameras, fields.camera),
                 self._since: fields.since,
                 self._until: fields.until,
-                **self._list(fields, values, principal, chosen),
             }
+
+    def _around(self, principal: Principal) -> Update:
+        """Return what the library takes, and its filters where there is something to find."""
+        room = disk_room(self._services, principal)
+        return {
+            self._head: draw_head(room),
+            self._filters: gr.update(visible=room.n_videos > 0),
+        }
 
     def _list(
         self,
@@ -288,7 +294,9 @@ class LibraryView:
         grid, known = change_grid(cards, values.get(self._known) or "", chosen=chosen)
         videos = [item for item, _ in items]
         before = json.loads(values.get(self._reading) or "{}")
-        changed: Update = {} if grid is None else {self._cards: grid, self._known: known}
+        changed: Update = {}
+        if grid is not None:
+            changed = {**self._around(principal), self._cards: grid, self._known: known}
         if spoken := draw_spoken(videos, before):
             changed[self._spoken] = spoken
         return {

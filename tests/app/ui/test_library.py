@@ -115,8 +115,13 @@ def test_tags_and_removal_of_several(site: Site) -> None:
     assert "Delete 2 videos?" in asked_first.values()
     assert len(page.cards) == 2, "asking deletes nothing"
     drawers.go(json.dumps([site.yard]), "remove", page.request)
-    page.look()
+    brought = page.look()
     assert page.cards == [site.gate]
+    # What stands around the cards is that of the cards.
+    assert "1 video " in brought[page.view._head]
+    assert brought[page.view._filters]["visible"]
+    drawers.go(json.dumps([site.gate]), "remove", page.request)
+    assert not page.look()[page.view._filters]["visible"]
 
 
 @pytest.mark.parametrize("action", ["remove", "again", "tag"])
