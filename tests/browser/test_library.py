@@ -224,3 +224,16 @@ def test_camera_and_server_file_are_both_offered(page: Any) -> None:
     page.wait_for_selector("text=127.0.0.1:9")
     page.click("#lw-add [data-event=leave]")
     page.wait_for_selector("#lw-add", state="detached")
+
+
+def test_bar_lies_over_what_scrolls_below_it(page: Any) -> None:
+    top = page.evaluate(
+        """() => {
+          const label = document.querySelector(".filters [data-testid=block-info]");
+          scrollTo(0, scrollY + label.getBoundingClientRect().top - 20);
+          const { left, top, width, height } = label.getBoundingClientRect();
+          const over = document.elementFromPoint(left + width / 2, top + height / 2);
+          return Boolean(over.closest(".lw-head"));
+        }"""
+    )
+    assert top
