@@ -155,9 +155,9 @@ def _svg(end_s: float, height: str, inside: Markup) -> Markup:
 
 
 def _row(kind: str, name: str, plot: Markup) -> Markup:
-    return Markup('<div class="tl-row {}"><span class="tl-name">{}</span>{}</div>').format(
-        kind, name, plot
-    )
+    return Markup(
+        '<div class="tl-row {}"><span class="tl-name" title="{}">{}</span>{}</div>'
+    ).format(kind, name, name, plot)
 
 
 def _activity(state: TimelineState, end_s: float) -> Markup:
