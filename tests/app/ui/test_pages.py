@@ -26,7 +26,6 @@ SHUT = [
     ("POST", "/ui/gradio_api/upload"),
     ("GET", "/ui/gradio_api/file=/etc/passwd"),
     ("GET", "/ui/gradio_api/proxy=http://127.0.0.1/"),
-    ("GET", "/ui/gradio_api/app_id"),
     ("POST", "/ui/gradio_api/reset"),
     ("GET", "/ui/gradio_api/heartbeat/x"),
     ("POST", "/ui/gradio_api/component_server"),
