@@ -57,6 +57,8 @@ class QuestionForm:
     """The coming or the going of the thing: "enters", "leaves"."""
     extreme: Extreme | None = None
     """Which of several: "the first person"."""
+    nth: int | None = None
+    """Which of several in the order of coming, from 2: "the third person"."""
     at: Edge | FootagePart | float | None = None
     """The part of the footage, or its second: "at the start", "after 0:20", "at 0:10"."""
     is_at_once: bool = False
@@ -223,6 +225,17 @@ _ABSENT: Final = re.compile(
     r"seen|shown|present)|gone|absent|missing|away|off ?screen|empty|deserted|no longer|hidden|"
     r"nobody|no one|no ?body|unattended)\b"
 )
+_ORDINALS: Final = (
+    "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth",
+)  # fmt: skip
+_NTH: Final = re.compile(
+    rf"\b(?:the|a|that) (?:(?P<word>{'|'.join(_ORDINALS)})|(?P<figure>\d{{1,3}})(?:st|nd|rd|th))"
+    r" (?:of the (?:\w+ )?)?(?!(?:half|quarter|part|minute|hour|of|when|in|at|where|that|which)\b)"
+    r"(?=\w)"
+)
+_NTH_TIME: Final = re.compile(rf"{_NTH.pattern}time\b")
+_OF_ONE: Final = frozenset(("when", "how_long", "who"))
+"""Kinds by which one of several is asked for by its number."""
 _NAMES_ONE: Final = re.compile(r"(?:the|an?|this|that|these|those) ")
 """Of "who is the man in red": what follows names somebody, else what somebody did."""
 _AT_ONCE: Final = re.compile(
@@ -268,6 +281,9 @@ def _form(kind: QuestionKind, text: str, match: re.Match[str]) -> QuestionForm:
     groups = {name: value or "" for name, value in match.groupdict().items()}
     raw = f" {groups['subject'].strip(' ,')}"
     is_about_time = kind in {"when", "how_long"}
+    nth = _nth(raw) if kind in _OF_ONE else None
+    if nth is not None:
+        raw = _NTH.sub("the ", _NTH_TIME.sub("", raw))
     subject = _trim(raw) or _trim(groups.get("topic", ""))
     if is_about_time and re.search(r"\b(?:nobody|no one|deserted|empty|unattended)\b", raw):
         is_road = re.search(r"\b(?:road|street|motorway|highway|car park|junction|lane)\b", raw)
@@ -285,9 +301,19 @@ def _form(kind: QuestionKind, text: str, match: re.Match[str]) -> QuestionForm:
         # "When does it leave" asks for a moment, "when is it away" for a time.
         edge="end" if is_leaving else "start" if _ENTERS.search(raw) else None,
         extreme=next((name for name, words in _EXTREMES if re.search(words, match.group())), None),
+        nth=nth,
         is_at_once=_AT_ONCE.search(text) is not None,
         relation=None if not relation else "before" if relation == "before" else "after",
     )
+
+
+def _nth(raw: str) -> int | None:
+    """Return which of several a text asks for by its number; `None` for none or the first."""
+    match = _NTH.search(raw)
+    if match is None:
+        return None
+    number = int(match["figure"] or 0) or _ORDINALS.index(match["word"]) + 2
+    return number if number > 1 else None
 
 
 def _trim(raw: str) -> str:

@@ -16,6 +16,7 @@
     doings     what somebody does, by things in reach and tracks
     words      what is said, what is written
     people     who came, by looks and times
+    ordinal    the second or the third of several
     overview   summary and description
     starters   questions to begin with
     composer   the kind of a question to the function that answers it

@@ -11,6 +11,7 @@ from engine.pipeline.compose import (
     found,
     naming,
     order,
+    ordinal,
     overview,
     people,
     places,
@@ -107,6 +108,8 @@ def _compose(part: WatchedFootage, form: QuestionForm) -> Composed | None:
         is_named = find_subject(part, form.subject).thing.is_known
         form = replace(form, kind="is_there") if is_named else form
     answerer = _ANSWERERS.get(form.kind)
+    if form.nth is not None:
+        answerer = ordinal.nth
     composed = answerer(part, form) if answerer else None
     if form.kind in _SPOKEN_OF and (composed is None or composed.verdict == "unknown"):
         spoken = words.quote_speech(part, form)

@@ -80,7 +80,7 @@ def when(footage: WatchedFootage, form: QuestionForm) -> Composed | None:
     if form.extreme == "nearest":
         return _nearest(footage, subject, rows)
     if form.edge or form.extreme in {"first", "last"}:
-        return _edge(footage, subject, visits, form)
+        return edge_of(footage, subject, visits, form)
     spans = listed([stretch(footage, visit.video, visit.span) for visit in visits])
     text = f"{named(subject)} is in view {spans}{subject.caveat()}"
     # Of several people one is meant, and nothing here says which.
@@ -252,7 +252,7 @@ def _visits(
     return Composed(text=sentence(text), evidence=proofs(visits))
 
 
-def _edge(
+def edge_of(
     footage: WatchedFootage, subject: Subject, visits: Sequence[Visit], form: QuestionForm
 ) -> Composed:
     """Tell the coming or the going of the first or the last visit."""

@@ -16,6 +16,7 @@ from app.services.asked_time import narrow
 from app.services.context import ServiceContext
 from app.services.moments import list_moments
 from app.services.observed_footage import MANY_VIDEOS, gather_footage
+from app.services.overview import NO_OBSERVER
 from app.services.scope import narrowing, resolve_scope
 from app.services.search import search
 from app.worker.foreground import ingest_now
@@ -271,7 +272,7 @@ def test_moments_of_what_was_not_observed_say_so(
     capsys.readouterr()
     assert main(["moments", "front door", *common]) == 0
     document = json.loads(capsys.readouterr().out)
-    assert "observed in this video yet" in document["summary"]
+    assert document["summary"] == NO_OBSERVER
     assert set(document["moments"][0]) >= {"start_s", "end_s", "title", "keyframe_s"}
 
 

@@ -82,6 +82,21 @@ def test_who_is_told_of_one_of_several_and_of_an_empty_place(visitors: WatchedFo
     assert not nobody.evidence
 
 
+def test_one_of_several_is_told_by_its_number(visitors: WatchedFootage) -> None:
+    third = ask(visitors, "When did the third person come in?")
+    assert third.text.startswith("Number 3 of 6, at 0:51: a person comes into view")
+    assert [item.span.start_s for item in third.evidence] == [51]
+    assert "1:09" in ask(visitors, "When did the 3rd person leave?").text
+    assert "about 21 seconds" in ask(visitors, "How long was the second visitor there?").text
+    assert "a person in grey and black, from 0:23" in ask(visitors, "Who was the 2nd person?").text
+    assert "0:51" in ask(visitors, "When did a person come the third time?").text
+    beyond = ask(visitors, "When did the ninth person come in?")
+    assert beyond.text == "A person was recognised 6 times only."
+    assert beyond.verdict == "unsure"
+    # Without a number in it nothing is counted.
+    assert "Number" not in ask(visitors, "When did the person come in in the second half?").text
+
+
 def test_place_at_an_end_is_that_of_the_end() -> None:
     seen = footage(track("dog", 2, 9, confidence=0.9, x=(0.1, 0.9)), duration_s=10)
     end = ask(seen, "Wheres the dog at the end?")
