@@ -62,6 +62,8 @@ class RulePanels:
                 self._draw_fields()
 
     def _draw_fields(self) -> None:
+        self._changed = gr.State("")
+        """The name of the rule that the form was opened with, until it is saved."""
         self._name = gr.Textbox(label="Name", elem_id="lw-rule-name")
         self._kind = gr.Dropdown(
             [*KINDS], value="A thing", label="Looks for", elem_id="lw-rule-kind"
@@ -95,7 +97,7 @@ class RulePanels:
         fields += [self._too_long, self._cooldown, self._to]
         blocks.load(self.show, None, shown, **PASSIVE)
         answered.then(self.show, None, shown, **EVENT)
-        form = [self._form, self._drawing, *fields]
+        form = [self._form, self._drawing, self._changed, self._save, *fields]
         self._rules.act(self.act, None, [*shown, self._answer, *form], **EVENT)
         places = [self._drawing, self._corners, self._direction]
         drawn = [self._place, self._videos, self._corners]
@@ -106,7 +108,8 @@ class RulePanels:
             written(self.draw_place, drawn, places, **EVENT)
         self._drawing.draw(self.take_corners, None, self._corners, **EVENT)
         self._try.click(self.try_rule, set(fields), self._answer, **EVENT)
-        self._save.click(self.save, set(fields), [*shown, self._answer], **EVENT)
+        saved = [*shown, self._answer, self._changed, self._save]
+        self._save.click(self.save, {*fields, self._changed}, saved, **EVENT)
 
     def show(self, request: gr.Request) -> Update:
         """Show the rules, and what a rule may name."""
@@ -180,15 +183,16 @@ class RulePanels:
             return part(problem(str(error), error.hint))
 
     def save(self, values: dict[Any, Any], request: gr.Request) -> Update:
-        """Add the rule in the form, or change the one of its name."""
+        """Change the rule that the form was opened with, or that of its name; else add one."""
         with as_sentences(request):
             principal = require_session(request, admin=True)
         try:
             name, condition = str(values[self._name] or "").strip(), self._condition(values)
             names = {rule.name for rule in list_rules(self._context, principal).rules}
-            if name in names:
-                changed = UpdateAlertRuleRequest(condition=condition)
-                rule = change_rule(self._context, principal, name, changed)
+            before = values[self._changed] if values[self._changed] in names else name
+            if before in names:
+                changed = checked(UpdateAlertRuleRequest, name=name, condition=condition)
+                rule = change_rule(self._context, principal, before, changed)
             else:
                 new = checked(CreateAlertRuleRequest, name=name, condition=condition)
                 rule = add_rule(self._context, principal, new)
@@ -198,7 +202,9 @@ class RulePanels:
         saved = Markup('<p role="status">{} is saved: {}</p>{}').format(
             rule.name, rule.in_words, notes
         )
-        return {**self._shown(principal), self._answer: part(saved)}
+        # What is saved next under another name is another rule.
+        opened = {self._changed: "", self._save: "Save"}
+        return {**self._shown(principal), self._answer: part(saved), **opened}
 
     def _condition(self, values: dict[Any, Any]) -> AlertCondition:
         place, corners = values[self._place], values[self._corners] or ""
@@ -254,6 +260,8 @@ class RulePanels:
         return {
             self._form: gr.update(open=True),
             self._answer: "",
+            self._changed: rule.name,
+            self._save: "Save changes",
             self._name: rule.name,
             self._kind: kinds[condition.kind],
             self._words: condition.words,

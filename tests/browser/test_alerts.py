@@ -121,6 +121,13 @@ def test_zone_is_drawn_tried_and_saved(page: Any) -> None:
     page.press(corners, "Enter")
     page.wait_for_selector("#lw-rule-zone [data-corner='3']", state="detached")
     assert page.locator("#lw-rule-zone [data-corner]").count() == 3
+    # Saved under another name it is the same rule, and not a second one.
+    n_rules = page.locator("#lw-rule-table [data-action=edit]").count()
+    page.fill("#lw-rule-name [data-testid=textbox]", "threshold")
+    page.click("#lw-rule-save:has-text('Save changes')")
+    page.wait_for_selector("#lw-rule-answer [role=status]:has-text('threshold is saved')")
+    page.wait_for_selector("#lw-rule-table tr:has-text('threshold')")
+    assert page.locator("#lw-rule-table [data-action=edit]").count() == n_rules
 
 
 def test_viewer_sees_no_rules_and_no_alert_of_what_was_not_granted(
