@@ -28,6 +28,9 @@ EVENT: Final[dict[str, Any]] = {
     "show_progress": "hidden",
 }
 """Options of an event of a page; queued, because Gradio shows no refusal of one that is not."""
+REVISIT: Final[dict[str, Any]] = EVENT | {"trigger_mode": "always_last"}
+"""Options of going back: pressed again before the page has followed, the last one counts. Gradio
+drops an event whose predecessor has not ended yet."""
 PASSIVE: Final[dict[str, Any]] = EVENT | {"queue": False}
 """Options of an event that no user causes, such as a page that loads: answered in one request."""
 

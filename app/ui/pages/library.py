@@ -24,7 +24,7 @@ from app.services.library_query import (
     list_facets,
 )
 from app.services.sample import add_sample, is_sample, sample_questions
-from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
+from app.ui.caller import EVENT, PASSIVE, REVISIT, as_sentences, require_reader, require_session
 from app.ui.components.address import Address, read_query
 from app.ui.components.grid import CardGrid, GridChange, change_grid
 from app.ui.components.pulse import Pulse
@@ -110,7 +110,7 @@ class LibraryView:
         shown += [self._pager, self._bar, self._spoken, self._pulse]
         opened = [*shown, *self._drawers.parts]
         blocks.load(self.visit, None, shown, **PASSIVE)
-        self._address.revisit(self.revisit, now, shown, **EVENT)
+        self._address.revisit(self.revisit, now, shown, **REVISIT)
         changes = [self._sort.input, self._tags.input, self._observed.input, self._camera.input]
         changes += [self._since.submit, self._until.submit, self._text.submit]
         changes += [self._since.blur, self._until.blur]

@@ -17,7 +17,7 @@ from app.services.days import day_view, list_days, parse_date
 from app.services.moments import list_moments
 from app.services.observations import list_observations
 from app.services.overview import show_overview
-from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader
+from app.ui.caller import EVENT, PASSIVE, REVISIT, as_sentences, require_reader
 from app.ui.chapter_lists import LISTS, draw_lists
 from app.ui.components.address import Address, read_query
 from app.ui.components.player import Player, PlayerSpan, PlayerState
@@ -142,7 +142,7 @@ class MomentsPage:
         now: set[Any] = {self._video, self._day, self._list, self._other, self._month, self._stamp}
         now.add(self._night)
         blocks.load(self.visit, None, shown, **PASSIVE)
-        self._address.revisit(self.revisit, None, shown, **EVENT)
+        self._address.revisit(self.revisit, None, shown, **REVISIT)
         self._picker.menu.input(self.choose, now | {self._picker.menu}, shown, **EVENT)
         self._calendar.act(self.turn, now, shown, **EVENT)
         self._head.act(self.turn, now, shown, **EVENT)

@@ -17,7 +17,15 @@ from app.api.videos import get_video
 from app.schemas.probes import ProbeRequest, ProbeRunItem, ProbeRunsResponse
 from app.services.ask import model_note
 from app.services.needles import list_needles
-from app.ui.caller import EVENT, PASSIVE, as_sentences, checked, require_reader, require_session
+from app.ui.caller import (
+    EVENT,
+    PASSIVE,
+    REVISIT,
+    as_sentences,
+    checked,
+    require_reader,
+    require_session,
+)
 from app.ui.components.address import Address, read_query
 from app.ui.components.file_put import FilePut
 from app.ui.components.heat import HeatMap
@@ -138,7 +146,7 @@ class ProbePage:
         shown = [*run, *form, self._runs, self._awaited, self._pulse, self._address]
         now = [self._run, self._other, self._cell, self._awaited]
         blocks.load(self.visit, None, shown, **PASSIVE)
-        self._address.revisit(self.revisit, None, shown, **EVENT)
+        self._address.revisit(self.revisit, None, shown, **REVISIT)
         self._pulse.beat(self.follow, now, shown, **PASSIVE)
         self._runs.act(self.open_run, None, shown, **EVENT)
         self._other.input(self.follow, now, shown, **EVENT)

@@ -18,7 +18,7 @@ from app.services.ask import model_note
 from app.services.search_words import bad_bound, read_search
 from app.services.verdicts import verdicts_on
 from app.timefmt import format_clock
-from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, sentence_of
+from app.ui.caller import EVENT, PASSIVE, REVISIT, as_sentences, require_reader, sentence_of
 from app.ui.components.address import Address, read_query
 from app.ui.components.moments import MomentCard, MomentGallery, MomentGroup, MomentList
 from app.ui.layout import line
@@ -94,7 +94,7 @@ class SearchPage:
             self.show, inputs, shown, **EVENT
         )
         drop_like.click(lambda: "", None, like, **EVENT).then(self.show, inputs, shown, **EVENT)
-        address.revisit(self.revisit, None, shown, **EVENT)
+        address.revisit(self.revisit, None, shown, **REVISIT)
         blocks.load(self.visit, None, shown, **PASSIVE)
 
     async def show(

@@ -14,7 +14,7 @@ from app.schemas.observations import OverviewResponse
 from app.schemas.videos import VideoItem
 from app.services.jobs import cancel_job
 from app.services.overview import show_overview
-from app.ui.caller import EVENT, PASSIVE, as_sentences, require_reader, require_session
+from app.ui.caller import EVENT, PASSIVE, REVISIT, as_sentences, require_reader, require_session
 from app.ui.components.address import Address, read_query
 from app.ui.components.player import Player, PlayerSpan, PlayerState
 from app.ui.components.pulse import Pulse
@@ -79,7 +79,7 @@ class WatchPage:
         state = [self._video, self._chip, self._stamp, self._pulse, self._address]
         shown = [*place, self._seen, *state, *self._talk.shown]
         blocks.load(self.visit, None, shown, **PASSIVE)
-        self._address.revisit(self.revisit, None, shown, **EVENT)
+        self._address.revisit(self.revisit, None, shown, **REVISIT)
         self._picker.menu.input(self.choose, [self._picker.menu], shown, **EVENT)
         self._player.open(self.cross, None, shown, **EVENT)
         now = [self._video, self._chip]
